@@ -1,0 +1,59 @@
+"""Names usable in the configuration, and where what they name lives.
+
+Your own simulator or prior needs no entry here: write ``"my_module:MySimulator"`` in the
+configuration, with ``my_module.py`` in the folder you call ``snakemake`` from (or installed).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+SIMULATORS = {
+    "influenza": "sbi_pipeline.simulators.influenza:Influenza",
+    "linear_gaussian": "sbi_pipeline.simulators.linear_gaussian:LinearGaussian",
+    "two_moons": "sbi_pipeline.simulators.two_moons:TwoMoons",
+}
+
+ESTIMATORS = {
+    "npe": "sbi_pipeline.estimators.npe:NPE",
+    "nle": "sbi_pipeline.estimators.nle:NLE",
+}
+
+
+def locate(name: str, table: dict[str, str]) -> str:
+    """Return ``"module:attribute"`` for a name of ``table`` or a path of that form.
+
+    Raises:
+        ValueError: The name is neither.
+    """
+    if name in table:
+        return table[name]
+    if name.count(":") == 1 and all(part for part in name.split(":")):
+        return name
+    known = ", ".join(sorted(table))
+    raise ValueError(f"{name!r} is not known; write one of {known}, or 'my_module:MyClass'")
+
+
+def load(name: str, table: dict[str, str]) -> Any:
+    """Import what a name stands for.
+
+    Raises:
+        ValueError: The module cannot be found or imported, or lacks the attribute.
+    """
+    module_name, attribute = locate(name, table).split(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ValueError(
+            f"{name!r}: importing {module_name!r} failed with {type(error).__name__}: {error}; "
+            f"looked in {here} and the installed packages"
+        ) from error
+    if not hasattr(module, attribute):
+        raise ValueError(f"{name!r}: {module.__file__} has no {attribute!r}")
+    return getattr(module, attribute)

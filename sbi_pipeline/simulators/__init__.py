@@ -1,0 +1,1 @@
+"""Simulators, one a file: numpy and scipy only, so that nothing else changes their fingerprint."""

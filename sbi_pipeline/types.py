@@ -1,0 +1,93 @@
+"""Protocols and the glossary of shapes: what the parts of the house agree on.
+
+Words, the same everywhere:
+
+* ``parameters``: everything a simulator takes, inferred and nuisance alike,
+  ``(n, n_parameters)``, columns in the order of ``Simulator.parameters``.
+* ``theta``: the inferred parameters, ``(n, theta_dim)``, in the order of the configuration.
+* ``eta``: the nuisance parameters; estimators never see them.
+* ``x``: simulated data, ``(n, *x_shape)``; ``x_o``: one observation, ``x_shape``.
+* ``z``: theta in the prior's standard-normal space, ``(n, theta_dim)``: what estimators are
+  trained on. Bounds are exact there, and the prior is N(0, I).
+* ``draws``: samples of a posterior; ``walkers``: the points of an emcee ensemble.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = NDArray[Any]
+Target = Literal["posterior", "likelihood", "ratio"]
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """A joint distribution of named parameters that can be sampled by inverse CDF."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
+
+    def from_uniform(self, u: Array) -> Array:
+        """Map uniforms in [0, 1), ``(n, dim)``, to parameters, ``(n, dim)``."""
+
+    def from_normal(self, z: Array) -> Array:
+        """Map standard-normal space, ``(n, dim)``, to parameters, ``(n, dim)``."""
+
+    def to_normal(self, parameters: Array) -> Array:
+        """Map parameters, ``(n, dim)``, to standard-normal space; inverse of `from_normal`."""
+
+    def log_prob(self, parameters: Array) -> Array:
+        """Log density in nats, ``(n,)``; -inf outside the support."""
+
+    def keep(self, names: tuple[str, ...]) -> Prior:
+        """Return the marginal prior of the named parameters, in the order given."""
+
+    def complete(self, known: Mapping[str, Array], u: Array) -> Array:
+        """Draw the parameters not in ``known`` given those that are.
+
+        Args:
+            known: Values of some parameters by name, each ``(n,)``.
+            u: Uniforms, ``(n, dim)``, one column per parameter; those of known ones go unused.
+
+        Returns:
+            All parameters, ``(n, dim)``.
+        """
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """Draws data for parameters; the only thing a user has to write.
+
+    A class may say ``vectorised = False``: it is then called with one row, ``(n_parameters,)``, and
+    returns one data set, ``x_shape``. Otherwise it gets ``(n, n_parameters)`` and returns
+    ``(n, *x_shape)``. All randomness must come from ``rng``. It is constructed with the
+    ``options`` of the configuration; construction must be cheap.
+    """
+
+    parameters: tuple[str, ...]
+
+    def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
+        """Simulate data for parameters."""
+
+
+class Estimator(Protocol):
+    """A torch module that learns from pairs ``(z, x)``; see the glossary for ``z``."""
+
+    target: ClassVar[Target]
+
+    def loss(self, z: Tensor, x: Tensor) -> Tensor:
+        """Loss of each pair, ``(n,)``."""
+
+    def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
+        """Log of what is estimated, ``(n,)``: q(z | x), q(x | z) or the ratio, by ``target``."""
+
+    def sample(self, n: int, x: Tensor) -> Tensor:
+        """Draw ``(n, theta_dim)`` in normal space for one data set ``x``, ``x_shape``."""
