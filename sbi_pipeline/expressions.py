@@ -1,0 +1,100 @@
+"""Arithmetic written in the configuration: ``"0.1 * mass"``, ``"beta / gamma"``.
+
+Only numbers, names, ``+ - * / **`` and the functions of `FUNCTIONS` are understood; nothing else
+of Python can be reached.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .types import Array
+
+FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "abs": np.abs,
+    "arctan2": np.arctan2,
+    "cos": np.cos,
+    "exp": np.exp,
+    "log": np.log,
+    "log10": np.log10,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "sin": np.sin,
+    "sqrt": np.sqrt,
+    "tan": np.tan,
+}
+CONSTANTS = {"pi": np.pi}
+OPERATORS: dict[type[ast.AST], Callable[..., Array]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A parsed expression; ``names`` are the parameters it needs."""
+
+    text: str
+    names: tuple[str, ...] = field(init=False)
+    _tree: ast.expr = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Parse the text.
+
+        Raises:
+            ValueError: It is not arithmetic of the kind described above.
+        """
+        try:
+            tree = ast.parse(str(self.text), mode="eval").body
+        except SyntaxError as error:
+            raise ValueError(f"{self.text!r} is not an expression: {error.msg}") from error
+        object.__setattr__(self, "_tree", tree)
+        object.__setattr__(self, "names", tuple(sorted(self._check(tree))))
+
+    def __call__(self, values: Mapping[str, Array]) -> Array:
+        """Evaluate with arrays, or numbers, by name."""
+        return np.asarray(self._evaluate(self._tree, values), dtype=float)
+
+    def _check(self, node: ast.expr) -> set[str]:
+        """Return the names used below a node, refusing what is not arithmetic."""
+        match node:
+            case ast.Constant(value=int() | float()):
+                return set()
+            case ast.Name(id=name):
+                return set() if name in CONSTANTS else {name}
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in OPERATORS:
+                return self._check(operand)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+                return self._check(left) | self._check(right)
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+                return set().union(*(self._check(argument) for argument in args))
+        raise ValueError(
+            f"{self.text!r}: {ast.unparse(node)!r} is not understood; write numbers, parameter "
+            f"names, + - * / ** and {', '.join(FUNCTIONS)}"
+        )
+
+    def _evaluate(self, node: ast.expr, values: Mapping[str, Array]) -> Array:
+        match node:
+            case ast.Constant(value=value):
+                return np.asarray(value, dtype=float)
+            case ast.Name(id=name):
+                return np.asarray(CONSTANTS[name] if name in CONSTANTS else values[name])
+            case ast.UnaryOp(op=op, operand=operand):
+                return OPERATORS[type(op)](self._evaluate(operand, values))
+            case ast.BinOp(left=left, op=op, right=right):
+                return OPERATORS[type(op)](
+                    self._evaluate(left, values), self._evaluate(right, values)
+                )
+            case ast.Call(func=ast.Name(id=name), args=args):
+                return FUNCTIONS[name](*(self._evaluate(argument, values) for argument in args))
+        raise AssertionError(ast.dump(node))  # _check has refused everything else
