@@ -1,0 +1,140 @@
+"""From a trained estimator to a posterior: the one place where methods differ after training.
+
+Estimators work in the prior's standard-normal space, z. There
+
+    target "posterior":   log p(z | x_o) = log q(z | x_o)
+    target "likelihood":  log p(z | x_o) = log q(x_o | z) + log N(z; 0, I) + constant
+    target "ratio":       log p(z | x_o) = log r(x_o, z)  + log N(z; 0, I) + constant
+
+and, because dz/dtheta = prior(theta) / N(z; 0, I) for every prior,
+
+    log p(theta | x_o) = log p(z | x_o) - log N(z; 0, I) + log prior(theta).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import estimators, priors
+from .types import Array, Estimator, Prior
+
+LogDensity = Callable[[Array], Array]
+"""Log-densities in normal space of m targets at once: ``(m, n, theta_dim) -> (m, n)``."""
+
+
+def log_posterior(estimator: Estimator, x: Array, batch: int = 20_000) -> LogDensity:
+    """Return the log posterior density of z for each of m data sets ``x``, ``(m, *x_shape)``.
+
+    Normalised for target "posterior", up to a constant for the others.
+
+    Args:
+        estimator: A trained estimator.
+        x: Data sets, ``(m, *x_shape)``.
+        batch: Rows given to the network at once.
+    """
+    x = check_x(estimator, x)
+    parameters = next(estimator.parameters())  # type: ignore[attr-defined]
+
+    @torch.inference_mode()
+    def log_density(z: Array) -> Array:
+        m, n, theta_dim = z.shape
+        rows = torch.as_tensor(z.reshape(m * n, theta_dim), dtype=torch.float32)
+        which = torch.arange(m).repeat_interleave(n)
+        values = [
+            estimator.log_prob(part.to(parameters.device), data[index].to(parameters.device)).cpu()
+            for part, index in zip(rows.split(batch), which.split(batch), strict=True)
+        ]
+        total = torch.cat(values).double().numpy().reshape(m, n)
+        return total if estimator.target == "posterior" else total + log_normal(z)
+
+    data = torch.as_tensor(x)
+    return log_density
+
+
+def log_normal(z: Array) -> Array:
+    """Log density of N(0, I) in nats over the last axis, ``(..., dim) -> (...)``."""
+    return np.asarray(-0.5 * np.sum(z**2, axis=-1) - z.shape[-1] / 2 * np.log(2 * np.pi))
+
+
+def to_theta_density(log_prob: Array, z: Array, prior: Prior) -> Array:
+    """Turn a log density of z into that of theta, ``(n,)``, by the rule at the top."""
+    return np.asarray(log_prob - log_normal(z) + prior.log_prob(prior.from_normal(z)))
+
+
+def check_x(estimator: Estimator, x: Array) -> Array:
+    """Return data sets ``(m, *x_shape)``, after checking their shape and values.
+
+    Raises:
+        ValueError: The shape is not the one trained on, or a value is not finite.
+    """
+    x = np.asarray(x)
+    wanted = tuple(estimator.x_shape)  # type: ignore[attr-defined]
+    if x.shape[1:] != wanted:
+        raise ValueError(f"x has shape {x.shape[1:]} a data set; the estimator learnt {wanted}")
+    if not np.isfinite(x).all():
+        raise ValueError(f"x has {np.sum(~np.isfinite(x))} values that are NaN or infinite")
+    return x
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A trained estimator with its prior, for use in a notebook."""
+
+    estimator: Estimator
+    prior: Prior
+    header: dict[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the inferred parameters, in order."""
+        return self.prior.names
+
+    def sample(self, n: int, x: Array, seed: int = 0, **sampler: Any) -> Array:
+        """Draw from the posterior.
+
+        Args:
+            n: Number of draws.
+            x: One data set, ``x_shape``, or several, ``(m, *x_shape)``.
+            seed: Seed of the draws.
+            **sampler: Options of the sampler, see `samplers.draw`.
+
+        Returns:
+            theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
+        """
+        from . import samplers  # noqa: PLC0415  (above this module; only for convenience here)
+
+        single = np.ndim(x) == len(self.estimator.x_shape)  # type: ignore[attr-defined]
+        drawn = samplers.draw(self.estimator, np.asarray(x)[None] if single else x, n, seed=seed)
+        theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
+        return theta[0] if single else theta
+
+    def log_prob(self, theta: Array, x: Array) -> Array:
+        """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
+
+        Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior.
+        """
+        theta = np.atleast_2d(theta)
+        log_prior = self.prior.log_prob(theta)
+        inside = np.isfinite(log_prior)
+        result = np.full(len(theta), -np.inf)
+        z = self.prior.to_normal(theta[inside])
+        log_prob = log_posterior(self.estimator, np.asarray(x)[None])(z[None])[0]
+        result[inside] = to_theta_density(log_prob, z, self.prior)
+        return result
+
+
+def load(path: str | Path, device: str = "cpu") -> Posterior:
+    """Read ``estimator.pt`` and what it says of its prior.
+
+    Raises:
+        ValueError: The file is of a newer format.
+    """
+    estimator, header = estimators.load(Path(path), device=device)
+    whole = priors.build(header["priors"], header["parameters"])
+    return Posterior(estimator, whole.keep(tuple(header["inferred_parameters"])), header)

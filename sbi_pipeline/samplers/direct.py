@@ -1,0 +1,49 @@
+"""Independent draws from an estimator of the posterior."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..posterior import check_x, log_posterior
+from ..types import Array, Estimator
+from .draws import Draws
+
+CHAINS = 4
+
+
+def direct(estimator: Estimator, x: Array, n: int, *, seed: int, batch: int = 1_000_000) -> Draws:
+    """Draw from the posteriors of m data sets ``x``, ``(m, *x_shape)``, ``n`` draws of each.
+
+    Args:
+        estimator: An estimator with target "posterior".
+        x: Data sets, ``(m, *x_shape)``.
+        n: Draws of each posterior; rounded up to a multiple of four, for four chains.
+        seed: Seed of the draws.
+        batch: Draws made at once.
+
+    Raises:
+        ValueError: The estimator is of something else than the posterior.
+    """
+    if estimator.target != "posterior":
+        raise ValueError(f"direct draws need a posterior; this estimator is a {estimator.target}")
+    x = check_x(estimator, x)
+    n = -(-n // CHAINS) * CHAINS
+    at_once = max(1, batch // n)
+    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        parts = [
+            estimator.sample_many(n, torch.as_tensor(x[i : i + at_once]).to(device))  # type: ignore[attr-defined]
+            for i in range(0, len(x), at_once)
+        ]
+    z = torch.cat(parts).double().cpu().numpy()
+    log_prob = log_posterior(estimator, x)(z)
+    shape = (len(x), CHAINS, n // CHAINS)
+    return Draws(
+        z=z.reshape(*shape, z.shape[-1]),
+        log_prob=log_prob.reshape(shape),
+        ensemble=np.arange(CHAINS),
+        sampler="direct",
+        converged=np.ones(len(x), dtype=bool),
+    )

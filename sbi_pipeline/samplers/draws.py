@@ -1,0 +1,122 @@
+"""Draws of several posteriors, and their labelled form: an ArviZ file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..expressions import Expression
+from ..posterior import to_theta_density
+from ..types import Array, Prior
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of m posteriors in the prior's normal space.
+
+    Attributes:
+        z: ``(m, chains, draws, theta_dim)``.
+        log_prob: Log density of z in nats, ``(m, chains, draws)``.
+        ensemble: Which independent ensemble each chain belongs to, ``(chains,)``.
+        sampler: "direct" or "emcee".
+        converged: Whether each posterior met the sampler's criteria, ``(m,)``.
+        acceptance: Accepted fraction of each chain, ``(m, chains)``; MCMC only.
+        autocorrelation_time: In steps, ``(m, theta_dim)``; MCMC only.
+        facts: What else is worth telling: steps, burn_in, thin, why it stopped.
+    """
+
+    z: Array
+    log_prob: Array
+    ensemble: Array
+    sampler: str
+    converged: Array
+    acceptance: Array | None = None
+    autocorrelation_time: Array | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def flat(self, n: int) -> Array:
+        """Return ``n`` draws of each posterior, ``(m, n, theta_dim)``, spread over all draws."""
+        by_time = np.moveaxis(self.z, 1, 2)
+        z = by_time.reshape(len(self.z), -1, self.z.shape[-1])
+        if n > z.shape[1]:
+            raise ValueError(f"{n} draws wanted of {z.shape[1]}")
+        return z[:, np.linspace(0, z.shape[1] - 1, n).astype(int)]
+
+
+def labelled(
+    draws: Draws,
+    which: int,
+    prior: Prior,
+    *,
+    x_o: Array,
+    prior_draws: Array,
+    derived: Mapping[str, str],
+    texts: Mapping[str, Mapping[str, str]],
+    attrs: Mapping[str, Any],
+) -> xr.DataTree:
+    """Return one posterior as a tree of ArviZ's groups, in theta space with labels and units.
+
+    Args:
+        draws: From a sampler.
+        which: Which of its m posteriors.
+        prior: Prior of theta.
+        x_o: The observation, ``x_shape``.
+        prior_draws: theta drawn from the prior, ``(k, theta_dim)``.
+        derived: Expressions in theta by name, such as ``{"R0": "beta / gamma"}``.
+        texts: ``label`` and ``unit`` by parameter.
+        attrs: What to write on the root.
+    """
+    z = draws.z[which]
+    chains, n, theta_dim = z.shape
+    theta = prior.from_normal(z.reshape(-1, theta_dim))
+    lp = to_theta_density(draws.log_prob[which].reshape(-1), z.reshape(-1, theta_dim), prior)
+    stats: dict[str, Any] = {"lp": (("chain", "draw"), lp.reshape(chains, n))}
+    if draws.acceptance is not None:
+        stats["acceptance_rate"] = ("chain", draws.acceptance[which])
+    if draws.autocorrelation_time is not None:
+        stats["autocorrelation_time"] = ("parameter", draws.autocorrelation_time[which])
+    coords = {
+        "chain": np.arange(chains),
+        "draw": np.arange(n),
+        "ensemble": ("chain", draws.ensemble),
+        "parameter": list(prior.names),
+    }
+    facts = {"sampler": draws.sampler, "converged": int(draws.converged[which]), **draws.facts}
+    dims = [f"x_dim_{axis}" for axis in range(np.ndim(x_o))]
+    names = prior.names
+    return xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs=dict(attrs)),
+            "/posterior": _variables(theta, (chains, n), names, derived, texts).assign_coords(
+                ensemble=("chain", draws.ensemble)
+            ),
+            "/sample_stats": xr.Dataset(stats, coords, facts),
+            "/prior": _variables(prior_draws, (1, len(prior_draws)), names, derived, texts),
+            "/observed_data": xr.Dataset({"x": (dims, x_o)}),
+        }
+    )
+
+
+def _variables(
+    theta: Array,
+    shape: tuple[int, int],
+    names: Sequence[str],
+    derived: Mapping[str, str],
+    texts: Mapping[str, Mapping[str, str]],
+) -> xr.Dataset:
+    """Return one variable for each parameter and each derived one, with label and unit."""
+    values = dict(zip(names, theta.T, strict=True))
+    attrs = {
+        name: {"label": name, "unit": "", **texts.get(name, {})} for name in [*names, *derived]
+    }
+    for name, expression in derived.items():
+        values[name] = Expression(expression)(values)
+        attrs[name]["derived"] = expression
+    return xr.Dataset(
+        {name: (("chain", "draw"), v.reshape(shape), attrs[name]) for name, v in values.items()},
+        {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])},
+    )
