@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Entry = TypeVar("Entry")
 
 SIMULATORS = {
     "influenza": "sbi_pipeline.simulators.influenza:Influenza",
@@ -35,6 +37,17 @@ def locate(name: str, table: dict[str, str]) -> str:
         return name
     known = ", ".join(sorted(table))
     raise ValueError(f"{name!r} is not known; write one of {known}, or 'my_module:MyClass'")
+
+
+def pick(name: str, table: dict[str, Entry], what: str) -> Entry:
+    """Return an entry of a table that is not open to names of the user's own.
+
+    Raises:
+        ValueError: The name is not in it.
+    """
+    if name not in table:
+        raise ValueError(f"{what} is {name!r}; it can be {', '.join(table)}")
+    return table[name]
 
 
 def load(name: str, table: dict[str, str]) -> Any:

@@ -1,0 +1,82 @@
+"""Neural posterior estimation: a conditional density q(z | x), trained on simulations.
+
+Objective: minimise ``-E log q(z | x)`` over the joint of prior and simulator; the minimum is the
+posterior under the training prior, nuisance parameters marginalised because q never sees them.
+``log_prob(z, x)`` is log q(z | x) in nats, a normalised density over standard-normal space.
+
+References:
+    Papamakarios & Murray, Fast epsilon-free inference of simulation models with Bayesian
+    conditional density estimation, NeurIPS 2016, https://arxiv.org/abs/1605.06376.
+    Greenberg, Nonnenmacher & Macke, Automatic posterior transformation for likelihood-free
+    inference, ICML 2019, https://arxiv.org/abs/1905.07488.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ..networks import Encoder
+from ..networks import flow as build_flow
+from ..scaling import choose_transform, constant_columns
+from ..types import Target
+
+
+class NPE(nn.Module):
+    """Conditional flow over z given x.
+
+    Args:
+        theta_dim: Number of inferred parameters.
+        x_shape: Shape of one data set.
+        flow: A name of `networks.FLOWS`.
+        transform: A name of `scaling.TRANSFORMS`, applied to x on the way in; ``"auto"`` looks at
+            the training data.
+        **flow_options: Keyword arguments of that flow.
+    """
+
+    target: ClassVar[Target] = "posterior"
+
+    def __init__(
+        self,
+        theta_dim: int,
+        x_shape: tuple[int, ...],
+        *,
+        flow: str = "nsf",
+        transform: str = "none",
+        **flow_options: Any,
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(x_shape, transform=transform)
+        self.flow = build_flow(flow, theta_dim, self.encoder.out_dim, **flow_options)
+
+    @classmethod
+    def choose(cls, z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
+        """Replace what is left to be chosen from training data by the choice."""
+        if options.setdefault("transform", "auto") == "auto":
+            options["transform"] = choose_transform(x)
+        return options
+
+    def fit_scales(self, x: Tensor) -> None:
+        """Set what standardises data from training rows, ``(n, *x_shape)``."""
+        constant_columns(x)
+        self.encoder.standardise.fit(x)
+
+    def loss(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return -log q(z | x), ``(n,)``."""
+        return -self.log_prob(z, x)
+
+    def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return log q(z | x) in nats, ``(n,)``, for paired rows or for one data set x."""
+        context = self.encoder(x).expand(len(z), -1)
+        log_prob: Tensor = self.flow.log_prob(z, context)
+        return log_prob
+
+    def sample(self, n: int, x: Tensor) -> Tensor:
+        """Draw ``(n, theta_dim)`` for one data set, ``x_shape``."""
+        return self.sample_many(n, x)[0]
+
+    def sample_many(self, n: int, x: Tensor) -> Tensor:
+        """Draw ``(m, n, theta_dim)`` for data sets ``(m, *x_shape)``."""
+        draws: Tensor = self.flow.sample(n, self.encoder(x))
+        return draws

@@ -1,0 +1,208 @@
+"""Flows, encoders of data and the networks they are made of; nflows' home.
+
+A flow is conditioned on a context ``(n, context_dim)``; a context of one row, ``(1, context_dim)``,
+is shared by all rows. Names of `FLOWS` and `EMBEDDINGS` are usable in the configuration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from nflows.distributions.normal import StandardNormal
+from nflows.flows.base import Flow
+from nflows.transforms import CompositeTransform
+from nflows.transforms.base import Transform
+from nflows.transforms.made import MADE
+from nflows.transforms.permutations import ReversePermutation
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .registry import pick
+from .scaling import Standardise
+from .splines import Affine, AffineSpline, Autoregressive, Coupling, Map
+
+# Networks -----------------------------------------------------------------------------------------
+
+
+class ResidualMLP(nn.Module):
+    """Residual network of inputs and a context.
+
+    Args:
+        in_dim: Number of inputs; none at all is allowed.
+        out_dim: Number of outputs.
+        hidden: Width.
+        blocks: Number of residual blocks of two layers.
+        context_dim: Length of the context; 0 for none.
+    """
+
+    def __init__(
+        self, in_dim: int, out_dim: int, *, hidden: int = 64, blocks: int = 2, context_dim: int = 0
+    ) -> None:
+        super().__init__()
+        # The first layer as two sums, so that a shared context row is multiplied once.
+        self.first = nn.Linear(in_dim, hidden) if in_dim else None
+        self.context = nn.Linear(context_dim, hidden) if context_dim else None
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.LayerNorm(hidden),
+                nn.Linear(hidden, hidden),
+                nn.SiLU(),
+                nn.Linear(hidden, hidden),
+            )
+            for _ in range(blocks)
+        )
+        self.last = nn.Linear(hidden, out_dim)
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return ``(n, out_dim)`` for inputs ``(n, in_dim)``."""
+        h = inputs.new_zeros(len(inputs), 1)
+        if self.first is not None:
+            h = self.first(inputs)
+        if self.context is not None and context is not None:
+            h = h + self.context(context)
+        for block in self.blocks:
+            h = h + block(h)
+        out: Tensor = self.last(functional.silu(h))
+        return out
+
+
+def start_at(layer: nn.Linear, initial: Tensor) -> None:
+    """Make a last layer give about ``initial``, repeated, whatever comes in."""
+    with torch.no_grad():
+        layer.weight.mul_(0.1)
+        layer.bias.copy_(initial.repeat(layer.out_features // len(initial)))
+
+
+# Flows --------------------------------------------------------------------------------------------
+
+
+def coupling_mask(features: int, layer: int) -> Tensor:
+    """Return which features layer number ``layer`` maps: a binary digit of their index, or not.
+
+    Layers 2k and 2k + 1 are complements, and any two features are told apart by some digit.
+    """
+    if features == 1:
+        return torch.ones(1, dtype=torch.bool)
+    digits = math.ceil(math.log2(features))
+    digit = (torch.arange(features) >> (layer // 2) % digits) & 1
+    return digit == layer % 2
+
+
+def nsf(
+    features: int,
+    context_dim: int,
+    *,
+    transforms: int = 6,
+    hidden: int = 64,
+    blocks: int = 2,
+    bins: int = 8,
+    bound: float = 5.0,
+) -> Transform:
+    """Neural spline flow of coupling layers: one network pass a layer both ways."""
+    layers: list[Transform] = []
+    for i in range(transforms):
+        mapped, map_ = coupling_mask(features, i), AffineSpline(bins, bound)
+        n_mapped = int(mapped.sum())
+        net = ResidualMLP(
+            features - n_mapped,
+            n_mapped * map_.n_parameters,
+            hidden=hidden,
+            blocks=blocks,
+            context_dim=context_dim,
+        )
+        start_at(net.last, map_.initial())
+        layers.append(Coupling(mapped, map_, net))
+    return CompositeTransform(layers)
+
+
+def autoregressive(
+    features: int, context_dim: int, map_: Map, transforms: int, hidden: int, blocks: int
+) -> Transform:
+    """Masked autoregressive layers, with the order of the features reversed in between."""
+    layers: list[Transform] = []
+    for i in range(transforms):
+        if i:
+            layers.append(ReversePermutation(features))
+        net = MADE(
+            features,
+            hidden,
+            context_features=context_dim or None,
+            num_blocks=blocks,
+            output_multiplier=map_.n_parameters,
+            activation=functional.silu,
+        )
+        start_at(net.final_layer, map_.initial())
+        layers.append(Autoregressive(features, map_, net))
+    return CompositeTransform(layers)
+
+
+def nsf_ar(
+    features: int,
+    context_dim: int,
+    *,
+    transforms: int = 3,
+    hidden: int = 64,
+    blocks: int = 2,
+    bins: int = 8,
+    bound: float = 5.0,
+) -> Transform:
+    """Autoregressive neural spline flow: density in one pass a layer, draws in ``features``."""
+    map_ = AffineSpline(bins, bound)
+    return autoregressive(features, context_dim, map_, transforms, hidden, blocks)
+
+
+def maf(
+    features: int, context_dim: int, *, transforms: int = 5, hidden: int = 64, blocks: int = 2
+) -> Transform:
+    """Masked autoregressive flow (Papamakarios et al. 2017, https://arxiv.org/abs/1705.07057)."""
+    return autoregressive(features, context_dim, Affine(), transforms, hidden, blocks)
+
+
+FLOWS: dict[str, Callable[..., Transform]] = {"nsf": nsf, "nsf_ar": nsf_ar, "maf": maf}
+
+
+def flow(name: str, features: int, context_dim: int, **options: Any) -> Flow:
+    """Build a flow by name; ``options`` are those of the function of that name."""
+    transform = pick(name, FLOWS, "flow")(features, context_dim, **options)
+    return Flow(transform, StandardNormal([features]))
+
+
+# Encoders -----------------------------------------------------------------------------------------
+
+
+class Encoder(nn.Module):
+    """Turns raw data into the context of a network.
+
+    Args:
+        x_shape: Shape of one data set.
+        transform: A name of `scaling.TRANSFORMS`.
+    """
+
+    def __init__(self, x_shape: tuple[int, ...], *, transform: str = "none") -> None:
+        super().__init__()
+        self.x_shape = x_shape
+        self.standardise = Standardise(x_shape, transform)
+        self.out_dim = math.prod(x_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, one row for one data set."""
+        return self.standardise(batched(x, self.x_shape)).flatten(1)
+
+
+def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:
+    """Return float data as ``(n, *x_shape)``, with n = 1 for one data set.
+
+    Raises:
+        ValueError: The data have another shape.
+    """
+    if tuple(x.shape) == x_shape:
+        x = x.unsqueeze(0)
+    elif tuple(x.shape[1:]) != x_shape:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}; this estimator was trained on data sets of shape "
+            f"{x_shape}, so give {x_shape} or (n, {', '.join(map(str, x_shape))})"
+        )
+    return x.float()

@@ -1,0 +1,221 @@
+"""Invertible elementwise maps and the nflows transforms that condition them.
+
+nflows' own spline transforms select rows with boolean masks, which `torch.compile` and
+`torch.vmap` cannot follow. These compute every row and select with `where` and `clamp`; they keep
+nflows' interface and agree with it to 1e-5 (``tests/test_splines.py``).
+
+A map takes inputs ``(n, features)`` and raw network outputs ``(n, features, n_parameters)`` and
+returns outputs and log |d output / d input|, both ``(n, features)``. A transform decides which
+features a map's parameters may depend on.
+
+Reference: Durkan, Bekasov, Murray & Papamakarios, Neural spline flows, NeurIPS 2019,
+https://arxiv.org/abs/1906.04032.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from nflows.transforms.base import Transform
+from torch import Tensor, nn
+from torch.nn import functional
+
+MIN_BIN = 1e-3
+MIN_DERIVATIVE = 1e-3
+# softplus(UNIT_DERIVATIVE) + MIN_DERIVATIVE == 1: the slope of the identity tails.
+UNIT_DERIVATIVE = math.log(math.expm1(1 - MIN_DERIVATIVE))
+
+
+def rational_quadratic(
+    inputs: Tensor, raw: Tensor, *, bound: float, inverse: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Monotonic rational-quadratic spline on [-bound, bound], the identity outside.
+
+    Args:
+        inputs: Any shape ``(...)``.
+        raw: Unconstrained parameters, ``(..., 3 * bins - 1)``: widths, heights, inner derivatives.
+        bound: Half the width of the interval.
+        inverse: Map outputs back to inputs.
+
+    Returns:
+        Outputs and log of the absolute derivative (of the direction asked for), both ``(...)``.
+    """
+    bins = (raw.shape[-1] + 1) // 3
+    shares = functional.softmax(raw[..., : 2 * bins].unflatten(-1, (2, bins)), dim=-1)
+    sizes = 2 * bound * (MIN_BIN + (1 - MIN_BIN * bins) * shares)  # (..., 2, bins)
+    edges = sizes.cumsum(-1) - bound  # right edges; the last is `bound` up to rounding
+    lefts = functional.pad(edges[..., :-1], (1, 0), value=-bound)
+    slopes = MIN_DERIVATIVE + functional.softplus(
+        functional.pad(raw[..., 2 * bins :], (1, 1), value=UNIT_DERIVATIVE)
+    )
+
+    clamped = inputs.clamp(-bound, bound)
+    searched = edges[..., 1 if inverse else 0, :-1]
+    index = (clamped.unsqueeze(-1) >= searched).sum(-1, keepdim=True)  # (..., 1)
+
+    pairs = index.unsqueeze(-2).expand(*index.shape[:-1], 2, 1)
+    x0, y0 = lefts.gather(-1, pairs).squeeze(-1).unbind(-1)
+    width, height = sizes.gather(-1, pairs).squeeze(-1).unbind(-1)
+    d0, d1 = slopes.gather(-1, torch.cat((index, index + 1), -1)).unbind(-1)
+
+    s = height / width
+    curvature = d0 + d1 - 2 * s
+    if inverse:
+        # The root of a quadratic in the relative position, in the form that does not cancel.
+        rise = clamped - y0
+        a = rise * curvature + height * (s - d0)
+        b = height * d0 - rise * curvature
+        c = -s * rise
+        xi = 2 * c / (-b - (b.square() - 4 * a * c).clamp(min=0).sqrt())
+        xi = xi.clamp(0, 1)
+        mapped = x0 + xi * width
+    else:
+        xi = ((clamped - x0) / width).clamp(0, 1)
+        mapped = y0 + height * (s * xi.square() + d0 * xi * (1 - xi)) / (
+            s + curvature * xi * (1 - xi)
+        )
+    numerator = d1 * xi.square() + 2 * s * xi * (1 - xi) + d0 * (1 - xi).square()
+    log_slope = 2 * s.log() + numerator.log() - 2 * (s + curvature * xi * (1 - xi)).log()
+
+    inside = (inputs > -bound) & (inputs < bound)
+    outputs = torch.where(inside, mapped, inputs)
+    log_slope = torch.where(inside, -log_slope if inverse else log_slope, 0.0)
+    return outputs, log_slope
+
+
+class Map(Protocol):
+    """An invertible map of one feature at a time."""
+
+    n_parameters: int
+
+    def initial(self) -> Tensor:
+        """Return raw parameters of the identity, ``(n_parameters,)``."""
+
+    def __call__(self, inputs: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+        """Map ``(n, features)`` with raw parameters ``(n, features, n_parameters)``."""
+
+
+class Spline:
+    """Rational-quadratic spline with identity tails beyond ``bound``."""
+
+    def __init__(self, bins: int = 8, bound: float = 5.0) -> None:
+        if not 2 <= bins <= 100:
+            raise ValueError(f"bins is {bins}; a spline takes from 2 to 100 of them")
+        self.bound = bound
+        self.n_parameters = 3 * bins - 1
+
+    def initial(self) -> Tensor:
+        """Return raw parameters of the identity, ``(n_parameters,)``."""
+        raw = torch.zeros(self.n_parameters)
+        raw[-((self.n_parameters - 2) // 3) :] = UNIT_DERIVATIVE
+        return raw
+
+    def __call__(self, inputs: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+        """Map ``(n, features)`` with raw parameters ``(n, features, n_parameters)``."""
+        return rational_quadratic(inputs, raw, bound=self.bound, inverse=inverse)
+
+
+class Affine:
+    """Shift and scale; the log-scale is kept within +-10 without a hard edge."""
+
+    n_parameters = 2
+
+    def initial(self) -> Tensor:
+        """Return raw parameters of the identity, ``(n_parameters,)``."""
+        return torch.zeros(2)
+
+    def __call__(self, inputs: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+        """Map ``(n, features)`` with raw parameters ``(n, features, n_parameters)``."""
+        shift, log_scale = raw[..., 0], 10 * torch.tanh(raw[..., 1] / 10)
+        if inverse:
+            return (inputs - shift) * torch.exp(-log_scale), -log_scale
+        return inputs * torch.exp(log_scale) + shift, log_scale
+
+
+class AffineSpline:
+    """An affine map, then a spline: bins go where the mass is, however narrow it is."""
+
+    def __init__(self, bins: int = 8, bound: float = 5.0) -> None:
+        self.affine, self.spline = Affine(), Spline(bins, bound)
+        self.n_parameters = self.affine.n_parameters + self.spline.n_parameters
+
+    def initial(self) -> Tensor:
+        """Return raw parameters of the identity, ``(n_parameters,)``."""
+        return torch.cat((self.affine.initial(), self.spline.initial()))
+
+    def __call__(self, inputs: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
+        """Map ``(n, features)`` with raw parameters ``(n, features, n_parameters)``."""
+        if inverse:
+            inputs, log_slope = self.spline(inputs, raw[..., 2:], inverse)
+            outputs, more = self.affine(inputs, raw[..., :2], inverse)
+        else:
+            inputs, log_slope = self.affine(inputs, raw[..., :2])
+            outputs, more = self.spline(inputs, raw[..., 2:])
+        return outputs, log_slope + more
+
+
+class Coupling(Transform):
+    """Maps some features with parameters that depend on the others and the context.
+
+    Args:
+        mapped: Which features are mapped, ``(features,)`` of bool; the others pass unchanged.
+        map_: What is done to each of them.
+        net: ``(n, n_kept), (n, context)`` to ``(n, n_mapped * map_.n_parameters)``.
+    """
+
+    def __init__(self, mapped: Tensor, map_: Map, net: nn.Module) -> None:
+        super().__init__()
+        self.map, self.net = map_, net
+        self.register_buffer("kept_index", (~mapped).nonzero()[:, 0], persistent=False)
+        self.register_buffer("mapped_index", mapped.nonzero()[:, 0], persistent=False)
+        order = torch.cat((self.kept_index, self.mapped_index)).argsort()
+        self.register_buffer("order", order, persistent=False)
+
+    def _apply_map(
+        self, inputs: Tensor, context: Tensor | None, inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        kept = inputs[:, self.kept_index]
+        raw = self.net(kept, context).unflatten(-1, (-1, self.map.n_parameters))
+        mapped, log_slope = self.map(inputs[:, self.mapped_index], raw, inverse)
+        return torch.cat((kept, mapped), -1)[:, self.order], log_slope.sum(-1)
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return outputs ``(n, features)`` and log |det| ``(n,)``."""
+        return self._apply_map(inputs, context, inverse=False)
+
+    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Undo `forward`; the log |det| is of the inverse."""
+        return self._apply_map(inputs, context, inverse=True)
+
+
+class Autoregressive(Transform):
+    """Maps every feature with parameters that depend on those before it and the context.
+
+    Args:
+        features: Number of features; the inverse takes as many passes.
+        map_: What is done to each of them.
+        net: A masked network, ``(n, features), (n, context)`` to ``(n, features * n_parameters)``,
+            the parameters of feature i a function of features before i only.
+    """
+
+    def __init__(self, features: int, map_: Map, net: nn.Module) -> None:
+        super().__init__()
+        self.features, self.map, self.net = features, map_, net
+
+    def _raw(self, inputs: Tensor, context: Tensor | None) -> Tensor:
+        raw: Tensor = self.net(inputs, context)
+        return raw.unflatten(-1, (self.features, self.map.n_parameters))
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return outputs ``(n, features)`` and log |det| ``(n,)``."""
+        outputs, log_slope = self.map(inputs, self._raw(inputs, context))
+        return outputs, log_slope.sum(-1)
+
+    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Undo `forward`, one feature after another; the log |det| is of the inverse."""
+        outputs = torch.zeros_like(inputs)
+        for _ in range(self.features):
+            outputs, log_slope = self.map(inputs, self._raw(outputs, context), inverse=True)
+        return outputs, log_slope.sum(-1)

@@ -1,0 +1,299 @@
+"""The one training loop: anything with ``loss(z, x) -> (n,)``.
+
+AdamW under a scheduled learning rate, clipped gradients, early stopping by the loss on held-out
+rows, best weights restored. Mini-batches are slices of tensors.
+
+On a CPU the result is a function of data, seed and settings alone. The order of rows and the noise
+of each epoch come from a stream of its own, so a training resumed from a checkpoint, which is the
+state after some epoch, ends like one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .registry import pick
+from .streams import integer
+from .types import Array
+
+logger = logging.getLogger(__name__)
+
+MIN_TRAIN, MIN_VALIDATION = 20, 5
+CHECKPOINT_SECONDS = 60.0
+
+Rows = tuple[Tensor, Tensor]
+State = dict[str, Any]
+
+
+def one_cycle(done: float) -> float:
+    """Rise from 1/25 during 30 % of the training, fall to zero; both half a cosine (Smith 2018)."""
+    if done < 0.3:
+        return 1.0 - 0.96 * 0.5 * (1 + math.cos(math.pi * done / 0.3))
+    return 0.5 * (1 + math.cos(math.pi * (done - 0.3) / 0.7))
+
+
+def cosine(done: float) -> float:
+    """Rise linearly during 5 % of the training, fall to zero as half a cosine."""
+    return done / 0.05 if done < 0.05 else 0.5 * (1 + math.cos(math.pi * (done - 0.05) / 0.95))
+
+
+# name: share of the training done, in [0, 1), to share of the peak learning rate
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "one_cycle": one_cycle,
+    "cosine": cosine,
+    "constant": lambda done: 1.0,
+}
+
+
+def fit(
+    estimator: nn.Module,
+    z: Tensor,
+    x: Tensor,
+    *,
+    train: Array,
+    validation: Array,
+    seed: int,
+    max_epochs: int = 60,
+    batch_size: int = 256,
+    learning_rate: float = 3e-3,
+    schedule: str = "one_cycle",
+    weight_decay: float = 1e-4,
+    patience: int = 20,
+    clip_norm: float = 5.0,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = True,
+    checkpoint: Path | None = None,
+) -> pd.DataFrame:
+    """Train an estimator in place; it ends on the CPU with the weights of its best epoch.
+
+    Args:
+        estimator: A module with ``loss(z, x) -> (n,)``.
+        z: Parameters in standard-normal space, ``(n, theta_dim)``.
+        x: Data, ``(n, *x_shape)``.
+        train: Rows to learn from, ``(n,)`` of bool.
+        validation: Rows to stop by, ``(n,)`` of bool; never learnt from.
+        seed: Of the order of rows and of all noise in the loss.
+        max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
+        batch_size: Rows per gradient step, at most.
+        learning_rate: Its peak.
+        schedule: A name of `SCHEDULES`.
+        weight_decay: Of AdamW.
+        patience: Stop after so many epochs without a better validation loss.
+        clip_norm: Gradients with a larger norm are scaled down to it.
+        device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is one.
+        threads: Number of CPU threads; None leaves torch's own.
+        progress: Show a bar, where there is a terminal.
+        checkpoint: A file that holds the state while the training lasts. If it exists, the
+            training goes on from there; SIGTERM writes it and exits; it is removed at the end.
+
+    Returns:
+        One row per epoch: epoch, train_loss, validation_loss, learning_rate, seconds.
+
+    Raises:
+        ValueError: Too few rows, a loss that is not finite, a wrong option, no CUDA.
+    """
+    share = pick(schedule, SCHEDULES, "schedule")
+    target = pick_device(device)
+    learn, held_out = (select(z, x, mask, target) for mask in (train, validation))
+    check_sizes(len(learn[0]), len(held_out[0]))
+    steps = math.ceil(len(learn[0]) / batch_size)
+
+    estimator.to(target)
+    optimiser = torch.optim.AdamW(
+        estimator.parameters(), lr=learning_rate, weight_decay=weight_decay
+    )
+    state = restore(checkpoint, estimator, optimiser)
+    history: list[dict[str, float]] = state["history"]
+    begun = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
+    saved = time.monotonic()
+
+    with (
+        own_randomness(target, threads),
+        sigterm_noted() as stopped,
+        tqdm(
+            total=max_epochs,
+            initial=len(history),
+            desc="train",
+            unit="epoch",
+            disable=None if progress else True,
+        ) as bar,
+    ):
+        while len(history) < max_epochs and len(history) - state["best_epoch"] < patience:
+            epoch = len(history)
+            rates = [learning_rate * share((epoch + i / steps) / max_epochs) for i in range(steps)]
+            torch.manual_seed(integer(seed, "epoch", epoch))
+            train_loss = train_epoch(estimator, optimiser, learn, rates, clip_norm, stopped)
+            if stopped.is_set():
+                save(checkpoint, state)
+                raise SystemExit(f"SIGTERM: training stopped after epoch {epoch}")
+            torch.manual_seed(integer(seed, "validation"))
+            validation_loss = mean_loss(estimator, held_out, rows_at_once=10 * batch_size)
+            check_finite(epoch + 1, train_loss, validation_loss)
+            history.append(
+                {
+                    "epoch": epoch + 1,
+                    "train_loss": train_loss,
+                    "validation_loss": validation_loss,
+                    "learning_rate": rates[-1],
+                    "seconds": time.monotonic() - begun,
+                }
+            )
+            if validation_loss < state["best_loss"]:
+                best = copy.deepcopy(estimator.state_dict())
+                state |= {"best_loss": validation_loss, "best_epoch": epoch + 1, "best": best}
+            if checkpoint is not None:
+                state |= copy.deepcopy(
+                    {"model": estimator.state_dict(), "optimiser": optimiser.state_dict()}
+                )
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    save(checkpoint, state)
+                    saved = time.monotonic()
+            bar.set_postfix(train=f"{train_loss:.3f}", validation=f"{validation_loss:.3f}")
+            bar.update()
+    estimator.load_state_dict(state["best"])
+    estimator.to("cpu").eval()
+    logger.info("best of %d epochs: %d", len(history), state["best_epoch"])
+    return pd.DataFrame(history)
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device asked for, or the best there is for ``auto``."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device is {device!r}; it can be auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is cuda, and torch finds none here; write auto or cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def select(z: Tensor, x: Tensor, mask: Array, device: torch.device) -> Rows:
+    """Return the rows of a mask on a device."""
+    rows = torch.as_tensor(mask)
+    return z[rows].float().to(device), x[rows].to(device)
+
+
+def check_sizes(train: int, validation: int) -> None:
+    """Refuse to train on next to nothing."""
+    if train < MIN_TRAIN or validation < MIN_VALIDATION:
+        raise ValueError(
+            f"there are {train} rows to train on and {validation} to stop by; at least {MIN_TRAIN} "
+            f"and {MIN_VALIDATION} are needed: ask for more simulations"
+        )
+
+
+def check_finite(epoch: int, train_loss: float, validation_loss: float) -> None:
+    """Refuse to go on from a loss that is not finite."""
+    if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
+        raise ValueError(
+            f"the loss is not finite in epoch {epoch} (train {train_loss}, validation "
+            f"{validation_loss}): lower the learning rate, or look for extreme values in x"
+        )
+
+
+def train_epoch(
+    estimator: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    rows: Rows,
+    rates: list[float],
+    clip_norm: float,
+    stopped: threading.Event,
+) -> float:
+    """Take one gradient step for each learning rate, over all rows in random order.
+
+    Returns:
+        Mean loss over the rows, each taken before the step it led to.
+    """
+    estimator.train()
+    z, x = rows
+    total = z.new_zeros(())
+    order = torch.randperm(len(z)).to(z.device)
+    for batch, rate in zip(order.tensor_split(len(rates)), rates, strict=True):
+        if stopped.is_set():
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        loss = estimator.loss(z[batch], x[batch]).mean()  # type: ignore[operator]
+        loss.backward()
+        nn.utils.clip_grad_norm_(estimator.parameters(), clip_norm)
+        optimiser.step()
+        total += loss.detach() * len(batch)
+    return total.item() / len(z)
+
+
+@torch.no_grad()
+def mean_loss(estimator: nn.Module, rows: Rows, *, rows_at_once: int) -> float:
+    """Return the mean loss over rows, without learning from them."""
+    estimator.eval()
+    z, x = rows
+    parts = zip(z.split(rows_at_once), x.split(rows_at_once), strict=True)
+    return sum(estimator.loss(*part).sum().item() for part in parts) / len(z)  # type: ignore[operator]
+
+
+@contextmanager
+def own_randomness(device: torch.device, threads: int | None) -> Iterator[None]:
+    """Leave torch's generators and number of threads as they were found."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[0] if device.type == "cuda" else []):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def sigterm_noted() -> Iterator[threading.Event]:
+    """Turn SIGTERM into an event that can be looked at; signals reach the main thread only."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.set()
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def save(checkpoint: Path | None, state: State) -> None:
+    """Write a state, whole or not at all."""
+    if checkpoint is None or not state["history"]:
+        return
+    partial = checkpoint.with_name(checkpoint.name + ".partial")
+    torch.save(state, partial)
+    os.replace(partial, checkpoint)
+
+
+def restore(
+    checkpoint: Path | None, estimator: nn.Module, optimiser: torch.optim.Optimizer
+) -> State:
+    """Return the state of a checkpoint and set model and optimiser to it, or a fresh one."""
+    if checkpoint is None or not checkpoint.exists():
+        return {"history": [], "best_loss": math.inf, "best_epoch": 0}
+    state: State = torch.load(checkpoint, weights_only=True)
+    estimator.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    logger.info("training goes on after epoch %d, from %s", len(state["history"]), checkpoint)
+    return state
