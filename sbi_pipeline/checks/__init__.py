@@ -1,0 +1,27 @@
+"""From numbers to checks: each says pass, warn or fail, and what to do.
+
+A check fails on what is both beyond chance and large enough to matter, and warns on what is either
+suspicious or small: with enough simulations every estimator differs from the truth, and with few
+a bad one hides. P-values are corrected for the number of parameters looked at. Thresholds are
+keyword arguments, (warn, fail) where there are two; the defaults stand in the signatures.
+"""
+
+from .calibration import calibration, coverage, information, parameter_order
+from .check import Check, Status
+from .observation import agreement, in_distribution, predictive
+from .sampling import failures, sampling, training
+
+__all__ = [
+    "Check",
+    "Status",
+    "agreement",
+    "calibration",
+    "coverage",
+    "failures",
+    "in_distribution",
+    "information",
+    "parameter_order",
+    "predictive",
+    "sampling",
+    "training",
+]

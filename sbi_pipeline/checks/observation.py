@@ -1,0 +1,98 @@
+"""Checks of one observation: do the estimators agree on it, could the model have made it?"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..diagnostics.predictive import Typicality
+from .check import Check, above, below, choose, ordered
+
+
+def agreement(
+    comparison: pd.DataFrame, subject: str, *, jsd: tuple[float, float] = (10.0, 50.0)
+) -> Check:
+    """Judge whether two estimators give the same marginals.
+
+    Args:
+        comparison: As made by ``diagnostics.comparison.compare_marginals``.
+        subject: The two estimators and the observation.
+        jsd: Jensen-Shannon divergence in mnat, beyond what chance gives: warn above, fail above. 10
+            is a shift of 0.28 sd or a width off by 20 %, 50 a shift of 0.65 sd.
+    """
+    ordered(*jsd, "jsd")
+    row = comparison.loc[comparison["jsd_mnat"].idxmax()]
+    value, chance = float(row["jsd_mnat"]), float(row["by_chance"])
+    status = above(value, *jsd) if value > chance else "pass"
+    return Check(
+        name="agreement",
+        subject=subject,
+        status=status,
+        quantity=f"largest Jensen-Shannon divergence of marginals ({row['parameter']}, mnat)",
+        value=value,
+        threshold=f"warn above {jsd[0]:g}, fail above {jsd[1]:g}",
+        chance=f"below {chance:.2g} in 95 % of cases",
+        advice=choose(
+            status,
+            "Two methods that err differently agree.",
+            f"They differ in {row['parameter']}: means by {row['shift']:+.2f} sd, widths by a "
+            f"factor {row['width']:.2f}. Believe the better calibrated one, or train both on more.",
+        ),
+    )
+
+
+def predictive(found: Typicality, subject: str, *, p: tuple[float, float] = (0.01, 0.002)) -> Check:
+    """Judge whether the inferred model could have made the observation.
+
+    Args:
+        found: As made by ``diagnostics.predictive.typicality``.
+        subject: Estimator and observation.
+        p: P-value: warn below, fail below.
+    """
+    return _typical(
+        found,
+        subject,
+        "predictive",
+        p,
+        "Data simulated from the posterior look like the observation.",
+        "Data simulated from the posterior do not look like the observation ({}): the model lacks "
+        "something, or the posterior is wrong.",
+    )
+
+
+def in_distribution(
+    found: Typicality, subject: str, *, p: tuple[float, float] = (0.01, 0.002)
+) -> Check:
+    """Judge whether the observation lies where the network was trained.
+
+    Args:
+        found: As made by ``diagnostics.predictive.in_distribution``.
+        subject: The observation.
+        p: P-value: warn below, fail below.
+    """
+    return _typical(
+        found,
+        subject,
+        "in distribution",
+        p,
+        "The observation looks like the training simulations.",
+        "The observation is unlike the training simulations ({}): networks extrapolate blindly. "
+        "Check units and data path, widen the prior, or mend the simulator.",
+    )
+
+
+def _typical(
+    found: Typicality, subject: str, name: str, p: tuple[float, float], good: str, bad: str
+) -> Check:
+    ordered(*p[::-1], name)
+    status = below(found.p_value, *p)
+    worst = min(found.p_values, key=lambda statistic: found.p_values[statistic])
+    return Check(
+        name=name,
+        subject=subject,
+        status=status,
+        quantity=f"p-value of the observation among {found.draws} simulated data sets",
+        value=found.p_value,
+        threshold=f"warn below {p[0]:g}, fail below {p[1]:g}",
+        chance="uniform between 0 and 1",
+        advice=choose(status, good, bad.format(worst)),
+    )

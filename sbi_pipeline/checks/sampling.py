@@ -1,0 +1,163 @@
+"""Checks of the campaign's running: simulations that failed, training, chains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from .check import Check, Status, above, below, choose, ordered
+
+
+def failures(
+    by_reason: Mapping[str, int], rows: int, *, warn: float = 0.01, fail: float = 0.2
+) -> Check:
+    """Judge the fraction of simulations that failed.
+
+    Failing that depends on theta cuts those values out of the prior.
+
+    Raises:
+        ValueError: No rows, or contradicting thresholds.
+    """
+    ordered(warn, fail, "failures")
+    if rows < 1:
+        raise ValueError("the campaign has 0 rows; there is nothing to judge")
+    fraction = sum(by_reason.values()) / rows
+    status = above(fraction, warn, fail)
+    reason = max(by_reason, key=lambda name: by_reason[name]) if fraction > 0 else ""
+    return Check(
+        name="failures",
+        subject="simulations",
+        status=status,
+        quantity="fraction of simulations that failed",
+        value=fraction,
+        threshold=f"warn above {warn:g}, fail above {fail:g}",
+        chance="0",
+        advice="Simulations ran."
+        if status == "pass"
+        else f"Failed rows are left out, which removes the parameters that caused them from the "
+        f"prior; the usual reason is {reason!r}. Mend the simulator or narrow the prior.",
+    )
+
+
+def training(history: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Check:
+    """Judge whether the validation loss had settled.
+
+    ``value`` is how much the best validation loss fell in the last tenth of the epochs, in nats.
+
+    Args:
+        history: Columns ``epoch``, ``train_loss``, ``validation_loss``.
+        subject: The estimator.
+        warn: In nats.
+    """
+    loss = history["validation_loss"].to_numpy(dtype=float)
+    best = np.fmin.accumulate(loss)
+    fall = float(best[max(0, math.ceil(0.9 * loss.size) - 1)] - best[-1]) if loss.size > 1 else 0.0
+    finite = bool(np.isfinite(best[-1]))
+    status: Status = "fail" if not finite else "warn" if fall > warn else "pass"
+    advice = {
+        "pass": "The validation loss had settled.",
+        "warn": "The loss was still falling when training ended; allow more epochs.",
+        "fail": "The loss was never finite; lower the learning rate and look at the data's range.",
+    }
+    return Check(
+        name="training",
+        subject=subject,
+        status=status,
+        quantity="fall of the validation loss over the last tenth of training (nats)",
+        value=fall if finite else math.nan,
+        threshold=f"warn above {warn:g}",
+        chance="about 0 once settled",
+        advice=advice[status],
+    )
+
+
+def sampling(
+    summary: pd.DataFrame,
+    subject: str,
+    *,
+    sampler: str,
+    steps: int | None = None,
+    r_hat: tuple[float, float] = (1.01, 1.05),
+    ess: tuple[float, float] = (400.0, 100.0),
+    autocorrelation_times: tuple[float, float] = (50.0, 20.0),
+) -> list[Check]:
+    """Judge whether the draws are enough and come from one distribution.
+
+    Args:
+        summary: As made by ``diagnostics.convergence.summary``.
+        subject: Estimator and observation.
+        sampler: "direct" draws are independent and skip what only chains have.
+        steps: Kept steps of the chains, before thinning, for their length in autocorrelation times.
+        r_hat: Warn above, fail above.
+        ess: Effective sample size: warn below, fail below.
+        autocorrelation_times: Chain length over autocorrelation time: warn below, fail below.
+    """
+    ordered(*r_hat, "r_hat")
+    ordered(*ess[::-1], "ess")
+    ordered(*autocorrelation_times[::-1], "autocorrelation_times")
+    size = summary[["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min()
+    checks = [
+        Check(
+            name="effective draws",
+            subject=subject,
+            status=below(size, *ess),
+            quantity="smallest effective sample size, bulk or tail",
+            value=float(size),
+            threshold=f"warn below {ess[0]:g}, fail below {ess[1]:g}",
+            chance=f"an error of the mean of {1 / math.sqrt(max(size, 1)):.2g} posterior sd",
+            advice=choose(
+                below(size, *ess),
+                "Enough draws for means and 90 % intervals.",
+                "Too few effective draws for stable intervals; ask for more draws or steps.",
+            ),
+        )
+    ]
+    if sampler == "direct":
+        return checks
+    worst = _worst(summary["r_hat"])
+    checks.append(
+        Check(
+            name="convergence",
+            subject=subject,
+            status=above(worst, *r_hat),
+            quantity="largest R-hat across independent ensembles",
+            value=worst,
+            threshold=f"warn above {r_hat[0]:g}, fail above {r_hat[1]:g}",
+            chance="1.00",
+            advice=choose(
+                above(worst, *r_hat),
+                "Independent ensembles agree.",
+                "Independent ensembles disagree: run longer, and look at the traces for walkers "
+                "stuck in one mode.",
+            ),
+        )
+    )
+    if steps is not None:
+        length = steps / _worst(summary["autocorrelation_time"].dropna())
+        status = below(length, *autocorrelation_times)
+        checks.append(
+            Check(
+                name="chain length",
+                subject=subject,
+                status=status,
+                quantity="kept steps in autocorrelation times",
+                value=length,
+                threshold=f"warn below {autocorrelation_times[0]:g}, "
+                f"fail below {autocorrelation_times[1]:g}",
+                chance="no limit; below 50 the autocorrelation time itself is a guess",
+                advice=choose(
+                    status,
+                    "The chain is long enough to trust its own error estimates.",
+                    "The chain is too short to know its own errors; allow more steps.",
+                ),
+            )
+        )
+    return checks
+
+
+def _worst(values: pd.Series) -> float:
+    """Return the largest value; NaN if any is, since what could not be measured is not good."""
+    return float(np.max(values.to_numpy(dtype=float))) if len(values) else math.nan

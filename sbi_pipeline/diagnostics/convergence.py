@@ -1,0 +1,132 @@
+"""Posterior summaries, and whether the draws behind them are enough.
+
+R-hat is rank-normalised split R-hat across *independent ensembles*: the walkers of one emcee
+ensemble move each other, so they must not count as separate chains. Effective sample sizes take
+walkers as chains, which is right for them: they only measure how correlated the draws are.
+
+References:
+    Vehtari, Gelman, Simpson, Carpenter, Bürkner, Rank-normalization, folding, and localization: an
+    improved R-hat, 2021, https://doi.org/10.1214/20-BA1221
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ..types import Array
+
+QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
+COLUMNS = (
+    *("parameter", "label", "unit", "derived", "mean", "sd", *QUANTILES),
+    *("r_hat", "ess_bulk", "ess_tail", "mcse_mean", "autocorrelation_time", "acceptance"),
+    *("prior_mean", "prior_sd", "sd_ratio", "truth"),
+)
+
+
+def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) -> pd.DataFrame:
+    """Summarise every parameter of a posterior, derived ones too.
+
+    Args:
+        posterior: The tree of ``posterior.nc``: groups ``posterior``, ``sample_stats``, ``prior``.
+        truth: Known true values by parameter; names that are missing become NaN.
+
+    Returns:
+        One row a parameter, columns `COLUMNS`; values in the parameter's own unit. ``r_hat`` is NaN
+        for draws without ensembles to compare (independent draws), ``sd_ratio`` is posterior sd
+        over prior sd.
+    """
+    draws = posterior["posterior"].to_dataset()
+    known = truth or {}
+    rows = [
+        _row(posterior, str(name), float(known.get(str(name), np.nan))) for name in draws.data_vars
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def ensembles(posterior: xr.DataTree, name: str) -> Array:
+    """Return the draws of one parameter by independent ensemble, ``(ensembles, draws)``.
+
+    The walkers of an ensemble become one long chain ordered by step, then walker. Without an
+    ``ensemble`` coordinate every chain counts as independent.
+
+    Raises:
+        ValueError: The ensembles differ in how many walkers they have.
+    """
+    values = posterior[f"posterior/{name}"].transpose("chain", "draw").to_numpy()
+    labels = ensemble_labels(posterior)
+    groups = [values[labels == label].T.ravel() for label in np.unique(labels)]
+    sizes = sorted({group.size for group in groups})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"ensembles of {name!r} have {sizes} draws each; R-hat wants the same number: "
+            "give every ensemble as many walkers"
+        )
+    return np.stack(groups)
+
+
+def ensemble_labels(posterior: xr.DataTree) -> Array:
+    """Return which ensemble each chain belongs to, ``(chains,)``."""
+    for group in ("sample_stats", "posterior"):
+        if group in posterior.children and "ensemble" in posterior[group].coords:
+            return np.asarray(posterior[group].coords["ensemble"].to_numpy())
+    return np.arange(posterior["posterior"].sizes["chain"])
+
+
+def r_hat(chains: Array) -> float:
+    """Return rank-normalised split R-hat of ``(chains, draws)``; NaN for fewer than two chains."""
+    if chains.shape[0] < 2 or chains.shape[1] < 4:
+        return float("nan")
+    return float(az.rhat(chains, method="rank"))
+
+
+def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
+    variable = tree[f"posterior/{name}"].transpose("chain", "draw")
+    chains = np.asarray(variable.to_numpy(), dtype=float)
+    prior_mean, prior_sd = _prior_moments(tree, name)
+    sd = float(chains.std(ddof=1))
+    levels = np.quantile(chains, list(QUANTILES.values()))
+    return {
+        "parameter": name,
+        "label": variable.attrs.get("label", name),
+        "unit": variable.attrs.get("unit", ""),
+        "derived": variable.attrs.get("derived", ""),
+        "mean": float(chains.mean()),
+        "sd": sd,
+        **dict(zip(QUANTILES, map(float, levels), strict=True)),
+        "r_hat": r_hat(ensembles(tree, name)),
+        "ess_bulk": float(az.ess(chains, method="bulk")),
+        "ess_tail": float(az.ess(chains, method="tail")),
+        "mcse_mean": float(az.mcse(chains, method="mean")),
+        "autocorrelation_time": _autocorrelation_time(tree, name),
+        "acceptance": _acceptance(tree),
+        "prior_mean": prior_mean,
+        "prior_sd": prior_sd,
+        "sd_ratio": sd / prior_sd if prior_sd > 0 else float("nan"),
+        "truth": truth,
+    }
+
+
+def _prior_moments(tree: xr.DataTree, name: str) -> tuple[float, float]:
+    if "prior" not in tree.children or name not in tree["prior"].data_vars:
+        return float("nan"), float("nan")
+    values = tree[f"prior/{name}"].to_numpy()
+    return float(values.mean()), float(values.std(ddof=1))
+
+
+def _autocorrelation_time(tree: xr.DataTree, name: str) -> float:
+    """Return the sampler's autocorrelation time in steps; NaN if it has none for this parameter."""
+    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
+    if "autocorrelation_time" not in stats or name not in stats["parameter"].to_numpy():
+        return float("nan")
+    return float(stats["autocorrelation_time"].sel(parameter=name))
+
+
+def _acceptance(tree: xr.DataTree) -> float:
+    if "sample_stats" not in tree.children or "acceptance_rate" not in tree["sample_stats"]:
+        return float("nan")
+    return float(tree["sample_stats/acceptance_rate"].mean())

@@ -1,0 +1,188 @@
+"""Could the model, as inferred, have made the observation?
+
+All p-values here come from ranks among exchangeable data sets: the observation is put among the
+simulated ones, whatever is fitted is fitted to all of them alike, and p is its rank in the
+statistic. If the observation is one more draw of the same law, p <= u happens with probability at
+most u, for any law and any number of draws. Against the posterior predictive p is conservative,
+since the posterior has seen the observation already.
+
+References:
+    Gelman, Meng, Stern, Posterior predictive assessment of model fitness via realized
+        discrepancies, 1996, https://www3.stat.sinica.edu.tw/statistica/j6n4/j6n41/j6n41.htm
+    Vovk, Gammerman, Shafer, Algorithmic learning in a random world, 2005,
+        https://doi.org/10.1007/b106715
+    Breunig, Kriegel, Ng, Sander, LOF: identifying density-based local outliers, 2000,
+        https://doi.org/10.1145/335191.335388
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.neighbors import LocalOutlierFactor
+
+from ..types import Array
+
+MAX_FEATURES = 64
+
+
+@dataclass(frozen=True)
+class Typicality:
+    """How typical the observation is of simulated data sets.
+
+    Attributes:
+        p_value: Of all statistics together: the rank of the observation's smallest p-value among
+            those of the simulated data sets, so looking at many statistics costs nothing.
+        p_values: By statistic.
+        outside_90: Fraction of elements outside the central 90 % of the simulated ones; about 0.1
+            or less is expected.
+        draws: How many simulated data sets; no p-value can fall below 1 / (draws + 1).
+    """
+
+    p_value: float
+    p_values: dict[str, float]
+    outside_90: float
+    draws: int
+
+
+def typicality(x: Array, x_o: Array) -> Typicality:
+    """Ask whether ``x_o`` looks like one more draw of the posterior predictive.
+
+    Statistics: distance from the bulk (Mahalanobis in normal scores, which needs no units and no
+    finite moments), the largest residual of an element in interquartile ranges, and `summaries`.
+
+    Args:
+        x: Posterior predictive data sets, ``(draws, *x_shape)``.
+        x_o: The observation, ``x_shape``.
+    """
+    pooled = _pooled(x, x_o)
+    return _typicality(
+        pooled,
+        {
+            "distance": _upper(_mahalanobis(_features(pooled))),
+            "largest residual": _upper(_largest_residual(pooled)),
+            **{name: _two_sided(values) for name, values in summaries(pooled).items()},
+        },
+    )
+
+
+def in_distribution(simulations: Array, x_o: Array, neighbours: int = 20) -> Typicality:
+    """Ask whether ``x_o`` lies where the simulator puts data for any parameters of the prior.
+
+    An estimator extrapolates blindly outside. Statistics: distance from the bulk, and the local
+    outlier factor, which also sees holes and curved sheets.
+
+    Args:
+        simulations: Prior predictive data sets, ``(draws, *x_shape)``; held-out ones will do.
+        x_o: The observation, ``x_shape``.
+        neighbours: How many for the local outlier factor.
+    """
+    pooled = _pooled(simulations, x_o)
+    features = _features(pooled)
+    outlier = LocalOutlierFactor(n_neighbors=min(neighbours, len(simulations) - 1)).fit(features)
+    return _typicality(
+        pooled,
+        {
+            "distance": _upper(_mahalanobis(features)),
+            "local density": _upper(-outlier.negative_outlier_factor_),
+        },
+    )
+
+
+def element_p_values(x: Array, x_o: Array) -> Array:
+    """Return the two-sided p-value of every element of the observation, ``x_shape``."""
+    pooled = _pooled(x, x_o)
+    at_least = np.mean(pooled >= pooled[0], axis=0)
+    at_most = np.mean(pooled <= pooled[0], axis=0)
+    return np.minimum(1.0, 2 * np.minimum(at_least, at_most)).reshape(np.shape(x_o))
+
+
+SUMMARIES: Mapping[str, Callable[[Array], Array]] = {
+    "mean": lambda flat: flat.mean(axis=1),
+    "spread": lambda flat: flat.std(axis=1),
+    "smallest": lambda flat: flat.min(axis=1),
+    "largest": lambda flat: flat.max(axis=1),
+    "roughness": lambda flat: np.sqrt((np.diff(flat, axis=1) ** 2).mean(axis=1)),
+}
+
+
+def summaries(x: Array) -> dict[str, Array]:
+    """Return simple summaries of data sets ``(n, *x_shape)``, each ``(n,)``.
+
+    Mean, spread and extremes of the elements, and roughness: the root mean square step from one
+    element to the next, which tells more noise from a different shape.
+    """
+    flat = x.reshape(len(x), -1)
+    if flat.shape[1] < 3:
+        return {}
+    return {name: summarise(flat) for name, summarise in SUMMARIES.items()}
+
+
+def _pooled(x: Array, x_o: Array) -> Array:
+    """Return the observation, then the data sets, flattened: ``(1 + draws, elements)``."""
+    x, x_o = np.asarray(x, dtype=float), np.asarray(x_o, dtype=float)
+    if x.shape[1:] != x_o.shape:
+        raise ValueError(
+            f"the observation has shape {x_o.shape}, simulated data {x.shape[1:]}: "
+            "is it the data of another simulator, or of other options?"
+        )
+    if len(x) < 20:
+        raise ValueError(f"{len(x)} simulated data sets are too few for a p-value; give 20 or more")
+    if not (np.isfinite(x_o).all() and np.isfinite(x).all()):
+        where = "the observation" if not np.isfinite(x_o).all() else "simulated data"
+        raise ValueError(f"{where} has NaN or infinite elements; mask or drop them first")
+    return np.concatenate([x_o[None], x]).reshape(1 + len(x), -1)
+
+
+def _features(pooled: Array) -> Array:
+    """Return normal scores of the elements, reduced to principal components where there are many.
+
+    What the components leave over is kept as one more feature, so data off their plane stand out.
+    """
+    ranks = stats.rankdata(pooled, axis=0)
+    scores = stats.norm.ppf((ranks - 0.5) / len(pooled))
+    if scores.shape[1] <= MAX_FEATURES:
+        return np.asarray(scores)
+    components = PCA(min(MAX_FEATURES, len(pooled) // 4), random_state=0).fit(scores)
+    reduced = components.transform(scores)
+    left = np.linalg.norm(scores - components.inverse_transform(reduced), axis=1)
+    whitened = np.column_stack([reduced, left])
+    return np.asarray(stats.zscore(whitened, axis=0))
+
+
+def _mahalanobis(features: Array) -> Array:
+    return np.asarray(LedoitWolf().fit(features).mahalanobis(features))
+
+
+def _largest_residual(pooled: Array) -> Array:
+    """Return the largest distance of an element from its median, in interquartile ranges."""
+    low, median, high = np.quantile(pooled, [0.25, 0.5, 0.75], axis=0)
+    width = np.where(high > low, high - low, pooled.std(axis=0))
+    return np.asarray((np.abs(pooled - median) / np.where(width > 0, width, 1.0)).max(axis=1))
+
+
+def _upper(statistic: Array) -> Array:
+    """Return the p-value of every entry: how many are at least as large."""
+    return np.asarray(stats.rankdata(-statistic, method="max") / statistic.size)
+
+
+def _two_sided(statistic: Array) -> Array:
+    return np.minimum(1.0, 2 * np.minimum(_upper(statistic), _upper(-statistic)))
+
+
+def _typicality(pooled: Array, p_values: Mapping[str, Array]) -> Typicality:
+    """Read off the observation (row 0) from the p-values of all rows, by statistic."""
+    smallest = np.min(list(p_values.values()), axis=0)
+    low, high = np.quantile(pooled[1:], [0.05, 0.95], axis=0)
+    outside = (pooled[0] < low) | (pooled[0] > high)
+    return Typicality(
+        p_value=float(np.mean(smallest <= smallest[0])),
+        p_values={name: float(values[0]) for name, values in p_values.items()},
+        outside_90=float(outside.mean()),
+        draws=len(pooled) - 1,
+    )

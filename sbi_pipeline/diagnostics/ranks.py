@@ -1,0 +1,92 @@
+"""Simulation-based calibration: where does the truth rank among draws of its posterior?
+
+For (theta*, x) from the joint distribution and L draws from the posterior of x, the rank of theta*
+is uniform on 0 ... L if the posterior is right, for every parameter and for joint quantities.
+
+References:
+    Talts, Betancourt, Simpson, Vehtari, Gelman, Validating Bayesian inference algorithms with
+        simulation-based calibration, 2018, https://arxiv.org/abs/1804.06788
+    Lemos, Coogan, Hezaveh, Perreault-Levasseur, Sampling-based accuracy testing of posterior
+        estimators for general inference, 2023, https://arxiv.org/abs/2302.03026 (TARP)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .. import samplers
+from ..posterior import Posterior, log_posterior, to_theta_density
+from ..types import Array
+from .calibration import tarp_ranks
+
+SIMULATIONS = {"posterior": 1000, "likelihood": 200, "ratio": 200}
+SAMPLER = {"ensembles": 2, "walkers": 16, "max_steps": 1500, "r_hat": 1.05, "ess": 200}
+
+
+def rank(
+    posterior: Posterior,
+    theta: Array,
+    x: Array,
+    *,
+    seed: int,
+    simulations: int | None = None,
+    draws: int = 200,
+    sampler: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Rank held-out truths among posterior draws.
+
+    Args:
+        posterior: A trained estimator with its prior.
+        theta: Held-out truths, ``(n, theta_dim)``.
+        x: Their data, ``(n, *x_shape)``.
+        seed: Seed of the draws.
+        simulations: How many to use, at most n; default 1000, or 200 where MCMC is needed.
+        draws: Draws L of each posterior.
+        sampler: Options of MCMC; by default shorter chains than for an observation, whose ranks
+            need less precision than a table of results.
+
+    Returns:
+        ``ranks``, ``truth``, ``mean``, ``sd`` (simulation, parameter), ``joint_ranks`` (simulation,
+        quantity) of the log density and of TARP distances, ``log_prob`` and ``prior_log_prob``
+        (simulation) in nats, ``converged`` (simulation).
+
+    Raises:
+        ValueError: There are no held-out simulations.
+    """
+    if not len(theta):
+        raise ValueError("no held-out simulations; set split.test above 0")
+    target, prior = posterior.estimator.target, posterior.prior
+    count = min(simulations or SIMULATIONS[target], len(theta))
+    truth, x, z_truth = theta[:count], x[:count], prior.to_normal(theta[:count])
+    options = {**({} if target == "posterior" else SAMPLER), **(sampler or {})}
+    drawn = samplers.draw(posterior.estimator, x, draws, seed=seed, **options)
+    z = drawn.flat(draws)
+    drawn_theta = np.stack([prior.from_normal(each) for each in z])
+    density = log_posterior(posterior.estimator, x)
+    at_truth = density(z_truth[:, None])[:, 0]
+    at_draws = density(z)
+    tarp = tarp_ranks(z, z_truth, np.random.default_rng(seed))
+    normalised = target == "posterior"
+    held_out = to_theta_density(at_truth, z_truth, prior) if normalised else np.full(count, np.nan)
+    by_parameter = ("simulation", "parameter")
+    return xr.Dataset(
+        {
+            "ranks": (by_parameter, (drawn_theta < truth[:, None]).sum(axis=1)),
+            "truth": (by_parameter, truth),
+            "mean": (by_parameter, drawn_theta.mean(axis=1)),
+            "sd": (by_parameter, drawn_theta.std(axis=1, ddof=1)),
+            "joint_ranks": (
+                ("simulation", "quantity"),
+                np.stack([(at_draws < at_truth[:, None]).sum(axis=1), tarp], axis=1),
+            ),
+            "log_prob": ("simulation", held_out),
+            "prior_log_prob": ("simulation", prior.log_prob(truth)),
+            "converged": ("simulation", drawn.converged.astype(np.int8)),
+        },
+        {"parameter": list(prior.names), "quantity": ["log density", "TARP"]},
+        {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
+    )

@@ -1,0 +1,117 @@
+"""Synthetic posteriors and calibrations with known answers, healthy or broken on purpose.
+
+The model is conjugate: theta_i ~ N(0, prior_sd_i^2), x_i = theta_i + N(0, noise_i^2), so the exact
+posterior is N(shrink x, prior_sd^2 (1 - shrink)) with shrink = prior_sd^2 / (prior_sd^2 + noise^2).
+"""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+NAMES = ("mass", "spin")
+LABELS = {"mass": ("$M$", r"$M_\odot$"), "spin": (r"$\chi$", "")}
+PRIOR_SD = np.array([2.0, 1.0])
+NOISE = np.array([0.5, 0.6])
+SHRINK = PRIOR_SD**2 / (PRIOR_SD**2 + NOISE**2)
+EXACT_SD = PRIOR_SD * np.sqrt(1 - SHRINK)
+
+
+def calibration(
+    n=600, draws=99, seed=0, *, width=1.0, shift=0.0, swap=False, prior_only=False, density=True
+):
+    """A calibration dataset of the exact posterior, or of one with a known fault."""
+    rng = np.random.default_rng(seed)
+    truth = PRIOR_SD * rng.normal(size=(n, 2))
+    x = truth + NOISE * rng.normal(size=(n, 2))
+    mean, sd = SHRINK * x + shift * EXACT_SD, np.broadcast_to(width * EXACT_SD, x.shape)
+    if prior_only:
+        mean, sd = np.zeros_like(x), np.broadcast_to(PRIOR_SD, x.shape)
+    if swap:
+        mean, sd = mean[:, ::-1], sd[:, ::-1]
+    ranks = (mean[:, None] + sd[:, None] * rng.normal(size=(n, draws, 2)) < truth[:, None]).sum(1)
+    log_prob = _normal(truth, mean, sd) if density else np.full(n, np.nan)
+    dims = ("simulation", "parameter")
+    return xr.Dataset(
+        {
+            "ranks": (dims, ranks),
+            "truth": (dims, truth),
+            "mean": (dims, mean),
+            "sd": (dims, sd.copy()),
+            "log_prob": ("simulation", log_prob),
+            "prior_log_prob": ("simulation", _normal(truth, 0.0, PRIOR_SD)),
+        },
+        coords={"parameter": list(NAMES)},
+        attrs={"draws": draws, "key": "k", "method": "npe"},
+    )
+
+
+def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1.0, apart=0.0):
+    """A posterior tree of x = (1, 0.3): emcee with two ensembles for nle, direct for npe.
+
+    ``apart`` moves the second ensemble by so many posterior sds: chains that disagree.
+    """
+    rng = np.random.default_rng(seed)
+    mean = SHRINK * np.array([1.0, 0.3]) + shift * EXACT_SD
+    mcmc = method == "nle"
+    shape = (walkers, steps) if mcmc else (1, walkers * steps)
+    ensemble = np.arange(shape[0]) // max(1, walkers // 2)
+    draws = mean + width * EXACT_SD * rng.normal(size=(*shape, 2))
+    if mcmc:
+        draws = draws + apart * EXACT_SD * ensemble[:, None, None]
+    prior = PRIOR_SD * rng.normal(size=(1, 2000, 2))
+    stats = xr.Dataset(
+        {"lp": (("chain", "draw"), _normal(draws, mean, EXACT_SD))},
+        attrs={"sampler": "emcee" if mcmc else "direct", "steps": steps, "converged": 1},
+    )
+    if mcmc:
+        stats = stats.assign(
+            acceptance_rate=("chain", np.full(walkers, 0.4)),
+            autocorrelation_time=("parameter", [3.0, 4.0]),
+        ).assign_coords(ensemble=("chain", ensemble), parameter=list(NAMES))
+    return xr.DataTree.from_dict(
+        {
+            "posterior": _variables(draws),
+            "prior": _variables(prior),
+            "sample_stats": stats,
+            "observed_data": xr.Dataset({"x": ("x_dim_0", [1.0, 0.3])}),
+            "/": xr.Dataset(attrs={"key": "k", "method": method, "estimator": method}),
+        }
+    )
+
+
+def history(epochs=40, best=30):
+    """A training history whose validation loss is lowest at ``best``."""
+    epoch = np.arange(1, epochs + 1)
+    train = 2 * np.exp(-epoch / 8) - 1
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "train_loss": train,
+            "validation_loss": train + 0.05 + 0.0004 * (epoch - best) ** 2,
+            "learning_rate": np.full(epochs, 1e-3),
+            "seconds": epoch * 0.5,
+        }
+    )
+
+
+def _variables(draws):
+    """Label draws, ``(chain, draw, 2)``, and derive their sum."""
+    columns = {
+        name: (
+            ("chain", "draw"),
+            draws[..., i],
+            dict(zip(("label", "unit"), LABELS[name], strict=True)),
+        )
+        for i, name in enumerate(NAMES)
+    }
+    columns["total"] = (
+        ("chain", "draw"),
+        draws.sum(-1),
+        {"label": r"$M + \chi$", "unit": "", "derived": "mass + spin"},
+    )
+    return xr.Dataset(columns)
+
+
+def _normal(value, mean, sd):
+    """Log density of independent normals, summed over the last axis."""
+    return (-0.5 * ((value - mean) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)).sum(-1)

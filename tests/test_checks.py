@@ -1,0 +1,183 @@
+"""Every check passes the healthy case and catches its mutation at the documented power."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from sbi_pipeline import checks
+from sbi_pipeline.diagnostics import calibration, comparison, convergence
+from sbi_pipeline.diagnostics.predictive import Typicality
+
+REPEATS = 40
+MUTATIONS = {
+    "sd x 0.5": ({"width": 0.5}, {"calibration", "coverage"}),
+    "sd x 2": ({"width": 2.0}, {"calibration", "coverage"}),
+    "mean shifted by 0.5 sd": ({"shift": 0.5}, {"calibration"}),
+    "two parameters swapped": ({"swap": True}, {"calibration", "coverage", "parameter order"}),
+    "posterior = prior": ({"prior_only": True}, {"information"}),
+}
+
+
+def _estimator_checks(data):
+    return [
+        checks.calibration(data, "npe"),
+        checks.coverage(data, "npe"),
+        checks.information(calibration.information(data), "npe"),
+        checks.parameter_order(data, "npe"),
+    ]
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_mutation_fails_the_named_checks(name):
+    options, expected = MUTATIONS[name]
+    for seed in range(REPEATS):
+        found = _estimator_checks(synthetic.calibration(n=500, seed=seed, **options))
+        failed = {check.name for check in found if check.status == "fail"}
+        assert expected <= failed, f"repeat {seed}: only {failed} failed"
+
+
+def test_the_truth_passes_every_check_of_an_estimator():
+    passed = 0
+    for seed in range(REPEATS):
+        found = _estimator_checks(synthetic.calibration(n=500, seed=seed))
+        passed += all(check.status == "pass" for check in found)
+    assert passed >= 0.95 * REPEATS
+
+
+def test_a_calibrated_posterior_that_learned_nothing_passes_the_others():
+    found = _estimator_checks(synthetic.calibration(n=500, prior_only=True))
+    assert {check.name: check.status for check in found} == {
+        "calibration": "pass",
+        "coverage": "pass",
+        "information": "fail",
+        "parameter order": "pass",
+    }
+
+
+def test_information_works_without_a_density():
+    healthy, idle = (
+        calibration.information(synthetic.calibration(density=False, prior_only=prior_only))
+        for prior_only in (False, True)
+    )
+    assert checks.information(healthy, "nle").status == "pass"
+    assert checks.information(idle, "nle").status == "fail"
+
+
+def test_information_warns_of_one_idle_parameter():
+    data = synthetic.calibration()
+    data["sd"][:, 1] = 0.99
+    check = checks.information(calibration.information(data), "npe")
+    assert check.status == "warn"
+    assert "spin" in check.advice
+
+
+def test_a_small_but_certain_fault_only_warns():
+    """With 20 000 simulations a width off by 10 % is certain, yet no reason to stop."""
+    data = synthetic.calibration(n=20_000, width=0.9)
+    assert checks.coverage(data, "npe").status == "warn"
+    assert checks.calibration(data, "npe").status == "warn"
+
+
+def test_coverage_says_which_way():
+    narrow = checks.coverage(synthetic.calibration(width=0.5), "npe")
+    assert narrow.advice.endswith("too narrow.")
+    assert checks.coverage(synthetic.calibration(width=2.0), "npe").advice.endswith("too wide.")
+
+
+def _sampling(steps=300, **options):
+    table = convergence.summary(synthetic.posterior(steps=steps, **options))
+    found = checks.sampling(table, "nle", sampler="emcee", steps=steps)
+    return {check.name: check.status for check in found}
+
+
+def test_a_healthy_chain_passes():
+    assert _sampling() == {
+        "effective draws": "pass",
+        "convergence": "pass",
+        "chain length": "pass",
+    }
+
+
+def test_a_chain_stopped_at_20_steps_fails():
+    found = _sampling(steps=20)
+    assert found["chain length"] == "fail"
+    assert found["effective draws"] != "pass"
+
+
+def test_ensembles_that_disagree_fail():
+    assert _sampling(apart=1.0)["convergence"] == "fail"
+
+
+def test_a_stuck_chain_fails_rather_than_passing_as_nan():
+    table = convergence.summary(synthetic.posterior())
+    table["r_hat"] = np.nan
+    found = {c.name: c.status for c in checks.sampling(table, "nle", sampler="emcee")}
+    assert found["convergence"] == "fail"
+
+
+def test_direct_draws_are_asked_only_for_their_number():
+    table = convergence.summary(synthetic.posterior(method="npe"))
+    (check,) = checks.sampling(table, "npe", sampler="direct")
+    assert (check.name, check.status) == ("effective draws", "pass")
+
+
+def _agreement(n=4000, **options):
+    one, other = synthetic.posterior(seed=1), synthetic.posterior(seed=2, method="npe", **options)
+    draws = [
+        {name: tree[f"posterior/{name}"].to_numpy().ravel() for name in synthetic.NAMES}
+        for tree in (one, other)
+    ]
+    return checks.agreement(comparison.compare_marginals(*draws), "npe and nle")
+
+
+def test_agreement():
+    assert _agreement().status == "pass"
+    assert _agreement(shift=0.35).status == "warn"
+    assert _agreement(shift=1.0).status == "fail"
+    assert _agreement(width=2.0).status == "fail"
+
+
+def test_disagreement_within_chance_passes():
+    row = {"parameter": "m", "shift": 0.3, "width": 1.0, "jsd_mnat": 60.0, "by_chance": 90.0}
+    assert checks.agreement(pd.DataFrame([row]), "few draws").status == "pass"
+
+
+@pytest.mark.parametrize(("p_value", "status"), [(0.4, "pass"), (0.008, "warn"), (1 / 501, "fail")])
+def test_predictive_and_in_distribution(p_value, status):
+    found = Typicality(p_value, {"distance": 0.5, "roughness": p_value}, 0.1, 500)
+    for check in (checks.predictive(found, "npe"), checks.in_distribution(found, "school")):
+        assert check.status == status
+        assert ("roughness" in check.advice) == (status != "pass")
+
+
+def test_failures():
+    assert checks.failures({}, 1000).status == "pass"
+    assert checks.failures({"nan": 5}, 1000).status == "pass"
+    warned = checks.failures({"nan": 5, "timeout": 40}, 1000)
+    assert warned.status == "warn"
+    assert warned.value == pytest.approx(0.045)
+    assert "timeout" in warned.advice
+    assert checks.failures({"nan": 300}, 1000).status == "fail"
+    with pytest.raises(ValueError, match="0 rows"):
+        checks.failures({}, 0)
+
+
+def test_training():
+    settled, falling, broken = (synthetic.history() for _ in range(3))
+    falling["validation_loss"] = np.linspace(4, 0, 40)
+    broken["validation_loss"] = np.nan
+    assert checks.training(settled, "npe").status == "pass"
+    assert checks.training(falling, "npe").status == "warn"
+    assert checks.training(broken, "npe").status == "fail"
+
+
+def test_thresholds_that_contradict_are_refused():
+    data = synthetic.calibration(n=50)
+    table = convergence.summary(synthetic.posterior())
+    with pytest.raises(ValueError, match="failures contradict"):
+        checks.failures({}, 10, warn=0.5, fail=0.1)
+    with pytest.raises(ValueError, match="coverage p contradict"):
+        checks.coverage(data, "npe", p=(0.001, 0.01))
+    with pytest.raises(ValueError, match="ess contradict"):
+        checks.sampling(table, "nle", sampler="emcee", ess=(100, 400))

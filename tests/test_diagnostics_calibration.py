@@ -1,0 +1,146 @@
+"""Calibration measures on ranks of a known law: uniform ones pass, every mutation shows."""
+
+import numpy as np
+import pytest
+import synthetic
+
+from sbi_pipeline.diagnostics import calibration
+
+REPEATS = 200
+
+
+def _rejected(p_value, ranks_of, level):
+    return np.mean(
+        [p_value(ranks_of(np.random.default_rng(i)), 99) < level for i in range(REPEATS)]
+    )
+
+
+P_VALUES = {
+    "chi2": calibration.chi2_p_value,
+    "ks": calibration.ks_p_value,
+    "ecdf": lambda ranks, draws: calibration.ecdf_difference(ranks, draws).p_value,
+}
+
+
+@pytest.mark.parametrize("name", P_VALUES)
+def test_p_values_are_honest_for_uniform_ranks(name):
+    uniform = lambda rng: rng.integers(0, 100, size=300)  # noqa: E731
+    # 200 repeats at level 0.1: 20 ± 4.2.
+    assert 0.03 < _rejected(P_VALUES[name], uniform, 0.1) < 0.18
+
+
+@pytest.mark.parametrize("name", P_VALUES)
+def test_p_values_see_a_shifted_posterior(name):
+    skewed = lambda rng: (100 * rng.beta(0.8, 1.4, size=300)).astype(int)  # noqa: E731
+    assert _rejected(P_VALUES[name], skewed, 0.01) > 0.95
+
+
+def test_the_ecdf_sees_a_narrow_posterior_where_kolmogorov_smirnov_is_weak():
+    hollow = lambda rng: (100 * rng.beta(0.6, 0.6, size=300)).astype(int)  # noqa: E731
+    assert _rejected(P_VALUES["ecdf"], hollow, 0.01) > 0.95
+    assert _rejected(P_VALUES["ks"], hollow, 0.01) < 0.9
+
+
+def test_the_ecdf_band_is_simultaneous():
+    left = 0
+    for seed in range(REPEATS):
+        ranks = np.random.default_rng(seed).integers(0, 100, size=300)
+        ecdf = calibration.ecdf_difference(ranks, 99, prob=0.9)
+        left += bool(((ecdf.difference < ecdf.low) | (ecdf.difference > ecdf.high)).any())
+        if ecdf.p_value < 0.05:
+            assert ((ecdf.difference < ecdf.low) | (ecdf.difference > ecdf.high)).any()
+    assert 0.03 < left / REPEATS < 0.17
+
+
+def test_tiny_p_values_are_resolved():
+    assert calibration.ecdf_difference(np.zeros(500, dtype=int), 99).p_value < 1e-100
+
+
+def test_coverage_is_exact_for_ranks_that_fill_every_slot():
+    ranks = np.repeat(np.arange(100), 5)
+    found = calibration.coverage(ranks, 99)
+    np.testing.assert_allclose(found.observed, found.levels, atol=1e-12)
+
+
+@pytest.mark.parametrize(("width", "expected"), [(0.5, 0.383), (2.0, 0.954)])
+def test_coverage_of_a_wrong_width_is_the_known_number(width, expected):
+    data = synthetic.calibration(n=2000, draws=199, width=width)
+    ranks = data["ranks"].sel(parameter="mass").to_numpy()
+    found = calibration.coverage(ranks, 199, np.array([0.6827]))
+    assert found.observed[0] == pytest.approx(expected, abs=0.04)
+    assert not found.low[0] <= found.observed[0] <= found.high[0]
+
+
+def test_histogram_bins_hold_whole_ranks():
+    found = calibration.rank_histogram(np.repeat(np.arange(64), 10), draws=63, bins=20)
+    assert found.counts.sum() == 640
+    np.testing.assert_allclose(found.counts, found.expected)
+    assert (found.low <= found.counts).all()
+    assert (found.counts <= found.high).all()
+
+
+def test_bias_points_the_right_way():
+    low = calibration.uniformity(synthetic.calibration(shift=-0.5)).set_index("parameter")
+    assert low.loc["mass", "bias"] > 0.05
+
+
+def test_information_is_the_exact_gain():
+    found = calibration.information(synthetic.calibration(n=4000))
+    exact = -0.5 * np.log(1 - synthetic.SHRINK).sum()
+    assert abs(found.nats - exact) < 4 * found.standard_error
+    for i, name in enumerate(synthetic.NAMES):
+        assert found.sd_ratio[name] == pytest.approx(np.sqrt(1 - synthetic.SHRINK[i]), rel=0.05)
+        assert found.correlation[name] > 0.8
+
+
+def test_information_of_the_prior_is_nothing():
+    found = calibration.information(synthetic.calibration(prior_only=True))
+    assert found.nats == pytest.approx(0.0, abs=1e-12)
+    assert set(found.correlation.values()) == {0.0}
+
+
+def test_information_without_density_is_nan_and_of_an_impossible_truth_minus_infinity():
+    assert np.isnan(calibration.information(synthetic.calibration(density=False)).nats)
+    data = synthetic.calibration()
+    data["log_prob"][3] = -np.inf
+    assert calibration.information(data).nats == -np.inf
+
+
+def test_swapped_parameters_are_named():
+    assert calibration.swapped(synthetic.calibration()) == []
+    assert calibration.swapped(synthetic.calibration(swap=True)) == [("mass", "spin")]
+
+
+def _joint(n, draws, rng, *, correlated, dim=6):
+    """Draws of an exact posterior with correlations 0.9, or of the product of its marginals."""
+    factor = np.linalg.cholesky(0.9 * np.ones((dim, dim)) + 0.1 * np.eye(dim))
+    centre = 3 * rng.normal(size=(n, dim))
+    truth = centre + rng.normal(size=(n, dim)) @ factor.T
+    noise = rng.normal(size=(n, draws, dim))
+    return centre[:, None] + (noise @ factor.T if correlated else noise), truth
+
+
+def test_tarp_sees_wrong_correlations_that_marginals_hide():
+    caught = {True: 0, False: 0}
+    for seed in range(20):
+        for correlated in caught:
+            rng = np.random.default_rng(seed)
+            draws, truth = _joint(1000, 49, rng, correlated=correlated)
+            ranks = calibration.tarp_ranks(draws, truth, rng)
+            caught[correlated] += calibration.ecdf_difference(ranks, 49).p_value < 0.01
+            marginal = (draws[..., 0] < truth[:, None, 0]).sum(axis=1)
+            assert calibration.ecdf_difference(marginal, 49).p_value > 1e-4
+    assert caught[True] <= 2
+    assert caught[False] >= 19
+
+
+def test_joint_ranks_join_the_parameters():
+    data = synthetic.calibration()
+    data["joint_ranks"] = (("simulation", "quantity"), data["ranks"].to_numpy()[:, :1])
+    data = data.assign_coords(quantity=["tarp"])
+    assert list(calibration.uniformity(data)["parameter"]) == ["mass", "spin", "tarp"]
+
+
+def test_ranks_beyond_the_number_of_draws_are_refused():
+    with pytest.raises(ValueError, match=r"0\.\.50"):
+        calibration.coverage(np.array([3, 60]), 50)

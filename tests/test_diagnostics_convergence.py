@@ -1,0 +1,73 @@
+"""Summaries and R-hat on draws whose answers are known."""
+
+import numpy as np
+import pytest
+import synthetic
+
+from sbi_pipeline.diagnostics import convergence
+
+
+def test_summary_recovers_the_exact_posterior():
+    table = convergence.summary(synthetic.posterior(), truth={"mass": 1.1}).set_index("parameter")
+    mean = synthetic.SHRINK * [1.0, 0.3]
+    assert list(table.index) == ["mass", "spin", "total"]
+    for i, name in enumerate(synthetic.NAMES):
+        row = table.loc[name]
+        assert abs(row["mean"] - mean[i]) < 5 * row["mcse_mean"]
+        assert row["sd"] == pytest.approx(synthetic.EXACT_SD[i], rel=0.05)
+        assert row["q95"] - row["q05"] == pytest.approx(2 * 1.645 * row["sd"], rel=0.05)
+        assert row["sd_ratio"] == pytest.approx(np.sqrt(1 - synthetic.SHRINK[i]), rel=0.1)
+        assert row["ess_bulk"] == pytest.approx(4800, rel=0.15)
+        assert 0.99 < row["r_hat"] < 1.01
+    assert table.loc["mass", "truth"] == 1.1
+    assert np.isnan(table.loc["spin", "truth"])
+    assert table.loc["mass", "unit"] == r"$M_\odot$"
+    assert table.loc["mass", "autocorrelation_time"] == 3.0
+    assert table.loc["mass", "acceptance"] == pytest.approx(0.4)
+    assert np.isnan(table.loc["total", "autocorrelation_time"])
+    assert table.loc["total", "derived"] == "mass + spin"
+
+
+def test_independent_draws_have_no_r_hat():
+    table = convergence.summary(synthetic.posterior(method="npe"))
+    assert table["r_hat"].isna().all()
+    assert table["acceptance"].isna().all()
+    assert (table["ess_bulk"] > 4000).all()
+
+
+def test_r_hat_sees_ensembles_that_disagree():
+    table = convergence.summary(synthetic.posterior(apart=1.0))
+    assert (table["r_hat"] > 1.1).all()
+
+
+def test_r_hat_compares_ensembles_not_walkers():
+    """Walkers stuck apart inside each ensemble: per-walker R-hat is huge, across ensembles fine."""
+    tree = synthetic.posterior()
+    offset = np.tile(np.linspace(-3, 3, 8), 2)[:, None]
+    tree["posterior/mass"] = tree["posterior/mass"] + offset
+    values = tree["posterior/mass"].to_numpy()
+    assert convergence.r_hat(values) > 1.5
+    assert convergence.r_hat(convergence.ensembles(tree, "mass")) < 1.01
+
+
+def test_ensembles_are_ordered_by_step_then_walker():
+    tree = synthetic.posterior(walkers=4, steps=5)
+    chains = convergence.ensembles(tree, "spin")
+    values = tree["posterior/spin"].to_numpy()
+    assert chains.shape == (2, 10)
+    np.testing.assert_array_equal(chains[0, :4], [*values[:2, 0], *values[:2, 1]])
+
+
+def test_r_hat_sees_a_drifting_chain():
+    drift = np.linspace(0, 5, 400)
+    draws = np.random.default_rng(0).normal(size=(2, 400))
+    assert convergence.r_hat(draws) < 1.02
+    assert convergence.r_hat(draws + drift) > 1.2
+
+
+def test_ensembles_of_different_size_are_refused():
+    tree = synthetic.posterior(walkers=4)
+    labels = ("chain", [0, 0, 0, 1])
+    tree["sample_stats"] = tree["sample_stats"].to_dataset().assign_coords(ensemble=labels)
+    with pytest.raises(ValueError, match="as many walkers"):
+        convergence.ensembles(tree, "mass")

@@ -1,0 +1,105 @@
+"""Predictive p-values: honest for the right model, small for a wrong one, by name."""
+
+import numpy as np
+import pytest
+
+from sbi_pipeline.diagnostics import predictive
+
+DAYS = np.arange(80)
+REPEATS = 60
+
+
+def _curve(rng, n=400):
+    """Data sets of a wave of uncertain amplitude, unit noise."""
+    amplitude = rng.normal(5, 0.2, size=(n, 1))
+    return amplitude * np.sin(DAYS / 8) + rng.normal(size=(n, DAYS.size))
+
+
+def _p_values(mutate):
+    found = []
+    for seed in range(REPEATS):
+        rng = np.random.default_rng(seed)
+        found.append(predictive.typicality(_curve(rng), mutate(_curve(rng, 1)[0], rng)).p_value)
+    return np.array(found)
+
+
+def test_p_values_are_honest_for_the_right_model():
+    found = _p_values(lambda x, rng: x)
+    # 60 uniforms: 12 ± 3.1 below 0.2.
+    assert 3 <= np.sum(found < 0.2) <= 22
+    assert np.sum(found < 0.01) <= 3
+
+
+MUTATIONS = {
+    "noise x 1.5": lambda x, rng: x + np.sqrt(1.25) * rng.normal(size=x.shape),
+    "a missing component": lambda x, rng: x + 6 * np.exp(-0.5 * ((DAYS - 40) / 2) ** 2),
+    "one glitch": lambda x, rng: x + 9 * (DAYS == 40),
+    "shifted by one wave": lambda x, rng: np.roll(x, 25),
+    "a constant": lambda x, rng: np.zeros_like(x),
+}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_p_values_see(name):
+    assert np.mean(_p_values(MUTATIONS[name]) < 0.01) >= 0.95
+
+
+def test_the_guilty_statistic_is_named():
+    rng = np.random.default_rng(0)
+    x = _curve(rng)
+    glitch = _curve(rng, 1)[0] + 20 * (DAYS == 40)
+    p_values = predictive.typicality(x, glitch).p_values
+    assert p_values["largest residual"] == pytest.approx(1 / 401)
+    assert p_values["mean"] > 0.01
+
+
+def test_units_do_not_matter():
+    rng = np.random.default_rng(1)
+    x, x_o = _curve(rng), _curve(rng, 1)[0]
+    scale = 10.0 ** rng.integers(-8, 8, size=DAYS.size)
+    one, other = (predictive.element_p_values(x * s, x_o * s) for s in (1.0, scale))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_element_p_values_point_at_the_element():
+    rng = np.random.default_rng(2)
+    x_o = _curve(rng, 1)[0] + 12 * (DAYS == 7)
+    found = predictive.element_p_values(_curve(rng), x_o)
+    assert found.shape == (80,)
+    assert found.argmin() == 7
+    assert found[7] == pytest.approx(2 / 401)
+    assert 0.3 < np.median(found) < 0.8
+
+
+def test_images_are_taken_whole():
+    rng = np.random.default_rng(3)
+    images = rng.normal(size=(300, 12, 12))
+    x_o = rng.normal(size=(12, 12))
+    assert predictive.typicality(images, x_o).p_value > 0.01
+    x_o[3:6, 3:6] += 5
+    assert predictive.typicality(images, x_o).p_value < 0.01
+    assert predictive.element_p_values(images, x_o).shape == (12, 12)
+
+
+def test_in_distribution_sees_data_off_a_curved_sheet():
+    rng = np.random.default_rng(4)
+    angle = rng.uniform(0, 2 * np.pi, size=800)
+    ring = np.column_stack([np.cos(angle), np.sin(angle)]) + 0.05 * rng.normal(size=(800, 2))
+    assert predictive.in_distribution(ring[1:], ring[0]).p_value > 0.01
+    centre = predictive.in_distribution(ring, np.zeros(2))
+    assert centre.p_value < 0.01
+    assert centre.p_values["distance"] > 0.5  # the bulk's middle: only the density tells
+
+
+@pytest.mark.parametrize(
+    ("x", "x_o", "message"),
+    [
+        (np.zeros((50, 3)), np.zeros(4), "shape"),
+        (np.zeros((5, 3)), np.zeros(3), "too few"),
+        (np.zeros((50, 3)), np.array([0.0, np.nan, 1.0]), "observation has NaN"),
+        (np.full((50, 3), np.inf), np.zeros(3), "simulated data has NaN"),
+    ],
+)
+def test_bad_data_are_refused(x, x_o, message):
+    with pytest.raises(ValueError, match=message):
+        predictive.typicality(x, x_o)

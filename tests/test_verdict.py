@@ -1,0 +1,41 @@
+"""The verdict is the worst check, said plainly."""
+
+import json
+import math
+
+import pytest
+
+from sbi_pipeline import verdict
+from sbi_pipeline.checks import Check
+
+
+def _check(status, value=0.5, name="coverage"):
+    return Check(name, "npe", status, "a number", value, "warn above 1", "0", "Do this.")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "worst", "words"),
+    [
+        (["pass", "pass"], "pass", "All 2 checks passed"),
+        (["pass", "warn"], "warn", "1 of 2 checks gives a warning: coverage (npe)"),
+        (["fail", "warn", "fail"], "fail", "2 of 3 checks failed: coverage (npe)."),
+    ],
+)
+def test_the_worst_check_decides(statuses, worst, words):
+    found = verdict.overall([_check(status) for status in statuses])
+    assert found.status == worst
+    assert words in found.sentence
+
+
+def test_nothing_checked_is_not_a_pass():
+    with pytest.raises(ValueError, match="no checks"):
+        verdict.overall([])
+
+
+def test_json_is_strict_and_complete():
+    text = verdict.to_json([_check("pass"), _check("fail", math.nan, "convergence")])
+    found = json.loads(text, parse_constant=pytest.fail)
+    assert found["status"] == "fail"
+    assert found["checks"][0]["value"] == 0.5
+    assert found["checks"][1]["value"] is None
+    assert set(found["checks"][0]) == set(Check.__dataclass_fields__)
