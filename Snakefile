@@ -1,0 +1,28 @@
+# From priors to a report one can trust. Name targets, or none for every report:
+#   snakemake                       all campaigns of config/config.yaml
+#   snakemake --configfile config/studies/moons.yaml
+# What each rule does stands in the function of the same name in sbi_pipeline/stages.py.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    localrule: True
+    input:
+        expand("results/{campaign}/report.html", campaign=PLAN.of_campaign),
+
+
+onsuccess:
+    tell_verdicts()

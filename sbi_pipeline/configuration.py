@@ -1,0 +1,124 @@
+"""Checks of a configuration, before anything runs: where, what, and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+
+from . import observations, priors, registry
+from .expressions import Expression
+
+Config = Mapping[str, Any]
+
+SHARD_SIZE = 100_000
+BLOCK_SIZE = 1_000
+
+
+def check(config: Config, schema: Config) -> None:
+    """Check a configuration, before anything runs.
+
+    Raises:
+        ValueError: One line for each thing that is wrong: where, what, and what was expected.
+    """
+    validator = jsonschema.Draft202012Validator(schema)
+    if problems := [_line(error) for error in validator.iter_errors(config)]:
+        raise ValueError("\n".join(sorted(problems)))
+    for name, campaign in config["campaigns"].items():
+        try:
+            _check_campaign(campaign, config)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"campaigns.{name}: {error}") from error
+
+
+def _line(error: jsonschema.ValidationError) -> str:
+    where = ".".join(str(part) for part in error.absolute_path) or "configuration"
+    wanted = error.schema.get("description")
+    match error.validator:
+        case "additionalProperties":
+            known = ", ".join(sorted(error.schema.get("properties", {})))
+            unknown = sorted(set(error.instance) - set(error.schema.get("properties", {})))
+            return f"{where}: unknown key {', '.join(map(repr, unknown))}; wanted one of {known}"
+        case "enum":
+            return (
+                f"{where}: got {error.instance!r}; wanted one of {', '.join(error.schema['enum'])}"
+            )
+    return f"{where}: {error.message}" + (f"; wanted {wanted}" if wanted else "")
+
+
+def _check_campaign(campaign: Config, config: Config) -> None:
+    simulator = registry.load(campaign["simulator"], registry.SIMULATORS)
+    try:
+        names = tuple(simulator(**campaign.get("options", {})).parameters)
+    except TypeError as error:
+        raise ValueError(f"options of simulator {campaign['simulator']!r}: {error}") from error
+    prior = priors.build(campaign["priors"], names)
+    if isinstance(campaign["priors"], dict):
+        _check_order(campaign["priors"])
+    inferred = tuple(campaign["inferred_parameters"])
+    _check_partition(names, inferred, tuple(campaign.get("nuisance_parameters", ())))
+    kept = prior.keep(inferred)
+    if isinstance(kept, priors.NamedPrior):
+        for each in kept.parameters:
+            if each.family.discrete:
+                raise ValueError(
+                    f"inferred_parameters: {each.name!r} is discrete, and no estimator here infers "
+                    "discrete parameters; make it a nuisance"
+                )
+    _check_derived(campaign.get("derived_parameters", {}), inferred)
+    _check_observations(campaign.get("observations", {}), names)
+    for name in campaign.get("estimators", ()):
+        if name not in config["estimators"]:
+            raise ValueError(f"estimators: {name!r} is not among {', '.join(config['estimators'])}")
+    shard, block = campaign.get("shard_size", SHARD_SIZE), campaign.get("block_size", BLOCK_SIZE)
+    if shard % block:
+        raise ValueError(f"shard_size {shard} is no multiple of block_size {block}")
+
+
+def _check_derived(derived: Config, inferred: tuple[str, ...]) -> None:
+    for name, text in derived.items():
+        if unknown := set(Expression(text).names) - set(inferred):
+            raise ValueError(f"derived_parameters.{name}: {unknown.pop()!r} is not inferred")
+
+
+def _check_observations(entries: Config, names: tuple[str, ...]) -> None:
+    for name, entry in entries.items():
+        if ("file" in entry) == ("parameters" in entry):
+            raise ValueError(f"observations.{name}: wanted either 'file' or 'parameters'")
+        if unknown := set(entry.get("parameters", {})) - set(names):
+            raise ValueError(
+                f"observations.{name}.parameters: {unknown.pop()!r} is none of {', '.join(names)}"
+            )
+        if "file" in entry:
+            observations.read(entry["file"])
+
+
+def _check_order(entries: Config) -> None:
+    """Refuse an expression in a parameter that is written only later."""
+    seen: list[str] = []
+    for name, entry in entries.items():
+        for parent in priors.parameter(name, entry).parents:
+            if parent not in seen:
+                raise ValueError(
+                    f"priors.{name}: depends on {parent!r}, which is not written before it; "
+                    f"before it come {', '.join(seen) or 'none'}"
+                )
+        seen.append(name)
+
+
+def _check_partition(
+    names: tuple[str, ...], inferred: tuple[str, ...], nuisance: tuple[str, ...]
+) -> None:
+    """Refuse lists of inferred and nuisance parameters that overlap, or miss or invent one."""
+    if both := set(inferred) & set(nuisance):
+        raise ValueError(f"{both.pop()!r} is both inferred and nuisance; wanted one of the two")
+    if unknown := (set(inferred) | set(nuisance)) - set(names):
+        raise ValueError(
+            f"inferred_parameters or nuisance_parameters: {sorted(unknown)[0]!r} is not a parameter "
+            f"of the simulator; it has {', '.join(names)}"
+        )
+    if missing := set(names) - set(inferred) - set(nuisance):
+        raise ValueError(
+            f"{sorted(missing)[0]!r} is neither in inferred_parameters nor in nuisance_parameters"
+        )

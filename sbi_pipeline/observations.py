@@ -1,0 +1,117 @@
+"""Observations: read from a file, or simulated with a known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from . import streams
+from .types import Array, Prior, Simulator
+
+TRIES = 20
+
+
+def read(path: str | Path) -> Array:
+    """Read one data set from a .csv, .txt, .npy or .npz file.
+
+    A text file may begin with comments (``#``) and a line of column names; one column is read as a
+    vector. An .npz file holds one array.
+
+    Raises:
+        ValueError: No such file, not numbers, or values that are NaN or infinite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"observation {path}: no such file (looked in {Path.cwd()})")
+    try:
+        x = np.squeeze(_values(path))
+    except Exception as error:
+        raise ValueError(f"observation {path} could not be read: {error}") from error
+    if not np.issubdtype(x.dtype, np.number):
+        raise ValueError(f"observation {path} holds {x.dtype}; wanted numbers")
+    if not x.size:
+        raise ValueError(f"observation {path} is empty")
+    if not np.isfinite(x).all():
+        where = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(x)))
+        raise ValueError(f"observation {path} is NaN or infinite, first at index {where}")
+    return x
+
+
+def _values(path: Path) -> Array:
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as arrays:
+            (name,) = arrays.files
+            return arrays[name]
+    first = next(line for line in path.read_text().splitlines() if line and line[0] != "#")
+    separator = "," if "," in first else r"\s+"
+    numbers = all(_is_number(entry) for entry in first.replace(",", " ").split())
+    header = None if numbers else 0
+    return pd.read_csv(path, sep=separator, comment="#", header=header).to_numpy()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def simulate(
+    simulator: Simulator, prior: Prior, parameters: Mapping[str, float], seed: int
+) -> tuple[Array, Array]:
+    """Simulate one data set; parameters not given are drawn from the prior.
+
+    Returns:
+        The data, ``x_shape``, and all parameters, ``(n_parameters,)``.
+
+    Raises:
+        ValueError: The simulator failed on each of several draws.
+    """
+    known = {name: np.array([value]) for name, value in parameters.items()}
+    for attempt in range(TRIES):
+        u = streams.generator(seed, "observe/prior", attempt).random((1, len(prior.names)))
+        row = prior.complete(known, u)
+        try:
+            x = call(simulator, row, streams.generator(seed, "observe/simulate", attempt))[0]
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            continue
+        if np.isfinite(x).all():
+            return x, row[0]
+        problem = "it returned NaN or infinite values"
+    values = ", ".join(f"{n} = {v:.6g}" for n, v in zip(prior.names, row[0], strict=True))
+    raise ValueError(f"the simulator failed on {TRIES} draws of {TRIES}, at {values}: {problem}")
+
+
+def call(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
+    """Simulate ``(n, *x_shape)`` for parameters, ``(n, n_parameters)``, vectorised or not.
+
+    Raises:
+        ValueError: The first axis is not the one of the parameters, or shapes differ.
+    """
+    if not getattr(simulator, "vectorised", True):
+        return np.stack([np.asarray(simulator(row, rng)) for row in parameters])
+    x = np.asarray(simulator(parameters, rng))
+    if x.shape[:1] != (len(parameters),):
+        raise ValueError(
+            f"the simulator returned shape {x.shape} for {len(parameters)} rows of parameters; "
+            f"wanted ({len(parameters)}, ...), or say `vectorised = False` in its class"
+        )
+    return x
+
+
+def labelled(x: Array, truth: Array | None, names: tuple[str, ...], source: str) -> xr.Dataset:
+    """Return an observation as a labelled data set; ``truth`` is None where nobody knows it."""
+    dims = [f"x_dim_{axis}" for axis in range(x.ndim)]
+    dataset = xr.Dataset({"x": (dims, x)}, attrs={"source": source})
+    if truth is not None:
+        dataset["truth"] = ("parameter", truth)
+        dataset = dataset.assign_coords(parameter=list(names))
+    return dataset

@@ -1,0 +1,307 @@
+"""From a configuration to a plan: what is to be made, and the exact specification of each part.
+
+With `configuration`, the only module that knows the keys of the configuration. For every stage it
+writes a small ``*.spec.json`` beside the stage's results: all that may change them, with the key (a
+hash) of the stage and of its inputs. Snakemake takes these files as inputs, so a stage runs again
+exactly when its own specification changed, even where Snakemake's records are lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import observations, priors, registry
+from .configuration import BLOCK_SIZE, SHARD_SIZE, Config
+from .fingerprint import canonical, digest, fingerprint
+
+FORMAT = 1
+RESULTS = "results"
+CODE = {
+    "observe": ("sbi_pipeline.observations:simulate",),
+    "train": ("sbi_pipeline.training:fit",),
+    "calibrate": ("sbi_pipeline.diagnostics.ranks:rank",),
+    "sample": ("sbi_pipeline.samplers:draw", "sbi_pipeline.samplers.draws:labelled"),
+    "diagnose": ("sbi_pipeline.diagnostics.convergence:summary",),
+    "report": ("sbi_pipeline.report:render",),
+}
+"""What each stage's code is the fingerprint of; a simulator's is in the simulation key."""
+
+
+@dataclass(frozen=True)
+class Simulations:
+    """Rows that campaigns with one simulation key share.
+
+    Attributes:
+        name: ``{simulator}-{key}``, the name of their folder.
+        spec: What the key is the hash of.
+        rows: Rows wanted by the largest of these campaigns.
+        dask: How to run them: the ``dask`` entry of the first of these campaigns.
+        max_failed_fraction: Largest of these campaigns.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    rows: int
+    dask: Mapping[str, Any]
+    max_failed_fraction: float
+
+    @property
+    def folder(self) -> str:
+        """Folder of the stores and receipts."""
+        return f"{RESULTS}/simulations/{self.name}"
+
+    def receipts(self, rows: int) -> list[str]:
+        """Return the receipts of the shards that hold the first ``rows`` rows."""
+        shards = -(-rows // self.spec["shard_size"])
+        return [f"{self.folder}/shard-{shard}.json" for shard in range(shards)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made.
+
+    Attributes:
+        simulations: By name of their folder.
+        of_campaign: Name of the simulations' folder by campaign.
+        estimators: Names of estimators by campaign.
+        specs: Content of each ``*.spec.json`` by path.
+    """
+
+    simulations: Mapping[str, Simulations]
+    of_campaign: Mapping[str, str]
+    estimators: Mapping[str, tuple[str, ...]]
+    specs: Mapping[str, Mapping[str, Any]]
+
+
+def plan(config: Config) -> Plan:
+    """Turn a checked configuration into a plan.
+
+    Raises:
+        ValueError: Something in it makes no sense; says where, what and what was expected.
+    """
+    simulations: dict[str, Simulations] = {}
+    of_campaign, chosen = {}, {}
+    specs: dict[str, Mapping[str, Any]] = {}
+    for name, campaign in config["campaigns"].items():
+        made = _simulations(campaign)
+        shared = simulations.get(made.name, made)
+        simulations[made.name] = Simulations(
+            made.name,
+            made.spec,
+            max(made.rows, shared.rows),
+            shared.dask,
+            max(made.max_failed_fraction, shared.max_failed_fraction),
+        )
+        of_campaign[name] = made.name
+        chosen[name] = tuple(campaign.get("estimators", config["estimators"]))
+        specs |= _campaign_specs(name, config, made, chosen[name])
+    for made in simulations.values():
+        specs |= dict(_shard_specs(made))
+    return Plan(simulations, of_campaign, chosen, specs)
+
+
+def write(specs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write each specification whose content changed; the others keep their time stamp.
+
+    Raises:
+        ValueError: A file cannot be written.
+    """
+    for name, spec in specs.items():
+        path, text = Path(name), json.dumps(spec, indent=1, sort_keys=True) + "\n"
+        try:
+            if path.is_file() and path.read_text() == text:
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+            partial.write_text(text)
+            partial.replace(path)
+        except OSError as error:
+            raise ValueError(
+                f"{path} cannot be written: {error.strerror}; results go to "
+                f"{Path(RESULTS).resolve()}, use snakemake --directory for another place"
+            ) from error
+
+
+def _simulations(campaign: Config) -> Simulations:
+    """Return what a campaign wants simulated; its key depends on nothing else."""
+    simulator = campaign["simulator"]
+    made = registry.load(simulator, registry.SIMULATORS)(**campaign.get("options", {}))
+    entries = campaign["priors"]
+    spec = {
+        "format": FORMAT,
+        "simulator": simulator,
+        "options": campaign.get("options", {}),
+        "code": fingerprint(
+            registry.locate(simulator, registry.SIMULATORS),
+            extra_files=[Path(path) for path in campaign.get("extra_files", [])],
+            code_version=campaign.get("code_version"),
+        ),
+        "parameters": list(made.parameters),
+        "priors": entries if isinstance(entries, str) else _without_texts(entries),
+        "seed": campaign.get("seed", 1),
+        "shard_size": campaign.get("shard_size", SHARD_SIZE),
+        "block_size": campaign.get("block_size", BLOCK_SIZE),
+    }
+    if isinstance(entries, str):
+        spec["prior_code"] = fingerprint(entries)
+    if not campaign.get("store_nuisance", True):
+        spec["keep"] = sorted(campaign["inferred_parameters"], key=made.parameters.index)
+    spec["key"] = digest(spec)
+    return Simulations(
+        name=f"{simulator.split(':')[-1]}-{spec['key']}",
+        spec=spec,
+        rows=campaign["simulations"],
+        dask=campaign.get("dask", {}),
+        max_failed_fraction=campaign.get("max_failed_fraction", 0.5),
+    )
+
+
+def _without_texts(entries: Config) -> dict[str, Any]:
+    """Return priors without labels and units, which change no draw."""
+    return {
+        name: {
+            key: value for key, value in entry.items() if key == "type" or key not in priors.TEXTS
+        }
+        for name, entry in entries.items()
+    }
+
+
+def _shard_specs(made: Simulations) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the specifications of the simulations and of each shard.
+
+    A shard never shrinks: rows that are there stay, whatever the configuration asks for.
+    """
+    yield f"{made.folder}/spec.json", dict(made.spec)
+    size = made.spec["shard_size"]
+    for shard, receipt in enumerate(made.receipts(made.rows)):
+        wanted = min(size, made.rows - shard * size)
+        there = json.loads(Path(receipt).read_text())["rows"] if Path(receipt).is_file() else 0
+        yield (
+            f"{made.folder}/shard-{shard}.spec.json",
+            {"shard": shard, "start": shard * size, "rows": max(wanted, there)},
+        )
+
+
+def _campaign_specs(
+    name: str, config: Config, made: Simulations, estimators: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """Return the specifications of all stages of one campaign, each with the keys of its inputs."""
+    campaign, home = config["campaigns"][name], f"{RESULTS}/{name}"
+    inferred = list(campaign["inferred_parameters"])
+    model = {
+        "simulator": made.spec["simulator"],
+        "options": made.spec["options"],
+        "parameters": made.spec["parameters"],
+        "priors": made.spec["priors"],
+    }
+    specs = {}
+
+    def add(path: str, stage: str, **arguments: Any) -> str:
+        code = [fingerprint(target) for target in CODE.get(stage, ())]
+        spec = {"code": code, **arguments} if code else arguments
+        specs[path] = {**arguments, "key": digest(spec)}
+        return str(specs[path]["key"])
+
+    manifest = add(
+        f"{home}/manifest.spec.json",
+        "manifest",
+        simulation_key=made.spec["key"],
+        store=f"../simulations/{made.name}",
+        rows=campaign["simulations"],
+        split={"validation": 0.1, "test": 0.05, **campaign.get("split", {})},
+        seed=made.spec["seed"],
+    )
+    observed = {
+        each: add(
+            f"{home}/observations/{each}.spec.json",
+            "observe",
+            **model,
+            simulator_code=made.spec["code"],
+            truth=entry.get("parameters"),
+            seed=entry.get("seed", 0),
+            file=entry.get("file"),
+            content=digest(observations.read(entry["file"]).tolist()) if "file" in entry else None,
+        )
+        for each, entry in campaign.get("observations", {}).items()
+    }
+    reported = {"manifest": manifest}
+    for estimator in estimators:
+        entry, folder = config["estimators"][estimator], f"{home}/{estimator}"
+        trained = add(
+            f"{folder}/train.spec.json",
+            "train",
+            simulations_key=manifest,
+            priors=made.spec["priors"],
+            parameters=made.spec["parameters"],
+            inferred_parameters=inferred,
+            method=entry["method"],
+            method_code=fingerprint(registry.locate(entry["method"], registry.ESTIMATORS)),
+            network=entry.get("network", {}),
+            training=entry.get("training", {}),
+            seed=entry.get("seed", 1),
+        )
+        reported[f"{estimator}/calibrate"] = add(
+            f"{folder}/calibrate.spec.json",
+            "calibrate",
+            simulations_key=manifest,
+            estimator_key=trained,
+            calibration_options=config.get("calibration", {}),
+        )
+        for each, observation_key in observed.items():
+            drawn = add(
+                f"{folder}/{each}/sample.spec.json",
+                "sample",
+                estimator_key=trained,
+                observation_key=observation_key,
+                sampler=entry.get("sampler", {}),
+                derived=campaign.get("derived_parameters", {}),
+                texts=_texts(campaign["priors"]),
+                names={"campaign": name, "estimator": estimator, "observation": each},
+            )
+            reported[f"{estimator}/{each}"] = add(
+                f"{folder}/{each}/diagnose.spec.json",
+                "diagnose",
+                posterior_key=drawn,
+                **model,
+                simulator_code=made.spec["code"],
+                predictive_draws=config.get("predictive_draws", 1000),
+            )
+    add(
+        f"{home}/report.spec.json",
+        "report",
+        inputs=reported,
+        title=campaign.get("title", name),
+        question=campaign.get("question", ""),
+        thresholds=config.get("thresholds", {}),
+        configuration=_excerpt(name, config, estimators),
+    )
+    return specs
+
+
+def _texts(entries: Config | str) -> dict[str, dict[str, str]]:
+    """Return label and unit of each parameter."""
+    if isinstance(entries, str):
+        return {}
+    return {
+        name: {key: entry[key] for key in ("label", "unit") if key in entry}
+        for name, entry in entries.items()
+    }
+
+
+def _excerpt(name: str, config: Config, estimators: tuple[str, ...]) -> str:
+    """Return the part of the configuration that concerns one campaign, as YAML.
+
+    Sorted, since the order of keys must not matter; without what cannot change a result.
+    """
+    campaign = {k: v for k, v in config["campaigns"][name].items() if k != "dask"}
+    used = {each: config["estimators"][each] for each in estimators}
+    others = {k: v for k, v in config.items() if k not in ("campaigns", "estimators")}
+    excerpt = {"campaigns": {name: campaign}, "estimators": used, **others}
+    return yaml.safe_dump(json.loads(canonical(excerpt)), sort_keys=True, allow_unicode=True)

@@ -1,0 +1,62 @@
+# The configuration, checked, and the plan made of it. No rules here.
+import json
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+from sbi_pipeline import configuration, study
+
+try:
+    schema = Path(workflow.current_basedir) / "../schemas/config.schema.yaml"
+    if workflow.is_main_process:
+        configuration.check(config, yaml.safe_load(schema.read_text()))
+    PLAN = study.plan(config)
+    if workflow.is_main_process:
+        study.write(PLAN.specs)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    campaign="|".join(PLAN.of_campaign),
+    estimator="|".join(config["estimators"]),
+    observation=r"\w+",
+    simulation=r"[^/]+",
+    shard=r"\d+",
+
+
+def simulations_of(wildcards):
+    """The simulations that a shard belongs to."""
+    return PLAN.simulations[wildcards.simulation]
+
+
+def receipts_of(wildcards):
+    """The receipts of the shards that a campaign needs."""
+    made = PLAN.simulations[PLAN.of_campaign[wildcards.campaign]]
+    return made.receipts(config["campaigns"][wildcards.campaign]["simulations"])
+
+
+def parts_of(pattern):
+    """An input function: `pattern` for all estimators and observations of a campaign."""
+
+    def parts(wildcards):
+        name = wildcards.campaign
+        return expand(
+            pattern,
+            campaign=name,
+            estimator=PLAN.estimators[name],
+            observation=config["campaigns"][name].get("observations", {}),
+        )
+
+    return parts
+
+
+def tell_verdicts():
+    """Print where each report is and what its verdict says."""
+    for name in PLAN.of_campaign:
+        verdict = Path("results", name, "verdict.json")
+        if verdict.is_file():
+            said = json.loads(verdict.read_text())
+            print(f"{verdict.with_name('report.html')}: {said['status']}. {said['sentence']}", file=sys.stderr)

@@ -1,0 +1,20 @@
+# One page a campaign, with a verdict.
+rule report:
+    input:
+        spec="results/{campaign}/report.spec.json",
+        simulations="results/{campaign}/simulations.json",
+        observations=parts_of("results/{campaign}/observations/{observation}.nc"),
+        estimators=parts_of("results/{campaign}/{estimator}/estimator.pt"),
+        histories=parts_of("results/{campaign}/{estimator}/history.csv"),
+        calibrations=parts_of("results/{campaign}/{estimator}/calibration.nc"),
+        posteriors=parts_of("results/{campaign}/{estimator}/{observation}/posterior.nc"),
+        diagnostics=parts_of("results/{campaign}/{estimator}/{observation}/diagnostics.csv"),
+        predictives=parts_of("results/{campaign}/{estimator}/{observation}/predictive.nc"),
+    output:
+        report="results/{campaign}/report.html",
+        verdict="results/{campaign}/verdict.json",
+        figures=directory("results/{campaign}/figures"),
+    log:
+        "results/{campaign}/report.log",
+    script:
+        "../scripts/stage.py"

@@ -1,0 +1,58 @@
+# Parameters and data: rows that all campaigns with the same simulation key share.
+rule sample_prior:
+    input:
+        spec="results/simulations/{simulation}/spec.json",
+        shard="results/simulations/{simulation}/shard-{shard}.spec.json",
+    output:
+        prior=directory("results/simulations/{simulation}/prior-{shard}.zarr"),
+    log:
+        "results/simulations/{simulation}/sample_prior-{shard}.log",
+    script:
+        "../scripts/stage.py"
+
+
+# The store shard-{shard}.zarr beside the receipt is not an output: Snakemake would delete it
+# after a failure, and nothing could be resumed.
+rule simulate:
+    input:
+        spec="results/simulations/{simulation}/spec.json",
+        shard="results/simulations/{simulation}/shard-{shard}.spec.json",
+        prior="results/simulations/{simulation}/prior-{shard}.zarr",
+    output:
+        receipt="results/simulations/{simulation}/shard-{shard}.json",
+    log:
+        "results/simulations/{simulation}/simulate-{shard}.log",
+    params:
+        max_failed_fraction=lambda w: simulations_of(w).max_failed_fraction,
+    threads: lambda w: simulations_of(w).dask.get("workers", 1)
+    resources:
+        cluster=lambda w: simulations_of(w).dask.get("cluster", "local"),
+        chunk_size=lambda w: simulations_of(w).dask.get("chunk_size", 0),
+    script:
+        "../scripts/stage.py"
+
+
+rule manifest:
+    localrule: True
+    input:
+        spec="results/{campaign}/manifest.spec.json",
+        receipts=receipts_of,
+    output:
+        simulations="results/{campaign}/simulations.json",
+    log:
+        "results/{campaign}/manifest.log",
+    script:
+        "../scripts/stage.py"
+
+
+# First of all, since it finds out early that a simulator and an observation do not fit together.
+rule observe:
+    priority: 100
+    input:
+        spec="results/{campaign}/observations/{observation}.spec.json",
+    output:
+        observation="results/{campaign}/observations/{observation}.nc",
+    log:
+        "results/{campaign}/observations/{observation}.log",
+    script:
+        "../scripts/stage.py"

@@ -1,0 +1,56 @@
+"""The one adapter: calls the function of sbi_pipeline.stages that is named like the rule.
+
+Input files named ``spec`` or ``shard`` hold arguments as JSON; other inputs and outputs are passed
+as paths under their keywords. Of params, resources and threads a stage gets those it asks for.
+"""
+
+import inspect
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+threads = int(snakemake.threads)  # noqa: F821
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1" if snakemake.rule == "simulate" else str(threads))  # noqa: F821
+
+from sbi_pipeline import stages  # noqa: E402  (threads are fixed when numpy is imported)
+
+
+def paths(named):
+    """Return inputs or outputs by keyword, as paths or lists of paths."""
+    return {
+        key: Path(value) if isinstance(value, str) else [Path(each) for each in value]
+        for key, value in named.items()
+    }
+
+
+def main(job):
+    """Run the stage of one job; a problem is one line here and a traceback in the log."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        handlers=[logging.FileHandler(job.log[0], mode="w"), logging.StreamHandler()],
+    )
+    logging.captureWarnings(True)
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    stage = getattr(stages, job.rule)
+    wanted = inspect.signature(stage).parameters
+    files = {**paths(job.input), **paths(job.output)}
+    arguments = {}
+    for name in ("spec", "shard"):
+        if name in files:
+            spec = json.loads(files.pop(name).read_text())
+            arguments |= {key: value for key, value in spec.items() if key in wanted}
+    knobs = {"threads": threads, **dict(job.params.items()), **dict(job.resources.items())}
+    arguments |= {key: value for key, value in knobs.items() if key in wanted}
+    try:
+        stage(**files, **arguments)
+    except ValueError as error:
+        logging.getLogger().handlers[0].stream.flush()
+        logging.exception("%s failed", job.rule)
+        sys.exit(f"{job.rule}: {error}")
+
+
+main(snakemake)  # noqa: F821
