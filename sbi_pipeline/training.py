@@ -13,21 +13,18 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from . import checkpoints
 from .registry import pick
 from .streams import integer
 from .types import Array
@@ -38,7 +35,6 @@ MIN_TRAIN, MIN_VALIDATION = 20, 5
 CHECKPOINT_SECONDS = 60.0
 
 Rows = tuple[Tensor, Tensor]
-State = dict[str, Any]
 
 
 def one_cycle(done: float) -> float:
@@ -119,14 +115,25 @@ def fit(
     optimiser = torch.optim.AdamW(
         estimator.parameters(), lr=learning_rate, weight_decay=weight_decay
     )
-    state = restore(checkpoint, estimator, optimiser)
+    settings = {
+        "seed": seed,
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "weight_decay": weight_decay,
+        "patience": patience,
+        "clip_norm": clip_norm,
+    }
+    own = checkpoints.identity(estimator, (*learn, *held_out), settings) if checkpoint else ""
+    state = checkpoints.restore(checkpoint, own, estimator, optimiser)
     history: list[dict[str, float]] = state["history"]
     begun = time.monotonic() - (history[-1]["seconds"] if history else 0.0)
     saved = time.monotonic()
 
     with (
         own_randomness(target, threads),
-        sigterm_noted() as stopped,
+        checkpoints.sigterm_noted() as stopped,
         tqdm(
             total=max_epochs,
             initial=len(history),
@@ -141,7 +148,7 @@ def fit(
             torch.manual_seed(integer(seed, "epoch", epoch))
             train_loss = train_epoch(estimator, optimiser, learn, rates, clip_norm, stopped)
             if stopped.is_set():
-                save(checkpoint, state)
+                checkpoints.save(checkpoint, state)
                 raise SystemExit(f"SIGTERM: training stopped after epoch {epoch}")
             torch.manual_seed(integer(seed, "validation"))
             validation_loss = mean_loss(estimator, held_out, rows_at_once=10 * batch_size)
@@ -163,12 +170,14 @@ def fit(
                     {"model": estimator.state_dict(), "optimiser": optimiser.state_dict()}
                 )
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    save(checkpoint, state)
+                    checkpoints.save(checkpoint, state)
                     saved = time.monotonic()
             bar.set_postfix(train=f"{train_loss:.3f}", validation=f"{validation_loss:.3f}")
             bar.update()
     estimator.load_state_dict(state["best"])
     estimator.to("cpu").eval()
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     logger.info("best of %d epochs: %d", len(history), state["best_epoch"])
     return pd.DataFrame(history)
 
@@ -257,43 +266,3 @@ def own_randomness(device: torch.device, threads: int | None) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def sigterm_noted() -> Iterator[threading.Event]:
-    """Turn SIGTERM into an event that can be looked at; signals reach the main thread only."""
-    noted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.set()
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def save(checkpoint: Path | None, state: State) -> None:
-    """Write a state, whole or not at all."""
-    if checkpoint is None or not state["history"]:
-        return
-    partial = checkpoint.with_name(checkpoint.name + ".partial")
-    torch.save(state, partial)
-    os.replace(partial, checkpoint)
-
-
-def restore(
-    checkpoint: Path | None, estimator: nn.Module, optimiser: torch.optim.Optimizer
-) -> State:
-    """Return the state of a checkpoint and set model and optimiser to it, or a fresh one."""
-    if checkpoint is None or not checkpoint.exists():
-        return {"history": [], "best_loss": math.inf, "best_epoch": 0}
-    state: State = torch.load(checkpoint, weights_only=True)
-    estimator.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    logger.info("training goes on after epoch %d, from %s", len(state["history"]), checkpoint)
-    return state

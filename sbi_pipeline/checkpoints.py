@@ -1,0 +1,78 @@
+"""Checkpoints: what a killed training goes on from.
+
+A checkpoint is the state after some epoch: weights, optimiser, best weights so far, history. It
+carries the identity of its training and is of no use to another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+State = dict[str, Any]
+
+
+def identity(estimator: nn.Module, data: tuple[Tensor, ...], settings: Mapping[str, object]) -> str:
+    """Return a digest of all that decides the course of a training."""
+    digest = hashlib.sha256(repr(sorted(settings.items())).encode())
+    for tensor in (*estimator.state_dict().values(), *data):
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()
+
+
+def save(checkpoint: Path | None, state: State) -> None:
+    """Write a state, whole or not at all; before the first epoch there is nothing to write."""
+    if checkpoint is None or not state["history"]:
+        return
+    partial = checkpoint.with_name(checkpoint.name + ".partial")
+    torch.save(state, partial)
+    os.replace(partial, checkpoint)
+
+
+def restore(
+    checkpoint: Path | None, own: str, estimator: nn.Module, optimiser: torch.optim.Optimizer
+) -> State:
+    """Return the state of a checkpoint and set model and optimiser to it, or a fresh one."""
+    fresh = {"identity": own, "history": [], "best_loss": math.inf, "best_epoch": 0}
+    if checkpoint is None or not checkpoint.exists():
+        return fresh
+    state: State = torch.load(checkpoint, weights_only=True)
+    if state["identity"] != own:
+        logger.warning("%s is of another training and will be overwritten", checkpoint)
+        return fresh
+    estimator.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    logger.info("training goes on after epoch %d, from %s", len(state["history"]), checkpoint)
+    return state
+
+
+@contextmanager
+def sigterm_noted() -> Iterator[threading.Event]:
+    """Turn SIGTERM into an event that can be looked at; signals reach the main thread only."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.set()
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGTERM, before)

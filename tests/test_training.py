@@ -1,0 +1,209 @@
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from sbi_pipeline import training
+from sbi_pipeline.training import SCHEDULES, fit
+
+
+class Line(torch.nn.Module):
+    """Learns x = a z + b, with noise in its loss."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.zeros(1))
+        self.b = torch.nn.Parameter(torch.zeros(1))
+        self.seen = []
+
+    def loss(self, z, x):
+        self.seen.append(set(z[:, 0].tolist()))
+        noise = 0.1 * torch.randn_like(x)
+        return (self.a * z + self.b + noise - x).square().sum(1)
+
+
+def rows(n=400):
+    generator = torch.Generator().manual_seed(1)
+    z = torch.randn(n, 1, generator=generator)
+    return z, 2 * z - 1 + 0.1 * torch.randn(n, 1, generator=generator)
+
+
+SPLIT = {"train": np.arange(400) % 5 > 0, "validation": np.arange(400) % 5 == 0}
+QUICK = {"batch_size": 32, "learning_rate": 0.1, "progress": False, "device": "cpu"}
+
+
+def trained(**options):
+    line = Line()
+    history = fit(line, *rows(), **SPLIT, **{"seed": 1, "max_epochs": 20, **QUICK, **options})
+    return line, history
+
+
+def test_fit_learns_and_reports():
+    line, history = trained()
+    assert line.a.item() == pytest.approx(2, abs=0.05)
+    assert line.b.item() == pytest.approx(-1, abs=0.05)
+    columns = ["epoch", "train_loss", "validation_loss", "learning_rate", "seconds"]
+    assert list(history.columns) == columns
+    assert list(history.epoch) == list(range(1, 21))
+    assert history.seconds.is_monotonic_increasing
+    assert history.learning_rate.iloc[-1] < 0.001
+
+
+def test_fit_learns_from_the_training_rows_only():
+    line = Line()
+    z, x = rows()
+    fit(line, z, x, **SPLIT, seed=1, max_epochs=1, **QUICK)
+    training_values = set(z[SPLIT["train"], 0].tolist())
+    validation_values = set(z[SPLIT["validation"], 0].tolist())
+    assert set().union(*line.seen[:-1]) == training_values
+    assert line.seen[-1] == validation_values
+
+
+def test_fit_ends_with_the_best_weights():
+    z, x = rows()
+    line = Line()
+    options = QUICK | {"learning_rate": 1.0}
+    history = fit(line, z, x, **SPLIT, seed=1, max_epochs=30, schedule="constant", **options)
+    best = history.validation_loss.min()
+    assert history.validation_loss.iloc[-1] > best
+    held_out = SPLIT["validation"]
+    noise_free = (line.a * z[held_out] + line.b - x[held_out]).square().mean().item()
+    assert noise_free == pytest.approx(best, abs=0.02)
+
+
+def test_fit_stops_when_it_no_longer_improves():
+    _, history = trained(max_epochs=500, patience=5, schedule="constant")
+    best = history.validation_loss.argmin()
+    assert len(history) < 500
+    assert len(history) == best + 1 + 5
+
+
+def test_fit_is_a_function_of_its_seed():
+    one, two, three = trained()[0], trained()[0], trained(seed=2)[0]
+    assert torch.equal(one.a, two.a)
+    assert not torch.equal(one.a, three.a)
+
+
+def test_fit_leaves_torch_as_it_was():
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    threads = torch.get_num_threads()
+    trained(threads=1)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_stay_between_nothing_and_the_peak(name):
+    shares = [SCHEDULES[name](i / 1000) for i in range(1000)]
+    assert max(shares) == pytest.approx(1, abs=1e-3)
+    assert min(shares) >= 0
+
+
+class Interrupted(Line):
+    """A Line that is sent SIGTERM at one of its losses."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def loss(self, z, x):
+        if len(self.seen) == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().loss(z, x)
+
+
+@pytest.mark.parametrize("at", [25, 60, 110])  # in epochs 3, 6 and 10, of 11 losses each
+def test_a_killed_training_resumes_to_the_same_result(tmp_path, at):
+    whole, history = trained()
+    checkpoint = tmp_path / "checkpoint.pt"
+    line = Interrupted(at)
+    with pytest.raises(SystemExit, match="SIGTERM"):
+        fit(line, *rows(), **SPLIT, seed=1, max_epochs=20, checkpoint=checkpoint, **QUICK)
+    assert checkpoint.exists()
+    assert len(line.seen) <= at + 1
+    resumed, again = trained(checkpoint=checkpoint)
+    assert len(resumed.seen) < len(whole.seen)
+    assert torch.equal(whole.a, resumed.a)
+    assert torch.equal(whole.b, resumed.b)
+    measured = ["epoch", "train_loss", "validation_loss", "learning_rate"]
+    assert again[measured].equals(history[measured])
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_is_written_while_the_training_lasts(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    checkpoint = tmp_path / "checkpoint.pt"
+
+    class Dies(Line):
+        def loss(self, z, x):
+            if len(self.seen) == 60:
+                raise RuntimeError("out of memory")
+            return super().loss(z, x)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fit(Dies(), *rows(), **SPLIT, seed=1, max_epochs=20, checkpoint=checkpoint, **QUICK)
+    resumed, _ = trained(checkpoint=checkpoint)
+    assert torch.equal(resumed.a, trained()[0].a)
+
+
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(SystemExit):
+        fit(
+            Interrupted(60), *rows(), **SPLIT, seed=1, max_epochs=20, checkpoint=checkpoint, **QUICK
+        )
+    other, history = trained(checkpoint=checkpoint, seed=2)
+    assert len(history) == 20
+    assert torch.equal(other.a, trained(seed=2)[0].a)
+
+
+def test_sigterm_is_given_back():
+    before = signal.getsignal(signal.SIGTERM)
+    trained(max_epochs=1)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_fit_works_outside_the_main_thread():
+    lines = []
+    thread = threading.Thread(target=lambda: lines.append(trained()[0]))
+    thread.start()
+    thread.join(timeout=60)
+    assert torch.equal(lines[0].a, trained()[0].a)
+
+
+def test_a_loss_that_is_not_finite_is_an_error():
+    class Broken(Line):
+        def loss(self, z, x):
+            return super().loss(z, x) * float("nan")
+
+    with pytest.raises(ValueError, match="loss is not finite in epoch 1"):
+        fit(Broken(), *rows(), **SPLIT, seed=1, **QUICK)
+
+
+def test_too_few_rows_are_refused():
+    few = {"train": np.arange(400) < 10, "validation": np.arange(400) == 11}
+    with pytest.raises(ValueError, match="10 rows to train on and 1 to stop by"):
+        fit(Line(), *rows(), **few, seed=1, **QUICK)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for what is there")
+def test_cuda_asked_for_and_absent_is_one_line():
+    with pytest.raises(ValueError, match="device is cuda, and torch finds none"):
+        trained(device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "gpu"}, "device is 'gpu'; it can be auto, cpu or cuda"),
+        ({"schedule": "step"}, "schedule is 'step'; it can be one_cycle, cosine, constant"),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        trained(**options)
