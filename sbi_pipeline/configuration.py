@@ -115,7 +115,7 @@ def _check_partition(
         raise ValueError(f"{both.pop()!r} is both inferred and nuisance; wanted one of the two")
     if unknown := (set(inferred) | set(nuisance)) - set(names):
         raise ValueError(
-            f"inferred_parameters or nuisance_parameters: {sorted(unknown)[0]!r} is not a parameter "
+            f"inferred_ or nuisance_parameters: {sorted(unknown)[0]!r} is not a parameter "
             f"of the simulator; it has {', '.join(names)}"
         )
     if missing := set(names) - set(inferred) - set(nuisance):

@@ -143,7 +143,7 @@ class Parameter:
         if not np.all(self.family.valid(**arguments)):
             got = ", ".join(f"{key} = {value}" for key, value in arguments.items())
             raise ValueError(f"prior of {self.name!r}: got {got}; wanted {self.family.rule}")
-        return self.family.scipy(**arguments)
+        return self.family.scipy(*(arguments[key] for key in self.family.arguments))
 
 
 def parameter(name: str, spec: Mapping[str, Any]) -> Parameter:

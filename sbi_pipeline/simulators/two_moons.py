@@ -32,7 +32,7 @@ class TwoMoons:
     def log_likelihood(self, parameters: Array, x: Array) -> Array:
         """Exact log p(x | theta) in nats, ``(n,)``, for one ``x``, ``(2,)``."""
         u, v = (x - self._shift(parameters) - [0.25, 0]).T
-        radius = np.hypot(u, v)
+        radius = np.maximum(np.hypot(u, v), 1e-12)
         log_radius = -0.5 * ((radius - 0.1) / 0.01) ** 2 - np.log(0.01 * np.sqrt(2 * np.pi))
         return np.where(u > 0, log_radius - np.log(np.pi * radius), -np.inf)
 

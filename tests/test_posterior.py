@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sbi_pipeline import estimators, load, priors
+from sbi_pipeline.posterior import Posterior, log_posterior, to_theta_density
+
+SPECS = {
+    "rate": {"type": "uniform", "min": 0, "max": 4},
+    "scale": {"type": "lognormal", "mean": "0.1 * rate", "sd": 0.4},
+}
+NAMES = ["rate", "scale"]
+
+
+def header() -> dict[str, object]:
+    return {"key": "k", "parameters": NAMES, "inferred_parameters": NAMES, "priors": SPECS}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained NPE: any normalised density will do for the change of variables."""
+    torch.manual_seed(0)
+    z, x = torch.randn(100, 2), torch.randn(100, 3)
+    estimator = estimators.build("npe", z, x, seed=1)
+    file = tmp_path_factory.mktemp("model") / "estimator.pt"
+    estimators.save(file, estimator, header())
+    return file
+
+
+def test_density_in_theta_integrates_to_one(path: Path) -> None:
+    posterior = load(path)
+    rate, scale = np.linspace(0.002, 3.998, 400), np.linspace(0.02, 12, 600)
+    grid = np.stack(np.meshgrid(rate, scale, indexing="ij"), axis=-1).reshape(-1, 2)
+    density = np.exp(posterior.log_prob(grid, np.zeros(3, dtype="f4")))
+    total = density.sum() * (rate[1] - rate[0]) * (scale[1] - scale[0])
+    assert total == pytest.approx(1, abs=0.02)
+
+
+def test_draws_follow_the_density_and_stay_inside_the_prior(path: Path) -> None:
+    posterior = load(path)
+    x = np.zeros(3, dtype="f4")
+    theta = posterior.sample(20_000, x, seed=2)
+    assert ((theta[:, 0] > 0) & (theta[:, 0] < 4) & (theta[:, 1] > 0)).all()
+    half = theta[:, 0] < 2
+    rate, scale = np.linspace(0.005, 1.995, 200), np.linspace(0.02, 12, 600)
+    grid = np.stack(np.meshgrid(rate, scale, indexing="ij"), axis=-1).reshape(-1, 2)
+    below = np.exp(posterior.log_prob(grid, x)).sum() * 0.01 * (scale[1] - scale[0])
+    assert half.mean() == pytest.approx(below, abs=0.015)
+
+
+def test_density_is_zero_outside_the_prior(path: Path) -> None:
+    outside = np.array([[-1.0, 1.0], [5.0, 1.0], [1.0, -1.0]])
+    assert np.isneginf(load(path).log_prob(outside, np.zeros(3))).all()
+
+
+def test_several_observations_at_once(path: Path) -> None:
+    posterior = load(path)
+    x = np.random.default_rng(1).normal(size=(5, 3)).astype("f4")
+    assert posterior.sample(100, x).shape == (5, 100, 2)
+    assert posterior.sample(100, x[0]).shape == (100, 2)
+
+
+def test_likelihood_gets_the_prior_and_posterior_does_not(path: Path) -> None:
+    posterior = load(path)
+    assert isinstance(posterior, Posterior)
+    z, x = np.array([[[0.3, -1.2]]]), np.zeros((1, 3), dtype="f4")
+    plain = log_posterior(posterior.estimator, x)(z)
+    posterior.estimator.__class__.target = "likelihood"  # type: ignore[misc]
+    try:
+        with_prior = log_posterior(posterior.estimator, x)(z)
+    finally:
+        posterior.estimator.__class__.target = "posterior"  # type: ignore[misc]
+    expected = -0.5 * (0.3**2 + 1.2**2) - np.log(2 * np.pi)
+    assert with_prior - plain == pytest.approx(expected, abs=1e-6)
+
+
+def test_change_of_variables_of_the_prior_itself() -> None:
+    prior = priors.build(SPECS, NAMES)
+    z = np.random.default_rng(3).normal(size=(50, 2))
+    normal = -0.5 * np.sum(z**2, axis=1) - np.log(2 * np.pi)
+    np.testing.assert_allclose(
+        to_theta_density(normal, z, prior), prior.log_prob(prior.from_normal(z))
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros(4), r"x has shape \(4,\) a data set; the estimator learnt \(3,\)"),
+        (np.array([0, np.nan, 1]), "1 values that are NaN"),
+    ],
+)
+def test_bad_data_are_refused(path: Path, x: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(path).log_prob(np.array([[1.0, 1.0]]), x)

@@ -1,0 +1,181 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sbi_pipeline import priors, streams
+
+SPECS: dict[str, dict[str, Any]] = {
+    "uniform": {"min": -2, "max": 5},
+    "normal": {"mean": 1, "sd": 2},
+    "lognormal": {"mean": 0.4, "sd": 0.5},
+    "halfnormal": {"sd": 0.3},
+    "loguniform": {"min": 1e-3, "max": 10},
+    "beta": {"a": 2, "b": 3},
+    "gamma": {"shape": 2, "scale": 1.5},
+    "exponential": {"scale": 2},
+    "truncnormal": {"mean": 1, "sd": 2, "min": 0, "max": 3},
+    "bernoulli": {"probability": 0.3},
+    "integer": {"min": 2, "max": 6},
+    "categorical": {"probabilities": [0.2, 0.5, 0.3]},
+}
+EXPECTED = {
+    "uniform": stats.uniform(-2, 7),
+    "normal": stats.norm(1, 2),
+    "lognormal": stats.lognorm(0.5, scale=np.exp(0.4)),
+    "halfnormal": stats.halfnorm(scale=0.3),
+    "loguniform": stats.loguniform(1e-3, 10),
+    "beta": stats.beta(2, 3),
+    "gamma": stats.gamma(2, scale=1.5),
+    "exponential": stats.expon(scale=2),
+    "truncnormal": stats.truncnorm(-0.5, 1, 1, 2),
+}
+DISCRETE = sorted(set(SPECS) - set(EXPECTED))
+
+
+def build(**specs: dict[str, Any]) -> priors.NamedPrior:
+    prior = priors.build(specs, tuple(specs))
+    assert isinstance(prior, priors.NamedPrior)
+    return prior
+
+
+def draw(prior: priors.NamedPrior, rows: int = 20_000) -> np.ndarray:
+    return prior.from_uniform(streams.uniforms(1, "test", 0, rows, len(prior.names)))
+
+
+def test_every_type_is_tested() -> None:
+    assert set(SPECS) == set(priors.TYPES)
+
+
+@pytest.mark.parametrize("kind", sorted(EXPECTED))
+def test_draws_follow_their_distribution(kind: str) -> None:
+    prior = build(a={"type": kind, **SPECS[kind]})
+    values = draw(prior)
+    assert stats.kstest(values[:, 0], EXPECTED[kind].cdf).pvalue > 1e-3
+    np.testing.assert_allclose(prior.log_prob(values), EXPECTED[kind].logpdf(values[:, 0]))
+
+
+@pytest.mark.parametrize("kind", sorted(EXPECTED))
+def test_normal_space_and_back(kind: str) -> None:
+    prior = build(a={"type": kind, **SPECS[kind]})
+    z = np.linspace(-6, 6, 101)[:, None]
+    values = prior.from_normal(z)
+    assert np.isfinite(values).all()
+    assert np.isfinite(prior.log_prob(values)).all()
+    np.testing.assert_allclose(prior.to_normal(values), z, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "probabilities"),
+    [
+        ("bernoulli", {0: 0.7, 1: 0.3}),
+        ("integer", dict.fromkeys(range(2, 7), 0.2)),
+        ("categorical", {0: 0.2, 1: 0.5, 2: 0.3}),
+    ],
+)
+def test_discrete_types(kind: str, probabilities: dict[int, float]) -> None:
+    assert kind in DISCRETE
+    prior = build(a={"type": kind, **SPECS[kind]})
+    values = draw(prior)
+    for value, probability in probabilities.items():
+        assert np.mean(values == value) == pytest.approx(probability, abs=0.015)
+        at = np.array([[float(value)]])
+        assert prior.log_prob(at)[0] == pytest.approx(np.log(probability))
+        assert prior.from_normal(prior.to_normal(at))[0, 0] == value
+    assert set(np.unique(values)) == set(probabilities)
+
+
+@pytest.mark.parametrize("kind", sorted(set(EXPECTED) - {"normal"}))
+def test_density_is_zero_outside(kind: str) -> None:
+    low, high = EXPECTED[kind].support()
+    prior = build(a={"type": kind, **SPECS[kind]})
+    outside = np.array([[edge] for edge in (low - 1, high + 1) if np.isfinite(edge)])
+    assert np.isneginf(prior.log_prob(outside)).all()
+
+
+def test_conditional_prior_is_the_hierarchy_it_says() -> None:
+    prior = build(
+        mass={"type": "uniform", "min": 1, "max": 3},
+        offset={"type": "normal", "mean": "0.5 * mass", "sd": "0.1 * mass"},
+    )
+    values = draw(prior)
+    standard = (values[:, 1] - 0.5 * values[:, 0]) / (0.1 * values[:, 0])
+    assert stats.kstest(standard, stats.norm.cdf).pvalue > 1e-3
+    assert abs(stats.spearmanr(standard, values[:, 0]).statistic) < 0.03
+    assert stats.spearmanr(values).statistic > 0.8
+    np.testing.assert_allclose(prior.from_normal(prior.to_normal(values)), values, rtol=1e-9)
+    expected = stats.norm.logpdf(values[:, 1], 0.5 * values[:, 0], 0.1 * values[:, 0])
+    np.testing.assert_allclose(prior.log_prob(values), expected - np.log(2))
+
+
+def test_order_of_columns_is_the_simulators_and_changes_no_draw() -> None:
+    specs = {
+        "b": {"type": "normal", "mean": "a", "sd": 1},
+        "a": {"type": "uniform", "min": 0, "max": 1},
+    }
+    one = priors.build(specs, ("a", "b"))
+    two = priors.build(dict(reversed(specs.items())), ("a", "b"))
+    u = streams.uniforms(1, "test", 0, 100, 2)
+    np.testing.assert_array_equal(one.from_uniform(u), two.from_uniform(u))
+
+
+def test_complete_draws_the_others_given_the_known() -> None:
+    prior = build(
+        mass={"type": "uniform", "min": 1, "max": 3},
+        offset={"type": "normal", "mean": "10 * mass", "sd": 0.1},
+    )
+    u = streams.uniforms(2, "test", 0, 500, 2)
+    values = prior.complete({"mass": np.full(500, 2.0)}, u)
+    assert (values[:, 0] == 2).all()
+    assert values[:, 1].mean() == pytest.approx(20, abs=0.02)
+
+
+def test_keep_returns_the_marginal_or_says_why_not() -> None:
+    prior = build(
+        mass={"type": "uniform", "min": 1, "max": 3},
+        offset={"type": "normal", "mean": "mass", "sd": 1},
+        free={"type": "normal", "mean": 0, "sd": 1},
+    )
+    assert prior.keep(("free", "mass")).names == ("free", "mass")
+    with pytest.raises(ValueError, match="'offset' is kept but its prior depends on 'mass'"):
+        prior.keep(("offset",))
+
+
+def test_a_joint_prior_of_the_users_own() -> None:
+    prior = priors.build("joint_prior:Disc", ("right", "up"))
+    values = prior.from_uniform(streams.uniforms(3, "test", 0, 1000, 2))
+    assert (np.hypot(*values.T) < 1).all()
+    with pytest.raises(ValueError, match="wants left"):
+        priors.build("joint_prior:Disc", ("left",))
+
+
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [
+        ({"a": {"type": "uniform", "min": 1, "max": 1}}, "'a'.*wanted min < max"),
+        ({"a": {"type": "normal", "mean": 0, "sd": -1}}, "'a'.*wanted sd > 0"),
+        ({"a": {"type": "gauss"}}, "got type 'gauss'; wanted one of uniform"),
+        ({"a": {"type": "normal", "mean": 0}}, "a normal prior wants mean, sd"),
+        ({"a": {"type": "normal", "mean": "c", "sd": 1}}, "depends on 'c', which is none of a"),
+        ({"b": {"type": "normal", "mean": 0, "sd": 1}}, "no prior for 'a'"),
+        ({"a": {"type": "categorical", "probabilities": [0.5, 0.6]}}, "sum to 1"),
+    ],
+)
+def test_bad_entries_say_what_was_wanted(specs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        priors.build(specs, ("a",))
+
+
+def test_priors_that_depend_on_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="depend on each other: a -> b -> a|b -> a -> b"):
+        build(
+            a={"type": "normal", "mean": "b", "sd": 1},
+            b={"type": "normal", "mean": "a", "sd": 1},
+        )
+
+
+def test_a_wrong_shape_names_the_parameters() -> None:
+    prior = build(a={"type": "normal", "mean": 0, "sd": 1})
+    with pytest.raises(ValueError, match=r"shape \(5, 2\); the prior has 1 parameters \(a\)"):
+        prior.to_normal(np.zeros((5, 2)))
