@@ -15,6 +15,7 @@ Words, the same everywhere:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Target = Literal["posterior", "likelihood", "ratio"]
+
+
+class Status(IntEnum):
+    """What became of one simulation; stored as a byte beside ``x``."""
+
+    OK = 0
+    NAN = 1
+    RAISED = 2
+    WRONG_SHAPE = 3
+    CRASHED = 4
+    TIMED_OUT = 5
+
+    @property
+    def label(self) -> str:
+        """The name in reports and records, such as ``"timed out"``."""
+        return self.name.lower().replace("_", " ")
 
 
 @runtime_checkable
@@ -82,6 +99,8 @@ class Estimator(Protocol):
     """A torch module that learns from pairs ``(z, x)``; see the glossary for ``z``."""
 
     target: ClassVar[Target]
+    spec: Mapping[str, Any]
+    """``method``, ``network``, ``theta_dim``, ``x_shape``: what it is built again from."""
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Loss of each pair, ``(n,)``."""

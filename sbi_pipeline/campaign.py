@@ -1,0 +1,295 @@
+"""From parameters to simulations in the store: the public face of a campaign.
+
+`simulate` makes one shard whole. It plans tasks, each a part of one chunk; workers simulate, write
+the chunk and return small records; this process alone appends them to the journal, which is the
+commit. Killed at any moment, it resumes with the rows that no valid line of the journal names.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import socket
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from . import isolation, journal, parallel, streams
+from . import store as stores
+from .chunks import Part, Recipe, Work
+from .dataset import View, load, manifest, split
+from .fingerprint import canonical
+from .journal import Journal
+from .lease import Lease
+from .plan import chunk_rows, first_look, missing
+from .simulation import Shape
+from .store import FORMAT, Layout
+from .tally import Tally
+from .types import Array, Prior
+
+__all__ = ["View", "draw", "load", "manifest", "simulate", "split"]
+
+log = logging.getLogger(__name__)
+
+DASK_SECONDS = 3.0  # work for which starting Dask pays
+
+
+def draw(prior: Prior, *, seed: int, start: int, rows: int) -> Array:
+    """Draw parameters for the global rows from ``start`` on, ``(rows, dim)``.
+
+    Any split into calls gives the same rows.
+    """
+    return prior.from_uniform(streams.uniforms(seed, "prior", start, rows, len(prior.names)))
+
+
+def simulate(
+    *,
+    prior: Path,
+    store: Path,
+    receipt: Path,
+    simulator: str,
+    options: Mapping[str, Any],
+    seed: int,
+    key: str,
+    shard: int | None = None,
+    rows: int | None = None,
+    block_size: int = 1000,
+    keep: Sequence[str] | None = None,
+    max_failed_fraction: float = 0.5,
+    chunk_size: int | None = None,
+    workers: int = 1,
+    cluster: str = "local",
+    time_limit: float | None = None,
+    isolate: bool = False,
+    retries: int = 0,
+) -> dict[str, Any]:
+    """Simulate the rows of a shard that are missing, then write its receipt.
+
+    Args:
+        prior: Store of the shard's parameters (`store.write_prior`).
+        store: Store of the shard, made if it does not exist.
+        receipt: JSON file, written last.
+        simulator: Name in the registry or ``"module:Class"``.
+        options: Keyword arguments of the simulator.
+        seed: Seed of the campaign.
+        key: Simulation key; ``prior`` and an existing ``store`` must have it too.
+        shard: Number of the shard; None to take it from the name of ``receipt``.
+        rows: Rows asked for; None for all of ``prior``. A vectorised simulator makes whole blocks
+            and keeps them: growing inside one then costs nothing.
+        block_size: Rows a vectorised simulator is called on.
+        keep: Names of the parameters to store; None for all.
+        max_failed_fraction: Stop when more fail, beyond three standard deviations of chance.
+        chunk_size: Rows in a chunk; None to choose from the measured cost. An existing store
+            keeps its own.
+        workers: Processes to simulate in.
+        cluster: ``"local"``, ``"slurm"`` or the address of a Dask scheduler.
+        time_limit: Seconds a call of the simulator may take; implies ``isolate``.
+        isolate: Call the simulator in a guarded child process of the worker.
+        retries: How often a row that crashed or ran too long is tried again.
+
+    Returns:
+        The receipt.
+
+    Raises:
+        ValueError: Parts do not belong together, or too many simulations failed.
+    """
+    begin = time.perf_counter()
+    canonical(options)  # says what is wrong with options that cannot be written down
+    recipe = Recipe(
+        simulator=simulator,
+        options=json.dumps(dict(options)),
+        seed=seed,
+        block_size=block_size if is_vectorised(simulator, options) else None,
+        isolate=isolate or time_limit is not None,
+        time_limit=time_limit,
+        retries=retries,
+    )
+    start, rows = _check_prior(prior, key, recipe.block_size, rows)
+    with Lease(store) as lease, Journal(store) as ledger:
+        stores.sweep(store)
+        done = journal.committed(journal.read(store))
+        layout = stores.read_layout(store)
+        if layout is None and done:
+            raise ValueError(f"{store} has a journal but lost its zarr.json; restore that file")
+        if layout is None:
+            careful = replace(recipe, isolate=recipe.isolate or lease.unclean)
+            shape = first_look(careful, prior, rows, max_failed_fraction)
+            layout = _lay_out(recipe, prior, shape, rows, keep, chunk_size, workers)
+            stores.create(store, layout, rows)
+        _check_store(store, layout, key, start, recipe.block_size)
+        work = Work(recipe, layout, prior, store)
+        _check_parameters(work, done)
+        stores.grow(store, rows)
+        tally = Tally(done.values())
+        tally.judge(max_failed_fraction, str(store))
+        parts = missing(store, layout, rows, done)
+        if parts:
+            ledger.append(_opening(layout, rows, workers, cluster))
+            bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
+            with bar, closing(_run(work, parts, tally, lease.unclean, workers, cluster)) as results:
+                for records in results:
+                    lease.check()
+                    _commit(records, tally, ledger, bar)
+                    tally.judge(max_failed_fraction, str(store))
+        number = int(receipt.stem.rpartition("-")[2]) if shard is None else shard
+        return _write_receipt(receipt, work, number, time.perf_counter() - begin)
+
+
+def is_vectorised(simulator: str, options: Mapping[str, Any]) -> bool:
+    """Return whether a simulator takes many rows at once."""
+    return bool(getattr(isolation.build(simulator, options), "vectorised", True))
+
+
+def _check_prior(
+    prior: Path, key: str, block_size: int | None, rows: int | None
+) -> tuple[int, int]:
+    """Return the global index of the first row and how many rows to make."""
+    _, _, attrs = stores.read_prior(prior, slice(0, 0))
+    if attrs["key"] != key:
+        raise ValueError(f"{prior} was drawn for key {attrs['key']}, this is {key}; draw it again")
+    held, start = stores.prior_rows(prior), int(attrs["start"])
+    rows = held if rows is None else rows
+    if block_size is not None:
+        if start % block_size:
+            raise ValueError(
+                f"{prior} starts at row {start}, inside a block of {block_size} rows; the size of "
+                "a shard must be a multiple of block_size"
+            )
+        rows = math.ceil(rows / block_size) * block_size
+    if not 0 < rows <= held:
+        raise ValueError(f"{prior} holds {held} rows, wanted {rows}; draw that many (whole blocks)")
+    return start, rows
+
+
+def _lay_out(
+    recipe: Recipe,
+    prior: Path,
+    shape: Shape,
+    rows: int,
+    keep: Sequence[str] | None,
+    chunk_size: int | None,
+    workers: int,
+) -> Layout:
+    """Decide how a new store is cut."""
+    _, names, attrs = stores.read_prior(prior, slice(0, 0))
+    kept = names if keep is None else tuple(name for name in names if name in keep)
+    block = recipe.block_size or 1
+    if chunk_size is not None and (chunk_size < 1 or chunk_size % block):
+        raise ValueError(f"chunk_size is {chunk_size}; wanted a multiple of block_size {block}")
+    size = chunk_size or chunk_rows(shape, len(kept), rows, workers, block)
+    milliseconds = 1e3 * shape.seconds
+    log.info("x is %s %s, %.3g ms a row", shape.x_dtype, shape.x_shape, milliseconds)
+    return Layout(attrs["key"], int(attrs["start"]), kept, shape.x_shape, shape.x_dtype, size)
+
+
+def _check_store(store: Path, layout: Layout, key: str, start: int, block_size: int | None) -> None:
+    """Make sure that an existing store is the one wanted."""
+    if (layout.key, layout.start) != (key, start):
+        raise ValueError(
+            f"{store} was made for key {layout.key} from row {layout.start} on, wanted {key} and "
+            f"{start}; was the folder copied or edited by hand?"
+        )
+    if layout.chunk_size % (block_size or 1):
+        raise ValueError(
+            f"{store} has chunks of {layout.chunk_size} rows, no multiple of block_size "
+            f"{block_size}; block_size belongs to the key"
+        )
+
+
+def _check_parameters(work: Work, done: Mapping[int, Mapping[str, Any]]) -> None:
+    """Make sure that rows committed earlier were simulated from these parameters."""
+    for first in list(done)[:1]:
+        parameters, names, _ = stores.read_prior(work.prior, slice(first, first + 1))
+        columns = [names.index(name) for name in work.layout.names]
+        stored = stores.read_rows(work.shard, first, first + 1).parameters
+        if len(parameters) and stored.tobytes() != parameters[:, columns].tobytes():
+            raise ValueError(
+                f"{work.shard} was simulated from other parameters than {work.prior} holds, under "
+                "the same key; move one of them away"
+            )
+
+
+def _opening(layout: Layout, rows: int, workers: int, cluster: str) -> dict[str, Any]:
+    """Return the line of the journal that opens a run."""
+    return {
+        "kind": "run",
+        "format": FORMAT,
+        "key": layout.key,
+        "start": layout.start,
+        "rows": rows,
+        "workers": workers,
+        "cluster": cluster,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "time": time.time(),
+    }
+
+
+def _run(
+    work: Work, parts: Sequence[Part], tally: Tally, unclean: bool, workers: int, cluster: str
+) -> Generator[parallel.Records, None, None]:
+    """Run tasks where it costs least: starting Dask takes as long as a small shard.
+
+    After a run that died, the first task is guarded: its simulator may have been the reason.
+    """
+    cost = tally.simulator_seconds / tally.rows if tally.rows else 0.0
+    if cluster == "local" and workers == 1:
+        yield from parallel.here(work, parts, guard_first=unclean)
+        return
+    if cluster == "local" and not tally.rows:
+        # The first task tells what the others will cost.
+        for records in parallel.here(work, parts[:1], guard_first=unclean):
+            cost = records[0]["simulator_seconds"] / parts[0].rows
+            yield records
+        parts = parts[1:]
+    seconds = cost * sum(part.rows for part in parts)
+    if cluster == "local" and seconds < DASK_SECONDS:
+        yield from parallel.here(work, parts, guard_first=unclean)
+        return
+    yield from parallel.through_dask(
+        work, parts, cluster=cluster, workers=workers, task_seconds=cost * work.layout.chunk_size
+    )
+
+
+def _commit(records: parallel.Records, tally: Tally, ledger: Journal, bar: tqdm[Any]) -> None:
+    """Append what a task did to the journal: from here on its rows exist."""
+    for record in records:
+        known = tally.examples.copy()
+        tally.add(record)
+        news = [example for example in tally.examples if example not in known]
+        ledger.append({**record, "examples": news})
+        bar.update(record["stop"] - record["start"])
+    bar.set_postfix(tally.failures)
+
+
+def _write_receipt(receipt: Path, work: Work, shard: int, seconds: float) -> dict[str, Any]:
+    """Write what the shard holds, from its journal alone, and return it."""
+    layout = work.layout
+    tally = Tally(journal.committed(journal.read(work.shard)).values())
+    content = {
+        "format": FORMAT,
+        "key": layout.key,
+        "shard": shard,
+        "start": layout.start,
+        "rows": tally.rows,
+        "failures": dict(tally.failures),
+        "examples": tally.examples,
+        "seconds": round(seconds, 3),
+        "simulator_seconds": round(tally.simulator_seconds, 3),
+        "names": list(layout.names),
+        "x_shape": list(layout.x_shape),
+        "x_dtype": layout.x_dtype,
+        "chunk_size": layout.chunk_size,
+        "hosts": sorted(tally.hosts),
+    }
+    partial = receipt.with_name(f"{receipt.name}.partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(receipt)
+    return content

@@ -1,0 +1,193 @@
+"""Fingerprints of source code and of specifications, from which simulation keys are made.
+
+The fingerprint of code is a hash of its tokens, so comments, blank lines, spacing and docstrings do
+not count, and of the modules of the project that it imports. Nothing is imported to find out. What
+it cannot see: modules imported dynamically, compiled code behind an import, data files, versions of
+libraries. ``extra_files`` and ``code_version`` are for those.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import math
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
+from pathlib import Path
+from typing import Any
+
+PACKAGE = __package__ or "sbi_pipeline"
+# Protocols and names of types: nothing in there can change a simulation.
+ANNOTATIONS = {f"{PACKAGE}.types"}
+IGNORED = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+BLANK = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+
+
+def canonical(value: Any) -> str:
+    """Return JSON that is the same for equal values: sorted keys, no spaces, 1.0 as 1.
+
+    Raises:
+        ValueError: A part has no JSON; the message says which.
+    """
+    return json.dumps(_plain(value, "value"), sort_keys=True, separators=(",", ":"))
+
+
+def digest(value: Any) -> str:
+    """Return the 16 hexadecimal digits that stand for a value in file names and keys."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def fingerprint(
+    target: str,
+    roots: Sequence[Path] | None = None,
+    extra_files: Sequence[Path] = (),
+    code_version: str | None = None,
+) -> str:
+    """Return a hash of the code behind ``"module:attribute"``, 16 hexadecimal digits.
+
+    Args:
+        target: What to fingerprint; its whole module counts.
+        roots: Folders whose modules are followed; None for the working directory. So are this
+            package and the target's own.
+        extra_files: Further files whose bytes count, by name.
+        code_version: Further text that counts.
+
+    Raises:
+        ValueError: The module is not found or is not Python.
+    """
+    module = target.partition(":")[0]
+    folders = [Path.cwd()] if roots is None else [Path(root).resolve() for root in roots]
+    parts = [f"{name}={sha}" for name, sha in sorted(_sources(module, folders).items())]
+    for file in sorted(extra_files, key=lambda file: file.name):
+        if not file.is_file():
+            raise ValueError(f"extra file {file} of {target!r} does not exist")
+        parts.append(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}")
+    parts.append(f"code_version={code_version!r}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def sources(target: str, roots: Sequence[Path] | None = None) -> dict[str, str]:
+    """Return the hash of each module that counts for a target, to say which one changed."""
+    folders = [Path.cwd()] if roots is None else [Path(root).resolve() for root in roots]
+    return _sources(target.partition(":")[0], folders)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return a value made of JSON's types only; whole floats become integers."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}; wanted a finite number")
+        return int(value) if value.is_integer() else value
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(f"{where} has the key {key!r}; wanted text")
+        return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
+    raise ValueError(
+        f"{where} is {value!r} of type {type(value).__name__}; wanted null, true or false, a "
+        "number, text, a list or a mapping"
+    )
+
+
+def _sources(module: str, roots: Sequence[Path]) -> dict[str, str]:
+    """Return the hash of the tokens of a module and of those it imports, by name."""
+    first = _find(module, roots)
+    if first is None:
+        raise ValueError(
+            f"module {module!r} not found in {', '.join(map(str, roots))} or among the installed "
+            "packages; call from the folder it lies in"
+        )
+    own = {PACKAGE, module.partition(".")[0]}
+    found: dict[str, str] = {}
+    waiting = [(module, first)]
+    while waiting:
+        name, path = waiting.pop()
+        if name in found or name in ANNOTATIONS:
+            continue
+        if path.suffix != ".py":
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            continue
+        text = path.read_bytes()
+        found[name] = hashlib.sha256("\0".join(_tokens(text, path)).encode()).hexdigest()
+        for wanted in _imports(text, name, roots, is_package=path.name == "__init__.py"):
+            there = _find(wanted, roots)
+            local = there is not None and any(there.is_relative_to(root) for root in roots)
+            installed = there is not None and "site-packages" in there.parts
+            mine = wanted.partition(".")[0] in own
+            if there is not None and (mine or (local and not installed)):
+                waiting.append((wanted, there))
+    return found
+
+
+def _tokens(text: bytes, path: Path) -> Iterator[str]:
+    """Yield what of a source makes a difference to what it does."""
+    try:
+        tokens = [
+            token
+            for token in tokenize.tokenize(io.BytesIO(text).readline)
+            if token.type not in IGNORED
+        ]
+    except (tokenize.TokenError, SyntaxError) as error:
+        raise ValueError(f"{path} is not valid Python: {error}") from error
+    before = tokenize.NEWLINE
+    for index, token in enumerate(tokens):
+        after = tokens[index + 1].type if index + 1 < len(tokens) else tokenize.NEWLINE
+        alone = before in BLANK and after == tokenize.NEWLINE
+        if not (token.type == tokenize.STRING and alone):  # a string alone is a docstring
+            # The width of an indent is spacing.
+            yield tokenize.tok_name[token.type] if token.type in BLANK else token.string
+        before = token.type
+
+
+def _imports(text: bytes, name: str, roots: Sequence[Path], *, is_package: bool) -> set[str]:
+    """Return the absolute names of the modules that a module imports from.
+
+    The packages around a module run on import too, but only count where something is taken from
+    them: a new version number of this package makes no other simulations.
+    """
+    wanted: set[str] = set()
+    for node in _executed(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            wanted.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = name.split(".") if is_package else name.split(".")[:-1]
+            parts = parts[: len(parts) - node.level + 1] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            for alias in node.names:
+                submodule = f"{base}.{alias.name}"
+                wanted.add(base if _find(submodule, roots) is None else submodule)
+    return wanted
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a tree but those under ``if TYPE_CHECKING:``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            children: Iterable[ast.AST] = node.orelse
+        else:
+            yield node
+            children = (node,)
+        for child in children:
+            yield from _executed(child)
+
+
+def _find(module: str, roots: Sequence[Path]) -> Path | None:
+    """Return the file of a module without importing anything, or None."""
+    search: list[str] | None = [*map(str, roots), str(Path(__file__).parents[1])]
+    for depth, part in enumerate(module.split(".")):
+        spec = PathFinder.find_spec(part, search)
+        if spec is None and depth == 0:
+            spec = PathFinder.find_spec(part)
+        if spec is None:
+            return None
+        search = list(spec.submodule_search_locations or [])
+    origin = spec.origin if spec else None
+    suffixes = (".py", *EXTENSION_SUFFIXES)
+    return Path(origin).resolve() if origin and origin.endswith(suffixes) else None

@@ -1,0 +1,93 @@
+"""The record of what a shard has committed: one JSON line per commit, appended and fsynced.
+
+Every line ends with the CRC-32 of what stands before it, so that a line torn by a crash or changed
+on the disk is recognised and not believed. One process writes (see `lease`), anybody may read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+FILE = "journal.jsonl"
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """Return the line of a record, its checksum last."""
+    body = json.dumps(record, separators=(",", ":"), allow_nan=False)
+    return f'{body[:-1]},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, or None if the line is torn or was changed."""
+    body, mark, checksum = line.rpartition(b',"crc":"')
+    if not mark or checksum != b'%08x"}\n' % zlib.crc32(body + b"}"):
+        return None
+    record: dict[str, Any] = json.loads(body + b"}")
+    return record
+
+
+def read(store: Path) -> list[dict[str, Any]]:
+    """Return the valid records of a shard store in the order they were written."""
+    path = store / FILE
+    if not path.exists():
+        return []
+    with path.open("rb") as lines:
+        return [record for line in lines if (record := decode(line)) is not None]
+
+
+class Journal:
+    """The journal of one shard store, open for appending; hold the shard's lease."""
+
+    def __init__(self, store: Path) -> None:
+        path = store / FILE
+        new = not path.exists()
+        self._file = path.open("ab+")
+        self._drop_torn_tail()
+        if new:
+            sync(store)
+
+    def _drop_torn_tail(self) -> None:
+        """Cut off a last line without an end, which would swallow the next one."""
+        self._file.seek(0)
+        end = 0
+        for line in self._file:
+            end += len(line) if line.endswith(b"\n") else 0
+        self._file.truncate(end)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one record; it is on the disk when this returns."""
+        self._file.write(encode(record))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk: a commit must outlive its machine."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def committed(records: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """Return the records of rows by their first local row, in order; a later one replaces."""
+    rows = {record["start"]: record for record in records if record.get("kind") == "rows"}
+    return dict(sorted(rows.items()))
