@@ -28,6 +28,13 @@ def test_summary_recovers_the_exact_posterior():
     assert table.loc["total", "derived"] == "mass + spin"
 
 
+def test_truths_of_derived_parameters_follow():
+    whole = convergence.summary(synthetic.posterior(), truth={"mass": 1.1, "spin": 0.2})
+    assert whole.set_index("parameter").loc["total", "truth"] == pytest.approx(1.3)
+    part = convergence.summary(synthetic.posterior(), truth={"mass": 1.1})
+    assert np.isnan(part.set_index("parameter").loc["total", "truth"])
+
+
 def test_independent_draws_have_no_r_hat():
     table = convergence.summary(synthetic.posterior(method="npe"))
     assert table["r_hat"].isna().all()

@@ -93,7 +93,7 @@ def rank_histogram(ranks: Array, draws: int, bins: int = 20, prob: float = 0.95)
     ``prob`` is the probability that all bins of uniform ranks lie in their bands (Bonferroni).
     """
     ranks = _checked(ranks, draws)
-    bins = min(bins, draws + 1, max(2, ranks.size // 10))
+    bins = min(bins, draws + 1, max(2, ranks.size // 20))
     # Bins hold whole rank values, so their expected counts are exact though not all equal.
     edges = np.linspace(0, draws + 1, bins + 1).round()
     counts, _ = np.histogram(ranks, bins=edges - 0.5)

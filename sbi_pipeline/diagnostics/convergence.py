@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..expressions import Expression
 from ..types import Array
 
 QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
@@ -33,7 +34,8 @@ def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) ->
 
     Args:
         posterior: The tree of ``posterior.nc``: groups ``posterior``, ``sample_stats``, ``prior``.
-        truth: Known true values by parameter; names that are missing become NaN.
+        truth: Known true values by parameter; those of derived parameters follow from them, and
+            what cannot be known becomes NaN.
 
     Returns:
         One row a parameter, columns `COLUMNS`; values in the parameter's own unit. ``r_hat`` is NaN
@@ -41,9 +43,9 @@ def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) ->
         over prior sd.
     """
     draws = posterior["posterior"].to_dataset()
-    known = truth or {}
     rows = [
-        _row(posterior, str(name), float(known.get(str(name), np.nan))) for name in draws.data_vars
+        _row(posterior, str(name), _truth(variable, truth or {}))
+        for name, variable in draws.data_vars.items()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -109,6 +111,16 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "sd_ratio": sd / prior_sd if prior_sd > 0 else float("nan"),
         "truth": truth,
     }
+
+
+def _truth(variable: xr.DataArray, truth: Mapping[str, float]) -> float:
+    derived = variable.attrs.get("derived", "")
+    if derived and variable.name not in truth:
+        expression = Expression(derived)
+        if not set(expression.names) <= set(truth):
+            return float("nan")
+        return float(expression({name: np.asarray(value) for name, value in truth.items()}))
+    return float(truth.get(str(variable.name), np.nan))
 
 
 def _prior_moments(tree: xr.DataTree, name: str) -> tuple[float, float]:

@@ -1,0 +1,25 @@
+"""Figures: functions from labelled data to matplotlib Figures, ready for a paper.
+
+Colours are those of Okabe and Ito, told apart by colour-blind readers; every estimator keeps its
+own through all figures (`palette`). No figure touches pyplot's global state.
+"""
+
+from .data import failures, predictive_fit
+from .estimators import coverage, loss_curves, sbc_ecdf, sbc_ranks
+from .posterior import corner_overlay, prior_to_posterior, trace
+from .style import palette, png, save
+
+__all__ = [
+    "corner_overlay",
+    "coverage",
+    "failures",
+    "loss_curves",
+    "palette",
+    "png",
+    "predictive_fit",
+    "prior_to_posterior",
+    "save",
+    "sbc_ecdf",
+    "sbc_ranks",
+    "trace",
+]

@@ -1,0 +1,191 @@
+"""Figures of estimators: training, rank statistics, coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import norm
+
+from ..diagnostics import calibration
+from ..types import Array
+from .style import FAINT, INK, SERIES, palette, panels, styled
+
+
+@styled
+def loss_curves(
+    histories: Mapping[str, pd.DataFrame], colours: Mapping[str, str] | None = None
+) -> Figure:
+    """Show training and validation loss of each estimator; the best epoch is the one kept.
+
+    Args:
+        histories: ``history.csv`` by estimator.
+        colours: By estimator.
+    """
+    shades = colours or palette(histories)
+    figure, axes = panels(len(histories), columns=3, width=3.6, height=2.7)
+    for (name, history), axis in zip(histories.items(), axes, strict=True):
+        epochs, validation = history["epoch"], history["validation_loss"]
+        axis.plot(epochs, history["train_loss"], color=shades[name], lw=1, alpha=0.6, label="train")
+        axis.plot(epochs, validation, color=shades[name], lw=1.8, label="validation")
+        if validation.notna().any():
+            best = validation.idxmin()
+            axis.axvline(epochs[best], color=FAINT, lw=0.9, ls=":")
+            axis.plot(
+                epochs[best],
+                validation[best],
+                "o",
+                color=INK,
+                ms=4.5,
+                label=f"kept: epoch {epochs[best]:g}",
+            )
+        # The fall of the first epochs would flatten all that follows.
+        settled = history[["train_loss", "validation_loss"]].iloc[len(history) // 20 :]
+        low, high = np.nanmin(settled), np.nanquantile(settled, 0.98)
+        if np.isfinite([low, high]).all() and high > low:
+            axis.set_ylim(low - 0.08 * (high - low), high + 0.25 * (high - low))
+        axis.set(title=name, xlabel="epoch", ylabel="loss [nats]")
+        axis.legend(loc="upper right")
+    return figure
+
+
+@styled
+def sbc_ranks(
+    calibrations: Mapping[str, xr.Dataset],
+    colours: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Figure:
+    """Show histograms of the truth's rank among draws; flat within the grey band is honest.
+
+    Args:
+        calibrations: ``calibration.nc`` by estimator.
+        colours: By estimator.
+        labels: By parameter.
+    """
+    shades = colours or palette(calibrations)
+    cells = _cells(calibrations, labels or {})
+    figure, axes = panels(len(cells), columns=max(2, _width(calibrations)), width=2.5, height=1.9)
+    for (who, what, ranks), axis in zip(cells, axes, strict=True):
+        found = calibration.rank_histogram(ranks, int(calibrations[who].attrs["draws"]))
+        scale = 1 / found.expected
+        axis.stairs(
+            found.high * scale, found.edges, baseline=found.low * scale, fill=True, color=FAINT,
+            alpha=0.3, lw=0,
+        )  # fmt: skip
+        axis.stairs(found.counts * scale, found.edges, color=shades[who], lw=1.5)
+        axis.axhline(1, color=INK, lw=0.6)
+        axis.set(xlim=(0, 1), title=f"{who} · {what}")
+        axis.set_ylim(0, 1.12 * float((np.maximum(found.counts, found.high) * scale).max()))
+    _label_outer(axes, _width(calibrations), "rank of the truth", "relative frequency")
+    return figure
+
+
+@styled
+def sbc_ecdf(
+    calibrations: Mapping[str, xr.Dataset],
+    colours: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Figure:
+    """Show ECDF of ranks minus uniform; a curve that leaves the band has p < 0.05.
+
+    Args:
+        calibrations: ``calibration.nc`` by estimator.
+        colours: By estimator.
+        labels: By parameter.
+    """
+    shades = colours or palette(calibrations)
+    cells = _cells(calibrations, labels or {})
+    figure, axes = panels(
+        len(cells), columns=max(2, _width(calibrations)), width=2.5, height=1.9, sharex=True
+    )
+    for (who, what, ranks), axis in zip(cells, axes, strict=True):
+        found = calibration.ecdf_difference(ranks, int(calibrations[who].attrs["draws"]))
+        axis.fill_between(found.at, found.low, found.high, color=FAINT, alpha=0.3, lw=0)
+        axis.plot(found.at, found.difference, color=shades[who], lw=1.6)
+        axis.axhline(0, color=INK, lw=0.6)
+        reach = 1.25 * max(0.05, *np.abs([*found.difference, *found.high]))
+        axis.set(xlim=(0, 1), ylim=(-reach, reach), title=f"{who} · {what}")
+        axis.text(
+            0.97, 0.95, f"p = {found.p_value:.2g}", transform=axis.transAxes, ha="right", va="top",
+            fontsize=8.5,
+        )  # fmt: skip
+    _label_outer(axes, _width(calibrations), "rank of the truth", "ECDF − uniform")
+    return figure
+
+
+@styled
+def coverage(
+    calibrations: Mapping[str, xr.Dataset], labels: Mapping[str, str] | None = None
+) -> Figure:
+    """Show how often central credible intervals hold the truth, in probability and in sigma.
+
+    The band holds 95 % of what chance gives at each level. Below the line: too narrow.
+
+    Args:
+        calibrations: ``calibration.nc`` by estimator.
+        labels: By parameter.
+    """
+    count = len(calibrations)
+    figure = Figure(figsize=(0.5 + 2.8 * count, 5.6), layout="constrained")
+    axes = figure.subplots(2, count, squeeze=False)
+    in_sigma = 2 * norm.cdf(np.linspace(0.1, 3.0, 59)) - 1
+    for (name, data), (linear, sigma) in zip(calibrations.items(), axes.T, strict=True):
+        _coverage_curves(linear, data, calibration.LEVELS, lambda level: level, labels or {})
+        _coverage_curves(sigma, data, in_sigma, _sigma, labels or {})
+        linear.set(title=name, xlabel="credible level", xlim=(0, 1), ylim=(0, 1))
+        sigma.set(xlabel="credible level [σ]", xlim=(0, 3), ylim=(0, 4))
+        linear.legend(loc="upper left")
+    axes[0, 0].set_ylabel("fraction that hold the truth")
+    axes[1, 0].set_ylabel("fraction that hold the truth [σ]")
+    return figure
+
+
+def _sigma(level: Array) -> Array:
+    """Return how many sigma of a normal a central interval of this probability reaches."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(norm.ppf((1 + level) / 2))
+
+
+def _coverage_curves(
+    axis: Axes,
+    data: xr.Dataset,
+    levels: Array,
+    scale: Callable[[Array], Array],
+    labels: Mapping[str, str],
+) -> None:
+    draws = int(data.attrs["draws"])
+    for colour, name in zip(SERIES * 9, data["parameter"].to_numpy(), strict=False):
+        found = calibration.coverage(data["ranks"].sel(parameter=name).to_numpy(), draws, levels)
+        label = labels.get(str(name), str(name))
+        axis.plot(scale(levels), scale(found.observed), color=colour, lw=1.4, label=label)
+    low, high = scale(found.low), np.minimum(scale(found.high), 10)
+    axis.fill_between(scale(levels), low, high, color=FAINT, alpha=0.3, lw=0, zorder=0)
+    axis.plot([0, 10], [0, 10], color=INK, lw=0.6)
+
+
+def _cells(
+    calibrations: Mapping[str, xr.Dataset], labels: Mapping[str, str]
+) -> list[tuple[str, str, Array]]:
+    """Return estimator, label and ranks of each panel."""
+    return [
+        (who, labels.get(what, what), ranks)
+        for who, data in calibrations.items()
+        for what, ranks in calibration.all_ranks(data).items()
+    ]
+
+
+def _width(calibrations: Mapping[str, xr.Dataset]) -> int:
+    """Return how many panels a row has: one estimator a row where that fits."""
+    return min(4, max(len(calibration.all_ranks(data)) for data in calibrations.values()))
+
+
+def _label_outer(axes: list[Axes], columns: int, x: str, y: str) -> None:
+    for place, axis in enumerate(axes):
+        if place % columns == 0:
+            axis.set_ylabel(y)
+        if place >= len(axes) - columns:
+            axis.set_xlabel(x)

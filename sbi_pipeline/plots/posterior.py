@@ -1,0 +1,262 @@
+"""Figures of posteriors: corner, prior against posterior, traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import corner
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from scipy.stats import gaussian_kde
+
+from ..diagnostics.convergence import ensemble_labels
+from ..types import Array
+from .style import FAINT, SERIES, TRUTH, axis_label, key, line_of, palette, panels, styled
+
+# Probability inside 1 and 2 sigma of a two-dimensional normal.
+LEVELS = (0.393, 0.865)
+MAX_DRAWS = 20_000
+MAX_WALKERS = 12
+
+
+@styled
+def corner_overlay(
+    posteriors: Mapping[str, xr.DataTree],
+    truth: Mapping[str, float] | None = None,
+    colours: Mapping[str, str] | None = None,
+) -> Figure:
+    """Overlay the posteriors of several estimators, with the prior in grey and the truth dashed.
+
+    Contours hold 39.3 % and 86.5 %: 1 and 2 sigma of a normal. Above the diagonal stand medians
+    with the ends of the central 68 %.
+
+    Args:
+        posteriors: Trees of ``posterior.nc`` by estimator; their shared parameters are shown.
+        truth: Known true values by parameter.
+        colours: By estimator.
+
+    Raises:
+        ValueError: The posteriors share no parameter.
+    """
+    shades, known = colours or palette(posteriors), dict(truth or {})
+    names = _shared(posteriors)
+    columns = {who: _columns(tree, names) for who, tree in posteriors.items()}
+    limits = _limits(columns, [known.get(name) for name in names])
+    first = next(iter(posteriors.values()))
+    labels = [axis_label(first[f"posterior/{name}"].attrs, name) for name in names]
+    size = 1.5 + 1.75 * len(names)
+    figure = Figure(figsize=(size, size))
+    for who, draws in columns.items():
+        corner.corner(
+            draws,
+            fig=figure,
+            bins=30,
+            range=limits,
+            labels=labels,
+            color=shades[who],
+            levels=LEVELS,
+            smooth=1.0,
+            plot_datapoints=False,
+            plot_density=False,
+            fill_contours=True,
+            no_fill_contours=True,  # corner's white base would hide what lies below
+            contourf_kwargs={"colors": [to_rgba(shades[who], alpha) for alpha in (0, 0.12, 0.3)]},
+            contour_kwargs={"linewidths": 1.3},
+            hist_kwargs={"density": True, "linewidth": 1.5},
+            max_n_ticks=4,
+            labelpad=-0.06,
+            label_kwargs={"fontsize": 12},
+        )
+    axes = np.array(figure.axes).reshape(len(names), len(names))
+    if "prior" in first.children:
+        _draw_prior(axes, _columns(first, names, "prior"), limits)
+    for i, name in enumerate(names):
+        _draw_truth(axes, i, known.get(name))
+        _write_medians(axes[i, i], {who: draws[:, i] for who, draws in columns.items()}, shades)
+    for axis in figure.axes:
+        axis.tick_params(labelrotation=0)
+    figure.subplots_adjust(left=0.9 / size, bottom=0.7 / size, top=1 - 0.65 / size, right=0.98)
+    entries = _entries(shades, list(posteriors), first, known)
+    figure.legend(
+        list(entries.values()), list(entries), loc="upper right", bbox_to_anchor=(0.98, 0.98)
+    )
+    return figure
+
+
+@styled
+def prior_to_posterior(
+    posteriors: Mapping[str, xr.DataTree],
+    truth: Mapping[str, float] | None = None,
+    colours: Mapping[str, str] | None = None,
+) -> Figure:
+    """Show each parameter's marginal in the range of its prior: what the data taught.
+
+    Args:
+        posteriors: Trees of ``posterior.nc`` by estimator.
+        truth: Known true values by parameter.
+        colours: By estimator.
+    """
+    shades, known = colours or palette(posteriors), dict(truth or {})
+    names, first = _shared(posteriors), next(iter(posteriors.values()))
+    figure, axes = panels(len(names), columns=4, width=2.6, height=2.2)
+    for name, axis in zip(names, axes, strict=True):
+        prior = first[f"prior/{name}"].to_numpy().ravel()
+        everything = [tree[f"posterior/{name}"].to_numpy().ravel() for tree in posteriors.values()]
+        low, high = np.quantile(prior, [0.005, 0.98])
+        low, high = min(low, *map(np.min, everything)), max(high, *map(np.max, everything))
+        bins = np.linspace(low, high, 50)
+        axis.hist(prior, bins.tolist(), density=True, color=FAINT, alpha=0.45)
+        for who, draws in zip(posteriors, everything, strict=True):
+            start, end = np.quantile(draws, [0.0005, 0.9995])
+            fine = np.linspace(start, end, 40).tolist()
+            axis.hist(draws, fine, density=True, histtype="step", color=shades[who], lw=1.5)
+        if name in known:
+            axis.axvline(known[name], color=TRUTH, ls="--", lw=1)
+        axis.set(xlabel=axis_label(first[f"posterior/{name}"].attrs, name), yticks=[])
+        axis.spines["left"].set_visible(False)
+    axes[0].set_ylabel("probability density")
+    key(figure, _entries(shades, list(posteriors), first, known))
+    return figure
+
+
+@styled
+def trace(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) -> Figure:
+    """Show kept steps of walkers, one colour an ensemble, and each ensemble's marginal.
+
+    Args:
+        posterior: Tree of ``posterior.nc`` of an MCMC sampler.
+        truth: Known true values by parameter.
+    """
+    known, labels = dict(truth or {}), ensemble_labels(posterior)
+    variables = [*posterior["posterior"].data_vars.values(), posterior["sample_stats/lp"]]
+    thin = int(posterior["sample_stats"].attrs.get("thin", 1))
+    start = int(posterior["sample_stats"].attrs.get("burn_in", 0))
+    figure = Figure(figsize=(8.2, 0.4 + 1.3 * len(variables)), layout="constrained")
+    axes = figure.subplots(len(variables), 2, sharey="row", sharex="col", width_ratios=(5, 1))
+    for (line, side), variable in zip(axes, variables, strict=True):
+        values = variable.transpose("chain", "draw").to_numpy()
+        steps = start + thin * np.arange(values.shape[1])
+        for colour, label in zip(SERIES * 9, np.unique(labels), strict=False):
+            walkers = values[labels == label]
+            for walker in walkers[:MAX_WALKERS]:
+                line.plot(steps, walker, color=colour, lw=0.35, alpha=0.55, rasterized=True)
+            side.hist(
+                walkers.ravel(), 40, density=True, histtype="step", orientation="horizontal",
+                color=colour, lw=1.2,
+            )  # fmt: skip
+        name = str(variable.name)
+        if name in known:
+            for axis in (line, side):
+                axis.axhline(known[name], color=TRUTH, ls="--", lw=1)
+        is_lp = name == "lp"
+        line.set_ylabel("log density" if is_lp else axis_label(variable.attrs, name))
+        line.margins(x=0)
+        side.set_xticks([])
+    axes[-1, 0].set_xlabel("step")
+    shown = zip(SERIES, np.unique(labels), strict=False)
+    key(figure, {f"ensemble {label}": line_of(colour) for colour, label in shown})
+    return figure
+
+
+def _shared(posteriors: Mapping[str, xr.DataTree]) -> list[str]:
+    """Return the parameters all posteriors have, in the order of the first."""
+    variables = [
+        [str(name) for name in tree["posterior"].data_vars] for tree in posteriors.values()
+    ]
+    names = [name for name in variables[0] if all(name in others for others in variables)]
+    if not names:
+        raise ValueError(f"posteriors of {', '.join(posteriors)} share no parameter to show")
+    return names
+
+
+def _columns(tree: xr.DataTree, names: list[str], group: str = "posterior") -> Array:
+    """Return draws of named parameters, ``(n, len(names))``, at most `MAX_DRAWS`."""
+    columns = np.stack([tree[f"{group}/{name}"].to_numpy().ravel() for name in names], axis=1)
+    return columns[:: max(1, len(columns) // MAX_DRAWS)]
+
+
+def _limits(columns: Mapping[str, Array], truth: list[float | None]) -> list[tuple[float, float]]:
+    """Return a range for each parameter that holds all posteriors and the truth, with a margin."""
+    ends = np.array([np.quantile(draws, [0.001, 0.999], axis=0) for draws in columns.values()])
+    low, high = ends[:, 0].min(axis=0), ends[:, 1].max(axis=0)
+    for i, value in enumerate(truth):
+        if value is not None:
+            low[i], high[i] = min(low[i], value), max(high[i], value)
+    margin = np.where(high > low, 0.08 * (high - low), 0.5)
+    return list(zip((low - margin).tolist(), (high + margin).tolist(), strict=True))
+
+
+def _draw_prior(axes: Any, draws: Array, limits: list[tuple[float, float]]) -> None:
+    """Add the prior in grey: its density on the diagonal, its contours below."""
+    for i, (low, high) in enumerate(limits):
+        counts, edges = np.histogram(draws[:, i], np.linspace(low, high, 16))
+        density = counts / (len(draws) * np.diff(edges))
+        top = axes[i, i].get_ylim()[1]
+        axes[i, i].stairs(density, edges, fill=True, color=FAINT, alpha=0.35, zorder=0)
+        axes[i, i].set_ylim(0, top)
+        for j in range(i):
+            _draw_prior_contours(axes[i, j], draws[:, [j, i]], limits[j], limits[i])
+
+
+def _draw_prior_contours(
+    axis: Axes, pairs: Array, x: tuple[float, float], y: tuple[float, float]
+) -> None:
+    if np.linalg.matrix_rank(np.cov(pairs.T)) < 2:
+        return  # a constant, or two parameters that determine each other: no density to contour
+    density = gaussian_kde(pairs[:2000].T)
+    levels = np.quantile(density(pairs[:2000].T), 1 - np.array(LEVELS[::-1]))
+    grid = np.meshgrid(np.linspace(*x, 40), np.linspace(*y, 40))
+    height = density(np.stack([each.ravel() for each in grid])).reshape(40, 40)
+    inside = [level for level in levels if height.min() < level < height.max()]
+    if inside:
+        axis.contour(*grid, height, levels=inside, colors=FAINT, linewidths=0.8, zorder=0)
+
+
+def _draw_truth(axes: Any, i: int, value: float | None) -> None:
+    if value is None:
+        return
+    for row in range(i, len(axes)):
+        axes[row, i].axvline(value, color=TRUTH, ls="--", lw=1)
+    for column in range(i):
+        axes[i, column].axhline(value, color=TRUTH, ls="--", lw=1)
+
+
+def _write_medians(axis: Axes, draws: Mapping[str, Array], shades: Mapping[str, str]) -> None:
+    """Write median and central 68 % of each estimator above the panel, in its colour."""
+    for line, (who, values) in enumerate(reversed(list(draws.items()))):
+        low, median, high = np.quantile(values, [0.15865, 0.5, 0.84135])
+        axis.text(
+            0.5,
+            1.05 + 0.145 * line,
+            median_text(low, median, high),
+            transform=axis.transAxes,
+            ha="center",
+            va="bottom",
+            color=shades[who],
+            fontsize=9.5,
+        )
+
+
+def median_text(low: float, median: float, high: float) -> str:
+    """Return ``1.66^{+0.05}_{-0.04}`` as mathtext, errors to two significant digits."""
+    error = min(high - median, median - low)
+    digits = max(0, 1 - int(np.floor(np.log10(error)))) if error > 0 else 2
+    return rf"${median:.{digits}f}^{{+{high - median:.{digits}f}}}_{{-{median - low:.{digits}f}}}$"
+
+
+def _entries(
+    shades: Mapping[str, str], names: list[str], tree: xr.DataTree, truth: Mapping[str, float]
+) -> dict[str, Line2D | Patch]:
+    """Return what a legend explains."""
+    entries: dict[str, Line2D | Patch] = {name: line_of(shades[name]) for name in names}
+    if "prior" in tree.children:
+        entries["prior"] = Patch(color=FAINT, alpha=0.45)
+    if truth:
+        entries["truth"] = line_of(TRUTH, ls="--", lw=1)
+    return entries

@@ -1,0 +1,121 @@
+"""What all figures share: colours, type, panels, files."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KNOWN = {
+    "npe": "#0072B2",
+    "nle": "#D55E00",
+    "nre": "#009E73",
+    "fmpe": "#AA4499",
+    "cmpe": "#B8860B",
+}
+OTHERS = ("#56B4E9", "#E69F00", "#332288", "#117733", "#882255", "#44AA99")
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255")
+INK, FAINT, TRUTH = "#222222", "#9A9A9A", "#000000"
+
+STYLE: dict[Any, Any] = {
+    # The backend belongs to whoever runs us; all other settings are the same for everyone.
+    **{name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"},
+    "axes.edgecolor": "#555555",
+    "axes.grid": False,
+    "axes.labelsize": 10,
+    "axes.linewidth": 0.7,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "figure.facecolor": "white",
+    "font.size": 9.5,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "mathtext.fontset": "cm",
+    "pdf.fonttype": 42,
+    "savefig.facecolor": "white",
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+}
+
+
+def palette(names: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each estimator, the same for the same names."""
+    others = iter(OTHERS * 10)
+    return {name: KNOWN[name] if name in KNOWN else next(others) for name in names}
+
+
+def styled(plot: Callable[P, T]) -> Callable[P, T]:
+    """Draw, or write to a file, with the house's style, whatever the caller's is."""
+
+    @functools.wraps(plot)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        with mpl.rc_context(STYLE):
+            return plot(*args, **kwargs)
+
+    return wrapped
+
+
+@styled
+def save(figure: Figure, folder: Path, stem: str) -> Path:
+    """Write ``stem.png`` (170 dots an inch) and ``stem.pdf``; return the path of the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}.png"
+    path.write_bytes(png(figure))
+    # Without a date the same figure is the same file.
+    figure.savefig(folder / f"{stem}.pdf", metadata={"CreationDate": None})
+    return path
+
+
+@styled
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG, 170 dots an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=170)
+    return buffer.getvalue()
+
+
+def panels(
+    count: int, columns: int, width: float = 3.0, height: float = 2.4, **kwargs: Any
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with ``count`` axes in at most ``columns`` columns, sizes in inches."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    axes = np.ravel(figure.subplots(rows, columns, squeeze=False, **kwargs))
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return figure, list(axes[:count])
+
+
+def key(figure: Figure, entries: Mapping[str, Line2D | Patch]) -> None:
+    """Write a legend above all panels, where it hides nothing."""
+    figure.legend(
+        list(entries.values()), list(entries), loc="outside upper right", ncols=min(6, len(entries))
+    )
+
+
+def line_of(colour: str, **kwargs: Any) -> Line2D:
+    """Return a line for a legend."""
+    return Line2D([], [], color=colour, **{"lw": 2.0, **kwargs})
+
+
+def axis_label(attrs: Mapping[str, str], name: str) -> str:
+    """Return ``label [unit]`` of a variable."""
+    label, unit = attrs.get("label") or name, attrs.get("unit", "")
+    return f"{label} [{unit}]" if unit else label
