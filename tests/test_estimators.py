@@ -1,0 +1,263 @@
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from sbi_pipeline import estimators, registry
+from sbi_pipeline.training import fit
+
+METHODS = sorted(registry.ESTIMATORS)
+SMALL = {"hidden": 16, "transforms": 2}
+
+
+def gaussian(n, seed=0, dim=2):
+    """Return z ~ N(0, I) and x = z + 0.5 N(0, I): the posterior is N(0.8 x, 0.2 I)."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(n, dim, generator=generator)
+    return z, z + 0.5 * torch.randn(n, dim, generator=generator)
+
+
+def counts(n, seed=0):
+    """Return z ~ N(0, 1) and three Poisson counts of mean exp(1 + 0.5 z)."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(n, 1, generator=generator)
+    mean = (1 + 0.5 * z).exp().expand(n, 3)
+    return z, torch.poisson(mean, generator=generator).long()
+
+
+def train(estimator, z, x, **options):
+    held_out = np.arange(len(z)) % 10 == 0
+    options = {"max_epochs": 30, "seed": 1, "progress": False, "device": "cpu", **options}
+    return fit(estimator, z, x, train=~held_out, validation=held_out, **options)
+
+
+# What holds for every method ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("x_shape", [(3,), (1,), (4, 2)])
+@pytest.mark.parametrize("theta_dim", [1, 2, 5])
+def test_shapes(method, x_shape, theta_dim):
+    z, x = torch.randn(50, theta_dim), torch.randn(50, *x_shape)
+    estimator = estimators.build(method, z, x, seed=1, **SMALL)
+    loss = estimator.loss(z, x)
+    assert loss.shape == (50,)
+    assert loss.dtype == torch.float32
+    loss.mean().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in estimator.parameters())
+    assert estimator.log_prob(z, x).shape == (50,)
+    assert estimator.spec["x_shape"] == list(x_shape)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("data", [gaussian, counts])
+def test_one_data_set_is_broadcast(method, data):
+    z, x = data(40)
+    estimator = estimators.build(method, z, x, seed=1, **SMALL).eval()
+    single = estimator.log_prob(z, x[3])
+    paired = estimator.log_prob(z, x[3].expand(40, -1))
+    torch.testing.assert_close(single, paired)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_saved_and_loaded_is_the_same(method, tmp_path):
+    z, x = counts(100)
+    estimator = estimators.build(method, z, x, seed=1, **SMALL)
+    train(estimator, z, x, max_epochs=1)
+    path = tmp_path / "estimator.pt"
+    estimators.save(path, estimator, {"key": "abc", "inferred_parameters": ["rate"]})
+    again, header = estimators.load(path)
+    assert header["key"] == "abc"
+    assert header["method"] == method
+    assert header["theta_dim"] == 1
+    assert torch.equal(estimator.log_prob(z, x), again.log_prob(z, x))
+    assert [p.name for p in tmp_path.iterdir()] == ["estimator.pt"]
+    estimators.save(tmp_path / "copy.pt", again, header)
+    assert estimators.load(tmp_path / "copy.pt")[1] == header
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_seed_decides_the_weights_and_nothing_else(method):
+    z, x = gaussian(50)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, two, three = (
+        estimators.build(method, z, x, seed=seed, **SMALL).state_dict() for seed in (1, 1, 2)
+    )
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], three[name]) for name in one)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_constant_columns_are_named_and_survived(method, caplog):
+    z, x = gaussian(400, dim=1)
+    x = torch.cat((torch.full((400, 1), 7.0), x, torch.zeros(400, 1)), 1)
+    with caplog.at_level(logging.WARNING):
+        estimator = estimators.build(method, z, x, seed=1, **SMALL)
+    assert "at column 0, 2" in caplog.text
+    history = train(estimator, z, x, max_epochs=2)
+    assert np.isfinite(history.validation_loss).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wrong_data_is_refused(method):
+    z, x = gaussian(50)
+    with pytest.raises(ValueError, match=r"x has NaN or infinity in 1 of 50 rows, first in row 7"):
+        estimators.build(method, z, x.index_fill(0, torch.tensor(7), torch.nan), seed=1)
+    with pytest.raises(ValueError, match="z has values that are not finite"):
+        estimators.build(method, z.index_fill(0, torch.tensor(7), torch.inf), x, seed=1)
+    with pytest.raises(ValueError, match=r"z has shape \(50, 2\) and x \(49, 2\)"):
+        estimators.build(method, z, x[1:], seed=1)
+    estimator = estimators.build(method, z, x, seed=1, **SMALL)
+    with pytest.raises(ValueError, match=r"trained on data sets of shape \(2,\)"):
+        estimator.log_prob(z, torch.zeros(3))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wrong_options_are_refused(method):
+    z, x = gaussian(50)
+    with pytest.raises(ValueError, match=f"network options of {method}: .*'hiden'"):
+        estimators.build(method, z, x, seed=1, hiden=3)
+    with pytest.raises(ValueError, match="transform is 'cube'; it can be none, log1p"):
+        estimators.build(method, z, x, seed=1, transform="cube")
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    path = tmp_path / "estimator.pt"
+    torch.save({"header": {"format": 99}, "state": {}}, path)
+    with pytest.raises(ValueError, match="has format 99; this version reads up to 1"):
+        estimators.load(path)
+
+
+def test_what_is_no_estimator_is_refused(tmp_path):
+    path = tmp_path / "estimator.pt"
+    path.write_bytes(b"not a model")
+    with pytest.raises(ValueError, match="cannot be read as an estimator"):
+        estimators.load(path)
+
+
+# NPE ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flow", ["nsf", "nsf_ar", "maf"])
+def test_npe_density_is_normalised_and_agrees_with_its_draws(flow):
+    z, x = gaussian(2000)
+    npe = estimators.build("npe", z, x, seed=1, flow=flow, **SMALL)
+    train(npe, z, x, max_epochs=3)
+    axis = torch.linspace(-7, 7, 281)
+    grid = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        density = npe.log_prob(grid, x[0]).exp() * (axis[1] - axis[0]) ** 2
+        torch.manual_seed(1)
+        draws = npe.sample(20_000, x[0])
+    assert density.sum().item() == pytest.approx(1, abs=0.005)
+    mean = (density[:, None] * grid).sum(0)
+    sd = (density[:, None] * (grid - mean) ** 2).sum(0).sqrt()
+    torch.testing.assert_close(draws.mean(0), mean, atol=0.02, rtol=0)
+    torch.testing.assert_close(draws.std(0), sd, atol=0.02, rtol=0)
+
+
+def test_npe_samples_many_data_sets_at_once():
+    z, x = gaussian(2000)
+    npe = estimators.build("npe", z, x, seed=1, **SMALL)
+    train(npe, z, x, max_epochs=5)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        draws = npe.sample_many(2000, torch.tensor([[-2.0, 0.0], [2.0, 1.0], [0.0, 0.0]]))
+        alone = npe.sample(2000, torch.tensor([2.0, 1.0]))
+    assert draws.shape == (3, 2000, 2)
+    torch.testing.assert_close(draws[1].mean(0), alone.mean(0), atol=0.05, rtol=0)
+    assert draws[0, :, 0].mean() < -1
+
+
+def test_npe_cannot_leave_the_prior_far():
+    # Data without information: the posterior is the prior, N(0, I) in z.
+    z, _ = gaussian(4000)
+    x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(3))
+    npe = estimators.build("npe", z, x, seed=1, **SMALL)
+    history = train(npe, z, x, max_epochs=5)
+    entropy = np.log(2 * np.pi * np.e)
+    assert history.validation_loss.min() == pytest.approx(entropy, abs=0.1)
+
+
+# NLE ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transform", ["none", "asinh"])
+def test_nle_density_is_per_unit_of_x(transform):
+    z, x = gaussian(500, dim=1)
+    nle = estimators.build("nle", z, 100 + 20 * x, seed=1, transform=transform, **SMALL)
+    train(nle, z, 100 + 20 * x, max_epochs=3)
+    axis = torch.linspace(-300, 500, 40_001)[:, None]
+    with torch.no_grad():
+        for one in (-1.0, 0.7):
+            density = nle.log_prob(torch.full_like(axis, one), axis).exp().sum() * 0.02
+            assert density.item() == pytest.approx(1, abs=0.005)
+
+
+@pytest.mark.parametrize("transform", ["log1p", "sqrt", "asinh", "none"])
+def test_nle_of_counts_is_a_distribution_over_whole_numbers(transform):
+    z, x = counts(2000)
+    nle = estimators.build("nle", z, x[:, :1], seed=1, transform=transform, **SMALL)
+    train(nle, z, x[:, :1], max_epochs=10)
+    numbers = torch.arange(0, 200)[:, None]
+    with torch.no_grad():
+        mass = nle.log_prob(torch.zeros(200, 1), numbers).exp()
+    exact = torch.distributions.Poisson(torch.tensor(1.0).exp()).log_prob(numbers[:, 0]).exp()
+    assert mass.sum().item() == pytest.approx(1, abs=0.03)
+    assert 0.5 * (mass - exact).abs().sum() < 0.12
+
+
+def test_nle_chooses_by_the_data():
+    z, x = counts(200)
+    chosen = estimators.build("nle", z, x, seed=1, **SMALL).spec["network"]
+    assert chosen["transform"] == "log1p"
+    assert chosen["dequantise"] is True
+    chosen = estimators.build("nle", z, torch.randn(200, 3), seed=1, **SMALL).spec["network"]
+    assert chosen["transform"] == "none"
+    assert chosen["dequantise"] is False
+    heavy = torch.distributions.StudentT(1.0).sample((200, 3))
+    chosen = estimators.build("nle", z, heavy, seed=1, **SMALL).spec["network"]
+    assert chosen["transform"] == "asinh"
+
+
+def test_nle_refuses_data_that_never_vary():
+    z, _ = gaussian(50)
+    with pytest.raises(ValueError, match="there is no likelihood to learn"):
+        estimators.build("nle", z, torch.ones(50, 2), seed=1)
+
+
+def test_nle_draws_no_parameters():
+    z, x = gaussian(50)
+    with pytest.raises(ValueError, match="cannot draw parameters; sample it by MCMC"):
+        estimators.build("nle", z, x, seed=1, **SMALL).sample(10, x[0])
+
+
+# Exact answers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["npe", "nle"])
+def test_gaussian_posterior_is_the_exact_one(method):
+    z, x = gaussian(10_000)
+    estimator = estimators.build(method, z, x, seed=1)
+    train(estimator, z, x)
+    axis = torch.linspace(-4, 4, 161)
+    grid = torch.cartesian_prod(axis, axis)
+    for x_o in torch.tensor([[0.0, 0.0], [1.5, -0.5]]):
+        with torch.no_grad():
+            log_density = estimator.log_prob(grid, x_o)
+        if method == "nle":
+            log_density = log_density - 0.5 * grid.square().sum(1)
+        density = log_density.softmax(0)
+        mean = (density[:, None] * grid).sum(0)
+        sd = (density[:, None] * (grid - mean) ** 2).sum(0).sqrt()
+        exact_sd = 0.2**0.5
+        assert ((mean - 0.8 * x_o).abs() < 0.1 * exact_sd).all()
+        assert ((sd / exact_sd - 1).abs() < 0.07).all()
