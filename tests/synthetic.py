@@ -115,3 +115,14 @@ def _variables(draws):
 def _normal(value, mean, sd):
     """Log density of independent normals, summed over the last axis."""
     return (-0.5 * ((value - mean) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)).sum(-1)
+
+
+def predictive(seed=0, elements=14):
+    """A predictive dataset whose observation is one more draw."""
+    rng = np.random.default_rng(seed)
+    day = np.arange(1, elements + 1)
+    mean = 250 * np.exp(-0.5 * ((day - 7) / 2.4) ** 2)
+    data = rng.poisson(mean * rng.gamma(20, 1 / 20, (501, elements)))
+    coords = {"x_dim_0": ("x_dim_0", day, {"label": "day"})}
+    observed = xr.DataArray(data[0], coords, ("x_dim_0",), attrs={"label": "boys in bed"})
+    return xr.Dataset({"x": (("draw", "x_dim_0"), data[1:]), "x_o": observed})

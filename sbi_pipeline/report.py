@@ -1,0 +1,233 @@
+"""One self-contained HTML page a campaign: what was asked, the verdict, and what it rests on.
+
+`figures` makes every figure, `render` the page around them. Both take loaded objects and know no
+paths; the page names nothing outside itself, so it opens offline and can be mailed.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import jinja2
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from . import plots, typeset
+from .checks import Check
+from .checks.check import STATUSES
+from .diagnostics.calibration import Information, information, uniformity
+from .types import Array
+from .verdict import overall
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the question.
+
+    Attributes:
+        name: As in the configuration.
+        role: Inferred, dropped to marginalise over it, or derived from inferred ones.
+        prior: The prior, or the expression of a derived parameter, in words.
+        label: LaTeX between dollars, or text; the name if empty.
+        unit: May be empty.
+    """
+
+    name: str
+    role: Literal["inferred", "nuisance", "derived"]
+    prior: str
+    label: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """One trained estimator: its ``history.csv``, and ``calibration.nc`` if there is one."""
+
+    name: str
+    method: str
+    history: pd.DataFrame
+    calibration: xr.Dataset | None = None
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What one estimator says of one observation.
+
+    Attributes:
+        tree: ``posterior.nc``.
+        summary: ``diagnostics.csv``.
+        predictive: ``predictive.nc`` if there is one.
+    """
+
+    tree: xr.DataTree
+    summary: pd.DataFrame
+    predictive: xr.Dataset | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One observation and its posteriors.
+
+    Attributes:
+        name: As in the configuration.
+        source: Where it came from, in words.
+        posteriors: By estimator, in the order of the configuration.
+        comparisons: Tables of ``compare_marginals`` by pair, such as "npe and nle".
+    """
+
+    name: str
+    source: str
+    posteriors: Mapping[str, Posterior]
+    comparisons: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def trees(self) -> dict[str, xr.DataTree]:
+        """Posterior trees by estimator."""
+        return {name: each.tree for name, each in self.posteriors.items()}
+
+    @property
+    def truth(self) -> dict[str, float]:
+        """Known true values by parameter."""
+        known: dict[str, float] = {}
+        for each in self.posteriors.values():
+            rows = each.summary.dropna(subset=["truth"])
+            known |= dict(zip(rows["parameter"], rows["truth"].astype(float), strict=True))
+        return known
+
+
+@dataclass(frozen=True)
+class Report:
+    """All a page needs.
+
+    Attributes:
+        campaign: Its name.
+        title: Of the page.
+        question: What is asked of the data, in words; may be empty.
+        simulator: Its name.
+        parameters: In the order of the configuration, derived ones last.
+        rows: Simulations asked for.
+        failures: Failed simulations by reason.
+        checks: What the verdict is made of.
+        estimators: In the order of the configuration.
+        observations: In the order of the configuration.
+        config_yaml: The configuration of the campaign and its estimators.
+        versions: Of software, by name.
+        keys: Of artefacts, by stage.
+        timings: Seconds of work by stage.
+        failed_theta: Parameters of all rows, each ``(n,)``, and the reason each row failed, empty
+            where it did not, ``(n,)``; nothing is mapped without it.
+        epilogue: How to make this page again, in words.
+    """
+
+    campaign: str
+    title: str
+    question: str
+    simulator: str
+    parameters: Sequence[Parameter]
+    rows: int
+    failures: Mapping[str, int]
+    checks: Sequence[Check]
+    estimators: Sequence[Estimator]
+    observations: Sequence[Observation]
+    config_yaml: str
+    versions: Mapping[str, str]
+    keys: Mapping[str, str]
+    timings: Mapping[str, float]
+    failed_theta: tuple[Mapping[str, Array], Array] | None = None
+    epilogue: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels by parameter."""
+        return {each.name: each.label or each.name for each in self.parameters}
+
+    @property
+    def informations(self) -> dict[str, Information]:
+        """Information gained by estimator, where it was calibrated."""
+        return {name: information(data) for name, data in self.calibrations.items()}
+
+    @property
+    def uniformities(self) -> dict[str, pd.DataFrame]:
+        """Tests of the ranks by estimator, where it was calibrated."""
+        return {name: uniformity(data) for name, data in self.calibrations.items()}
+
+    @property
+    def calibrations(self) -> dict[str, xr.Dataset]:
+        """Calibration datasets by estimator."""
+        return {
+            each.name: each.calibration for each in self.estimators if each.calibration is not None
+        }
+
+    @property
+    def sorted_checks(self) -> list[Check]:
+        """Checks, the worst first."""
+        return sorted(self.checks, key=lambda check: -STATUSES.index(check.status))
+
+
+def figures(report: Report) -> Iterator[tuple[str, Figure]]:
+    """Yield every figure of the page with the stem of its files, one at a time."""
+    colours = plots.palette(each.name for each in report.estimators)
+    for observation in report.observations:
+        yield from _observation_figures(observation, colours)
+    if calibrations := report.calibrations:
+        yield "sbc-ranks", plots.sbc_ranks(calibrations, colours, report.labels)
+        yield "sbc-ecdf", plots.sbc_ecdf(calibrations, colours, report.labels)
+        yield "coverage", plots.coverage(calibrations, report.labels)
+    if report.estimators:
+        histories = {each.name: each.history for each in report.estimators}
+        yield "loss", plots.loss_curves(histories, colours)
+    if report.failed_theta is not None and any(report.failures.values()):
+        yield "failures", plots.failures(*report.failed_theta, report.labels)
+
+
+def render(report: Report, images: Mapping[str, bytes]) -> str:
+    """Return the page.
+
+    Args:
+        report: What to tell.
+        images: PNG files by stem, of the figures of `figures`; those missing are left out.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sbi_pipeline"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": typeset.number,
+        "label": typeset.label,
+        "duration": typeset.duration,
+    }
+    environment.globals |= {"measured": typeset.measured, "interval": typeset.interval}
+    encoded = {stem: base64.b64encode(png).decode() for stem, png in images.items()}
+    return environment.get_template("report.html").render(
+        report=report,
+        verdict=overall(report.checks),
+        images=encoded,
+        colours=plots.palette(each.name for each in report.estimators),
+    )
+
+
+def _observation_figures(
+    observation: Observation, colours: Mapping[str, str]
+) -> Iterator[tuple[str, Figure]]:
+    name, trees, truth = observation.name, observation.trees, observation.truth
+    if not trees:
+        return
+    yield f"corner-{name}", plots.corner_overlay(trees, truth, colours)
+    yield f"prior-{name}", plots.prior_to_posterior(trees, truth, colours)
+    predictives = {
+        who: each.predictive
+        for who, each in observation.posteriors.items()
+        if each.predictive is not None
+    }
+    if predictives:
+        yield f"predictive-{name}", plots.predictive_fit(predictives, colours)
+    for who, tree in trees.items():
+        if tree["sample_stats"].attrs.get("sampler") != "direct":
+            yield f"trace-{name}-{who}", plots.trace(tree, truth)

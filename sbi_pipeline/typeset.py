@@ -1,0 +1,91 @@
+"""Numbers and labels as a reader wants them: rounded to their errors, LaTeX as pictures."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import math
+import re
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import math_to_image
+
+LINE = 12.0  # points; labels scale with the text around them
+MINUS, DASH = "\u2212", "\u2013"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number to so many significant digits; a dash for NaN."""
+    if math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{value:.{digits}g}"
+    mantissa, _, exponent = text.partition("e")
+    shown = mantissa.replace("-", MINUS)
+    return f"{shown} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}" if exponent else shown
+
+
+def measured(value: float, error: float) -> str:
+    """Return ``1.664 ± 0.041``: the error to two significant digits, the value as far."""
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return number(value)
+    return _rounded((value, error), error, " ± ")
+
+
+def interval(low: float, high: float, error: float) -> str:
+    """Return ``1.60 … 1.73``, rounded like a value with this error."""
+    if not (math.isfinite(low) and math.isfinite(high) and math.isfinite(error) and error > 0):
+        return f"{number(low)} … {number(high)}"
+    return _rounded((low, high), error, " … ")
+
+
+def duration(seconds: float) -> str:
+    """Return ``1 h 02 min``, ``3 min 12 s`` or ``4.5 s``."""
+    if math.isnan(seconds):
+        return DASH
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@functools.lru_cache(maxsize=512)
+def label(text: str) -> Markup:
+    """Return a label as HTML; text with ``$…$`` becomes a small SVG, since a page has no LaTeX."""
+    if "$" not in text:
+        return Markup("<span>{}</span>").format(text)
+    buffer = io.BytesIO()
+    try:
+        with mpl.rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path"}):
+            depth = math_to_image(text, buffer, FontProperties(size=LINE), dpi=72, format="svg")
+    except ValueError:
+        return Markup("<code>{}</code>").format(text)
+    # The metadata hold the time of day, which would make every page different.
+    picture = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue().decode(), flags=re.DOTALL)
+    height = float(re.findall(r'height="([\d.]+)pt"', picture)[0])
+    return Markup(
+        '<img class="math" alt="{}" src="data:image/svg+xml;base64,{}" '
+        'style="height:{:.2f}em;vertical-align:{:.2f}em">'
+    ).format(
+        text.replace("$", ""),
+        base64.b64encode(picture.encode()).decode(),
+        height / LINE,
+        -depth / LINE,
+    )
+
+
+def _rounded(values: tuple[float, float], error: float, between: str) -> str:
+    """Round two values to two digits of the error, with a common power of ten where it helps."""
+    size = max(map(abs, values))
+    power = math.floor(math.log10(size)) if size >= 1e5 or size < 1e-3 else 0
+    digits = 1 - math.floor(math.log10(error)) + power
+    texts = [f"{round(value / 10**power, digits):.{max(0, digits)}f}" for value in values]
+    both = between.join(texts).replace("-", MINUS)
+    return f"({both}) × 10{str(power).translate(SUPERSCRIPTS)}" if power else both

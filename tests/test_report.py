@@ -1,0 +1,253 @@
+"""The page is whole, self-contained, safe, and the same for the same content."""
+
+import dataclasses
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import synthetic
+
+from sbi_pipeline import checks, plots, report
+from sbi_pipeline.diagnostics import calibration, comparison, convergence, predictive
+
+TRUTH = {"mass": 1.1, "spin": 0.3}
+MISSING_CHROMIUM = shutil.which("chromium") is None
+
+
+def make_report(*, width=1.0, title="Two black holes", nuisance=True):
+    """A report on two observations by two estimators; ``width`` mutates the posterior of nle."""
+    calibrations = {
+        "npe": synthetic.calibration(seed=1),
+        "nle": synthetic.calibration(seed=2, n=200, width=width, density=False),
+    }
+    found = [checks.failures({"timeout": 37}, 5000)]
+    for name, data in calibrations.items():
+        found += [
+            checks.training(synthetic.history(), name),
+            checks.calibration(data, name),
+            checks.coverage(data, name),
+            checks.information(calibration.information(data), name),
+            checks.parameter_order(data, name),
+        ]
+    observations = []
+    for which, (name, truth) in enumerate({"mock": TRUTH, "event": {}}.items()):
+        observation, more = _observation(name, truth, seed=10 * which, width=width)
+        observations.append(observation)
+        found += more
+    rng = np.random.default_rng(0)
+    theta = {"mass": 2 * rng.normal(size=5000), "spin": rng.normal(size=5000)}
+    reasons = np.where(theta["mass"] + rng.normal(size=5000) > 5.5, "timeout", "")
+    parameters = [
+        report.Parameter("mass", "inferred", "normal, mean 0, sd 2", "$M$", r"$M_\odot$"),
+        report.Parameter("spin", "inferred", "normal, mean 0, sd 1", r"$\chi$"),
+        report.Parameter("total", "derived", "mass + spin", r"$M + \chi$"),
+    ]
+    if nuisance:
+        parameters.insert(2, report.Parameter("phase", "nuisance", "uniform, 0 … 2π", r"$\phi_0$"))
+    return report.Report(
+        campaign="holes",
+        title=title,
+        question="How heavy were they, and how fast did they spin?",
+        simulator="my_module:Holes",
+        parameters=parameters,
+        rows=5000,
+        failures={"timeout": 37},
+        checks=found,
+        estimators=[
+            report.Estimator(name, name, synthetic.history(40 + 20 * i, 30 + 20 * i), data)
+            for i, (name, data) in enumerate(calibrations.items())
+        ],
+        observations=observations,
+        config_yaml="campaigns:\n  holes:\n    simulator: my_module:Holes\n    simulations: 5000\n",
+        versions={"sbi_pipeline": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
+        keys={"simulations": "f00d" * 8, "npe": "beef" * 8},
+        timings={"simulate": 512.3, "train npe": 81.0, "train nle": 62.7, "sample nle": 14.2},
+        failed_theta=(theta, reasons),
+        epilogue="Run snakemake in the folder of the configuration below.",
+    )
+
+
+def _observation(name, truth, seed, width):
+    trees = {
+        "npe": synthetic.posterior(seed + 1, method="npe"),
+        "nle": synthetic.posterior(seed + 2, width=width),
+    }
+    data = synthetic.predictive(seed)
+    posteriors, found = {}, []
+    for who, tree in trees.items():
+        table = convergence.summary(tree, truth)
+        posteriors[who] = report.Posterior(tree, table, data)
+        sampler = tree["sample_stats"].attrs["sampler"]
+        found += checks.sampling(table, f"{who}, {name}", sampler=sampler, steps=300)
+        typical = predictive.typicality(data["x"].to_numpy(), data["x_o"].to_numpy())
+        found.append(checks.predictive(typical, f"{who}, {name}"))
+    columns = [
+        {each: tree[f"posterior/{each}"].to_numpy().ravel() for each in synthetic.NAMES}
+        for tree in trees.values()
+    ]
+    table = comparison.compare_marginals(*columns)
+    found.append(checks.agreement(table, f"npe and nle, {name}"))
+    comparisons = {"npe and nle": table}
+    return report.Observation(name, "simulated", posteriors, comparisons), found
+
+
+@pytest.fixture(scope="module")
+def content():
+    return make_report()
+
+
+@pytest.fixture(scope="module")
+def images(content):
+    return {stem: plots.png(figure) for stem, figure in report.figures(content)}
+
+
+@pytest.fixture(scope="module")
+def page(content, images):
+    return report.render(content, images)
+
+
+class Page(HTMLParser):
+    """Collects addresses, ids, text and the nesting of a page."""
+
+    VOID = ("meta", "link", "img", "br", "hr")
+
+    def __init__(self, text):
+        super().__init__()
+        self.addresses, self.ids, self.images, self.open, self.words = [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        known = dict(attrs)
+        self.addresses += [
+            (tag, value)
+            for name, value in attrs
+            if name in ("src", "href", "srcset", "action", "data", "poster")
+        ]
+        if "id" in known:
+            self.ids.append(known["id"])
+        if tag == "img":
+            self.images.append(known)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+
+def test_the_page_names_nothing_outside_itself(page):
+    parsed = Page(page)
+    outside = [address for _, address in parsed.addresses if not address.startswith(("data:", "#"))]
+    assert outside == []
+    assert "<script" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_the_page_is_well_formed(page):
+    parsed = Page(page)
+    assert parsed.open == []
+    assert len(parsed.ids) == len(set(parsed.ids))
+    anchors = {address[1:] for tag, address in parsed.addresses if tag == "a"}
+    assert anchors <= set(parsed.ids)
+    assert all(image["alt"] for image in parsed.images)
+
+
+def test_every_figure_is_on_the_page(page, images):
+    assert set(images) == {
+        *(
+            f"{kind}-{name}"
+            for kind in ("corner", "prior", "predictive")
+            for name in ("mock", "event")
+        ),
+        *("trace-mock-nle", "trace-event-nle", "loss"),
+        *("sbc-ranks", "sbc-ecdf", "coverage", "failures"),
+    }
+    assert page.count('src="data:image/png;base64,') == len(images)
+
+
+def test_the_page_tells_what_matters(page, content):
+    text = " ".join(" ".join(Page(page).words).split())
+    row = content.observations[0].posteriors["npe"].summary.iloc[0]
+    assert f"{row['mean']:.2f} ± {row['sd']:.2f}" in text
+    assert "marginal over them" in text
+    assert "37 of 5000 simulations failed" in text
+    assert content.config_yaml.split()[0] in text
+    assert "torch" in text
+    for check in content.checks:
+        assert check.advice in text
+    assert text.index("Passed") < text.index("What was asked")
+
+
+def test_nothing_is_said_of_nuisances_that_are_not_there(images):
+    assert "marginal over them" not in report.render(make_report(nuisance=False), {})
+
+
+def test_the_worst_check_comes_first():
+    broken = make_report(width=0.5)
+    assert broken.sorted_checks[0].status == "fail"
+    page = report.render(broken, {})
+    assert "Do not rely on these posteriors yet" in page
+    assert '<section class="verdict fail"' in page
+
+
+def test_text_of_the_configuration_cannot_break_the_page():
+    page = report.render(make_report(title="<script>alert(1)</script> & x"), {})
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert Page(page).open == []
+
+
+def test_the_same_content_makes_the_same_page(page, content, images):
+    assert report.render(content, images) == page
+
+
+def test_a_report_may_have_one_estimator_and_no_calibration(content):
+    first = content.observations[1]
+    alone = dataclasses.replace(
+        content,
+        estimators=[dataclasses.replace(content.estimators[0], calibration=None)],
+        observations=[
+            dataclasses.replace(
+                first,
+                posteriors={"npe": dataclasses.replace(first.posteriors["npe"], predictive=None)},
+                comparisons={},
+            )
+        ],
+        failures={},
+        failed_theta=None,
+    )
+    stems = [stem for stem, _ in report.figures(alone)]
+    assert stems == ["corner-event", "prior-event", "loss"]
+    parsed = Page(report.render(alone, {}))
+    anchors = {address[1:] for tag, address in parsed.addresses if tag == "a"}
+    assert anchors <= set(parsed.ids)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(MISSING_CHROMIUM, reason="no chromium to open the page with")
+def test_a_browser_shows_every_image_and_complains_of_nothing(page, tmp_path):
+    """A probe appended to the page writes into the title what the browser failed to load."""
+    probe = (
+        "<script>window.onerror = e => document.title = 'ERROR ' + e; onload = () => {"
+        "const bad = [...document.images].filter(i => !i.complete || !i.naturalWidth);"
+        "document.title = `images ${document.images.length} broken ${bad.length} "
+        "wide ${document.documentElement.scrollWidth > innerWidth}`}</script>"
+    )
+    (tmp_path / "page.html").write_text(page.replace("</body>", probe + "</body>"))
+    shown = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--disable-quic", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,900",
+         "--virtual-time-budget=5000", "--dump-dom", str(tmp_path / "page.html")],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    count = len(Page(page).images)
+    assert f"<title>images {count} broken 0 wide false</title>" in shown

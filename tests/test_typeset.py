@@ -1,0 +1,60 @@
+"""Numbers are rounded to their errors; labels become pictures that name themselves."""
+
+import base64
+import math
+import re
+
+import pytest
+
+from sbi_pipeline import typeset
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (1.6641, 0.0412, "1.664 ± 0.041"),
+        (12.34, 4.56, "12.3 ± 4.6"),
+        (1234.0, 123.0, "1230 ± 120"),
+        (-0.5, 0.25, "−0.50 ± 0.25"),
+        (-123456.0, 2345.0, "(−1.235 ± 0.023) × 10⁵"),
+        (2.3e-5, 1e-6, "(2.30 ± 0.10) × 10⁻⁵"),
+        (0.0, 0.01, "0.000 ± 0.010"),
+        (1.5, math.nan, "1.5"),
+        (1.5, 0.0, "1.5"),
+    ],
+)
+def test_measured(value, error, text):
+    assert typeset.measured(value, error) == text
+
+
+def test_interval():
+    assert typeset.interval(1.59, 1.7312, 0.041) == "1.590 … 1.731"
+    assert typeset.interval(-3.0, math.inf, 1.0) == "−3 … ∞"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(math.nan, "–"), (-math.inf, "−∞"), (0.001234, "0.00123"), (-1e-9, "−1 × 10⁻⁹"), (3, "3")],
+)
+def test_number(value, text):
+    assert typeset.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.53, "4.5 s"), (192, "3 min 12 s"), (3720, "1 h 02 min")]
+)
+def test_duration(seconds, text):
+    assert typeset.duration(seconds) == text
+
+
+def test_latex_becomes_a_picture_with_a_name():
+    html = typeset.label(r"$\beta$")
+    assert 'alt="\\beta"' in html
+    picture = base64.b64decode(re.search('base64,([^"]+)', html)[1]).decode()
+    assert "<path" in picture
+    assert "<metadata>" not in picture
+
+
+def test_labels_cannot_break_the_page():
+    assert typeset.label("<b>plain") == "<span>&lt;b&gt;plain</span>"
+    assert typeset.label(r"$\nonsense{$") == r"<code>$\nonsense{$</code>"
