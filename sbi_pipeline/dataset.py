@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import journal, streams
-from .store import FORMAT, Rows, read_layout, read_rows, read_status
+from .store import FORMAT, Rows, damaged, read_layout, read_rows, read_status
 from .tally import count_failures
 from .types import Array, Status
 
@@ -245,14 +245,7 @@ def read_committed(path: Path, key: str, stop: int) -> Iterator[tuple[int, Rows]
 def _checked(path: Path, chunk_size: int, record: Mapping[str, Any]) -> Rows:
     """Return the rows of a record if they are what was committed."""
     start, stop = record["start"], record["stop"]
-    try:
-        rows = read_rows(path, start, stop)
-        reason = "" if rows.checksum() == record["checksum"] else "its rows are not those committed"
-    except ValueError as error:
-        reason = str(error)
-    if reason:
-        raise ValueError(
-            f"{path}, chunk {start // chunk_size}, rows {start} to {stop}: {reason}; "
-            "'sbi-pipeline repair' simulates them again"
-        )
+    rows = read_rows(path, start, stop)
+    if rows.checksum() != record["checksum"]:
+        raise damaged(path, chunk_size, start, stop, "these are not the rows committed")
     return rows

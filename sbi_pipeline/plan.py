@@ -97,7 +97,7 @@ def missing(
     present = [
         (record["start"], record["stop"])
         for record in done.values()
-        if _still_there(store, record["start"] // layout.chunk_size, record)
+        if _still_there(store, layout, record)
     ]
     parts = []
     for first in range(0, rows, layout.chunk_size):
@@ -120,14 +120,10 @@ def _gaps(first: int, last: int, spans: Sequence[tuple[int, int]]) -> list[tuple
     return gaps
 
 
-def _still_there(store: Path, chunk: int, record: Mapping[str, Any]) -> bool:
-    there = chunk_exists(store, chunk)
-    if not there:
-        log.warning(
-            "%s: chunk %d is gone; its rows %d to %d are simulated again",
-            store,
-            chunk,
-            record["start"],
-            record["stop"],
-        )
-    return there
+def _still_there(store: Path, layout: Layout, record: Mapping[str, Any]) -> bool:
+    chunk = record["start"] // layout.chunk_size
+    if chunk_exists(store, layout, chunk):
+        return True
+    span = record["start"], record["stop"]
+    log.warning("%s: chunk %d is gone; rows %d to %d are simulated again", store, chunk, *span)
+    return False

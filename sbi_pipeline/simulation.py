@@ -9,6 +9,7 @@ interruptions. (The block's own stream would give all its rows the same noise.)
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import numpy as np
 from .isolation import Call, Crashed, Raised, TimedOut
 from .types import Array, Status
 
-EXAMPLES = 3  # distinct errors kept of each task
+EXAMPLES = 3  # distinct errors kept of each task and status
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def probe(
     if found is None:
         return None, failures
     # The first call also pays for imports and caches, so the median of many.
-    return Shape(found.shape, str(found.dtype), float(np.median(costs))), failures
+    return Shape(found.shape, str(found.dtype.newbyteorder("=")), float(np.median(costs))), failures
 
 
 def _look(
@@ -295,10 +296,12 @@ def _mark_not_finite(out: Outcome, parameters: Array, start: int) -> None:
 
 
 def _note(out: Outcome, row: int, status: Status, text: str, parameters: Array) -> None:
-    """Keep a failure as an example if its text is new and there is room."""
-    kinds = {(failure.status, failure.text) for failure in out.failures}
-    if (status.label, text) in kinds or (
-        len(kinds) >= EXAMPLES and status.label in {failure.status for failure in out.failures}
-    ):
-        return
-    out.failures.append(Failure(row, status.label, text, parameters.tolist()))
+    """Keep a failure as an example if its kind is new and there is room."""
+    kinds = {kind(failure.text) for failure in out.failures if failure.status == status.label}
+    if kind(text) not in kinds and len(kinds) < EXAMPLES:
+        out.failures.append(Failure(row, status.label, text, parameters.tolist()))
+
+
+def kind(text: str) -> str:
+    """Return the text of an error without its numbers, which make no other error."""
+    return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "#", text)

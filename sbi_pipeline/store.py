@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,8 @@ def write_rows(path: Path, start: int, rows: Rows) -> str:
         raise ValueError(f"{path}: rows {start} to {stop} cross a chunk of {chunk} rows")
     for name in ("parameters", "x", "status", "seconds"):
         array = group[name]
-        array[start:stop] = getattr(rows, name)
+        with _damage_named(path, chunk, start, stop):
+            array[start:stop] = getattr(rows, name)
         indices = (start // chunk, *(0 for _ in array.shape[1:]))
         _sync_up(path.joinpath(name, "c", *map(str, indices)), path / name)
     return rows.checksum()
@@ -212,7 +214,8 @@ def read_rows(path: Path, start: int, stop: int) -> Rows:
     """
     group = _open(path, "r")
     names = ("parameters", "x", "status", "seconds")
-    return Rows(*(np.asarray(group[name][start:stop]) for name in names))
+    with _damage_named(path, group["status"].chunks[0], start, stop):
+        return Rows(*(np.asarray(group[name][start:stop]) for name in names))
 
 
 def read_status(path: Path, stop: int) -> Array:
@@ -220,13 +223,13 @@ def read_status(path: Path, stop: int) -> Array:
     return np.asarray(_open(path, "r")["status"][:stop])
 
 
-def chunk_exists(path: Path, chunk: int) -> bool:
+def chunk_exists(path: Path, layout: Layout, chunk: int) -> bool:
     """Say whether the files of a chunk are there, whatever is in them."""
-    dims = {"parameters": 2, "status": 1}
+    dims = {"parameters": 2, "x": 1 + len(layout.x_shape), "status": 1}
     return all(
-        path.joinpath(name, "c", str(chunk), *["0"] * (dim - 1)).exists()
+        path.joinpath(name, "c", str(chunk), *["0"] * (dim - 1)).is_file()
         for name, dim in dims.items()
-    ) and any((path / "x" / "c").glob(f"{chunk}"))
+    )
 
 
 def sweep(path: Path) -> int:
@@ -255,6 +258,23 @@ def _array(
         compressors=[Crc32cCodec()],
         overwrite=True,
     )
+
+
+def damaged(path: Path, chunk: int, start: int, stop: int, reason: str) -> ValueError:
+    """Return the error for rows, in chunks of ``chunk``, that are not what was written."""
+    return ValueError(
+        f"{path}, chunk {start // chunk}, rows {start} to {stop}: {reason}; 'sbi-pipeline repair' "
+        "simulates them again"
+    )
+
+
+@contextmanager
+def _damage_named(path: Path, chunk: int, start: int, stop: int) -> Iterator[None]:
+    """Say where the damage is that Zarr's checksums found."""
+    try:
+        yield
+    except ValueError as error:
+        raise damaged(path, chunk, start, stop, str(error)) from error
 
 
 def _sync_up(file: Path, top: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from .simulation import kind
 from .types import Array, Status
 
 ERRORS = 20  # distinct errors kept of a shard
@@ -45,15 +45,15 @@ class Tally:
         self.failures.update(record["failures"])
         self.simulator_seconds += record["simulator_seconds"]
         self.hosts.add(record["host"])
-        self.examples.extend(self.news(record))
+        self.examples.extend(self._news(record))
 
-    def news(self, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Return the examples of a record that are of a new kind; numbers make none."""
+    def _news(self, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Return the examples of a record that are of a new kind."""
         fresh = []
         for example in record["examples"]:
-            kind = (example["status"], re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "#", example["text"]))
-            if kind not in self._kinds and len(self._kinds) < ERRORS:
-                self._kinds.add(kind)
+            new = (example["status"], kind(example["text"]))
+            if new not in self._kinds and len(self._kinds) < ERRORS:
+                self._kinds.add(new)
                 fresh.append(example)
         return fresh
 

@@ -1,0 +1,138 @@
+"""Small simulators that behave, and some that do not."""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+
+class Noise:
+    """Vectorised: the parameters plus noise, ``(n, 2)``."""
+
+    parameters = ("a", "b")
+
+    def __init__(self, dtype="float64"):
+        self.dtype = dtype
+
+    def __call__(self, parameters, rng):
+        noise = parameters + rng.normal(size=parameters.shape)
+        parameters[:] = 0  # a simulator may write into what it is given
+        return noise.astype(self.dtype)
+
+
+class NoiseOneByOne(Noise):
+    """One at a time; also draws an odd number of 32-bit integers, which the stream buffers."""
+
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        odd = rng.integers(0, 100, size=3, dtype=np.uint32).sum()
+        return np.append(parameters, odd) + rng.normal(size=3)
+
+
+class Slow(NoiseOneByOne):
+    """Takes its time."""
+
+    def __init__(self, seconds=0.01):
+        super().__init__()
+        self.seconds = seconds
+
+    def __call__(self, parameters, rng):
+        time.sleep(self.seconds)
+        return super().__call__(parameters, rng)
+
+
+class Busy(NoiseOneByOne):
+    """Takes its time and the processor's."""
+
+    def __init__(self, seconds=0.01):
+        super().__init__()
+        self.seconds = seconds
+
+    def __call__(self, parameters, rng):
+        end = time.perf_counter() + self.seconds
+        while time.perf_counter() < end:
+            pass
+        return super().__call__(parameters, rng)
+
+
+def misbehave(a):
+    """Do what the hundredths of a parameter in [0, 1) say; most do nothing."""
+    match int(a * 100):
+        case 1:
+            raise RuntimeError(f"a is {a:.6f}")
+        case 2:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case 3:
+            time.sleep(3600)
+        case 4:
+            os._exit(3)
+
+
+class Moody:
+    """One at a time; raises, crashes, hangs, exits, returns NaN or a wrong shape, by ``a``."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __init__(self, seconds=0.0):
+        self.seconds = seconds
+
+    def __call__(self, parameters, rng):
+        time.sleep(self.seconds)
+        misbehave(parameters[0])
+        x = parameters + rng.normal(size=2)
+        match int(parameters[0] * 100):
+            case 5:
+                x[1] = np.nan
+            case 6:
+                x[0] = np.inf
+            case 7:
+                x = x[:1]
+        return x
+
+
+class MoodyBlocks:
+    """Vectorised; one bad row spoils the call for its block."""
+
+    parameters = ("a", "b")
+
+    def __call__(self, parameters, rng):
+        for a in parameters[:, 0]:
+            misbehave(a)
+        x = parameters + rng.normal(size=parameters.shape)
+        x[(parameters[:, 0] * 100).astype(int) == 5, 1] = np.nan
+        return x
+
+
+class Broken:
+    """Fails always, in the way its option says."""
+
+    parameters = ("a", "b")
+
+    def __init__(self, how="raise"):
+        self.how = how
+
+    def __call__(self, parameters, rng):
+        match self.how:
+            case "raise":
+                raise RuntimeError("no luck")
+            case "not vectorised":
+                return np.zeros(5)
+            case "text":
+                return np.full((len(parameters), 1), "text")
+            case "crash":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return np.full((len(parameters), 1), np.nan)
+
+
+class Shifty:
+    """Its dtype depends on the parameters."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        x = rng.poisson(5, size=2)
+        return x if parameters[0] < 0.5 else x + 0.5

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+
+from sbi_pipeline.fingerprint import canonical, digest, fingerprint, sources
+
+SIMULATOR = '''"""A simulator."""
+import numpy as np
+from typing import TYPE_CHECKING
+from physics.waves import amplitude
+if TYPE_CHECKING:
+    from physics import hints
+
+class Simulator:
+    """Its docstring."""
+    def __call__(self, parameters, rng):
+        # a comment
+        return amplitude(parameters) + rng.normal(size=3)
+'''
+WAVES = "from . import constants\nfrom .constants import G\n\ndef amplitude(p):\n    return G * p\n"
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "mine.py").write_text(SIMULATOR)
+    physics = tmp_path / "physics"
+    physics.mkdir()
+    (physics / "__init__.py").write_text("version = 1\n")
+    (physics / "waves.py").write_text(WAVES)
+    (physics / "constants.py").write_text("G = 6.67e-11\n")
+    (physics / "hints.py").write_text("A = 1\n")
+    (physics / "other.py").write_text("B = 1\n")
+    return tmp_path
+
+
+def mark(folder, **options):
+    return fingerprint("mine:Simulator", [folder], **options)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("mine.py", "# a comment", "# another\n\n        # and more"),
+        ("mine.py", "A simulator.", "The simulator."),
+        ("mine.py", "Its docstring.", "Another docstring."),
+        ("mine.py", "amplitude(parameters) +", "amplitude( parameters )  +"),
+        ("mine.py", "    ", "  "),
+        ("physics/waves.py", "def", "# here\ndef"),
+        ("physics/hints.py", "A = 1", "A = 2"),
+        ("physics/other.py", "B = 1", "B = 2"),
+        ("physics/__init__.py", "version = 1", "version = 2"),
+    ],
+)
+def test_what_changes_nothing(project, file, old, new):
+    before = mark(project)
+    text = (project / file).read_text()
+    assert old in text
+    (project / file).write_text(text.replace(old, new))
+    assert mark(project) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("mine.py", "size=3", "size=4"),
+        ("mine.py", "amplitude(parameters)", "amplitude(parameters[::-1])"),
+        ("mine.py", "# a comment", '"in use".strip()'),
+        ("physics/waves.py", "G * p", "G + p"),
+        ("physics/constants.py", "6.67", "6.68"),
+    ],
+)
+def test_what_changes_what_is_simulated(project, file, old, new):
+    before = mark(project)
+    text = (project / file).read_text()
+    assert old in text
+    (project / file).write_text(text.replace(old, new))
+    assert mark(project) != before
+
+
+def test_moving_the_project_changes_nothing(project, tmp_path_factory):
+    before = mark(project)
+    moved = tmp_path_factory.mktemp("elsewhere") / "deep" / "er"
+    moved.parent.mkdir()
+    project.rename(moved)
+    assert mark(moved) == before
+
+
+def test_extra_files_and_code_version_count(project):
+    table = project / "table.csv"
+    table.write_text("1,2\n")
+    before = mark(project, extra_files=[table])
+    assert before != mark(project)
+    assert mark(project, code_version="2") != mark(project)
+    table.write_text("1,3\n")
+    assert mark(project, extra_files=[table]) != before
+
+
+def test_sources_name_the_modules_that_count(project):
+    assert set(sources("mine:Simulator", [project])) == {
+        "mine",
+        "physics.waves",
+        "physics.constants",
+    }
+
+
+def test_package_simulators_do_not_depend_on_the_version_of_the_package():
+    names = set(sources("sbi_pipeline.simulators.influenza:Influenza"))
+    assert "sbi_pipeline.simulators.influenza" in names
+    assert not names & {"sbi_pipeline", "sbi_pipeline.types"}
+
+
+def test_missing_module_and_wrong_python_say_so(project):
+    with pytest.raises(ValueError, match=r"'nowhere' not found in .*call from the folder"):
+        fingerprint("nowhere:X", [project])
+    (project / "mine.py").write_text("def broken(:\n")
+    with pytest.raises(ValueError, match=r"mine\.py is not valid Python"):
+        mark(project)
+    with pytest.raises(ValueError, match=r"extra file .* does not exist"):
+        fingerprint("physics.waves:amplitude", [project], extra_files=[project / "none"])
+
+
+def test_canonical_is_the_same_for_equal_values():
+    assert canonical({"b": 1.0e-3, "a": [1.0, True, None]}) == '{"a":[1,true,null],"b":0.001}'
+    assert digest({"a": 1, "b": (2,)}) == digest({"b": [2.0], "a": 1.0})
+    assert digest({"a": True}) != digest({"a": 1})
+    assert len(digest(0)) == 16
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"a": {"b": [1, np.float32(2)]}}, r"value\.a\.b\[1\] is .*float32"),
+        ({"a": float("nan")}, r"value\.a is nan"),
+        ({1: 2}, "value has the key 1"),
+        ({"a": object}, r"value\.a is .* of type type"),
+    ],
+)
+def test_canonical_says_what_it_cannot_write(value, message):
+    with pytest.raises(ValueError, match=message):
+        canonical(value)
