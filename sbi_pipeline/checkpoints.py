@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,10 +43,15 @@ def save(checkpoint: Path | None, state: State) -> None:
     os.replace(partial, checkpoint)
 
 
-def restore(
-    checkpoint: Path | None, own: str, estimator: nn.Module, optimiser: torch.optim.Optimizer
-) -> State:
-    """Return the state of a checkpoint and set model and optimiser to it, or a fresh one."""
+class Restorable(Protocol):
+    """What can be set to a state of its own."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+
+
+def restore(checkpoint: Path | None, own: str, learner: Restorable) -> State:
+    """Return the state of a checkpoint and set the learner to it, or return a fresh one."""
     fresh = {"identity": own, "history": [], "best_loss": math.inf, "best_epoch": 0}
     if checkpoint is None or not checkpoint.exists():
         return fresh
@@ -54,8 +59,7 @@ def restore(
     if state["identity"] != own:
         logger.warning("%s is of another training and will be overwritten", checkpoint)
         return fresh
-    estimator.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
+    learner.load_state_dict(state["learner"])
     logger.info("training goes on after epoch %d, from %s", len(state["history"]), checkpoint)
     return state
 

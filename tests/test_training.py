@@ -55,7 +55,7 @@ def test_fit_learns_and_reports():
 def test_fit_learns_from_the_training_rows_only():
     line = Line()
     z, x = rows()
-    fit(line, z, x, **SPLIT, seed=1, max_epochs=1, **QUICK)
+    fit(line, z, x, **SPLIT, seed=1, max_epochs=1, average=0, **QUICK)
     training_values = set(z[SPLIT["train"], 0].tolist())
     validation_values = set(z[SPLIT["validation"], 0].tolist())
     assert set().union(*line.seen[:-1]) == training_values
