@@ -23,6 +23,9 @@ from .diagnostics.calibration import Information, information, uniformity
 from .types import Array
 from .verdict import overall
 
+PIXELS_PER_INCH = 112
+"""Figures are set in 9.5 points; the page in 16 pixels."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -202,15 +205,24 @@ def render(report: Report, images: Mapping[str, bytes]) -> str:
         "number": typeset.number,
         "label": typeset.label,
         "duration": typeset.duration,
+        "tidy": typeset.tidy,
     }
     environment.globals |= {"measured": typeset.measured, "interval": typeset.interval}
-    encoded = {stem: base64.b64encode(png).decode() for stem, png in images.items()}
     return environment.get_template("report.html").render(
         report=report,
         verdict=overall(report.checks),
-        images=encoded,
+        images={stem: _embedded(png) for stem, png in images.items()},
         colours=plots.palette(each.name for each in report.estimators),
     )
+
+
+def _embedded(png: bytes) -> dict[str, object]:
+    """Return an image's data, and the width in pixels that gives its type the page's size."""
+    pixels = int.from_bytes(png[16:20], "big")  # of the IHDR chunk, first in every PNG
+    return {
+        "data": base64.b64encode(png).decode(),
+        "width": round(pixels / plots.DOTS_PER_INCH * PIXELS_PER_INCH),
+    }
 
 
 def _observation_figures(

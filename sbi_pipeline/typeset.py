@@ -19,13 +19,14 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a number to so many significant digits; a dash for NaN."""
+    """Return a number to so many significant digits, whole numbers whole; a dash for NaN."""
     if math.isnan(value):
         return DASH
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    text = f"{value:.{digits}g}"
-    mantissa, _, exponent = text.partition("e")
+    if 10**digits <= abs(value) < 1e6 or (value == round(value) and abs(value) < 1e6):
+        return f"{round(value)}".replace("-", MINUS)
+    mantissa, _, exponent = f"{value:#.{digits}g}".partition("e")
     shown = mantissa.replace("-", MINUS)
     return f"{shown} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}" if exponent else shown
 
@@ -56,6 +57,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def tidy(text: str) -> str:
+    """Set the numbers of a sentence: true minus signs, powers of ten, unbroken per cent."""
+    text = re.sub(r"(?<=\d)e([-+]?)0*(\d+)\b", _power_of_ten, text.replace(" %", "\u00a0%"))
+    return re.sub(r"(?<![\w.])-(?=\d)", MINUS, text)
+
+
 @functools.lru_cache(maxsize=512)
 def label(text: str) -> Markup:
     """Return a label as HTML; text with ``$…$`` becomes a small SVG, since a page has no LaTeX."""
@@ -81,11 +88,17 @@ def label(text: str) -> Markup:
     )
 
 
+def _power_of_ten(found: re.Match[str]) -> str:
+    sign = "-" if found[1] == "-" else ""
+    return f" × 10{(sign + found[2]).translate(SUPERSCRIPTS)}"
+
+
 def _rounded(values: tuple[float, float], error: float, between: str) -> str:
     """Round two values to two digits of the error, with a common power of ten where it helps."""
     size = max(map(abs, values))
     power = math.floor(math.log10(size)) if size >= 1e5 or size < 1e-3 else 0
     digits = 1 - math.floor(math.log10(error)) + power
-    texts = [f"{round(value / 10**power, digits):.{max(0, digits)}f}" for value in values]
+    # Adding 0.0 turns a rounded minus zero into zero.
+    texts = [f"{round(value / 10**power, digits) + 0.0:.{max(0, digits)}f}" for value in values]
     both = between.join(texts).replace("-", MINUS)
     return f"({both}) × 10{str(power).translate(SUPERSCRIPTS)}" if power else both

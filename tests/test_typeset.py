@@ -19,8 +19,9 @@ from sbi_pipeline import typeset
         (-123456.0, 2345.0, "(−1.235 ± 0.023) × 10⁵"),
         (2.3e-5, 1e-6, "(2.30 ± 0.10) × 10⁻⁵"),
         (0.0, 0.01, "0.000 ± 0.010"),
-        (1.5, math.nan, "1.5"),
-        (1.5, 0.0, "1.5"),
+        (1.5, math.nan, "1.50"),
+        (1.5, 0.0, "1.50"),
+        (-0.001, 2.0, "0.0 ± 2.0"),
     ],
 )
 def test_measured(value, error, text):
@@ -34,7 +35,16 @@ def test_interval():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(math.nan, "–"), (-math.inf, "−∞"), (0.001234, "0.00123"), (-1e-9, "−1 × 10⁻⁹"), (3, "3")],
+    [
+        (math.nan, "–"),
+        (-math.inf, "−∞"),
+        (0.001234, "0.00123"),
+        (-1e-9, "−1.00 × 10⁻⁹"),
+        (3.0, "3"),
+        (1.0003, "1.00"),
+        (4512.3, "4512"),
+        (2.5e7, "2.50 × 10⁷"),
+    ],
 )
 def test_number(value, text):
     assert typeset.number(value) == text
@@ -45,6 +55,13 @@ def test_number(value, text):
 )
 def test_duration(seconds, text):
     assert typeset.duration(seconds) == text
+
+
+def test_numbers_in_sentences_are_set():
+    text = "p = 1.3e-09, means by -0.05 sd, 95 % of 2e+05, re-run 3-step"
+    assert typeset.tidy(text) == (
+        "p = 1.3 × 10⁻⁹, means by −0.05 sd, 95\u00a0% of 2 × 10⁵, re-run 3-step"
+    )
 
 
 def test_latex_becomes_a_picture_with_a_name():

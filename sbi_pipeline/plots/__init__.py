@@ -7,9 +7,10 @@ own through all figures (`palette`). No figure touches pyplot's global state.
 from .data import failures, predictive_fit
 from .estimators import coverage, loss_curves, sbc_ecdf, sbc_ranks
 from .posterior import corner_overlay, prior_to_posterior, trace
-from .style import palette, png, save
+from .style import DOTS_PER_INCH, palette, png, save
 
 __all__ = [
+    "DOTS_PER_INCH",
     "corner_overlay",
     "coverage",
     "failures",

@@ -70,7 +70,7 @@ def corner_overlay(
             contour_kwargs={"linewidths": 1.3},
             hist_kwargs={"density": True, "linewidth": 1.5},
             max_n_ticks=4,
-            labelpad=-0.06,
+            labelpad=-0.1,
             label_kwargs={"fontsize": 12},
         )
     axes = np.array(figure.axes).reshape(len(names), len(names))
@@ -209,7 +209,8 @@ def _draw_prior_contours(
 ) -> None:
     if np.linalg.matrix_rank(np.cov(pairs.T)) < 2:
         return  # a constant, or two parameters that determine each other: no density to contour
-    density = gaussian_kde(pairs[:2000].T)
+    smooth = gaussian_kde(pairs[:2000].T).factor * 1.4  # a prior has no fine structure
+    density = gaussian_kde(pairs[:2000].T, smooth)
     levels = np.quantile(density(pairs[:2000].T), 1 - np.array(LEVELS[::-1]))
     grid = np.meshgrid(np.linspace(*x, 40), np.linspace(*y, 40))
     height = density(np.stack([each.ravel() for each in grid])).reshape(40, 40)

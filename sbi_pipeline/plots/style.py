@@ -29,6 +29,8 @@ OTHERS = ("#56B4E9", "#E69F00", "#332288", "#117733", "#882255", "#44AA99")
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255")
 INK, FAINT, TRUTH = "#222222", "#9A9A9A", "#000000"
 
+DOTS_PER_INCH = 170
+
 STYLE: dict[Any, Any] = {
     # The backend belongs to whoever runs us; all other settings are the same for everyone.
     **{name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"},
@@ -73,7 +75,7 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
 
 @styled
 def save(figure: Figure, folder: Path, stem: str) -> Path:
-    """Write ``stem.png`` (170 dots an inch) and ``stem.pdf``; return the path of the first."""
+    """Write ``stem.png`` and ``stem.pdf``; return the path of the first."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.png"
     path.write_bytes(png(figure))
@@ -84,9 +86,9 @@ def save(figure: Figure, folder: Path, stem: str) -> Path:
 
 @styled
 def png(figure: Figure) -> bytes:
-    """Return the figure as PNG, 170 dots an inch."""
+    """Return the figure as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=170)
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     return buffer.getvalue()
 
 
