@@ -29,7 +29,6 @@ CODE = {
     "calibrate": ("sbi_pipeline.diagnostics.ranks:rank",),
     "sample": ("sbi_pipeline.samplers:draw", "sbi_pipeline.samplers.draws:labelled"),
     "diagnose": ("sbi_pipeline.diagnostics.convergence:summary",),
-    "report": ("sbi_pipeline.report:render",),
 }
 """What each stage's code is the fingerprint of; a simulator's is in the simulation key."""
 

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
 
 from sbi_pipeline import configuration, study
 
@@ -16,7 +15,7 @@ try:
     if workflow.is_main_process:
         study.write(PLAN.specs)
 except ValueError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(f"{error}")
 
 
 wildcard_constraints:

@@ -1,0 +1,33 @@
+"""The file interface: one function a rule, files in and files out.
+
+Each works as well from Python, with paths. A stage's keyword arguments are what the rule of the
+same name passes: inputs and outputs as paths, the rest from ``*.spec.json``. ``key`` is written
+into what a stage makes; ``*_key`` is what its inputs must carry.
+
+The modules here are named like the rule files; each is imported when one of its stages is asked
+for, so that drawing from a prior does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+MODULES = {
+    "sample_prior": "simulate",
+    "simulate": "simulate",
+    "manifest": "simulate",
+    "observe": "simulate",
+    "train": "train",
+    "calibrate": "train",
+    "sample": "sample",
+    "diagnose": "sample",
+    "report": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the stage ``name``."""
+    if name in MODULES:
+        return getattr(importlib.import_module(f".{MODULES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

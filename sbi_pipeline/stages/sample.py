@@ -1,0 +1,103 @@
+"""Posteriors: `sample` and `diagnose`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from .. import observations, registry, samplers, streams
+from .. import posterior as posteriors
+from .. import priors as priors_module
+from ..diagnostics.convergence import summary
+from .files import expect, read_dataset, write_dataset
+
+logger = logging.getLogger(__name__)
+
+PRIOR_DRAWS = 4000
+
+
+def sample(
+    *,
+    estimator: Path,
+    observation: Path,
+    posterior: Path,
+    key: str,
+    estimator_key: str | None = None,
+    observation_key: str | None = None,
+    sampler: Mapping[str, Any] | None = None,
+    derived: Mapping[str, str] | None = None,
+    texts: Mapping[str, Mapping[str, str]] | None = None,
+    names: Mapping[str, str] | None = None,
+    seed: int = 1,
+    threads: int = 1,
+) -> None:
+    """Draw from the posterior of one observation.
+
+    Reads: ``estimator``, ``observation``. Writes: ``posterior``, an ArviZ file.
+    """
+    torch.set_num_threads(threads)
+    trained = posteriors.load(estimator)
+    expect(trained.header["key"], estimator_key, estimator)
+    observed = read_dataset(observation, observation_key)
+    x_o = observed["x"].to_numpy()
+    options = {"draws": 10_000, **(sampler or {})}
+    drawn = samplers.draw(trained.estimator, x_o[None], options.pop("draws"), seed=seed, **options)
+    if not drawn.converged.all():
+        logger.warning("MCMC stopped without having converged: %s", drawn.facts)
+    u = streams.uniforms(seed, "prior draws", 0, PRIOR_DRAWS, len(trained.names))
+    tree = samplers.labelled(
+        drawn,
+        0,
+        trained.prior,
+        x_o=x_o,
+        prior_draws=trained.prior.from_uniform(u),
+        derived=derived or {},
+        texts=texts or {},
+        attrs={"key": key, "method": trained.header["method"], **(names or {})},
+    )
+    write_dataset(posterior, tree)
+
+
+def diagnose(
+    *,
+    posterior: Path,
+    observation: Path,
+    diagnostics: Path,
+    predictive: Path,
+    simulator: str,
+    options: Mapping[str, Any],
+    parameters: Sequence[str],
+    priors: Mapping[str, Any] | str,
+    key: str,
+    posterior_key: str | None = None,
+    predictive_draws: int = 1000,
+    seed: int = 1,
+) -> None:
+    """Summarise a posterior and simulate what it predicts; nuisances come from their prior.
+
+    Reads: ``posterior``, ``observation``. Writes: ``diagnostics``, ``predictive``.
+    """
+    tree = xr.open_datatree(posterior, engine="h5netcdf").load()
+    expect(tree.attrs["key"], posterior_key, posterior)
+    observed = read_dataset(observation)
+    truth = {}
+    if "truth" in observed:
+        truth = dict(zip(parameters, observed["truth"].to_numpy().tolist(), strict=True))
+    table = summary(tree, truth)
+    table.to_csv(diagnostics, index=False)
+    theta = {n: v.to_numpy().ravel() for n, v in tree["posterior"].data_vars.items()}
+    pick = np.linspace(0, len(next(iter(theta.values()))) - 1, predictive_draws).astype(int)
+    known = {name: theta[name][pick] for name in parameters if name in theta}
+    u = streams.uniforms(seed, "predictive/prior", 0, predictive_draws, len(parameters))
+    rows = priors_module.build(priors, parameters).complete(known, u)
+    made = registry.load(simulator, registry.SIMULATORS)(**options)
+    x = observations.call(made, rows, streams.generator(seed, "predictive/simulate"))
+    dims = observed["x"].dims
+    data = xr.Dataset({"x": (("draw", *dims), x), "x_o": observed["x"]}, attrs={"key": key})
+    write_dataset(predictive, data)

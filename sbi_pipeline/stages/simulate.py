@@ -1,0 +1,139 @@
+"""Parameters and data: `sample_prior`, `simulate`, `manifest`, `observe`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import campaign, observations, registry
+from .. import priors as priors_module
+from .. import store as stores
+from .files import expect, write, write_dataset
+
+logger = logging.getLogger(__name__)
+
+
+def sample_prior(
+    *,
+    prior: Path,
+    priors: Mapping[str, Any] | str,
+    parameters: Sequence[str],
+    seed: int,
+    start: int,
+    rows: int,
+    block_size: int,
+    shard_size: int,
+    key: str,
+) -> None:
+    """Draw the parameters of one shard, in whole blocks, so that growing it changes no row.
+
+    Writes: ``prior``, a Zarr store.
+    """
+    whole = min(-(-rows // block_size) * block_size, shard_size)
+    drawn = campaign.draw(
+        priors_module.build(priors, parameters), seed=seed, start=start, rows=whole
+    )
+    stores.write_prior(prior, drawn, parameters, key=key, start=start)
+
+
+def simulate(
+    *,
+    prior: Path,
+    receipt: Path,
+    simulator: str,
+    options: Mapping[str, Any],
+    seed: int,
+    rows: int,
+    block_size: int,
+    key: str,
+    keep: Sequence[str] | None = None,
+    max_failed_fraction: float = 0.5,
+    threads: int = 1,
+    cluster: str = "local",
+    chunk_size: int = 0,
+) -> None:
+    """Simulate the rows of one shard that are not there yet.
+
+    Reads: ``prior``, made by `sample_prior`. Writes: the store ``shard-{shard}.zarr`` beside
+    ``receipt``, and last the receipt.
+    """
+    campaign.simulate(
+        prior=prior,
+        store=receipt.with_suffix(".zarr"),
+        receipt=receipt,
+        simulator=simulator,
+        options=options,
+        seed=seed,
+        rows=rows,
+        block_size=block_size,
+        key=key,
+        keep=keep,
+        max_failed_fraction=max_failed_fraction,
+        workers=threads,
+        cluster=cluster,
+        chunk_size=chunk_size or None,
+    )
+
+
+def manifest(
+    *,
+    receipts: Sequence[Path],
+    simulations: Path,
+    simulation_key: str,
+    store: str,
+    rows: int,
+    split: Mapping[str, float],
+    seed: int,
+    key: str,
+) -> None:
+    """List the simulations of a campaign and how they are split.
+
+    Reads: receipts. Writes: ``simulations``, as JSON.
+    """
+    made = campaign.manifest(
+        receipts, rows=rows, key=key, store=store, split={"seed": seed, **split}
+    )
+    expect(made["simulation_key"], simulation_key, receipts[0])
+    write(simulations, json.dumps(made, indent=1) + "\n")
+    if failures := made["failures"]:
+        logger.warning("failed simulations: %s", failures)
+
+
+def observe(
+    *,
+    observation: Path,
+    simulator: str,
+    options: Mapping[str, Any],
+    parameters: Sequence[str],
+    priors: Mapping[str, Any] | str,
+    key: str,
+    truth: Mapping[str, float] | None = None,
+    file: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Read an observation, or simulate one with a known truth.
+
+    The simulator is called once in any case: whether its data have the observation's shape is
+    better known before a campaign than after.
+
+    Writes: ``observation``, a netCDF file.
+
+    Raises:
+        ValueError: Shapes differ, or the simulator fails.
+    """
+    made = registry.load(simulator, registry.SIMULATORS)(**options)
+    prior = priors_module.build(priors, parameters)
+    x, values = observations.simulate(made, prior, truth or {}, seed)
+    if file is None:
+        data = observations.labelled(x, values, tuple(parameters), "simulated")
+    else:
+        x_o = observations.read(file)
+        if x_o.shape != x.shape:
+            raise ValueError(
+                f"observation {file} has shape {x_o.shape}; the simulator's data have {x.shape}"
+            )
+        data = observations.labelled(x_o, None, tuple(parameters), f"file {file}")
+    write_dataset(observation, data.assign_attrs(key=key))
