@@ -7,7 +7,7 @@ is shared by all rows. Names of `FLOWS` and `EMBEDDINGS` are usable in the confi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,7 +20,8 @@ from nflows.transforms.permutations import ReversePermutation
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .registry import pick
+from .embeddings import EMBEDDINGS
+from .registry import load, pick
 from .scaling import Standardise
 from .splines import Affine, AffineSpline, Autoregressive, Coupling, Map
 
@@ -174,22 +175,57 @@ def flow(name: str, features: int, context_dim: int, **options: Any) -> Flow:
 
 
 class Encoder(nn.Module):
-    """Turns raw data into the context of a network.
+    """Turns raw data into the context of a network: standardise, then summarise.
 
     Args:
         x_shape: Shape of one data set.
         transform: A name of `scaling.TRANSFORMS`.
+        embedding: A name of `embeddings.EMBEDDINGS`, ``"my_module:MyEmbedding"``, or a mapping of
+            ``name`` and options. With option ``mask: true``, the last feature of each event
+            is 1 for events that are there and 0 for padding.
     """
 
-    def __init__(self, x_shape: tuple[int, ...], *, transform: str = "none") -> None:
+    def __init__(
+        self,
+        x_shape: tuple[int, ...],
+        *,
+        transform: str = "none",
+        embedding: str | Mapping[str, Any] = "none",
+    ) -> None:
         super().__init__()
-        self.x_shape = x_shape
-        self.standardise = Standardise(x_shape, transform)
-        self.out_dim = math.prod(x_shape)
+        options = {"name": embedding} if isinstance(embedding, str) else dict(embedding)
+        made_of = find_embedding(options.pop("name"))
+        self.x_shape, self.masked = x_shape, options.pop("mask", False)
+        seen = (*x_shape[:-1], x_shape[-1] - 1) if self.masked else x_shape
+        self.embedding = made_of(seen, **options)
+        self.out_dim: int = self.embedding.out_dim
+        scale_shape = getattr(made_of, "scale_shape", lambda shape: shape)
+        self.standardise = Standardise(scale_shape(seen), transform)
+
+    def fit_scales(self, x: Tensor) -> None:
+        """Set what standardises data from training rows, ``(n, *x_shape)``."""
+        self.standardise.fit(*self._split(x))
+
+    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x[..., :-1], x[..., -1] > 0.5) if self.masked else (x,)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, one row for one data set."""
-        return self.standardise(batched(x, self.x_shape)).flatten(1)
+        values, *mask = self._split(batched(x, self.x_shape))
+        out: Tensor = self.embedding(self.standardise(values), *mask)
+        return out
+
+
+def find_embedding(name: str) -> Any:
+    """Return the class of an embedding, one of ours or ``"my_module:MyEmbedding"``."""
+    return load(name, {}) if ":" in name else pick(name, EMBEDDINGS, "embedding")
+
+
+def choose_embedding(x: Tensor) -> str:
+    """Choose an embedding for data of this shape: the elements as they are while they are few."""
+    if x.ndim >= 3 + 1:
+        return "cnn2d"
+    return "none" if math.prod(x.shape[1:]) <= 64 else "mlp"
 
 
 def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:

@@ -35,7 +35,7 @@ class Standardise(nn.Module):
     ``(x - median) / (3 * scale)``, where scale is half the width of the central 68 %.
 
     Args:
-        x_shape: Shape of one data set; columns are its elements, flattened.
+        shape: Shape of the scales, as of one data set; 1 along axes whose elements share them.
         transform: A name of `TRANSFORMS`.
     """
 
@@ -44,15 +44,21 @@ class Standardise(nn.Module):
     mean: Tensor
     sd: Tensor
 
-    def __init__(self, x_shape: tuple[int, ...], transform: str = "none") -> None:
+    def __init__(self, shape: tuple[int, ...], transform: str = "none") -> None:
         super().__init__()
         self.transform, self.log_slope = pick(transform, TRANSFORMS, "transform")
         self.robust = transform == "asinh"
         for name, value in {"origin": 0.0, "unit": 1.0, "mean": 0.0, "sd": 1.0}.items():
-            self.register_buffer(name, torch.full(x_shape, value))
+            self.register_buffer(name, torch.full(shape, value))
 
-    def fit(self, x: Tensor) -> None:
-        """Set the scales from training data, ``(n, *x_shape)``."""
+    def fit(self, x: Tensor, mask: Tensor | None = None) -> None:
+        """Set the scales from training data, ``(n, *x_shape)``.
+
+        Args:
+            x: Data.
+            mask: Which elements along the first axis of x_shape count, ``(n, x_shape[0])``.
+        """
+        x = share_rows(x, tuple(self.mean.shape)) if mask is None else x[mask].unsqueeze(1)
         x = x.double()
         if self.robust:
             low, middle, high = quantiles(x, (0.16, 0.5, 0.84))
@@ -70,6 +76,12 @@ class Standardise(nn.Module):
         """Return log |d standardised / d x| summed over columns, ``(n,)``."""
         log_slope = self.log_slope((x - self.origin) / self.unit) - (self.unit * self.sd).log()
         return log_slope.flatten(1).sum(1)
+
+
+def share_rows(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Turn axes along which scales are shared into rows, ``(n, *x_shape) -> (rows, *shape)``."""
+    shared = [i + 1 for i, size in enumerate(shape) if size == 1 and x.shape[i + 1] > 1]
+    return x.movedim(shared, list(range(1, len(shared) + 1))).reshape(-1, *shape)
 
 
 def quantiles(x: Tensor, levels: tuple[float, ...], rows: int = 20_000) -> Tensor:

@@ -13,11 +13,12 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..networks import Encoder
+from ..networks import Encoder, choose_embedding
 from ..networks import flow as build_flow
 from ..scaling import choose_transform, constant_columns
 from ..types import Target
@@ -32,6 +33,7 @@ class NPE(nn.Module):
         flow: A name of `networks.FLOWS`.
         transform: A name of `scaling.TRANSFORMS`, applied to x on the way in; ``"auto"`` looks at
             the training data.
+        embedding: What summarises x, see `networks.Encoder`; ``"auto"`` goes by its shape.
         **flow_options: Keyword arguments of that flow.
     """
 
@@ -44,10 +46,11 @@ class NPE(nn.Module):
         *,
         flow: str = "nsf",
         transform: str = "none",
+        embedding: str | Mapping[str, Any] = "none",
         **flow_options: Any,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(x_shape, transform=transform)
+        self.encoder = Encoder(x_shape, transform=transform, embedding=embedding)
         self.flow = build_flow(flow, theta_dim, self.encoder.out_dim, **flow_options)
 
     @classmethod
@@ -55,12 +58,14 @@ class NPE(nn.Module):
         """Replace what is left to be chosen from training data by the choice."""
         if options.setdefault("transform", "auto") == "auto":
             options["transform"] = choose_transform(x)
+        if options.setdefault("embedding", "auto") == "auto":
+            options["embedding"] = choose_embedding(x)
         return options
 
     def fit_scales(self, x: Tensor) -> None:
         """Set what standardises data from training rows, ``(n, *x_shape)``."""
         constant_columns(x)
-        self.encoder.standardise.fit(x)
+        self.encoder.fit_scales(x)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(z | x), ``(n,)``."""

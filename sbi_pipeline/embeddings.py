@@ -1,0 +1,281 @@
+"""Networks that summarise one data set: vectors, series, images, sets of events.
+
+An embedding takes standardised data ``(n, *x_shape)`` and returns ``(n, out_dim)``. It says which
+elements of x share a scale: ``scale_shape(x_shape)`` has a 1 along each axis of like elements (the
+pixels of a channel, the events of a set). Those for sets also take a mask ``(n, events)``, true
+for events that are there.
+
+References:
+    Zaheer et al., Deep sets, NeurIPS 2017, https://arxiv.org/abs/1703.06114.
+    Lee et al., Set transformer, ICML 2019, https://arxiv.org/abs/1810.00825.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Shape = tuple[int, ...]
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Return linear layers of these widths with SiLU in between."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.SiLU(), nn.Linear(before, after)]
+    return nn.Sequential(*layers[1:])
+
+
+class Flat(nn.Module):
+    """The elements of x as they are."""
+
+    def __init__(self, x_shape: Shape) -> None:
+        super().__init__()
+        self.out_dim = math.prod(x_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(n, out_dim)``."""
+        return x.flatten(1)
+
+
+class MLP(nn.Module):
+    """Fully connected layers over the flattened elements.
+
+    Args:
+        x_shape: Shape of one data set.
+        out_dim: Number of summaries.
+        hidden: Width of the layers.
+        layers: Number of hidden layers.
+    """
+
+    def __init__(
+        self, x_shape: Shape, *, out_dim: int = 32, hidden: int = 128, layers: int = 2
+    ) -> None:
+        super().__init__()
+        self.out_dim = out_dim
+        self.net = mlp(math.prod(x_shape), *[hidden] * layers, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(n, out_dim)``."""
+        out: Tensor = self.net(x.flatten(1))
+        return out
+
+
+class Convolutional(nn.Module):
+    """Strided convolutions until few elements are left, then fully connected layers.
+
+    Args:
+        x_shape: ``(length,)`` or ``(channels, length)`` for one axis, ``(height, width)`` or
+            ``(channels, height, width)`` for two.
+        axes: Number of axes convolved over.
+        out_dim: Number of summaries.
+        channels: Number of channels after the first layer; doubled by each further one, to at
+            most four times as many.
+        kernel: Odd width of the kernels.
+    """
+
+    def __init__(
+        self, x_shape: Shape, axes: int, *, out_dim: int, channels: int, kernel: int
+    ) -> None:
+        super().__init__()
+        if len(x_shape) not in (axes, axes + 1):
+            raise ValueError(
+                f"x has shape {x_shape}; a {axes}-d convolution takes {axes} axes, or "
+                f"{axes + 1} with channels first"
+            )
+        convolution = (nn.Conv1d, nn.Conv2d)[axes - 1]
+        self.axes, self.out_dim = axes, out_dim
+        before = x_shape[0] if len(x_shape) > axes else 1
+        size, after = list(x_shape[-axes:]), channels
+        layers: list[nn.Module] = []
+        while max(size) > 4:
+            layers += [
+                convolution(before, after, kernel, stride=2, padding=kernel // 2),
+                nn.GroupNorm(1, after),
+                nn.SiLU(),
+            ]
+            size = [-(-length // 2) for length in size]
+            before, after = after, min(2 * after, 4 * channels)
+        self.features = nn.Sequential(*layers)
+        self.head = mlp(before * math.prod(size), 2 * out_dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(n, out_dim)``."""
+        if x.ndim == self.axes + 1:
+            x = x.unsqueeze(1)
+        out: Tensor = self.head(self.features(x).flatten(1))
+        return out
+
+
+class CNN1D(Convolutional):
+    """For series, ``(length,)`` or ``(channels, length)``; see `Convolutional`."""
+
+    def __init__(
+        self, x_shape: Shape, *, out_dim: int = 32, channels: int = 16, kernel: int = 5
+    ) -> None:
+        super().__init__(x_shape, 1, out_dim=out_dim, channels=channels, kernel=kernel)
+
+    @staticmethod
+    def scale_shape(x_shape: Shape) -> Shape:
+        """Return one scale a channel."""
+        return (*x_shape[:-1], 1)
+
+
+class CNN2D(Convolutional):
+    """For images, ``(height, width)`` or ``(channels, height, width)``; see `Convolutional`."""
+
+    def __init__(
+        self, x_shape: Shape, *, out_dim: int = 32, channels: int = 16, kernel: int = 3
+    ) -> None:
+        super().__init__(x_shape, 2, out_dim=out_dim, channels=channels, kernel=kernel)
+
+    @staticmethod
+    def scale_shape(x_shape: Shape) -> Shape:
+        """Return one scale a channel."""
+        return (*x_shape[:-2], 1, 1)
+
+
+def pool(h: Tensor, mask: Tensor | None) -> Tensor:
+    """Return mean over the events that are there, ``(n, events, dim) -> (n, dim)``."""
+    if mask is None:
+        return h.mean(1)
+    weight = mask.unsqueeze(-1).to(h.dtype)
+    return (h * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def log_count(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Return log(1 + number of events) relative to all of them, ``(n, 1)``."""
+    events = x.shape[1]
+    count = x.new_full((len(x), 1), events) if mask is None else mask.sum(1, keepdim=True)
+    return (1 + count).log() - math.log(1 + events)
+
+
+class DeepSet(nn.Module):
+    """Pooled features of events, told back to each event, pooled again.
+
+    One round of pooling sees each event alone. With two, an event is seen in the light of all
+    the others: noise about a shape that must itself be learnt shows only then.
+
+    Args:
+        x_shape: ``(events, features)``.
+        out_dim: Number of summaries.
+        hidden: Width of the layers.
+        rounds: Number of times the events are pooled.
+    """
+
+    def __init__(
+        self, x_shape: Shape, *, out_dim: int = 32, hidden: int = 64, rounds: int = 2
+    ) -> None:
+        super().__init__()
+        check_set(x_shape)
+        self.out_dim = out_dim
+        self.rounds = nn.ModuleList(
+            mlp(x_shape[1] + (hidden if i else 0), hidden, hidden, hidden) for i in range(rounds)
+        )
+        self.head = mlp(hidden * rounds + 1, hidden, out_dim)
+
+    @staticmethod
+    def scale_shape(x_shape: Shape) -> Shape:
+        """Return one scale a feature."""
+        return (1, x_shape[1])
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return ``(n, out_dim)`` for sets ``(n, events, features)``."""
+        pooled: list[Tensor] = []
+        for layer in self.rounds:
+            told = [pooled[-1].unsqueeze(1).expand(-1, x.shape[1], -1)] if pooled else []
+            pooled.append(pool(layer(torch.cat((x, *told), -1)), mask))
+        out: Tensor = self.head(torch.cat((*pooled, log_count(x, mask)), -1))
+        return out
+
+
+class Attention(nn.Module):
+    """Queries look at keys: multi-head attention and an MLP, both residual."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.both = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim)
+        self.before, self.after = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.merge, self.net = nn.Linear(dim, dim), mlp(dim, 2 * dim, dim)
+
+    def forward(self, asking: Tensor, asked: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return ``(n, m, dim)`` for queries ``(n, m, dim)`` and keys ``(n, k, dim)``."""
+        q, (k, v) = self.query(self.before(asking)), self.both(asked).chunk(2, -1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
+        allowed = None if mask is None else mask[:, None, None, :]
+        seen = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        h = asking + self.merge(seen.transpose(1, 2).flatten(2))
+        out: Tensor = h + self.net(self.after(h))
+        return out
+
+
+class SetTransformer(nn.Module):
+    """Events attend to each other through a few inducing points, then are pooled.
+
+    Args:
+        x_shape: ``(events, features)``.
+        out_dim: Number of summaries.
+        hidden: Width; a multiple of ``heads``.
+        heads: Attention heads.
+        inducing: Number of inducing points; the cost grows with events times this.
+        layers: Number of rounds of attention.
+    """
+
+    def __init__(
+        self,
+        x_shape: Shape,
+        *,
+        out_dim: int = 32,
+        hidden: int = 64,
+        heads: int = 4,
+        inducing: int = 16,
+        layers: int = 2,
+    ) -> None:
+        super().__init__()
+        check_set(x_shape)
+        self.out_dim = out_dim
+        self.first = mlp(x_shape[1], hidden, hidden)
+        self.points = nn.ParameterList(
+            nn.Parameter(torch.randn(1, inducing, hidden)) for _ in range(layers)
+        )
+        self.gather = nn.ModuleList(Attention(hidden, heads) for _ in range(layers))
+        self.spread = nn.ModuleList(Attention(hidden, heads) for _ in range(layers))
+        self.head = mlp((layers + 1) * hidden + 1, 2 * hidden, out_dim)
+
+    @staticmethod
+    def scale_shape(x_shape: Shape) -> Shape:
+        """Return one scale a feature."""
+        return (1, x_shape[1])
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return ``(n, out_dim)`` for sets ``(n, events, features)``."""
+        h = self.first(x)
+        pooled = [pool(h, mask)]
+        for points, gather, spread in zip(self.points, self.gather, self.spread, strict=True):
+            heard = gather(points.expand(len(h), -1, -1), h, mask)
+            h = spread(h, heard)
+            pooled.append(pool(h, mask))
+        out: Tensor = self.head(torch.cat((*pooled, log_count(x, mask)), -1))
+        return out
+
+
+def check_set(x_shape: Shape) -> None:
+    """Refuse what is no set of events."""
+    if len(x_shape) != 2:
+        raise ValueError(f"x has shape {x_shape}; a set of events has shape (events, features)")
+
+
+EMBEDDINGS: dict[str, Any] = {
+    "none": Flat,
+    "mlp": MLP,
+    "cnn1d": CNN1D,
+    "cnn2d": CNN2D,
+    "deep_set": DeepSet,
+    "set_transformer": SetTransformer,
+}
