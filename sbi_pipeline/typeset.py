@@ -27,7 +27,7 @@ def number(value: float, digits: int = 3) -> str:
     if 10**digits <= abs(value) < 1e6 or (value == round(value) and abs(value) < 1e6):
         return f"{round(value)}".replace("-", MINUS)
     mantissa, _, exponent = f"{value:#.{digits}g}".partition("e")
-    shown = mantissa.replace("-", MINUS)
+    shown = mantissa.rstrip(".").replace("-", MINUS)
     return f"{shown} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}" if exponent else shown
 
 

@@ -31,7 +31,10 @@ def overall(checks: Sequence[Check]) -> Verdict:
     if status == "pass":
         return Verdict(status, f"All {len(checks)} checks passed: these posteriors can be used.")
     bad = [check for check in checks if check.status == status]
-    named = "; ".join(dict.fromkeys(f"{check.name} ({check.subject})" for check in bad))
+    subjects: dict[str, list[str]] = {}
+    for check in bad:
+        subjects.setdefault(check.name, []).append(check.subject)
+    named = ", ".join(f"{name} ({'; '.join(whose)})" for name, whose in subjects.items())
     lead = {
         "warn": "Usable with care: {} of {} checks {} a warning",
         "fail": "Do not rely on these posteriors yet: {} of {} checks {}",

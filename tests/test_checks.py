@@ -85,6 +85,17 @@ def test_coverage_says_which_way():
     assert checks.coverage(synthetic.calibration(width=2.0), "npe").advice.endswith("too wide.")
 
 
+def test_calibration_says_what_is_wrong():
+    low = synthetic.calibration(shift=-0.5)
+    assert "is too low" in checks.calibration(low, "npe").advice
+    assert "is too narrow" in checks.calibration(synthetic.calibration(width=0.5), "npe").advice
+    joint = synthetic.calibration()
+    joint["joint_ranks"] = (("simulation", "quantity"), np.zeros((600, 1), dtype=int))
+    check = checks.calibration(joint.assign_coords(quantity=["TARP"]), "npe")
+    assert check.status == "fail"
+    assert "joint posterior is not honest (ranks of TARP)" in check.advice
+
+
 def _sampling(steps=300, **options):
     table = convergence.summary(synthetic.posterior(steps=steps, **options))
     found = checks.sampling(table, "nle", sampler="emcee", steps=steps)

@@ -18,7 +18,7 @@ def _check(status, value=0.5, name="coverage"):
     [
         (["pass", "pass"], "pass", "All 2 checks passed"),
         (["pass", "warn"], "warn", "1 of 2 checks gives a warning: coverage (npe)"),
-        (["fail", "warn", "fail"], "fail", "2 of 3 checks failed: coverage (npe)."),
+        (["fail", "warn", "fail"], "fail", "2 of 3 checks failed: coverage (npe; npe)."),
     ],
 )
 def test_the_worst_check_decides(statuses, worst, words):

@@ -50,8 +50,7 @@ def calibration(
         advice=choose(
             status,
             "Credible intervals mean what they say, on average over the prior.",
-            f"The posterior of {row['parameter']} is {_fault(row)}; train on more simulations, "
-            "or a larger network.",
+            f"{_fault(row, data)}; train on more simulations, or a larger network.",
         ),
     )
 
@@ -171,9 +170,15 @@ def parameter_order(data: xr.Dataset, subject: str) -> Check:
     )
 
 
-def _fault(row: pd.Series) -> str:
+def _fault(row: pd.Series, data: xr.Dataset) -> str:
     """Say in words what ranks that are not uniform mean."""
-    if abs(row["bias"]) > 0.05:
+    if row["parameter"] not in data["parameter"].to_numpy():
+        return f"The joint posterior is not honest (ranks of {row['parameter']})"
+    return f"The posterior of {row['parameter']} is {_shape(row)}"
+
+
+def _shape(row: pd.Series) -> str:
+    if abs(row["bias"]) > 0.03:
         return "too low" if row["bias"] > 0 else "too high"
     if row["coverage_68"] < 0.6827 - 0.03:
         return "too narrow"

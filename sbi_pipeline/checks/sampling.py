@@ -80,6 +80,7 @@ def sampling(
     *,
     sampler: str,
     steps: int | None = None,
+    stopped: str = "converged",
     r_hat: tuple[float, float] = (1.01, 1.05),
     ess: tuple[float, float] = (400.0, 100.0),
     autocorrelation_times: tuple[float, float] = (50.0, 20.0),
@@ -90,7 +91,8 @@ def sampling(
         summary: As made by ``diagnostics.convergence.summary``.
         subject: Estimator and observation.
         sampler: "direct" draws are independent and skip what only chains have.
-        steps: Kept steps of the chains, before thinning, for their length in autocorrelation times.
+        steps: Steps run, burn-in included, for the chain's length in autocorrelation times.
+        stopped: Why the sampler stopped.
         r_hat: Warn above, fail above.
         ess: Effective sample size: warn below, fail below.
         autocorrelation_times: Chain length over autocorrelation time: warn below, fail below.
@@ -143,7 +145,7 @@ def sampling(
                 name="chain length",
                 subject=subject,
                 status=status,
-                quantity="kept steps in autocorrelation times",
+                quantity="steps run in autocorrelation times",
                 value=length,
                 threshold=f"warn below {autocorrelation_times[0]:g}, "
                 f"fail below {autocorrelation_times[1]:g}",
@@ -151,7 +153,8 @@ def sampling(
                 advice=choose(
                     status,
                     "The chain is long enough to trust its own error estimates.",
-                    "The chain is too short to know its own errors; allow more steps.",
+                    f"The chain is too short to know its own errors (it stopped at {stopped}); "
+                    "allow more steps or time.",
                 ),
             )
         )

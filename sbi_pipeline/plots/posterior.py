@@ -138,7 +138,11 @@ def trace(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) -> F
     thin = int(posterior["sample_stats"].attrs.get("thin", 1))
     start = int(posterior["sample_stats"].attrs.get("burn_in", 0))
     figure = Figure(figsize=(8.2, 0.4 + 1.3 * len(variables)), layout="constrained")
-    axes = figure.subplots(len(variables), 2, sharey="row", sharex="col", width_ratios=(5, 1))
+    axes = figure.subplots(len(variables), 2, sharey="row", width_ratios=(5, 1))
+    # Densities of different parameters have no common scale.
+    for line in axes[:-1, 0]:
+        line.sharex(axes[-1, 0])
+        line.tick_params(labelbottom=False)
     for (line, side), variable in zip(axes, variables, strict=True):
         values = variable.transpose("chain", "draw").to_numpy()
         steps = start + thin * np.arange(values.shape[1])
