@@ -1,0 +1,220 @@
+import pytest
+import torch
+
+from sbi_pipeline import estimators
+from sbi_pipeline.embeddings import EMBEDDINGS
+from sbi_pipeline.networks import FLOWS, Encoder, ResidualMLP, batched, coupling_mask, flow
+from sbi_pipeline.scaling import TRANSFORMS, Standardise, choose_transform, constant_columns
+
+SHAPES = {
+    "none": (3,),
+    "mlp": (4, 2),
+    "cnn1d": (2, 30),
+    "cnn2d": (1, 20, 17),
+    "deep_set": (12, 3),
+    "set_transformer": (12, 3),
+}
+
+
+def seeded(n=1):
+    return torch.Generator().manual_seed(n)
+
+
+# Scaling ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_standardised_data_have_mean_zero_and_sd_one(transform):
+    x = torch.rand(5000, 3, generator=seeded()) * torch.tensor([1.0, 100.0, 1e6])
+    layer = Standardise((3,), transform)
+    layer.fit(x)
+    y = layer(x)
+    torch.testing.assert_close(y.mean(0), torch.zeros(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(y.std(0), torch.ones(3), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_log_det_is_that_of_the_derivative(transform):
+    x = 50 * torch.rand(200, 2, generator=seeded(), dtype=torch.float64) + 0.1
+    layer = Standardise((2,), transform).double()
+    layer.fit(x)
+    slopes = torch.autograd.functional.jacobian(lambda x: layer(x).sum(0), x)
+    expected = torch.stack([slopes[i, :, i] for i in range(2)]).abs().log().sum(0)
+    torch.testing.assert_close(layer.log_det(x), expected)
+
+
+def test_asinh_tames_outliers():
+    x = torch.randn(5000, 1, generator=seeded())
+    x[0] = 1e8
+    plain, robust = Standardise((1,), "none"), Standardise((1,), "asinh")
+    plain.fit(x)
+    robust.fit(x)
+    bulk = slice(1, None)
+    assert plain(x)[bulk].std() < 1e-3
+    assert robust(x)[bulk].std() > 0.5
+    assert robust(x).abs().max() < 100
+
+
+def test_channels_share_a_scale():
+    x = torch.randn(500, 2, 7, generator=seeded()) * torch.tensor([[1.0], [10.0]])
+    layer = Standardise((2, 1))
+    layer.fit(x)
+    torch.testing.assert_close(layer.sd.flatten(), x.transpose(0, 1).flatten(1).std(1))
+
+
+def test_transforms_are_chosen_by_the_data():
+    assert choose_transform(torch.randint(0, 9, (100, 2))) == "log1p"
+    assert choose_transform(torch.randint(-9, 9, (100, 2))) == "asinh"
+    assert choose_transform(torch.randn(1000, 2, generator=seeded())) == "none"
+    ratio = torch.randn(1000, 2, generator=seeded()) / torch.randn(1000, 2, generator=seeded(2))
+    assert choose_transform(ratio) == "asinh"
+
+
+def test_constant_columns_of_arrays_are_named_by_index(caplog):
+    x = torch.randn(50, 2, 3)
+    x[:, 1, 2] = 4
+    constant = constant_columns(x)
+    assert constant.nonzero().tolist() == [[1, 2]]
+    assert "column (1, 2)" in caplog.text
+
+
+# Networks -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("in_dim", "context_dim"), [(3, 2), (0, 2), (3, 0)])
+def test_residual_mlp_of_inputs_and_context(in_dim, context_dim):
+    net = ResidualMLP(in_dim, 5, hidden=8, blocks=1, context_dim=context_dim)
+    inputs, context = torch.randn(10, in_dim), torch.randn(1, context_dim)
+    out = net(inputs, context if context_dim else None)
+    assert out.shape == (10, 5)
+    if in_dim and context_dim:
+        torch.testing.assert_close(net(inputs, context.expand(10, -1)), out)
+        assert not torch.isclose(net(inputs, context + 1), out).any()
+
+
+@pytest.mark.parametrize("features", [1, 2, 3, 8, 10])
+def test_coupling_masks_map_every_feature_and_tell_any_two_apart(features):
+    n = 2 * max(1, (features - 1).bit_length())
+    masks = torch.stack([coupling_mask(features, i) for i in range(n)])
+    assert masks.any(0).all()
+    assert features == 1 or (~masks).any(0).all()
+    for i in range(features):
+        for j in range(i):
+            assert (masks[:, i] & ~masks[:, j]).any()
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize("features", [1, 2, 5])
+def test_flows_start_near_the_identity_and_invert(name, features):
+    torch.manual_seed(1)
+    made = flow(name, features, 3, hidden=16).eval()
+    noise, context = torch.randn(50, features), torch.randn(50, 3)
+    with torch.no_grad():
+        z, log_det = made._transform.inverse(noise, context)
+        back, back_log_det = made._transform(z, context)
+    torch.testing.assert_close(back, noise, atol=1e-4, rtol=0)
+    torch.testing.assert_close(back_log_det, -log_det, atol=1e-3, rtol=0)
+    assert log_det.abs().max() < 2
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_flows_depend_on_their_context(name):
+    torch.manual_seed(1)
+    made = flow(name, 2, 3, hidden=16)
+    z = torch.randn(20, 2)
+    one, other = (made.log_prob(z, torch.full((20, 3), c)) for c in (-1.0, 1.0))
+    assert not torch.isclose(one, other).any()
+
+
+def test_wrong_names_are_refused():
+    with pytest.raises(ValueError, match="flow is 'mdn'; it can be nsf, nsf_ar, maf"):
+        flow("mdn", 2, 2)
+    with pytest.raises(ValueError, match="embedding is 'rnn'; it can be none, mlp"):
+        Encoder((3,), embedding="rnn")
+
+
+# Embeddings ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_encoders_give_one_row_a_data_set(name):
+    shape = SHAPES[name]
+    x = 5 + 3 * torch.randn(40, *shape, generator=seeded())
+    encoder = Encoder(shape, embedding=name).eval()
+    encoder.fit_scales(x)
+    out = encoder(x)
+    assert out.shape == (40, encoder.out_dim)
+    torch.testing.assert_close(encoder(x[3]), out[3:4], atol=1e-5, rtol=1e-5)
+    assert out.std(0).min() > 0
+
+
+@pytest.mark.parametrize("name", ["deep_set", "set_transformer"])
+def test_sets_have_no_order(name):
+    x = torch.randn(5, 12, 3, generator=seeded())
+    encoder = Encoder((12, 3), embedding=name).eval()
+    torch.testing.assert_close(encoder(x[:, torch.randperm(12)]), encoder(x), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["deep_set", "set_transformer"])
+def test_padding_says_nothing(name):
+    x = torch.randn(200, 12, 3, generator=seeded())
+    x[..., -1] = torch.arange(12) < torch.randint(3, 12, (200, 1), generator=seeded())
+    encoder = Encoder((12, 3), embedding={"name": name, "mask": True}).eval()
+    encoder.fit_scales(x)
+    scales = encoder.standardise.mean.clone(), encoder.standardise.sd.clone()
+    garbage = torch.where(x[..., -1:] > 0, x, torch.tensor([1e3, -1e3, 0.0]))
+    encoder.fit_scales(garbage)
+    torch.testing.assert_close((encoder.standardise.mean, encoder.standardise.sd), scales)
+    torch.testing.assert_close(encoder(garbage), encoder(x))
+    fewer = x.clone()
+    fewer[:, 0, -1] = 0
+    assert not torch.isclose(encoder(fewer), encoder(x)).all(1).any()
+
+
+@pytest.mark.parametrize(
+    ("embedding", "together"),
+    [
+        ({"name": "deep_set", "rounds": 1}, False),
+        ({"name": "deep_set", "rounds": 2}, True),
+        ({"name": "set_transformer"}, True),
+    ],
+)
+def test_an_event_is_seen_in_the_light_of_the_others(embedding, together):
+    # Does moving one event change what moving another adds to the pooled features?
+    torch.manual_seed(1)
+    encoder = Encoder((3, 2), embedding=embedding).eval()
+    encoder.embedding.head = torch.nn.Identity()
+    one, other = torch.zeros(3, 2), torch.zeros(3, 2)
+    one[0], other[1] = 1, 1
+    sets = torch.randn(3, 2) + torch.stack((one + other, one, other, 0 * one))
+    both, first, second, none = encoder(sets)
+    surplus = (both - first - second + none).abs().max() / (first - none).abs().max()
+    assert (surplus > 1e-3) == together
+
+
+def test_embeddings_refuse_other_shapes():
+    with pytest.raises(ValueError, match=r"a 2-d convolution takes 2 axes, or 3 with channels"):
+        Encoder((5,), embedding="cnn2d")
+    with pytest.raises(ValueError, match=r"a set of events has shape \(events, features\)"):
+        Encoder((5,), embedding="deep_set")
+    with pytest.raises(ValueError, match=r"x has shape \(4, 5\); .* data sets of shape \(3,\)"):
+        batched(torch.zeros(4, 5), (3,))
+
+
+class Halves(torch.nn.Module):
+    """An embedding of a user's own."""
+
+    def __init__(self, x_shape, scale=1.0):
+        super().__init__()
+        self.scale, self.out_dim = scale, 2
+
+    def forward(self, x):
+        return self.scale * torch.stack([half.mean(1) for half in x.chunk(2, 1)], 1)
+
+
+def test_an_embedding_of_ones_own():
+    z, x = torch.randn(100, 1), torch.randn(100, 6)
+    embedding = {"name": f"{__name__}:Halves", "scale": 2.0}
+    npe = estimators.build("npe", z, x, seed=1, embedding=embedding, hidden=8, transforms=2)
+    assert npe.log_prob(z, x).shape == (100,)
+    assert npe.encoder(x).abs().max() > 1
