@@ -70,6 +70,15 @@ class Posterior:
     summary: pd.DataFrame
     predictive: xr.Dataset | None = None
 
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        """Rows of the summary; empty texts, which CSV files turn into NaN, are empty again."""
+        texts = ("parameter", "label", "unit", "derived")
+        return [
+            {name: "" if name in texts and pd.isna(v) else v for name, v in row.items()}
+            for row in self.summary.to_dict("records")
+        ]
+
 
 @dataclass(frozen=True)
 class Observation:

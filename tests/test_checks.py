@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+import xarray as xr
 
 from sbi_pipeline import checks
 from sbi_pipeline.diagnostics import calibration, comparison, convergence
@@ -35,6 +36,58 @@ def test_a_mutation_fails_the_named_checks(name):
         found = _estimator_checks(synthetic.calibration(n=500, seed=seed, **options))
         failed = {check.name for check in found if check.status == "fail"}
         assert expected <= failed, f"repeat {seed}: only {failed} failed"
+
+
+def _two_modes(keep_both, seed, n=500, draws=99):
+    """theta ~ N(0, 2), x = |theta| + noise: two modes, of which an estimator may know only one."""
+    rng = np.random.default_rng(seed)
+    truth = 2 * rng.normal(size=(n, 1))
+    x = np.abs(truth) + 0.2 * rng.normal(size=(n, 1))
+    sign = rng.choice([-1, 1], size=(n, draws)) if keep_both else 1
+    posterior = sign * np.abs(x + 0.2 * rng.normal(size=(n, draws)))
+    by_parameter = ("simulation", "parameter")
+    return xr.Dataset(
+        {"ranks": (by_parameter, (posterior < truth).sum(axis=1, keepdims=True))},
+        {"parameter": ["theta"]},
+        {"draws": draws},
+    )
+
+
+def test_a_lost_mode_fails_calibration_and_coverage():
+    for seed in range(REPEATS):
+        lost = _two_modes(False, seed)
+        assert checks.calibration(lost, "npe").status == "fail"
+        assert checks.coverage(lost, "npe").status == "fail"
+    kept = [checks.calibration(_two_modes(True, seed), "npe").status for seed in range(REPEATS)]
+    assert kept.count("fail") <= 0.05 * REPEATS
+
+
+def _shared_nuisance(per_event, seed, n=500, draws=99, events=10):
+    """x_j = theta + b + noise_j with one b for all events; or, wrongly, one for each."""
+    rng = np.random.default_rng(seed)
+    prior_sd, shared_sd, noise_sd = 3.0, 1.0, 1.0
+    truth = prior_sd * rng.normal(size=(n, 1))
+    error = shared_sd * rng.normal(size=(n, 1)) + rng.normal(size=(n, 1)) * noise_sd / events**0.5
+    variance = shared_sd**2 + noise_sd**2 / events
+    if per_event:
+        variance = (shared_sd**2 + noise_sd**2) / events
+    shrink = prior_sd**2 / (prior_sd**2 + variance)
+    drawn = shrink * (truth + error) + np.sqrt(variance * shrink) * rng.normal(size=(n, draws))
+    by_parameter = ("simulation", "parameter")
+    return xr.Dataset(
+        {"ranks": (by_parameter, (drawn < truth).sum(axis=1, keepdims=True))},
+        {"parameter": ["theta"]},
+        {"draws": draws},
+    )
+
+
+def test_a_shared_nuisance_taken_for_one_per_event_fails():
+    for seed in range(REPEATS):
+        wrong = _shared_nuisance(True, seed)
+        assert checks.calibration(wrong, "nle").status == "fail"
+        assert checks.coverage(wrong, "nle").advice.endswith("too narrow.")
+    right = [checks.coverage(_shared_nuisance(False, s), "nle").status for s in range(REPEATS)]
+    assert right.count("pass") >= 0.95 * REPEATS
 
 
 def test_the_truth_passes_every_check_of_an_estimator():

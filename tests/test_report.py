@@ -6,6 +6,7 @@ import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic
 
@@ -184,6 +185,21 @@ def test_the_page_tells_what_matters(page, content):
     for check in content.checks:
         assert typeset.tidy(check.advice) in page
     assert text.index("Passed") < text.index("What was asked")
+
+
+def test_a_summary_read_from_a_file_makes_the_same_page(content, images, page, tmp_path):
+    def reread(posterior):
+        posterior.summary.to_csv(tmp_path / "diagnostics.csv", index=False)
+        return dataclasses.replace(posterior, summary=pd.read_csv(tmp_path / "diagnostics.csv"))
+
+    observations = [
+        dataclasses.replace(
+            each, posteriors={name: reread(one) for name, one in each.posteriors.items()}
+        )
+        for each in content.observations
+    ]
+    again = dataclasses.replace(content, observations=observations)
+    assert report.render(again, images) == page
 
 
 def test_nothing_is_said_of_nuisances_that_are_not_there(images):
