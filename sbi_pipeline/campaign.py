@@ -28,7 +28,7 @@ from .dataset import View, load, manifest, split
 from .fingerprint import canonical
 from .journal import Journal
 from .lease import Lease
-from .plan import chunk_rows, first_look, missing
+from .plan import chunk_rows, first_look, missing, present
 from .simulation import Shape
 from .store import FORMAT, Layout
 from .tally import Tally
@@ -118,22 +118,31 @@ def simulate(
         layout = stores.read_layout(store)
         if layout is None and done:
             raise ValueError(f"{store} has a journal but lost its zarr.json; restore that file")
+        cost = math.inf  # of a row, in seconds; unknown
         if layout is None:
-            careful = replace(recipe, isolate=recipe.isolate or lease.unclean)
+            # Where Dask could survive a crash of the simulator, the first look must, too.
+            careful = replace(recipe, isolate=recipe.isolate or lease.unclean or workers > 1)
             shape = first_look(careful, prior, rows, max_failed_fraction)
             layout = _lay_out(recipe, prior, shape, rows, keep, chunk_size, workers)
             stores.create(store, layout, rows)
+            cost = shape.seconds
         _check_store(store, layout, key, start, recipe.block_size)
+        done = present(store, layout, done)
         work = Work(recipe, layout, prior, store)
         _check_parameters(work, done)
         stores.grow(store, rows)
         tally = Tally(done.values())
         tally.judge(max_failed_fraction, str(store))
-        parts = missing(store, layout, rows, done)
+        if tally.rows:
+            cost = tally.simulator_seconds / tally.rows
+        parts = missing(layout, rows, done)
         if parts:
             ledger.append(_opening(layout, rows, workers, cluster))
             bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
-            with bar, closing(_run(work, parts, tally, lease.unclean, workers, cluster)) as results:
+            # After a run that died, what runs in this process is guarded: it may have been killed
+            # by the simulator.
+            here = parallel.guarded(work) if lease.unclean else work
+            with bar, closing(_run(work, here, parts, cost, workers, cluster)) as results:
                 for records in results:
                     lease.check()
                     _commit(records, tally, ledger, bar)
@@ -228,34 +237,25 @@ def _opening(layout: Layout, rows: int, workers: int, cluster: str) -> dict[str,
         "cluster": cluster,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "time": time.time(),
+        "time": round(time.time(), 3),
     }
 
 
 def _run(
-    work: Work, parts: Sequence[Part], tally: Tally, unclean: bool, workers: int, cluster: str
+    work: Work, here: Work, parts: Sequence[Part], cost: float, workers: int, cluster: str
 ) -> Generator[parallel.Records, None, None]:
-    """Run tasks where it costs least: starting Dask takes as long as a small shard.
-
-    After a run that died, the first task is guarded: its simulator may have been the reason.
-    """
-    cost = tally.simulator_seconds / tally.rows if tally.rows else 0.0
-    if cluster == "local" and workers == 1:
-        yield from parallel.here(work, parts, guard_first=unclean)
-        return
-    if cluster == "local" and not tally.rows:
-        # The first task tells what the others will cost.
-        for records in parallel.here(work, parts[:1], guard_first=unclean):
-            cost = records[0]["simulator_seconds"] / parts[0].rows
-            yield records
-        parts = parts[1:]
+    """Run tasks where it takes least time: starting Dask takes as long as a small shard."""
     seconds = cost * sum(part.rows for part in parts)
-    if cluster == "local" and seconds < DASK_SECONDS:
-        yield from parallel.here(work, parts, guard_first=unclean)
-        return
-    yield from parallel.through_dask(
-        work, parts, cluster=cluster, workers=workers, task_seconds=cost * work.layout.chunk_size
-    )
+    if cluster == "local" and (workers == 1 or seconds < DASK_SECONDS):
+        yield from parallel.here(here, parts)
+    else:
+        yield from parallel.through_dask(
+            work,
+            parts,
+            cluster=cluster,
+            workers=workers,
+            task_seconds=cost * work.layout.chunk_size,
+        )
 
 
 def _commit(records: parallel.Records, tally: Tally, ledger: Journal, bar: tqdm[Any]) -> None:

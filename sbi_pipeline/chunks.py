@@ -124,7 +124,7 @@ def _run(work: Work, call: Call, start: int, stop: int) -> dict[str, Any]:
         "attempts": {str(row): tries for row, tries in outcome.attempts.items()},
         "simulator_seconds": round(float(outcome.seconds.sum(dtype=float)), 6),
         "seconds": round(time.perf_counter() - begin, 6),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "time": round(time.time(), 3),
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import journal, streams
-from .store import FORMAT, Rows, damaged, read_layout, read_rows, read_status
+from .store import FORMAT, Layout, Rows, damaged, read_layout, read_rows, read_status
 from .tally import count_failures
 from .types import Array, Status
 
@@ -237,15 +237,20 @@ def read_committed(path: Path, key: str, stop: int) -> Iterator[tuple[int, Rows]
         if start != end or end >= stop:
             break
         end = record["stop"]
-        yield start, _checked(path, layout.chunk_size, record).head(stop - start)
+        yield start, read_record(path, layout, record).head(stop - start)
     if end < stop:
         raise ValueError(f"{path} holds {end} rows in sequence, wanted {stop}; simulate again")
 
 
-def _checked(path: Path, chunk_size: int, record: Mapping[str, Any]) -> Rows:
-    """Return the rows of a record if they are what was committed."""
+def read_record(path: Path, layout: Layout, record: Mapping[str, Any]) -> Rows:
+    """Return the rows of a record of the journal.
+
+    Raises:
+        ValueError: They are not what was committed.
+    """
     start, stop = record["start"], record["stop"]
     rows = read_rows(path, start, stop)
     if rows.checksum() != record["checksum"]:
-        raise damaged(path, chunk_size, start, stop, "these are not the rows committed")
+        reason = "these are not the rows committed"
+        raise damaged(path, layout.chunk_size, start, stop, reason)
     return rows

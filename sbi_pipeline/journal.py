@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +89,20 @@ def sync(path: Path) -> None:
 
 
 def committed(records: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
-    """Return the records of rows by their first local row, in order; a later one replaces."""
-    rows = {record["start"]: record for record in records if record.get("kind") == "rows"}
-    return dict(sorted(rows.items()))
+    """Return the records of rows that hold, by their first local row, in order.
+
+    A record replaces earlier ones it overlaps: their rows were lost and simulated again.
+    """
+    starts: list[int] = []
+    holds: dict[int, Mapping[str, Any]] = {}
+    for record in records:
+        if record["kind"] != "rows":
+            continue
+        first, last = bisect_left(starts, record["start"]), bisect_left(starts, record["stop"])
+        if first and holds[starts[first - 1]]["stop"] > record["start"]:
+            first -= 1
+        for start in starts[first:last]:
+            del holds[start]
+        starts[first:last] = [record["start"]]
+        holds[record["start"]] = record
+    return {start: holds[start] for start in starts}

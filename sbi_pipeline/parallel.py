@@ -8,6 +8,7 @@ one row that kills is found and marked.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections import deque
@@ -27,30 +28,20 @@ Records = list[dict[str, Any]]
 
 POLL = 5.0  # seconds between looks at a cluster that is silent
 STALL = 120.0  # seconds of silence, beyond what tasks should take, before workers are restarted
+UNKNOWN_STALL = 3600.0  # the same where nothing is known about the simulator
 RESTARTS = 3
 LOCAL_START = 120.0  # seconds workers on this machine may take to come up
 QUEUE = 86_400.0  # seconds workers may wait in a queue
 CLUSTERS = "local, slurm, or the address of a scheduler such as tcp://10.0.0.1:8786"
 
 
-def here(work: Work, parts: Sequence[Part], *, guard_first: bool) -> Iterator[Records]:
-    """Run tasks one after the other in this process.
-
-    Args:
-        work: What they share.
-        parts: The tasks.
-        guard_first: Run the first one in a guarded child process.
-
-    Yields:
-        The records of each task.
-    """
-    first = parts[:1] if guard_first else []
-    for shared, some in ((guarded(work), first), (work, parts[len(first) :])):
-        try:
-            for part in some:
-                yield chunks.run(shared, part)
-        finally:
-            chunks.finish()
+def here(work: Work, parts: Sequence[Part]) -> Iterator[Records]:
+    """Run tasks one after the other in this process; yield the records of each."""
+    try:
+        for part in parts:
+            yield chunks.run(work, part)
+    finally:
+        chunks.finish()
 
 
 def through_dask(
@@ -63,7 +54,7 @@ def through_dask(
         parts: The tasks.
         cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
         workers: Processes to start; with an address, what the window is sized for.
-        task_seconds: What a task is expected to take.
+        task_seconds: What a task is expected to take; infinity if that is not known.
 
     Yields:
         The records of each task, in the order they finish.
@@ -73,7 +64,7 @@ def through_dask(
     """
     waiting = deque((part, work) for part in parts)
     running: dict[Future, tuple[Part, Work]] = {}
-    silence = _Silence(STALL + 20 * task_seconds)
+    silence = _Silence(STALL + 20 * task_seconds if math.isfinite(task_seconds) else UNKNOWN_STALL)
     with _client(cluster, workers) as client:
         while waiting or running:
             while waiting and len(running) < 3 * workers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,26 +83,36 @@ def chunk_rows(shape: Shape, dim: int, rows: int, workers: int, block_size: int 
     return max(block, int(wanted) // block * block)
 
 
-def missing(
-    store: Path, layout: Layout, rows: int, done: Mapping[int, Mapping[str, Any]]
-) -> list[Part]:
+def present(
+    store: Path, layout: Layout, done: Mapping[int, Mapping[str, Any]]
+) -> dict[int, Mapping[str, Any]]:
+    """Return those committed records, by first row, whose chunk is still there."""
+    there = {}
+    for start, record in done.items():
+        chunk = start // layout.chunk_size
+        if chunk_exists(store, layout, chunk):
+            there[start] = record
+        else:
+            span = f"rows {start} to {record['stop']}"
+            log.warning("%s: chunk %d is gone; %s are simulated again", store, chunk, span)
+    return there
+
+
+def missing(layout: Layout, rows: int, done: Mapping[int, Mapping[str, Any]]) -> list[Part]:
     """Return what is to be simulated to make ``rows`` rows, one part a chunk, in order.
 
     Args:
-        store: The shard.
-        layout: Its layout.
+        layout: Layout of the shard.
         rows: Rows it shall have.
-        done: Committed records by their first row; those whose chunk is gone do not count.
+        done: Committed records by their first row.
     """
-    present = [
-        (record["start"], record["stop"])
-        for record in done.values()
-        if _still_there(store, layout, record)
-    ]
+    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for start, record in done.items():
+        spans[start // layout.chunk_size].append((start, record["stop"]))
     parts = []
-    for first in range(0, rows, layout.chunk_size):
-        last = min(first + layout.chunk_size, rows)
-        gaps = _gaps(first, last, [span for span in present if first <= span[0] < last])
+    for chunk in range(math.ceil(rows / layout.chunk_size)):
+        first = chunk * layout.chunk_size
+        gaps = _gaps(first, min(first + layout.chunk_size, rows), spans[chunk])
         if gaps:
             parts.append(Part(tuple(gaps)))
     return parts
@@ -118,12 +128,3 @@ def _gaps(first: int, last: int, spans: Sequence[tuple[int, int]]) -> list[tuple
     if first < last:
         gaps.append((first, last))
     return gaps
-
-
-def _still_there(store: Path, layout: Layout, record: Mapping[str, Any]) -> bool:
-    chunk = record["start"] // layout.chunk_size
-    if chunk_exists(store, layout, chunk):
-        return True
-    span = record["start"], record["stop"]
-    log.warning("%s: chunk %d is gone; rows %d to %d are simulated again", store, chunk, *span)
-    return False

@@ -225,11 +225,18 @@ def read_status(path: Path, stop: int) -> Array:
 
 def chunk_exists(path: Path, layout: Layout, chunk: int) -> bool:
     """Say whether the files of a chunk are there, whatever is in them."""
-    dims = {"parameters": 2, "x": 1 + len(layout.x_shape), "status": 1}
-    return all(
-        path.joinpath(name, "c", str(chunk), *["0"] * (dim - 1)).is_file()
-        for name, dim in dims.items()
-    )
+    return all(file.is_file() for file in _chunk_files(path, layout, chunk))
+
+
+def delete_chunk(path: Path, layout: Layout, chunk: int) -> None:
+    """Delete the files of a chunk; its rows are then missing, whatever the journal says."""
+    for file in _chunk_files(path, layout, chunk):
+        file.unlink(missing_ok=True)
+
+
+def _chunk_files(path: Path, layout: Layout, chunk: int) -> list[Path]:
+    dims = {"parameters": 2, "x": 1 + len(layout.x_shape), "status": 1, "seconds": 1}
+    return [path.joinpath(name, "c", str(chunk), *["0"] * (dim - 1)) for name, dim in dims.items()]
 
 
 def sweep(path: Path) -> int:

@@ -76,12 +76,14 @@ class Moody:
     parameters = ("a", "b")
     vectorised = False
 
-    def __init__(self, seconds=0.0):
+    def __init__(self, seconds=0.0, spare=()):
         self.seconds = seconds
+        self.spare = spare
 
     def __call__(self, parameters, rng):
         time.sleep(self.seconds)
-        misbehave(parameters[0])
+        if int(parameters[0] * 100) not in self.spare:
+            misbehave(parameters[0])
         x = parameters + rng.normal(size=2)
         match int(parameters[0] * 100):
             case 5:

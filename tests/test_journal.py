@@ -42,11 +42,23 @@ def test_every_flipped_byte_is_noticed(shard):
         assert journal.read(shard) == RECORDS[1:]
 
 
+def spans(*pairs):
+    return [{"kind": "rows", "start": a, "stop": b, "n": n} for n, (a, b) in enumerate(pairs)]
+
+
 def test_later_records_of_the_same_rows_replace_earlier_ones():
-    again = {"kind": "rows", "start": 0, "stop": 10, "checksum": "new"}
-    done = journal.committed([RECORDS[1], RECORDS[0], {"kind": "run"}, again])
-    assert list(done) == [0, 10]
-    assert done[0] == again
+    records = [{"kind": "run"}, *spans((10, 20), (0, 5), (5, 10), (30, 40), (0, 10), (10, 20))]
+    done = journal.committed(records)
+    assert [(r["start"], r["stop"], r["n"]) for r in done.values()] == [
+        (0, 10, 4),
+        (10, 20, 5),
+        (30, 40, 3),
+    ]
+
+
+def test_a_record_replaced_in_part_does_not_hold():
+    done = journal.committed(spans((0, 10), (10, 20), (5, 12)))
+    assert list(done) == [5]
 
 
 def test_no_journal_is_an_empty_one(tmp_path):

@@ -1,0 +1,224 @@
+"""Campaigns that are killed, starved or started twice: nothing is lost, nothing is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from shard_for_tests import make
+
+from sbi_pipeline import journal, store
+from sbi_pipeline.dataset import read_committed
+
+TESTS = Path(__file__).parent
+
+
+def start(**orders):
+    """Start a shard in a process group of its own."""
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    return subprocess.Popen(
+        [sys.executable, str(TESTS / "shard_for_tests.py"), json.dumps(orders)],
+        env=os.environ | {"PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+
+
+def finish(**orders):
+    with start(**orders) as process:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    return Path(orders["folder"]) / "shard-0.zarr"
+
+
+def kill_group(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+
+
+def committed(shard):
+    """Return the bytes of every committed row, and the rows simulated in all runs."""
+    records = [record for record in journal.read(shard) if record["kind"] == "rows"]
+    simulated = sum(record["stop"] - record["start"] for record in records)
+    end = max(record["stop"] for record in records)
+    parts = [part for _, part in read_committed(shard, "k", end)]
+    arrays = [
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("parameters", "x", "status")
+    ]
+    return [array.tobytes() for array in arrays], simulated
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def rows_in(folder):
+    return sum(record["kind"] == "rows" for record in journal.read(Path(folder) / "shard-0.zarr"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_twenty_random_moments_every_row_is_the_same(tmp_path, workers):
+    orders = {
+        "rows": 1500,
+        "drawn": 1500,
+        "simulator": "Moody",
+        "workers": workers,
+        "chunk_size": 20,
+        "time_limit": 0.3,
+        "simulator_options": {"seconds": 0.01},
+        "dask_seconds": 0.0,
+    }
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    killed = orders | {"folder": str(tmp_path / "killed")}
+    moments = np.random.default_rng(1).uniform(0.0, 1.5, size=20)
+    shard = tmp_path / "killed" / "shard-0.zarr"
+    grown = 0
+    for moment in moments:
+        before = rows_in(killed["folder"]) if shard.exists() else 0
+        process = start(**killed)
+        if not shard.exists():
+            wait_for(shard.exists)
+        else:  # let it reach its work, or it would only ever be killed while starting
+            wait_for(partial(started, process, shard, grown))
+        time.sleep(moment)
+        kill_group(process)
+        grown = runs(shard)
+        assert rows_in(killed["folder"]) >= before
+    finish(**killed)
+    rows, simulated = committed(shard)
+    assert rows == committed(finish(**orders, folder=str(tmp_path / "whole")))[0]
+    # A row that was committed is never simulated again.
+    assert simulated == 1500
+
+
+def started(process, shard, before):
+    return runs(shard) > before or process.poll() is not None
+
+
+def runs(shard):
+    return sum(record["kind"] == "run" for record in journal.read(shard))
+
+
+def test_a_simulator_that_kills_this_process_is_found_by_the_next_run(tmp_path):
+    orders = {
+        "folder": str(tmp_path),
+        "rows": 200,
+        "drawn": 200,
+        "simulator": "Moody",
+        "chunk_size": 20,
+        "simulator_options": {"spare": [3]},
+    }
+    with start(**orders) as process:
+        process.wait(60)
+        assert process.returncode in (-signal.SIGSEGV, 3)
+    shard = finish(**orders)
+    status = store.read_rows(shard, 0, 200).status
+    assert sum(status == 4) >= 1
+
+
+@pytest.mark.slow
+def test_a_simulator_that_kills_its_dask_worker_is_found_in_the_same_run(tmp_path):
+    shard = finish(
+        folder=str(tmp_path),
+        rows=200,
+        drawn=200,
+        simulator="Moody",
+        workers=2,
+        chunk_size=20,
+        dask_seconds=0.0,
+        simulator_options={"spare": [3]},
+        max_failed_fraction=0.9,
+    )
+    assert sum(store.read_rows(shard, 0, 200).status == 4) >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["worker", "all workers", "child"])
+def test_dask_workers_and_their_children_may_die(tmp_path, victim):
+    orders = {
+        "rows": 400,
+        "drawn": 400,
+        "simulator": "Slow",
+        "workers": 2,
+        "chunk_size": 20,
+        "dask_seconds": 0.0,
+        "simulator_options": {"seconds": 0.02},
+        "time_limit": 20.0,
+    }
+    for folder in ("whole", "hurt"):
+        (tmp_path / folder).mkdir()
+    process = start(**orders, folder=str(tmp_path / "hurt"))
+    wait_for((tmp_path / "hurt" / "shard-0.zarr").exists)
+    wait_for(lambda: rows_in(tmp_path / "hurt") >= 4)
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children()
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
+    assert len(workers) == 2
+    victims = {"worker": workers[:1], "all workers": workers, "child": workers[0].children()[:1]}
+    for doomed in victims[victim]:
+        doomed.kill()
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    shard = tmp_path / "hurt" / "shard-0.zarr"
+    hurt = store.read_rows(shard, 0, 400)
+    whole = store.read_rows(finish(**orders, folder=str(tmp_path / "whole")), 0, 400)
+    # The row in the hands of a child that is killed counts as crashed; no other may differ.
+    differ = (hurt.x != whole.x).any(axis=1)
+    assert differ.sum() <= (1 if victim == "child" else 0)
+    assert (hurt.status[differ] == 4).all()
+
+
+@pytest.mark.slow
+def test_nothing_is_left_running_after_a_kill(tmp_path):
+    orders = {"rows": 400, "drawn": 400, "simulator": "Slow", "workers": 2, "chunk_size": 20}
+    orders |= {"folder": str(tmp_path), "dask_seconds": 0.0, "time_limit": 60.0}
+    orders |= {"simulator_options": {"seconds": 5.0}}
+    process = start(**orders)
+    family = []
+    wait_for(lambda: family.extend(psutil.Process(process.pid).children(recursive=True)) or family)
+    time.sleep(3.0)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert not alive
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_do_not_meet(tmp_path):
+    orders = {"folder": str(tmp_path), "rows": 50, "drawn": 50, "simulator": "Slow"}
+    orders |= {"chunk_size": 10, "simulator_options": {"seconds": 0.15}}
+    first = start(**orders)
+    wait_for((tmp_path / "shard-0.zarr" / "lease.json").exists)
+    second = start(**orders)
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode != 0
+    assert f"is being written by process {first.pid}" in errors
+    _, errors = first.communicate(timeout=60)
+    assert first.returncode == 0, errors
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_says_so(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match=str(tmp_path)):
+        make(tmp_path, 10, "Slow", 10)
