@@ -74,7 +74,7 @@ def check_x(estimator: Estimator, x: Array) -> Array:
         ValueError: The shape is not the one trained on, or a value is not finite.
     """
     x = np.asarray(x)
-    wanted = tuple(estimator.x_shape)  # type: ignore[attr-defined]
+    wanted = tuple(estimator.spec["x_shape"])
     if x.shape[1:] != wanted:
         raise ValueError(f"x has shape {x.shape[1:]} a data set; the estimator learnt {wanted}")
     if not np.isfinite(x).all():
@@ -109,7 +109,7 @@ class Posterior:
         """
         from . import samplers  # noqa: PLC0415  (above this module; only for convenience here)
 
-        single = np.ndim(x) == len(self.estimator.x_shape)  # type: ignore[attr-defined]
+        single = np.ndim(x) == len(self.estimator.spec["x_shape"])
         drawn = samplers.draw(self.estimator, np.asarray(x)[None] if single else x, n, seed=seed)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
         return theta[0] if single else theta

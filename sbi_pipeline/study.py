@@ -28,6 +28,7 @@ CODE = {
     "train": ("sbi_pipeline.training:fit",),
     "calibrate": ("sbi_pipeline.diagnostics.ranks:rank",),
     "sample": ("sbi_pipeline.samplers:draw", "sbi_pipeline.samplers.draws:labelled"),
+    "report": ("sbi_pipeline.stages.report:report",),
     "diagnose": ("sbi_pipeline.diagnostics.convergence:summary",),
 }
 """What each stage's code is the fingerprint of; a simulator's is in the simulation key."""
@@ -275,9 +276,12 @@ def _campaign_specs(
     add(
         f"{home}/report.spec.json",
         "report",
-        inputs=reported,
+        campaign=name,
+        keys=reported,
         title=campaign.get("title", name),
         question=campaign.get("question", ""),
+        simulator=made.spec["simulator"],
+        parameters=_described(campaign),
         thresholds=config.get("thresholds", {}),
         configuration=_excerpt(name, config, estimators),
     )
@@ -292,6 +296,26 @@ def _texts(entries: Config | str) -> dict[str, dict[str, str]]:
         name: {key: entry[key] for key in ("label", "unit") if key in entry}
         for name, entry in entries.items()
     }
+
+
+def _described(campaign: Config) -> list[dict[str, str]]:
+    """Return every parameter with its role, prior, label and unit, for the report."""
+    texts, described = _texts(campaign["priors"]), []
+    for role in ("inferred", "nuisance"):
+        for name in campaign.get(f"{role}_parameters", ()):
+            prior = _in_words(campaign["priors"], name)
+            described.append({"name": name, "role": role, "prior": prior, **texts.get(name, {})})
+    for name, expression in campaign.get("derived_parameters", {}).items():
+        described.append({"name": name, "role": "derived", "prior": expression})
+    return described
+
+
+def _in_words(entries: Config | str, name: str) -> str:
+    if isinstance(entries, str):
+        return entries
+    entry = _without_texts(entries)[name]
+    values = (f"{key} {value}" for key, value in entry.items() if key != "type")
+    return ", ".join([entry["type"], *values])
 
 
 def _excerpt(name: str, config: Config, estimators: tuple[str, ...]) -> str:

@@ -24,7 +24,15 @@ from ..types import Array
 from .calibration import tarp_ranks
 
 SIMULATIONS = {"posterior": 1000, "likelihood": 200, "ratio": 200}
-SAMPLER = {"ensembles": 2, "walkers": 16, "max_steps": 1500, "r_hat": 1.05, "ess": 200}
+SAMPLER = {
+    "ensembles": 2,
+    "walkers": 16,
+    "max_steps": 600,
+    "r_hat": 1.1,
+    "ess": 200,
+    "autocorrelation_times": 10,
+    "prior_draws": 500,
+}
 
 
 def rank(

@@ -35,6 +35,6 @@ def draw(
     if name == "direct":
         return direct(estimator, x, n, seed=seed)
     if name == "emcee":
-        theta_dim = estimator.theta_dim  # type: ignore[attr-defined]
+        theta_dim = estimator.spec["theta_dim"]
         return ensemble(log_posterior(estimator, x), len(x), theta_dim, n, seed=seed, **options)
     raise ValueError(f"sampler {name!r} is not known; wanted auto, direct or emcee")

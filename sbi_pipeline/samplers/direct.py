@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import torch
 
@@ -27,6 +29,7 @@ def direct(estimator: Estimator, x: Array, n: int, *, seed: int, batch: int = 1_
     """
     if estimator.target != "posterior":
         raise ValueError(f"direct draws need a posterior; this estimator is a {estimator.target}")
+    began = time.monotonic()
     x = check_x(estimator, x)
     n = -(-n // CHAINS) * CHAINS
     at_once = max(1, batch // n)
@@ -46,4 +49,5 @@ def direct(estimator: Estimator, x: Array, n: int, *, seed: int, batch: int = 1_
         ensemble=np.arange(CHAINS),
         sampler="direct",
         converged=np.ones(len(x), dtype=bool),
+        facts={"seconds": time.monotonic() - began},
     )

@@ -34,7 +34,8 @@ def main(job):
         handlers=[logging.FileHandler(job.log[0], mode="w"), logging.StreamHandler()],
     )
     logging.captureWarnings(True)
-    logging.getLogger("distributed").setLevel(logging.WARNING)
+    for chatty in ("distributed", "arviz", "arviz.preview"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     stage = getattr(stages, job.rule)
     wanted = inspect.signature(stage).parameters
     files = {**paths(job.input), **paths(job.output)}
