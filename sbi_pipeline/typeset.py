@@ -7,6 +7,7 @@ import functools
 import io
 import math
 import re
+from collections.abc import Sequence
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -43,6 +44,16 @@ def interval(low: float, high: float, error: float) -> str:
     if not (math.isfinite(low) and math.isfinite(high) and math.isfinite(error) and error > 0):
         return f"{number(low)} … {number(high)}"
     return _rounded((low, high), error, " … ")
+
+
+def asymmetric(low: float, middle: float, high: float) -> str:
+    """Return ``1.660^{+0.050}_{-0.040}`` as mathtext, errors to two significant digits."""
+    error = min(high - middle, middle - low)
+    if not error > 0:
+        return f"${middle:.3g}$"
+    texts, power = _scaled((middle, high - middle, middle - low), error)
+    value = rf"{texts[0]}^{{+{texts[1]}}}_{{-{texts[2]}}}"
+    return rf"$({value})\,10^{{{power}}}$" if power else f"${value}$"
 
 
 def duration(seconds: float) -> str:
@@ -95,10 +106,16 @@ def _power_of_ten(found: re.Match[str]) -> str:
 
 def _rounded(values: tuple[float, float], error: float, between: str) -> str:
     """Round two values to two digits of the error, with a common power of ten where it helps."""
+    texts, power = _scaled(values, error)
+    both = between.join(texts).replace("-", MINUS)
+    return f"({both}) × 10{str(power).translate(SUPERSCRIPTS)}" if power else both
+
+
+def _scaled(values: Sequence[float], error: float) -> tuple[list[str], int]:
+    """Return values as far as two digits of the error, and the power of ten taken out."""
     size = max(map(abs, values))
     power = math.floor(math.log10(size)) if size >= 1e5 or size < 1e-3 else 0
     digits = 1 - math.floor(math.log10(error)) + power
     # Adding 0.0 turns a rounded minus zero into zero.
-    texts = [f"{round(value / 10**power, digits) + 0.0:.{max(0, digits)}f}" for value in values]
-    both = between.join(texts).replace("-", MINUS)
-    return f"({both}) × 10{str(power).translate(SUPERSCRIPTS)}" if power else both
+    rounded = [round(value / 10**power, digits) + 0.0 for value in values]
+    return [f"{value:.{max(0, digits)}f}" for value in rounded], power

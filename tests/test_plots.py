@@ -11,7 +11,6 @@ import xarray as xr
 from PIL import Image
 
 from sbi_pipeline import plots
-from sbi_pipeline.plots.posterior import median_text
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
 
@@ -119,18 +118,6 @@ def test_pdf_is_the_same_for_the_same_figure(tmp_path):
         plots.save(FIGURES["pair"](), tmp_path, stem)
         files.append((tmp_path / f"{stem}.pdf").read_bytes())
     assert files[0] == files[1]
-
-
-@pytest.mark.parametrize(
-    ("low", "median", "high", "text"),
-    [
-        (1.62, 1.66, 1.71, r"$1.660^{+0.050}_{-0.040}$"),
-        (-220.0, -100.0, 30.0, r"$-100^{+130}_{-120}$"),
-        (2.0, 2.0, 2.0, r"$2.00^{+0.00}_{-0.00}$"),
-    ],
-)
-def test_medians_are_rounded_to_their_errors(low, median, high, text):
-    assert median_text(low, median, high) == text
 
 
 def test_png_has_at_least_150_dots_an_inch():

@@ -28,6 +28,20 @@ def test_measured(value, error, text):
     assert typeset.measured(value, error) == text
 
 
+@pytest.mark.parametrize(
+    ("low", "middle", "high", "text"),
+    [
+        (1.62, 1.66, 1.71, r"$1.660^{+0.050}_{-0.040}$"),
+        (-220.0, -100.0, 30.0, r"$-100^{+130}_{-120}$"),
+        (2.0, 2.0, 2.0, "$2$"),
+        (-3e-5, -1e-9, 3e-5, r"$(0.0^{+3.0}_{-3.0})\,10^{-5}$"),
+        (8.7e6, 9e6, 9.31e6, r"$(9.00^{+0.31}_{-0.30})\,10^{6}$"),
+    ],
+)
+def test_asymmetric(low, middle, high, text):
+    assert typeset.asymmetric(low, middle, high) == text
+
+
 def test_interval():
     assert typeset.interval(1.59, 1.7312, 0.041) == "1.590 … 1.731"
     assert typeset.interval(-3.0, math.inf, 1.0) == "−3 … ∞"

@@ -13,7 +13,10 @@ from scipy.stats import norm
 
 from ..diagnostics import calibration
 from ..types import Array
-from .style import FAINT, INK, SERIES, palette, panels, styled
+from .style import FAINT, INK, SERIES, key, line_of, palette, panels, styled
+
+BAND = 0.14
+DASHES = ("-", "--", ":")
 
 
 @styled
@@ -59,28 +62,29 @@ def sbc_ranks(
     colours: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Show histograms of the truth's rank among draws; flat within the grey band is honest.
+    """Show histograms of the truth's rank among draws; flat within its band is honest.
 
     Args:
         calibrations: ``calibration.nc`` by estimator.
         colours: By estimator.
         labels: By parameter.
     """
-    shades = colours or palette(calibrations)
-    cells = _cells(calibrations, labels or {})
-    figure, axes = panels(len(cells), columns=max(2, _width(calibrations)), width=2.5, height=1.9)
-    for (who, what, ranks), axis in zip(cells, axes, strict=True):
-        found = calibration.rank_histogram(ranks, int(calibrations[who].attrs["draws"]))
-        scale = 1 / found.expected
-        axis.stairs(
-            found.high * scale, found.edges, baseline=found.low * scale, fill=True, color=FAINT,
-            alpha=0.3, lw=0,
-        )  # fmt: skip
-        axis.stairs(found.counts * scale, found.edges, color=shades[who], lw=1.5)
+    shades, grouped = colours or palette(calibrations), _by_quantity(calibrations)
+    figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.0)
+    for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
+        top = 1.5
+        for who, each in ranks.items():
+            found = calibration.rank_histogram(each, int(calibrations[who].attrs["draws"]))
+            low, counts, high = np.array([found.low, found.counts, found.high]) / found.expected
+            axis.stairs(
+                high, found.edges, baseline=low, fill=True, color=shades[who], alpha=BAND, lw=0
+            )
+            axis.stairs(counts, found.edges, baseline=None, color=shades[who], lw=1.5)
+            top = max(top, *counts, *high)
         axis.axhline(1, color=INK, lw=0.6)
-        axis.set(xlim=(0, 1), title=f"{who} · {what}")
-        axis.set_ylim(0, 1.12 * float((np.maximum(found.counts, found.high) * scale).max()))
-    _label_outer(axes, _width(calibrations), "rank of the truth", "relative frequency")
+        axis.set(xlim=(0, 1), ylim=(0, 1.1 * top), title=(labels or {}).get(what, what))
+    _label_outer(axes, "rank of the truth", "relative frequency")
+    key(figure, {who: line_of(shades[who]) for who in calibrations})
     return figure
 
 
@@ -90,30 +94,31 @@ def sbc_ecdf(
     colours: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Show ECDF of ranks minus uniform; a curve that leaves the band has p < 0.05.
+    """Show ECDF of ranks minus uniform; a curve that leaves its band has p < 0.05.
 
     Args:
         calibrations: ``calibration.nc`` by estimator.
         colours: By estimator.
         labels: By parameter.
     """
-    shades = colours or palette(calibrations)
-    cells = _cells(calibrations, labels or {})
-    figure, axes = panels(
-        len(cells), columns=max(2, _width(calibrations)), width=2.5, height=1.9, sharex=True
-    )
-    for (who, what, ranks), axis in zip(cells, axes, strict=True):
-        found = calibration.ecdf_difference(ranks, int(calibrations[who].attrs["draws"]))
-        axis.fill_between(found.at, found.low, found.high, color=FAINT, alpha=0.3, lw=0)
-        axis.plot(found.at, found.difference, color=shades[who], lw=1.6)
+    shades, grouped = colours or palette(calibrations), _by_quantity(calibrations)
+    figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.0)
+    for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
+        reach = 0.05
+        for line, (who, each) in enumerate(ranks.items()):
+            found = calibration.ecdf_difference(each, int(calibrations[who].attrs["draws"]))
+            axis.fill_between(found.at, found.low, found.high, color=shades[who], alpha=BAND, lw=0)
+            axis.plot(found.at, found.difference, color=shades[who], lw=1.6)
+            reach = max(reach, *np.abs([*found.difference, *found.high]))
+            axis.text(
+                0.98, 0.98 - 0.12 * line, f"p = {found.p_value:.2g}", transform=axis.transAxes,
+                ha="right", va="top", fontsize=8.5, color=shades[who],
+            )  # fmt: skip
         axis.axhline(0, color=INK, lw=0.6)
-        reach = 1.25 * max(0.05, *np.abs([*found.difference, *found.high]))
-        axis.set(xlim=(0, 1), ylim=(-reach, reach), title=f"{who} · {what}")
-        axis.text(
-            0.97, 0.95, f"p = {found.p_value:.2g}", transform=axis.transAxes, ha="right", va="top",
-            fontsize=8.5,
-        )  # fmt: skip
-    _label_outer(axes, _width(calibrations), "rank of the truth", "ECDF − uniform")
+        reach *= 1.3 + 0.1 * len(ranks)
+        axis.set(xlim=(0, 1), ylim=(-reach, reach), title=(labels or {}).get(what, what))
+    _label_outer(axes, "rank of the truth", "ECDF − uniform")
+    key(figure, {who: line_of(shades[who]) for who in calibrations})
     return figure
 
 
@@ -138,7 +143,8 @@ def coverage(
         _coverage_curves(sigma, data, in_sigma, _sigma, labels or {})
         linear.set(title=name, xlabel="credible level", xlim=(0, 1), ylim=(0, 1))
         sigma.set(xlabel="credible level [σ]", xlim=(0, 3), ylim=(0, 4))
-        linear.legend(loc="upper left")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    key(figure, dict(zip(names, handles, strict=True)))
     axes[0, 0].set_ylabel("fraction that hold the truth")
     axes[1, 0].set_ylabel("fraction that hold the truth [σ]")
     return figure
@@ -158,32 +164,26 @@ def _coverage_curves(
     labels: Mapping[str, str],
 ) -> None:
     draws = int(data.attrs["draws"])
-    for colour, name in zip(SERIES * 9, data["parameter"].to_numpy(), strict=False):
+    for place, name in enumerate(data["parameter"].to_numpy()):
         found = calibration.coverage(data["ranks"].sel(parameter=name).to_numpy(), draws, levels)
         label = labels.get(str(name), str(name))
-        axis.plot(scale(levels), scale(found.observed), color=colour, lw=1.4, label=label)
+        dashes, colour = DASHES[place // len(SERIES) % len(DASHES)], SERIES[place % len(SERIES)]
+        axis.plot(scale(levels), scale(found.observed), dashes, color=colour, lw=1.4, label=label)
     low, high = scale(found.low), np.minimum(scale(found.high), 10)
     axis.fill_between(scale(levels), low, high, color=FAINT, alpha=0.3, lw=0, zorder=0)
     axis.plot([0, 10], [0, 10], color=INK, lw=0.6)
 
 
-def _cells(
-    calibrations: Mapping[str, xr.Dataset], labels: Mapping[str, str]
-) -> list[tuple[str, str, Array]]:
-    """Return estimator, label and ranks of each panel."""
-    return [
-        (who, labels.get(what, what), ranks)
-        for who, data in calibrations.items()
-        for what, ranks in calibration.all_ranks(data).items()
-    ]
+def _by_quantity(calibrations: Mapping[str, xr.Dataset]) -> dict[str, dict[str, Array]]:
+    """Return ranks by quantity, then by estimator."""
+    grouped: dict[str, dict[str, Array]] = {}
+    for who, data in calibrations.items():
+        for what, ranks in calibration.all_ranks(data).items():
+            grouped.setdefault(what, {})[who] = ranks
+    return grouped
 
 
-def _width(calibrations: Mapping[str, xr.Dataset]) -> int:
-    """Return how many panels a row has: one estimator a row where that fits."""
-    return min(4, max(len(calibration.all_ranks(data)) for data in calibrations.values()))
-
-
-def _label_outer(axes: list[Axes], columns: int, x: str, y: str) -> None:
+def _label_outer(axes: list[Axes], x: str, y: str, columns: int = 4) -> None:
     for place, axis in enumerate(axes):
         if place % columns == 0:
             axis.set_ylabel(y)

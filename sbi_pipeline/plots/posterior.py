@@ -13,16 +13,19 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import ScalarFormatter
 from scipy.stats import gaussian_kde
 
 from ..diagnostics.convergence import ensemble_labels
 from ..types import Array
+from ..typeset import asymmetric
 from .style import FAINT, SERIES, TRUTH, axis_label, key, line_of, palette, panels, styled
 
 # Probability inside 1 and 2 sigma of a two-dimensional normal.
 LEVELS = (0.393, 0.865)
 MAX_DRAWS = 20_000
 MAX_WALKERS = 12
+LINE = 0.25  # inches from one line of medians to the next
 
 
 @styled
@@ -50,8 +53,7 @@ def corner_overlay(
     limits = _limits(columns, [known.get(name) for name in names])
     first = next(iter(posteriors.values()))
     labels = [axis_label(first[f"posterior/{name}"].attrs, name) for name in names]
-    size = 1.5 + 1.75 * len(names)
-    figure = Figure(figsize=(size, size))
+    figure, panel, margins = _square(len(names), len(posteriors))
     for who, draws in columns.items():
         corner.corner(
             draws,
@@ -69,23 +71,28 @@ def corner_overlay(
             contourf_kwargs={"colors": [to_rgba(shades[who], alpha) for alpha in (0, 0.12, 0.3)]},
             contour_kwargs={"linewidths": 1.3},
             hist_kwargs={"density": True, "linewidth": 1.5},
-            max_n_ticks=4,
-            labelpad=-0.1,
+            max_n_ticks=4 if panel > 1.5 else 3,
+            use_math_text=True,
             label_kwargs={"fontsize": 12},
         )
+    figure.subplots_adjust(*margins)  # corner has set its own
     axes = np.array(figure.axes).reshape(len(names), len(names))
     if "prior" in first.children:
         _draw_prior(axes, _columns(first, names, "prior"), limits)
     for i, name in enumerate(names):
         _draw_truth(axes, i, known.get(name))
-        _write_medians(axes[i, i], {who: draws[:, i] for who, draws in columns.items()}, shades)
+        marginals = {who: draws[:, i] for who, draws in columns.items()}
+        _write_medians(axes[i, i], marginals, shades, LINE / panel)
     for axis in figure.axes:
         axis.tick_params(labelrotation=0)
-    figure.subplots_adjust(left=0.9 / size, bottom=0.7 / size, top=1 - 0.65 / size, right=0.98)
+        axis.xaxis.set_label_coords(0.5, -0.32 / panel)
+        axis.yaxis.set_label_coords(-0.52 / panel, 0.5)
+        for side in (axis.xaxis, axis.yaxis):
+            formatter = side.get_major_formatter()
+            if isinstance(formatter, ScalarFormatter):
+                formatter.set_powerlimits((-3, 4))
     entries = _entries(shades, list(posteriors), first, known)
-    figure.legend(
-        list(entries.values()), list(entries), loc="upper right", bbox_to_anchor=(0.98, 0.98)
-    )
+    figure.legend(list(entries.values()), list(entries), loc="upper right")
     return figure
 
 
@@ -168,6 +175,21 @@ def trace(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) -> F
     return figure
 
 
+def _square(parameters: int, lines: int) -> tuple[Figure, float, tuple[float, ...]]:
+    """Return a figure for a corner plot, the size of a panel in inches, and room for labels.
+
+    ``lines`` of text stand above each panel of the diagonal.
+    """
+    panel = max(1.1, min(1.75, 11 / parameters))
+    gap = LINE * (lines + 0.5)
+    left, bottom, right, top = 0.85, 0.6, 0.15 if parameters > 1 else 1.2, gap + 0.1
+    # corner leaves 0.05 of a panel between panels.
+    side = parameters * panel + (parameters - 1) * 0.05 * panel
+    width, height = left + side + right, bottom + side + top
+    margins = left / width, bottom / height, 1 - right / width, 1 - top / height
+    return Figure(figsize=(width, height)), panel, margins
+
+
 def _shared(posteriors: Mapping[str, xr.DataTree]) -> list[str]:
     """Return the parameters all posteriors have, in the order of the first."""
     variables = [
@@ -232,27 +254,22 @@ def _draw_truth(axes: Any, i: int, value: float | None) -> None:
         axes[i, column].axhline(value, color=TRUTH, ls="--", lw=1)
 
 
-def _write_medians(axis: Axes, draws: Mapping[str, Array], shades: Mapping[str, str]) -> None:
+def _write_medians(
+    axis: Axes, draws: Mapping[str, Array], shades: Mapping[str, str], spacing: float
+) -> None:
     """Write median and central 68 % of each estimator above the panel, in its colour."""
     for line, (who, values) in enumerate(reversed(list(draws.items()))):
         low, median, high = np.quantile(values, [0.15865, 0.5, 0.84135])
         axis.text(
             0.5,
-            1.05 + 0.145 * line,
-            median_text(low, median, high),
+            1.0 + spacing * (0.3 + line),
+            asymmetric(low, median, high),
             transform=axis.transAxes,
             ha="center",
             va="bottom",
             color=shades[who],
             fontsize=9.5,
         )
-
-
-def median_text(low: float, median: float, high: float) -> str:
-    """Return ``1.66^{+0.05}_{-0.04}`` as mathtext, errors to two significant digits."""
-    error = min(high - median, median - low)
-    digits = max(0, 1 - int(np.floor(np.log10(error)))) if error > 0 else 2
-    return rf"${median:.{digits}f}^{{+{high - median:.{digits}f}}}_{{-{median - low:.{digits}f}}}$"
 
 
 def _entries(

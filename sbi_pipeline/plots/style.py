@@ -112,7 +112,7 @@ def panels(
 def key(figure: Figure, entries: Mapping[str, Line2D | Patch]) -> None:
     """Write a legend above all panels, where it hides nothing."""
     figure.legend(
-        list(entries.values()), list(entries), loc="outside upper right", ncols=min(6, len(entries))
+        list(entries.values()), list(entries), loc="outside upper right", ncols=min(5, len(entries))
     )
 
 
