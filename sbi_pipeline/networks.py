@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from .embeddings import EMBEDDINGS
 from .registry import load, pick
-from .scaling import Standardise
+from .scaling import Standardise, choose_transform, constant_columns
 from .splines import Affine, AffineSpline, Autoregressive, Coupling, Map
 
 # Networks -----------------------------------------------------------------------------------------
@@ -221,11 +221,18 @@ def find_embedding(name: str) -> Any:
     return load(name, {}) if ":" in name else pick(name, EMBEDDINGS, "embedding")
 
 
-def choose_embedding(x: Tensor) -> str:
-    """Choose an embedding for data of this shape: the elements as they are while they are few."""
-    if x.ndim >= 3 + 1:
-        return "cnn2d"
-    return "none" if math.prod(x.shape[1:]) <= 64 else "mlp"
+def choose_encoder(z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
+    """Replace what an encoder's options leave to be chosen from training data by the choice.
+
+    Elements are taken as they are while they are few; images are convolved.
+    """
+    constant_columns(x)
+    if options.setdefault("transform", "auto") == "auto":
+        options["transform"] = choose_transform(x)
+    if options.setdefault("embedding", "auto") == "auto":
+        few = math.prod(x.shape[1:]) <= 64
+        options["embedding"] = "cnn2d" if x.ndim >= 4 else "none" if few else "mlp"
+    return options
 
 
 def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:

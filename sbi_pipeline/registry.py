@@ -22,6 +22,9 @@ SIMULATORS = {
 ESTIMATORS = {
     "npe": "sbi_pipeline.estimators.npe:NPE",
     "nle": "sbi_pipeline.estimators.nle:NLE",
+    "nre": "sbi_pipeline.estimators.nre:NRE",
+    "fmpe": "sbi_pipeline.estimators.fmpe:FMPE",
+    "cmpe": "sbi_pipeline.estimators.cmpe:CMPE",
 }
 
 

@@ -66,12 +66,12 @@ def fit(
     train: Array,
     validation: Array,
     seed: int,
-    max_epochs: int = 60,
-    batch_size: int = 256,
+    max_epochs: int | None = None,
+    batch_size: int | None = None,
     learning_rate: float = 3e-3,
     schedule: str = "one_cycle",
     weight_decay: float = 1e-4,
-    patience: int = 20,
+    patience: int = 10,
     clip_norm: float = 5.0,
     average: float = 1.0,
     device: str = "auto",
@@ -89,7 +89,8 @@ def fit(
         validation: Rows to stop by, ``(n,)`` of bool; never learnt from.
         seed: Of the order of rows and of all noise in the loss.
         max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
-        batch_size: Rows per gradient step, at most.
+            None: 60 for 10 000 rows or fewer, falling as rows^(-1/3).
+        batch_size: Rows per gradient step, at most. None: rows / 40, from 32 to 512.
         learning_rate: Its peak.
         schedule: A name of `SCHEDULES`.
         weight_decay: Of AdamW.
@@ -113,6 +114,8 @@ def fit(
     target = pick_device(device)
     learn, held_out = (select(z, x, mask, target) for mask in (train, validation))
     check_sizes(len(learn[0]), len(held_out[0]))
+    max_epochs = max_epochs or choose_epochs(len(learn[0]))
+    batch_size = batch_size or choose_batch(len(learn[0]))
     settings = {
         "seed": seed,
         "max_epochs": max_epochs,
@@ -140,6 +143,8 @@ def fit(
             epoch = len(history)
             rates = [learning_rate * share((epoch + i / steps) / max_epochs) for i in range(steps)]
             torch.manual_seed(integer(seed, "epoch", epoch))
+            if hasattr(estimator, "training_done"):
+                estimator.training_done(epoch / max_epochs)  # type: ignore[operator]
             train_loss = learner.learn(learn, rates, stopped)
             if stopped.is_set():
                 checkpoints.save(checkpoint, state)
@@ -271,6 +276,16 @@ def progress_bar(done: int, epochs: int, shown: bool) -> tqdm:
         unit="epoch",
         disable=None if shown else True,
     )
+
+
+def choose_epochs(rows: int) -> int:
+    """Return how many epochs to train: more rows need more steps, but fewer passes."""
+    return max(10, min(60, round(60 * (rows / 10_000) ** (-1 / 3))))
+
+
+def choose_batch(rows: int) -> int:
+    """Return the power of two next to a fortieth of the rows, from 32 to 512."""
+    return int(min(512, max(32, 2 ** round(math.log2(rows / 40)))))
 
 
 def pick_device(device: str) -> torch.device:

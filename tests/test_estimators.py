@@ -8,7 +8,14 @@ from sbi_pipeline import estimators, registry
 from sbi_pipeline.training import fit
 
 METHODS = sorted(registry.ESTIMATORS)
+FLOWS = ["npe", "nle"]
+WITH_DENSITY = [method for method in METHODS if method != "cmpe"]
+DRAWING = ["npe", "fmpe", "cmpe"]
 SMALL = {"hidden": 16, "transforms": 2}
+
+
+def small(method):
+    return SMALL if method in FLOWS else {"hidden": 16, "blocks": 1}
 
 
 def gaussian(n, seed=0, dim=2):
@@ -28,8 +35,8 @@ def counts(n, seed=0):
 
 def train(estimator, z, x, **options):
     held_out = np.arange(len(z)) % 10 == 0
-    options = {"max_epochs": 30, "seed": 1, "progress": False, "device": "cpu", **options}
-    return fit(estimator, z, x, train=~held_out, validation=held_out, **options)
+    settings = {"max_epochs": 30, "batch_size": 128, "seed": 1, "progress": False, "device": "cpu"}
+    return fit(estimator, z, x, train=~held_out, validation=held_out, **{**settings, **options})
 
 
 # What holds for every method ----------------------------------------------------------------------
@@ -40,30 +47,40 @@ def train(estimator, z, x, **options):
 @pytest.mark.parametrize("theta_dim", [1, 2, 5])
 def test_shapes(method, x_shape, theta_dim):
     z, x = torch.randn(50, theta_dim), torch.randn(50, *x_shape)
-    estimator = estimators.build(method, z, x, seed=1, **SMALL)
+    estimator = estimators.build(method, z, x, seed=1, **small(method))
     loss = estimator.loss(z, x)
     assert loss.shape == (50,)
     assert loss.dtype == torch.float32
     loss.mean().backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in estimator.parameters())
-    assert estimator.log_prob(z, x).shape == (50,)
     assert estimator.spec["x_shape"] == list(x_shape)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WITH_DENSITY)
 @pytest.mark.parametrize("data", [gaussian, counts])
 def test_one_data_set_is_broadcast(method, data):
     z, x = data(40)
-    estimator = estimators.build(method, z, x, seed=1, **SMALL).eval()
+    estimator = estimators.build(method, z, x, seed=1, **small(method)).eval()
     single = estimator.log_prob(z, x[3])
     paired = estimator.log_prob(z, x[3].expand(40, -1))
+    assert single.shape == (40,)
     torch.testing.assert_close(single, paired)
+
+
+@pytest.mark.parametrize("method", DRAWING)
+def test_draws(method):
+    z, x = gaussian(40, dim=3)
+    estimator = estimators.build(method, z, x, seed=1, **small(method)).eval()
+    draws = estimator.sample(7, x[3])
+    assert draws.shape == (7, 3)
+    assert not draws.requires_grad
+    assert estimator.sample_many(7, x[:5]).shape == (5, 7, 3)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_saved_and_loaded_is_the_same(method, tmp_path):
     z, x = counts(100)
-    estimator = estimators.build(method, z, x, seed=1, **SMALL)
+    estimator = estimators.build(method, z, x, seed=1, **small(method))
     train(estimator, z, x, max_epochs=1)
     path = tmp_path / "estimator.pt"
     estimators.save(path, estimator, {"key": "abc", "inferred_parameters": ["rate"]})
@@ -71,7 +88,12 @@ def test_saved_and_loaded_is_the_same(method, tmp_path):
     assert header["key"] == "abc"
     assert header["method"] == method
     assert header["theta_dim"] == 1
-    assert torch.equal(estimator.log_prob(z, x), again.log_prob(z, x))
+    for one, other in zip(*(e.state_dict().values() for e in (estimator, again)), strict=True):
+        assert torch.equal(one, other)
+    torch.manual_seed(1)
+    loss = estimator.loss(z, x)
+    torch.manual_seed(1)
+    assert torch.equal(again.loss(z, x), loss)
     assert [p.name for p in tmp_path.iterdir()] == ["estimator.pt"]
     estimators.save(tmp_path / "copy.pt", again, header)
     assert estimators.load(tmp_path / "copy.pt")[1] == header
@@ -84,7 +106,8 @@ def test_the_seed_decides_the_weights_and_nothing_else(method):
     expected = torch.rand(1)
     torch.manual_seed(5)
     one, two, three = (
-        estimators.build(method, z, x, seed=seed, **SMALL).state_dict() for seed in (1, 1, 2)
+        estimators.build(method, z, x, seed=seed, **small(method)).state_dict()
+        for seed in (1, 1, 2)
     )
     assert torch.equal(torch.rand(1), expected)
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -96,7 +119,7 @@ def test_constant_columns_are_named_and_survived(method, caplog):
     z, x = gaussian(400, dim=1)
     x = torch.cat((torch.full((400, 1), 7.0), x, torch.zeros(400, 1)), 1)
     with caplog.at_level(logging.WARNING):
-        estimator = estimators.build(method, z, x, seed=1, **SMALL)
+        estimator = estimators.build(method, z, x, seed=1, **small(method))
     assert "at column 0, 2" in caplog.text
     history = train(estimator, z, x, max_epochs=2)
     assert np.isfinite(history.validation_loss).all()
@@ -111,9 +134,9 @@ def test_wrong_data_is_refused(method):
         estimators.build(method, z.index_fill(0, torch.tensor(7), torch.inf), x, seed=1)
     with pytest.raises(ValueError, match=r"z has shape \(50, 2\) and x \(49, 2\)"):
         estimators.build(method, z, x[1:], seed=1)
-    estimator = estimators.build(method, z, x, seed=1, **SMALL)
+    estimator = estimators.build(method, z, x, seed=1, **small(method))
     with pytest.raises(ValueError, match=r"trained on data sets of shape \(2,\)"):
-        estimator.log_prob(z, torch.zeros(3))
+        estimator.loss(z, torch.zeros(50, 3))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -145,20 +168,31 @@ def test_what_is_no_estimator_is_refused(tmp_path):
 # NPE ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("flow", ["nsf", "nsf_ar", "maf"])
-def test_npe_density_is_normalised_and_agrees_with_its_draws(flow):
+def moments(log_density, grid):
+    """Return mass, mean and sd of a log density on a two-dimensional grid of spacing 0.05."""
+    density = log_density.exp() * 0.05**2
+    mean = (density[:, None] * grid).sum(0) / density.sum()
+    sd = ((density[:, None] * (grid - mean) ** 2).sum(0) / density.sum()).sqrt()
+    return density.sum().item(), mean, sd
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("npe", {"flow": flow, **SMALL}) for flow in ("nsf", "nsf_ar", "maf")]
+    + [("fmpe", {"hidden": 32, "blocks": 2, "tolerance": 1e-5})],
+    ids=["nsf", "nsf_ar", "maf", "fmpe"],
+)
+def test_density_is_normalised_and_agrees_with_its_draws(method, options):
     z, x = gaussian(2000)
-    npe = estimators.build("npe", z, x, seed=1, flow=flow, **SMALL)
-    train(npe, z, x, max_epochs=3)
-    axis = torch.linspace(-7, 7, 281)
+    estimator = estimators.build(method, z, x, seed=1, **options)
+    train(estimator, z, x, max_epochs=3)
+    axis = torch.arange(-120, 121) * 0.05
     grid = torch.cartesian_prod(axis, axis)
-    with torch.no_grad():
-        density = npe.log_prob(grid, x[0]).exp() * (axis[1] - axis[0]) ** 2
+    with torch.inference_mode():
+        mass, mean, sd = moments(estimator.log_prob(grid, x[0]), grid)
         torch.manual_seed(1)
-        draws = npe.sample(20_000, x[0])
-    assert density.sum().item() == pytest.approx(1, abs=0.005)
-    mean = (density[:, None] * grid).sum(0)
-    sd = (density[:, None] * (grid - mean) ** 2).sum(0).sqrt()
+        draws = estimator.sample(20_000, x[0])
+    assert mass == pytest.approx(1, abs=0.005)
     torch.testing.assert_close(draws.mean(0), mean, atol=0.02, rtol=0)
     torch.testing.assert_close(draws.std(0), sd, atol=0.02, rtol=0)
 
@@ -184,6 +218,13 @@ def test_npe_cannot_leave_the_prior_far():
     history = train(npe, z, x, max_epochs=5)
     entropy = np.log(2 * np.pi * np.e)
     assert history.validation_loss.min() == pytest.approx(entropy, abs=0.1)
+
+
+def test_cmpe_says_that_it_has_no_density():
+    z, x = gaussian(50)
+    cmpe = estimators.build("cmpe", z, x, seed=1, **small("cmpe"))
+    with pytest.raises(ValueError, match="cmpe has no density: log_prob is not available"):
+        cmpe.log_prob(z, x)
 
 
 # NLE ----------------------------------------------------------------------------------------------
@@ -233,31 +274,58 @@ def test_nle_refuses_data_that_never_vary():
         estimators.build("nle", z, torch.ones(50, 2), seed=1)
 
 
-def test_nle_draws_no_parameters():
+@pytest.mark.parametrize("method", ["nle", "nre"])
+def test_likelihoods_and_ratios_draw_no_parameters(method):
     z, x = gaussian(50)
     with pytest.raises(ValueError, match="cannot draw parameters; sample it by MCMC"):
-        estimators.build("nle", z, x, seed=1, **SMALL).sample(10, x[0])
+        estimators.build(method, z, x, seed=1, **small(method)).sample(10, x[0])
 
 
 # Exact answers ------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["npe", "nle"])
+@pytest.mark.parametrize("method", METHODS)
 def test_gaussian_posterior_is_the_exact_one(method):
-    z, x = gaussian(10_000)
+    z, x = gaussian(20_000)
     estimator = estimators.build(method, z, x, seed=1)
-    train(estimator, z, x)
-    axis = torch.linspace(-4, 4, 161)
+    train(estimator, z, x, max_epochs=None, batch_size=None)
+    axis = torch.arange(-80, 81) * 0.05
     grid = torch.cartesian_prod(axis, axis)
+    exact_sd = 0.2**0.5
     for x_o in torch.tensor([[0.0, 0.0], [1.5, -0.5]]):
-        with torch.no_grad():
-            log_density = estimator.log_prob(grid, x_o)
-        if method == "nle":
-            log_density = log_density - 0.5 * grid.square().sum(1)
-        density = log_density.softmax(0)
-        mean = (density[:, None] * grid).sum(0)
-        sd = (density[:, None] * (grid - mean) ** 2).sum(0).sqrt()
-        exact_sd = 0.2**0.5
+        if method == "cmpe":
+            draws = estimator.sample(20_000, x_o)
+            mean, sd = draws.mean(0), draws.std(0)
+        else:
+            with torch.no_grad():
+                log_density = estimator.log_prob(grid, x_o)
+            if estimator.target != "posterior":
+                log_density = log_density - 0.5 * grid.square().sum(1)
+            _, mean, sd = moments(log_density - log_density.logsumexp(0), grid)
         assert ((mean - 0.8 * x_o).abs() < 0.1 * exact_sd).all()
         assert ((sd / exact_sd - 1).abs() < 0.07).all()
+
+
+@pytest.mark.slow
+def test_ratio_is_the_bayes_optimal_one():
+    # theta ~ U(-1, 1), x_i ~ N(theta, 0.1^2): all four numbers by quadrature.
+    def pairs(n, seed):
+        u = torch.rand(n, 1, generator=torch.Generator().manual_seed(seed)).clamp(1e-6, 1 - 1e-6)
+        noise = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed + 1))
+        return torch.special.ndtri(u), 2 * u - 1 + 0.1 * noise
+
+    z, x = pairs(50_000, seed=1)
+    nre = estimators.build("nre", z, x, seed=1, hidden=64)
+    train(nre, z, x, max_epochs=15, batch_size=512, learning_rate=1e-3)
+    z, x = pairs(200_000, seed=3)
+    with torch.no_grad():
+        joint = nre.log_prob(z, x)
+        independent = nre.log_prob(z.roll(1, 0), x)
+    softplus = torch.nn.functional.softplus
+    assert joint.sigmoid().mean().item() == pytest.approx(0.8614, abs=0.003)
+    assert independent.sigmoid().mean().item() == pytest.approx(0.1382, abs=0.003)
+    entropy = 0.5 * (softplus(-joint).mean() + softplus(independent).mean())
+    assert entropy.item() == pytest.approx(0.2321, abs=0.003)
+    assert joint.mean().item() == pytest.approx(1.988, abs=0.02)
+    assert independent.exp().mean().item() == pytest.approx(1, abs=0.03)

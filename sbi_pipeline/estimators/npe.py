@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
-from ..networks import Encoder, choose_embedding
+from ..networks import Encoder, choose_encoder
 from ..networks import flow as build_flow
-from ..scaling import choose_transform, constant_columns
 from ..types import Target
 
 
@@ -53,18 +53,10 @@ class NPE(nn.Module):
         self.encoder = Encoder(x_shape, transform=transform, embedding=embedding)
         self.flow = build_flow(flow, theta_dim, self.encoder.out_dim, **flow_options)
 
-    @classmethod
-    def choose(cls, z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
-        """Replace what is left to be chosen from training data by the choice."""
-        if options.setdefault("transform", "auto") == "auto":
-            options["transform"] = choose_transform(x)
-        if options.setdefault("embedding", "auto") == "auto":
-            options["embedding"] = choose_embedding(x)
-        return options
+    choose = staticmethod(choose_encoder)
 
     def fit_scales(self, x: Tensor) -> None:
         """Set what standardises data from training rows, ``(n, *x_shape)``."""
-        constant_columns(x)
         self.encoder.fit_scales(x)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
@@ -77,10 +69,12 @@ class NPE(nn.Module):
         log_prob: Tensor = self.flow.log_prob(z, context)
         return log_prob
 
+    @torch.no_grad()
     def sample(self, n: int, x: Tensor) -> Tensor:
         """Draw ``(n, theta_dim)`` for one data set, ``x_shape``."""
         return self.sample_many(n, x)[0]
 
+    @torch.no_grad()
     def sample_many(self, n: int, x: Tensor) -> Tensor:
         """Draw ``(m, n, theta_dim)`` for data sets ``(m, *x_shape)``."""
         draws: Tensor = self.flow.sample(n, self.encoder(x))
