@@ -8,6 +8,7 @@ import xarray as xr
 
 from sbi_pipeline import checks
 from sbi_pipeline.diagnostics import calibration, comparison, convergence
+from sbi_pipeline.diagnostics.failures import prior_shift
 from sbi_pipeline.diagnostics.predictive import Typicality
 
 REPEATS = 40
@@ -225,6 +226,29 @@ def test_failures():
     assert checks.failures({"nan": 300}, 1000).status == "fail"
     with pytest.raises(ValueError, match="0 rows"):
         checks.failures({}, 0)
+
+
+def _lost_prior(theta, failed):
+    return checks.lost_prior(prior_shift({"mass": theta, "spin": theta[::-1]}, failed))
+
+
+def test_failures_that_cut_the_prior():
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(size=20_000)
+    at_random = [_lost_prior(theta, rng.uniform(size=20_000) < 0.1).status for _ in range(REPEATS)]
+    assert at_random.count("pass") >= 0.95 * REPEATS
+    corner, half = _lost_prior(theta, theta > 0.98), _lost_prior(theta, theta > 0.8)
+    assert (corner.status, half.status) == ("warn", "fail")
+    assert "mass" in half.advice
+
+
+def test_a_posterior_at_the_edge_of_the_prior():
+    tree = synthetic.posterior()
+    assert checks.prior_edge(convergence.summary(tree), "nle").status == "pass"
+    tree["prior/spin"] = np.minimum(tree["prior/spin"], 0.3)
+    check = checks.prior_edge(convergence.summary(tree), "nle")
+    assert check.status == "warn"
+    assert "spin" in check.advice
 
 
 def test_training():

@@ -35,6 +35,17 @@ def test_truths_of_derived_parameters_follow():
     assert np.isnan(part.set_index("parameter").loc["total", "truth"])
 
 
+def test_draws_at_the_edge_of_the_prior_are_counted():
+    tree = synthetic.posterior()
+    assert (convergence.summary(tree)["at_edge"] < 0.02).all()
+    tree["prior/mass"] = tree["prior/mass"] * 0.1
+    table = convergence.summary(tree).set_index("parameter")
+    assert table.loc["mass", "at_edge"] > 0.5
+    assert table.loc["spin", "at_edge"] < 0.02
+    del tree["prior"]
+    assert convergence.summary(tree)[["prior_mean", "prior_sd", "at_edge"]].isna().all(axis=None)
+
+
 def test_independent_draws_have_no_r_hat():
     table = convergence.summary(synthetic.posterior(method="npe"))
     assert table["r_hat"].isna().all()

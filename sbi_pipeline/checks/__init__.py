@@ -8,8 +8,8 @@ keyword arguments, (warn, fail) where there are two; the defaults stand in the s
 
 from .calibration import calibration, coverage, information, parameter_order
 from .check import Check, Status
-from .observation import agreement, in_distribution, predictive
-from .sampling import failures, sampling, training
+from .observation import agreement, in_distribution, predictive, prior_edge
+from .sampling import failures, lost_prior, sampling, training
 
 __all__ = [
     "Check",
@@ -20,8 +20,10 @@ __all__ = [
     "failures",
     "in_distribution",
     "information",
+    "lost_prior",
     "parameter_order",
     "predictive",
+    "prior_edge",
     "sampling",
     "training",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ..diagnostics.predictive import Typicality
-from .check import Check, above, below, choose, ordered
+from .check import Check, Status, above, below, choose, ordered
 
 
 def agreement(
@@ -36,6 +36,35 @@ def agreement(
             "Two methods that err differently agree.",
             f"They differ in {row['parameter']}: means by {row['shift']:+.2f} sd, widths by a "
             f"factor {row['width']:.2f}. Believe the better calibrated one, or train both on more.",
+        ),
+    )
+
+
+def prior_edge(summary: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Check:
+    """Judge whether the posterior runs into the edge of the prior.
+
+    Args:
+        summary: As made by ``diagnostics.convergence.summary``.
+        subject: Estimator and observation.
+        warn: Fraction of draws outside the central 99 % of the prior.
+    """
+    own = summary[summary["derived"].fillna("") == ""]
+    row = own.loc[own["at_edge"].idxmax()]
+    value = float(row["at_edge"])
+    status: Status = "warn" if value > warn else "pass"
+    return Check(
+        name="prior edge",
+        subject=subject,
+        status=status,
+        quantity=f"posterior mass outside the central 99 % of the prior ({row['parameter']})",
+        value=value,
+        threshold=f"warn above {warn:g}",
+        chance="0.01 for a posterior equal to the prior",
+        advice=choose(
+            status,
+            "The prior leaves the posterior room.",
+            f"The posterior of {row['parameter']} leans on the edge of its prior, which shapes it "
+            "there; widen the prior if it is not meant as a limit.",
         ),
     )
 

@@ -8,15 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from .check import Check, Status, above, below, choose, ordered
+from .check import Check, Status, above, below, choose, ordered, significant
 
 
 def failures(
     by_reason: Mapping[str, int], rows: int, *, warn: float = 0.01, fail: float = 0.2
 ) -> Check:
     """Judge the fraction of simulations that failed.
-
-    Failing that depends on theta cuts those values out of the prior.
 
     Raises:
         ValueError: No rows, or contradicting thresholds.
@@ -35,10 +33,50 @@ def failures(
         value=fraction,
         threshold=f"warn above {warn:g}, fail above {fail:g}",
         chance="0",
-        advice="Simulations ran."
-        if status == "pass"
-        else f"Failed rows are left out, which removes the parameters that caused them from the "
-        f"prior; the usual reason is {reason!r}. Mend the simulator or narrow the prior.",
+        advice=choose(
+            status,
+            "Simulations ran.",
+            f"Failed rows are left out of training; the usual reason is {reason!r}. "
+            "Mend the simulator or narrow the prior.",
+        ),
+    )
+
+
+def lost_prior(
+    shifts: pd.DataFrame,
+    *,
+    p: tuple[float, float] = (0.01, 0.001),
+    shift: tuple[float, float] = (0.005, 0.05),
+) -> Check:
+    """Judge whether failing depends on the parameters, which cuts the prior.
+
+    Args:
+        shifts: As made by ``diagnostics.failures.prior_shift``.
+        p: P-value, corrected for the number of parameters: warn below, fail below.
+        shift: Of the prior's cumulative distribution: smaller than the first never matters, larger
+            than the second is needed to fail.
+    """
+    ordered(*p[::-1], "lost_prior p")
+    ordered(*shift, "lost_prior shift")
+    row = shifts.loc[shifts["p"].idxmin()]
+    p_value = min(1.0, float(row["p"]) * len(shifts))
+    status = significant(p_value, float(row["shift"]), p, shift)
+    return Check(
+        name="lost prior",
+        subject="simulations",
+        status=status,
+        quantity=f"shift of the prior by failed rows ({row['parameter']}, p = {p_value:.2g} over "
+        f"{len(shifts)} parameters)",
+        value=float(row["shift"]),
+        threshold=f"warn at p < {p[0]:g} and above {shift[0]:g}, "
+        f"fail at p < {p[1]:g} and above {shift[1]:g}",
+        chance="0, within the p-value",
+        advice=choose(
+            status,
+            "Failures do not move the prior.",
+            f"Simulations fail for some values of {row['parameter']}, which removes them from the "
+            "prior in force; mend the simulator there or narrow the prior.",
+        ),
     )
 
 

@@ -25,7 +25,7 @@ QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
 COLUMNS = (
     *("parameter", "label", "unit", "derived", "mean", "sd", *QUANTILES),
     *("r_hat", "ess_bulk", "ess_tail", "mcse_mean", "autocorrelation_time", "acceptance"),
-    *("prior_mean", "prior_sd", "sd_ratio", "truth"),
+    *("prior_mean", "prior_sd", "sd_ratio", "at_edge", "truth"),
 )
 
 
@@ -40,7 +40,7 @@ def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) ->
     Returns:
         One row a parameter, columns `COLUMNS`; values in the parameter's own unit. ``r_hat`` is NaN
         for draws without ensembles to compare (independent draws), ``sd_ratio`` is posterior sd
-        over prior sd.
+        over prior sd, ``at_edge`` the fraction of draws outside the central 99 % of the prior.
     """
     draws = posterior["posterior"].to_dataset()
     rows = [
@@ -89,7 +89,8 @@ def r_hat(chains: Array) -> float:
 def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
     variable = tree[f"posterior/{name}"].transpose("chain", "draw")
     chains = np.asarray(variable.to_numpy(), dtype=float)
-    prior_mean, prior_sd = _prior_moments(tree, name)
+    prior = _prior_draws(tree, name)
+    prior_mean, prior_sd = (prior.mean(), prior.std(ddof=1)) if prior.size else (np.nan, np.nan)
     sd = float(chains.std(ddof=1))
     levels = np.quantile(chains, list(QUANTILES.values()))
     return {
@@ -106,9 +107,10 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "mcse_mean": float(az.mcse(chains, method="mean")),
         "autocorrelation_time": _autocorrelation_time(tree, name),
         "acceptance": _acceptance(tree),
-        "prior_mean": prior_mean,
-        "prior_sd": prior_sd,
-        "sd_ratio": sd / prior_sd if prior_sd > 0 else float("nan"),
+        "prior_mean": float(prior_mean),
+        "prior_sd": float(prior_sd),
+        "sd_ratio": sd / float(prior_sd) if prior_sd > 0 else float("nan"),
+        "at_edge": _at_edge(chains, prior),
         "truth": truth,
     }
 
@@ -123,11 +125,17 @@ def _truth(variable: xr.DataArray, truth: Mapping[str, float]) -> float:
     return float(truth.get(str(variable.name), np.nan))
 
 
-def _prior_moments(tree: xr.DataTree, name: str) -> tuple[float, float]:
+def _prior_draws(tree: xr.DataTree, name: str) -> Array:
     if "prior" not in tree.children or name not in tree["prior"].data_vars:
-        return float("nan"), float("nan")
-    values = tree[f"prior/{name}"].to_numpy()
-    return float(values.mean()), float(values.std(ddof=1))
+        return np.empty(0)
+    return np.asarray(tree[f"prior/{name}"].to_numpy(), dtype=float).ravel()
+
+
+def _at_edge(draws: Array, prior: Array) -> float:
+    if not prior.size:
+        return float("nan")
+    low, high = np.quantile(prior, [0.005, 0.995])
+    return float(np.mean((draws < low) | (draws > high)))
 
 
 def _autocorrelation_time(tree: xr.DataTree, name: str) -> float:
