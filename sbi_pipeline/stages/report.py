@@ -21,6 +21,7 @@ from ..checks import Check
 from ..diagnostics import calibration as calibrated
 from ..diagnostics import comparison
 from ..diagnostics import predictive as predicted
+from ..diagnostics.failures import prior_shift
 from ..types import Array, Status
 from ..verdict import to_json
 from .files import read_dataset, read_manifest, write
@@ -78,8 +79,10 @@ def report(
     ]
     view = dataset.load(simulations, [p["name"] for p in parameters if p["role"] == "inferred"])
     thresholds = thresholds or {}
+    failed = _failed(simulations, view) if any(listed["failures"].values()) else None
     found = [
         checks.failures(listed["failures"], listed["rows"], **thresholds.get("failures", {})),
+        *_lost_prior(failed, thresholds),
         *itertools.chain(*(_estimator_checks(each, thresholds) for each in trained)),
         *itertools.chain(*(_observation_checks(each, view.x, thresholds) for each in observed)),
     ]
@@ -98,7 +101,7 @@ def report(
         versions=_versions(),
         keys={"simulations": listed["simulation_key"], **keys},
         timings=_timings(listed, trained, observed),
-        failed_theta=_failed(simulations, view) if listed["failures"] else None,
+        failed_theta=failed,
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
     )
     figures.mkdir(parents=True, exist_ok=True)
@@ -158,6 +161,14 @@ def _inferred(tree: xr.DataTree) -> dict[str, Array]:
     }
 
 
+def _lost_prior(
+    failed: tuple[Mapping[str, Array], Array] | None, thresholds: Thresholds
+) -> Iterator[Check]:
+    if failed is not None:
+        shifts = prior_shift(failed[0], failed[1] != "")
+        yield checks.lost_prior(shifts, **thresholds.get("lost_prior", {}))
+
+
 def _estimator_checks(each: page.Estimator, thresholds: Thresholds) -> Iterator[Check]:
     yield checks.training(each.history, each.name, **thresholds.get("training", {}))
     if each.calibration is not None:
@@ -174,7 +185,7 @@ def _observation_checks(
     for who, posterior in each.posteriors.items():
         subject = f"{who}, {each.name}"
         facts = posterior.tree["sample_stats"].attrs
-        yield checks.sampling(
+        yield from checks.sampling(
             posterior.summary,
             subject,
             sampler=facts["sampler"],
@@ -182,14 +193,15 @@ def _observation_checks(
             stopped=str(facts.get("stopped", "converged")),
             **thresholds.get("sampling", {}),
         )
+        limits = thresholds.get("prior_edge", {})
+        yield checks.prior_edge(posterior.summary, subject, **limits)
         if posterior.predictive is not None:
             x, x_o = (posterior.predictive[name].to_numpy() for name in ("x", "x_o"))
             typical = predicted.typicality(x, x_o)
             yield checks.predictive(typical, subject, **thresholds.get("predictive", {}))
     for pair, table in each.comparisons.items():
         yield checks.agreement(table, f"{pair}, {each.name}", **thresholds.get("agreement", {}))
-    posterior = next(iter(each.posteriors.values()), None)
-    if posterior is not None:
+    for posterior in list(each.posteriors.values())[:1]:
         x_o = posterior.tree["observed_data"]["x"].to_numpy()
         typical = predicted.in_distribution(simulated[:REFERENCE_ROWS], x_o)
         limits = thresholds.get("in_distribution", {})
