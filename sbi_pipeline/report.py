@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import jinja2
 import pandas as pd
@@ -180,6 +180,29 @@ class Report:
         return sorted(self.checks, key=lambda check: -STATUSES.index(check.status))
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A campaign on the index page.
+
+    Attributes:
+        campaign: Its name.
+        title: Of its report.
+        address: Of its report, relative to the index.
+        verdict: As read from ``verdict.json``: ``status``, ``sentence`` and ``checks``.
+    """
+
+    campaign: str
+    title: str
+    address: str
+    verdict: Mapping[str, Any]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of checks by status."""
+        found = [check["status"] for check in self.verdict["checks"]]
+        return {status: found.count(status) for status in STATUSES}
+
+
 def figures(report: Report) -> Iterator[tuple[str, Figure]]:
     """Yield every figure of the page with the stem of its files, one at a time."""
     colours = plots.palette(each.name for each in report.estimators)
@@ -203,6 +226,20 @@ def render(report: Report, images: Mapping[str, bytes]) -> str:
         report: What to tell.
         images: PNG files by stem, of the figures of `figures`; those missing are left out.
     """
+    return _template("report.html").render(
+        report=report,
+        verdict=overall(report.checks),
+        images={stem: _embedded(png) for stem, png in images.items()},
+        colours=plots.palette(each.name for each in report.estimators),
+    )
+
+
+def render_index(entries: Sequence[Entry]) -> str:
+    """Return a page that lists campaigns with their verdicts; it links to their reports."""
+    return _template("index.html").render(entries=entries)
+
+
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sbi_pipeline"),
         autoescape=True,
@@ -217,12 +254,7 @@ def render(report: Report, images: Mapping[str, bytes]) -> str:
         "tidy": typeset.tidy,
     }
     environment.globals |= {"measured": typeset.measured, "interval": typeset.interval}
-    return environment.get_template("report.html").render(
-        report=report,
-        verdict=overall(report.checks),
-        images={stem: _embedded(png) for stem, png in images.items()},
-        colours=plots.palette(each.name for each in report.estimators),
-    )
+    return environment.get_template(name)
 
 
 def _embedded(png: bytes) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The page is whole, self-contained, safe, and the same for the same content."""
 
 import dataclasses
+import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import synthetic
 
 from sbi_pipeline import checks, plots, report, typeset
 from sbi_pipeline.diagnostics import calibration, comparison, convergence, predictive
+from sbi_pipeline.verdict import to_json
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
 MISSING_CHROMIUM = shutil.which("chromium") is None
@@ -245,6 +247,26 @@ def test_a_report_may_have_one_estimator_and_no_calibration(content):
     parsed = Page(report.render(alone, {}))
     anchors = {address[1:] for tag, address in parsed.addresses if tag == "a"}
     assert anchors <= set(parsed.ids)
+
+
+def test_the_index_lists_campaigns_with_their_verdicts(content):
+    found = json.loads(to_json(content.checks))
+    entries = [
+        report.Entry("holes", "Two <black> holes", "holes/report.html", found),
+        report.Entry("moons", "Moons", "moons/report.html", {**found, "status": "fail"}),
+    ]
+    page = report.render_index(entries)
+    parsed = Page(page)
+    assert parsed.open == []
+    assert [each for tag, each in parsed.addresses if tag == "a"] == [
+        "holes/report.html",
+        "moons/report.html",
+    ]
+    text = " ".join("".join(parsed.words).split())
+    assert found["sentence"] in text
+    assert f"holes: {len(content.checks)} pass 0 warn 0 fail" in text
+    assert "verdict fail entry" in page
+    assert "no reports yet" in report.render_index([])
 
 
 @pytest.mark.slow

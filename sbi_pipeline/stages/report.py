@@ -201,8 +201,9 @@ def _observation_checks(
             yield checks.predictive(typical, subject, **thresholds.get("predictive", {}))
     for pair, table in each.comparisons.items():
         yield checks.agreement(table, f"{pair}, {each.name}", **thresholds.get("agreement", {}))
-    for posterior in list(each.posteriors.values())[:1]:
-        x_o = posterior.tree["observed_data"]["x"].to_numpy()
+    if each.posteriors:
+        first = next(iter(each.posteriors.values()))
+        x_o = first.tree["observed_data"]["x"].to_numpy()
         typical = predicted.in_distribution(simulated[:REFERENCE_ROWS], x_o)
         limits = thresholds.get("in_distribution", {})
         yield checks.in_distribution(typical, each.name, **limits)
