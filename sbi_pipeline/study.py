@@ -28,7 +28,7 @@ CODE = {
     "train": ("sbi_pipeline.training:fit",),
     "calibrate": ("sbi_pipeline.diagnostics.ranks:rank",),
     "sample": ("sbi_pipeline.samplers:draw", "sbi_pipeline.samplers.draws:labelled"),
-    "report": ("sbi_pipeline.stages.report:report",),
+    "report": ("sbi_pipeline.stages.page:report",),
     "diagnose": ("sbi_pipeline.diagnostics.convergence:summary",),
 }
 """What each stage's code is the fingerprint of; a simulator's is in the simulation key."""

@@ -4,8 +4,8 @@ Each works as well from Python, with paths. A stage's keyword arguments are what
 same name passes: inputs and outputs as paths, the rest from ``*.spec.json``. ``key`` is written
 into what a stage makes; ``*_key`` is what its inputs must carry.
 
-The modules here are named like the rule files; each is imported when one of its stages is asked
-for, so that drawing from a prior does not wait for torch.
+Each module here is imported when one of its stages is asked for, so that drawing from a prior does
+not wait for torch.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import importlib
 from typing import Any
 
 MODULES = {
-    "sample_prior": "simulate",
-    "simulate": "simulate",
-    "manifest": "simulate",
-    "observe": "simulate",
-    "train": "train",
-    "calibrate": "train",
-    "sample": "sample",
-    "diagnose": "sample",
-    "report": "report",
+    "sample_prior": "simulations",
+    "simulate": "simulations",
+    "manifest": "simulations",
+    "observe": "simulations",
+    "train": "estimators",
+    "calibrate": "estimators",
+    "sample": "posteriors",
+    "diagnose": "posteriors",
+    "report": "page",
 }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from .. import dataset, estimators
+from .. import dataset
+from .. import estimators as estimators_module
 from .. import posterior as posteriors
 from .. import priors as priors_module
 from .. import training as training_module
@@ -45,7 +46,7 @@ def train(
     z = torch.as_tensor(prior.to_normal(view.theta), dtype=torch.float32)
     x = torch.as_tensor(view.x)
     rows = torch.as_tensor(masks["train"])
-    made = estimators.build(method, z[rows], x[rows], seed=seed, **(network or {}))
+    made = estimators_module.build(method, z[rows], x[rows], seed=seed, **(network or {}))
     record = training_module.fit(
         made,
         z,
@@ -64,7 +65,7 @@ def train(
         "priors": priors,
         "training_rows": int(masks["train"].sum()),
     }
-    estimators.save(estimator, made, header)
+    estimators_module.save(estimator, made, header)
     record.to_csv(history, index=False)
 
 

@@ -1,0 +1,279 @@
+"""Only what changed reruns: real Snakemake on a tiny study, and which stages ran after a change.
+
+The study is made once; every change starts from a copy of it.
+"""
+
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from sbi_pipeline import stages
+
+ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+
+AFTER_TRAINING = {"calibrate": 2, "sample": 2, "diagnose": 2, "report": 1}
+TRAINING = {"train": 2, **AFTER_TRAINING}
+EVERYTHING = {"sample_prior": 2, "simulate": 2, "manifest": 1, "observe": 1, **TRAINING}
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    """Run Snakemake in a folder as a user would; return what it printed."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
+    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    return output
+
+
+def stages_run(output: str) -> dict[str, int]:
+    """Return how often each stage ran, from Snakemake's own account."""
+    ran = Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output))
+    return {rule: count for rule, count in ran.items() if rule != "all"}
+
+
+def rows_simulated(folder: Path) -> int:
+    """Return the rows in all journals: they only ever grow."""
+    journals = folder.glob("results/simulations/*/shard-*.zarr/journal.jsonl")
+    return sum(
+        record["stop"] - record["start"]
+        for journal in journals
+        for record in map(json.loads, journal.read_text().splitlines())
+        if "stop" in record
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the tiny study, from nothing to its report."""
+    folder = tmp_path_factory.mktemp("study")
+    shutil.copy(TESTS / "config.yaml", folder)
+    shutil.copy(TESTS / "tiny.py", folder)
+    assert stages_run(snakemake(folder)) == EVERYTHING
+    assert rows_simulated(folder) == 2000
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of the finished study, time stamps and Snakemake's records included."""
+    shutil.copytree(finished, tmp_path / "study", copy_function=shutil.copy2)
+    return tmp_path / "study"
+
+
+def edit(folder: Path, change: Callable[[Any], Any]) -> None:
+    path = folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    changed = change(config)
+    path.write_text(yaml.safe_dump(changed or config, sort_keys=False))
+
+
+def in_simulator(folder: Path, old: str, new: str) -> None:
+    path = folder / "tiny.py"
+    source = path.read_text()
+    assert old in source
+    path.write_text(source.replace(old, new))
+
+
+def tiny(config: Any) -> Any:
+    return config["campaigns"]["tiny"]
+
+
+def reversed_keys(value: Any) -> Any:
+    """Return the same mapping written in another order, at every depth but for priors' order."""
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(value)}
+    return value
+
+
+def touch_everything(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and ".snakemake" not in path.parts and ".zarr" not in str(path):
+            path.touch()
+
+
+CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
+    "nothing": (lambda f: None, {}, 0),
+    "title": (lambda f: edit(f, lambda c: tiny(c).update(title="Other")), {"report": 1}, 0),
+    "a comment in the simulator": (
+        lambda f: in_simulator(f, "        time =", "        # seconds\n\n        time ="),
+        {},
+        0,
+    ),
+    "order of keys": (lambda f: edit(f, reversed_keys), {}, 0),
+    "touching the configuration and the simulator": (
+        lambda f: [(f / name).touch() for name in ("config.yaml", "tiny.py")],
+        {},
+        0,
+    ),
+    "workers": (lambda f: edit(f, lambda c: tiny(c).update(dask={"workers": 2})), {}, 0),
+    "learning rate of one estimator": (
+        lambda f: edit(f, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3)),
+        {"train": 1, "calibrate": 1, "sample": 1, "diagnose": 1, "report": 1},
+        0,
+    ),
+    "walkers": (
+        lambda f: edit(f, lambda c: c["estimators"]["nle"]["sampler"].update(walkers=10)),
+        {"sample": 1, "diagnose": 1, "report": 1},
+        0,
+    ),
+    "a bound of a prior": (
+        lambda f: edit(f, lambda c: tiny(c)["priors"]["offset"].update(max=2)),
+        EVERYTHING,
+        2000,
+    ),
+    "the unit of a parameter": (
+        lambda f: edit(f, lambda c: tiny(c)["priors"]["slope"].update(unit="km/s")),
+        {"sample": 2, "diagnose": 2, "report": 1},
+        0,
+    ),
+    "an edit of the simulator": (
+        lambda f: in_simulator(f, "linspace(0, 1, 4)", "linspace(0, 2, 4)"),
+        EVERYTHING,
+        2000,
+    ),
+    "more simulations, the last shard too": (
+        lambda f: edit(f, lambda c: tiny(c).update(simulations=2350)),
+        {"sample_prior": 1, "simulate": 1, "manifest": 1, **TRAINING},
+        400,
+    ),
+    "fewer simulations": (
+        lambda f: edit(f, lambda c: tiny(c).update(simulations=1500)),
+        {"manifest": 1, **TRAINING},
+        0,
+    ),
+    "another observation": (
+        lambda f: edit(
+            f, lambda c: tiny(c)["observations"].update(more={"parameters": {"slope": -1}})
+        ),
+        {"observe": 1, "sample": 2, "diagnose": 2, "report": 1},
+        0,
+    ),
+    "a nuisance made inferred": (
+        lambda f: edit(
+            f,
+            lambda c: tiny(c).update(
+                inferred_parameters=["slope", "offset"], nuisance_parameters=["scatter"]
+            ),
+        ),
+        TRAINING,
+        0,
+    ),
+    "Snakemake's records lost": (lambda f: shutil.rmtree(f / ".snakemake"), {}, 0),
+    "records lost and a learning rate": (
+        lambda f: (
+            shutil.rmtree(f / ".snakemake"),
+            edit(f, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3)),
+        ),
+        {"train": 1, "calibrate": 1, "sample": 1, "diagnose": 1, "report": 1},
+        0,
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES)
+def test_exactly_what_changed_reruns(study: Path, change: str) -> None:
+    apply, expected, simulated = CHANGES[change]
+    before = rows_simulated(study)
+    apply(study)
+    assert stages_run(snakemake(study)) == expected
+    assert rows_simulated(study) - before == simulated
+    assert stages_run(snakemake(study)) == {}
+
+
+@pytest.mark.slow
+def test_touching_every_file_reruns_nothing(study: Path) -> None:
+    touch_everything(study)
+    assert stages_run(snakemake(study)) == {}
+
+
+@pytest.mark.slow
+def test_an_edit_taken_back_simulates_nothing(study: Path) -> None:
+    in_simulator(study, "linspace(0, 1, 4)", "linspace(0, 2, 4)")
+    snakemake(study)
+    simulated = rows_simulated(study)
+    in_simulator(study, "linspace(0, 2, 4)", "linspace(0, 1, 4)")
+    assert stages_run(snakemake(study)) == {"manifest": 1, "observe": 1, **TRAINING}
+    assert rows_simulated(study) == simulated
+
+
+@pytest.mark.slow
+def test_growing_and_asking_at_once_give_the_same_bytes(study: Path, tmp_path: Path) -> None:
+    from sbi_pipeline import dataset
+
+    edit(study, lambda c: tiny(c).update(simulations=2350))
+    manifest = "results/tiny/simulations.json"
+    snakemake(study, manifest)
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    for name in ("config.yaml", "tiny.py"):
+        shutil.copy(study / name, fresh)
+    snakemake(fresh, manifest)
+    grown, once = (dataset.load(folder / manifest) for folder in (study, fresh))
+    np.testing.assert_array_equal(grown.theta, once.theta)
+    np.testing.assert_array_equal(grown.x, once.x)
+    assert len(grown.x) == 2350
+
+
+@pytest.mark.slow
+def test_an_input_of_another_configuration_is_refused(study: Path) -> None:
+    """Where Snakemake is told to believe a stale file, the stage does not."""
+    edit(study, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3))
+    with pytest.raises(AssertionError, match=r"sample: .*estimator.pt has key \w+; .* wants \w+"):
+        snakemake(
+            study,
+            "--allowed-rules",
+            "sample",
+            "--forcerun",
+            "sample",
+            "results/tiny/npe/mock/posterior.nc",
+        )
+
+
+def test_every_rule_has_its_stage_with_its_keywords() -> None:
+    """Rule name = stage function; keywords of inputs and outputs = arguments."""
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    rules = dict(re.findall(r"^rule (\w+):\n((?:    .*\n)+)", text, re.MULTILINE))
+    assert set(rules) == set(stages.MODULES)
+    for name, body in rules.items():
+        section = re.search(r"    input:\n(.*?)    log:", body, re.DOTALL)
+        assert section is not None
+        keywords = set(re.findall(r"^        (\w+)=", section[1], re.MULTILINE))
+        wanted = set(inspect.signature(getattr(stages, name)).parameters)
+        assert keywords - {"spec", "shard"} <= wanted, name
+
+
+def test_lint_finds_nothing_but_the_missing_container() -> None:
+    """The environment is `.venv` or the user's own, pinned in constraints.txt."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Lints for rule" in done.stderr
+    found = set(re.findall(r"^    \* (.*)$", done.stderr, re.MULTILINE))
+    assert found == {"Specify a conda environment or container for each rule.:"}
