@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import simulation
 from .isolation import Call, Direct, Guarded
 from .store import Layout, Rows, read_prior, write_rows
@@ -111,8 +113,10 @@ def _run(work: Work, call: Call, start: int, stop: int) -> dict[str, Any]:
         x_dtype=layout.x_dtype,
         retries=recipe.retries,
     )
-    kept = parameters[:, [names.index(name) for name in layout.names]]
-    rows = Rows(kept, outcome.x, outcome.status, outcome.seconds)
+    if layout.names != names:
+        kept = [names.index(name) for name in layout.names]
+        parameters = np.ascontiguousarray(parameters[:, kept])
+    rows = Rows(parameters, outcome.x, outcome.status, outcome.seconds)
     checksum = write_rows(work.shard, start, rows)
     return {
         "kind": "rows",

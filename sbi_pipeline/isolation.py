@@ -83,6 +83,9 @@ class Guarded:
         seed: Seed of the campaign.
         time_limit: Seconds one call may take; None for no limit.
         memory_limit: Bytes of address space the child may use; None for no limit.
+
+    Raises:
+        ValueError: The child cannot import or build the simulator.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Guarded:
         self._order = (simulator, dict(options), seed, memory_limit)
         self._time_limit = time_limit
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
+        self._start()
 
     def __call__(self, parameters: Array, stage: str, index: int) -> Array:
         """Simulate in the child; raises `Raised`, `Crashed` or `TimedOut`."""

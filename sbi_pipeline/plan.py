@@ -41,7 +41,7 @@ def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: floa
     """
     sparse = 1 - min(max_failed_fraction, 1.0)
     limit = rows if sparse == 0 else min(rows, math.ceil(PROBES / sparse))
-    some = max(limit, recipe.block_size or CHUNK_ROWS)
+    some = max(limit, 3 * recipe.block_size if recipe.block_size else CHUNK_ROWS)
     parameters, names, attrs = read_prior(prior, slice(0, min(rows, some)))
     call = recipe.call()
     try:
@@ -80,7 +80,10 @@ def chunk_rows(shape: Shape, dim: int, rows: int, workers: int, block_size: int 
     row_bytes = 8 * dim + x_bytes + 5
     wanted = min(wanted, CHUNK_BYTES / row_bytes, max(rows, CHUNK_ROWS))
     block = block_size or 1
-    return max(block, int(wanted) // block * block)
+    size = max(block, int(wanted) // block * block)
+    if rows > size:  # as many chunks, but even: a padded last one is written in full
+        size = math.ceil(rows / math.ceil(rows / size) / block) * block
+    return size
 
 
 def present(

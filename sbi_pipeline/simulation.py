@@ -20,6 +20,8 @@ import numpy as np
 from .isolation import Call, Crashed, Raised, TimedOut
 from .types import Array, Status
 
+LOOK = 0.2  # seconds of calls that tell what one costs
+DEAR = 2.0  # seconds after which one call has to do
 EXAMPLES = 3  # distinct errors kept of each task and status
 
 
@@ -144,21 +146,27 @@ def probe(
     found: Array | None = None
     costs: list[float] = []
     for first in range(0, len(parameters), step):
-        if found is not None and (block_size or sum(costs) > 0.2):
-            break
-        if found is None and first >= limit:
+        if first >= limit if found is None else _is_known(costs):
             break
         begin = time.perf_counter()
         x, failure = _look(call, parameters[first : first + step], start + first, block_size)
-        costs.append((time.perf_counter() - begin) / min(step, len(parameters) - first))
-        if found is None and x is not None:
-            found = x
-        elif failure is not None:
+        costs.append(time.perf_counter() - begin)
+        if failure is not None:
             failures.append(failure)
+        elif found is None:
+            found = x
     if found is None:
         return None, failures
-    # The first call also pays for imports and caches, so the median of many.
-    return Shape(found.shape, str(found.dtype.newbyteorder("=")), float(np.median(costs))), failures
+    seconds = float(np.median(costs[1:] or costs)) / min(step, len(parameters))
+    return Shape(found.shape, str(found.dtype.newbyteorder("=")), seconds), failures
+
+
+def _is_known(costs: Sequence[float]) -> bool:
+    """Say whether calls, in seconds, were timed long enough.
+
+    The first one may import and fill caches: it counts only if it is too dear to be repeated.
+    """
+    return costs[0] > DEAR or sum(costs[1:]) > LOOK or len(costs) > 20
 
 
 def _look(
