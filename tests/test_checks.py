@@ -9,7 +9,7 @@ import xarray as xr
 from sbi_pipeline import checks
 from sbi_pipeline.diagnostics import calibration, comparison, convergence
 from sbi_pipeline.diagnostics.failures import prior_shift
-from sbi_pipeline.diagnostics.predictive import Typicality
+from sbi_pipeline.diagnostics.predictive import Typicality, nearest
 
 REPEATS = 40
 MUTATIONS = {
@@ -97,6 +97,32 @@ def test_the_truth_passes_every_check_of_an_estimator():
         found = _estimator_checks(synthetic.calibration(n=500, seed=seed))
         passed += all(check.status == "pass" for check in found)
     assert passed >= 0.95 * REPEATS
+
+
+def _local(seed, width):
+    """Ranks near an observation in the tail, where alone the posterior has the wrong width."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=1000)
+    sd = np.where(x > 1.0, width, 1.0)[:, None]
+    ranks = (sd * rng.normal(size=(1000, 200)) < rng.normal(size=(1000, 1))).sum(axis=1)
+    data = xr.Dataset(
+        {"ranks": (("simulation", "parameter"), ranks[:, None])},
+        {"parameter": ["theta"]},
+        {"draws": 200},
+    )
+    near = nearest(x[:, None], np.array([1.6]), 100)
+    return checks.calibration(data, "npe"), checks.local_calibration(
+        data.isel(simulation=near), "npe, event"
+    )
+
+
+def test_local_calibration_sees_what_the_average_hides():
+    wrong = [_local(seed, width=0.5) for seed in range(REPEATS)]
+    assert sum(local.status == "fail" for _, local in wrong) >= 0.95 * REPEATS
+    assert sum(average.status == "fail" for average, _ in wrong) == 0
+    assert wrong[0][1].advice.startswith("For data like the observation: the posterior of theta")
+    right = [_local(seed, width=1.0)[1].status for seed in range(REPEATS)]
+    assert right.count("pass") >= 0.95 * REPEATS
 
 
 def test_a_calibrated_posterior_that_learned_nothing_passes_the_others():

@@ -6,7 +6,7 @@ a bad one hides. P-values are corrected for the number of parameters looked at. 
 keyword arguments, (warn, fail) where there are two; the defaults stand in the signatures.
 """
 
-from .calibration import calibration, coverage, information, parameter_order
+from .calibration import calibration, coverage, information, local_calibration, parameter_order
 from .check import Check, Status
 from .observation import agreement, in_distribution, predictive, prior_edge
 from .sampling import failures, lost_prior, sampling, training
@@ -20,6 +20,7 @@ __all__ = [
     "failures",
     "in_distribution",
     "information",
+    "local_calibration",
     "lost_prior",
     "parameter_order",
     "predictive",

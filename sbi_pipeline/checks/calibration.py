@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,28 @@ def calibration(
             f"{_fault(row, data)}; train on more simulations, or a larger network.",
         ),
     )
+
+
+def local_calibration(
+    data: xr.Dataset,
+    subject: str,
+    *,
+    p: tuple[float, float] = (0.01, 0.001),
+    difference: tuple[float, float] = (0.02, 0.1),
+) -> Check:
+    """Judge calibration on the held-out simulations most like the observation.
+
+    Args:
+        data: The calibration dataset, only those simulations (``diagnostics.predictive.nearest``).
+        subject: Estimator and observation.
+        p: As for `calibration`.
+        difference: As for `calibration`.
+    """
+    check = calibration(data, subject, p=p, difference=difference)
+    advice = "The posterior is honest for data like the observation."
+    if check.status != "pass":
+        advice = f"For data like the observation: {check.advice[0].lower()}{check.advice[1:]}"
+    return replace(check, name="local calibration", advice=advice)
 
 
 def coverage(
