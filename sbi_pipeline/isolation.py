@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import registry, streams
-from .types import Array
+from .types import Array, StopCampaign
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,11 @@ class Crashed(Exception):  # noqa: N818
 
 class TimedOut(Exception):  # noqa: N818
     """The simulator ran past its time limit."""
+
+
+REPLIES: dict[str, type[Exception]] = {
+    kind.__name__: kind for kind in (Raised, Crashed, TimedOut, ValueError)
+}
 
 
 class Call(Protocol):
@@ -61,12 +66,25 @@ class Direct:
         self._streams: dict[str, Callable[[int], np.random.Generator]] = {}
 
     def __call__(self, parameters: Array, stage: str, index: int) -> Array:
-        """Simulate in this process; raises `Raised`."""
+        """Simulate in this process.
+
+        Raises:
+            TimedOut: The simulator raised a `TimeoutError`.
+            Crashed: It raised a `ChildProcessError`: a program it ran died.
+            Raised: It raised something else.
+            ValueError: It raised `StopCampaign`.
+        """
         if stage not in self._streams:
             self._streams[stage] = streams.indexed(self._seed, stage)
         try:
             # A copy, because a simulator may write into what it is given.
             return np.asarray(self.simulator(parameters.copy(), self._streams[stage](index)))
+        except StopCampaign as error:
+            raise ValueError(str(error)) from error
+        except TimeoutError as error:
+            raise TimedOut(str(error)) from error
+        except ChildProcessError as error:
+            raise Crashed(str(error)) from error
         except (Exception, SystemExit) as error:
             raise Raised(_describe(error)) from error
 
@@ -113,8 +131,8 @@ class Guarded:
             kind, value = pipe.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise Crashed(f"its process ended with {self._bury()}") from None
-        if kind == "raised":
-            raise Raised(value)
+        if kind in REPLIES:
+            raise REPLIES[kind](value)
         return np.asarray(value)
 
     def close(self) -> None:
@@ -207,8 +225,8 @@ def serve(pipe: Connection, parent: int) -> None:
             return
         try:
             pipe.send(("x", call(*order)))
-        except Raised as error:
-            pipe.send(("raised", str(error)))
+        except tuple(REPLIES.values()) as error:
+            pipe.send((type(error).__name__, str(error)))
 
 
 def _follow(parent: int) -> None:

@@ -16,6 +16,7 @@ Entry = TypeVar("Entry")
 SIMULATORS = {
     "influenza": "sbi_pipeline.simulators.influenza:Influenza",
     "linear_gaussian": "sbi_pipeline.simulators.linear_gaussian:LinearGaussian",
+    "program": "sbi_pipeline.simulators.program:Program",
     "two_moons": "sbi_pipeline.simulators.two_moons:TwoMoons",
 }
 

@@ -44,6 +44,10 @@ class Status(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
+class StopCampaign(Exception):  # noqa: N818 - an order, not an error
+    """Raised by a simulator that cannot go on with any row: the campaign stops with its text."""
+
+
 @runtime_checkable
 class Prior(Protocol):
     """A joint distribution of named parameters that can be sampled by inverse CDF."""

@@ -22,11 +22,12 @@ def make(folder, rows, simulator, drawn, start=0, **options):
     if not prior.exists() or store.prior_rows(prior) < drawn:
         store.write_prior(prior, parameters(start, drawn), NAMES, key="k", start=start)
     simulator_options = options.pop("simulator_options", {})
+    name = options.pop("simulator_name", f"simulators_for_tests:{simulator}")
     return campaign.simulate(
         prior=prior,
         store=folder / "shard-0.zarr",
         receipt=folder / "shard-0.json",
-        simulator=f"simulators_for_tests:{simulator}",
+        simulator=name,
         options=simulator_options,
         seed=SEED,
         key="k",
