@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from nflows.distributions.normal import StandardNormal
 from nflows.flows.base import Flow
-from nflows.transforms import CompositeTransform
 from nflows.transforms.base import Transform
 from nflows.transforms.made import MADE
 from nflows.transforms.permutations import ReversePermutation
@@ -23,7 +22,7 @@ from torch.nn import functional
 from .embeddings import EMBEDDINGS
 from .registry import load, pick
 from .scaling import Standardise, choose_transform, constant_columns
-from .splines import Affine, AffineSpline, Autoregressive, Coupling, Map
+from .splines import Affine, AffineSpline, Autoregressive, Composition, Coupling, Map
 
 # Networks -----------------------------------------------------------------------------------------
 
@@ -116,7 +115,7 @@ def nsf(
         )
         start_at(net.last, map_.initial())
         layers.append(Coupling(mapped, map_, net))
-    return CompositeTransform(layers)
+    return Composition(layers)
 
 
 def autoregressive(
@@ -137,7 +136,7 @@ def autoregressive(
         )
         start_at(net.final_layer, map_.initial())
         layers.append(Autoregressive(features, map_, net))
-    return CompositeTransform(layers)
+    return Composition(layers)
 
 
 def nsf_ar(

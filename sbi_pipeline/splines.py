@@ -15,6 +15,7 @@ https://arxiv.org/abs/1906.04032.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -219,3 +220,27 @@ class Autoregressive(Transform):
         for _ in range(self.features):
             outputs, log_slope = self.map(inputs, self._raw(outputs, context), inverse=True)
         return outputs, log_slope.sum(-1)
+
+
+class Composition(Transform):
+    """Transforms one after another; nflows' own adds up in place, which `torch.vmap` refuses."""
+
+    def __init__(self, layers: Sequence[Transform]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return outputs ``(n, features)`` and log |det| ``(n,)``."""
+        steps = []
+        for layer in self.layers:
+            inputs, log_det = layer(inputs, context)
+            steps.append(log_det)
+        return inputs, torch.stack(steps).sum(0)
+
+    def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Undo `forward`; the log |det| is of the inverse."""
+        steps = []
+        for layer in reversed(self.layers):
+            inputs, log_det = layer.inverse(inputs, context)  # type: ignore[operator]
+            steps.append(log_det)
+        return inputs, torch.stack(steps).sum(0)

@@ -281,6 +281,73 @@ def test_likelihoods_and_ratios_draw_no_parameters(method):
         estimators.build(method, z, x, seed=1, **small(method)).sample(10, x[0])
 
 
+# Ensembles ----------------------------------------------------------------------------------------
+
+
+def trio(method, data=gaussian):
+    z, x = data(200)
+    return z, x, estimators.build(method, z, x, seed=1, members=3, **small(method))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_members_are_trained_as_if_alone(method):
+    # Without noise in the loss, the gradient of a member's weights is that of the member alone.
+    z, x, ensemble = trio(method)
+    if method in ("fmpe", "cmpe"):
+        pytest.skip("has noise in its loss")
+    ensemble.loss(z, x).sum().backward()
+    alone = estimators.build(method, z, x, seed=1, **small(method))  # the first member
+    (alone.loss(z, x).sum() / 3).backward()
+    for stacked, (name, weights) in zip(ensemble.stacked, alone.named_parameters(), strict=True):
+        torch.testing.assert_close(stacked[0], weights, msg=name)
+        torch.testing.assert_close(stacked.grad[0], weights.grad, atol=1e-4, rtol=1e-4)
+        assert weights.ndim < 2 or not torch.equal(stacked[0], stacked[1])  # biases may agree
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_ensemble_learns_and_is_saved(method, tmp_path):
+    z, x, ensemble = trio(method, counts)
+    start = [weights.detach().clone() for weights in ensemble.stacked]
+    train(ensemble, z, x, max_epochs=2)
+    assert not any(torch.equal(*pair) for pair in zip(start, ensemble.stacked, strict=True))
+    estimators.save(tmp_path / "estimator.pt", ensemble, {})
+    again, header = estimators.load(tmp_path / "estimator.pt")
+    assert header["members"] == 3
+    for one, other in zip(ensemble.stacked, again.stacked, strict=True):
+        assert torch.equal(one, other)
+    assert again.target == ensemble.target
+
+
+@pytest.mark.parametrize("method", ["npe", "nle"])
+def test_an_ensemble_is_the_mixture_of_its_members(method):
+    z, x, ensemble = trio(method)
+    densities = []
+    for index in range(3):
+        alone = estimators.build(method, z, x, seed=1, **small(method))
+        weights = [stacked[index] for stacked in ensemble.stacked]
+        alone.load_state_dict(dict(zip(ensemble.names, weights, strict=True)), strict=False)
+        densities.append(alone.log_prob(z, x).exp())
+    torch.testing.assert_close(ensemble.log_prob(z, x).exp(), torch.stack(densities).mean(0))
+
+
+@pytest.mark.parametrize("method", DRAWING)
+def test_an_ensemble_draws_from_all_members(method):
+    _, x, ensemble = trio(method)
+    torch.manual_seed(1)
+    parts = torch.cat(ensemble._of_each("sample_many", 4, x[:2]), 1)  # 4 draws a member
+    torch.manual_seed(1)
+    draws = ensemble.sample_many(12, x[:2])
+    assert torch.equal(draws.sort(1).values, parts.sort(1).values)
+    assert not torch.equal(draws, parts)
+    assert ensemble.sample_many(10, x[:2]).shape == (2, 10, 2)
+
+
+def test_an_ensemble_needs_members():
+    z, x = gaussian(50)
+    with pytest.raises(ValueError, match="members is 0; at least 1 is wanted"):
+        estimators.build("npe", z, x, seed=1, members=0)
+
+
 # Exact answers ------------------------------------------------------------------------------------
 
 

@@ -16,11 +16,14 @@ from torch import Tensor, nn
 
 from .. import registry
 from ..types import Estimator
+from .ensemble import Ensemble
 
 FORMAT = 1
 
 
-def build(method: str, z: Tensor, x: Tensor, *, seed: int, **network: Any) -> nn.Module:
+def build(
+    method: str, z: Tensor, x: Tensor, *, seed: int, members: int = 1, **network: Any
+) -> nn.Module:
     """Build an untrained estimator for data like these.
 
     Args:
@@ -28,27 +31,43 @@ def build(method: str, z: Tensor, x: Tensor, *, seed: int, **network: Any) -> nn
         z: Training rows of the parameters in standard-normal space, ``(n, theta_dim)``.
         x: Training rows of the data, ``(n, *x_shape)``; only shapes and scales are taken.
         seed: Of the initial weights.
+        members: With more than one, an ensemble, see `ensemble.Ensemble`.
         **network: Options of the method.
 
     Raises:
         ValueError: Rows are missing or not finite, or an option is wrong.
     """
     check_rows(z, x)
-    estimator_class = registry.load(method, registry.ESTIMATORS)
-    try:
-        network = estimator_class.choose(z, x, **network)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            estimator = estimator_class(z.shape[1], tuple(x.shape[1:]), **network)
-    except TypeError as error:
-        raise ValueError(f"network options of {method}: {error}") from error
-    estimator.fit_scales(x)
-    estimator.spec = {
+    spec = {
         "method": method,
-        "network": network,
+        "network": registry.load(method, registry.ESTIMATORS).choose(z, x, **network),
+        "members": members,
         "theta_dim": z.shape[1],
         "x_shape": list(x.shape[1:]),
     }
+    return construct(spec, seed, x)
+
+
+def construct(spec: Mapping[str, Any], seed: int, x: Tensor | None) -> Any:
+    """Make the estimator a spec describes, with scales fitted to x unless that is None."""
+    estimator_class = registry.load(spec["method"], registry.ESTIMATORS)
+    if spec["members"] < 1:
+        raise ValueError(f"members is {spec['members']}; at least 1 is wanted")
+    made = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for _ in range(spec["members"]):
+            try:
+                member = estimator_class(
+                    spec["theta_dim"], tuple(spec["x_shape"]), **spec["network"]
+                )
+            except TypeError as error:
+                raise ValueError(f"network options of {spec['method']}: {error}") from error
+            if x is not None:
+                member.fit_scales(x)
+            made.append(member)
+    estimator = made[0] if len(made) == 1 else Ensemble(made)
+    estimator.spec = dict(spec)
     return estimator
 
 
@@ -99,10 +118,7 @@ def load(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str, Any]]:
             f"{path} has format {header['format']}; this version reads up to {FORMAT}: "
             "upgrade sbi_pipeline or train again"
         )
-    estimator_class = registry.load(header["method"], registry.ESTIMATORS)
-    x_shape = tuple(header["x_shape"])
-    with torch.random.fork_rng(devices=[]):
-        estimator = estimator_class(header["theta_dim"], x_shape, **header["network"])
+    spec = {name: header[name] for name in ("method", "network", "members", "theta_dim", "x_shape")}
+    estimator = construct(spec, 0, None)
     estimator.load_state_dict(state)
-    estimator.spec = {name: header[name] for name in ("method", "network", "theta_dim", "x_shape")}
     return estimator.to(device).eval(), header
