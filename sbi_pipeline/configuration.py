@@ -33,6 +33,7 @@ def check(config: Config, schema: Config) -> None:
 
 
 def _line(error: jsonschema.ValidationError) -> str:
+    error = jsonschema.exceptions.best_match([error])  # within alternatives, the nearest one
     where = ".".join(str(part) for part in error.absolute_path) or "configuration"
     wanted = error.schema.get("description")
     match error.validator:

@@ -1,0 +1,240 @@
+"""Bad configurations end in one clear line: where, what, and what was expected."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from sbi_pipeline import configuration, observations, study
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+TINY = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder that holds one bad and one good observation."""
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("nan.csv", [1.0, np.nan, 2.0])
+    np.savetxt("good.csv", [1.0, 2.0, 3.0, 4.0])
+
+
+def changed(change: Callable[[Any], Any]) -> Any:
+    config = copy.deepcopy(TINY)
+    change(config["campaigns"]["tiny"])
+    return config
+
+
+def update(**entries: Any) -> Callable[[Any], Any]:
+    return lambda campaign: campaign.update(entries)
+
+
+def prior(name: str, **entry: Any) -> Callable[[Any], Any]:
+    return lambda campaign: campaign["priors"].update({name: entry})
+
+
+def test_the_studies_of_the_repository_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    files = [ROOT / "config/config.yaml", *(ROOT / "config/studies").glob("*.yaml")]
+    for path in files:
+        config = yaml.safe_load(path.read_text())
+        configuration.check(config, SCHEMA)
+        assert study.plan(config).specs
+    configuration.check(TINY, SCHEMA)
+
+
+NORMAL = {"type": "normal", "mean": 0, "sd": 1}
+BAD = [
+    (update(simulatoor="x"), "campaigns.tiny: unknown key 'simulatoor'; wanted one of .*simulator"),
+    (update(simulations="many"), "campaigns.tiny.simulations: 'many' is not of type 'integer'"),
+    (update(simulations=-5), "campaigns.tiny.simulations: -5 is less than"),
+    (prior("slope", type="gauss"), "priors.slope.*gauss"),
+    (prior("offset", type="uniform", min=1, max=1), "tiny: prior of 'offset'.*wanted min < max"),
+    (prior("ofset", **NORMAL), "a prior for 'ofset', which the simulator does not know; .*offset"),
+    (
+        prior("slope", type="normal", mean="offset", sd=1),
+        "priors.slope: depends on 'offset', which is not written before it",
+    ),
+    (prior("slope", type="normal", mean="__import__('os')", sd=1), "tiny: .*not understood"),
+    (
+        update(inferred_parameters=["slope", "offset"]),
+        "'offset' is both inferred and nuisance",
+    ),
+    (
+        update(nuisance_parameters=["offset"]),
+        "'scatter' is neither in inferred_parameters nor in nuisance_parameters",
+    ),
+    (
+        update(inferred_parameters=["slop"], nuisance_parameters=["slope", "offset", "scatter"]),
+        "'slop' is not a parameter of the simulator; it has slope, offset, scatter",
+    ),
+    (update(simulator="no_module:Tiny"), "tiny: 'no_module:Tiny': importing 'no_module' failed"),
+    (update(simulator="tiny:Tny"), "'tiny:Tny': .*tiny.py has no 'Tny'"),
+    (update(simulator="tyni"), "'tyni' is not known; write one of influenza, .*my_module:MyClass"),
+    (update(options={"width": 3}), "options of simulator 'tiny:Tiny': .*"),
+    (update(observations={"o": {"file": "none.csv"}}), "observation none.csv: no such file"),
+    (update(observations={"o": {"file": "nan.csv"}}), "nan.csv is NaN or infinite, first at.*1"),
+    (update(observations={"o": {"parameters": {"slpe": 1}}}), "'slpe' is none of slope, offset"),
+    (
+        update(observations={"o": {"file": "good.csv", "parameters": {"slope": 1}}}),
+        "wanted either 'file' or 'parameters'",
+    ),
+    (update(derived_parameters={"twice": "2 * offset"}), "twice: 'offset' is not inferred"),
+    (update(estimators=["npf"]), "estimators: 'npf' is not among npe, nle"),
+    (update(shard_size=150), "shard_size 150 is no multiple of block_size 100"),
+    (
+        lambda c: c["priors"].update(slope={"type": "bernoulli", "probability": 0.5}),
+        "'slope' is discrete",
+    ),
+    (
+        lambda c: (
+            c["priors"].update(
+                scatter={"type": "halfnormal", "sd": 0.3},
+                offset=NORMAL,
+            )
+            or c.update(
+                priors={"scatter": {"type": "halfnormal", "sd": 1}, "offset": NORMAL}
+                | {"slope": {"type": "normal", "mean": "offset", "sd": 1}}
+            )
+        ),
+        "'slope' is kept but its prior depends on 'offset', which is dropped",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD)
+def test_one_clear_line(change: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        configuration.check(changed(change), SCHEMA)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_problem_of_form_is_listed() -> None:
+    config = changed(update(simulations=0, colour="red"))
+    with pytest.raises(ValueError, match=r"simulations: 0 is .*\n.*colour"):
+        configuration.check(config, SCHEMA)
+
+
+def test_names_that_are_folders_of_ours_are_refused() -> None:
+    config = copy.deepcopy(TINY)
+    config["campaigns"]["simulations"] = config["campaigns"].pop("tiny")
+    with pytest.raises(ValueError, match="simulations"):
+        configuration.check(config, SCHEMA)
+
+
+class TestPlan:
+    def key(self, change: Callable[[Any], Any] = lambda c: None) -> str:
+        return study.plan(changed(change)).of_campaign["tiny"]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            update(simulations=5000),
+            update(inferred_parameters=["offset"], nuisance_parameters=["slope", "scatter"]),
+            update(title="Other", observations={}, dask={"workers": 7}),
+            update(split={"validation": 0.3}),
+            prior("slope", type="normal", mean=0.0, sd=1.0, unit="km", label="$s$"),
+        ],
+    )
+    def test_what_is_not_in_the_simulation_key(self, change: Callable[[Any], Any]) -> None:
+        assert self.key(change) == self.key()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            update(seed=4),
+            update(shard_size=2000),
+            update(block_size=50),
+            update(code_version="2"),
+            update(store_nuisance=False),
+            prior("slope", type="normal", mean=0, sd=1.5),
+        ],
+    )
+    def test_what_is_in_the_simulation_key(self, change: Callable[[Any], Any]) -> None:
+        assert self.key(change) != self.key()
+
+    def test_campaigns_with_one_key_share_simulations(self) -> None:
+        config = copy.deepcopy(TINY)
+        config["campaigns"]["larger"] = copy.deepcopy(config["campaigns"]["tiny"])
+        config["campaigns"]["larger"]["simulations"] = 3000
+        made = study.plan(config)
+        assert len(made.simulations) == 1
+        assert next(iter(made.simulations.values())).rows == 3000
+
+    def test_a_shard_never_shrinks(self) -> None:
+        made = next(iter(study.plan(TINY).simulations.values()))
+        receipt = Path(made.receipts(2000)[1])
+        receipt.parent.mkdir(parents=True)
+        receipt.write_text('{"rows": 900}')
+        fewer = study.plan(changed(update(simulations=1500)))
+        spec = fewer.specs[f"{made.folder}/shard-1.spec.json"]
+        assert spec == {"shard": 1, "start": 1000, "rows": 900}
+
+    def test_unwritable_results_are_named(self, tmp_path: Path) -> None:
+        (tmp_path / "results").write_text("a file in the way")
+        with pytest.raises(ValueError, match=r"cannot be written: .*results go to .*results"):
+            study.write(study.plan(TINY).specs)
+
+    def test_specifications_are_written_only_when_they_change(self, tmp_path: Path) -> None:
+        specs = study.plan(TINY).specs
+        study.write(specs)
+        before = {name: (tmp_path / name).stat().st_mtime_ns for name in specs}
+        study.write(specs)
+        assert {name: (tmp_path / name).stat().st_mtime_ns for name in specs} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.csv", "# in mJy\nflux\n1\n2\n", [1, 2]),
+        ("a.csv", "1,2\n3,4\n", [[1, 2], [3, 4]]),
+        ("a.txt", "1.5 2.5\n3.5 4.5\n", [[1.5, 2.5], [3.5, 4.5]]),
+        ("a.csv", "time,flux\n0,1\n1,5\n", [[0, 1], [1, 5]]),
+    ],
+)
+def test_observations_are_read(tmp_path: Path, name: str, text: str, expected: Any) -> None:
+    (tmp_path / name).write_text(text)
+    np.testing.assert_array_equal(observations.read(tmp_path / name), expected)
+
+
+def test_observations_of_numpy_are_read_and_text_is_refused(tmp_path: Path) -> None:
+    np.save("a.npy", np.arange(6).reshape(2, 3))
+    np.savez("a.npz", x=np.arange(3))
+    assert observations.read("a.npy").shape == (2, 3)
+    assert observations.read("a.npz").shape == (3,)
+    (tmp_path / "words.csv").write_text("flux\nbright\n")
+    with pytest.raises(ValueError, match="wanted numbers"):
+        observations.read("words.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(ValueError, match=r"empty\.csv"):
+        observations.read("empty.csv")
+
+
+def test_snakemake_ends_in_that_line_alone(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(changed(update(simulatoor="x"))))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "-s",
+            str(ROOT / "Snakefile"),
+            "--configfile",
+            "bad.yaml",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("campaigns.tiny: unknown key 'simulatoor'")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
