@@ -39,6 +39,7 @@ VERSIONS = (
 )
 MAPPED_ROWS = 200_000
 REFERENCE_ROWS = 2_000
+NEAREST = 100
 
 Thresholds = Mapping[str, Mapping[str, Any]]
 
@@ -84,6 +85,7 @@ def report(
         checks.failures(listed["failures"], listed["rows"], **thresholds.get("failures", {})),
         *_lost_prior(failed, thresholds),
         *itertools.chain(*(_estimator_checks(each, thresholds) for each in trained)),
+        *_local_checks(trained, observed, _held_out(view, listed["split"]), thresholds),
         *itertools.chain(*(_observation_checks(each, view.x, thresholds) for each in observed)),
     ]
     told = page.Report(
@@ -177,6 +179,39 @@ def _estimator_checks(each: page.Estimator, thresholds: Thresholds) -> Iterator[
         information = calibrated.information(each.calibration)
         yield checks.information(information, each.name, **thresholds.get("information", {}))
         yield checks.parameter_order(each.calibration, each.name)
+
+
+def _held_out(view: dataset.View, split: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Return theta and x of the held-out simulations, in the order they were calibrated in."""
+    test = dataset.split(view.row, **split)["test"]
+    return view.theta[test], view.x[test]
+
+
+def _local_checks(
+    trained: Sequence[page.Estimator],
+    observed: Sequence[page.Observation],
+    held_out: tuple[Array, Array],
+    thresholds: Thresholds,
+) -> Iterator[Check]:
+    """Check each estimator on the held-out simulations most like each observation."""
+    for estimator, observation in itertools.product(trained, observed):
+        data, posterior = estimator.calibration, observation.posteriors.get(estimator.name)
+        if data is None or posterior is None:
+            continue
+        rows = data.sizes["simulation"]
+        theta, x = (each[:rows] for each in held_out)
+        if not np.array_equal(theta, data["truth"]):
+            raise ValueError(
+                f"calibration of {estimator.name} has other truths than the held-out simulations; "
+                "delete it and run snakemake again"
+            )
+        x_o = posterior.tree["observed_data"]["x"].to_numpy()
+        near = predicted.nearest(x, x_o, min(NEAREST, rows // 3))
+        yield checks.local_calibration(
+            data.isel(simulation=near),
+            f"{estimator.name}, {observation.name}",
+            **thresholds.get("local_calibration", {}),
+        )
 
 
 def _observation_checks(
