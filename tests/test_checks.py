@@ -9,7 +9,7 @@ import xarray as xr
 from sbi_pipeline import checks
 from sbi_pipeline.diagnostics import calibration, comparison, convergence
 from sbi_pipeline.diagnostics.failures import prior_shift
-from sbi_pipeline.diagnostics.predictive import Typicality, nearest
+from sbi_pipeline.diagnostics.predictive import Typicality, nearest, typicality
 
 REPEATS = 40
 MUTATIONS = {
@@ -240,6 +240,38 @@ def test_predictive_and_in_distribution(p_value, status):
     for check in (checks.predictive(found, "npe"), checks.in_distribution(found, "school")):
         assert check.status == status
         assert ("roughness" in check.advice) == (status != "pass")
+
+
+def test_too_few_data_sets_to_tell_are_no_pass():
+    found = Typicality(0.5, {"distance": 0.5}, 0.1, draws=60)
+    check = checks.predictive(found, "npe")
+    assert check.status == "warn"
+    assert "ask for 100 or more" in check.advice
+    assert checks.predictive(found, "npe", p=(0.05, 0.02)).status == "pass"
+
+
+DAYS = np.arange(80)
+
+
+def _predictive(mutate, draws=1000):
+    """Statuses of observations of a wave of uncertain amplitude, mutated, over repeats."""
+    found = []
+    for seed in range(REPEATS):
+        rng = np.random.default_rng(seed)
+        amplitude = rng.normal(5, 0.2, size=(draws + 1, 1))
+        x = amplitude * np.sin(DAYS / 8) + rng.normal(size=(draws + 1, DAYS.size))
+        found.append(checks.predictive(typicality(x[1:], mutate(x[0], rng)), "npe").status)
+    return found
+
+
+def test_an_observation_of_another_model_does_not_pass():
+    noisy = _predictive(lambda x, rng: x + np.sqrt(1.25) * rng.normal(size=x.shape))
+    assert noisy.count("pass") <= 0.05 * REPEATS  # noise x 1.5
+    bump = _predictive(lambda x, rng: x + 6 * np.exp(-0.5 * ((DAYS - 40) / 2) ** 2))
+    assert bump.count("pass") <= 0.05 * REPEATS  # a component missing from the simulator
+    assert bump.count("fail") >= 0.9 * REPEATS
+    right = _predictive(lambda x, rng: x)
+    assert right.count("pass") >= 0.95 * REPEATS
 
 
 def test_failures():

@@ -81,6 +81,16 @@ def test_images_are_taken_whole():
     assert predictive.element_p_values(images, x_o).shape == (12, 12)
 
 
+def test_in_distribution_is_honest():
+    found = []
+    for seed in range(REPEATS):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(0, 5, size=(401, 1)) * np.sin(DAYS / 8) + rng.normal(size=(401, DAYS.size))
+        found.append(predictive.in_distribution(x[1:], x[0]).p_value)
+    assert 3 <= np.sum(np.array(found) < 0.2) <= 22
+    assert np.sum(np.array(found) < 0.01) <= 3
+
+
 def test_in_distribution_sees_data_off_a_curved_sheet():
     rng = np.random.default_rng(4)
     angle = rng.uniform(0, 2 * np.pi, size=800)

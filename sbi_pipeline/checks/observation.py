@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from ..diagnostics.predictive import Typicality
@@ -113,7 +115,11 @@ def _typical(
     found: Typicality, subject: str, name: str, p: tuple[float, float], good: str, bad: str
 ) -> Check:
     ordered(*p[::-1], name)
-    status = below(found.p_value, *p)
+    status, needed = below(found.p_value, *p), math.ceil(1 / p[0])
+    if found.draws < needed:
+        # No p-value could fall below the threshold: a pass would mean nothing.
+        status = "warn"
+        bad = f"{found.draws} simulated data sets are too few to tell; ask for {needed} or more."
     worst = min(found.p_values, key=lambda statistic: found.p_values[statistic])
     return Check(
         name=name,
