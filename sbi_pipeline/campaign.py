@@ -7,14 +7,15 @@ commit. Killed at any moment, it resumes with the rows that no valid line of the
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
 import os
 import socket
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def simulate(
         retries=retries,
     )
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
-    with Lease(store) as lease, Journal(store) as ledger:
+    with _full_disk_named(store), Lease(store) as lease, Journal(store) as ledger:
         stores.sweep(store)
         done = journal.committed(journal.read(store))
         layout = stores.read_layout(store)
@@ -266,6 +267,20 @@ def _commit(records: parallel.Records, tally: Tally, ledger: Journal, bar: tqdm[
         ledger.append({**record, "examples": tally.examples[known:]})
         bar.update(record["stop"] - record["start"])
     bar.set_postfix(tally.failures)
+
+
+@contextmanager
+def _full_disk_named(store: Path) -> Iterator[None]:
+    """Say what to do when there is no space left."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ValueError(
+                f"{store}: {os.strerror(error.errno)}; what is committed is kept, make room and "
+                "start again"
+            ) from error
+        raise
 
 
 def _write_receipt(receipt: Path, work: Work, shard: int, seconds: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ on the disk is recognised and not believed. One process writes (see `lease`), an
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import zlib
@@ -48,7 +49,7 @@ class Journal:
     def __init__(self, store: Path) -> None:
         path = store / FILE
         new = not path.exists()
-        self._file = path.open("ab+")
+        self._file = path.open("ab+", buffering=0)  # nothing must be left to write at the end
         self._drop_torn_tail()
         if new:
             sync(store)
@@ -63,8 +64,9 @@ class Journal:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one record; it is on the disk when this returns."""
-        self._file.write(encode(record))
-        self._file.flush()
+        line = encode(record)
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         os.fsync(self._file.fileno())
 
     def __enter__(self) -> Journal:

@@ -130,7 +130,10 @@ class Lease:
         while not self._closing.wait(self.beat):
             if self._owner().get("token") != self._token:
                 return  # taken over; `check` says so at the next commit
-            self._write()
+            try:
+                self._write()
+            except OSError as error:  # a full disk; the next commit will say so, too
+                log.warning("%s: no sign of life could be given: %s", self.store, error)
 
     def _write(self) -> None:
         self._count += 1

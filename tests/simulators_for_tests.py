@@ -138,3 +138,22 @@ class Shifty:
     def __call__(self, parameters, rng):
         x = rng.poisson(5, size=2)
         return x if parameters[0] < 0.5 else x + 0.5
+
+
+class Forgetful:
+    """Draws from a generator of its own, not from the one it is given."""
+
+    parameters = ("a", "b")
+
+    def __call__(self, parameters, rng):
+        return parameters + np.random.default_rng().normal(size=parameters.shape)
+
+
+class Large:
+    """An image of a megabyte."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        return np.zeros((1000, 1000), np.uint8)

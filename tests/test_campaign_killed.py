@@ -1,5 +1,6 @@
 """Campaigns that are killed, starved or started twice: nothing is lost, nothing is wrong."""
 
+import contextlib
 import json
 import os
 import signal
@@ -215,6 +216,49 @@ def test_two_runs_at_once_do_not_meet(tmp_path):
     assert f"is being written by process {first.pid}" in errors
     _, errors = first.communicate(timeout=60)
     assert first.returncode == 0, errors
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_full_disk_loses_nothing(small_disk, tmp_path, workers):
+    orders = {"rows": 4000, "drawn": 4000, "simulator": "Noise", "workers": workers}
+    orders |= {"chunk_size": 1000, "dask_seconds": 0.0}
+    with start(**orders, folder=str(small_disk)) as process:
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode != 0
+    assert "No space left on device; what is committed is kept, make room" in errors
+    assert 0 < rows_in(small_disk) < 4
+    subprocess.run(["mount", "-o", "remount,size=2M", str(small_disk)], check=True)
+    shard = finish(**orders, folder=str(small_disk))
+    (tmp_path / "whole").mkdir()
+    whole = finish(**orders, folder=str(tmp_path / "whole"))
+    assert committed(shard) == committed(whole)  # of rows simulated once each
+
+
+@pytest.mark.slow
+def test_a_million_rows_take_little_memory_and_resume_at_once(tmp_path):
+    orders = {"folder": str(tmp_path), "rows": 1_000_000, "drawn": 1_000_000, "simulator": "Noise"}
+    with start(**orders) as process:
+        peak = 0
+        while process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                peak = max(peak, psutil.Process(process.pid).memory_info().rss)
+            time.sleep(0.02)
+        assert process.returncode == 0, process.stderr.read()
+    assert 0 < peak < 1.5e9
+    begin = time.monotonic()
+    make(**orders)
+    assert time.monotonic() - begin < 5.0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
