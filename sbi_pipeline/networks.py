@@ -235,7 +235,7 @@ def choose_encoder(z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
 
 
 def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:
-    """Return float data as ``(n, *x_shape)``, with n = 1 for one data set.
+    """Return data as floats, ``(n, *x_shape)``, with n = 1 for one data set.
 
     Raises:
         ValueError: The data have another shape.
@@ -247,4 +247,5 @@ def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:
             f"x has shape {tuple(x.shape)}; this estimator was trained on data sets of shape "
             f"{x_shape}, so give {x_shape} or (n, {', '.join(map(str, x_shape))})"
         )
-    return x.float()
+    # Whole numbers to double precision: single holds them to 2^24 only.
+    return x if x.dtype in (torch.float32, torch.float64) else x.double()

@@ -49,7 +49,7 @@ class Standardise(nn.Module):
         self.transform, self.log_slope = pick(transform, TRANSFORMS, "transform")
         self.robust = transform == "asinh"
         for name, value in {"origin": 0.0, "unit": 1.0, "mean": 0.0, "sd": 1.0}.items():
-            self.register_buffer(name, torch.full(shape, value))
+            self.register_buffer(name, torch.full(shape, value, dtype=torch.float64))
 
     def fit(self, x: Tensor, mask: Tensor | None = None) -> None:
         """Set the scales from training data, ``(n, *x_shape)``.
@@ -69,13 +69,18 @@ class Standardise(nn.Module):
         self.sd.copy_(positive(y.std(0), otherwise=torch.ones_like(self.sd)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return standardised data, ``(n, *x_shape)``."""
-        return (self.transform((x - self.origin) / self.unit) - self.mean) / self.sd
+        """Return standardised data in single precision, ``(n, *x_shape)``.
+
+        Data in double precision are scaled in it: they may vary little about a large value.
+        """
+        y = self.transform((x - self.origin.to(x)) / self.unit.to(x))
+        return ((y - self.mean.to(x)) / self.sd.to(x)).float()
 
     def log_det(self, x: Tensor) -> Tensor:
         """Return log |d standardised / d x| summed over columns, ``(n,)``."""
-        log_slope = self.log_slope((x - self.origin) / self.unit) - (self.unit * self.sd).log()
-        return log_slope.flatten(1).sum(1)
+        log_slope = self.log_slope((x - self.origin.to(x)) / self.unit.to(x))
+        log_slope = log_slope - (self.unit * self.sd).log().to(x)
+        return log_slope.flatten(1).sum(1).float()
 
 
 def share_rows(x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -87,7 +92,7 @@ def share_rows(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 def quantiles(x: Tensor, levels: tuple[float, ...], rows: int = 20_000) -> Tensor:
     """Return quantiles of each column, ``(levels, *x_shape)``, from ``rows`` rows at most."""
     step = max(1, len(x) // rows)
-    return torch.stack([x[::step].float().nanquantile(level, dim=0) for level in levels])
+    return torch.stack([x[::step].double().nanquantile(level, dim=0) for level in levels])
 
 
 def positive(scale: Tensor, otherwise: Tensor) -> Tensor:

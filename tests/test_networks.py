@@ -38,9 +38,18 @@ def test_log_det_is_that_of_the_derivative(transform):
     x = 50 * torch.rand(200, 2, generator=seeded(), dtype=torch.float64) + 0.1
     layer = Standardise((2,), transform).double()
     layer.fit(x)
-    slopes = torch.autograd.functional.jacobian(lambda x: layer(x).sum(0), x)
+    slopes = torch.autograd.functional.jacobian(lambda x: layer(x).sum(0), x)  # (2, 200, 2)
     expected = torch.stack([slopes[i, :, i] for i in range(2)]).abs().log().sum(0)
-    torch.testing.assert_close(layer.log_det(x), expected)
+    torch.testing.assert_close(layer.log_det(x), expected.float())
+
+
+def test_small_changes_of_large_values_survive():
+    x = 1e9 + torch.randn(1000, 1, generator=seeded(), dtype=torch.float64)
+    layer = Standardise((1,))
+    layer.fit(x)
+    y = layer(x)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y.double(), (x - x.mean(0)) / x.std(0), atol=1e-5, rtol=0)
 
 
 def test_asinh_tames_outliers():
@@ -59,7 +68,8 @@ def test_channels_share_a_scale():
     x = torch.randn(500, 2, 7, generator=seeded()) * torch.tensor([[1.0], [10.0]])
     layer = Standardise((2, 1))
     layer.fit(x)
-    torch.testing.assert_close(layer.sd.flatten(), x.transpose(0, 1).flatten(1).std(1))
+    expected = x.double().transpose(0, 1).flatten(1).std(1)
+    torch.testing.assert_close(layer.sd.flatten(), expected)
 
 
 def test_transforms_are_chosen_by_the_data():
