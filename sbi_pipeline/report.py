@@ -23,6 +23,7 @@ from .diagnostics.calibration import Information, information, uniformity
 from .types import Array
 from .verdict import overall
 
+MAX_SHOWN = 8
 PIXELS_PER_INCH = 112
 """Figures are set in 9.5 points; the page in 16 pixels."""
 
@@ -153,6 +154,11 @@ class Report:
     epilogue: str = ""
 
     @property
+    def shown(self) -> Sequence[Observation]:
+        """Observations with figures; a page of hundreds would not open."""
+        return self.observations[:MAX_SHOWN]
+
+    @property
     def labels(self) -> dict[str, str]:
         """Labels by parameter."""
         return {each.name: each.label or each.name for each in self.parameters}
@@ -206,7 +212,7 @@ class Entry:
 def figures(report: Report) -> Iterator[tuple[str, Figure]]:
     """Yield every figure of the page with the stem of its files, one at a time."""
     colours = plots.palette(each.name for each in report.estimators)
-    for observation in report.observations:
+    for observation in report.shown:
         yield from _observation_figures(observation, colours)
     if calibrations := report.calibrations:
         yield "sbc-ranks", plots.sbc_ranks(calibrations, colours, report.labels)

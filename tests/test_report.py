@@ -249,6 +249,18 @@ def test_a_report_may_have_one_estimator_and_no_calibration(content):
     assert anchors <= set(parsed.ids)
 
 
+def test_of_many_observations_the_first_are_shown(content):
+    one = content.observations[1]
+    many = [dataclasses.replace(one, name=f"event_{i}") for i in range(11)]
+    crowd = dataclasses.replace(content, observations=many)
+    assert [each.name for each in crowd.shown] == [f"event_{i}" for i in range(8)]
+    page = report.render(crowd, {})
+    anchors = {address[1:] for tag, address in Page(page).addresses if tag == "a"}
+    assert anchors <= set(Page(page).ids)
+    assert page.count('<table class="results">') == 11
+    assert "figures are shown of the first 8" in page
+
+
 def test_the_index_lists_campaigns_with_their_verdicts(content):
     found = json.loads(to_json(content.checks))
     entries = [

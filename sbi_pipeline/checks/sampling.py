@@ -83,12 +83,13 @@ def lost_prior(
 def training(history: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Check:
     """Judge whether the validation loss had settled.
 
-    ``value`` is how much the best validation loss fell in the last tenth of the epochs, in nats.
+    ``value`` is how much the best validation loss fell in the last tenth of the epochs, in units of
+    the loss: nats for densities and ratios.
 
     Args:
         history: Columns ``epoch``, ``train_loss``, ``validation_loss``.
         subject: The estimator.
-        warn: In nats.
+        warn: In units of the loss.
     """
     loss = history["validation_loss"].to_numpy(dtype=float)
     best = np.fmin.accumulate(loss)
@@ -104,7 +105,7 @@ def training(history: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Chec
         name="training",
         subject=subject,
         status=status,
-        quantity="fall of the validation loss over the last tenth of training (nats)",
+        quantity="fall of the validation loss over the last tenth of training",
         value=fall if finite else math.nan,
         threshold=f"warn above {warn:g}",
         chance="about 0 once settled",

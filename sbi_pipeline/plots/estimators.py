@@ -51,7 +51,7 @@ def loss_curves(
         low, high = np.nanmin(settled), np.nanquantile(settled, 0.98)
         if np.isfinite([low, high]).all() and high > low:
             axis.set_ylim(low - 0.08 * (high - low), high + 0.25 * (high - low))
-        axis.set(title=name, xlabel="epoch", ylabel="loss [nats]")
+        axis.set(title=name, xlabel="epoch", ylabel="loss")
         axis.legend(loc="upper right")
     return figure
 
