@@ -52,7 +52,7 @@ def loss_curves(
         if np.isfinite([low, high]).all() and high > low:
             axis.set_ylim(low - 0.08 * (high - low), high + 0.25 * (high - low))
         axis.set(title=name, xlabel="epoch", ylabel="loss")
-        axis.legend(loc="upper right")
+        axis.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none")
     return figure
 
 
@@ -70,7 +70,7 @@ def sbc_ranks(
         labels: By parameter.
     """
     shades, grouped = colours or palette(calibrations), _by_quantity(calibrations)
-    figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.0)
+    figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         top = 1.5
         for who, each in ranks.items():
@@ -102,7 +102,7 @@ def sbc_ecdf(
         labels: By parameter.
     """
     shades, grouped = colours or palette(calibrations), _by_quantity(calibrations)
-    figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.0)
+    figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         reach = 0.05
         for line, (who, each) in enumerate(ranks.items()):
