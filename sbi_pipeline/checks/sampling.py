@@ -136,68 +136,76 @@ def sampling(
         ess: Effective sample size: warn below, fail below.
         autocorrelation_times: Chain length over autocorrelation time: warn below, fail below.
     """
-    ordered(*r_hat, "r_hat")
-    ordered(*ess[::-1], "ess")
-    ordered(*autocorrelation_times[::-1], "autocorrelation_times")
-    size = summary[["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min()
-    checks = [
-        Check(
-            name="effective draws",
-            subject=subject,
-            status=below(size, *ess),
-            quantity="smallest effective sample size, bulk or tail",
-            value=float(size),
-            threshold=f"warn below {ess[0]:g}, fail below {ess[1]:g}",
-            chance=f"an error of the mean of {1 / math.sqrt(max(size, 1)):.2g} posterior sd",
-            advice=choose(
-                below(size, *ess),
-                "Enough draws for means and 90 % intervals.",
-                "Too few effective draws for stable intervals; ask for more draws or steps.",
-            ),
-        )
-    ]
-    if sampler == "direct":
-        return checks
-    worst = _worst(summary["r_hat"])
-    checks.append(
-        Check(
-            name="convergence",
-            subject=subject,
-            status=above(worst, *r_hat),
-            quantity="largest R-hat across independent ensembles",
-            value=worst,
-            threshold=f"warn above {r_hat[0]:g}, fail above {r_hat[1]:g}",
-            chance="1.00",
-            advice=choose(
-                above(worst, *r_hat),
-                "Independent ensembles agree.",
-                "Independent ensembles disagree: run longer, and look at the traces for walkers "
-                "stuck in one mode.",
-            ),
-        )
-    )
-    if steps is not None:
-        length = steps / _worst(summary["autocorrelation_time"].dropna())
-        status = below(length, *autocorrelation_times)
-        checks.append(
-            Check(
-                name="chain length",
-                subject=subject,
-                status=status,
-                quantity="steps run in autocorrelation times",
-                value=length,
-                threshold=f"warn below {autocorrelation_times[0]:g}, "
-                f"fail below {autocorrelation_times[1]:g}",
-                chance="no limit; below 50 the autocorrelation time itself is a guess",
-                advice=choose(
-                    status,
-                    "The chain is long enough to trust its own error estimates.",
-                    f"The chain is too short to know its own errors (it stopped at {stopped}); "
-                    "allow more steps or time.",
-                ),
-            )
-        )
+    checks = [_effective(summary, subject, ess)]
+    if sampler != "direct":
+        checks.append(_agreeing(summary, subject, r_hat))
+        if steps is not None:
+            checks.append(_length(summary, subject, steps, stopped, autocorrelation_times))
     return checks
+
+
+def _effective(summary: pd.DataFrame, subject: str, ess: tuple[float, float]) -> Check:
+    ordered(*ess[::-1], "ess")
+    size = float(summary[["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min())
+    status = below(size, *ess)
+    return Check(
+        name="effective draws",
+        subject=subject,
+        status=status,
+        quantity="smallest effective sample size, bulk or tail",
+        value=size,
+        threshold=f"warn below {ess[0]:g}, fail below {ess[1]:g}",
+        chance=f"an error of the mean of {1 / math.sqrt(max(size, 1)):.2g} posterior sd",
+        advice=choose(
+            status,
+            "Enough draws for means and 90 % intervals.",
+            "Too few effective draws for stable intervals; ask for more draws or steps.",
+        ),
+    )
+
+
+def _agreeing(summary: pd.DataFrame, subject: str, r_hat: tuple[float, float]) -> Check:
+    ordered(*r_hat, "r_hat")
+    worst = _worst(summary["r_hat"])
+    status = above(worst, *r_hat)
+    return Check(
+        name="convergence",
+        subject=subject,
+        status=status,
+        quantity="largest R-hat across independent ensembles",
+        value=worst,
+        threshold=f"warn above {r_hat[0]:g}, fail above {r_hat[1]:g}",
+        chance="1.00",
+        advice=choose(
+            status,
+            "Independent ensembles agree.",
+            "Independent ensembles disagree: run longer, and look at the traces for walkers stuck "
+            "in one mode.",
+        ),
+    )
+
+
+def _length(
+    summary: pd.DataFrame, subject: str, steps: int, stopped: str, times: tuple[float, float]
+) -> Check:
+    ordered(*times[::-1], "autocorrelation_times")
+    length = steps / _worst(summary["autocorrelation_time"].dropna())
+    status = below(length, *times)
+    return Check(
+        name="chain length",
+        subject=subject,
+        status=status,
+        quantity="steps run in autocorrelation times",
+        value=length,
+        threshold=f"warn below {times[0]:g}, fail below {times[1]:g}",
+        chance="no limit; below 50 the autocorrelation time itself is a guess",
+        advice=choose(
+            status,
+            "The chain is long enough to trust its own error estimates.",
+            f"The chain is too short to know its own errors (it stopped at {stopped}); allow more "
+            "steps or time.",
+        ),
+    )
 
 
 def _worst(values: pd.Series) -> float:
