@@ -96,8 +96,8 @@ def nsf(
     context_dim: int,
     *,
     transforms: int = 6,
-    hidden: int = 64,
-    blocks: int = 2,
+    hidden: int = 32,
+    blocks: int = 1,
     bins: int = 8,
     bound: float = 5.0,
 ) -> Transform:
@@ -220,17 +220,23 @@ def find_embedding(name: str) -> Any:
     return load(name, {}) if ":" in name else pick(name, EMBEDDINGS, "embedding")
 
 
-def choose_encoder(z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
+def choose_encoder(
+    z: Tensor, x: Tensor, *, vectors: str = "none", **options: Any
+) -> dict[str, Any]:
     """Replace what an encoder's options leave to be chosen from training data by the choice.
 
-    Elements are taken as they are while they are few; images are convolved.
+    Args:
+        z: Training rows of the parameters.
+        x: Training rows of the data, ``(n, *x_shape)``.
+        vectors: What to do with few elements; more than 64 get an MLP, images are convolved.
+        **options: Those of `Encoder`, and others, which are passed on.
     """
     constant_columns(x)
     if options.setdefault("transform", "auto") == "auto":
         options["transform"] = choose_transform(x)
     if options.setdefault("embedding", "auto") == "auto":
         few = math.prod(x.shape[1:]) <= 64
-        options["embedding"] = "cnn2d" if x.ndim >= 4 else "none" if few else "mlp"
+        options["embedding"] = "cnn2d" if x.ndim >= 4 else vectors if few else "mlp"
     return options
 
 

@@ -82,7 +82,9 @@ def fit(
     """Train an estimator in place; it ends on the CPU with the weights of its best epoch.
 
     Args:
-        estimator: A module with ``loss(z, x) -> (n,)``.
+        estimator: A module with ``loss(z, x) -> (n,)``. One that says ``loss_judges = False`` is
+            trained to the end and keeps its last weights; one with ``training_done(share)`` is
+            told before each epoch how far the training is.
         z: Parameters in standard-normal space, ``(n, theta_dim)``.
         x: Data, ``(n, *x_shape)``.
         train: Rows to learn from, ``(n,)`` of bool.
@@ -127,6 +129,8 @@ def fit(
         "average": average,
     }
     steps = math.ceil(len(learn[0]) / batch_size)
+    judges = getattr(estimator, "loss_judges", True)
+    patience = patience if judges else max_epochs
     learner = Learner(estimator.to(target), learning_rate, weight_decay, clip_norm, average * steps)
     own = checkpoints.identity(estimator, (*learn, *held_out), settings) if checkpoint else ""
     state = checkpoints.restore(checkpoint, own, learner)
@@ -161,7 +165,7 @@ def fit(
                     "seconds": before + time.monotonic() - begun,
                 }
             )
-            if validation_loss < state["best_loss"]:
+            if validation_loss < state["best_loss"] or not judges:
                 best = copy.deepcopy(learner.averaged.state_dict())
                 state |= {"best_loss": validation_loss, "best_epoch": epoch + 1, "best": best}
             if checkpoint is not None:

@@ -81,6 +81,21 @@ def test_fit_stops_when_it_no_longer_improves():
     assert len(history) == best + 1 + 5
 
 
+def test_a_loss_that_does_not_judge_neither_stops_nor_chooses():
+    line = Line()
+    line.loss_judges = False
+    told = []
+    line.training_done = told.append
+    options = QUICK | {"schedule": "constant", "learning_rate": 1.0, "average": 0}
+    history = fit(line, *rows(), **SPLIT, seed=1, max_epochs=30, patience=3, **options)
+    assert len(history) == 30
+    assert history.validation_loss.iloc[-1] > history.validation_loss.min()
+    assert told == [epoch / 30 for epoch in range(30)]
+    z, x = (part[SPLIT["validation"]] for part in rows())
+    noise_free = (line.a * z + line.b - x).square().mean().item()
+    assert noise_free == pytest.approx(history.validation_loss.iloc[-1], abs=0.02)
+
+
 def test_fit_is_a_function_of_its_seed():
     one, two, three = trained()[0], trained()[0], trained(seed=2)[0]
     assert torch.equal(one.a, two.a)

@@ -51,6 +51,8 @@ class CMPE(nn.Module):
     """
 
     target: ClassVar[Target] = "posterior"
+    # The loss measures agreement between levels, not closeness to the posterior: no early stop.
+    loss_judges: ClassVar[bool] = False
 
     def __init__(
         self,
