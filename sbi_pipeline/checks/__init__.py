@@ -3,7 +3,8 @@
 A check fails on what is both beyond chance and large enough to matter, and warns on what is either
 suspicious or small: with enough simulations every estimator differs from the truth, and with few
 a bad one hides. P-values are corrected for the number of parameters looked at. Thresholds are
-keyword arguments, (warn, fail) where there are two; the defaults stand in the signatures.
+keyword arguments, (warn, fail) where there are two; the defaults stand in the signatures. With
+them a perfect campaign of two estimators and two observations passes everything in 19 of 20 cases.
 """
 
 from .calibration import calibration, coverage, information, local_calibration, parameter_order

@@ -18,7 +18,7 @@ def calibration(
     data: xr.Dataset,
     subject: str,
     *,
-    p: tuple[float, float] = (0.01, 0.001),
+    p: tuple[float, float] = (0.005, 0.001),
     difference: tuple[float, float] = (0.02, 0.1),
 ) -> Check:
     """Judge whether the truth ranks uniformly among draws (SBC), over all parameters.
@@ -60,7 +60,7 @@ def local_calibration(
     data: xr.Dataset,
     subject: str,
     *,
-    p: tuple[float, float] = (0.01, 0.001),
+    p: tuple[float, float] = (0.005, 0.001),
     difference: tuple[float, float] = (0.02, 0.1),
 ) -> Check:
     """Judge calibration on the held-out simulations most like the observation.
@@ -82,7 +82,7 @@ def coverage(
     data: xr.Dataset,
     subject: str,
     *,
-    p: tuple[float, float] = (0.01, 0.001),
+    p: tuple[float, float] = (0.005, 0.001),
     difference: tuple[float, float] = (0.02, 0.1),
 ) -> Check:
     """Judge how often central 68.27 % and 95.45 % intervals hold the truth, over all parameters.

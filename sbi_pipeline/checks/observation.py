@@ -71,7 +71,9 @@ def prior_edge(summary: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Ch
     )
 
 
-def predictive(found: Typicality, subject: str, *, p: tuple[float, float] = (0.01, 0.002)) -> Check:
+def predictive(
+    found: Typicality, subject: str, *, p: tuple[float, float] = (0.005, 0.002)
+) -> Check:
     """Judge whether the inferred model could have made the observation.
 
     Args:
@@ -91,7 +93,7 @@ def predictive(found: Typicality, subject: str, *, p: tuple[float, float] = (0.0
 
 
 def in_distribution(
-    found: Typicality, subject: str, *, p: tuple[float, float] = (0.01, 0.002)
+    found: Typicality, subject: str, *, p: tuple[float, float] = (0.005, 0.002)
 ) -> Check:
     """Judge whether the observation lies where the network was trained.
 

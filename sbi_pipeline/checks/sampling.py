@@ -45,7 +45,7 @@ def failures(
 def lost_prior(
     shifts: pd.DataFrame,
     *,
-    p: tuple[float, float] = (0.01, 0.001),
+    p: tuple[float, float] = (0.005, 0.001),
     shift: tuple[float, float] = (0.005, 0.05),
 ) -> Check:
     """Judge whether failing depends on the parameters, which cuts the prior.
