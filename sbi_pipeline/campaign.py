@@ -68,6 +68,7 @@ def simulate(
     workers: int = 1,
     cluster: str = "local",
     time_limit: float | None = None,
+    memory_limit: int | None = None,
     isolate: bool = False,
     retries: int = 0,
 ) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def simulate(
         workers: Processes to simulate in.
         cluster: ``"local"``, ``"slurm"`` or the address of a Dask scheduler.
         time_limit: Seconds a call of the simulator may take; implies ``isolate``.
+        memory_limit: Bytes of address space the simulator may use; implies ``isolate``.
         isolate: Call the simulator in a guarded child process of the worker.
         retries: How often a row that crashed or ran too long is tried again.
 
@@ -108,9 +110,10 @@ def simulate(
         options=json.dumps(dict(options)),
         seed=seed,
         block_size=block_size if is_vectorised(simulator, options) else None,
-        isolate=isolate or time_limit is not None,
+        isolate=isolate or time_limit is not None or memory_limit is not None,
         time_limit=time_limit,
         retries=retries,
+        memory_limit=memory_limit,
     )
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
     with _full_disk_named(store), Lease(store) as lease, Journal(store) as ledger:

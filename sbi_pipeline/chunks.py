@@ -37,6 +37,7 @@ class Recipe:
         isolate: Whether to call it in a guarded child process.
         time_limit: Seconds a call may take; None for no limit. Needs ``isolate``.
         retries: How often a crash or a time-out is tried again.
+        memory_limit: Bytes of address space it may use; None for no limit. Needs ``isolate``.
     """
 
     simulator: str
@@ -46,12 +47,19 @@ class Recipe:
     isolate: bool
     time_limit: float | None
     retries: int
+    memory_limit: int | None = None
 
     def call(self) -> Call:
         """Return the simulator, ready to be called."""
         options = json.loads(self.options)
         if self.isolate:
-            return Guarded(self.simulator, options, self.seed, time_limit=self.time_limit)
+            return Guarded(
+                self.simulator,
+                options,
+                self.seed,
+                time_limit=self.time_limit,
+                memory_limit=self.memory_limit,
+            )
         return Direct(self.simulator, options, self.seed)
 
 

@@ -157,3 +157,28 @@ class Large:
 
     def __call__(self, parameters, rng):
         return np.zeros((1000, 1000), np.uint8)
+
+
+class Greedy:
+    """Takes a gigabyte of memory where ``a`` is large."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        if parameters[0] > 0.9:
+            np.ones(2**27)
+        return parameters
+
+
+class Hang(Slow):
+    """Hangs for ever in the row with a certain ``a``."""
+
+    def __init__(self, seconds, at):
+        super().__init__(seconds)
+        self.at = at
+
+    def __call__(self, parameters, rng):
+        if parameters[0] == self.at:
+            time.sleep(3600)
+        return super().__call__(parameters, rng)

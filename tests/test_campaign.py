@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from sbi_pipeline import campaign, journal, store
+from sbi_pipeline import campaign, journal, parallel, store
 from sbi_pipeline.dataset import failed, read_committed
 
 NAMES = ("a", "b")
@@ -404,3 +404,48 @@ def test_a_dtype_that_depends_on_parameters_fails_the_odd_rows(run):
     assert receipt["failures"] == {
         "wrong shape": int((parameters(start, 100)[:100, 0] >= 0.5).sum())
     }
+
+
+def test_a_memory_limit_fails_the_greedy_rows(run):
+    shard, receipt = run("a", 50, "Greedy", memory_limit=900_000_000)
+    greedy = parameters(0, 50)[:50, 0] > 0.9
+    assert greedy.any()
+    np.testing.assert_array_equal(store.read_rows(shard, 0, 50).status, 2 * greedy)
+    (example,) = receipt["examples"]
+    assert "MemoryError" in example["text"]
+
+
+@pytest.mark.slow
+def test_an_existing_scheduler_is_used(run):
+    from distributed import LocalCluster
+
+    wanted = content(run("here", 2000)[0], 2000)
+    with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0") as cluster:
+        address = cluster.scheduler_address
+        shard, _ = run("there", 2000, chunk_size=1000, cluster=address, workers=2)
+        pids = {record["pid"] for record in rows_of(shard)}
+        assert os.getpid() not in pids
+    assert content(shard, 2000) == wanted
+
+
+@pytest.mark.slow
+def test_tasks_may_take_longer_than_a_look_at_the_cluster(run, monkeypatch):
+    monkeypatch.setattr(parallel, "POLL", 0.2)
+    monkeypatch.setattr(campaign, "DASK_SECONDS", 0.0)
+    _, receipt = run("a", 4, "Slow", chunk_size=2, workers=2, simulator_options={"seconds": 1.0})
+    assert receipt["rows"] == 4
+
+
+@pytest.mark.slow
+def test_silent_workers_are_restarted_and_given_up_in_the_end(run, monkeypatch, caplog):
+    monkeypatch.setattr(parallel, "POLL", 0.2)
+    monkeypatch.setattr(parallel, "STALL", 2.0)
+    monkeypatch.setattr(parallel, "RESTARTS", 1)
+    monkeypatch.setattr(campaign, "DASK_SECONDS", 0.0)
+    hang = {"seconds": 0.001, "at": parameters(0, 40)[30, 0]}
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(ValueError, match=r"2 Dask workers returned nothing .* give it a time_limit"),
+    ):
+        run("a", 40, "Hang", chunk_size=20, workers=2, simulator_options=hang)
+    assert "restarting the Dask workers" in caplog.text
