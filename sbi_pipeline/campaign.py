@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ from .fingerprint import canonical
 from .journal import Journal
 from .lease import Lease
 from .plan import chunk_rows, first_look, missing, present
-from .simulation import Shape
 from .store import FORMAT, Layout
 from .tally import Tally
 from .types import Array, Prior
@@ -115,44 +114,36 @@ def simulate(
         retries=retries,
         memory_limit=memory_limit,
     )
+    effort = Effort(workers, cluster, chunk_size, max_failed_fraction)
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
     with _full_disk_named(store), Lease(store) as lease, Journal(store) as ledger:
         stores.sweep(store)
-        done = journal.committed(journal.read(store))
         layout = stores.read_layout(store)
-        if layout is None and done:
-            raise ValueError(f"{store} has a journal but lost its zarr.json; restore that file")
         cost = math.inf  # of a row, in seconds; unknown
         if layout is None:
-            # Where Dask could survive a crash of the simulator, the first look must, too.
-            careful = replace(recipe, isolate=recipe.isolate or lease.unclean or workers > 1)
-            shape = first_look(careful, prior, rows, max_failed_fraction)
-            layout = _lay_out(recipe, prior, shape, rows, keep, chunk_size, workers)
-            stores.create(store, layout, rows)
-            cost = shape.seconds
+            layout, cost = _create(prior, store, recipe, effort, rows, keep, lease.unclean)
         _check_store(store, layout, key, start, recipe.block_size)
-        done = present(store, layout, done)
         work = Work(recipe, layout, prior, store)
-        _check_parameters(work, done)
-        stores.grow(store, rows)
-        tally = Tally(done.values())
-        tally.judge(max_failed_fraction, str(store))
-        if tally.rows:
-            cost = tally.simulator_seconds / tally.rows
-        parts = missing(layout, rows, done)
-        if parts:
-            ledger.append(_opening(layout, rows, workers, cluster))
-            bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
-            # After a run that died, what runs in this process is guarded: it may have been killed
-            # by the simulator.
-            here = parallel.guarded(work) if lease.unclean else work
-            with bar, closing(_run(work, here, parts, cost, workers, cluster)) as results:
-                for records in results:
-                    lease.check()
-                    _commit(records, tally, ledger, bar)
-                    tally.judge(max_failed_fraction, str(store))
+        _complete(work, effort, rows, cost, lease, ledger)
         number = int(receipt.stem.rpartition("-")[2]) if shard is None else shard
         return _write_receipt(receipt, work, number, time.perf_counter() - begin)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How a shard is made: what changes none of its rows.
+
+    Attributes:
+        workers: Processes.
+        cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
+        chunk_size: Rows in a chunk; None to choose.
+        max_failed_fraction: Of rows; more stop the campaign.
+    """
+
+    workers: int
+    cluster: str
+    chunk_size: int | None
+    max_failed_fraction: float
 
 
 def is_vectorised(simulator: str, options: Mapping[str, Any]) -> bool:
@@ -181,25 +172,35 @@ def _check_prior(
     return start, rows
 
 
-def _lay_out(
-    recipe: Recipe,
+def _create(
     prior: Path,
-    shape: Shape,
+    store: Path,
+    recipe: Recipe,
+    effort: Effort,
     rows: int,
     keep: Sequence[str] | None,
-    chunk_size: int | None,
-    workers: int,
-) -> Layout:
-    """Decide how a new store is cut."""
+    unclean: bool,
+) -> tuple[Layout, float]:
+    """Make an empty store that fits what the first rows show; return also the cost of a row."""
+    if journal.read(store):
+        raise ValueError(f"{store} has a journal but lost its zarr.json; restore that file")
     _, names, attrs = stores.read_prior(prior, slice(0, 0))
+    unknown = [name for name in keep or () if name not in names]
+    if unknown:
+        raise ValueError(f"keep names {', '.join(unknown)}; {prior} has {', '.join(names)}")
     kept = names if keep is None else tuple(name for name in names if name in keep)
-    block = recipe.block_size or 1
-    if chunk_size is not None and (chunk_size < 1 or chunk_size % block):
-        raise ValueError(f"chunk_size is {chunk_size}; wanted a multiple of block_size {block}")
-    size = chunk_size or chunk_rows(shape, len(kept), rows, workers, block)
+    size, block = effort.chunk_size, recipe.block_size or 1
+    if size is not None and (size < 1 or size % block):
+        raise ValueError(f"chunk_size is {size}; wanted a multiple of block_size {block}")
+    # Where Dask could survive a crash of the simulator, the first look must, too.
+    careful = replace(recipe, isolate=recipe.isolate or unclean or effort.workers > 1)
+    shape = first_look(careful, prior, rows, effort.max_failed_fraction)
+    size = size or chunk_rows(shape, len(kept), rows, effort.workers, block)
+    layout = Layout(attrs["key"], int(attrs["start"]), kept, shape.x_shape, shape.x_dtype, size)
     milliseconds = 1e3 * shape.seconds
     log.info("x is %s %s, %.3g ms a row", shape.x_dtype, shape.x_shape, milliseconds)
-    return Layout(attrs["key"], int(attrs["start"]), kept, shape.x_shape, shape.x_dtype, size)
+    stores.create(store, layout, rows)
+    return layout, shape.seconds
 
 
 def _check_store(store: Path, layout: Layout, key: str, start: int, block_size: int | None) -> None:
@@ -229,7 +230,33 @@ def _check_parameters(work: Work, done: Mapping[int, Mapping[str, Any]]) -> None
             )
 
 
-def _opening(layout: Layout, rows: int, workers: int, cluster: str) -> dict[str, Any]:
+def _complete(
+    work: Work, effort: Effort, rows: int, cost: float, lease: Lease, ledger: Journal
+) -> None:
+    """Simulate the rows that are missing and commit them."""
+    store, layout = work.shard, work.layout
+    done = present(store, layout, journal.committed(journal.read(store)))
+    _check_parameters(work, done)
+    stores.grow(store, rows)
+    tally = Tally(done.values())
+    tally.judge(effort.max_failed_fraction, str(store))
+    parts = missing(layout, rows, done)
+    if not parts:
+        return
+    if tally.rows:
+        cost = tally.simulator_seconds / tally.rows
+    # After a run that died, what runs in this process is guarded: the simulator may have killed it.
+    here = parallel.guarded(work) if lease.unclean else work
+    ledger.append(_opening(layout, rows, effort))
+    bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
+    with bar, closing(_run(work, here, parts, cost, effort)) as results:
+        for records in results:
+            lease.check()
+            _commit(records, tally, ledger, bar)
+            tally.judge(effort.max_failed_fraction, str(store))
+
+
+def _opening(layout: Layout, rows: int, effort: Effort) -> dict[str, Any]:
     """Return the line of the journal that opens a run."""
     return {
         "kind": "run",
@@ -237,8 +264,8 @@ def _opening(layout: Layout, rows: int, workers: int, cluster: str) -> dict[str,
         "key": layout.key,
         "start": layout.start,
         "rows": rows,
-        "workers": workers,
-        "cluster": cluster,
+        "workers": effort.workers,
+        "cluster": effort.cluster,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "time": round(time.time(), 3),
@@ -246,19 +273,15 @@ def _opening(layout: Layout, rows: int, workers: int, cluster: str) -> dict[str,
 
 
 def _run(
-    work: Work, here: Work, parts: Sequence[Part], cost: float, workers: int, cluster: str
+    work: Work, here: Work, parts: Sequence[Part], cost: float, effort: Effort
 ) -> Generator[parallel.Records, None, None]:
     """Run tasks where it takes least time: starting Dask takes as long as a small shard."""
     seconds = cost * sum(part.rows for part in parts)
-    if cluster == "local" and (workers == 1 or seconds < DASK_SECONDS):
+    if effort.cluster == "local" and (effort.workers == 1 or seconds < DASK_SECONDS):
         yield from parallel.here(here, parts)
     else:
         yield from parallel.through_dask(
-            work,
-            parts,
-            cluster=cluster,
-            workers=workers,
-            task_seconds=cost * work.layout.chunk_size,
+            work, parts, cluster=effort.cluster, workers=effort.workers, row_seconds=cost
         )
 
 

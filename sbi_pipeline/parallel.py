@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 Records = list[dict[str, Any]]
 
 POLL = 5.0  # seconds between looks at a cluster that is silent
-STALL = 120.0  # seconds of silence, beyond what tasks should take, before workers are restarted
-UNKNOWN_STALL = 3600.0  # the same where nothing is known about the simulator
+IDLE_STALL = 120.0  # seconds in which no worker has a task although there are some
+BUSY_STALL = 3600.0  # seconds, beyond what tasks should take, in which none was finished
 RESTARTS = 3
 LOCAL_START = 120.0  # seconds workers on this machine may take to come up
 QUEUE = 86_400.0  # seconds workers may wait in a queue
@@ -45,7 +45,7 @@ def here(work: Work, parts: Sequence[Part]) -> Iterator[Records]:
 
 
 def through_dask(
-    work: Work, parts: Sequence[Part], *, cluster: str, workers: int, task_seconds: float
+    work: Work, parts: Sequence[Part], *, cluster: str, workers: int, row_seconds: float
 ) -> Iterator[Records]:
     """Run tasks on Dask workers.
 
@@ -54,7 +54,7 @@ def through_dask(
         parts: The tasks.
         cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
         workers: Processes to start; with an address, what the window is sized for.
-        task_seconds: What a task is expected to take; infinity if that is not known.
+        row_seconds: What a row takes; infinity if that is not known.
 
     Yields:
         The records of each task, in the order they finish.
@@ -64,7 +64,7 @@ def through_dask(
     """
     waiting = deque((part, work) for part in parts)
     running: dict[Future, tuple[Part, Work]] = {}
-    silence = _Silence(STALL + 20 * task_seconds if math.isfinite(task_seconds) else UNKNOWN_STALL)
+    silence = _Silence(_patience(work, row_seconds))
     with _client(cluster, workers) as client:
         while waiting or running:
             while waiting and len(running) < 3 * workers:
@@ -90,8 +90,24 @@ def through_dask(
                     waiting.appendleft((part, guarded(shared)))
 
 
+def _patience(work: Work, row_seconds: float) -> float:
+    """Return how many seconds the tasks in the workers' hands may take in silence.
+
+    A worker that hangs cannot be told from one that is slow, so this is generous.
+    """
+    recipe = work.recipe
+    seconds = 100 * row_seconds if math.isfinite(row_seconds) else 0.0
+    if recipe.time_limit is not None:
+        seconds += recipe.time_limit * (1 + recipe.retries)
+    return BUSY_STALL + seconds * work.layout.chunk_size
+
+
 class _Silence:
-    """How long nothing came back, and what to do about it."""
+    """How long nothing came back, and what to do about it.
+
+    Args:
+        limit: Seconds of silence after which busy workers are restarted.
+    """
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
@@ -114,7 +130,8 @@ class _Silence:
                 self.warned = time.monotonic()
                 log.warning("waiting for workers of %r for %.0f s", cluster, silent)
             return False
-        if silent < self.limit:
+        busy = any(client.processing().values())
+        if silent < (self.limit if busy else IDLE_STALL):
             return False
         if self.restarts == RESTARTS:
             raise ValueError(

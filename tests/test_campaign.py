@@ -287,6 +287,24 @@ def test_inconsistent_orders_are_refused_and_cost_nothing(run, tmp_path):
     assert before == sorted((path, path.stat().st_mtime_ns) for path in shard.glob("**/c/**/*"))
 
 
+def test_new_stores_refuse_chunks_and_names_that_do_not_fit(run):
+    for options, message in (
+        ({"chunk_size": 1500}, "chunk_size is 1500; wanted a multiple of block_size 1000"),
+        ({"chunk_size": -1000}, "chunk_size is -1000"),
+        ({"keep": ["a", "mass"]}, r"keep names mass; .*prior-0\.zarr has a, b"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run("a", 3000, **options)
+
+
+def test_a_store_that_lost_its_layout_is_not_made_anew(run):
+    shard, _ = run("a", 1000)
+    (shard / "zarr.json").unlink()
+    with pytest.raises(ValueError, match=r"lost its zarr\.json; restore"):
+        run("a", 1000)
+    assert (shard / "x" / "c" / "0" / "0").exists()
+
+
 def test_a_cluster_of_another_kind_is_refused(run):
     with pytest.raises(ValueError, match="dask cluster is 'pbs'; wanted local, slurm"):
         run("a", 1000, cluster="pbs", workers=2)
@@ -439,7 +457,7 @@ def test_tasks_may_take_longer_than_a_look_at_the_cluster(run, monkeypatch):
 @pytest.mark.slow
 def test_silent_workers_are_restarted_and_given_up_in_the_end(run, monkeypatch, caplog):
     monkeypatch.setattr(parallel, "POLL", 0.2)
-    monkeypatch.setattr(parallel, "STALL", 2.0)
+    monkeypatch.setattr(parallel, "BUSY_STALL", 2.0)
     monkeypatch.setattr(parallel, "RESTARTS", 1)
     monkeypatch.setattr(campaign, "DASK_SECONDS", 0.0)
     hang = {"seconds": 0.001, "at": parameters(0, 40)[30, 0]}
