@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,26 +20,32 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from .estimators import write
+
 logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
 
 
-def identity(estimator: nn.Module, data: tuple[Tensor, ...], settings: Mapping[str, object]) -> str:
+def identity(estimator: nn.Module, data: tuple[Tensor, ...], settings: tuple[object, ...]) -> str:
     """Return a digest of all that decides the course of a training."""
-    digest = hashlib.sha256(repr(sorted(settings.items())).encode())
+    digest = hashlib.sha256(repr(settings).encode())
     for tensor in (*estimator.state_dict().values(), *data):
         digest.update(tensor.detach().cpu().contiguous().numpy())
     return digest.hexdigest()
 
 
 def save(checkpoint: Path | None, state: State) -> None:
-    """Write a state, whole or not at all; before the first epoch there is nothing to write."""
+    """Write a state, whole or not at all; before the first epoch there is nothing to write.
+
+    That it cannot be written is no reason to stop training.
+    """
     if checkpoint is None or not state["history"]:
         return
-    partial = checkpoint.with_name(checkpoint.name + ".partial")
-    torch.save(state, partial)
-    os.replace(partial, checkpoint)
+    try:
+        write(checkpoint, state)
+    except ValueError as error:
+        logger.warning("the training cannot be resumed if it is stopped: %s", error)
 
 
 class Restorable(Protocol):
@@ -55,9 +60,12 @@ def restore(checkpoint: Path | None, own: str, learner: Restorable) -> State:
     fresh = {"identity": own, "history": [], "best_loss": math.inf, "best_epoch": 0}
     if checkpoint is None or not checkpoint.exists():
         return fresh
-    state: State = torch.load(checkpoint, weights_only=True)
-    if state["identity"] != own:
-        logger.warning("%s is of another training and will be overwritten", checkpoint)
+    try:
+        state: State = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if state["identity"] != own:
+            raise ValueError("it is of another training")
+    except Exception as error:  # torch raises many types for a file that is damaged
+        logger.warning("training starts anew, %s cannot be used: %s", checkpoint, error)
         return fresh
     learner.load_state_dict(state["learner"])
     logger.info("training goes on after epoch %d, from %s", len(state["history"]), checkpoint)

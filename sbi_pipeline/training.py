@@ -1,7 +1,7 @@
 """The one training loop: anything with ``loss(z, x) -> (n,)``.
 
-AdamW under a scheduled learning rate, clipped gradients, early stopping by the loss on held-out
-rows, best weights restored. Mini-batches are slices of tensors.
+AdamW under a scheduled learning rate, clipped gradients, a running average of the weights, early
+stopping by its loss on held-out rows, best weights restored. Mini-batches are slices of tensors.
 
 On a CPU the result is a function of data, seed and settings alone. The order of rows and the noise
 of each epoch come from a stream of its own, so a training resumed from a checkpoint, which is the
@@ -13,12 +13,9 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -26,6 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import checkpoints
+from .learner import Learner, Rows, own_randomness
 from .registry import pick
 from .streams import integer
 from .types import Array
@@ -34,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 MIN_TRAIN, MIN_VALIDATION = 20, 5
 CHECKPOINT_SECONDS = 60.0
-
-Rows = tuple[Tensor, Tensor]
 
 
 def one_cycle(done: float) -> float:
@@ -118,25 +114,18 @@ def fit(
     check_sizes(len(learn[0]), len(held_out[0]))
     max_epochs = max_epochs or choose_epochs(len(learn[0]))
     batch_size = batch_size or choose_batch(len(learn[0]))
-    settings = {
-        "seed": seed,
-        "max_epochs": max_epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "schedule": schedule,
-        "weight_decay": weight_decay,
-        "clip_norm": clip_norm,
-        "average": average,
-    }
     steps = math.ceil(len(learn[0]) / batch_size)
-    judges = getattr(estimator, "loss_judges", True)
+    judges: bool = getattr(estimator, "loss_judges", True)
     patience = patience if judges else max_epochs
+    told = getattr(estimator, "training_done", lambda share: None)
+
     learner = Learner(estimator.to(target), learning_rate, weight_decay, clip_norm, average * steps)
-    own = checkpoints.identity(estimator, (*learn, *held_out), settings) if checkpoint else ""
+    settings = (seed, max_epochs, batch_size, learning_rate, schedule, weight_decay, clip_norm)
+    own = checkpoints.identity(estimator, (*learn, *held_out), (*settings, average))
     state = checkpoints.restore(checkpoint, own, learner)
     history: list[dict[str, float]] = state["history"]
-    begun = saved = time.monotonic()
     before = history[-1]["seconds"] if history else 0.0
+    begun = saved = time.monotonic()
 
     with (
         own_randomness(target, threads),
@@ -146,9 +135,8 @@ def fit(
         while len(history) < max_epochs and len(history) - state["best_epoch"] < patience:
             epoch = len(history)
             rates = [learning_rate * share((epoch + i / steps) / max_epochs) for i in range(steps)]
+            told(epoch / max_epochs)
             torch.manual_seed(integer(seed, "epoch", epoch))
-            if hasattr(estimator, "training_done"):
-                estimator.training_done(epoch / max_epochs)  # type: ignore[operator]
             train_loss = learner.learn(learn, rates, stopped)
             if stopped.is_set():
                 checkpoints.save(checkpoint, state)
@@ -156,15 +144,14 @@ def fit(
             torch.manual_seed(integer(seed, "validation"))
             validation_loss = learner.loss(held_out, rows_at_once=10 * batch_size)
             check_finite(epoch + 1, train_loss, validation_loss)
-            history.append(
-                {
-                    "epoch": epoch + 1,
-                    "train_loss": train_loss,
-                    "validation_loss": validation_loss,
-                    "learning_rate": rates[-1],
-                    "seconds": before + time.monotonic() - begun,
-                }
-            )
+            record = {
+                "epoch": epoch + 1,
+                "train_loss": train_loss,
+                "validation_loss": validation_loss,
+                "learning_rate": rates[-1],
+                "seconds": before + time.monotonic() - begun,
+            }
+            history.append(record)
             if validation_loss < state["best_loss"] or not judges:
                 best = copy.deepcopy(learner.averaged.state_dict())
                 state |= {"best_loss": validation_loss, "best_epoch": epoch + 1, "best": best}
@@ -181,94 +168,6 @@ def fit(
         checkpoint.unlink(missing_ok=True)
     logger.info("best of %d epochs: %d", len(history), state["best_epoch"])
     return pd.DataFrame(history)
-
-
-class Learner:
-    """A model, its optimiser and the running average of its weights.
-
-    Args:
-        model: What learns.
-        learning_rate: Of the first step; `learn` sets it for each.
-        weight_decay: Of AdamW.
-        clip_norm: Gradients with a larger norm are scaled down to it.
-        average: Memory of the running average, in steps; 0 for the weights themselves.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        learning_rate: float,
-        weight_decay: float,
-        clip_norm: float,
-        average: float,
-    ) -> None:
-        self.model, self.clip_norm, self.average = model, clip_norm, average
-        # Fused: one call for all tensors, a third of the time of a small network's step.
-        self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
-        )
-        self.averaged = copy.deepcopy(model) if average else model
-        self.steps = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all that `learn` changes."""
-        return {
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "steps": self.steps,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to what `state_dict` returned."""
-        self.model.load_state_dict(state["model"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.steps = state["steps"]
-
-    def learn(self, rows: Rows, rates: list[float], stopped: threading.Event) -> float:
-        """Take one gradient step for each learning rate, over all rows in random order.
-
-        Returns:
-            Mean loss over the rows, each taken before the step it led to.
-        """
-        self.model.train()
-        z, x = rows
-        total = z.new_zeros(())
-        order = torch.randperm(len(z)).to(z.device)
-        for batch, rate in zip(order.tensor_split(len(rates)), rates, strict=True):
-            if stopped.is_set():
-                break
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            self.optimiser.zero_grad(set_to_none=True)
-            loss = self.model.loss(z[batch], x[batch]).mean()  # type: ignore[operator]
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-            self.optimiser.step()
-            self._update_average()
-            total += loss.detach() * len(batch)
-        return total.item() / len(z)
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        if not self.average:
-            return
-        self.steps += 1
-        # A plain mean at first, so that the start is forgotten soon.
-        weight = 1 / min(self.steps, self.average)
-        torch._foreach_lerp_(
-            list(self.averaged.parameters()), list(self.model.parameters()), weight
-        )
-
-    @torch.no_grad()
-    def loss(self, rows: Rows, *, rows_at_once: int) -> float:
-        """Return the mean loss of the averaged model over rows, without learning from them."""
-        self.averaged.eval()
-        z, x = rows
-        parts = zip(z.split(rows_at_once), x.split(rows_at_once), strict=True)
-        total = sum(self.averaged.loss(*part).sum().item() for part in parts)  # type: ignore[operator]
-        return total / len(z)
 
 
 def progress_bar(done: int, epochs: int, shown: bool) -> tqdm:
@@ -323,16 +222,3 @@ def check_finite(epoch: int, train_loss: float, validation_loss: float) -> None:
             f"the loss is not finite in epoch {epoch} (train {train_loss}, validation "
             f"{validation_loss}): lower the learning rate, or look for extreme values in x"
         )
-
-
-@contextmanager
-def own_randomness(device: torch.device, threads: int | None) -> Iterator[None]:
-    """Leave torch's generators and number of threads as they were found."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=[0] if device.type == "cuda" else []):
-            yield
-    finally:
-        torch.set_num_threads(before)

@@ -165,6 +165,23 @@ def test_what_is_no_estimator_is_refused(tmp_path):
         estimators.load(path)
 
 
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch):
+    z, x = gaussian(50)
+    npe = estimators.build("npe", z, x, seed=1, **SMALL)
+    path = tmp_path / "estimator.pt"
+    estimators.save(path, npe, {"key": "old"})
+
+    def full(content, file):
+        file.write(b"some")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(ValueError, match=r"estimator.pt cannot be written: .*No space left"):
+        estimators.save(path, npe, {"key": "new"})
+    assert estimators.load(path)[1]["key"] == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["estimator.pt"]
+
+
 # NPE ----------------------------------------------------------------------------------------------
 
 

@@ -177,6 +177,21 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path):
     assert torch.equal(other.a, trained(seed=2)[0].a)
 
 
+def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path, caplog):
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(b"half a che")
+    line, _ = trained(checkpoint=checkpoint)
+    assert "training starts anew" in caplog.text
+    assert torch.equal(line.a, trained()[0].a)
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    line, _ = trained(checkpoint=tmp_path / "missing" / "checkpoint.pt")
+    assert "checkpoint.pt cannot be written" in caplog.text
+    assert torch.equal(line.a, trained()[0].a)
+
+
 def test_sigterm_is_given_back():
     before = signal.getsignal(signal.SIGTERM)
     trained(max_epochs=1)

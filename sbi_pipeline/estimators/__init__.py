@@ -92,12 +92,27 @@ def check_rows(z: Tensor, x: Tensor) -> None:
 
 def save(path: Path, estimator: nn.Module, header: Mapping[str, Any]) -> None:
     """Write an estimator that `build` or `load` made, whole or not at all."""
-    path = Path(path)
     full = {**header, "format": FORMAT, **estimator.spec}  # type: ignore[dict-item]
     state = {name: value.cpu() for name, value in estimator.state_dict().items()}
+    write(Path(path), {"header": full, "state": state})
+
+
+def write(path: Path, content: Any) -> None:
+    """Write what torch can read with ``weights_only=True``, whole or not at all.
+
+    Raises:
+        ValueError: The disk is full, or the folder cannot be written to.
+    """
     partial = path.with_name(path.name + ".partial")
-    torch.save({"header": full, "state": state}, partial)
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
+        partial.unlink(missing_ok=True)
+        raise ValueError(f"{path} cannot be written: {error}") from error
 
 
 def load(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str, Any]]:
