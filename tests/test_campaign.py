@@ -467,3 +467,43 @@ def test_silent_workers_are_restarted_and_given_up_in_the_end(run, monkeypatch, 
     ):
         run("a", 40, "Hang", chunk_size=20, workers=2, simulator_options=hang)
     assert "restarting the Dask workers" in caplog.text
+
+
+def test_shards_join_into_one_campaign_that_grows_inside_the_last(tmp_path):
+    folder = tmp_path / "simulations"
+    folder.mkdir()
+
+    def make(number, rows):
+        prior, shard = folder / f"prior-{number}.zarr", folder / f"shard-{number}.zarr"
+        store.write_prior(
+            prior, parameters(2000 * number, rows), NAMES, key="k", start=2000 * number
+        )
+        campaign.simulate(
+            prior=prior,
+            store=shard,
+            receipt=shard.with_suffix(".json"),
+            simulator="simulators_for_tests:NoiseOneByOne",
+            options={},
+            seed=SEED,
+            key="k",
+        )
+        return shard.with_suffix(".json")
+
+    def view(receipts, rows):
+        made = campaign.manifest(receipts, rows=rows, key="m", store="../simulations", split={})
+        path = tmp_path / "campaign" / "simulations.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(made))
+        return campaign.load(path)
+
+    first, second, third = make(0, 2000), make(1, 2000), make(2, 700)
+    small = view([first, second, third], 4700)
+    make(2, 1500)
+    grown = view([first, second, third], 5500)
+    np.testing.assert_array_equal(grown.row, np.arange(5500))
+    np.testing.assert_array_equal(grown.theta, parameters(0, 5500))
+    assert grown.x[:4700].tobytes() == small.x.tobytes()
+    fewer = view([first, second, third], 3000)  # a third shard that is not needed does no harm
+    assert fewer.x.tobytes() == small.x[:3000].tobytes()
+    with pytest.raises(ValueError, match=r"shard-2\.json starts at row 4000, .* end at 2000"):
+        view([first, third], 2500)
