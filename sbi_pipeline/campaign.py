@@ -116,7 +116,7 @@ def simulate(
     )
     effort = Effort(workers, cluster, chunk_size, max_failed_fraction)
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
-    with _full_disk_named(store), Lease(store) as lease, Journal(store) as ledger:
+    with _disk_trouble_named(store), Lease(store) as lease, Journal(store) as ledger:
         stores.sweep(store)
         layout = stores.read_layout(store)
         cost = math.inf  # of a row, in seconds; unknown
@@ -296,17 +296,19 @@ def _commit(records: parallel.Records, tally: Tally, ledger: Journal, bar: tqdm[
 
 
 @contextmanager
-def _full_disk_named(store: Path) -> Iterator[None]:
-    """Say what to do when there is no space left."""
+def _disk_trouble_named(store: Path) -> Iterator[None]:
+    """Say what to do when there is no space left, or none that may be written."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ValueError(
-                f"{store}: {os.strerror(error.errno)}; what is committed is kept, make room and "
-                "start again"
-            ) from error
-        raise
+            hint = "make room and start again"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = "allow writing there and start again, or use snakemake --directory"
+        else:
+            raise
+        reason = os.strerror(error.errno)
+        raise ValueError(f"{store}: {reason}; what is committed is kept, {hint}") from error
 
 
 def _write_receipt(receipt: Path, work: Work, shard: int, seconds: float) -> dict[str, Any]:

@@ -58,8 +58,7 @@ class Lease:
         self.store.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self.store / FILE, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            self._lock()
-            self._outwait()
+            self._outwait(locked=self._lock())
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -95,26 +94,30 @@ class Lease:
                 "long; nothing committed is lost, let the other one finish"
             )
 
-    def _lock(self) -> None:
-        """Take the lock of this machine, allowing a dying holder a moment."""
+    def _lock(self) -> bool:
+        """Take the lock of this machine, allowing a dying holder a moment.
+
+        Returns:
+            Whether the file system has locks.
+        """
         deadline = time.monotonic() + self.grace
         while True:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
+                return True
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise self._refusal(self._owner()) from None
                 time.sleep(0.1)
             except OSError:  # a file system without locks: the text alone has to do
                 log.warning("%s: this file system has no locks", self.store)
-                return
+                return False
 
-    def _outwait(self) -> None:
-        """Wait until a holder on another machine gives a sign of life or counts as dead."""
+    def _outwait(self, *, locked: bool) -> None:
+        """Wait until a holder the lock says nothing of gives a sign of life or counts as dead."""
         owner = self._owner()
         self.unclean = bool(owner)
-        if not owner or owner.get("host") == socket.gethostname():
+        if not owner or (locked and owner.get("host") == socket.gethostname()):
             return
         log.warning("%s is held by %s; waiting for a sign of life", self.store, _name(owner))
         deadline = time.monotonic() + self.patience

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -79,3 +80,16 @@ def test_holders_show_that_they_live(tmp_path):
         first = json.loads((tmp_path / FILE).read_text())["beat"]
         time.sleep(0.3)
         assert json.loads((tmp_path / FILE).read_text())["beat"] > first
+
+
+def test_without_locks_a_holder_on_this_machine_is_respected_too(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with (
+        Lease(tmp_path, beat=0.1),
+        pytest.raises(ValueError, match=f"process {os.getpid()}"),
+        Lease(tmp_path, beat=0.1, patience=5.0),
+    ):
+        pass
