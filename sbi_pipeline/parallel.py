@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
 
 from . import chunks
@@ -183,6 +184,12 @@ def _slurm() -> Any:
         raise ValueError(
             "dask cluster 'slurm' needs dask-jobqueue: pip install 'sbi-pipeline[slurm]'"
         ) from error
+    unset = [name for name in ("cores", "memory") if not dask.config.get(f"jobqueue.slurm.{name}")]
+    if unset:
+        raise ValueError(
+            f"dask cluster 'slurm' has no {' and no '.join(unset)}; queue, cores, memory and "
+            "walltime of a job go under jobqueue.slurm in ~/.config/dask/jobqueue.yaml"
+        )
     return SLURMCluster()
 
 
