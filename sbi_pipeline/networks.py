@@ -14,7 +14,6 @@ import torch
 from nflows.distributions.normal import StandardNormal
 from nflows.flows.base import Flow
 from nflows.transforms.base import Transform
-from nflows.transforms.made import MADE
 from nflows.transforms.permutations import ReversePermutation
 from torch import Tensor, nn
 from torch.nn import functional
@@ -61,6 +60,61 @@ class ResidualMLP(nn.Module):
         h = inputs.new_zeros(len(inputs), 1)
         if self.first is not None:
             h = self.first(inputs)
+        if self.context is not None and context is not None:
+            h = h + self.context(context)
+        for block in self.blocks:
+            h = h + block(h)
+        out: Tensor = self.last(functional.silu(h))
+        return out
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer some of whose weights are zero for good."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask.to(self.weight), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return ``(n, out_dim)`` for inputs ``(n, in_dim)``."""
+        return functional.linear(inputs, self.weight * self.mask, self.bias)
+
+
+class AutoregressiveMLP(nn.Module):
+    """Residual network whose outputs for feature i depend on features before i and the context.
+
+    Hidden unit with degree d sees features up to d. Those of degree 0 see the context alone:
+    nflows' MADE has none, so the first feature of each of its layers ignores the context.
+
+    Args:
+        features: Number of inputs.
+        n_parameters: Number of outputs for each of them.
+        hidden: Width.
+        blocks: Number of residual blocks of two layers.
+        context_dim: Length of the context; 0 for none.
+    """
+
+    def __init__(
+        self, features: int, n_parameters: int, *, hidden: int, blocks: int, context_dim: int
+    ) -> None:
+        super().__init__()
+        inputs = torch.arange(1, features + 1)
+        units = torch.arange(hidden) * features // hidden  # 0 ... features - 1, evenly
+        outputs = inputs.repeat_interleave(n_parameters)
+        inner = units[:, None] >= units
+        self.first = MaskedLinear(units[:, None] >= inputs)
+        self.context = nn.Linear(context_dim, hidden, bias=False) if context_dim else None
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.SiLU(), MaskedLinear(inner), nn.SiLU(), MaskedLinear(inner))
+            for _ in range(blocks)
+        )
+        self.last = MaskedLinear(outputs[:, None] > units)
+
+    def forward(self, inputs: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return ``(n, features * n_parameters)`` for inputs ``(n, features)``."""
+        h = self.first(inputs)
         if self.context is not None and context is not None:
             h = h + self.context(context)
         for block in self.blocks:
@@ -126,15 +180,10 @@ def autoregressive(
     for i in range(transforms):
         if i:
             layers.append(ReversePermutation(features))
-        net = MADE(
-            features,
-            hidden,
-            context_features=context_dim or None,
-            num_blocks=blocks,
-            output_multiplier=map_.n_parameters,
-            activation=functional.silu,
+        net = AutoregressiveMLP(
+            features, map_.n_parameters, hidden=hidden, blocks=blocks, context_dim=context_dim
         )
-        start_at(net.final_layer, map_.initial())
+        start_at(net.last, map_.initial())
         layers.append(Autoregressive(features, map_, net))
     return Composition(layers)
 

@@ -3,7 +3,15 @@ import torch
 
 from sbi_pipeline import estimators
 from sbi_pipeline.embeddings import EMBEDDINGS
-from sbi_pipeline.networks import FLOWS, Encoder, ResidualMLP, batched, coupling_mask, flow
+from sbi_pipeline.networks import (
+    FLOWS,
+    AutoregressiveMLP,
+    Encoder,
+    ResidualMLP,
+    batched,
+    coupling_mask,
+    flow,
+)
 from sbi_pipeline.scaling import TRANSFORMS, Standardise, choose_transform, constant_columns
 
 SHAPES = {
@@ -111,6 +119,20 @@ def test_coupling_masks_map_every_feature_and_tell_any_two_apart(features):
     for i in range(features):
         for j in range(i):
             assert (masks[:, i] & ~masks[:, j]).any()
+
+
+@pytest.mark.parametrize(("features", "hidden"), [(1, 8), (3, 8), (5, 4)])
+def test_autoregressive_mlp_looks_back_only_and_at_the_context(features, hidden):
+    torch.manual_seed(1)
+    net = AutoregressiveMLP(features, 2, hidden=hidden, blocks=2, context_dim=3)
+    inputs, context = torch.randn(features), torch.randn(3)
+    by_input, by_context = torch.autograd.functional.jacobian(
+        lambda x, c: net(x[None], c[None])[0], (inputs, context)
+    )
+    seen = (by_input.view(features, 2, features) != 0).any(1)
+    assert not torch.triu(seen).any()
+    assert features == 1 or hidden < features or torch.equal(seen, torch.tril(seen | True, -1))
+    assert (by_context != 0).all()
 
 
 @pytest.mark.parametrize("name", FLOWS)
