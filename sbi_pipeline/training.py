@@ -64,7 +64,7 @@ def fit(
     seed: int,
     max_epochs: int | None = None,
     batch_size: int | None = None,
-    learning_rate: float = 3e-3,
+    learning_rate: float | None = None,
     schedule: str = "one_cycle",
     weight_decay: float = 1e-4,
     patience: int = 10,
@@ -80,16 +80,18 @@ def fit(
     Args:
         estimator: A module with ``loss(z, x) -> (n,)``. One that says ``loss_judges = False`` is
             trained to the end and keeps its last weights; one with ``training_done(share)`` is
-            told before each epoch how far the training is.
+            told before each epoch how far the training is. ``learning_rate`` and ``effort`` are
+            its own defaults for what is not given here.
         z: Parameters in standard-normal space, ``(n, theta_dim)``.
         x: Data, ``(n, *x_shape)``.
         train: Rows to learn from, ``(n,)`` of bool.
         validation: Rows to stop by, ``(n,)`` of bool; never learnt from.
         seed: Of the order of rows and of all noise in the loss.
         max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
-            None: 60 for 10 000 rows or fewer, falling as rows^(-1/3).
+            None: 60 for 10 000 rows or fewer, falling as rows^(-1/3), times what the estimator
+            says of the effort it takes.
         batch_size: Rows per gradient step, at most. None: rows / 40, from 32 to 512.
-        learning_rate: Its peak.
+        learning_rate: Its peak. None: what the estimator says, or 3e-3.
         schedule: A name of `SCHEDULES`.
         weight_decay: Of AdamW.
         patience: Stop after so many epochs without a better validation loss.
@@ -112,15 +114,17 @@ def fit(
     target = pick_device(device)
     learn, held_out = (select(z, x, mask, target) for mask in (train, validation))
     check_sizes(len(learn[0]), len(held_out[0]))
-    max_epochs = max_epochs or choose_epochs(len(learn[0]))
+    peak: float = learning_rate or getattr(estimator, "learning_rate", 3e-3)
+    effort: float = getattr(estimator, "effort", 1.0)
+    max_epochs = max_epochs or round(effort * choose_epochs(len(learn[0])))
     batch_size = batch_size or choose_batch(len(learn[0]))
     steps = math.ceil(len(learn[0]) / batch_size)
     judges: bool = getattr(estimator, "loss_judges", True)
     patience = patience if judges else max_epochs
     told = getattr(estimator, "training_done", lambda share: None)
 
-    learner = Learner(estimator.to(target), learning_rate, weight_decay, clip_norm, average * steps)
-    settings = (seed, max_epochs, batch_size, learning_rate, schedule, weight_decay, clip_norm)
+    learner = Learner(estimator.to(target), peak, weight_decay, clip_norm, average * steps)
+    settings = (seed, max_epochs, batch_size, peak, schedule, weight_decay, clip_norm)
     own = checkpoints.identity(estimator, (*learn, *held_out), (*settings, average))
     state = checkpoints.restore(checkpoint, own, learner)
     history: list[dict[str, float]] = state["history"]
@@ -134,7 +138,7 @@ def fit(
     ):
         while len(history) < max_epochs and len(history) - state["best_epoch"] < patience:
             epoch = len(history)
-            rates = [learning_rate * share((epoch + i / steps) / max_epochs) for i in range(steps)]
+            rates = [peak * share((epoch + i / steps) / max_epochs) for i in range(steps)]
             told(epoch / max_epochs)
             torch.manual_seed(integer(seed, "epoch", epoch))
             train_loss = learner.learn(learn, rates, stopped)

@@ -53,6 +53,9 @@ class CMPE(nn.Module):
     target: ClassVar[Target] = "posterior"
     # The loss measures agreement between levels, not closeness to the posterior: no early stop.
     loss_judges: ClassVar[bool] = False
+    has_density: ClassVar[bool] = False
+    learning_rate: ClassVar[float] = 1e-3
+    effort: ClassVar[float] = 2.0
 
     def __init__(
         self,

@@ -34,7 +34,10 @@ class Ensemble(nn.Module):
     def __init__(self, members: list[Any]) -> None:
         super().__init__()
         self.target: Target = members[0].target
-        self.loss_judges = getattr(members[0], "loss_judges", True)
+        # What the method says of itself holds for the whole.
+        for name in ("loss_judges", "has_density", "learning_rate", "effort"):
+            if hasattr(members[0], name):
+                setattr(self, name, getattr(members[0], name))
         self.size = len(members)
         # The structure, and the buffers, which are the same for all; its own weights go unused.
         self.structure = members[0].requires_grad_(False)

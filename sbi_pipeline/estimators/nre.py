@@ -50,6 +50,7 @@ class NRE(nn.Module):
     """
 
     target: ClassVar[Target] = "ratio"
+    learning_rate: ClassVar[float] = 1e-3
 
     def __init__(
         self,
