@@ -31,7 +31,8 @@ LogDensity = Callable[[Array], Array]
 def log_posterior(estimator: Estimator, x: Array, batch: int = 20_000) -> LogDensity:
     """Return the log posterior density of z for each of m data sets ``x``, ``(m, *x_shape)``.
 
-    Normalised for target "posterior", up to a constant for the others.
+    Normalised for target "posterior", up to a constant for the others, NaN for a method that draws
+    but has no density.
 
     Args:
         estimator: A trained estimator.
@@ -44,6 +45,8 @@ def log_posterior(estimator: Estimator, x: Array, batch: int = 20_000) -> LogDen
     @torch.inference_mode()
     def log_density(z: Array) -> Array:
         m, n, theta_dim = z.shape
+        if not getattr(estimator, "has_density", True):
+            return np.full((m, n), np.nan)
         rows = torch.as_tensor(z.reshape(m * n, theta_dim), dtype=torch.float32)
         which = torch.arange(m).repeat_interleave(n)
         values = [

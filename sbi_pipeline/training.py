@@ -114,10 +114,9 @@ def fit(
     target = pick_device(device)
     learn, held_out = (select(z, x, mask, target) for mask in (train, validation))
     check_sizes(len(learn[0]), len(held_out[0]))
-    peak: float = learning_rate or getattr(estimator, "learning_rate", 3e-3)
-    effort: float = getattr(estimator, "effort", 1.0)
-    max_epochs = max_epochs or round(effort * choose_epochs(len(learn[0])))
-    batch_size = batch_size or choose_batch(len(learn[0]))
+    max_epochs, batch_size, peak = complete(
+        estimator, len(learn[0]), max_epochs, batch_size, learning_rate
+    )
     steps = math.ceil(len(learn[0]) / batch_size)
     judges: bool = getattr(estimator, "loss_judges", True)
     patience = patience if judges else max_epochs
@@ -182,6 +181,23 @@ def progress_bar(done: int, epochs: int, shown: bool) -> tqdm:
         desc="train",
         unit="epoch",
         disable=None if shown else True,
+    )
+
+
+def complete(
+    estimator: nn.Module,
+    rows: int,
+    max_epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+) -> tuple[int, int, float]:
+    """Return epochs, batch size and learning rate, chosen where they are None."""
+    effort: float = getattr(estimator, "effort", 1.0)
+    own_rate: float = getattr(estimator, "learning_rate", 3e-3)
+    return (
+        max_epochs or round(effort * choose_epochs(rows)),
+        batch_size or choose_batch(rows),
+        own_rate if learning_rate is None else learning_rate,
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sbi_pipeline import estimators, registry
+from sbi_pipeline.posterior import log_posterior
 from sbi_pipeline.training import fit
 
 METHODS = sorted(registry.ESTIMATORS)
@@ -242,6 +243,7 @@ def test_cmpe_says_that_it_has_no_density():
     cmpe = estimators.build("cmpe", z, x, seed=1, **small("cmpe"))
     with pytest.raises(ValueError, match="cmpe has no density: log_prob is not available"):
         cmpe.log_prob(z, x)
+    assert np.isnan(log_posterior(cmpe, x[:3].numpy())(z[None, :5].expand(3, 5, 2).numpy())).all()
 
 
 # NLE ----------------------------------------------------------------------------------------------

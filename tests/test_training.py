@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sbi_pipeline import training
-from sbi_pipeline.training import SCHEDULES, fit
+from sbi_pipeline.training import SCHEDULES, complete, fit
 
 
 class Line(torch.nn.Module):
@@ -237,3 +237,13 @@ def test_cuda_asked_for_and_absent_is_one_line():
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         trained(**options)
+
+
+def test_what_is_not_given_is_chosen_by_rows_and_estimator():
+    line = Line()
+    assert complete(line, 10_000, None, None, None) == (60, 256, 3e-3)
+    assert complete(line, 1_000_000, None, None, None) == (13, 512, 3e-3)
+    assert complete(line, 100, None, None, None) == (60, 32, 3e-3)
+    line.effort, line.learning_rate = 2.0, 1e-3
+    assert complete(line, 10_000, None, None, None) == (120, 256, 1e-3)
+    assert complete(line, 10_000, 5, 64, 0.1) == (5, 64, 0.1)
