@@ -11,26 +11,27 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .estimators import write
+from .learner import Learner
 
 logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
 
 
-def identity(estimator: nn.Module, data: tuple[Tensor, ...], settings: tuple[object, ...]) -> str:
+def identity(model: nn.Module, data: Sequence[Tensor], settings: Sequence[object]) -> str:
     """Return a digest of all that decides the course of a training."""
     digest = hashlib.sha256(repr(settings).encode())
-    for tensor in (*estimator.state_dict().values(), *data):
+    for tensor in (*model.state_dict().values(), *data):
         digest.update(tensor.detach().cpu().contiguous().numpy())
     return digest.hexdigest()
 
@@ -48,21 +49,26 @@ def save(checkpoint: Path | None, state: State) -> None:
         logger.warning("the training cannot be resumed if it is stopped: %s", error)
 
 
-class Restorable(Protocol):
-    """What can be set to a state of its own."""
+def restore(
+    checkpoint: Path | None, learner: Learner, data: Sequence[Tensor], settings: Sequence[object]
+) -> State:
+    """Return the state of a checkpoint and set the learner to it, or return a fresh one.
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
-
-
-def restore(checkpoint: Path | None, own: str, learner: Restorable) -> State:
-    """Return the state of a checkpoint and set the learner to it, or return a fresh one."""
-    fresh = {"identity": own, "history": [], "best_loss": math.inf, "best_epoch": 0}
-    if checkpoint is None or not checkpoint.exists():
+    Args:
+        checkpoint: The file, if one is kept.
+        learner: As it is before its first step.
+        data: All that it learns from and is judged by.
+        settings: All else that decides the course of the training.
+    """
+    fresh: State = {"history": [], "best_loss": math.inf, "best_epoch": 0}
+    if checkpoint is None:
+        return fresh
+    fresh["identity"] = identity(learner.model, data, settings)
+    if not checkpoint.exists():
         return fresh
     try:
         state: State = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if state["identity"] != own:
+        if state["identity"] != fresh["identity"]:
             raise ValueError("it is of another training")
     except Exception as error:  # torch raises many types for a file that is damaged
         logger.warning("training starts anew, %s cannot be used: %s", checkpoint, error)

@@ -140,24 +140,31 @@ def coupling_mask(features: int, layer: int) -> Tensor:
     """
     if features == 1:
         return torch.ones(1, dtype=torch.bool)
-    digits = math.ceil(math.log2(features))
-    digit = (torch.arange(features) >> (layer // 2) % digits) & 1
+    digit = (torch.arange(features) >> (layer // 2) % digits(features)) & 1
     return digit == layer % 2
+
+
+def digits(features: int) -> int:
+    """Return how many binary digits number the features."""
+    return max(1, math.ceil(math.log2(features)))
 
 
 def nsf(
     features: int,
     context_dim: int,
     *,
-    transforms: int = 6,
+    transforms: int | None = None,
     hidden: int = 32,
     blocks: int = 1,
     bins: int = 8,
     bound: float = 5.0,
 ) -> Transform:
-    """Neural spline flow of coupling layers: one network pass a layer both ways."""
+    """Neural spline flow of coupling layers: one network pass a layer both ways.
+
+    By default there are 6 layers, or as many as tell any two features apart.
+    """
     layers: list[Transform] = []
-    for i in range(transforms):
+    for i in range(transforms or max(6, 2 * digits(features))):
         mapped, map_ = coupling_mask(features, i), AffineSpline(bins, bound)
         n_mapped = int(mapped.sum())
         net = ResidualMLP(

@@ -124,8 +124,7 @@ def fit(
 
     learner = Learner(estimator.to(target), peak, weight_decay, clip_norm, average * steps)
     settings = (seed, max_epochs, batch_size, peak, schedule, weight_decay, clip_norm)
-    own = checkpoints.identity(estimator, (*learn, *held_out), (*settings, average))
-    state = checkpoints.restore(checkpoint, own, learner)
+    state = checkpoints.restore(checkpoint, learner, (*learn, *held_out), (*settings, average))
     history: list[dict[str, float]] = state["history"]
     before = history[-1]["seconds"] if history else 0.0
     begun = saved = time.monotonic()

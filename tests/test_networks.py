@@ -110,15 +110,18 @@ def test_residual_mlp_of_inputs_and_context(in_dim, context_dim):
         assert not torch.isclose(net(inputs, context + 1), out).any()
 
 
-@pytest.mark.parametrize("features", [1, 2, 3, 8, 10])
-def test_coupling_masks_map_every_feature_and_tell_any_two_apart(features):
-    n = 2 * max(1, (features - 1).bit_length())
-    masks = torch.stack([coupling_mask(features, i) for i in range(n)])
+@pytest.mark.parametrize("features", [1, 2, 3, 8, 10, 40])
+def test_coupling_maps_every_feature_and_tells_any_two_apart(features):
+    layers = flow("nsf", features, 2, hidden=4)._transform.layers
+    masks = torch.stack([coupling_mask(features, i) for i in range(len(layers))])
+    for mask, layer in zip(masks, layers, strict=True):
+        assert torch.equal(mask.nonzero()[:, 0], layer.mapped_index)
     assert masks.any(0).all()
     assert features == 1 or (~masks).any(0).all()
     for i in range(features):
         for j in range(i):
             assert (masks[:, i] & ~masks[:, j]).any()
+            assert (masks[:, j] & ~masks[:, i]).any()
 
 
 @pytest.mark.parametrize(("features", "hidden"), [(1, 8), (3, 8), (5, 4)])
