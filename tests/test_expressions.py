@@ -15,7 +15,15 @@ def test_evaluates_arithmetic_of_arrays() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["__import__('os')", "mass.real", "[1, 2]", "lambda: 1", "mass if spin else 1", "mass +", "'a'"],
+    [
+        "__import__('os')",
+        "mass.real",
+        "[1, 2]",
+        "lambda: 1",
+        "mass if spin else 1",
+        "mass +",
+        "'a'",
+    ],
 )
 def test_refuses_what_is_not_arithmetic(text: str) -> None:
     with pytest.raises(ValueError, match="understood|not an expression"):

@@ -1,0 +1,53 @@
+"""The example of a user's own simulator, run as its README says, against quadrature."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+ROOT = Path(__file__).parents[1]
+
+
+def exact_moments(n_on: int, n_off: int, alpha: float = 0.2) -> tuple[float, float]:
+    """Return posterior mean and sd of the signal, the background integrated out on a grid."""
+    signal, background = np.linspace(0.005, 80, 1601)[:, None], np.linspace(0.005, 60, 1201)
+    log_density = (
+        stats.poisson.logpmf(n_on, signal + background)
+        + stats.poisson.logpmf(n_off, background / alpha)
+        + stats.expon.logpdf(signal, scale=10)
+        + stats.gamma.logpdf(background, 2, scale=5)
+    )
+    density = np.exp(log_density - log_density.max()).sum(axis=1)
+    density /= density.sum()
+    mean = density @ signal[:, 0]
+    return mean, np.sqrt(density @ (signal[:, 0] - mean) ** 2)
+
+
+@pytest.mark.slow
+def test_on_off_marginalises_the_background(tmp_path: Path) -> None:
+    study = tmp_path / "on_off"
+    shutil.copytree(ROOT / "examples/on_off", study)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    done = subprocess.run(
+        [*command, "--configfile", "config.yaml"],
+        cwd=study,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (study / "results/on_off/report.html").is_file()
+    mean, sd = exact_moments(18, 45)
+    for estimator in ("npe", "nle"):
+        tree = xr.open_datatree(
+            study / f"results/on_off/{estimator}/night/posterior.nc", engine="h5netcdf"
+        )
+        draws = tree["posterior"]["signal"].to_numpy()
+        assert draws.mean() == pytest.approx(mean, abs=0.1 * sd)
+        assert draws.std() == pytest.approx(sd, rel=0.1)
+        assert draws.min() >= 0
