@@ -22,9 +22,9 @@ include: "workflow/rules/report.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         expand("results/{campaign}/report.html", campaign=PLAN.of_campaign),
+    localrule: True
 
 
 onsuccess:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sbi_pipeline import estimators, load, priors
-from sbi_pipeline.posterior import Posterior, log_posterior, to_theta_density
+from sbi_pipeline.posterior import log_posterior, to_theta_density
+from sbi_pipeline.trained import Posterior
 
 SPECS = {
     "rate": {"type": "uniform", "min": 0, "max": 4},

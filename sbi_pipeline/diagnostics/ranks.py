@@ -19,7 +19,8 @@ import numpy as np
 import xarray as xr
 
 from .. import samplers
-from ..posterior import Posterior, log_posterior, to_theta_density
+from ..posterior import log_posterior, to_theta_density
+from ..trained import Posterior
 from ..types import Array
 from .calibration import tarp_ranks
 

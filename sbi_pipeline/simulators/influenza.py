@@ -12,11 +12,13 @@ mu + phi mu^2. The outbreak of 1978: British Medical Journal, 4 March 1978, p. 5
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 
 class Influenza:

@@ -9,10 +9,12 @@ marginalised, and the one with eta held fixed, are Gaussians.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 
 class LinearGaussian:

@@ -10,10 +10,12 @@ inference, ICML 2019, https://arxiv.org/abs/1905.07488.)
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 
 class TwoMoons:

@@ -10,10 +10,10 @@ import torch
 
 from .. import dataset
 from .. import estimators as estimators_module
-from .. import posterior as posteriors
 from .. import priors as priors_module
 from .. import training as training_module
 from ..diagnostics.ranks import rank
+from ..trained import load
 from .files import expect, read_manifest, write_dataset
 
 
@@ -87,7 +87,7 @@ def calibrate(
     """
     torch.set_num_threads(threads)
     listed = read_manifest(simulations, simulations_key)
-    trained = posteriors.load(estimator)
+    trained = load(estimator)
     expect(trained.header["key"], estimator_key, estimator)
     view = dataset.load(simulations, trained.names)
     test = dataset.split(view.row, **listed["split"])["test"]

@@ -12,9 +12,9 @@ import torch
 import xarray as xr
 
 from .. import observations, registry, samplers, streams
-from .. import posterior as posteriors
 from .. import priors as priors_module
 from ..diagnostics.convergence import summary
+from ..trained import load
 from .files import expect, read_dataset, write_dataset
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def sample(
     Reads: ``estimator``, ``observation``. Writes: ``posterior``, an ArviZ file.
     """
     torch.set_num_threads(threads)
-    trained = posteriors.load(estimator)
+    trained = load(estimator)
     expect(trained.header["key"], estimator_key, estimator)
     observed = read_dataset(observation, observation_key)
     x_o = observed["x"].to_numpy()

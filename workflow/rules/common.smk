@@ -58,4 +58,7 @@ def tell_verdicts():
         verdict = Path("results", name, "verdict.json")
         if verdict.is_file():
             said = json.loads(verdict.read_text())
-            print(f"{verdict.with_name('report.html')}: {said['status']}. {said['sentence']}", file=sys.stderr)
+            print(
+                f"{verdict.with_name('report.html')}: {said['status']}. {said['sentence']}",
+                file=sys.stderr,
+            )

@@ -8,8 +8,12 @@ rule report:
         histories=parts_of("results/{campaign}/{estimator}/history.csv"),
         calibrations=parts_of("results/{campaign}/{estimator}/calibration.nc"),
         posteriors=parts_of("results/{campaign}/{estimator}/{observation}/posterior.nc"),
-        diagnostics=parts_of("results/{campaign}/{estimator}/{observation}/diagnostics.csv"),
-        predictives=parts_of("results/{campaign}/{estimator}/{observation}/predictive.nc"),
+        diagnostics=parts_of(
+            "results/{campaign}/{estimator}/{observation}/diagnostics.csv"
+        ),
+        predictives=parts_of(
+            "results/{campaign}/{estimator}/{observation}/predictive.nc"
+        ),
     output:
         report="results/{campaign}/report.html",
         verdict="results/{campaign}/verdict.json",

@@ -22,18 +22,17 @@ rule simulate:
         receipt="results/simulations/{simulation}/shard-{shard}.json",
     log:
         "results/simulations/{simulation}/simulate-{shard}.log",
-    params:
-        max_failed_fraction=lambda w: simulations_of(w).max_failed_fraction,
     threads: lambda w: simulations_of(w).dask.get("workers", 1)
     resources:
         cluster=lambda w: simulations_of(w).dask.get("cluster", "local"),
         chunk_size=lambda w: simulations_of(w).dask.get("chunk_size", 0),
+    params:
+        max_failed_fraction=lambda w: simulations_of(w).max_failed_fraction,
     script:
         "../scripts/stage.py"
 
 
 rule manifest:
-    localrule: True
     input:
         spec="results/{campaign}/manifest.spec.json",
         receipts=receipts_of,
@@ -41,18 +40,19 @@ rule manifest:
         simulations="results/{campaign}/simulations.json",
     log:
         "results/{campaign}/manifest.log",
+    localrule: True
     script:
         "../scripts/stage.py"
 
 
 # First of all, since it finds out early that a simulator and an observation do not fit together.
 rule observe:
-    priority: 100
     input:
         spec="results/{campaign}/observations/{observation}.spec.json",
     output:
         observation="results/{campaign}/observations/{observation}.nc",
     log:
         "results/{campaign}/observations/{observation}.log",
+    priority: 100
     script:
         "../scripts/stage.py"

@@ -1,0 +1,75 @@
+"""A trained estimator with its prior: what a notebook needs.
+
+posterior = sbi_pipeline.load("results/influenza/npe/estimator.pt")
+theta = posterior.sample(1000, x=x_o)
+log_prob = posterior.log_prob(theta, x=x_o)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import estimators, priors, samplers
+from .posterior import log_posterior, to_theta_density
+from .types import Array, Estimator, Prior
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A trained estimator with its prior, for use in a notebook."""
+
+    estimator: Estimator
+    prior: Prior
+    header: dict[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the inferred parameters, in order."""
+        return self.prior.names
+
+    def sample(self, n: int, x: Array, seed: int = 0, **sampler: Any) -> Array:
+        """Draw from the posterior.
+
+        Args:
+            n: Number of draws.
+            x: One data set, ``x_shape``, or several, ``(m, *x_shape)``.
+            seed: Seed of the draws.
+            **sampler: Options of the sampler, see `samplers.draw`.
+
+        Returns:
+            theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
+        """
+        single = np.ndim(x) == len(self.estimator.spec["x_shape"])
+        data = np.asarray(x)[None] if single else x
+        drawn = samplers.draw(self.estimator, data, n, seed=seed, **sampler)
+        theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
+        return theta[0] if single else theta
+
+    def log_prob(self, theta: Array, x: Array) -> Array:
+        """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
+
+        Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior.
+        """
+        theta = np.atleast_2d(theta)
+        log_prior = self.prior.log_prob(theta)
+        inside = np.isfinite(log_prior)
+        result = np.full(len(theta), -np.inf)
+        z = self.prior.to_normal(theta[inside])
+        log_prob = log_posterior(self.estimator, np.asarray(x)[None])(z[None])[0]
+        result[inside] = to_theta_density(log_prob, z, self.prior)
+        return result
+
+
+def load(path: str | Path, device: str = "cpu") -> Posterior:
+    """Read ``estimator.pt`` and what it says of its prior.
+
+    Raises:
+        ValueError: The file is of a newer format.
+    """
+    estimator, header = estimators.load(Path(path), device=device)
+    whole = priors.build(header["priors"], header["parameters"])
+    return Posterior(estimator, whole.keep(tuple(header["inferred_parameters"])), header)
