@@ -78,8 +78,8 @@ def _check_campaign(campaign: Config, config: Config) -> None:
 
 
 def _check_derived(derived: Config, inferred: tuple[str, ...]) -> None:
-    for name, text in derived.items():
-        if unknown := set(Expression(text).names) - set(inferred):
+    for name, entry in derived.items():
+        if unknown := set(Expression(entry["expression"]).names) - set(inferred):
             raise ValueError(f"derived_parameters.{name}: {unknown.pop()!r} is not inferred")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,8 @@ from . import streams
 from .types import Array, Prior, Simulator
 
 TRIES = 20
+
+log = logging.getLogger(__name__)
 
 
 def read(path: str | Path) -> Array:
@@ -105,6 +109,49 @@ def call(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> A
             f"wanted ({len(parameters)}, ...), or say `vectorised = False` in its class"
         )
     return x
+
+
+def replicate(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
+    """Simulate one data set for each row of parameters, leaving out rows that fail.
+
+    Returns:
+        Data of the rows that worked, ``(at most n, *x_shape)``.
+
+    Raises:
+        ValueError: All rows failed.
+    """
+    try:
+        x = call(simulator, parameters, rng)
+    except Exception as error:
+        log.warning("simulated row by row, leaving out failed ones, after: %s", error)
+        each = (_attempt(simulator, row, rng) for row in parameters[:, None])
+        worked = [data for data in each if data is not None]
+        if not worked:
+            raise ValueError(f"all of {len(parameters)} simulations failed: {error}") from error
+        x = np.concatenate(worked)
+    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not finite.any():
+        raise ValueError(f"all of {len(parameters)} simulations gave NaN or infinite values")
+    return np.asarray(x[finite])
+
+
+def _attempt(simulator: Simulator, row: Array, rng: np.random.Generator) -> Array | None:
+    try:
+        return call(simulator, row, rng)
+    except Exception as error:
+        log.debug("a simulation failed: %s", error)
+        return None
+
+
+def named(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
+    """Return data with ``label`` and ``unit``, and for a series with its ``axis``, for figures."""
+    texts = {key: names[key] for key in ("label", "unit") if key in names}
+    axis = names.get("axis")
+    if axis and x.ndim == 1:
+        values = axis.get("start", 1) + axis.get("step", 1) * np.arange(x.size)
+        (dim,) = x.dims
+        x = x.assign_coords({dim: (dim, values, {"label": axis.get("label", "")})})
+    return x.assign_attrs(texts)
 
 
 def labelled(x: Array, truth: Array | None, names: tuple[str, ...], source: str) -> xr.Dataset:

@@ -44,6 +44,7 @@ class Simulations:
         rows: Rows wanted by the largest of these campaigns.
         dask: How to run them: the ``dask`` entry of the first of these campaigns.
         max_failed_fraction: Largest of these campaigns.
+        limits: How to guard a simulator that crashes or hangs: arguments of `campaign.simulate`.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Simulations:
     rows: int
     dask: Mapping[str, Any]
     max_failed_fraction: float
+    limits: Mapping[str, Any]
 
     @property
     def folder(self) -> str:
@@ -98,6 +100,7 @@ def plan(config: Config) -> Plan:
             max(made.rows, shared.rows),
             shared.dask,
             max(made.max_failed_fraction, shared.max_failed_fraction),
+            shared.limits,
         )
         of_campaign[name] = made.name
         chosen[name] = tuple(campaign.get("estimators", config["estimators"]))
@@ -160,6 +163,7 @@ def _simulations(campaign: Config) -> Simulations:
         rows=campaign["simulations"],
         dask=campaign.get("dask", {}),
         max_failed_fraction=campaign.get("max_failed_fraction", 0.5),
+        limits=campaign.get("limits", {}),
     )
 
 
@@ -195,6 +199,7 @@ def _campaign_specs(
     """Return the specifications of all stages of one campaign, each with the keys of its inputs."""
     campaign, home = config["campaigns"][name], f"{RESULTS}/{name}"
     inferred = list(campaign["inferred_parameters"])
+    derived = campaign.get("derived_parameters", {})
     model = {
         "simulator": made.spec["simulator"],
         "options": made.spec["options"],
@@ -261,8 +266,8 @@ def _campaign_specs(
                 estimator_key=trained,
                 observation_key=observation_key,
                 sampler=entry.get("sampler", {}),
-                derived=campaign.get("derived_parameters", {}),
-                texts=_texts(campaign["priors"]),
+                derived={name: entry["expression"] for name, entry in derived.items()},
+                texts=_texts(campaign["priors"]) | _texts(derived),
                 names={"campaign": name, "estimator": estimator, "observation": each},
             )
             reported[f"{estimator}/{each}"] = add(
@@ -272,6 +277,7 @@ def _campaign_specs(
                 **model,
                 simulator_code=made.spec["code"],
                 predictive_draws=config.get("predictive_draws", 1000),
+                data=campaign.get("data", {}),
             )
     add(
         f"{home}/report.spec.json",
@@ -300,13 +306,15 @@ def _texts(entries: Config | str) -> dict[str, dict[str, str]]:
 
 def _described(campaign: Config) -> list[dict[str, str]]:
     """Return every parameter with its role, prior, label and unit, for the report."""
-    texts, described = _texts(campaign["priors"]), []
+    derived = campaign.get("derived_parameters", {})
+    texts, described = _texts(campaign["priors"]) | _texts(derived), []
     for role in ("inferred", "nuisance"):
         for name in campaign.get(f"{role}_parameters", ()):
             prior = _in_words(campaign["priors"], name)
             described.append({"name": name, "role": role, "prior": prior, **texts.get(name, {})})
-    for name, expression in campaign.get("derived_parameters", {}).items():
-        described.append({"name": name, "role": "derived", "prior": expression})
+    for name, entry in derived.items():
+        prior = entry["expression"]
+        described.append({"name": name, "role": "derived", "prior": prior, **texts[name]})
     return described
 
 

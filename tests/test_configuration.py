@@ -86,7 +86,10 @@ BAD = [
         update(observations={"o": {"file": "good.csv", "parameters": {"slope": 1}}}),
         "wanted either 'file' or 'parameters'",
     ),
-    (update(derived_parameters={"twice": "2 * offset"}), "twice: 'offset' is not inferred"),
+    (
+        update(derived_parameters={"twice": {"expression": "2 * offset"}}),
+        "twice: 'offset' is not inferred",
+    ),
     (update(estimators=["npf"]), "estimators: 'npf' is not among npe, nle"),
     (update(shard_size=150), "shard_size 150 is no multiple of block_size 100"),
     (

@@ -64,7 +64,9 @@ def test_two_moons_likelihood_integrates_to_one() -> None:
     u, step = np.linspace(-0.15, 0.15, 601, retstep=True)
     centre = np.array([0.25 - abs(0.3 - 0.4) / np.sqrt(2), (-0.4 - 0.3) / np.sqrt(2)])
     total = sum(
-        np.exp(simulator.log_likelihood(theta, centre + np.array([a, b]))[0]) for a in u[::4] for b in u[::4]
+        np.exp(simulator.log_likelihood(theta, centre + np.array([a, b]))[0])
+        for a in u[::4]
+        for b in u[::4]
     )
     assert total * (4 * step) ** 2 == pytest.approx(1, abs=0.02)
 

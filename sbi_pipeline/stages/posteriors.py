@@ -15,6 +15,7 @@ from .. import observations, registry, samplers, streams
 from .. import priors as priors_module
 from ..diagnostics.convergence import summary
 from ..trained import load
+from ..types import Array, Prior
 from .files import expect, read_dataset, write_dataset
 
 logger = logging.getLogger(__name__)
@@ -77,27 +78,33 @@ def diagnose(
     key: str,
     posterior_key: str | None = None,
     predictive_draws: int = 1000,
+    data: Mapping[str, Any] | None = None,
     seed: int = 1,
 ) -> None:
     """Summarise a posterior and simulate what it predicts; nuisances come from their prior.
 
     Reads: ``posterior``, ``observation``. Writes: ``diagnostics``, ``predictive``.
     """
-    tree = xr.open_datatree(posterior, engine="h5netcdf").load()
-    expect(tree.attrs["key"], posterior_key, posterior)
+    with xr.open_datatree(posterior, engine="h5netcdf") as tree:
+        expect(tree.attrs["key"], posterior_key, posterior)
+        tree.load()
     observed = read_dataset(observation)
     truth = {}
     if "truth" in observed:
         truth = dict(zip(parameters, observed["truth"].to_numpy().tolist(), strict=True))
-    table = summary(tree, truth)
-    table.to_csv(diagnostics, index=False)
-    theta = {n: v.to_numpy().ravel() for n, v in tree["posterior"].data_vars.items()}
-    pick = np.linspace(0, len(next(iter(theta.values()))) - 1, predictive_draws).astype(int)
-    known = {name: theta[name][pick] for name in parameters if name in theta}
-    u = streams.uniforms(seed, "predictive/prior", 0, predictive_draws, len(parameters))
-    rows = priors_module.build(priors, parameters).complete(known, u)
+    summary(tree, truth).to_csv(diagnostics, index=False)
+    prior = priors_module.build(priors, parameters)
     made = registry.load(simulator, registry.SIMULATORS)(**options)
-    x = observations.call(made, rows, streams.generator(seed, "predictive/simulate"))
-    dims = observed["x"].dims
-    data = xr.Dataset({"x": (("draw", *dims), x), "x_o": observed["x"]}, attrs={"key": key})
-    write_dataset(predictive, data)
+    rows = _completed(tree["posterior"].to_dataset(), prior, predictive_draws, seed)
+    x = observations.replicate(made, rows, streams.generator(seed, "predictive/simulate"))
+    x_o = observations.named(observed["x"], data or {})
+    predicted = xr.Dataset({"x": (("draw", *x_o.dims), x), "x_o": x_o}, attrs={"key": key})
+    write_dataset(predictive, predicted)
+
+
+def _completed(draws: xr.Dataset, prior: Prior, n: int, seed: int) -> Array:
+    """Return ``n`` posterior draws with the nuisances drawn from their prior, ``(n, dim)``."""
+    theta = {name: draws[name].to_numpy().ravel() for name in prior.names if name in draws}
+    pick = np.linspace(0, len(next(iter(theta.values()))) - 1, n).astype(int)
+    u = streams.uniforms(seed, "predictive/prior", 0, n, len(prior.names))
+    return prior.complete({name: values[pick] for name, values in theta.items()}, u)

@@ -1,4 +1,4 @@
-"""Parameters and data: `sample_prior`, `simulate`, `manifest`, `observe`."""
+"""Parameters and data: `preflight`, `sample_prior`, `simulate`, `manifest`, `observe`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,37 @@ from pathlib import Path
 from typing import Any
 
 from .. import campaign, observations, registry
+from .. import preflight as preflight_module
 from .. import priors as priors_module
 from .. import store as stores
 from .files import expect, write, write_dataset
 
 logger = logging.getLogger(__name__)
+
+
+def preflight(*, specs: Sequence[Path], rows: str, workers: str) -> None:
+    """Simulate a handful of rows, twice, and forecast what each campaign costs.
+
+    Reads: ``specs``, each ``spec.json`` of simulations; ``rows`` and ``workers`` are JSON by name
+    of their folder. Writes nothing; the forecasts are logged.
+
+    Raises:
+        ValueError: A simulator breaks its contract, or a campaign does not fit on the disk.
+    """
+    wanted, processes = json.loads(rows), json.loads(workers)
+    for path in specs:
+        spec, name = json.loads(path.read_text()), path.parent.name
+        forecast = preflight_module.preflight(
+            priors_module.build(spec["priors"], spec["parameters"]),
+            simulator=spec["simulator"],
+            options=spec["options"],
+            seed=spec["seed"],
+            rows=wanted[name],
+            folder=path.parent,
+            block_size=spec["block_size"],
+            workers=processes[name],
+        )
+        logger.info("%s\n%s", name, forecast)
 
 
 def sample_prior(
@@ -54,6 +80,7 @@ def simulate(
     threads: int = 1,
     cluster: str = "local",
     chunk_size: int = 0,
+    limits: str = "{}",
 ) -> None:
     """Simulate the rows of one shard that are not there yet.
 
@@ -75,6 +102,7 @@ def simulate(
         workers=threads,
         cluster=cluster,
         chunk_size=chunk_size or None,
+        **json.loads(limits),
     )
 
 

@@ -1,4 +1,20 @@
 # Parameters and data: rows that all campaigns with the same simulation key share.
+# `snakemake preflight`: try the simulators and forecast time, bytes and files, before it is dear.
+rule preflight:
+    input:
+        specs=[f"{made.folder}/spec.json" for made in PLAN.simulations.values()],
+    log:
+        "results/preflight.log",
+    localrule: True
+    params:
+        rows=json.dumps({n: made.rows for n, made in PLAN.simulations.items()}),
+        workers=json.dumps(
+            {n: made.dask.get("workers", 1) for n, made in PLAN.simulations.items()}
+        ),
+    script:
+        "../scripts/stage.py"
+
+
 rule sample_prior:
     input:
         spec="results/simulations/{simulation}/spec.json",
@@ -28,6 +44,7 @@ rule simulate:
         chunk_size=lambda w: simulations_of(w).dask.get("chunk_size", 0),
     params:
         max_failed_fraction=lambda w: simulations_of(w).max_failed_fraction,
+        limits=lambda w: json.dumps(simulations_of(w).limits, sort_keys=True),
     script:
         "../scripts/stage.py"
 
