@@ -23,6 +23,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        "results/index.html",
         expand("results/{campaign}/report.html", campaign=PLAN.of_campaign),
     localrule: True
 

@@ -24,7 +24,7 @@ from sbi_pipeline import stages
 ROOT = Path(__file__).parents[1]
 TESTS = Path(__file__).parent
 
-AFTER_TRAINING = {"calibrate": 2, "sample": 2, "diagnose": 2, "report": 1}
+AFTER_TRAINING = {"calibrate": 2, "sample": 2, "diagnose": 2, "report": 1, "index": 1}
 TRAINING = {"train": 2, **AFTER_TRAINING}
 EVERYTHING = {"sample_prior": 2, "simulate": 2, "manifest": 1, "observe": 1, **TRAINING}
 
@@ -115,7 +115,11 @@ def touch_everything(folder: Path) -> None:
 
 CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
     "nothing": (lambda f: None, {}, 0),
-    "title": (lambda f: edit(f, lambda c: tiny(c).update(title="Other")), {"report": 1}, 0),
+    "title": (
+        lambda f: edit(f, lambda c: tiny(c).update(title="Other")),
+        {"report": 1, "index": 1},
+        0,
+    ),
     "a comment in the simulator": (
         lambda f: in_simulator(f, "        time =", "        # seconds\n\n        time ="),
         {},
@@ -130,12 +134,12 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
     "workers": (lambda f: edit(f, lambda c: tiny(c).update(dask={"workers": 2})), {}, 0),
     "learning rate of one estimator": (
         lambda f: edit(f, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3)),
-        {"train": 1, "calibrate": 1, "sample": 1, "diagnose": 1, "report": 1},
+        {"train": 1, "calibrate": 1, "sample": 1, "diagnose": 1, "report": 1, "index": 1},
         0,
     ),
     "walkers": (
         lambda f: edit(f, lambda c: c["estimators"]["nle"]["sampler"].update(walkers=10)),
-        {"sample": 1, "diagnose": 1, "report": 1},
+        {"sample": 1, "diagnose": 1, "report": 1, "index": 1},
         0,
     ),
     "a bound of a prior": (
@@ -145,7 +149,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
     ),
     "the unit of a parameter": (
         lambda f: edit(f, lambda c: tiny(c)["priors"]["slope"].update(unit="km/s")),
-        {"sample": 2, "diagnose": 2, "report": 1},
+        {"sample": 2, "diagnose": 2, "report": 1, "index": 1},
         0,
     ),
     "an edit of the simulator": (
@@ -167,7 +171,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
         lambda f: edit(
             f, lambda c: tiny(c)["observations"].update(more={"parameters": {"slope": -1}})
         ),
-        {"observe": 1, "sample": 2, "diagnose": 2, "report": 1},
+        {"observe": 1, "sample": 2, "diagnose": 2, "report": 1, "index": 1},
         0,
     ),
     "a nuisance made inferred": (
@@ -186,7 +190,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
             shutil.rmtree(f / ".snakemake"),
             edit(f, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3)),
         ),
-        {"train": 1, "calibrate": 1, "sample": 1, "diagnose": 1, "report": 1},
+        {"train": 1, "calibrate": 1, "sample": 1, "diagnose": 1, "report": 1, "index": 1},
         0,
     ),
 }

@@ -24,6 +24,7 @@ MODULES = {
     "sample": "posteriors",
     "diagnose": "posteriors",
     "report": "page",
+    "index": "page",
 }
 
 

@@ -1,4 +1,4 @@
-"""The page: `report` gathers what the other stages made, checks it and tells it."""
+"""The pages: `report` gathers what the other stages made, checks it and tells it; `index` lists."""
 
 from __future__ import annotations
 
@@ -113,6 +113,23 @@ def report(
         images[stem] = (figures / f"{stem}.png").read_bytes()
     write(verdict, to_json(found) + "\n")
     write(report, page.render(told, images))
+
+
+def index(*, specs: Sequence[Path], verdicts: Sequence[Path], index: Path) -> None:
+    """List campaigns with their verdicts on one page.
+
+    Reads: ``report.spec.json`` and ``verdict.json`` of each. Writes: ``index``.
+    """
+    entries = [
+        page.Entry(
+            campaign=path.parent.name,
+            title=json.loads(spec.read_text())["title"],
+            address=f"{path.parent.name}/report.html",
+            verdict=json.loads(path.read_text()),
+        )
+        for spec, path in zip(specs, verdicts, strict=True)
+    ]
+    write(index, page.render_index(entries))
 
 
 def _estimator(

@@ -1,4 +1,4 @@
-# One page a campaign, with a verdict.
+# One page a campaign, with a verdict; and a page that lists them.
 rule report:
     input:
         spec="results/{campaign}/report.spec.json",
@@ -20,5 +20,18 @@ rule report:
         figures=directory("results/{campaign}/figures"),
     log:
         "results/{campaign}/report.log",
+    script:
+        "../scripts/stage.py"
+
+
+rule index:
+    localrule: True
+    input:
+        specs=expand("results/{campaign}/report.spec.json", campaign=PLAN.of_campaign),
+        verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.of_campaign),
+    output:
+        index="results/index.html",
+    log:
+        "results/index.log",
     script:
         "../scripts/stage.py"

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from sbi_pipeline import campaign, cli, priors, store
+
+SPECS = {name: {"type": "normal", "mean": 0, "sd": 1} for name in ("theta_1", "theta_2")}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Simulations of one shard, whole."""
+    home = tmp_path / "simulations/linear_gaussian-abc"
+    home.mkdir(parents=True)
+    drawn = campaign.draw(priors.build(SPECS, tuple(SPECS)), seed=1, start=0, rows=2000)
+    store.write_prior(home / "prior-0.zarr", drawn, tuple(SPECS), key="abc", start=0)
+    campaign.simulate(
+        prior=home / "prior-0.zarr",
+        store=home / "shard-0.zarr",
+        receipt=home / "shard-0.json",
+        simulator="linear_gaussian",
+        options={},
+        seed=1,
+        key="abc",
+        chunk_size=1000,
+    )
+    return tmp_path / "simulations"
+
+
+def test_status_lists_shards(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["status", str(folder)])
+    printed = capsys.readouterr().out
+    assert "linear_gaussian-abc/shard-0" in printed
+    assert "2,000" in printed
+    assert "done" in printed
+
+
+def test_repair_deletes_what_is_damaged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["repair", str(folder)])
+    assert capsys.readouterr().out.startswith("0 damaged chunks")
+    chunk = folder / "linear_gaussian-abc/shard-0.zarr/x/c/1/0"
+    content = bytearray(chunk.read_bytes())
+    content[100] ^= 1
+    chunk.write_bytes(content)
+    cli.main(["repair", str(folder)])
+    assert "1 damaged chunks" in capsys.readouterr().out
+    assert not (folder / "linear_gaussian-abc/shard-0.json").exists()
+
+
+def test_a_wrong_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no such folder; are you where snakemake is called"):
+        cli.main(["status", str(tmp_path / "none")])
