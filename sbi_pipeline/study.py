@@ -321,9 +321,9 @@ def _described(campaign: Config) -> list[dict[str, str]]:
 def _in_words(entries: Config | str, name: str) -> str:
     if isinstance(entries, str):
         return entries
-    entry = _without_texts(entries)[name]
-    values = (f"{key} {value}" for key, value in entry.items() if key != "type")
-    return ", ".join([entry["type"], *values])
+    entry = entries[name]
+    arguments = priors.TYPES[entry["type"]].arguments
+    return ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
 
 
 def _excerpt(name: str, config: Config, estimators: tuple[str, ...]) -> str:
