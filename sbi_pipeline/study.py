@@ -185,12 +185,18 @@ def _shard_specs(made: Simulations) -> Iterator[tuple[str, dict[str, Any]]]:
     yield f"{made.folder}/spec.json", dict(made.spec)
     size = made.spec["shard_size"]
     for shard, receipt in enumerate(made.receipts(made.rows)):
+        path = f"{made.folder}/shard-{shard}.spec.json"
         wanted = min(size, made.rows - shard * size)
-        there = json.loads(Path(receipt).read_text())["rows"] if Path(receipt).is_file() else 0
-        yield (
-            f"{made.folder}/shard-{shard}.spec.json",
-            {"shard": shard, "start": shard * size, "rows": max(wanted, there)},
-        )
+        rows = max(wanted, _rows_made(Path(path), Path(receipt)))
+        yield path, {"shard": shard, "start": shard * size, "rows": rows}
+
+
+def _rows_made(spec: Path, receipt: Path) -> int:
+    """Return the rows a finished shard was last asked for; it may hold more, of a whole block."""
+    if not (spec.is_file() and receipt.is_file()):
+        return 0
+    asked, held = (int(json.loads(path.read_text())["rows"]) for path in (spec, receipt))
+    return asked if held >= asked else 0
 
 
 def _campaign_specs(

@@ -173,12 +173,18 @@ class TestPlan:
 
     def test_a_shard_never_shrinks(self) -> None:
         made = next(iter(study.plan(TINY).simulations.values()))
-        receipt = Path(made.receipts(2000)[1])
-        receipt.parent.mkdir(parents=True)
-        receipt.write_text('{"rows": 900}')
-        fewer = study.plan(changed(update(simulations=1500)))
-        spec = fewer.specs[f"{made.folder}/shard-1.spec.json"]
-        assert spec == {"shard": 1, "start": 1000, "rows": 900}
+        name, fewer = f"{made.folder}/shard-1.spec.json", changed(update(simulations=1500))
+        study.write(study.plan(TINY).specs)
+        assert study.plan(fewer).specs[name] == {"shard": 1, "start": 1000, "rows": 500}
+        Path(made.receipts(2000)[1]).write_text('{"rows": 1000}')
+        assert study.plan(fewer).specs[name] == {"shard": 1, "start": 1000, "rows": 1000}
+
+    def test_a_shard_that_holds_a_whole_block_is_not_asked_for_more(self) -> None:
+        config = changed(update(simulations=1350))
+        made = next(iter(study.plan(config).simulations.values()))
+        study.write(study.plan(config).specs)
+        Path(made.receipts(1350)[1]).write_text('{"rows": 400}')
+        assert study.plan(config).specs[f"{made.folder}/shard-1.spec.json"]["rows"] == 350
 
     def test_unwritable_results_are_named(self, tmp_path: Path) -> None:
         (tmp_path / "results").write_text("a file in the way")
