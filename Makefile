@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check clean
+.PHONY: run test test-slow check clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake
 
 test: $(VENV)/installed
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not slow and not slurm and not benchmark"
+
+# Real workflows, closed forms, kills: much longer. Slurm tests run where sbatch answers.
+test-slow: $(VENV)/installed
+	$(BIN)/pytest -m "(slow or slurm) and not benchmark"
 
 check: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
