@@ -32,7 +32,7 @@ EVERYTHING = {"sample_prior": 2, "simulate": 2, "manifest": 1, "observe": 1, **T
 def snakemake(folder: Path, *arguments: str) -> str:
     """Run Snakemake in a folder as a user would; return what it printed."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--configfile", str(folder / "config.yaml")]
+    command += ["--configfile", str(folder / "config.yaml"), "--directory", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, *arguments],
@@ -248,11 +248,11 @@ def test_an_input_of_another_configuration_is_refused(study: Path) -> None:
     with pytest.raises(AssertionError, match=r"sample: .*estimator.pt has key \w+; .* wants \w+"):
         snakemake(
             study,
+            "results/tiny/npe/mock/posterior.nc",
             "--allowed-rules",
             "sample",
             "--forcerun",
             "sample",
-            "results/tiny/npe/mock/posterior.nc",
         )
 
 

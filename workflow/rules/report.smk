@@ -25,7 +25,6 @@ rule report:
 
 
 rule index:
-    localrule: True
     input:
         specs=expand("results/{campaign}/report.spec.json", campaign=PLAN.of_campaign),
         verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.of_campaign),
@@ -33,5 +32,6 @@ rule index:
         index="results/index.html",
     log:
         "results/index.log",
+    localrule: True
     script:
         "../scripts/stage.py"
