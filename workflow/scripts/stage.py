@@ -28,10 +28,11 @@ def paths(named):
 
 def main(job):
     """Run the stage of one job; a problem is one line here and a traceback in the log."""
+    terminal = logging.StreamHandler()
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
-        handlers=[logging.FileHandler(job.log[0], mode="w"), logging.StreamHandler()],
+        handlers=[logging.FileHandler(job.log[0], mode="w"), terminal],
     )
     logging.captureWarnings(True)
     for chatty in ("distributed", "arviz", "arviz.preview"):
@@ -49,9 +50,9 @@ def main(job):
     try:
         stage(**files, **arguments)
     except ValueError as error:
-        logging.getLogger().handlers[0].stream.flush()
+        logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", job.rule)
-        sys.exit(f"{job.rule}: {error}")
+        sys.exit(f"{job.rule}: {error} (more in {job.log[0]})")
 
 
 main(snakemake)  # noqa: F821
