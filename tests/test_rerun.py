@@ -281,3 +281,23 @@ def test_lint_finds_nothing_but_the_missing_container() -> None:
     assert "Lints for rule" in done.stderr
     found = set(re.findall(r"^    \* (.*)$", done.stderr, re.MULTILINE))
     assert found == {"Specify a conda environment or container for each rule.:"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('raise RuntimeError("no licence")', "RuntimeError: no licence"),
+        ("return np.zeros(3)", r"returned shape \(3,\) for 1 rows"),
+    ],
+)
+def test_a_broken_simulator_ends_in_one_line(tmp_path: Path, body: str, problem: str) -> None:
+    for name in ("config.yaml", "tiny.py"):
+        shutil.copy(TESTS / name, tmp_path)
+    in_simulator(tmp_path, "slope, offset, scatter = parameters.T", body)
+    with pytest.raises(
+        AssertionError, match=f"observe: the simulator failed on 20.*{problem}"
+    ) as e:
+        snakemake(tmp_path)
+    assert "Traceback" not in str(e.value)
+    assert "Traceback" in (tmp_path / "results/tiny/observations/mock.log").read_text()
