@@ -1,6 +1,6 @@
 # From priors to a report one can trust. Name targets, or none for every report:
 #   snakemake                       all campaigns of config/config.yaml
-#   snakemake --configfile config/studies/moons.yaml
+#   snakemake --configfile config/studies/NAME.yaml
 # What each rule does stands in the function of the same name in sbi_pipeline/stages.py.
 from snakemake.utils import min_version
 
