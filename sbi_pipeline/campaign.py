@@ -29,7 +29,7 @@ from .dataset import View, load, manifest, split
 from .fingerprint import canonical
 from .journal import Journal
 from .lease import Lease
-from .plan import chunk_rows, first_look, missing, present
+from .sizing import chunk_rows, first_look, missing, present
 from .store import FORMAT, Layout
 from .tally import Tally
 from .types import Array, Prior

@@ -14,8 +14,8 @@ import numpy as np
 
 from .campaign import draw, is_vectorised
 from .chunks import Recipe
-from .plan import chunk_rows
 from .simulation import Outcome, Shape, probe, simulate
+from .sizing import chunk_rows
 from .tally import count_failures
 from .types import Array, Prior
 

@@ -1,10 +1,14 @@
-"""Make a shard in a process of its own, which tests kill: ``python shard_for_tests.py JSON``."""
+"""Make shards and look into them; ``python shard_for_tests.py JSON`` makes one to be killed."""
 
 import json
 import sys
 from pathlib import Path
 
-from sbi_pipeline import campaign, store, streams
+import numpy as np
+
+from sbi_pipeline import campaign, journal, store, streams
+from sbi_pipeline.dataset import read_committed
+from sbi_pipeline.types import Status
 
 NAMES = ("a", "b")
 SEED = 5
@@ -34,6 +38,50 @@ def make(folder, rows, simulator, drawn, start=0, **options):
         rows=rows,
         **options,
     )
+
+
+def content(shard, rows):
+    """Return the bytes of what counts of a shard's first rows."""
+    parts = [part for _, part in read_committed(shard, "k", rows)]
+    arrays = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("parameters", "x", "status")
+    )
+    return [(array.dtype, array.shape, array.tobytes()) for array in arrays]
+
+
+def rows_of(shard):
+    return [record for record in journal.read(shard) if record["kind"] == "rows"]
+
+
+def simulated(shard):
+    """Return how many rows the runs of a shard simulated, by its journal."""
+    return sum(record.get("stop", 0) - record.get("start", 0) for record in rows_of(shard))
+
+
+def manifest_of(shard, rows, **changes):
+    receipts = [shard.with_suffix(".json")]
+    split = {"seed": 1, "validation": 0.1, "test": 0.05}
+    made = campaign.manifest(receipts, rows=rows, key="m", store=".", split=split | changes)
+    path = shard.with_name("simulations.json")
+    path.write_text(json.dumps(made))
+    return path
+
+
+def by_row(shard, receipt):
+    """Return the status label of every row."""
+    status = store.read_rows(shard, 0, receipt["rows"]).status
+    assert receipt["failures"] == {
+        label: count
+        for label in ("nan", "raised", "wrong shape", "crashed", "timed out")
+        if (count := sum(Status(code).label == label for code in status))
+    }
+    return [Status(code).label for code in status]
+
+
+def expected(rows, moods):
+    hundredths = (parameters(0, rows)[:rows, 0] * 100).astype(int)
+    return [moods.get(value, "ok") for value in hundredths]
 
 
 if __name__ == "__main__":

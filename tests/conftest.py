@@ -1,0 +1,31 @@
+import pytest
+from shard_for_tests import NAMES, SEED, parameters
+
+from sbi_pipeline import campaign, store
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that makes a shard in a folder of this test and reads it back."""
+
+    def make(folder, rows, simulator="Noise", *, drawn=None, start=0, **options):
+        shard = tmp_path / folder / "shard-0.zarr"
+        shard.parent.mkdir(exist_ok=True)
+        block = options.get("block_size", 1000)
+        whole = drawn or -(-rows // block) * block
+        prior = shard.with_name("prior-0.zarr")
+        store.write_prior(prior, parameters(start, whole), NAMES, key="k", start=start)
+        receipt = campaign.simulate(
+            prior=prior,
+            store=shard,
+            receipt=shard.with_suffix(".json"),
+            simulator=f"simulators_for_tests:{simulator}",
+            options=options.pop("simulator_options", {}),
+            seed=SEED,
+            key="k",
+            rows=rows,
+            **options,
+        )
+        return shard, receipt
+
+    return make

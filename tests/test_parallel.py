@@ -1,0 +1,56 @@
+import logging
+import os
+
+import pytest
+from shard_for_tests import content, parameters, rows_of
+
+from sbi_pipeline import campaign, parallel
+
+
+def test_rows_do_not_depend_on_workers(run, monkeypatch):
+    wanted = content(run("one", 3000)[0], 3000)
+    monkeypatch.setattr(campaign, "DASK_SECONDS", 0.0)
+    shard, _ = run("two", 3000, chunk_size=1000, workers=2)
+    assert content(shard, 3000) == wanted
+    assert {record["pid"] for record in rows_of(shard)} - {os.getpid()}
+
+
+def test_a_cluster_of_another_kind_is_refused(run):
+    with pytest.raises(ValueError, match="dask cluster is 'pbs'; wanted local, slurm"):
+        run("a", 1000, cluster="pbs", workers=2)
+
+
+@pytest.mark.slow
+def test_an_existing_scheduler_is_used(run):
+    from distributed import LocalCluster
+
+    wanted = content(run("here", 2000)[0], 2000)
+    with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0") as cluster:
+        address = cluster.scheduler_address
+        shard, _ = run("there", 2000, chunk_size=1000, cluster=address, workers=2)
+        pids = {record["pid"] for record in rows_of(shard)}
+        assert os.getpid() not in pids
+    assert content(shard, 2000) == wanted
+
+
+@pytest.mark.slow
+def test_tasks_may_take_longer_than_a_look_at_the_cluster(run, monkeypatch):
+    monkeypatch.setattr(parallel, "POLL", 0.2)
+    monkeypatch.setattr(campaign, "DASK_SECONDS", 0.0)
+    _, receipt = run("a", 4, "Slow", chunk_size=2, workers=2, simulator_options={"seconds": 1.0})
+    assert receipt["rows"] == 4
+
+
+@pytest.mark.slow
+def test_silent_workers_are_restarted_and_given_up_in_the_end(run, monkeypatch, caplog):
+    monkeypatch.setattr(parallel, "POLL", 0.2)
+    monkeypatch.setattr(parallel, "BUSY_STALL", 2.0)
+    monkeypatch.setattr(parallel, "RESTARTS", 1)
+    monkeypatch.setattr(campaign, "DASK_SECONDS", 0.0)
+    hang = {"seconds": 0.001, "at": parameters(0, 40)[30, 0]}
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(ValueError, match=r"2 Dask workers returned nothing .* give it a time_limit"),
+    ):
+        run("a", 40, "Hang", chunk_size=20, workers=2, simulator_options=hang)
+    assert "restarting the Dask workers" in caplog.text
