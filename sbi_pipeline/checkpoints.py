@@ -11,14 +11,14 @@ import logging
 import math
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .estimators import write
 from .learner import Learner
@@ -28,11 +28,13 @@ logger = logging.getLogger(__name__)
 State = dict[str, Any]
 
 
-def identity(model: nn.Module, data: Sequence[Tensor], settings: Sequence[object]) -> str:
+def identity(model: nn.Module, data: Iterable[Any], settings: Sequence[object]) -> str:
     """Return a digest of all that decides the course of a training."""
     digest = hashlib.sha256(repr(settings).encode())
-    for tensor in (*model.state_dict().values(), *data):
+    for tensor in model.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy())
+    for buffer in data:
+        digest.update(buffer)
     return digest.hexdigest()
 
 
@@ -50,14 +52,14 @@ def save(checkpoint: Path | None, state: State) -> None:
 
 
 def restore(
-    checkpoint: Path | None, learner: Learner, data: Sequence[Tensor], settings: Sequence[object]
+    checkpoint: Path | None, learner: Learner, data: Iterable[Any], settings: Sequence[object]
 ) -> State:
     """Return the state of a checkpoint and set the learner to it, or return a fresh one.
 
     Args:
         checkpoint: The file, if one is kept.
         learner: As it is before its first step.
-        data: All that it learns from and is judged by.
+        data: Buffers of all that it learns from and is judged by.
         settings: All else that decides the course of the training.
     """
     fresh: State = {"history": [], "best_loss": math.inf, "best_epoch": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,29 +59,30 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps = state["steps"]
 
-    def learn(self, rows: Rows, rates: list[float], stopped: threading.Event) -> float:
-        """Take one gradient step for each learning rate, over all rows in random order.
+    def learn(
+        self, batches: Iterable[Rows], rates: Sequence[float], stopped: threading.Event
+    ) -> float:
+        """Take one gradient step for each batch, at the learning rate of its own.
 
         Returns:
             Mean loss over the rows, each taken before the step it led to.
         """
         self.model.train()
-        z, x = rows
-        total = z.new_zeros(())
-        order = torch.randperm(len(z)).to(z.device)
-        for batch, rate in zip(order.tensor_split(len(rates)), rates, strict=True):
+        total, rows = torch.zeros((), device=next(self.model.parameters()).device), 0
+        for (z, x), rate in zip(batches, rates, strict=True):
             if stopped.is_set():
                 break
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.zero_grad(set_to_none=True)
-            loss = self.model.loss(z[batch], x[batch]).mean()  # type: ignore[operator]
+            loss = self.model.loss(z, x).mean()  # type: ignore[operator]
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
             self.optimiser.step()
             self._update_average()
-            total += loss.detach() * len(batch)
-        return total.item() / len(z)
+            total += loss.detach() * len(z)
+            rows += len(z)
+        return total.item() / max(rows, 1)
 
     @torch.no_grad()
     def _update_average(self) -> None:

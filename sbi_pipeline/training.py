@@ -1,7 +1,7 @@
 """The one training loop: anything with ``loss(z, x) -> (n,)``.
 
 AdamW under a scheduled learning rate, clipped gradients, a running average of the weights, early
-stopping by its loss on held-out rows, best weights restored. Mini-batches are slices of tensors.
+stopping by its loss on held-out rows, best weights restored. Rows come from a source (`sources`).
 
 On a CPU the result is a function of data, seed and settings alone. The order of rows and the noise
 of each epoch come from a stream of its own, so a training resumed from a checkpoint, which is the
@@ -11,11 +11,14 @@ state after some epoch, ends like one that was never interrupted.
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -23,8 +26,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import checkpoints
-from .learner import Learner, Rows, own_randomness
+from .learner import Learner, own_randomness
 from .registry import pick
+from .sources import InMemory, Source
 from .streams import integer
 from .types import Array
 
@@ -61,6 +65,29 @@ def fit(
     *,
     train: Array,
     validation: Array,
+    **options: Any,
+) -> pd.DataFrame:
+    """Train an estimator on rows in memory, see `fit_source`.
+
+    Args:
+        estimator: A module with ``loss(z, x) -> (n,)``.
+        z: Parameters in standard-normal space, ``(n, theta_dim)``.
+        x: Data, ``(n, *x_shape)``.
+        train: Rows to learn from, ``(n,)`` of bool.
+        validation: Rows to stop by, ``(n,)`` of bool; never learnt from.
+        **options: As for `fit_source`.
+    """
+    learn, held_out = (
+        InMemory((z[rows], x[rows])) for rows in map(torch.as_tensor, (train, validation))
+    )
+    return fit_source(estimator, learn, held_out, **options)
+
+
+def fit_source(
+    estimator: nn.Module,
+    source: Source,
+    held_out: InMemory,
+    *,
     seed: int,
     max_epochs: int | None = None,
     batch_size: int | None = None,
@@ -82,10 +109,8 @@ def fit(
             trained to the end and keeps its last weights; one with ``training_done(share)`` is
             told before each epoch how far the training is. ``learning_rate`` and ``effort`` are
             its own defaults for what is not given here.
-        z: Parameters in standard-normal space, ``(n, theta_dim)``.
-        x: Data, ``(n, *x_shape)``.
-        train: Rows to learn from, ``(n,)`` of bool.
-        validation: Rows to stop by, ``(n,)`` of bool; never learnt from.
+        source: Rows to learn from.
+        held_out: Rows to stop by; never learnt from.
         seed: Of the order of rows and of all noise in the loss.
         max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
             None: 60 for 10 000 rows or fewer, falling as rows^(-1/3), times what the estimator
@@ -112,19 +137,20 @@ def fit(
     """
     share = pick(schedule, SCHEDULES, "schedule")
     target = pick_device(device)
-    learn, held_out = (select(z, x, mask, target) for mask in (train, validation))
-    check_sizes(len(learn[0]), len(held_out[0]))
+    source, held_out = source.to(target), held_out.to(target)
+    check_sizes(source.rows, held_out.rows)
     max_epochs, batch_size, peak = complete(
-        estimator, len(learn[0]), max_epochs, batch_size, learning_rate
+        estimator, source.rows, max_epochs, batch_size, learning_rate
     )
-    steps = math.ceil(len(learn[0]) / batch_size)
+    steps = math.ceil(source.rows / batch_size)
     judges: bool = getattr(estimator, "loss_judges", True)
     patience = patience if judges else max_epochs
     told = getattr(estimator, "training_done", lambda share: None)
 
     learner = Learner(estimator.to(target), peak, weight_decay, clip_norm, average * steps)
     settings = (seed, max_epochs, batch_size, peak, schedule, weight_decay, clip_norm)
-    state = checkpoints.restore(checkpoint, learner, (*learn, *held_out), (*settings, average))
+    data = itertools.chain(source.identity(), held_out.identity())
+    state = checkpoints.restore(checkpoint, learner, data, (*settings, average))
     history: list[dict[str, float]] = state["history"]
     before = history[-1]["seconds"] if history else 0.0
     begun = saved = time.monotonic()
@@ -139,12 +165,13 @@ def fit(
             rates = [peak * share((epoch + i / steps) / max_epochs) for i in range(steps)]
             told(epoch / max_epochs)
             torch.manual_seed(integer(seed, "epoch", epoch))
-            train_loss = learner.learn(learn, rates, stopped)
+            with closing(source.epoch(epoch, steps)) as batches:
+                train_loss = learner.learn(batches, rates, stopped)
             if stopped.is_set():
                 checkpoints.save(checkpoint, state)
                 raise SystemExit(f"SIGTERM: training stopped after epoch {epoch}")
             torch.manual_seed(integer(seed, "validation"))
-            validation_loss = learner.loss(held_out, rows_at_once=10 * batch_size)
+            validation_loss = learner.loss((held_out.z, held_out.x), rows_at_once=10 * batch_size)
             check_finite(epoch + 1, train_loss, validation_loss)
             record = {
                 "epoch": epoch + 1,
@@ -217,12 +244,6 @@ def pick_device(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device is cuda, and torch finds none here; write auto or cpu")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def select(z: Tensor, x: Tensor, mask: Array, device: torch.device) -> Rows:
-    """Return the rows of a mask on a device."""
-    rows = torch.as_tensor(mask)
-    return z[rows].float().to(device), x[rows].to(device)
 
 
 def check_sizes(train: int, validation: int) -> None:
