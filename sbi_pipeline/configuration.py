@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jsonschema
@@ -58,7 +59,7 @@ def _check_campaign(campaign: Config, config: Config) -> None:
     if isinstance(campaign["priors"], dict):
         _check_order(campaign["priors"])
     inferred = tuple(campaign["inferred_parameters"])
-    _check_partition(names, inferred, tuple(campaign.get("nuisance_parameters", ())))
+    _check_partition(names, inferred, nuisances(campaign, names))
     kept = prior.keep(inferred)
     if isinstance(kept, priors.NamedPrior):
         for each in kept.parameters:
@@ -75,6 +76,12 @@ def _check_campaign(campaign: Config, config: Config) -> None:
     shard, block = campaign.get("shard_size", SHARD_SIZE), campaign.get("block_size", BLOCK_SIZE)
     if shard % block:
         raise ValueError(f"shard_size {shard} is no multiple of block_size {block}")
+
+
+def nuisances(campaign: Config, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the nuisance parameters of a campaign, patterns such as ``flux_*`` written out."""
+    listed = campaign.get("nuisance_parameters", ())
+    return tuple(name for entry in listed for name in fnmatch.filter(names, entry) or [entry])
 
 
 def _check_derived(derived: Config, inferred: tuple[str, ...]) -> None:
@@ -100,7 +107,7 @@ def _check_order(entries: Config) -> None:
     seen: list[str] = []
     for name, entry in entries.items():
         for parent in priors.parameter(name, entry).parents:
-            if parent not in seen:
+            if not any(fnmatch.fnmatchcase(parent, written) for written in seen):
                 raise ValueError(
                     f"priors.{name}: depends on {parent!r}, which is not written before it; "
                     f"before it come {', '.join(seen) or 'none'}"

@@ -11,6 +11,7 @@ https://doi.org/10.1214/aoms/1177729394.)
 
 from __future__ import annotations
 
+import fnmatch
 import graphlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -252,7 +253,8 @@ class NamedPrior:
             ordered = list(graphlib.TopologicalSorter(graph).static_order())
         except graphlib.CycleError as error:
             raise ValueError(f"priors depend on each other: {' -> '.join(error.args[1])}") from None
-        return [self.names.index(name) for name in ordered]
+        column = {name: index for index, name in enumerate(self.names)}
+        return [column[name] for name in ordered]
 
     def _fill(self, known: Mapping[str, Array], draw: Callable[[int, Any], Array], n: int) -> Array:
         values: Values = {name: np.asarray(value, float) for name, value in known.items()}
@@ -291,8 +293,9 @@ def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) ->
     """Build the joint prior of a campaign.
 
     Args:
-        specs: Configuration entries by parameter, or ``"my_module:MyPrior"`` for a joint prior of
-            any shape: a class without arguments that is a `types.Prior`.
+        specs: Configuration entries by parameter or by pattern (``flux_*``: all that match and
+            have no entry of their own), or ``"my_module:MyPrior"`` for a joint prior of any shape:
+            a class without arguments that is a `types.Prior`.
         names: The simulator's parameters: the columns, in order.
 
     Raises:
@@ -306,11 +309,26 @@ def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) ->
                 f"the simulator wants {', '.join(names)}, in this order"
             )
         return prior
-    if missing := [name for name in names if name not in specs]:
+    entries = {name: found for name in names if (found := entry_of(specs, name)) is not None}
+    if missing := [name for name in names if name not in entries]:
         raise ValueError(f"no prior for {missing[0]!r}; the simulator wants {', '.join(names)}")
-    if unknown := [name for name in specs if name not in names]:
+    if unknown := [key for key in specs if not fnmatch.filter(names, key)]:
         raise ValueError(
             f"a prior for {unknown[0]!r}, which the simulator does not know; "
             f"it wants {', '.join(names)}"
         )
-    return NamedPrior(tuple(parameter(name, specs[name]) for name in names))
+    return NamedPrior(tuple(parameter(name, entries[name]) for name in names))
+
+
+def entry_of(specs: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """Return the entry of a parameter: its own, or that of the one pattern it matches, or None.
+
+    Raises:
+        ValueError: It matches two patterns.
+    """
+    if name in specs:
+        return specs[name]
+    keys = [key for key in specs if fnmatch.fnmatchcase(name, key)]
+    if len(keys) > 1:
+        raise ValueError(f"prior of {name!r}: {keys[0]!r} and {keys[1]!r} both match it")
+    return specs[keys[0]] if keys else None

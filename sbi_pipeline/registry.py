@@ -16,7 +16,11 @@ Entry = TypeVar("Entry")
 SIMULATORS = {
     "influenza": "sbi_pipeline.simulators.influenza:Influenza",
     "linear_gaussian": "sbi_pipeline.simulators.linear_gaussian:LinearGaussian",
+    "moon_point": "sbi_pipeline.simulators.moons:MoonPoint",
+    "moons": "sbi_pipeline.simulators.moons:Moons",
     "program": "sbi_pipeline.simulators.program:Program",
+    "ringdown": "sbi_pipeline.simulators.ringdown:Ringdown",
+    "source_counts": "sbi_pipeline.simulators.source_counts:SourceCounts",
     "two_moons": "sbi_pipeline.simulators.two_moons:TwoMoons",
 }
 

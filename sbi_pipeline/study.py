@@ -327,7 +327,9 @@ def _described(campaign: Config) -> list[dict[str, str]]:
 def _in_words(entries: Config | str, name: str) -> str:
     if isinstance(entries, str):
         return entries
-    entry = entries[name]
+    entry = priors.entry_of(entries, name)
+    if entry is None:
+        return "several"  # a pattern of nuisances that several entries have priors for
     arguments = priors.TYPES[entry["type"]].arguments
     return ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
 

@@ -119,6 +119,15 @@ def test_one_clear_line(change: Callable[[Any], Any], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_patterns_stand_for_many_parameters() -> None:
+    several = changed(update(nuisance_parameters=["*off*", "scat*"]))
+    configuration.check(several, SCHEMA)
+    described = study.plan(several).specs["results/tiny/report.spec.json"]["parameters"]
+    assert [each["name"] for each in described] == ["slope", "*off*", "scat*"]
+    with pytest.raises(ValueError, match="'sets_\\*' is not a parameter of the simulator"):
+        configuration.check(changed(update(nuisance_parameters=["*t*", "sets_*"])), SCHEMA)
+
+
 def test_every_problem_of_form_is_listed() -> None:
     config = changed(update(simulations=0, colour="red"))
     with pytest.raises(ValueError, match=r"simulations: 0 is .*\n.*colour"):

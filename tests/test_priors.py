@@ -142,6 +142,20 @@ def test_keep_returns_the_marginal_or_says_why_not() -> None:
         prior.keep(("offset",))
 
 
+def test_a_pattern_is_the_prior_of_all_that_match() -> None:
+    specs = {
+        "height": {"type": "uniform", "min": 1, "max": 2},
+        "latitude_*": {"type": "normal", "mean": 0, "sd": "height"},
+        "latitude_2": {"type": "normal", "mean": 7, "sd": 1},
+    }
+    prior = priors.build(specs, ["height", "latitude_1", "latitude_2"])
+    np.testing.assert_allclose(prior.from_normal(np.zeros((1, 3))), [[1.5, 0.0, 7.0]])
+    with pytest.raises(ValueError, match=r"'lat\*' and 'latitude_\*' both match"):
+        priors.build({"lat*": {}, **specs}, ["height", "latitude_1"])
+    with pytest.raises(ValueError, match=r"a prior for 'flux_\*'"):
+        priors.build({**specs, "flux_*": {}}, ["height", "latitude_2"])
+
+
 def test_a_joint_prior_of_the_users_own() -> None:
     prior = priors.build("joint_prior:Disc", ("right", "up"))
     values = prior.from_uniform(streams.uniforms(3, "test", 0, 1000, 2))

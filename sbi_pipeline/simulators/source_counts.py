@@ -1,0 +1,75 @@
+"""Sources in a gamma-ray sky: a map of photon counts with up to 1500 nuisance parameters.
+
+A square map covers 40 degrees to each side of the Galactic centre. ``number`` sources have
+longitudes N(0, 20 deg), latitudes N(0, height) and fluxes LogNormal(1, sigma): three nuisances
+each, of which only those of the first ``number`` sources matter. The map is smoothed by a Gaussian
+point-spread function of 1.5 pixels, times 4; with exposure 100, data are Poisson(100 mu) / 100.
+
+The set-up is that of Eckner et al., arXiv:2505.02906.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[Any]
+
+HALF_WIDTH = 40.0  # of the map, in degrees
+PSF = 1.5  # pixels of 128
+EXPOSURE = 100.0
+
+
+class SourceCounts:
+    """Maps, ``(n, pixels, pixels)`` float32, for (number, sigma, height, longitude_1, ...).
+
+    ``number`` is rounded down to a whole number of sources; ``height`` and positions are in
+    degrees; the nuisances are named ``longitude_1``, ``latitude_1``, ``flux_1`` and so on.
+
+    Args:
+        most: Sources with parameters of their own, the largest number there can be.
+        pixels: Pixels along a side.
+        background: Uniform emission added to the mean map; 0 in the published set-up.
+        noise: False leaves the Poisson noise to `observe`.
+    """
+
+    def __init__(
+        self, most: int = 500, pixels: int = 128, background: float = 0.0, noise: bool = True
+    ) -> None:
+        self.most, self.pixels, self.background, self.noise = most, pixels, background, noise
+        kinds = ("longitude", "latitude", "flux")
+        self.parameters = (
+            "number",
+            "sigma",
+            "height",
+            *(f"{kind}_{i + 1}" for kind in kinds for i in range(most)),
+        )
+
+    def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
+        """Simulate maps for parameters, ``(n, 3 + 3 most)``."""
+        mean = self.mean(parameters)
+        return self.observe(mean, rng) if self.noise else mean
+
+    def observe(self, x: Array, rng: np.random.Generator) -> Array:
+        """Draw Poisson noise about mean maps, ``(n, pixels, pixels)``."""
+        return (rng.poisson(EXPOSURE * x) / EXPOSURE).astype(np.float32)
+
+    def mean(self, parameters: Array) -> Array:
+        """Return maps without noise, ``(n, pixels, pixels)`` float32."""
+        n, side = len(parameters), self.pixels
+        longitude, latitude, flux = parameters[:, 3:].reshape(n, 3, self.most).swapaxes(0, 1)
+        there = np.arange(self.most) < np.floor(parameters[:, :1])
+        row, column = (
+            np.floor((angle + HALF_WIDTH) * side / (2 * HALF_WIDTH)).astype(int)
+            for angle in (latitude, longitude)
+        )
+        there &= (row >= 0) & (row < side) & (column >= 0) & (column < side)
+        which, source = np.nonzero(there)
+        pixel = (which * side + row[which, source]) * side + column[which, source]
+        points = np.bincount(pixel, flux[which, source], n * side * side).reshape(n, side, side)
+        width = PSF * side / 128
+        smooth = ndimage.gaussian_filter(points, (0, width, width), mode="constant")
+        return np.asarray(4 * smooth + self.background, dtype=np.float32)
