@@ -5,7 +5,14 @@ from pathlib import Path
 
 import yaml
 
+from snakemake.utils import update_config
+
 from sbi_pipeline import configuration, study
+
+# A study may say what is smaller in a quick run of it: snakemake --config quick=true
+smaller = config.pop("if_quick", {})
+if config.pop("quick", False):
+    update_config(config, smaller)
 
 try:
     schema = Path(workflow.current_basedir) / "../schemas/config.schema.yaml"
