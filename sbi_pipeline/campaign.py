@@ -25,10 +25,11 @@ from tqdm.auto import tqdm
 from . import isolation, journal, parallel, streams
 from . import store as stores
 from .chunks import Part, Recipe, Work
-from .dataset import View, load, manifest, split
+from .dataset import manifest, split
 from .fingerprint import canonical
 from .journal import Journal
 from .lease import Lease
+from .reading import View, load
 from .sizing import chunk_rows, first_look, missing, present
 from .store import FORMAT, Layout
 from .tally import Tally

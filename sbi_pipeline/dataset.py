@@ -1,40 +1,17 @@
-"""Shards of simulations as one data set: the manifest, the view for training, the split.
-
-The nuisance parameters are dropped here: a view holds only the columns that are asked for.
-"""
+"""Shards of simulations as one data set: the manifest, the split, the rows committed."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from . import journal, streams
-from .store import FORMAT, Layout, Rows, damaged, read_layout, read_rows, read_status
+from . import streams
+from .store import FORMAT, Layout, Rows, damaged, read_rows, read_status
 from .tally import count_failures
-from .types import Array, Status
-
-
-@dataclass(frozen=True)
-class View:
-    """Simulations that worked, ``n`` of them, in the order of their rows.
-
-    Attributes:
-        theta: Inferred parameters, ``(n, theta_dim)``, columns in the order of ``names``.
-        x: Data, ``(n, *x_shape)``, in the simulator's dtype.
-        row: Global index of each simulation, ``(n,)``.
-        names: Names of the columns of ``theta``.
-    """
-
-    theta: Array
-    x: Array
-    row: Array
-    names: tuple[str, ...]
+from .types import Array
 
 
 def manifest(
@@ -79,56 +56,6 @@ def manifest(
     }
 
 
-def load(manifest_path: Path, names: Sequence[str] | None = None) -> View:
-    """Read the simulations of a campaign that worked, every byte checked.
-
-    Args:
-        manifest_path: The campaign's manifest.
-        names: Parameters to keep, in this order; None for all that are stored.
-
-    Raises:
-        ValueError: A chunk is damaged or missing, or a name is not stored.
-    """
-    content = json.loads(manifest_path.read_text())
-    stored = tuple(content["parameters"])
-    names = stored if names is None else tuple(names)
-    unknown = [name for name in names if name not in stored]
-    if unknown:
-        raise ValueError(
-            f"{', '.join(unknown)} not among the stored parameters ({', '.join(stored)}); is it "
-            "misspelt, or a nuisance parameter that store_nuisance: false left out?"
-        )
-    columns = [stored.index(name) for name in names]
-    rows = content["rows"]
-    theta = np.empty((rows, len(names)))
-    x = np.empty((rows, *content["x_shape"]), content["x_dtype"])
-    index = np.empty(rows, np.int64)
-    filled = 0
-    for start, part in _parts(manifest_path, content):
-        good = np.flatnonzero(part.status == Status.OK)
-        end = filled + len(good)
-        theta[filled:end] = part.parameters[good][:, columns]
-        x[filled:end] = part.x[good]
-        index[filled:end] = start + good
-        filled = end
-    return View(theta[:filled], x[:filled], index[:filled], names)
-
-
-def failed(manifest_path: Path) -> tuple[Array, Array, Array]:
-    """Return the simulations that failed: where over the parameters do they lie?
-
-    Returns:
-        All stored parameters, ``(n, n_parameters)``; `Status`, ``(n,)``; global index, ``(n,)``.
-    """
-    content = json.loads(manifest_path.read_text())
-    found = []
-    for start, part in _parts(manifest_path, content):
-        bad = np.flatnonzero(part.status != Status.OK)
-        found.append((part.parameters[bad], part.status[bad], start + bad))
-    parameters, status, row = zip(*found, strict=True)
-    return np.concatenate(parameters), np.concatenate(status), np.concatenate(row)
-
-
 def split(row: Array, *, seed: int, validation: float, test: float) -> dict[str, Array]:
     """Assign simulations to training, validation and test by their global index alone.
 
@@ -153,12 +80,9 @@ def split(row: Array, *, seed: int, validation: float, test: float) -> dict[str,
     if len(row) == 0:
         raise ValueError("there is no simulation to split; did all of them fail?")
     first = int(row.min())
-    u = streams.uniforms(seed, "split", first, int(row.max()) + 1 - first, 1)[row - first, 0]
-    masks = {
-        "train": u >= test + validation,
-        "validation": (test <= u) & (u < test + validation),
-        "test": u < test,
-    }
+    rows = int(row.max()) + 1 - first
+    whole = parts(first, rows, seed=seed, validation=validation, test=test)
+    masks = {name: mask[row - first] for name, mask in whole.items()}
     asked = {"train": 1.0, "validation": validation, "test": test}
     for name, mask in masks.items():
         if asked[name] > 0 and not mask.any():
@@ -167,6 +91,16 @@ def split(row: Array, *, seed: int, validation: float, test: float) -> dict[str,
                 "simulate more"
             )
     return masks
+
+
+def parts(start: int, rows: int, *, seed: int, validation: float, test: float) -> dict[str, Array]:
+    """Return the masks of `split`, ``(rows,)``, for the global rows from ``start`` on."""
+    u = streams.uniforms(seed, "split", start, rows, 1)[:, 0]
+    return {
+        "train": u >= test + validation,
+        "validation": (test <= u) & (u < test + validation),
+        "test": u < test,
+    }
 
 
 def _check_receipt(path: Path, shard: Mapping[str, Any], first: Mapping[str, Any]) -> None:
@@ -210,36 +144,6 @@ def _failures(path: Path, shard: Mapping[str, Any], rows: int) -> dict[str, int]
         return {}
     status = read_status(path.with_suffix(".zarr"), wanted)
     return count_failures(status)
-
-
-def _parts(manifest_path: Path, content: Mapping[str, Any]) -> Iterator[tuple[int, Rows]]:
-    """Yield checked consecutive rows with the global index of the first, chunk by chunk."""
-    folder = manifest_path.parent / content["store"]
-    for shard in content["shards"]:
-        path = folder / f"shard-{shard['shard']}.zarr"
-        wanted = min(content["rows"] - shard["start"], shard["rows"])
-        if wanted > 0:
-            for start, rows in read_committed(path, shard["key"], wanted):
-                yield shard["start"] + start, rows
-
-
-def read_committed(path: Path, key: str, stop: int) -> Iterator[tuple[int, Rows]]:
-    """Yield the committed rows of a shard up to ``stop``, checked, with their first local index.
-
-    Raises:
-        ValueError: The store is another one, or rows are damaged or missing.
-    """
-    layout = read_layout(path)
-    if layout is None or layout.key != key:
-        raise ValueError(f"{path} is not the store of key {key}; simulate again")
-    end = 0
-    for start, record in journal.committed(journal.read(path)).items():
-        if start != end or end >= stop:
-            break
-        end = record["stop"]
-        yield start, read_record(path, layout, record).head(stop - start)
-    if end < stop:
-        raise ValueError(f"{path} holds {end} rows in sequence, wanted {stop}; simulate again")
 
 
 def read_record(path: Path, layout: Layout, record: Mapping[str, Any]) -> Rows:

@@ -223,6 +223,20 @@ def read_status(path: Path, stop: int) -> Array:
     return np.asarray(_open(path, "r")["status"][:stop])
 
 
+def read_outcomes(path: Path, start: int, stop: int) -> tuple[Array, Array]:
+    """Return parameters, ``(n, dim)``, and status, ``(n,)``, of rows, without reading their data.
+
+    Raises:
+        ValueError: A chunk is damaged.
+    """
+    group = _open(path, "r")
+    with _damage_named(path, group["status"].chunks[0], start, stop):
+        return (
+            np.asarray(group["parameters"][start:stop]),
+            np.asarray(group["status"][start:stop]),
+        )
+
+
 def chunk_exists(path: Path, layout: Layout, chunk: int) -> bool:
     """Say whether the files of a chunk are there, whatever is in them."""
     return all(file.is_file() for file in _chunk_files(path, layout, chunk))

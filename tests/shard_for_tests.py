@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sbi_pipeline import campaign, journal, store, streams
-from sbi_pipeline.dataset import read_committed
+from sbi_pipeline.reading import blocks
 from sbi_pipeline.types import Status
 
 NAMES = ("a", "b")
@@ -42,7 +42,7 @@ def make(folder, rows, simulator, drawn, start=0, **options):
 
 def content(shard, rows):
     """Return the bytes of what counts of a shard's first rows."""
-    parts = [part for _, part in read_committed(shard, "k", rows)]
+    parts = [block.read() for block in blocks(shard, "k", rows)]
     arrays = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("parameters", "x", "status")

@@ -16,7 +16,7 @@ import pytest
 from shard_for_tests import make
 
 from sbi_pipeline import journal, store
-from sbi_pipeline.dataset import read_committed
+from sbi_pipeline.reading import blocks
 
 TESTS = Path(__file__).parent
 
@@ -51,7 +51,7 @@ def committed(shard):
     records = [record for record in journal.read(shard) if record["kind"] == "rows"]
     simulated = sum(record["stop"] - record["start"] for record in records)
     end = max(record["stop"] for record in records)
-    parts = [part for _, part in read_committed(shard, "k", end)]
+    parts = [block.read() for block in blocks(shard, "k", end)]
     arrays = [
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("parameters", "x", "status")

@@ -225,7 +225,7 @@ def test_an_edit_taken_back_simulates_nothing(study: Path) -> None:
 
 @pytest.mark.slow
 def test_growing_and_asking_at_once_give_the_same_bytes(study: Path, tmp_path: Path) -> None:
-    from sbi_pipeline import dataset
+    from sbi_pipeline import reading
 
     edit(study, lambda c: tiny(c).update(simulations=2350))
     manifest = "results/tiny/simulations.json"
@@ -235,7 +235,7 @@ def test_growing_and_asking_at_once_give_the_same_bytes(study: Path, tmp_path: P
     for name in ("config.yaml", "tiny.py"):
         shutil.copy(study / name, fresh)
     snakemake(fresh, manifest)
-    grown, once = (dataset.load(folder / manifest) for folder in (study, fresh))
+    grown, once = (reading.load(folder / manifest) for folder in (study, fresh))
     np.testing.assert_array_equal(grown.theta, once.theta)
     np.testing.assert_array_equal(grown.x, once.x)
     assert len(grown.x) == 2350

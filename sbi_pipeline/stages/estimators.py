@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from .. import dataset
 from .. import estimators as estimators_module
 from .. import priors as priors_module
+from .. import reading, sources
 from .. import training as training_module
-from ..diagnostics.ranks import rank
+from ..diagnostics.ranks import SIMULATIONS, rank
 from ..trained import load
-from .files import expect, read_manifest, write_dataset
+from .files import expect, noise_at_load, read_manifest, write_dataset
 
 
 def train(
@@ -31,39 +31,38 @@ def train(
     simulations_key: str | None = None,
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
+    noise: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> None:
     """Fit one estimator to one campaign; nuisance parameters are dropped, which marginalises them.
+
+    Of ``training``, ``memory`` goes to `sources.prepare` and all else to `training.fit_source`.
 
     Reads: ``simulations``, a manifest. Writes: ``estimator`` and ``history``; a checkpoint beside
     them while it runs, from which a killed training goes on.
     """
     torch.set_num_threads(threads)
-    listed = read_manifest(simulations, simulations_key)
-    view = dataset.load(simulations, inferred_parameters)
-    masks = dataset.split(view.row, **listed["split"])
+    read_manifest(simulations, simulations_key)
+    options = {"memory": sources.MEMORY, **(training or {})}
     prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
-    z = torch.as_tensor(prior.to_normal(view.theta), dtype=torch.float32)
-    x = torch.as_tensor(view.x)
-    rows = torch.as_tensor(masks["train"])
-    made = estimators_module.build(method, z[rows], x[rows], seed=seed, **(network or {}))
-    record = training_module.fit(
+    reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
+    rows = sources.prepare(reader, prior.to_normal, memory=options.pop("memory"), seed=seed)
+    made = estimators_module.build(method, *rows.sample, seed=seed, **(network or {}))
+    record = training_module.fit_source(
         made,
-        z,
-        x,
-        train=masks["train"],
-        validation=masks["validation"],
+        rows.source,
+        rows.held_out,
         seed=seed,
         threads=threads,
         checkpoint=estimator.with_name(f"train-{key}.checkpoint"),
-        **(training or {}),
+        **options,
     )
     header = {
         "key": key,
         "parameters": list(parameters),
         "inferred_parameters": list(inferred_parameters),
         "priors": priors,
-        "training_rows": int(masks["train"].sum()),
+        "training_rows": rows.source.rows,
     }
     estimators_module.save(estimator, made, header)
     record.to_csv(history, index=False)
@@ -78,6 +77,7 @@ def calibrate(
     simulations_key: str | None = None,
     estimator_key: str | None = None,
     calibration_options: Mapping[str, Any] | None = None,
+    noise: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> None:
     """Ask the estimator about held-out simulations whose truth is known.
@@ -89,13 +89,9 @@ def calibrate(
     listed = read_manifest(simulations, simulations_key)
     trained = load(estimator)
     expect(trained.header["key"], estimator_key, estimator)
-    view = dataset.load(simulations, trained.names)
-    test = dataset.split(view.row, **listed["split"])["test"]
-    data = rank(
-        trained,
-        view.theta[test],
-        view.x[test],
-        seed=listed["split"]["seed"],
-        **(calibration_options or {}),
-    )
+    options = dict(calibration_options or {})
+    options["simulations"] = options.get("simulations") or SIMULATIONS[trained.estimator.target]
+    reader = reading.open_campaign(simulations, trained.names, noise_at_load(noise))
+    test = reader.collect({"test": options["simulations"]})["test"]
+    data = rank(trained, test.theta, test.x, seed=listed["split"]["seed"], **options)
     write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
+
+from ..noise import Noise
 
 
 def read_manifest(path: Path, key: str | None) -> dict[str, Any]:
@@ -21,6 +24,11 @@ def read_dataset(path: Path, key: str | None = None) -> xr.Dataset:
     with xr.open_dataset(path, engine="h5netcdf") as data:
         expect(data.attrs["key"], key, path)
         return data.load()
+
+
+def noise_at_load(entry: Mapping[str, Any] | None) -> Noise | None:
+    """Return what draws the noise that a specification leaves for loading, if it does."""
+    return None if entry is None else Noise(**entry)
 
 
 def expect(found: str, wanted: str | None, path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import checks, dataset, plots
+from .. import checks, plots, reading
 from .. import estimators as estimators_module
 from .. import report as page
 from ..checks import Check
@@ -24,7 +24,7 @@ from ..diagnostics import predictive as predicted
 from ..diagnostics.failures import prior_shift
 from ..types import Array, Status
 from ..verdict import to_json
-from .files import read_dataset, read_manifest, write
+from .files import noise_at_load, read_dataset, read_manifest, write
 
 VERSIONS = (
     "sbi-pipeline",
@@ -65,6 +65,7 @@ def report(
     configuration: str,
     keys: Mapping[str, str],
     thresholds: Thresholds | None = None,
+    noise: Mapping[str, Any] | None = None,
 ) -> None:
     """Check everything and tell it on one page.
 
@@ -78,15 +79,19 @@ def report(
     observed = [
         _observation(path, posteriors, diagnostics, predictives, keys) for path in observations
     ]
-    view = dataset.load(simulations, [p["name"] for p in parameters if p["role"] == "inferred"])
+    inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
+    reader = reading.open_campaign(simulations, inferred, noise_at_load(noise))
+    seen = reader.collect({"train": REFERENCE_ROWS, "test": _calibrated(trained)})
     thresholds = thresholds or {}
-    failed = _failed(simulations, view) if any(listed["failures"].values()) else None
+    failed = _failed(reader) if any(listed["failures"].values()) else None
     found = [
         checks.failures(listed["failures"], listed["rows"], **thresholds.get("failures", {})),
         *_lost_prior(failed, thresholds),
         *itertools.chain(*(_estimator_checks(each, thresholds) for each in trained)),
-        *_local_checks(trained, observed, _held_out(view, listed["split"]), thresholds),
-        *itertools.chain(*(_observation_checks(each, view.x, thresholds) for each in observed)),
+        *_local_checks(trained, observed, seen["test"], thresholds),
+        *itertools.chain(
+            *(_observation_checks(each, seen["train"].x, thresholds) for each in observed)
+        ),
     ]
     told = page.Report(
         campaign=campaign,
@@ -198,16 +203,16 @@ def _estimator_checks(each: page.Estimator, thresholds: Thresholds) -> Iterator[
         yield checks.parameter_order(each.calibration, each.name)
 
 
-def _held_out(view: dataset.View, split: Mapping[str, Any]) -> tuple[Array, Array]:
-    """Return theta and x of the held-out simulations, in the order they were calibrated in."""
-    test = dataset.split(view.row, **split)["test"]
-    return view.theta[test], view.x[test]
+def _calibrated(trained: Sequence[page.Estimator]) -> int:
+    """Return how many held-out simulations the estimators were asked about, at most."""
+    data = [each.calibration for each in trained if each.calibration is not None]
+    return max((each.sizes["simulation"] for each in data), default=0)
 
 
 def _local_checks(
     trained: Sequence[page.Estimator],
     observed: Sequence[page.Observation],
-    held_out: tuple[Array, Array],
+    held_out: reading.View,
     thresholds: Thresholds,
 ) -> Iterator[Check]:
     """Check each estimator on the held-out simulations most like each observation."""
@@ -216,7 +221,7 @@ def _local_checks(
         if data is None or posterior is None:
             continue
         rows = data.sizes["simulation"]
-        theta, x = (each[:rows] for each in held_out)
+        theta, x = held_out.theta[:rows], held_out.x[:rows]
         if not np.array_equal(theta, data["truth"]):
             raise ValueError(
                 f"calibration of {estimator.name} has other truths than the held-out simulations; "
@@ -256,19 +261,19 @@ def _observation_checks(
     if each.posteriors:
         first = next(iter(each.posteriors.values()))
         x_o = first.tree["observed_data"]["x"].to_numpy()
-        typical = predicted.in_distribution(simulated[:REFERENCE_ROWS], x_o)
+        typical = predicted.in_distribution(simulated, x_o)
         limits = thresholds.get("in_distribution", {})
         yield checks.in_distribution(typical, each.name, **limits)
 
 
-def _failed(simulations: Path, view: dataset.View) -> tuple[dict[str, Array], Array]:
-    """Return parameters of all rows and why each failed, for the map of failures."""
-    parameters, status, _ = dataset.failed(simulations)
-    names = json.loads(simulations.read_text())["parameters"]
-    good = dataset.load(simulations).theta[:MAPPED_ROWS]
-    theta = np.concatenate([good, parameters])
-    reasons = np.array([""] * len(good) + [Status(code).label for code in status])
-    return dict(zip(names, theta.T, strict=True)), reasons
+def _failed(reader: reading.Reader) -> tuple[dict[str, Array], Array] | None:
+    """Return parameters of the first rows and why each failed, if any did, for a map."""
+    _, theta, status = zip(*reader.outcomes(MAPPED_ROWS), strict=True)
+    reasons = [Status(code).label if code else "" for code in np.concatenate(status)]
+    if not any(reasons):
+        return None
+    columns = np.concatenate(theta).T
+    return dict(zip(reader.stored, columns, strict=True)), np.array(reasons)
 
 
 def _versions() -> dict[str, str]:
