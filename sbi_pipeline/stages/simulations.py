@@ -78,7 +78,7 @@ def simulate(
     keep: Sequence[str] | None = None,
     max_failed_fraction: float = 0.5,
     threads: int = 1,
-    cluster: str = "local",
+    dask_cluster: str = "local",
     chunk_size: int = 0,
     limits: str = "{}",
 ) -> None:
@@ -100,7 +100,7 @@ def simulate(
         keep=keep,
         max_failed_fraction=max_failed_fraction,
         workers=threads,
-        cluster=cluster,
+        cluster=dask_cluster,
         chunk_size=chunk_size or None,
         **json.loads(limits),
     )

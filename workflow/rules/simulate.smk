@@ -40,7 +40,7 @@ rule simulate:
         "results/simulations/{simulation}/simulate-{shard}.log",
     threads: lambda w: simulations_of(w).dask.get("workers", 1)
     resources:
-        cluster=lambda w: simulations_of(w).dask.get("cluster", "local"),
+        dask_cluster=lambda w: simulations_of(w).dask.get("cluster", "local"),
         chunk_size=lambda w: simulations_of(w).dask.get("chunk_size", 0),
     params:
         max_failed_fraction=lambda w: simulations_of(w).max_failed_fraction,

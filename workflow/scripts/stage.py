@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 
 threads = int(snakemake.threads)  # noqa: F821
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1" if snakemake.rule == "simulate" else str(threads))  # noqa: F821
+if snakemake.rule.endswith("simulate"):  # noqa: F821
+    # Its threads are processes of one thread each; Snakemake has set these to their number.
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
 
 from sbi_pipeline import stages  # noqa: E402  (threads are fixed when numpy is imported)
 
