@@ -22,7 +22,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from . import isolation, journal, parallel, streams
+from . import isolation, journal, parallel, signals, streams
 from . import store as stores
 from .chunks import Part, Recipe, Work
 from .dataset import manifest, split
@@ -250,10 +250,19 @@ def _complete(
     here = parallel.guarded(work) if lease.unclean else work
     ledger.append(_opening(layout, rows, effort))
     bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
-    with bar, closing(_run(work, here, parts, cost, effort)) as results:
+    with (
+        signals.sigterm_noted() as stopped,
+        bar,
+        closing(_run(work, here, parts, cost, effort)) as results,
+    ):
         for records in results:
             lease.check()
-            _commit(records, tally, ledger, bar)
+            # SIGTERM may have reached the simulator, too: what it spoilt is no property of the row.
+            if not (stopped.is_set() and any(record["failures"] for record in records)):
+                _commit(records, tally, ledger, bar)
+            if stopped.is_set():
+                log.warning("SIGTERM: stopped, %d of %d rows are committed", tally.rows, rows)
+                raise SystemExit(f"SIGTERM: {store} has {tally.rows} of {rows} rows")
             tally.judge(effort.max_failed_fraction, str(store))
 
 

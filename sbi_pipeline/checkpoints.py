@@ -9,12 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -78,21 +74,3 @@ def restore(
     learner.load_state_dict(state["learner"])
     logger.info("training goes on after epoch %d, from %s", len(state["history"]), checkpoint)
     return state
-
-
-@contextmanager
-def sigterm_noted() -> Iterator[threading.Event]:
-    """Turn SIGTERM into an event that can be looked at; signals reach the main thread only."""
-    noted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.set()
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGTERM, before)

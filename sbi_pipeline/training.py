@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from . import checkpoints
+from . import checkpoints, signals
 from .learner import Learner, own_randomness
 from .registry import pick
 from .sources import InMemory, Source
@@ -157,7 +157,7 @@ def fit_source(
 
     with (
         own_randomness(target, threads),
-        checkpoints.sigterm_noted() as stopped,
+        signals.sigterm_noted() as stopped,
         progress_bar(len(history), max_epochs, progress) as bar,
     ):
         while len(history) < max_epochs and len(history) - state["best_epoch"] < patience:

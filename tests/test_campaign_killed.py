@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -202,6 +203,32 @@ def test_nothing_is_left_running_after_a_kill(tmp_path):
     process.stderr.close()
     _, alive = psutil.wait_procs(family, timeout=15)
     assert not alive
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_to_all_processes_commits_what_is_whole_and_nothing_else(tmp_path, workers):
+    """As Slurm does it: the signal goes to the simulators' processes, too."""
+    orders = {"rows": 400, "drawn": 400, "simulator": "Slow", "workers": workers}
+    orders |= {"chunk_size": 20, "dask_seconds": 0.0, "time_limit": 20.0}
+    orders |= {"simulator_options": {"seconds": 0.02}}
+    for folder in ("whole", "stopped"):
+        (tmp_path / folder).mkdir()
+    process = start(**orders, folder=str(tmp_path / "stopped"))
+    wait_for((tmp_path / "stopped" / "shard-0.zarr").exists)
+    wait_for(lambda: rows_in(tmp_path / "stopped") >= 2)
+    for member in psutil.Process(process.pid).children(recursive=True):
+        member.terminate()
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert re.search(r"SIGTERM: .*shard-0\.zarr has \d+ of 400 rows", errors)
+    before = rows_in(tmp_path / "stopped")
+    assert 2 <= before < 20
+    shard = finish(**orders, folder=str(tmp_path / "stopped"))
+    rows, simulated = committed(shard)
+    assert rows == committed(finish(**orders, folder=str(tmp_path / "whole")))[0]
+    assert simulated == 400
 
 
 @pytest.mark.slow
