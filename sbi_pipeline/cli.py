@@ -1,5 +1,6 @@
-"""The command `sbi-pipeline`: looking at campaigns from outside Snakemake.
+"""The command `sbi-pipeline`: looking after campaigns from outside Snakemake.
 
+sbi-pipeline head       run snakemake so that nothing is lost when it ends: see docs/cluster.md
 sbi-pipeline status     rows done, failed and rate of every shard, also while they run
 sbi-pipeline repair     delete damaged chunks; the next snakemake simulates just those rows
 """
@@ -11,13 +12,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import inspection
+from . import head, inspection
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one of the commands above."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["head"]:
+        head.main(given[1:])
+        return
     parser = argparse.ArgumentParser(prog="sbi-pipeline", description="Look after simulations.")
-    parser.add_argument("command", choices=["status", "repair"], help="what to do")
+    parser.add_argument("command", choices=["head", "status", "repair"], help="what to do")
     parser.add_argument(
         "folder",
         type=Path,
@@ -25,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=Path("results/simulations"),
         help="folder of simulations, default results/simulations",
     )
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(given)
     if not chosen.folder.is_dir():
         sys.exit(f"{chosen.folder}: no such folder; are you where snakemake is called?")
     if chosen.command == "status":
