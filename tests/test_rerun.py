@@ -33,7 +33,8 @@ def snakemake(folder: Path, *arguments: str) -> str:
     """Run Snakemake in a folder as a user would; return what it printed."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--configfile", str(folder / "config.yaml"), "--directory", str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, *arguments],
         cwd=folder,
