@@ -25,6 +25,7 @@ rule all:
     input:
         "results/index.html",
         expand("results/{campaign}/report.html", campaign=PLAN.of_campaign),
+        "results/accepted.json" if config.get("strict", False) else [],
     localrule: True
 
 

@@ -25,6 +25,7 @@ MODULES = {
     "diagnose": "posteriors",
     "report": "page",
     "index": "page",
+    "judge": "page",
 }
 
 

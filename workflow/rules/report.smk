@@ -35,3 +35,17 @@ rule index:
     localrule: True
     script:
         "../scripts/stage.py"
+
+
+# Asked for where the configuration says strict: fails when a verdict does, after all pages.
+rule judge:
+    input:
+        verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.of_campaign),
+        index="results/index.html",
+    output:
+        accepted="results/accepted.json",
+    log:
+        "results/judge.log",
+    localrule: True
+    script:
+        "../scripts/stage.py"
