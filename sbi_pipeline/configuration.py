@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,9 @@ def check(config: Config, schema: Config) -> None:
             _check_campaign(campaign, config)
         except (ValueError, TypeError) as error:
             raise ValueError(f"campaigns.{name}: {error}") from error
+    if thresholds := config.get("thresholds"):
+        checks = importlib.import_module(".checks", __package__)  # takes a second
+        checks.check_thresholds(thresholds, vars(checks))
 
 
 def _line(error: jsonschema.ValidationError) -> str:

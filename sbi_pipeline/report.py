@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jinja2
+import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
@@ -70,6 +71,11 @@ class Posterior:
     tree: xr.DataTree
     summary: pd.DataFrame
     predictive: xr.Dataset | None = None
+
+    @property
+    def x_o(self) -> Array:
+        """The observation, ``x_shape``."""
+        return np.asarray(self.tree["observed_data"]["x"].to_numpy())
 
     @property
     def rows(self) -> list[dict[str, object]]:

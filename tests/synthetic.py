@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from sbi_pipeline.diagnostics.calibration import tarp_ranks
+from sbi_pipeline.diagnostics.local import normal_scores
+
 NAMES = ("mass", "spin")
 LABELS = {"mass": ("$M$", r"$M_\odot$"), "spin": (r"$\chi$", "")}
 PRIOR_SD = np.array([2.0, 1.0])
@@ -28,19 +31,23 @@ def calibration(
         mean, sd = np.zeros_like(x), np.broadcast_to(PRIOR_SD, x.shape)
     if swap:
         mean, sd = mean[:, ::-1], sd[:, ::-1]
-    ranks = (mean[:, None] + sd[:, None] * rng.normal(size=(n, draws, 2)) < truth[:, None]).sum(1)
+    drawn = mean[:, None] + sd[:, None] * rng.normal(size=(n, draws, 2))
+    tarp = tarp_ranks(drawn / PRIOR_SD, truth / PRIOR_SD, rng)
     log_prob = _normal(truth, mean, sd) if density else np.full(n, np.nan)
     dims = ("simulation", "parameter")
     return xr.Dataset(
         {
-            "ranks": (dims, ranks),
+            "ranks": (dims, (drawn < truth[:, None]).sum(axis=1)),
+            "joint_ranks": (("simulation", "quantity"), tarp[:, None]),
+            "scores": (("simulation", "member", "parameter"), normal_scores(drawn, truth, 4)),
+            "x": (dims, x),
             "truth": (dims, truth),
             "mean": (dims, mean),
             "sd": (dims, sd.copy()),
             "log_prob": ("simulation", log_prob),
             "prior_log_prob": ("simulation", _normal(truth, 0.0, PRIOR_SD)),
         },
-        coords={"parameter": list(NAMES)},
+        coords={"parameter": list(NAMES), "quantity": ["TARP"]},
         attrs={"draws": draws, "key": "k", "method": "npe"},
     )
 

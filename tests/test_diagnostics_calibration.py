@@ -88,6 +88,8 @@ def test_information_is_the_exact_gain():
     found = calibration.information(synthetic.calibration(n=4000))
     exact = -0.5 * np.log(1 - synthetic.SHRINK).sum()
     assert abs(found.nats - exact) < 4 * found.standard_error
+    entropy = np.log(synthetic.EXACT_SD * np.sqrt(2 * np.pi * np.e)).sum()
+    assert abs(found.log_q + entropy) < 4 * found.standard_error
     for i, name in enumerate(synthetic.NAMES):
         assert found.sd_ratio[name] == pytest.approx(np.sqrt(1 - synthetic.SHRINK[i]), rel=0.05)
         assert found.correlation[name] > 0.8
@@ -134,11 +136,26 @@ def test_tarp_sees_wrong_correlations_that_marginals_hide():
     assert caught[False] >= 19
 
 
+@pytest.mark.parametrize(("width", "sign"), [(0.8, -1), (1.25, 1)])
+def test_tarp_has_the_sign_of_the_fault(width, sign):
+    data = synthetic.calibration(n=4000, width=width)
+    error, scatter = calibration.tarp_error(data["joint_ranks"].to_numpy()[:, 0], 99)
+    assert sign * error > 5 * scatter
+    assert abs(error) == pytest.approx(0.025, rel=0.35)
+
+
+def test_tarp_error_scatters_as_it_says():
+    rng = np.random.default_rng(0)
+    found = [calibration.tarp_error(rng.integers(0, 100, size=500), 99) for _ in range(400)]
+    errors, scatters = np.array(found).T
+    # The scatter of an sd from 400 values is 3.5 %.
+    assert errors.std() == pytest.approx(scatters[0], rel=0.12)
+    assert abs(errors.mean()) < 4 * scatters[0] / 20
+
+
 def test_joint_ranks_join_the_parameters():
-    data = synthetic.calibration()
-    data["joint_ranks"] = (("simulation", "quantity"), data["ranks"].to_numpy()[:, :1])
-    data = data.assign_coords(quantity=["tarp"])
-    assert list(calibration.uniformity(data)["parameter"]) == ["mass", "spin", "tarp"]
+    table = calibration.uniformity(synthetic.calibration())
+    assert list(table["parameter"]) == ["mass", "spin", "TARP"]
 
 
 def test_ranks_beyond_the_number_of_draws_are_refused():

@@ -7,16 +7,19 @@ keyword arguments, (warn, fail) where there are two; the defaults stand in the s
 them a perfect campaign of two estimators and two observations passes everything in 19 of 20 cases.
 """
 
-from .calibration import calibration, coverage, information, local_calibration, parameter_order
+from .calibration import calibration, coverage, local_calibration, probability_plot, tarp
 from .check import Check, Status
+from .information import information, parameter_order
 from .observation import agreement, in_distribution, predictive, prior_edge
 from .sampling import failures, lost_prior, sampling, training
+from .thresholds import check_thresholds
 
 __all__ = [
     "Check",
     "Status",
     "agreement",
     "calibration",
+    "check_thresholds",
     "coverage",
     "failures",
     "in_distribution",
@@ -26,6 +29,8 @@ __all__ = [
     "parameter_order",
     "predictive",
     "prior_edge",
+    "probability_plot",
     "sampling",
+    "tarp",
     "training",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Status = Literal["pass", "warn", "fail"]
 STATUSES: tuple[Status, ...] = ("pass", "warn", "fail")
+Limits = tuple[float, float]
+"""Where a check warns and where it fails."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,50 @@ class Check:
     advice: str
 
 
-def above(value: float, warn: float, fail: float) -> Status:
-    """Return the status of what should be small; NaN fails."""
-    return "pass" if value <= warn else "warn" if value <= fail else "fail"
+class Judged(NamedTuple):
+    """A status, and the thresholds it was found with, in words."""
+
+    status: Status
+    threshold: str
 
 
-def below(value: float, warn: float, fail: float) -> Status:
-    """Return the status of what should be large; NaN fails."""
-    return "pass" if value >= warn else "warn" if value >= fail else "fail"
+def above(value: float, limits: Limits, name: str) -> Judged:
+    """Judge what should be small; NaN fails.
+
+    Raises:
+        ValueError: The thresholds contradict each other.
+    """
+    warn, fail = _ordered(limits, name)
+    status: Status = "pass" if value <= warn else "warn" if value <= fail else "fail"
+    return Judged(status, f"warn above {warn:g}, fail above {fail:g}")
 
 
-def significant(
-    p_value: float, size: float, p: tuple[float, float], sizes: tuple[float, float]
-) -> Status:
-    """Return the status of a difference: (warn, fail) for its p-value and for its size."""
+def below(value: float, limits: Limits, name: str) -> Judged:
+    """Judge what should be large; NaN fails.
+
+    Raises:
+        ValueError: The thresholds contradict each other.
+    """
+    warn, fail = _ordered(limits, name, rising=False)
+    status: Status = "pass" if value >= warn else "warn" if value >= fail else "fail"
+    return Judged(status, f"warn below {warn:g}, fail below {fail:g}")
+
+
+def significant(p_value: float, size: float, p: Limits, sizes: Limits, name: str) -> Judged:
+    """Judge a difference by its p-value and by its size; both must be bad.
+
+    Raises:
+        ValueError: The thresholds contradict each other.
+    """
+    _ordered(p, f"{name} p", rising=False)
+    _ordered(sizes, f"{name} difference")
+    status: Status = "pass"
     if p_value < p[1] and size > sizes[1]:
-        return "fail"
-    return "warn" if p_value < p[0] and size > sizes[0] else "pass"
+        status = "fail"
+    elif p_value < p[0] and size > sizes[0]:
+        status = "warn"
+    words = (f"p < {p[i]:g} and a difference above {sizes[i]:g}" for i in (0, 1))
+    return Judged(status, "warn at {}, fail at {}".format(*words))
 
 
 def choose(status: Status, good: str, bad: str) -> str:
@@ -58,14 +87,11 @@ def choose(status: Status, good: str, bad: str) -> str:
     return good if status == "pass" else bad
 
 
-def ordered(low: float, high: float, name: str) -> None:
-    """Refuse thresholds of which the fail comes before the warning.
-
-    Raises:
-        ValueError: ``low`` exceeds ``high``.
-    """
+def _ordered(limits: Limits, name: str, *, rising: bool = True) -> Limits:
+    low, high = limits if rising else limits[::-1]
     if not low <= high:
         raise ValueError(
-            f"thresholds of {name} contradict each other: {low:g} should not exceed {high:g}; "
-            "a fail must be worse than a warning"
+            f"thresholds of {name} contradict each other: warn at {limits[0]:g} and fail at "
+            f"{limits[1]:g}; a fail must be worse than a warning"
         )
+    return limits

@@ -7,12 +7,10 @@ import math
 import pandas as pd
 
 from ..diagnostics.predictive import Typicality
-from .check import Check, Status, above, below, choose, ordered
+from .check import Check, Limits, Status, above, below, choose
 
 
-def agreement(
-    comparison: pd.DataFrame, subject: str, *, jsd: tuple[float, float] = (10.0, 50.0)
-) -> Check:
+def agreement(comparison: pd.DataFrame, subject: str, *, jsd: Limits = (10.0, 50.0)) -> Check:
     """Judge whether two estimators give the same marginals.
 
     Args:
@@ -21,17 +19,16 @@ def agreement(
         jsd: Jensen-Shannon divergence in mnat, beyond what chance gives: warn above, fail above. 10
             is a shift of 0.28 sd or a width off by 20 %, 50 a shift of 0.65 sd.
     """
-    ordered(*jsd, "jsd")
     row = comparison.loc[comparison["jsd_mnat"].idxmax()]
     value, chance = float(row["jsd_mnat"]), float(row["by_chance"])
-    status = above(value, *jsd) if value > chance else "pass"
+    status, threshold = above(value if value > chance else 0.0, jsd, "agreement")
     return Check(
         name="agreement",
         subject=subject,
         status=status,
         quantity=f"largest Jensen-Shannon divergence of marginals ({row['parameter']}, mnat)",
         value=value,
-        threshold=f"warn above {jsd[0]:g}, fail above {jsd[1]:g}",
+        threshold=threshold,
         chance=f"below {chance:.2g} in 95 % of cases",
         advice=choose(
             status,
@@ -71,9 +68,7 @@ def prior_edge(summary: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Ch
     )
 
 
-def predictive(
-    found: Typicality, subject: str, *, p: tuple[float, float] = (0.005, 0.002)
-) -> Check:
+def predictive(found: Typicality, subject: str, *, p: Limits = (0.005, 0.002)) -> Check:
     """Judge whether the inferred model could have made the observation.
 
     Args:
@@ -92,9 +87,7 @@ def predictive(
     )
 
 
-def in_distribution(
-    found: Typicality, subject: str, *, p: tuple[float, float] = (0.005, 0.002)
-) -> Check:
+def in_distribution(found: Typicality, subject: str, *, p: Limits = (0.005, 0.002)) -> Check:
     """Judge whether the observation lies where the network was trained.
 
     Args:
@@ -113,11 +106,8 @@ def in_distribution(
     )
 
 
-def _typical(
-    found: Typicality, subject: str, name: str, p: tuple[float, float], good: str, bad: str
-) -> Check:
-    ordered(*p[::-1], name)
-    status, needed = below(found.p_value, *p), math.ceil(1 / p[0])
+def _typical(found: Typicality, subject: str, name: str, p: Limits, good: str, bad: str) -> Check:
+    (status, threshold), needed = below(found.p_value, p, name), math.ceil(1 / p[0])
     if found.draws < needed:
         # No p-value could fall below the threshold: a pass would mean nothing.
         status = "warn"
@@ -129,7 +119,7 @@ def _typical(
         status=status,
         quantity=f"p-value of the observation among {found.draws} simulated data sets",
         value=found.p_value,
-        threshold=f"warn below {p[0]:g}, fail below {p[1]:g}",
+        threshold=threshold,
         chance="uniform between 0 and 1",
         advice=choose(status, good, bad.format(worst)),
     )

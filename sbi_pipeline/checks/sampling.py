@@ -8,30 +8,32 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from .check import Check, Status, above, below, choose, ordered, significant
+from .check import Check, Limits, Status, above, below, choose, significant
 
 
-def failures(
-    by_reason: Mapping[str, int], rows: int, *, warn: float = 0.01, fail: float = 0.2
-) -> Check:
+def failures(by_reason: Mapping[str, int], rows: int, *, fraction: Limits = (0.01, 0.2)) -> Check:
     """Judge the fraction of simulations that failed.
+
+    Args:
+        by_reason: Failed rows by reason.
+        rows: All rows.
+        fraction: Warn above, fail above.
 
     Raises:
         ValueError: No rows, or contradicting thresholds.
     """
-    ordered(warn, fail, "failures")
     if rows < 1:
         raise ValueError("the campaign has 0 rows; there is nothing to judge")
-    fraction = sum(by_reason.values()) / rows
-    status = above(fraction, warn, fail)
-    reason = max(by_reason, key=lambda name: by_reason[name]) if fraction > 0 else ""
+    failed = sum(by_reason.values()) / rows
+    status, threshold = above(failed, fraction, "failures")
+    reason = max(by_reason, key=lambda name: by_reason[name]) if failed > 0 else ""
     return Check(
         name="failures",
         subject="simulations",
         status=status,
         quantity="fraction of simulations that failed",
-        value=fraction,
-        threshold=f"warn above {warn:g}, fail above {fail:g}",
+        value=failed,
+        threshold=threshold,
         chance="0",
         advice=choose(
             status,
@@ -45,8 +47,8 @@ def failures(
 def lost_prior(
     shifts: pd.DataFrame,
     *,
-    p: tuple[float, float] = (0.005, 0.001),
-    shift: tuple[float, float] = (0.005, 0.05),
+    p: Limits = (0.005, 0.001),
+    shift: Limits = (0.005, 0.05),
 ) -> Check:
     """Judge whether failing depends on the parameters, which cuts the prior.
 
@@ -56,11 +58,9 @@ def lost_prior(
         shift: Of the prior's cumulative distribution: smaller than the first never matters, larger
             than the second is needed to fail.
     """
-    ordered(*p[::-1], "lost_prior p")
-    ordered(*shift, "lost_prior shift")
     row = shifts.loc[shifts["p"].idxmin()]
     p_value = min(1.0, float(row["p"]) * len(shifts))
-    status = significant(p_value, float(row["shift"]), p, shift)
+    status, threshold = significant(p_value, float(row["shift"]), p, shift, "lost_prior")
     return Check(
         name="lost prior",
         subject="simulations",
@@ -68,8 +68,7 @@ def lost_prior(
         quantity=f"shift of the prior by failed rows ({row['parameter']}, p = {p_value:.2g} over "
         f"{len(shifts)} parameters)",
         value=float(row["shift"]),
-        threshold=f"warn at p < {p[0]:g} and above {shift[0]:g}, "
-        f"fail at p < {p[1]:g} and above {shift[1]:g}",
+        threshold=threshold,
         chance="0, within the p-value",
         advice=choose(
             status,
@@ -120,9 +119,9 @@ def sampling(
     sampler: str,
     steps: int | None = None,
     stopped: str = "converged",
-    r_hat: tuple[float, float] = (1.01, 1.05),
-    ess: tuple[float, float] = (400.0, 100.0),
-    autocorrelation_times: tuple[float, float] = (50.0, 20.0),
+    r_hat: Limits = (1.01, 1.05),
+    ess: Limits = (400.0, 100.0),
+    autocorrelation_times: Limits = (50.0, 20.0),
 ) -> list[Check]:
     """Judge whether the draws are enough and come from one distribution.
 
@@ -144,17 +143,16 @@ def sampling(
     return checks
 
 
-def _effective(summary: pd.DataFrame, subject: str, ess: tuple[float, float]) -> Check:
-    ordered(*ess[::-1], "ess")
+def _effective(summary: pd.DataFrame, subject: str, ess: Limits) -> Check:
     size = float(summary[["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min())
-    status = below(size, *ess)
+    status, threshold = below(size, ess, "ess")
     return Check(
         name="effective draws",
         subject=subject,
         status=status,
         quantity="smallest effective sample size, bulk or tail",
         value=size,
-        threshold=f"warn below {ess[0]:g}, fail below {ess[1]:g}",
+        threshold=threshold,
         chance=f"an error of the mean of {1 / math.sqrt(max(size, 1)):.2g} posterior sd",
         advice=choose(
             status,
@@ -164,17 +162,16 @@ def _effective(summary: pd.DataFrame, subject: str, ess: tuple[float, float]) ->
     )
 
 
-def _agreeing(summary: pd.DataFrame, subject: str, r_hat: tuple[float, float]) -> Check:
-    ordered(*r_hat, "r_hat")
+def _agreeing(summary: pd.DataFrame, subject: str, r_hat: Limits) -> Check:
     worst = _worst(summary["r_hat"])
-    status = above(worst, *r_hat)
+    status, threshold = above(worst, r_hat, "r_hat")
     return Check(
         name="convergence",
         subject=subject,
         status=status,
         quantity="largest R-hat across independent ensembles",
         value=worst,
-        threshold=f"warn above {r_hat[0]:g}, fail above {r_hat[1]:g}",
+        threshold=threshold,
         chance="1.00",
         advice=choose(
             status,
@@ -185,19 +182,16 @@ def _agreeing(summary: pd.DataFrame, subject: str, r_hat: tuple[float, float]) -
     )
 
 
-def _length(
-    summary: pd.DataFrame, subject: str, steps: int, stopped: str, times: tuple[float, float]
-) -> Check:
-    ordered(*times[::-1], "autocorrelation_times")
+def _length(summary: pd.DataFrame, subject: str, steps: int, stopped: str, times: Limits) -> Check:
     length = steps / _worst(summary["autocorrelation_time"].dropna())
-    status = below(length, *times)
+    status, threshold = below(length, times, "autocorrelation_times")
     return Check(
         name="chain length",
         subject=subject,
         status=status,
         quantity="steps run in autocorrelation times",
         value=length,
-        threshold=f"warn below {times[0]:g}, fail below {times[1]:g}",
+        threshold=threshold,
         chance="no limit; below 50 the autocorrelation time itself is a guess",
         advice=choose(
             status,

@@ -217,19 +217,39 @@ def tarp_ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
     return np.asarray(near.sum(axis=1))
 
 
+def tarp_error(ranks: Array, draws: int) -> tuple[float, float]:
+    """Return the signed area between expected and nominal coverage, and its scatter by chance.
+
+    The area above credibility one half, between -1/8 and 1/8: positive for a posterior that is too
+    wide, negative for one that is too narrow or in the wrong place. Below one half the curve
+    mirrors it, so that the area of the whole would be near zero for either.
+
+    Args:
+        ranks: From `tarp_ranks`, ``(n,)``.
+        draws: Draws L of each posterior.
+    """
+    credibility = (_checked(ranks, draws) + 0.5) / (draws + 1)
+    # The integral over a > 1/2 of [c < a] - a; for uniform c its mean is 0, its variance 5 / 192.
+    area = 1 - np.maximum(credibility, 0.5) - 3 / 8
+    return float(area.mean()), float(np.sqrt(5 / 192 / area.size))
+
+
 @dataclass(frozen=True)
 class Information:
     """What the estimator gained over the prior, on held-out simulations.
 
     Attributes:
-        nats: Mean of log q(theta* | x) - log p(theta*), in nats; NaN without a normalised density,
-            minus infinity if a truth was ever called impossible.
+        nats: Mean of log q(theta* | x) - log p(theta*), in nats: the divergence of posterior from
+            prior, less what the estimator misses. NaN without a density, minus infinity if a truth
+            was ever called impossible.
+        log_q: Mean of log q(theta* | x), in nats, of theta in its own units.
         standard_error: Of ``nats``; NaN where ``nats`` is not finite.
         sd_ratio: Median posterior sd over the sd of the truths, by parameter.
         correlation: Spearman correlation of posterior mean and truth, by parameter.
     """
 
     nats: float
+    log_q: float
     standard_error: float
     sd_ratio: dict[str, float]
     correlation: dict[str, float]
@@ -245,6 +265,7 @@ def information(calibration: xr.Dataset) -> Information:
     certain = np.isfinite(nats) and known.size > 1
     return Information(
         nats=nats,
+        log_q=float(calibration["log_prob"].mean()),
         standard_error=float(stats.sem(known)) if certain else float("nan"),
         sd_ratio={
             name: float(column["sd"].median() / column["truth"].std())

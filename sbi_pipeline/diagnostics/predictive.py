@@ -94,19 +94,17 @@ def in_distribution(simulations: Array, x_o: Array, neighbours: int = 20) -> Typ
     )
 
 
-def nearest(simulations: Array, x_o: Array, count: int) -> Array:
-    """Return the indices of the simulated data sets most like the observation, nearest first.
+def similarity(simulations: Array, x_o: Array) -> Array:
+    """Return the squared distance of each simulated data set to the observation, ``(n,)``.
 
-    By Euclidean distance in normal scores of the elements. Calibration on them says how honest an
-    estimator is where it matters: for an exact posterior ranks are uniform for any choice of data.
+    Euclidean in normal scores of the elements, so that units do not matter.
 
     Args:
         simulations: Data sets, ``(n, *x_shape)``.
         x_o: The observation, ``x_shape``.
-        count: How many, at most n.
     """
     features = _features(_pooled(simulations, x_o))
-    return np.argsort(np.linalg.norm(features[1:] - features[0], axis=1))[:count]
+    return np.asarray(((features[1:] - features[0]) ** 2).sum(axis=1))
 
 
 def element_p_values(x: Array, x_o: Array) -> Array:

@@ -19,10 +19,12 @@ import numpy as np
 import xarray as xr
 
 from .. import samplers
-from ..posterior import log_posterior, to_theta_density
+from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..trained import Posterior
 from ..types import Array
 from .calibration import tarp_ranks
+from .evidence import log_evidence
+from .local import normal_scores
 
 SIMULATIONS = {"posterior": 1000, "likelihood": 200, "ratio": 200}
 SAMPLER = {
@@ -34,6 +36,11 @@ SAMPLER = {
     "autocorrelation_times": 10,
     "prior_draws": 500,
 }
+
+MEMBERS = 4
+"""Draws of each posterior kept beside the truth."""
+TRUSTED = 0.05
+"""Effective fraction of importance samples below which a normalisation is not to be trusted."""
 
 
 def rank(
@@ -61,7 +68,8 @@ def rank(
     Returns:
         ``ranks``, ``truth``, ``mean``, ``sd`` (simulation, parameter), ``joint_ranks`` (simulation,
         quantity) of the log density and of TARP distances, ``log_prob`` and ``prior_log_prob``
-        (simulation) in nats, ``converged`` (simulation).
+        (simulation) in nats, ``converged`` (simulation), and ``scores`` (simulation, member,
+        parameter): normal scores of the truth (member 0) and a few draws, for `local`.
 
     Raises:
         ValueError: There are no held-out simulations.
@@ -79,8 +87,9 @@ def rank(
     at_truth = density(z_truth[:, None])[:, 0]
     at_draws = density(z)
     tarp = tarp_ranks(z, z_truth, np.random.default_rng(seed))
-    normalised = target == "posterior"
-    held_out = to_theta_density(at_truth, z_truth, prior) if normalised else np.full(count, np.nan)
+    log_prob = at_truth
+    if target != "posterior":
+        log_prob = at_truth - _normalisation(density, z, seed)
     by_parameter = ("simulation", "parameter")
     return xr.Dataset(
         {
@@ -92,10 +101,20 @@ def rank(
                 ("simulation", "quantity"),
                 np.stack([(at_draws < at_truth[:, None]).sum(axis=1), tarp], axis=1),
             ),
-            "log_prob": ("simulation", held_out),
+            "log_prob": ("simulation", to_theta_density(log_prob, z_truth, prior)),
             "prior_log_prob": ("simulation", prior.log_prob(truth)),
             "converged": ("simulation", drawn.converged.astype(np.int8)),
+            "scores": (
+                ("simulation", "member", "parameter"),
+                normal_scores(z, z_truth, MEMBERS).astype(np.float32),
+            ),
         },
         {"parameter": list(prior.names), "quantity": ["log density", "TARP"]},
         {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
     )
+
+
+def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:
+    """Return log evidences, ``(m,)``; NaN for all where that of many is a guess."""
+    total, effective = log_evidence(density, z, np.random.default_rng([seed, 1]))
+    return total if np.median(effective) > TRUSTED else np.full(len(z), np.nan)

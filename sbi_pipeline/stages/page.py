@@ -1,4 +1,7 @@
-"""The pages: `report` gathers what the other stages made, checks it and tells it; `index` lists."""
+"""The pages: `report` gathers what the other stages made, checks it and tells it.
+
+`index` lists reports, `judge` refuses failed ones where the configuration is strict.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import importlib.metadata
 import itertools
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import checks, plots, reading
+from .. import assessment, plots, reading
 from .. import estimators as estimators_module
 from .. import report as page
-from ..checks import Check
-from ..diagnostics import calibration as calibrated
 from ..diagnostics import comparison
-from ..diagnostics import predictive as predicted
-from ..diagnostics.failures import prior_shift
 from ..types import Array, Status
 from ..verdict import to_json
 from .files import noise_at_load, read_dataset, read_manifest, write
@@ -38,10 +37,6 @@ VERSIONS = (
     "snakemake",
 )
 MAPPED_ROWS = 200_000
-REFERENCE_ROWS = 2_000
-NEAREST = 100
-
-Thresholds = Mapping[str, Mapping[str, Any]]
 
 
 def report(
@@ -64,7 +59,7 @@ def report(
     parameters: Sequence[Mapping[str, str]],
     configuration: str,
     keys: Mapping[str, str],
-    thresholds: Thresholds | None = None,
+    thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Mapping[str, Any] | None = None,
 ) -> None:
     """Check everything and tell it on one page.
@@ -81,16 +76,15 @@ def report(
     ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     reader = reading.open_campaign(simulations, inferred, noise_at_load(noise))
-    seen = reader.collect({"train": REFERENCE_ROWS, "test": _calibrated(trained)})
-    thresholds = thresholds or {}
+    seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
     failed = _failed(reader) if any(listed["failures"].values()) else None
+    ask = assessment.asker(thresholds or {})
     found = [
-        checks.failures(listed["failures"], listed["rows"], **thresholds.get("failures", {})),
-        *_lost_prior(failed, thresholds),
-        *itertools.chain(*(_estimator_checks(each, thresholds) for each in trained)),
-        *_local_checks(trained, observed, seen["test"], thresholds),
+        *assessment.of_simulations(listed["failures"], listed["rows"], failed, ask),
+        *itertools.chain(*(assessment.of_estimator(each, ask) for each in trained)),
+        *assessment.of_neighbourhood(trained, observed, seen["test"], ask),
         *itertools.chain(
-            *(_observation_checks(each, seen["train"].x, thresholds) for each in observed)
+            *(assessment.of_observation(each, seen["train"].x, ask) for each in observed)
         ),
     ]
     told = page.Report(
@@ -135,6 +129,23 @@ def index(*, specs: Sequence[Path], verdicts: Sequence[Path], index: Path) -> No
         for spec, path in zip(specs, verdicts, strict=True)
     ]
     write(index, page.render_index(entries))
+
+
+def judge(*, verdicts: Sequence[Path], index: Path, accepted: Path) -> None:
+    """Accept the verdicts, or fail; ``strict: true`` asks for it, and then it comes last.
+
+    Reads: ``verdict.json`` of each campaign; ``index``, so that all pages are there before it
+    fails. Writes: ``accepted``, the status of each.
+
+    Raises:
+        ValueError: A verdict is "fail".
+    """
+    found = {path.parent.name: json.loads(path.read_text()) for path in verdicts}
+    if bad := [name for name, verdict in found.items() if verdict["status"] == "fail"]:
+        sentences = " ".join(f"{name}: {found[name]['sentence']}" for name in bad)
+        raise ValueError(f"strict, and {len(bad)} of {len(found)} verdicts failed. {sentences}")
+    statuses = {name: verdict["status"] for name, verdict in found.items()}
+    write(accepted, json.dumps(statuses, indent=2) + "\n")
 
 
 def _estimator(
@@ -185,85 +196,10 @@ def _inferred(tree: xr.DataTree) -> dict[str, Array]:
     }
 
 
-def _lost_prior(
-    failed: tuple[Mapping[str, Array], Array] | None, thresholds: Thresholds
-) -> Iterator[Check]:
-    if failed is not None:
-        shifts = prior_shift(failed[0], failed[1] != "")
-        yield checks.lost_prior(shifts, **thresholds.get("lost_prior", {}))
-
-
-def _estimator_checks(each: page.Estimator, thresholds: Thresholds) -> Iterator[Check]:
-    yield checks.training(each.history, each.name, **thresholds.get("training", {}))
-    if each.calibration is not None:
-        for check in (checks.calibration, checks.coverage):
-            yield check(each.calibration, each.name, **thresholds.get(check.__name__, {}))
-        information = calibrated.information(each.calibration)
-        yield checks.information(information, each.name, **thresholds.get("information", {}))
-        yield checks.parameter_order(each.calibration, each.name)
-
-
 def _calibrated(trained: Sequence[page.Estimator]) -> int:
     """Return how many held-out simulations the estimators were asked about, at most."""
     data = [each.calibration for each in trained if each.calibration is not None]
     return max((each.sizes["simulation"] for each in data), default=0)
-
-
-def _local_checks(
-    trained: Sequence[page.Estimator],
-    observed: Sequence[page.Observation],
-    held_out: reading.View,
-    thresholds: Thresholds,
-) -> Iterator[Check]:
-    """Check each estimator on the held-out simulations most like each observation."""
-    for estimator, observation in itertools.product(trained, observed):
-        data, posterior = estimator.calibration, observation.posteriors.get(estimator.name)
-        if data is None or posterior is None:
-            continue
-        rows = data.sizes["simulation"]
-        theta, x = held_out.theta[:rows], held_out.x[:rows]
-        if not np.array_equal(theta, data["truth"]):
-            raise ValueError(
-                f"calibration of {estimator.name} has other truths than the held-out simulations; "
-                "delete it and run snakemake again"
-            )
-        x_o = posterior.tree["observed_data"]["x"].to_numpy()
-        near = predicted.nearest(x, x_o, min(NEAREST, rows // 3))
-        yield checks.local_calibration(
-            data.isel(simulation=near),
-            f"{estimator.name}, {observation.name}",
-            **thresholds.get("local_calibration", {}),
-        )
-
-
-def _observation_checks(
-    each: page.Observation, simulated: Array, thresholds: Thresholds
-) -> Iterator[Check]:
-    for who, posterior in each.posteriors.items():
-        subject = f"{who}, {each.name}"
-        facts = posterior.tree["sample_stats"].attrs
-        yield from checks.sampling(
-            posterior.summary,
-            subject,
-            sampler=facts["sampler"],
-            steps=facts.get("steps"),
-            stopped=str(facts.get("stopped", "converged")),
-            **thresholds.get("sampling", {}),
-        )
-        limits = thresholds.get("prior_edge", {})
-        yield checks.prior_edge(posterior.summary, subject, **limits)
-        if posterior.predictive is not None:
-            x, x_o = (posterior.predictive[name].to_numpy() for name in ("x", "x_o"))
-            typical = predicted.typicality(x, x_o)
-            yield checks.predictive(typical, subject, **thresholds.get("predictive", {}))
-    for pair, table in each.comparisons.items():
-        yield checks.agreement(table, f"{pair}, {each.name}", **thresholds.get("agreement", {}))
-    if each.posteriors:
-        first = next(iter(each.posteriors.values()))
-        x_o = first.tree["observed_data"]["x"].to_numpy()
-        typical = predicted.in_distribution(simulated, x_o)
-        limits = thresholds.get("in_distribution", {})
-        yield checks.in_distribution(typical, each.name, **limits)
 
 
 def _failed(reader: reading.Reader) -> tuple[dict[str, Array], Array] | None:

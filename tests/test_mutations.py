@@ -1,0 +1,192 @@
+"""Every check can fail: a known fault is caught by the check meant for it, the truth passes.
+
+Each fault is repeated with other random numbers: a few times in the quick tests, 200 times in the
+slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
+"""
+
+import numpy as np
+import pytest
+import synthetic
+import xarray as xr
+from scipy import stats
+
+from sbi_pipeline import checks
+from sbi_pipeline.diagnostics import calibration, convergence
+from sbi_pipeline.diagnostics.local import local_test
+from sbi_pipeline.diagnostics.predictive import in_distribution, typicality
+from sbi_pipeline.posterior import log_normal
+from sbi_pipeline.priors import build
+from sbi_pipeline.samplers.draws import labelled
+from sbi_pipeline.samplers.ensemble import ensemble
+
+REPEATS = [20, pytest.param(200, marks=pytest.mark.slow)]
+N = 500
+"""Held-out simulations of a calibration."""
+DRAWS = 1000
+"""Data sets of the posterior predictive."""
+DAYS = np.arange(120)
+
+
+def of_estimator(seed, **fault):
+    data = synthetic.calibration(n=N, seed=seed, **fault)
+    information = calibration.information(data)
+    return [
+        checks.calibration(data, "npe"),
+        checks.probability_plot(data, "npe"),
+        checks.coverage(data, "npe"),
+        checks.tarp(data, "npe"),
+        checks.information(information, "npe"),
+        checks.parameter_order(data, "npe"),
+    ]
+
+
+def of_ranks(truth, drawn):
+    """Checks of one parameter from its truths, ``(n,)``, and draws, ``(n, draws)``."""
+    ranks = (drawn < truth[:, None]).sum(axis=1, keepdims=True)
+    data = xr.Dataset(
+        {"ranks": (("simulation", "parameter"), ranks)},
+        {"parameter": ["theta"]},
+        {"draws": drawn.shape[1]},
+    )
+    made = (checks.calibration, checks.probability_plot, checks.coverage)
+    return [check(data, "npe") for check in made]
+
+
+def two_modes(seed, *, lost=False, draws=99):
+    """theta ~ N(0, 2), x = |theta| + noise: two modes, of which an estimator may know only one."""
+    rng = np.random.default_rng(seed)
+    truth = 2 * rng.normal(size=N)
+    x = np.abs(truth) + 0.2 * rng.normal(size=N)
+    # |theta| given x is a normal cut at 0; the sign is anyone's guess.
+    shrink = 4 / 4.04
+    mean, sd = (shrink * x)[:, None], 0.2 * np.sqrt(shrink)
+    size = stats.truncnorm.ppf(rng.random((N, draws)), -mean / sd, np.inf, mean, sd)
+    sign = 1 if lost else rng.choice([-1, 1], size=(N, draws))
+    return of_ranks(truth, sign * size)
+
+
+def shared_nuisance(seed, *, per_event=False, draws=99, events=10):
+    """x_j = theta + b + noise_j with one b for all events; or, wrongly, one for each."""
+    rng = np.random.default_rng(seed)
+    prior_sd, shared_sd, noise_sd = 3.0, 1.0, 1.0
+    truth = prior_sd * rng.normal(size=N)
+    error = shared_sd * rng.normal(size=N) + rng.normal(size=N) * noise_sd / events**0.5
+    variance = shared_sd**2 + noise_sd**2 / events
+    if per_event:
+        variance = (shared_sd**2 + noise_sd**2) / events
+    shrink = prior_sd**2 / (prior_sd**2 + variance)
+    scatter = np.sqrt(variance * shrink) * rng.normal(size=(N, draws))
+    return of_ranks(truth, shrink * (truth + error)[:, None] + scatter)
+
+
+def near_the_observation(seed, *, width=1.0, n=1000):
+    """The posterior has the wrong width where x > 1, and only there."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    scores = rng.normal(size=(n, 5, 1))
+    scores[x > 1, 0] /= width
+    found = local_test(scores, ["theta"], x[:, None], np.array([1.6]), seed=seed)
+    return [checks.local_calibration(found, "npe, event")]
+
+
+def chain(seed, *, steps=2000):
+    """A real chain on a normal of two dimensions."""
+    drawn = ensemble(log_normal, 1, 2, 4000, seed=seed, max_steps=steps, walkers=16, ess=400)
+    prior = build({name: {"type": "normal", "mean": 0, "sd": 1} for name in "ab"}, ("a", "b"))
+    tree = labelled(
+        drawn,
+        0,
+        prior,
+        x_o=np.zeros(1),
+        prior_draws=np.zeros((9, 2)),
+        derived={},
+        texts={},
+        attrs={},
+    )
+    facts = drawn.facts
+    table = convergence.summary(tree)
+    return checks.sampling(
+        table, "nle", sampler="emcee", steps=facts["steps"], stopped=str(facts["stopped"])
+    )
+
+
+def observation(seed, *, noise=1.0, bump=0.0):
+    """An observation of a wave of uncertain amplitude, among data of its posterior predictive."""
+    rng = np.random.default_rng(seed)
+    amplitude = rng.normal(5, 0.2, size=(DRAWS + 1, 1))
+    x = amplitude * np.sin(DAYS / 8) + rng.normal(size=(DRAWS + 1, DAYS.size))
+    x_o = x[0] + np.sqrt(noise**2 - 1) * rng.normal(size=DAYS.size)
+    x_o += bump * np.exp(-0.5 * ((DAYS - 40) / 2) ** 2)
+    return [
+        checks.predictive(typicality(x[1:], x_o), "npe"),
+        checks.in_distribution(in_distribution(x[1:], x_o), "event"),
+    ]
+
+
+FAULTS = {
+    "posterior sd x 0.5": (
+        of_estimator,
+        {"width": 0.5},
+        {"calibration", "coverage", "P-P", "TARP"},
+    ),
+    "posterior sd x 2": (of_estimator, {"width": 2.0}, {"calibration", "coverage", "P-P", "TARP"}),
+    "mean shifted by 0.5 sd": (of_estimator, {"shift": 0.5}, {"calibration", "P-P"}),
+    "two parameters swapped": (
+        of_estimator,
+        {"swap": True},
+        {"calibration", "coverage", "parameter order"},
+    ),
+    "posterior = prior": (of_estimator, {"prior_only": True}, {"information"}),
+    "one mode lost": (two_modes, {"lost": True}, {"calibration", "coverage", "P-P"}),
+    "shared nuisance taken for one per event": (
+        shared_nuisance,
+        {"per_event": True},
+        {"calibration", "coverage", "P-P"},
+    ),
+    "width x 0.5 near the observation": (
+        near_the_observation,
+        {"width": 0.5},
+        {"local calibration"},
+    ),
+    "chain stopped at 20 steps": (chain, {"steps": 20}, {"chain length", "effective draws"}),
+    "noise x 1.5 in the observation": (observation, {"noise": 1.5}, {"predictive"}),
+    "a component missing from the simulator": (observation, {"bump": 6.0}, {"predictive"}),
+}
+TRUTHS = {
+    "estimator": of_estimator,
+    "two modes": two_modes,
+    "shared nuisance": shared_nuisance,
+    "near the observation": near_the_observation,
+    "chain": chain,
+    "observation": observation,
+}
+
+
+# A walker that never moved in 20 steps has no autocorrelation.
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning:emcee")
+@pytest.mark.parametrize("repeats", REPEATS)
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_caught(name, repeats):
+    make, fault, meant = FAULTS[name]
+    caught = dict.fromkeys(meant, 0)
+    for seed in range(repeats):
+        for check in make(seed, **fault):
+            if check.name in meant:
+                caught[check.name] += check.status != "pass"
+    assert all(count >= 0.95 * repeats for count in caught.values()), caught
+
+
+@pytest.mark.parametrize("repeats", REPEATS)
+@pytest.mark.parametrize("name", TRUTHS)
+def test_the_truth_passes(name, repeats):
+    passed = sum(
+        all(check.status == "pass" for check in TRUTHS[name](seed)) for seed in range(repeats)
+    )
+    assert passed >= 0.95 * repeats
+
+
+def test_a_fault_is_said_in_words():
+    wrong = {check.name: check.advice for check in shared_nuisance(0, per_event=True)}
+    assert wrong["coverage"].endswith("too narrow.")
+    (near,) = near_the_observation(0, width=0.5)
+    assert near.advice.startswith("For data like the observation the width of theta is off")
