@@ -9,6 +9,7 @@ libraries. ``extra_files`` and ``code_version`` are for those.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import io
 import json
@@ -23,6 +24,8 @@ PACKAGE = __package__ or "sbi_pipeline"
 # Protocols and names of types: nothing in there can change a simulation.
 ANNOTATIONS = {f"{PACKAGE}.types"}
 IGNORED = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+Imported = tuple[str, str | None, int]
+"""A module, what is taken from it (None for the module itself), and the level of a relative one."""
 BLANK = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
 
@@ -114,9 +117,8 @@ def _sources(module: str, roots: Sequence[Path]) -> dict[str, str]:
         if path.suffix != ".py":
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
             continue
-        text = path.read_bytes()
-        found[name] = hashlib.sha256("\0".join(_tokens(text, path)).encode()).hexdigest()
-        for wanted in _imports(text, name, roots, is_package=path.name == "__init__.py"):
+        found[name], statements = _read(path.read_bytes(), path)
+        for wanted in _imports(statements, name, roots, is_package=path.name == "__init__.py"):
             there = _find(wanted, roots)
             local = there is not None and any(there.is_relative_to(root) for root in roots)
             installed = there is not None and "site-packages" in there.parts
@@ -124,6 +126,19 @@ def _sources(module: str, roots: Sequence[Path]) -> dict[str, str]:
             if there is not None and (mine or (local and not installed)):
                 waiting.append((wanted, there))
     return found
+
+
+@functools.cache
+def _read(text: bytes, path: Path) -> tuple[str, tuple[Imported, ...]]:
+    """Return the hash of the tokens of a source, and what it imports: every plan asks again."""
+    sha = hashlib.sha256("\0".join(_tokens(text, path)).encode()).hexdigest()
+    statements: list[Imported] = []
+    for node in _executed(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            statements += [(alias.name, None, 0) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            statements += [(node.module or "", alias.name, node.level) for alias in node.names]
+    return sha, tuple(statements)
 
 
 def _tokens(text: bytes, path: Path) -> Iterator[str]:
@@ -146,23 +161,24 @@ def _tokens(text: bytes, path: Path) -> Iterator[str]:
         before = token.type
 
 
-def _imports(text: bytes, name: str, roots: Sequence[Path], *, is_package: bool) -> set[str]:
+def _imports(
+    statements: Iterable[Imported], name: str, roots: Sequence[Path], *, is_package: bool
+) -> set[str]:
     """Return the absolute names of the modules that a module imports from.
 
     The packages around a module run on import too, but only count where something is taken from
     them: a new version number of this package makes no other simulations.
     """
     wanted: set[str] = set()
-    for node in _executed(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            wanted.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parts = name.split(".") if is_package else name.split(".")[:-1]
-            parts = parts[: len(parts) - node.level + 1] if node.level else []
-            base = ".".join([*parts, *([node.module] if node.module else [])])
-            for alias in node.names:
-                submodule = f"{base}.{alias.name}"
-                wanted.add(base if _find(submodule, roots) is None else submodule)
+    for module, attribute, level in statements:
+        if attribute is None:
+            wanted.add(module)
+            continue
+        parts = name.split(".") if is_package else name.split(".")[:-1]
+        parts = parts[: len(parts) - level + 1] if level else []
+        base = ".".join([*parts, *([module] if module else [])])
+        submodule = f"{base}.{attribute}"
+        wanted.add(base if _find(submodule, roots) is None else submodule)
     return wanted
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def plan(config: Config) -> Plan:
     simulations: dict[str, Simulations] = {}
     of_campaign, chosen = {}, {}
     specs: dict[str, Mapping[str, Any]] = {}
+    code = {stage: [fingerprint(target) for target in CODE[stage]] for stage in CODE}
     for name, campaign in config["campaigns"].items():
         made = _simulations(campaign)
         shared = simulations.get(made.name, made)
@@ -104,7 +105,7 @@ def plan(config: Config) -> Plan:
         )
         of_campaign[name] = made.name
         chosen[name] = tuple(campaign.get("estimators", config["estimators"]))
-        specs |= _campaign_specs(name, config, made, chosen[name])
+        specs |= _campaign_specs(name, config, made, chosen[name], code)
     for made in simulations.values():
         specs |= dict(_shard_specs(made))
     return Plan(simulations, of_campaign, chosen, specs)
@@ -200,7 +201,11 @@ def _rows_made(spec: Path, receipt: Path) -> int:
 
 
 def _campaign_specs(
-    name: str, config: Config, made: Simulations, estimators: tuple[str, ...]
+    name: str,
+    config: Config,
+    made: Simulations,
+    estimators: tuple[str, ...],
+    code: Mapping[str, Sequence[str]],
 ) -> dict[str, dict[str, Any]]:
     """Return the specifications of all stages of one campaign, each with the keys of its inputs."""
     campaign, home = config["campaigns"][name], f"{RESULTS}/{name}"
@@ -215,8 +220,7 @@ def _campaign_specs(
     specs = {}
 
     def add(path: str, stage: str, **arguments: Any) -> str:
-        code = [fingerprint(target) for target in CODE.get(stage, ())]
-        spec = {"code": code, **arguments} if code else arguments
+        spec = {"code": code[stage], **arguments} if stage in code else arguments
         specs[path] = {**arguments, "key": digest(spec)}
         return str(specs[path]["key"])
 
