@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,10 @@ def _create(
 ) -> tuple[Layout, float]:
     """Make an empty store that fits what the first rows show; return also the cost of a row."""
     if journal.read(store):
-        raise ValueError(f"{store} has a journal but lost its zarr.json; restore that file")
+        raise ValueError(
+            f"{store} has a journal but lost its zarr.json; 'sbi-pipeline repair' writes it anew, "
+            "and no simulation is lost"
+        )
     _, names, attrs = stores.read_prior(prior, slice(0, 0))
     unknown = [name for name in keep or () if name not in names]
     if unknown:
@@ -271,8 +274,7 @@ def _opening(layout: Layout, rows: int, effort: Effort) -> dict[str, Any]:
     return {
         "kind": "run",
         "format": FORMAT,
-        "key": layout.key,
-        "start": layout.start,
+        **asdict(layout),
         "rows": rows,
         "workers": effort.workers,
         "cluster": effort.cluster,

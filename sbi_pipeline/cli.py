@@ -33,13 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(given)
     if not chosen.folder.is_dir():
         sys.exit(f"{chosen.folder}: no such folder; are you where snakemake is called?")
-    if chosen.command == "status":
-        sys.stdout.write(inspection.table(inspection.status(chosen.folder)) + "\n")
-        return
     try:
-        damages = inspection.repair(chosen.folder)
-    except ValueError as error:
+        {"status": _status, "repair": _repair}[chosen.command](chosen.folder)
+    except (ValueError, OSError) as error:
         sys.exit(str(error))
+
+
+def _status(folder: Path) -> None:
+    sys.stdout.write(inspection.table(inspection.status(folder)) + "\n")
+
+
+def _repair(folder: Path) -> None:
+    damages = inspection.repair(folder)
     for damage in damages:
-        sys.stdout.write(f"deleted: {damage}\n")
-    sys.stdout.write(f"{len(damages)} damaged chunks; snakemake simulates what is missing\n")
+        done = "written anew" if damage.chunk is None else f"chunk {damage.chunk} deleted"
+        sys.stdout.write(f"{damage.store}: {done}: {damage.reason}\n")
+    chunks = {(damage.store, damage.chunk) for damage in damages} - {
+        (damage.store, None) for damage in damages
+    }
+    sys.stdout.write(f"{len(chunks)} damaged chunks; snakemake simulates what is missing\n")

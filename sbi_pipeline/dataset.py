@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import streams
-from .store import FORMAT, Layout, Rows, damaged, read_rows, read_status
+from . import journal, streams
+from .arrays import damaged
+from .store import FORMAT, Layout, Rows, read_rows, read_status
 from .tally import count_failures
 from .types import Array
+
+RECEIPT = ("format", "key", "shard", "start", "rows", "names", "x_shape", "x_dtype", "failures")
 
 
 def manifest(
@@ -31,7 +33,7 @@ def manifest(
     """
     if not receipts:
         raise ValueError("no receipts of shards; simulate first")
-    shards = [json.loads(path.read_text()) for path in receipts]
+    shards = [journal.read_json(path, *RECEIPT) for path in receipts]
     for path, shard in zip(receipts, shards, strict=True):
         _check_receipt(path, shard, shards[0])
     held = _check_order(receipts, shards)

@@ -3,11 +3,12 @@
 `status` reads receipts, journals and leases only, so it works while shards are being simulated and
 from any machine that sees the files. `repair` deletes damaged chunks with the receipts that vouch
 for them: the next `snakemake` finds these rows missing and simulates them again, byte for byte.
+What describes the arrays (``zarr.json``) it writes anew from the journal, and simulates nothing.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import logging
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any
 from . import journal, lease
 from .dataset import read_record
 from .lease import Lease
-from .store import delete_chunk, read_layout
+from .store import Layout, delete_chunk, read_layout, rebuild
 from .tally import Tally
 
 log = logging.getLogger(__name__)
@@ -78,14 +79,14 @@ class Damage:
 
     Attributes:
         store: The shard's store.
-        chunk: Number of the chunk.
+        chunk: Number of the chunk; None if not the rows are damaged but what describes the arrays.
         start: First local row.
         stop: Last local row, exclusive.
         reason: What is wrong.
     """
 
     store: Path
-    chunk: int
+    chunk: int | None
     start: int
     stop: int
     reason: str
@@ -102,18 +103,43 @@ def repair(folder: Path) -> list[Damage]:
     The next `snakemake` simulates their rows again, and no others.
 
     Raises:
-        ValueError: A shard with damage is being written.
+        ValueError: A shard with damage is being written, or it cannot be repaired.
     """
-    damages = verify(folder)
-    for store in sorted({damage.store for damage in damages}):
-        layout = read_layout(store)
-        assert layout is not None  # it was read just now
-        with Lease(store):
-            for chunk in {damage.chunk for damage in damages if damage.store == store}:
-                log.warning("%s: deleting damaged chunk %d", store, chunk)
-                delete_chunk(store, layout, chunk)
-            store.with_suffix(".json").unlink(missing_ok=True)
+    damages = []
+    for store in _stores(folder):
+        if found := list(_damages(store)):
+            with Lease(store):
+                if found[0].chunk is None:
+                    log.warning("%s: writing zarr.json anew", store)
+                    _rebuild(store)
+                    found += _damages(store)
+                _delete(store, {damage.chunk for damage in found if damage.chunk is not None})
+            damages += found
     return damages
+
+
+def _rebuild(store: Path) -> None:
+    """Describe the arrays of a shard as its journal does, which has outlived them."""
+    records = journal.read(store)
+    runs = [record for record in records if record["kind"] == "run" and "x_shape" in record]
+    if not runs:
+        raise ValueError(
+            f"{store}: its journal does not say what its zarr.json said; restore zarr.json, or "
+            f"delete {store.name} and {store.stem}.json there, and snakemake simulates the same "
+            "rows again"
+        )
+    fields = {field.name: runs[-1][field.name] for field in dataclasses.fields(Layout)}
+    layout = Layout(**fields | {name: tuple(fields[name]) for name in ("names", "x_shape")})
+    rebuild(store, layout, max(record.get("stop", record.get("rows", 0)) for record in records))
+
+
+def _delete(store: Path, chunks: set[int]) -> None:
+    layout = read_layout(store)
+    assert layout is not None  # its chunks were read just now
+    for chunk in chunks:
+        log.warning("%s: deleting damaged chunk %d", store, chunk)
+        delete_chunk(store, layout, chunk)
+        store.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _stores(folder: Path) -> list[Path]:
@@ -123,10 +149,18 @@ def _stores(folder: Path) -> list[Path]:
 
 
 def _damages(store: Path) -> Iterator[Damage]:
-    layout = read_layout(store)
+    done = journal.committed(journal.read(store))
+    end = max((record["stop"] for record in done.values()), default=0)
+    reason = f"{store} has a journal but lost its zarr.json"
+    try:
+        layout = read_layout(store)
+    except ValueError as error:
+        layout, reason = None, str(error)
     if layout is None:
+        if done:
+            yield Damage(store, None, 0, end, reason)
         return
-    for start, record in journal.committed(journal.read(store)).items():
+    for start, record in done.items():
         try:
             read_record(store, layout, record)
         except ValueError as error:
@@ -137,7 +171,7 @@ def _damages(store: Path) -> Iterator[Damage]:
 def _shard_status(store: Path) -> ShardStatus:
     receipt, ledger = store.with_suffix(".json"), store / journal.FILE
     if receipt.exists() and receipt.stat().st_mtime >= ledger.stat().st_mtime:
-        content = json.loads(receipt.read_text())
+        content = journal.read_json(receipt, "rows", "seconds", "failures")
         rate = content["rows"] / max(content["seconds"], 1e-3)
         return ShardStatus(
             store, content["rows"], content["rows"], content["failures"], rate, "done"

@@ -43,6 +43,28 @@ def read(store: Path) -> list[dict[str, Any]]:
         return [record for line in lines if (record := decode(line)) is not None]
 
 
+def read_json(path: Path, *wanted: str) -> dict[str, Any]:
+    """Return a receipt or specification that lies beside a store.
+
+    Args:
+        path: The file.
+        wanted: Keys it must have.
+
+    Raises:
+        ValueError: It was damaged or edited.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        if missing := [key for key in wanted if key not in content]:
+            raise ValueError(f"no {', '.join(missing)} in it")
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} was damaged or edited ({error}); delete it and run snakemake: it is written "
+            "anew, and what is simulated is not simulated again"
+        ) from error
+    return content
+
+
 class Journal:
     """The journal of one shard store, open for appending; hold the shard's lease."""
 

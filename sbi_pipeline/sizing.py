@@ -13,7 +13,7 @@ import numpy as np
 
 from .chunks import Part, Recipe
 from .simulation import Shape, probe
-from .store import Layout, chunk_exists, read_prior
+from .store import Layout, read_prior, whole_chunks
 from .tally import describe
 
 log = logging.getLogger(__name__)
@@ -90,10 +90,10 @@ def present(
     store: Path, layout: Layout, done: Mapping[int, Mapping[str, Any]]
 ) -> dict[int, Mapping[str, Any]]:
     """Return those committed records, by first row, whose chunk is still there."""
-    there = {}
+    there, whole = {}, whole_chunks(store, layout) if done else set()
     for start, record in done.items():
         chunk = start // layout.chunk_size
-        if chunk_exists(store, layout, chunk):
+        if chunk in whole:
             there[start] = record
         else:
             span = f"rows {start} to {record['stop']}"

@@ -2,8 +2,9 @@
 
 A shard store is a Zarr group with the arrays ``parameters`` ``(rows, dim)``, ``x``
 ``(rows, *x_shape)``, ``status`` and ``seconds`` ``(rows,)``, all cut into chunks of the same rows.
-Beside them lie its journal and its lease. An array is as long as the rows planned so far, and a
-chunk may be written before it is committed: only the journal says which rows exist.
+Beside them lie its journal and its lease, or far from them (`location`). An array is as long as the
+rows planned so far, and a chunk may be written before it is committed: only the journal says which
+rows exist.
 
 Zarr replaces a chunk file in one step and checks its CRC-32C when reading; two writers of one chunk
 would lose rows silently, so rows are only ever written inside one chunk, by one task.
@@ -21,16 +22,26 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BytesCodec, Crc32cCodec
 
-from .journal import sync
+from . import location
+from .arrays import (
+    ARRAYS,
+    BAD_METADATA,
+    FORMAT,
+    arrays_of,
+    check_format,
+    damage_named,
+    description_named,
+    group_of,
+    misdescribed,
+    new_array,
+    no_store,
+    open_group,
+)
 from .types import Array
 
-FORMAT = 1
 PRIOR_CHUNK = 10_000
 UNKNOWN = 255  # status of rows not simulated yet
-# A chunk that equals its fill value (-0.0 passes for 0.0) must be written all the same.
-zarr.config.set({"array.write_empty_chunks": True})
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ def write_prior(
     shutil.rmtree(partial, ignore_errors=True)
     group = zarr.create_group(store=partial)
     chunks = (max(1, min(len(parameters), PRIOR_CHUNK)), parameters.shape[1])
-    array = _array(group, "parameters", parameters.shape, chunks, np.dtype("float64"), np.nan)
+    array = new_array(group, "parameters", parameters.shape, chunks, np.dtype("float64"), np.nan)
     array[...] = parameters
     group.attrs.update({"format": FORMAT, "key": key, "names": list(names), "start": start})
     if path.exists():
@@ -114,95 +125,141 @@ def read_prior(
     Raises:
         ValueError: There is no such store, or it was damaged or made by another version.
     """
-    group = _open(path, "r")
-    attrs = dict(group.attrs)
-    _check_format(path, attrs)
-    try:
-        parameters = np.asarray(group["parameters"][rows])
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and draw it again") from error
-    return parameters, tuple(attrs["names"]), attrs
+    with _prior_named(path):
+        group = group_of(path, "r")
+        attrs = dict(group.attrs)
+    check_format(path, attrs)
+    with _prior_named(path):
+        return np.asarray(group["parameters"][rows]), tuple(attrs["names"]), attrs
 
 
 def prior_rows(path: Path) -> int:
     """Return how many rows a store of parameters holds."""
-    return int(_open(path, "r")["parameters"].shape[0])
+    with _prior_named(path):
+        return int(group_of(path, "r")["parameters"].shape[0])
 
 
-def create(path: Path, layout: Layout, rows: int) -> None:
-    """Make the arrays of a shard, empty; the layout is written last and makes them valid."""
-    group = zarr.open_group(path, mode="a")
+@contextmanager
+def _prior_named(path: Path) -> Iterator[None]:
+    """Say that parameters cannot be read, which cost nothing to draw again."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise no_store(path) from error
+    except BAD_METADATA as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it and draw it again") from error
+
+
+def create(path: Path, layout: Layout, rows: int, prefix: str | None = None) -> None:
+    """Make the arrays of a shard, empty; the layout is written last and makes them valid.
+
+    Args:
+        path: Folder of the shard.
+        layout: What it is made for.
+        rows: Rows planned.
+        prefix: Address in an object store for the arrays; None for the folder itself.
+    """
+    location.assign(path, prefix)
+    _describe(path, layout, rows, overwrite=True)
+
+
+def rebuild(path: Path, layout: Layout, rows: int) -> None:
+    """Write what describes the arrays anew, as `create` did; chunks stay as they are."""
+    place = location.of(path)
+    for key in _descriptions():
+        place.delete(key)
+    _describe(path, layout, rows, overwrite=False)
+
+
+def _descriptions() -> list[str]:
+    return ["zarr.json", *(f"{name}/zarr.json" for name in ARRAYS)]
+
+
+def _describe(path: Path, layout: Layout, rows: int, *, overwrite: bool) -> None:
+    place = location.of(path)
     dtype = np.dtype(layout.x_dtype)
     missing = np.nan if dtype.kind in "fc" else 0
-    chunk = layout.chunk_size
-    dim = len(layout.names)
-    floats = np.dtype("float64")
-    _array(group, "parameters", (rows, dim), (chunk, dim), floats, np.nan)
-    _array(group, "x", (rows, *layout.x_shape), (chunk, *layout.x_shape), dtype, missing)
-    _array(group, "status", (rows,), (chunk,), np.dtype("uint8"), UNKNOWN)
-    _array(group, "seconds", (rows,), (chunk,), np.dtype("float32"), np.nan)
-    group.attrs.update(
-        {
-            "format": FORMAT,
-            "key": layout.key,
-            "start": layout.start,
-            "names": list(layout.names),
-            "chunk_size": chunk,
-        }
-    )
-    for file in path.glob("**/zarr.json"):
-        _sync_up(file, path)
+    chunk, dim, floats = layout.chunk_size, len(layout.names), np.dtype("float64")
+    with location.reached(path):
+        group = zarr.open_group(place.zarr(), mode="a")
+        for name, shape, kind, fill in (
+            ("parameters", (dim,), floats, np.nan),
+            ("x", layout.x_shape, dtype, missing),
+            ("status", (), np.dtype("uint8"), UNKNOWN),
+            ("seconds", (), np.dtype("float32"), np.nan),
+        ):
+            new_array(group, name, (rows, *shape), (chunk, *shape), kind, fill, overwrite=overwrite)
+        group.attrs.update(
+            {
+                "format": FORMAT,
+                "key": layout.key,
+                "start": layout.start,
+                "names": list(layout.names),
+                "chunk_size": chunk,
+            }
+        )
+    for key in _descriptions():
+        place.settle(key)
 
 
 def read_layout(path: Path) -> Layout | None:
     """Return the layout of a shard store, or None if its arrays were never made.
 
     Raises:
-        ValueError: The store was made by another version.
+        ValueError: The store was made by another version, damaged or edited.
     """
-    if not (path / "zarr.json").exists():
+    try:
+        with description_named(path, "zarr.json"):
+            group = group_of(path, "r")
+    except FileNotFoundError:
         return None
-    group = _open(path, "r")
     attrs = dict(group.attrs)
     if not attrs:
         return None
-    _check_format(path, attrs)
-    x = group["x"]
-    return Layout(
-        key=attrs["key"],
-        start=int(attrs["start"]),
-        names=tuple(attrs["names"]),
-        x_shape=tuple(x.shape[1:]),
-        x_dtype=str(x.dtype),
-        chunk_size=int(attrs["chunk_size"]),
-    )
+    check_format(path, attrs)
+    arrays = arrays_of(path, group)
+    with description_named(path, "zarr.json"):
+        layout = Layout(
+            key=attrs["key"],
+            start=int(attrs["start"]),
+            names=tuple(attrs["names"]),
+            x_shape=tuple(arrays["x"].shape[1:]),
+            x_dtype=str(arrays["x"].dtype),
+            chunk_size=int(attrs["chunk_size"]),
+        )
+    widths = {"parameters": (len(layout.names),), "x": layout.x_shape}
+    for name, array in arrays.items():
+        chunks = (layout.chunk_size, *widths.get(name, ()))
+        if array.chunks != chunks:
+            raise misdescribed(path, f"{name}/zarr.json", f"chunks {array.chunks}, not {chunks}")
+    return layout
 
 
 def grow(path: Path, rows: int) -> None:
     """Lengthen the arrays to ``rows``; never shorten them, which would delete chunks."""
-    group = _open(path, "r+")
-    for name in ("parameters", "x", "status", "seconds"):
-        array = group[name]
+    place = location.of(path)
+    for name, array in arrays_of(path, open_group(path, "r+")).items():
         if array.shape[0] < rows:
-            array.resize((rows, *array.shape[1:]))
+            with location.reached(path):
+                array.resize((rows, *array.shape[1:]))
+            place.settle(f"{name}/zarr.json")
 
 
 def write_rows(path: Path, start: int, rows: Rows) -> str:
     """Write rows from local index ``start`` on, all in one chunk, and return their checksum.
 
-    Rows already in the chunk stay. The files are on the disk when this returns.
+    Rows already in the chunk stay. The rows are on the disk when this returns.
     """
-    group = _open(path, "r+")
+    arrays = arrays_of(path, open_group(path, "r+"))
+    place = location.of(path)
     stop = start + len(rows.status)
-    chunk = group["status"].chunks[0]
+    chunk = arrays["status"].chunks[0]
     if start // chunk != (stop - 1) // chunk:
         raise ValueError(f"{path}: rows {start} to {stop} cross a chunk of {chunk} rows")
-    for name in ("parameters", "x", "status", "seconds"):
-        array = group[name]
-        with _damage_named(path, chunk, start, stop):
+    for name, array in arrays.items():
+        with damage_named(path, chunk, start, stop):
             array[start:stop] = getattr(rows, name)
-        indices = (start // chunk, *(0 for _ in array.shape[1:]))
-        _sync_up(path.joinpath(name, "c", *map(str, indices)), path / name)
+        place.settle(_chunk_key(name, array.ndim, start // chunk))
     return rows.checksum()
 
 
@@ -212,15 +269,16 @@ def read_rows(path: Path, start: int, stop: int) -> Rows:
     Raises:
         ValueError: A chunk is damaged.
     """
-    group = _open(path, "r")
-    names = ("parameters", "x", "status", "seconds")
-    with _damage_named(path, group["status"].chunks[0], start, stop):
-        return Rows(*(np.asarray(group[name][start:stop]) for name in names))
+    arrays = arrays_of(path, open_group(path, "r"))
+    with damage_named(path, arrays["status"].chunks[0], start, stop):
+        return Rows(**{name: np.asarray(array[start:stop]) for name, array in arrays.items()})
 
 
 def read_status(path: Path, stop: int) -> Array:
     """Return the status of the rows up to local index ``stop``, ``(stop,)``."""
-    return np.asarray(_open(path, "r")["status"][:stop])
+    array = arrays_of(path, open_group(path, "r"))["status"]
+    with damage_named(path, array.chunks[0], 0, stop):
+        return np.asarray(array[:stop])
 
 
 def read_outcomes(path: Path, start: int, stop: int) -> tuple[Array, Array]:
@@ -229,28 +287,37 @@ def read_outcomes(path: Path, start: int, stop: int) -> tuple[Array, Array]:
     Raises:
         ValueError: A chunk is damaged.
     """
-    group = _open(path, "r")
-    with _damage_named(path, group["status"].chunks[0], start, stop):
+    arrays = arrays_of(path, open_group(path, "r"))
+    with damage_named(path, arrays["status"].chunks[0], start, stop):
         return (
-            np.asarray(group["parameters"][start:stop]),
-            np.asarray(group["status"][start:stop]),
+            np.asarray(arrays["parameters"][start:stop]),
+            np.asarray(arrays["status"][start:stop]),
         )
 
 
-def chunk_exists(path: Path, layout: Layout, chunk: int) -> bool:
-    """Say whether the files of a chunk are there, whatever is in them."""
-    return all(file.is_file() for file in _chunk_files(path, layout, chunk))
+def whole_chunks(path: Path, layout: Layout) -> set[int]:
+    """Return the numbers of the chunks that are there in all arrays, whatever is in them."""
+    place, found = location.of(path), []
+    for name, ndim in _dimensions(layout).items():
+        keys = place.keys(f"{name}/c")
+        numbers = {int(key.split("/")[2]) for key in keys if not key.endswith(".partial")}
+        found.append({number for number in numbers if _chunk_key(name, ndim, number) in keys})
+    return set.intersection(*found)
 
 
 def delete_chunk(path: Path, layout: Layout, chunk: int) -> None:
-    """Delete the files of a chunk; its rows are then missing, whatever the journal says."""
-    for file in _chunk_files(path, layout, chunk):
-        file.unlink(missing_ok=True)
+    """Delete a chunk of all arrays; its rows are then missing, whatever the journal says."""
+    place = location.of(path)
+    for name, ndim in _dimensions(layout).items():
+        place.delete(_chunk_key(name, ndim, chunk))
 
 
-def _chunk_files(path: Path, layout: Layout, chunk: int) -> list[Path]:
-    dims = {"parameters": 2, "x": 1 + len(layout.x_shape), "status": 1, "seconds": 1}
-    return [path.joinpath(name, "c", str(chunk), *["0"] * (dim - 1)) for name, dim in dims.items()]
+def _dimensions(layout: Layout) -> dict[str, int]:
+    return {"parameters": 2, "x": 1 + len(layout.x_shape), "status": 1, "seconds": 1}
+
+
+def _chunk_key(name: str, ndim: int, chunk: int) -> str:
+    return "/".join([name, "c", str(chunk), *["0"] * (ndim - 1)])
 
 
 def sweep(path: Path) -> int:
@@ -259,64 +326,3 @@ def sweep(path: Path) -> int:
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)
     return len(leftovers)
-
-
-def _array(
-    group: zarr.Group,
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: np.dtype[Any],
-    missing: float,
-) -> zarr.Array[Any]:
-    return group.create_array(
-        name,
-        shape=shape,
-        chunks=chunks,
-        dtype=dtype,
-        fill_value=missing,
-        serializer=BytesCodec(),
-        compressors=[Crc32cCodec()],
-        overwrite=True,
-    )
-
-
-def damaged(path: Path, chunk: int, start: int, stop: int, reason: str) -> ValueError:
-    """Return the error for rows, in chunks of ``chunk``, that are not what was written."""
-    return ValueError(
-        f"{path}, chunk {start // chunk}, rows {start} to {stop}: {reason}; 'sbi-pipeline repair' "
-        "simulates them again"
-    )
-
-
-@contextmanager
-def _damage_named(path: Path, chunk: int, start: int, stop: int) -> Iterator[None]:
-    """Say where the damage is that Zarr's checksums found."""
-    try:
-        yield
-    except ValueError as error:
-        raise damaged(path, chunk, start, stop, str(error)) from error
-
-
-def _sync_up(file: Path, top: Path) -> None:
-    """Flush a file and the folders it lies in, up to ``top``, to the disk."""
-    sync(file)
-    for folder in file.parents:
-        sync(folder)
-        if folder == top:
-            return
-
-
-def _open(path: Path, mode: Any) -> Any:
-    try:
-        return zarr.open_group(path, mode=mode, use_consolidated=False)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is no Zarr store; was it deleted or moved?") from error
-
-
-def _check_format(path: Path, attrs: dict[str, Any]) -> None:
-    if attrs.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} has format {attrs.get('format')!r}, this version reads {FORMAT}; "
-            "use the version that made it, or simulate into another folder"
-        )

@@ -20,6 +20,7 @@ import yaml
 from . import observations, priors, registry
 from .configuration import BLOCK_SIZE, SHARD_SIZE, Config
 from .fingerprint import canonical, digest, fingerprint
+from .journal import read_json
 
 FORMAT = 1
 RESULTS = "results"
@@ -196,7 +197,7 @@ def _rows_made(spec: Path, receipt: Path) -> int:
     """Return the rows a finished shard was last asked for; it may hold more, of a whole block."""
     if not (spec.is_file() and receipt.is_file()):
         return 0
-    asked, held = (int(json.loads(path.read_text())["rows"]) for path in (spec, receipt))
+    asked, held = (int(read_json(path, "rows")["rows"]) for path in (spec, receipt))
     return asked if held >= asked else 0
 
 

@@ -139,6 +139,6 @@ def test_new_stores_refuse_chunks_and_names_that_do_not_fit(run):
 def test_a_store_that_lost_its_layout_is_not_made_anew(run):
     shard, _ = run("a", 1000)
     (shard / "zarr.json").unlink()
-    with pytest.raises(ValueError, match=r"lost its zarr\.json; restore"):
+    with pytest.raises(ValueError, match=r"lost its zarr\.json; 'sbi-pipeline repair'"):
         run("a", 1000)
     assert (shard / "x" / "c" / "0" / "0").exists()

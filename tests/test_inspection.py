@@ -51,6 +51,43 @@ def test_a_chunk_committed_in_two_parts_is_repaired_as_one(tmp_path):
     assert (receipt["rows"], inspection.verify(tmp_path)) == (300, [])
 
 
+def test_what_describes_the_arrays_is_written_anew_and_nothing_simulated(shard, tmp_path):
+    whole = store.read_rows(shard, 0, 300).checksum()
+    (shard / "x" / "zarr.json").write_text("{")
+    (found,) = inspection.repair(tmp_path)
+    assert (found.chunk, found.start, found.stop) == (None, 0, 300)
+    assert "x/zarr.json was damaged or edited" in found.reason
+    assert inspection.verify(tmp_path) == []
+    assert shard.with_suffix(".json").exists()
+    assert store.read_rows(shard, 0, 300).checksum() == whole
+
+
+def test_a_lost_description_and_a_damaged_chunk_are_repaired_together(shard, tmp_path):
+    whole = store.read_rows(shard, 0, 300).checksum()
+    damage(shard, 1)
+    (shard / "zarr.json").unlink()
+    assert [found.chunk for found in inspection.repair(tmp_path)] == [None, 1]
+    make(shard.parent, 300, "NoiseOneByOne", 300)
+    assert inspection.verify(tmp_path) == []
+    assert store.read_rows(shard, 0, 300).checksum() == whole
+
+
+def test_a_journal_that_cannot_describe_the_arrays_says_what_to_do(shard, tmp_path):
+    lines = [line for line in journal.read(shard) if line["kind"] == "rows"]
+    (shard / journal.FILE).write_bytes(b"".join(map(journal.encode, lines)))
+    (shard / "zarr.json").write_text("")
+    with pytest.raises(ValueError, match=r"restore zarr\.json, or delete shard-0\.zarr"):
+        inspection.repair(tmp_path)
+    assert store.whole_chunks(shard, store.Layout("k", 0, ("a", "b"), (3,), "float64", 100))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"rows": 300}'])
+def test_a_damaged_receipt_says_that_it_can_be_deleted(shard, tmp_path, text):
+    shard.with_suffix(".json").write_text(text)
+    with pytest.raises(ValueError, match=r"shard-0\.json was damaged or edited .*delete it"):
+        inspection.status(tmp_path)
+
+
 def test_a_shard_being_written_is_not_repaired(shard, tmp_path, monkeypatch):
     damage(shard, 1)
     monkeypatch.setattr(Lease.__init__, "__kwdefaults__", {"beat": 1, "patience": 1, "grace": 0.1})

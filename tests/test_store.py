@@ -1,9 +1,11 @@
+import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
-from sbi_pipeline import store
+from sbi_pipeline import arrays, store
 from sbi_pipeline.store import Layout, Rows
 
 NAMES = ("a", "b")
@@ -76,7 +78,7 @@ def test_rows_never_cross_a_chunk(shard):
         store.write_rows(shard, 50, make_rows(100))
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 @pytest.mark.parametrize("array", ["parameters", "x", "status"])
 def test_damage_is_found(shard, array, damage):
     store.write_rows(shard, 0, make_rows(100))
@@ -84,11 +86,70 @@ def test_damage_is_found(shard, array, damage):
     content = bytearray(file.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
-    file.write_bytes(content if damage == "flip" else content[:-10])
+    file.write_bytes({"flip": content, "cut": content[:-10], "empty": b""}[damage])
     with pytest.raises(ValueError, match=r"shard-0\.zarr, chunk 0, rows 0 to 100: .*repair"):
         store.read_rows(shard, 0, 100)
     with pytest.raises(ValueError, match=r"shard-0\.zarr, chunk 0, rows 50 to 60: .*repair"):
         store.write_rows(shard, 50, make_rows(10))  # reads what else is in the chunk
+
+
+def edited(file, **changes):
+    """Change entries of a description as an editor would."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+DESCRIPTIONS = {
+    "cut": lambda file: file.write_text(file.read_text()[:-40]),
+    "a control character": lambda file: file.write_text(file.read_text().replace("key", "k\ny")),
+    "empty": lambda file: file.write_text(""),
+    "no mapping": lambda file: file.write_text("[1]"),
+    "not text": lambda file: file.write_bytes(b"\xff\xfe\x00"),
+}
+ARRAY_DESCRIPTIONS = {
+    "another kind of node": lambda file: edited(file, node_type="scroll"),
+    "unknown dtype": lambda file: edited(file, data_type="float12"),
+    "unknown codec": lambda file: edited(file, codecs=[{"name": "zip"}]),
+    "another shape": lambda file: edited(file, shape=[250]),
+    "other chunks": lambda file: edited(
+        file, chunk_grid={"name": "regular", "configuration": {"chunk_shape": [50, 3]}}
+    ),
+    "a group": lambda file: shutil.copy(file.parents[1] / "zarr.json", file),
+    "gone": lambda file: shutil.rmtree(file.parent),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "damage"),
+    [("zarr.json", each) for each in DESCRIPTIONS]
+    + [("x/zarr.json", each) for each in [*DESCRIPTIONS, *ARRAY_DESCRIPTIONS] if each[:2] != "a "]
+    + [("x/zarr.json", "a group")],
+)
+def test_a_damaged_description_is_named_and_written_anew(shard, key, damage):
+    rows = make_rows(100)
+    store.write_rows(shard, 0, rows)
+    (DESCRIPTIONS | ARRAY_DESCRIPTIONS)[damage](shard / key)
+    with pytest.raises(
+        ValueError, match=rf"{key} was damaged or edited .*'sbi-pipeline repair'"
+    ) as e:
+        store.read_layout(shard)
+    assert "\n" not in str(e.value)
+    store.rebuild(shard, LAYOUT, 250)
+    assert store.read_layout(shard) == LAYOUT
+    if damage != "gone":
+        assert store.read_rows(shard, 0, 100).checksum() == rows.checksum()
+
+
+def test_whole_chunks_are_those_with_all_their_files(shard):
+    for start in (0, 100, 200):
+        store.write_rows(shard, start, make_rows(50))
+    assert store.whole_chunks(shard, LAYOUT) == {0, 1, 2}
+    (shard / "x" / "c" / "1" / "0").unlink()
+    (shard / "status" / "c" / "2.1234.partial").touch()
+    (shard / "status" / "c" / "2").unlink()
+    assert store.whole_chunks(shard, LAYOUT) == {0}
+    store.delete_chunk(shard, LAYOUT, 0)
+    store.delete_chunk(shard, LAYOUT, 0)
+    assert store.whole_chunks(shard, LAYOUT) == set()
 
 
 def test_leftovers_are_swept(shard):
@@ -109,7 +170,7 @@ def test_arrays_without_a_layout_do_not_count(tmp_path):
 
 
 def test_other_formats_are_refused(shard, monkeypatch):
-    monkeypatch.setattr(store, "FORMAT", 2)
+    monkeypatch.setattr(arrays, "FORMAT", 2)
     with pytest.raises(ValueError, match="has format 1, this version reads 2"):
         store.read_layout(shard)
 
@@ -117,3 +178,14 @@ def test_other_formats_are_refused(shard, monkeypatch):
 def test_a_store_that_is_not_there_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"prior-0\.zarr is no Zarr store"):
         store.read_prior(tmp_path / "prior-0.zarr")
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "parameters/zarr.json", "parameters/c/0/0"])
+def test_damaged_parameters_are_drawn_again(tmp_path, key):
+    path = tmp_path / "prior-0.zarr"
+    store.write_prior(path, np.ones((10, 2)), NAMES, key="k", start=0)
+    (path / key).write_bytes((path / key).read_bytes()[:-5])
+    with pytest.raises(
+        ValueError, match=r"prior-0\.zarr is damaged .*; delete it and draw it again"
+    ):
+        store.read_prior(path)
