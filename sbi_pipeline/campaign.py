@@ -71,6 +71,7 @@ def simulate(
     memory_limit: int | None = None,
     isolate: bool = False,
     retries: int = 0,
+    bucket: str | None = None,
 ) -> dict[str, Any]:
     """Simulate the rows of a shard that are missing, then write its receipt.
 
@@ -96,6 +97,9 @@ def simulate(
         memory_limit: Bytes of address space the simulator may use; implies ``isolate``.
         isolate: Call the simulator in a guarded child process of the worker.
         retries: How often a row that crashed or ran too long is tried again.
+        bucket: Address in an object store for the arrays of a new store, such as
+            ``"s3://name/prefix"``; an existing store stays where it is. Journal and lease stay in
+            ``store``.
 
     Returns:
         The receipt.
@@ -115,7 +119,7 @@ def simulate(
         retries=retries,
         memory_limit=memory_limit,
     )
-    effort = Effort(workers, cluster, chunk_size, max_failed_fraction)
+    effort = Effort(workers, cluster, chunk_size, max_failed_fraction, bucket)
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
     with _disk_trouble_named(store), Lease(store) as lease, Journal(store) as ledger:
         stores.sweep(store)
@@ -139,12 +143,14 @@ class Effort:
         cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
         chunk_size: Rows in a chunk; None to choose.
         max_failed_fraction: Of rows; more stop the campaign.
+        bucket: Address in an object store for new arrays; None for the folder of the shard.
     """
 
     workers: int
     cluster: str
     chunk_size: int | None
     max_failed_fraction: float
+    bucket: str | None
 
 
 def is_vectorised(simulator: str, options: Mapping[str, Any]) -> bool:
@@ -203,7 +209,7 @@ def _create(
     layout = Layout(attrs["key"], int(attrs["start"]), kept, shape.x_shape, shape.x_dtype, size)
     milliseconds = 1e3 * shape.seconds
     log.info("x is %s %s, %.3g ms a row", shape.x_dtype, shape.x_shape, milliseconds)
-    stores.create(store, layout, rows)
+    stores.create(store, layout, rows, effort.bucket)
     return layout, shape.seconds
 
 

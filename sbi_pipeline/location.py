@@ -126,17 +126,22 @@ def assign(shard: Path, prefix: str | None) -> Location:
 
 
 @contextmanager
-def reached(where: object) -> Iterator[None]:
+def reached(where: object, *, making: bool = False) -> Iterator[None]:
     """Say in one line that an object store cannot be reached.
 
     Its errors are known by their module, since obstore need not be installed.
+
+    Args:
+        where: What to call it.
+        making: What is not found can only be the bucket.
     """
     try:
         yield
     except Exception as error:
-        if not type(error).__module__.startswith("obstore"):
+        missing = making and isinstance(error, FileNotFoundError)
+        if not (missing or type(error).__module__.startswith("obstore")):
             raise
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0][:300]
         raise ValueError(
             f"{where}: {reason}; what is committed is kept. Are the address and the credentials "
             "right (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)?"

@@ -180,7 +180,7 @@ def _describe(path: Path, layout: Layout, rows: int, *, overwrite: bool) -> None
     dtype = np.dtype(layout.x_dtype)
     missing = np.nan if dtype.kind in "fc" else 0
     chunk, dim, floats = layout.chunk_size, len(layout.names), np.dtype("float64")
-    with location.reached(path):
+    with location.reached(path, making=isinstance(place, location.Bucket)):
         group = zarr.open_group(place.zarr(), mode="a")
         for name, shape, kind, fill in (
             ("parameters", (dim,), floats, np.nan),

@@ -46,6 +46,7 @@ class Simulations:
         dask: How to run them: the ``dask`` entry of the first of these campaigns.
         max_failed_fraction: Largest of these campaigns.
         limits: How to guard a simulator that crashes or hangs: arguments of `campaign.simulate`.
+        bucket: Address in an object store for the arrays of new shards; empty for none.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Simulations:
     dask: Mapping[str, Any]
     max_failed_fraction: float
     limits: Mapping[str, Any]
+    bucket: str
 
     @property
     def folder(self) -> str:
@@ -103,6 +105,7 @@ def plan(config: Config) -> Plan:
             shared.dask,
             max(made.max_failed_fraction, shared.max_failed_fraction),
             shared.limits,
+            shared.bucket,
         )
         of_campaign[name] = made.name
         chosen[name] = tuple(campaign.get("estimators", config["estimators"]))
@@ -166,6 +169,7 @@ def _simulations(campaign: Config) -> Simulations:
         dask=campaign.get("dask", {}),
         max_failed_fraction=campaign.get("max_failed_fraction", 0.5),
         limits=campaign.get("limits", {}),
+        bucket=campaign.get("bucket", ""),
     )
 
 

@@ -81,6 +81,7 @@ def simulate(
     dask_cluster: str = "local",
     chunk_size: int = 0,
     limits: str = "{}",
+    bucket: str = "",
 ) -> None:
     """Simulate the rows of one shard that are not there yet.
 
@@ -102,6 +103,7 @@ def simulate(
         workers=threads,
         cluster=dask_cluster,
         chunk_size=chunk_size or None,
+        bucket=bucket or None,
         **json.loads(limits),
     )
 

@@ -42,6 +42,7 @@ rule simulate:
     resources:
         dask_cluster=lambda w: simulations_of(w).dask.get("cluster", "local"),
         chunk_size=lambda w: simulations_of(w).dask.get("chunk_size", 0),
+        bucket=lambda w: simulations_of(w).bucket,
     params:
         max_failed_fraction=lambda w: simulations_of(w).max_failed_fraction,
         limits=lambda w: json.dumps(simulations_of(w).limits, sort_keys=True),
