@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import streams
+from . import noise, streams
 from .types import Array, Prior, Simulator
 
 TRIES = 20
@@ -97,18 +97,21 @@ def simulate(
 def call(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
     """Simulate ``(n, *x_shape)`` for parameters, ``(n, n_parameters)``, vectorised or not.
 
+    With all noise, also that which is drawn at load elsewhere.
+
     Raises:
         ValueError: The first axis is not the one of the parameters, or shapes differ.
     """
     if not getattr(simulator, "vectorised", True):
-        return np.stack([np.asarray(simulator(row, rng)) for row in parameters])
+        x = np.stack([np.asarray(simulator(row, rng)) for row in parameters])
+        return noise.observe(simulator, x, rng)
     x = np.asarray(simulator(parameters, rng))
     if x.shape[:1] != (len(parameters),):
         raise ValueError(
             f"the simulator returned shape {x.shape} for {len(parameters)} rows of parameters; "
             f"wanted ({len(parameters)}, ...), or say `vectorised = False` in its class"
         )
-    return x
+    return noise.observe(simulator, x, rng)
 
 
 def replicate(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:

@@ -21,6 +21,7 @@ from . import observations, priors, registry
 from .configuration import BLOCK_SIZE, SHARD_SIZE, Config
 from .fingerprint import canonical, digest, fingerprint
 from .journal import read_json
+from .noise import is_at_load
 
 FORMAT = 1
 RESULTS = "results"
@@ -47,6 +48,7 @@ class Simulations:
         max_failed_fraction: Largest of these campaigns.
         limits: How to guard a simulator that crashes or hangs: arguments of `campaign.simulate`.
         bucket: Address in an object store for the arrays of new shards; empty for none.
+        noise: What stages that read data are told of noise at load; empty without it.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Simulations:
     max_failed_fraction: float
     limits: Mapping[str, Any]
     bucket: str
+    noise: Mapping[str, Any]
 
     @property
     def folder(self) -> str:
@@ -106,6 +109,7 @@ def plan(config: Config) -> Plan:
             max(made.max_failed_fraction, shared.max_failed_fraction),
             shared.limits,
             shared.bucket,
+            made.noise,
         )
         of_campaign[name] = made.name
         chosen[name] = tuple(campaign.get("estimators", config["estimators"]))
@@ -170,7 +174,13 @@ def _simulations(campaign: Config) -> Simulations:
         max_failed_fraction=campaign.get("max_failed_fraction", 0.5),
         limits=campaign.get("limits", {}),
         bucket=campaign.get("bucket", ""),
+        noise=_noise(spec) if is_at_load(made) else {},
     )
+
+
+def _noise(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what draws the noise of simulations at load, as an argument of stages."""
+    return {"noise": {key: spec[key] for key in ("simulator", "options", "block_size", "seed")}}
 
 
 def _without_texts(entries: Config) -> dict[str, Any]:
@@ -266,6 +276,7 @@ def _campaign_specs(
             network=entry.get("network", {}),
             training=entry.get("training", {}),
             seed=entry.get("seed", 1),
+            **made.noise,
         )
         reported[f"{estimator}/calibrate"] = add(
             f"{folder}/calibrate.spec.json",
@@ -273,6 +284,7 @@ def _campaign_specs(
             simulations_key=manifest,
             estimator_key=trained,
             calibration_options=config.get("calibration", {}),
+            **made.noise,
         )
         for each, observation_key in observed.items():
             drawn = add(
@@ -305,6 +317,7 @@ def _campaign_specs(
         parameters=_described(campaign),
         thresholds=config.get("thresholds", {}),
         configuration=_excerpt(name, config, estimators),
+        **made.noise,
     )
     return specs
 

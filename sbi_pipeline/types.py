@@ -91,6 +91,10 @@ class Simulator(Protocol):
     returns one data set, ``x_shape``. Otherwise it gets ``(n, n_parameters)`` and returns
     ``(n, *x_shape)``. All randomness must come from ``rng``. It is constructed with the
     ``options`` of the configuration; construction must be cheap.
+
+    One that says ``noise_at_load = True``, in its class or by an option, returns data without
+    the last, cheap part of their noise, and has ``observe(x, rng)``, which takes data as the call
+    returns them, of one or many rows, and returns them with that noise. See `noise`.
     """
 
     parameters: tuple[str, ...]

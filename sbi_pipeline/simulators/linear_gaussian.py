@@ -26,13 +26,19 @@ class LinearGaussian:
             joint effect does not grow with K.
         x_dim: Length of the data.
         noise: Standard deviation of the noise, in units of x.
+        noise_at_load: Whether to leave the noise to `observe`.
     """
 
     def __init__(
-        self, theta_dim: int = 2, nuisances: int = 0, x_dim: int = 6, noise: float = 0.5
+        self,
+        theta_dim: int = 2,
+        nuisances: int = 0,
+        x_dim: int = 6,
+        noise: float = 0.5,
+        noise_at_load: bool = False,
     ) -> None:
         self.theta_dim = theta_dim
-        self.noise = noise
+        self.noise, self.noise_at_load = noise, noise_at_load
         self.parameters = tuple(
             [f"theta_{i + 1}" for i in range(theta_dim)]
             + [f"eta_{i + 1}" for i in range(nuisances)]
@@ -44,7 +50,11 @@ class LinearGaussian:
     def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
         """Simulate data, ``(n, x_dim)``, for parameters, ``(n, theta_dim + nuisances)``."""
         mean = parameters @ np.hstack([self.A, self.B]).T
-        return mean + self.noise * rng.normal(size=mean.shape)
+        return mean if self.noise_at_load else self.observe(mean, rng)
+
+    def observe(self, x: Array, rng: np.random.Generator) -> Array:
+        """Add noise to data, ``(n, x_dim)``."""
+        return np.asarray(x + self.noise * rng.normal(size=x.shape))
 
     def log_likelihood(self, parameters: Array, x: Array) -> Array:
         """Exact log p(x | theta, eta) in nats, ``(n,)``, for one ``x``, ``(x_dim,)``."""

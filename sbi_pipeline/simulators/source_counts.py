@@ -33,13 +33,14 @@ class SourceCounts:
         most: Sources with parameters of their own, the largest number there can be.
         pixels: Pixels along a side.
         background: Uniform emission added to the mean map; 0 in the published set-up.
-        noise: False leaves the Poisson noise to `observe`.
+        noise: False leaves the Poisson noise to `observe`, when training reads the maps.
     """
 
     def __init__(
         self, most: int = 500, pixels: int = 128, background: float = 0.0, noise: bool = True
     ) -> None:
         self.most, self.pixels, self.background, self.noise = most, pixels, background, noise
+        self.noise_at_load = not noise
         kinds = ("longitude", "latitude", "flux")
         self.parameters = (
             "number",

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+import torch
+from shard_for_tests import SEED, make, manifest_of
+from test_training import Interrupted, Line
+
+from sbi_pipeline import estimators, observations, priors, samplers, streams
+from sbi_pipeline.noise import Noise, is_at_load, observe
+from sbi_pipeline.reading import PARTS, open_campaign
+from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
+from sbi_pipeline.sources import Streamed, prepare
+from sbi_pipeline.training import fit_source
+
+OPTIONS = {"theta_dim": 1, "nuisances": 1, "x_dim": 3, "noise_at_load": True}
+SPLIT = {"seed": 3, "validation": 0.1, "test": 0.05}
+
+
+class OneByOne(LinearGaussian):
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        return super().__call__(parameters[None], rng)[0]
+
+
+def noise(simulator="linear_gaussian", **options):
+    return Noise(simulator, OPTIONS | options, 1000, SEED)
+
+
+def campaign_of(folder, rows, simulator="linear_gaussian", chunk_size=1000, **options):
+    name = f"{'test_noise:' if simulator == 'OneByOne' else ''}{simulator}"
+    orders = {"simulator_name": name, "simulator_options": OPTIONS | options}
+    make(folder, rows, simulator, rows, chunk_size=chunk_size, **orders)
+    manifest = manifest_of(folder / "shard-0.zarr", rows, **SPLIT)
+    return open_campaign(manifest, ["a"], noise(name, **options))
+
+
+@pytest.mark.parametrize("simulator", ["linear_gaussian", "OneByOne"])
+def test_a_draw_is_that_of_row_part_and_epoch_alone(tmp_path, simulator):
+    small = campaign_of(tmp_path / "small", 2000, simulator)
+    other = campaign_of(tmp_path / "large", 2000, simulator, chunk_size=2000)
+    views = [
+        {part: reader.collect({part: 2000})[part] for part in PARTS} for reader in (small, other)
+    ]
+    for part in PARTS:
+        assert views[0][part].x.tobytes() == views[1][part].x.tobytes()
+    stored = small.read(small.blocks[0], "train")["train"]
+    draws = [small.observed(stored, "train", epoch).x for epoch in (0, 1, 0)]
+    np.testing.assert_array_equal(draws[0], draws[2])
+    added = [(draw - stored.x).ravel() for draw in draws]
+    assert added[0].std() == pytest.approx(0.5, abs=0.03)
+    assert abs(np.corrcoef(added[0], added[1])[0, 1]) < 0.1
+
+
+def test_blocks_and_rows_have_streams_of_their_own():
+    x, row = np.zeros((3000, 3)), np.arange(3000)
+    drawn = noise()(x, row, "test")
+    again = noise()(x[1000:2000], row[1000:2000], "test")
+    np.testing.assert_array_equal(drawn[1000:2000], again)
+    assert len(np.unique(drawn)) == drawn.size
+
+
+def test_observations_and_predictions_have_the_noise():
+    quiet, loud = LinearGaussian(**OPTIONS), LinearGaussian(**OPTIONS | {"noise_at_load": False})
+    parameters = np.zeros((500, 2))
+    x = observations.call(quiet, parameters, streams.generator(1, "test"))
+    np.testing.assert_array_equal(
+        x, observations.call(loud, parameters, streams.generator(1, "test"))
+    )
+    assert x.std() == pytest.approx(0.5, abs=0.05)
+    assert not quiet(parameters, streams.generator(1, "test")).any()
+
+
+def fitted(folder, line, epochs=4, **others):
+    rows = prepare(campaign_of(folder, 2000), lambda theta: 2 * theta - 1, memory=1e6, seed=1)
+    assert isinstance(rows.source, Streamed)
+    options = {"max_epochs": epochs, "batch_size": 100, "learning_rate": 0.1, "progress": False}
+    fit_source(line, rows.source, rows.held_out, seed=1, device="cpu", **options, **others)
+    return line
+
+
+class Watched(Line):
+    """Notes the data of its losses."""
+
+    def loss(self, z, x):
+        self.seen.append(x.sum().item())
+        return super().loss(z, x[:, :1].float())
+
+
+class Stopped(Interrupted):
+    def loss(self, z, x):
+        return super().loss(z, x[:, :1].float())
+
+
+def test_every_epoch_has_other_noise_and_the_validation_the_same(tmp_path):
+    line = fitted(tmp_path, Watched(), 2, average=0)
+    first, second = np.split(np.array(line.seen[::2]), 2)  # the last of each is the validation's
+    assert abs(first[:-1].sum() - second[:-1].sum()) > 1
+    assert first[-1] == second[-1]
+
+
+def test_a_killed_training_with_noise_resumes_to_the_same_result(tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(SystemExit, match="SIGTERM"):
+        fitted(tmp_path, Stopped(30), checkpoint=checkpoint)
+    assert checkpoint.exists()
+    resumed = fitted(tmp_path, Watched(), checkpoint=checkpoint)
+    expected = fitted(tmp_path, Watched())
+    assert len(resumed.seen) < len(expected.seen)
+    assert torch.equal(resumed.a, expected.a)
+
+
+class NoHook:
+    noise_at_load = True
+
+
+class Wrong(LinearGaussian):
+    def __init__(self, how):
+        super().__init__(**OPTIONS)
+        self.how = how
+
+    def observe(self, x, rng):
+        match self.how:
+            case "shape":
+                return x[:5]
+            case "raise":
+                raise RuntimeError("no luck")
+        return np.full_like(x, np.nan)
+
+
+def test_a_hook_that_is_missing_or_wrong_is_one_line():
+    with pytest.raises(ValueError, match="NoHook says noise_at_load = True and has no observe"):
+        is_at_load(NoHook())
+    rng = np.random.default_rng(1)
+    with pytest.raises(ValueError, match=r"Wrong.observe returned shape \(5, 3\) for 10 rows"):
+        observe(Wrong("shape"), np.zeros((10, 3)), rng)
+    with pytest.raises(ValueError, match=r"Wrong.observe raised RuntimeError: no luck"):
+        observe(Wrong("raise"), np.zeros((10, 3)), rng)
+    with pytest.raises(ValueError, match="NaN or infinity in row 70"):
+        Noise("test_noise:Wrong", {"how": "nan"}, 1000, 1)(np.zeros((1, 3)), np.array([70]), "test")
+
+
+@pytest.mark.slow
+def test_noise_at_load_gives_the_posterior_of_the_noisy_model(tmp_path):
+    """Trained on a store without noise, against the closed form with it."""
+    torch.set_num_threads(1)
+    rows, simulator = 20_000, LinearGaussian()
+    uniform = {"type": "uniform", "min": 0, "max": 1}
+    prior = priors.build({"a": uniform, "b": uniform}, ("a", "b"))
+    changes = {"nuisances": 0, "theta_dim": 2, "x_dim": 6}
+    campaign_of(tmp_path, rows, chunk_size=5000, **changes)
+    reader = open_campaign(tmp_path / "simulations.json", ["a", "b"], noise(**changes))
+    data = prepare(reader, prior.to_normal, memory=2e9, seed=1)
+    made = estimators.build("npe", *data.sample, seed=1)
+    fit_source(made, data.source, data.held_out, seed=1, threads=1)
+    truth = np.array([[0.3, 0.6], [0.7, 0.4]])
+    x = observations.call(simulator, truth, streams.generator(9, "observe"))
+    found = samplers.draw(made, x, 10_000, seed=2).flat(10_000)
+    grid = (np.arange(200) + 0.5) / 200
+    points = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)
+    for x_o, z in zip(x, found, strict=True):
+        weight = np.exp(simulator.log_likelihood(points, x_o))
+        weight /= weight.sum()
+        mean = weight @ points
+        sd = np.sqrt(weight @ (points - mean) ** 2)
+        draws = prior.from_normal(z)
+        assert np.abs((draws.mean(0) - mean) / sd).max() < 0.1
+        assert np.abs(draws.std(0) / sd - 1).max() < 0.07
