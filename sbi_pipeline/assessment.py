@@ -49,6 +49,8 @@ def of_simulations(
 def of_estimator(each: Estimator, ask: Ask) -> Iterator[Check]:
     """Ask whether an estimator was trained to the end, is honest, and learned something."""
     yield ask(checks.training, each.history, each.name)
+    if each.failures.get("failed", 0):
+        yield checks.modelled_failures(subject=each.name, **each.failures)
     if each.calibration is not None:
         for check in (checks.calibration, checks.probability_plot, checks.coverage, checks.tarp):
             yield ask(check, each.calibration, each.name)

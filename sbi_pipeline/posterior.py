@@ -6,7 +6,8 @@ Estimators work in the prior's standard-normal space, z. There
     target "likelihood":  log p(z | x_o) = log q(x_o | z) + log N(z; 0, I) + constant
     target "ratio":       log p(z | x_o) = log r(x_o, z)  + log N(z; 0, I) + constant
 
-and, because dz/dtheta = prior(theta) / N(z; 0, I) for every prior,
+where the last two gain log p(valid | z) if that was learnt because simulations failed, see
+`validity`. And, because dz/dtheta = prior(theta) / N(z; 0, I) for every prior,
 
     log p(theta | x_o) = log p(z | x_o) - log N(z; 0, I) + log prior(theta).
 """
@@ -50,7 +51,16 @@ def log_posterior(estimator: Estimator, x: Array, batch: int = 20_000) -> LogDen
             for part, index in zip(rows.split(batch), which.split(batch), strict=True)
         ]
         total = torch.cat(values).double().numpy().reshape(m, n)
-        return total if estimator.target == "posterior" else total + log_normal(z)
+        if estimator.target == "posterior":
+            return total
+        return total + log_normal(z) + log_valid(rows).reshape(m, n)
+
+    def log_valid(rows: torch.Tensor) -> Array:
+        validity = getattr(estimator, "validity", None)
+        if validity is None:
+            return np.zeros(len(rows))
+        values = [validity.log_prob(part.to(parameters.device)).cpu() for part in rows.split(batch)]
+        return np.asarray(torch.cat(values).double().numpy())
 
     data = torch.as_tensor(x)
     return log_density

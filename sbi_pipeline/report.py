@@ -50,12 +50,21 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Estimator:
-    """One trained estimator: its ``history.csv``, and ``calibration.nc`` if there is one."""
+    """One trained estimator.
+
+    Attributes:
+        name: As in the configuration.
+        method: Its method.
+        history: ``history.csv``.
+        calibration: ``calibration.nc`` if there is one.
+        failures: What it knows of failed simulations, arguments of `checks.modelled_failures`.
+    """
 
     name: str
     method: str
     history: pd.DataFrame
     calibration: xr.Dataset | None = None
+    failures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -200,11 +200,15 @@ class Training:
         source: Training rows.
         held_out: Validation rows, all or the first `HELD_OUT` that fit.
         sample: The first training rows, for scales and choices.
+        simulated: Rows of the campaign.
+        failed: How many of them failed.
     """
 
     source: InMemory | Streamed
     held_out: InMemory
     sample: Rows
+    simulated: int
+    failed: int
 
 
 def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: int) -> Training:
@@ -237,12 +241,13 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
         for z, x in (pair(views.pop(part), to_normal) for part in limits)
     )
     sample = train.z[:SAMPLE], train.x[:SAMPLE]
+    numbers = sum(block.rows for block in reader.blocks), counts["failed"]
     if whole:
-        return Training(train, held_out, sample)
+        return Training(train, held_out, sample, *numbers)
     held = [reader.read(block, "train")["train"] for block in reader.blocks] if fits else None
     pool = max(LEAST, int(limit / 4 / row_bytes))
     source = Streamed(reader, to_normal, counts["train"], pool, seed, held)
-    return Training(source, held_out, sample)
+    return Training(source, held_out, sample, *numbers)
 
 
 def _row_bytes(reader: Reader) -> int:

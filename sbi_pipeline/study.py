@@ -27,7 +27,7 @@ FORMAT = 1
 RESULTS = "results"
 CODE = {
     "observe": ("sbi_pipeline.observations:simulate",),
-    "train": ("sbi_pipeline.training:fit",),
+    "train": ("sbi_pipeline.training:fit", "sbi_pipeline.failures:learn"),
     "calibrate": ("sbi_pipeline.diagnostics.ranks:rank",),
     "sample": ("sbi_pipeline.samplers:draw", "sbi_pipeline.samplers.draws:labelled"),
     "report": ("sbi_pipeline.stages.page:report",),

@@ -11,7 +11,7 @@ from .calibration import calibration, coverage, local_calibration, probability_p
 from .check import Check, Status
 from .information import information, parameter_order
 from .observation import agreement, in_distribution, predictive, prior_edge
-from .sampling import failures, lost_prior, sampling, training
+from .sampling import failures, lost_prior, modelled_failures, sampling, training
 from .thresholds import check_thresholds
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "information",
     "local_calibration",
     "lost_prior",
+    "modelled_failures",
     "parameter_order",
     "predictive",
     "prior_edge",

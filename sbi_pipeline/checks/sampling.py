@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from ..types import Target
 from .check import Check, Limits, Status, above, below, choose, significant
 
 
@@ -41,6 +42,42 @@ def failures(by_reason: Mapping[str, int], rows: int, *, fraction: Limits = (0.0
             f"Failed rows are left out of training; the usual reason is {reason!r}. "
             "Mend the simulator or narrow the prior.",
         ),
+    )
+
+
+def modelled_failures(
+    failed: int, simulated: int, subject: str, *, target: Target, modelled: bool
+) -> Check:
+    """Judge whether an estimator takes account of the simulations that failed.
+
+    Args:
+        failed: Simulations that failed.
+        simulated: Simulations in all.
+        subject: The estimator.
+        target: What it estimates.
+        modelled: Whether log p(valid | theta) was learnt.
+    """
+    fraction = failed / simulated
+    status: Status = "pass" if target == "posterior" or modelled else "warn"
+    said = f"{100 * fraction:.2g} % of simulations failed; "
+    if target == "posterior":
+        said += "a posterior learnt from the others is that of valid data, and needs no more."
+    elif modelled:
+        said += f"log p(valid | theta) was learnt and added to the {target}."
+    else:
+        said += (
+            f"a {target} learnt from the others ignores where they failed; leave the training "
+            "option failures at auto."
+        )
+    return Check(
+        name="modelled failures",
+        subject=subject,
+        status=status,
+        quantity="fraction of simulations that failed",
+        value=fraction,
+        threshold="warn if a likelihood or a ratio ignores it",
+        chance="0",
+        advice=said,
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .. import registry
 from ..types import Estimator
+from ..validity import Validity
 from .ensemble import Ensemble
 
 FORMAT = 1
@@ -68,7 +69,15 @@ def construct(spec: Mapping[str, Any], seed: int, x: Tensor | None) -> Any:
             made.append(member)
     estimator = made[0] if len(made) == 1 else Ensemble(made)
     estimator.spec = dict(spec)
+    if "validity" in spec:
+        add_validity(estimator, Validity(spec["theta_dim"], **spec["validity"]))
     return estimator
+
+
+def add_validity(estimator: Any, validity: Validity) -> None:
+    """Give an estimator of a likelihood or a ratio what it needs to know of failed simulations."""
+    estimator.validity = validity
+    estimator.spec["validity"] = validity.spec
 
 
 def check_rows(z: Tensor, x: Tensor) -> None:
@@ -134,6 +143,7 @@ def load(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str, Any]]:
             "upgrade sbi_pipeline or train again"
         )
     spec = {name: header[name] for name in ("method", "network", "members", "theta_dim", "x_shape")}
+    spec |= {name: header[name] for name in ("validity",) if name in header}
     estimator = construct(spec, 0, None)
     estimator.load_state_dict(state)
     return estimator.to(device).eval(), header

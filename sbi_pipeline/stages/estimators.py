@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from .. import estimators as estimators_module
+from .. import failures, reading, sources
 from .. import priors as priors_module
-from .. import reading, sources
 from .. import training as training_module
 from ..diagnostics.ranks import SIMULATIONS, rank
 from ..trained import load
+from ..types import Target
 from .files import expect, noise_at_load, read_manifest, write_dataset
 
 
@@ -36,17 +37,19 @@ def train(
 ) -> None:
     """Fit one estimator to one campaign; nuisance parameters are dropped, which marginalises them.
 
-    Of ``training``, ``memory`` goes to `sources.prepare` and all else to `training.fit_source`.
+    Of ``training``, ``memory`` goes to `sources.prepare`, ``failures`` to `failures.is_wanted`, and
+    all else to `training.fit_source`.
 
     Reads: ``simulations``, a manifest. Writes: ``estimator`` and ``history``; a checkpoint beside
     them while it runs, from which a killed training goes on.
     """
     torch.set_num_threads(threads)
     read_manifest(simulations, simulations_key)
-    options = {"memory": sources.MEMORY, **(training or {})}
+    options = {"memory": sources.MEMORY, "failures": "auto", **(training or {})}
+    memory, about_failures = options.pop("memory"), options.pop("failures")
     prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
-    rows = sources.prepare(reader, prior.to_normal, memory=options.pop("memory"), seed=seed)
+    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
     made = estimators_module.build(method, *rows.sample, seed=seed, **(network or {}))
     record = training_module.fit_source(
         made,
@@ -57,12 +60,23 @@ def train(
         checkpoint=estimator.with_name(f"train-{key}.checkpoint"),
         **options,
     )
+    target: Target = made.target  # type: ignore[assignment]
+    modelled = failures.is_wanted(about_failures, rows.failed / rows.simulated, target)
+    if modelled:
+        validity = failures.learn(reader, prior.to_normal, seed=seed, threads=threads)
+        estimators_module.add_validity(made, validity)
     header = {
         "key": key,
         "parameters": list(parameters),
         "inferred_parameters": list(inferred_parameters),
         "priors": priors,
         "training_rows": rows.source.rows,
+        "failures": {
+            "simulated": rows.simulated,
+            "failed": rows.failed,
+            "modelled": modelled,
+            "target": target,
+        },
     }
     estimators_module.save(estimator, made, header)
     record.to_csv(history, index=False)

@@ -154,7 +154,8 @@ def _estimator(
     name = model.parent.name
     _, header = estimators_module.load(model)
     data = read_dataset(calibration, keys[f"{name}/calibrate"])
-    return page.Estimator(name, header["method"], pd.read_csv(history), data)
+    told = header.get("failures", {})
+    return page.Estimator(name, header["method"], pd.read_csv(history), data, told)
 
 
 def _observation(
