@@ -44,46 +44,45 @@ def rational_quadratic(
         Outputs and log of the absolute derivative (of the direction asked for), both ``(...)``.
     """
     bins = (raw.shape[-1] + 1) // 3
-    shares = functional.softmax(raw[..., : 2 * bins].unflatten(-1, (2, bins)), dim=-1)
-    sizes = 2 * bound * (MIN_BIN + (1 - MIN_BIN * bins) * shares)  # (..., 2, bins)
-    edges = sizes.cumsum(-1) - bound  # right edges; the last is `bound` up to rounding
-    lefts = functional.pad(edges[..., :-1], (1, 0), value=-bound)
+    # Bins first: the loops over rows inside each operation are then contiguous.
+    raw, after = raw.movedim(-1, 0), (0, 0) * inputs.ndim
+    shares = raw[: 2 * bins].unflatten(0, (2, bins)).softmax(1)
+    sizes = 2 * bound * MIN_BIN + 2 * bound * (1 - MIN_BIN * bins) * shares  # (2, bins, ...)
+    edges = functional.pad(sizes.cumsum(1), (*after, 1, 0)) - bound
     slopes = MIN_DERIVATIVE + functional.softplus(
-        functional.pad(raw[..., 2 * bins :], (1, 1), value=UNIT_DERIVATIVE)
+        functional.pad(raw[2 * bins :], (*after, 1, 1), value=UNIT_DERIVATIVE)
     )
 
     clamped = inputs.clamp(-bound, bound)
-    searched = edges[..., 1 if inverse else 0, :-1]
-    index = (clamped.unsqueeze(-1) >= searched).sum(-1, keepdim=True)  # (..., 1)
-
-    pairs = index.unsqueeze(-2).expand(*index.shape[:-1], 2, 1)
-    x0, y0 = lefts.gather(-1, pairs).squeeze(-1).unbind(-1)
-    width, height = sizes.gather(-1, pairs).squeeze(-1).unbind(-1)
-    d0, d1 = slopes.gather(-1, torch.cat((index, index + 1), -1)).unbind(-1)
+    index = (clamped >= edges[1 if inverse else 0, 1:-1]).sum(0, keepdim=True)
+    pairs = index.expand(2, *index.shape)
+    x0, y0 = edges.gather(1, pairs).squeeze(1).unbind()
+    width, height = sizes.gather(1, pairs).squeeze(1).unbind()
+    d0, d1 = slopes.gather(0, index)[0], slopes.gather(0, index + 1)[0]
 
     s = height / width
     curvature = d0 + d1 - 2 * s
     if inverse:
         # The root of a quadratic in the relative position, in the form that does not cancel.
         rise = clamped - y0
-        a = rise * curvature + height * (s - d0)
-        b = height * d0 - rise * curvature
+        bent = rise * curvature
+        a = bent + height * (s - d0)
+        b = height * d0 - bent
         c = -s * rise
         xi = 2 * c / (-b - (b.square() - 4 * a * c).clamp(min=0).sqrt())
-        xi = xi.clamp(0, 1)
-        mapped = x0 + xi * width
     else:
         xi = ((clamped - x0) / width).clamp(0, 1)
-        mapped = y0 + height * (s * xi.square() + d0 * xi * (1 - xi)) / (
-            s + curvature * xi * (1 - xi)
-        )
-    numerator = d1 * xi.square() + 2 * s * xi * (1 - xi) + d0 * (1 - xi).square()
-    log_slope = 2 * s.log() + numerator.log() - 2 * (s + curvature * xi * (1 - xi)).log()
+    tent = xi * (1 - xi)
+    denominator = s + curvature * tent
+    numerator = d1 * xi.square() + 2 * s * tent + d0 * (1 - xi).square()
+    log_slope = (numerator * (s / denominator).square()).log()
+    if inverse:
+        mapped, log_slope = x0 + xi * width, -log_slope
+    else:
+        mapped = y0 + height * (s * xi.square() + d0 * tent) / denominator
 
-    inside = (inputs > -bound) & (inputs < bound)
-    outputs = torch.where(inside, mapped, inputs)
-    log_slope = torch.where(inside, -log_slope if inverse else log_slope, 0.0)
-    return outputs, log_slope
+    inside = inputs.abs() < bound
+    return torch.where(inside, mapped, inputs), torch.where(inside, log_slope, 0.0)
 
 
 class Map(Protocol):
@@ -177,10 +176,10 @@ class Coupling(Transform):
     def _apply_map(
         self, inputs: Tensor, context: Tensor | None, inverse: bool
     ) -> tuple[Tensor, Tensor]:
-        kept = inputs[:, self.kept_index]
+        kept = inputs.index_select(1, self.kept_index)
         raw = self.net(kept, context).unflatten(-1, (-1, self.map.n_parameters))
-        mapped, log_slope = self.map(inputs[:, self.mapped_index], raw, inverse)
-        return torch.cat((kept, mapped), -1)[:, self.order], log_slope.sum(-1)
+        mapped, log_slope = self.map(inputs.index_select(1, self.mapped_index), raw, inverse)
+        return torch.cat((kept, mapped), 1).index_select(1, self.order), log_slope.sum(-1)
 
     def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return outputs ``(n, features)`` and log |det| ``(n,)``."""
