@@ -46,7 +46,7 @@ class ResidualMLP(nn.Module):
         self.context = nn.Linear(context_dim, hidden) if context_dim else None
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.LayerNorm(hidden),
+                nn.LayerNorm(hidden, elementwise_affine=False),  # the next layer scales
                 nn.Linear(hidden, hidden),
                 nn.SiLU(),
                 nn.Linear(hidden, hidden),
