@@ -67,9 +67,13 @@ class InMemory:
         return InMemory((self.z.to(device), self.x.to(device)))
 
     def epoch(self, number: int, batches: int) -> Generator[Rows, None, None]:
-        """Yield all rows in random order, as so many batches of nearly equal size."""
-        order = torch.randperm(self.rows).to(self.z.device)
-        for batch in order.tensor_split(batches):
+        """Yield rows in random order, as so many batches of one size: a compiled step knows one.
+
+        A remainder of fewer rows than batches is left out, another one each time.
+        """
+        size = self.rows // batches
+        order = torch.randperm(self.rows)[: batches * size].to(self.z.device)
+        for batch in order.view(batches, size):
             yield self.z[batch], self.x[batch]
 
     def identity(self) -> Iterator[Any]:
