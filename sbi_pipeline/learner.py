@@ -7,8 +7,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ class Learner:
         clip_norm: float,
         average: float,
     ) -> None:
-        self.model, self.clip_norm, self.loss_of = model, clip_norm, model.loss
+        self.model, self.clip_norm = model, clip_norm
+        self.loss_of: Callable[..., Tensor] = model.loss  # type: ignore[assignment]
         self.memory = max(1.0, average)
         self.averaged = copy.deepcopy(model) if average else model
         self.weights = flatten(model)
@@ -64,17 +65,18 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps = state["steps"]
 
-    def compile(self, z: Tensor, x: Tensor) -> None:
-        """Compile the loss and its gradient for batches of this size.
+    def compile(self, batches: Generator[Rows, None, None]) -> None:
+        """Compile the loss and its gradient for batches of the size of the first one.
 
         Where that fails, for want of a compiler or for what the compiler makes of a network, the
         training goes on without. What it made is kept in torch's cache for the next training.
         """
         self.model.train()
-        compiled = torch.compile(self.model.loss, dynamic=False)
         begun = time.monotonic()
         try:
-            compiled(z, x).mean().backward()
+            compiled = torch.compile(self.loss_of, dynamic=False)
+            with closing(batches):
+                compiled(*next(batches)).mean().backward()
         except Exception as error:  # whatever a compiler and its tool chain may raise
             reason = str(error).strip().split("\n", 1)[0]
             logger.warning("training is not compiled: %s: %s", type(error).__name__, reason)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import checkpoints, signals
+from .estimators.ensemble import Ensemble
 from .learner import Learner, own_randomness
 from .registry import pick
 from .sources import InMemory, Source
@@ -127,7 +128,8 @@ def fit_source(
             kept; 0 for the weights themselves.
         compile: Whether to compile the step, which takes up to a minute the first time and about
             halves its time; results differ by rounding. ``"auto"``: for trainings of more than
-            20 000 steps. Without a compiler the training goes on as it is.
+            20 000 steps of an estimator that says it gains. Without a compiler the training goes
+            on as it is.
         device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is one.
         threads: Number of CPU threads; None leaves torch's own.
         progress: Show a bar, where there is a terminal.
@@ -153,7 +155,7 @@ def fit_source(
     told = getattr(estimator, "training_done", lambda share: None)
 
     learner = Learner(estimator.to(target), peak, weight_decay, clip_norm, average * steps)
-    compiles = steps * max_epochs > COMPILE_STEPS if compile == "auto" else compile
+    compiles = pays(estimator, steps * max_epochs) if compile == "auto" else compile
     settings = (seed, max_epochs, batch_size, peak, schedule, weight_decay, clip_norm, compiles)
     data = itertools.chain(source.identity(), held_out.identity())
     state = checkpoints.restore(checkpoint, learner, data, (*settings, average))
@@ -167,8 +169,7 @@ def fit_source(
         progress_bar(len(history), max_epochs, progress) as bar,
     ):
         if compiles:
-            with closing(source.epoch(0, steps)) as batches:
-                learner.compile(*next(batches))
+            learner.compile(source.epoch(0, steps))
         while len(history) < max_epochs and len(history) - state["best_epoch"] < patience:
             epoch = len(history)
             rates = [peak * share((epoch + i / steps) / max_epochs) for i in range(steps)]
@@ -200,12 +201,25 @@ def fit_source(
                     saved = time.monotonic()
             bar.set_postfix(train=f"{train_loss:.3f}", validation=f"{validation_loss:.3f}")
             bar.update()
-    estimator.load_state_dict(state["best"])
-    estimator.to("cpu").eval()
+    finish(estimator, state["best"], held_out.to(torch.device("cpu")))
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     logger.info("best of %d epochs: %d", len(history), state["best_epoch"])
     return pd.DataFrame(history)
+
+
+def pays(estimator: nn.Module, steps: int) -> bool:
+    """Return whether compiling a training of so many steps saves more time than it takes."""
+    gains: bool = getattr(estimator, "gains_by_compiling", False)
+    return gains and steps > COMPILE_STEPS
+
+
+def finish(estimator: nn.Module, best: dict[str, Any], held_out: InMemory) -> None:
+    """Take the best weights, on the CPU; those of an ensemble's members are found last."""
+    estimator.load_state_dict(best)
+    estimator.to("cpu").eval()
+    if isinstance(estimator, Ensemble):
+        estimator.weigh(held_out.z, held_out.x)
 
 
 def progress_bar(done: int, epochs: int, shown: bool) -> tqdm:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from sbi_pipeline import estimators, registry
+from sbi_pipeline.estimators.ensemble import share_out, stack
 from sbi_pipeline.posterior import log_posterior
 from sbi_pipeline.training import fit
 
@@ -314,7 +315,7 @@ def test_members_are_trained_as_if_alone(method):
     z, x, ensemble = trio(method)
     if method in ("fmpe", "cmpe"):
         pytest.skip("has noise in its loss")
-    ensemble.loss(z, x).sum().backward()
+    ensemble.eval().loss(z, x).sum().backward()
     alone = estimators.build(method, z, x, seed=1, **small(method))  # the first member
     (alone.loss(z, x).sum() / 3).backward()
     for stacked, (name, weights) in zip(ensemble.stacked, alone.named_parameters(), strict=True):
@@ -337,16 +338,67 @@ def test_an_ensemble_learns_and_is_saved(method, tmp_path):
     assert again.target == ensemble.target
 
 
+def test_members_learn_from_rows_of_their_own():
+    z, x, ensemble = trio("npe")
+    seen = []
+    ensemble.structure.loss = lambda z, x: seen.append((z, x)) or z.sum(1)
+    torch.manual_seed(1)
+    losses = torch.stack([ensemble.train().loss(z, x) for _ in range(50)])
+    assert losses.shape == (50, 80)
+    torch.testing.assert_close(losses.mean(), z.sum(1).mean(), atol=0.05, rtol=0)
+    assert ensemble.eval().loss(z, x).shape == (200,)
+
+
+def test_the_mixture_is_weighted_by_held_out_density():
+    z, x, ensemble = trio("npe")
+    with torch.no_grad():  # make the second member certain, and wrong
+        for name, weights in zip(ensemble.names, ensemble.stacked, strict=True):
+            if name.endswith("net.last.bias"):
+                weights[1] += 3.0
+    ensemble.eval().weigh(z, x)
+    assert ensemble.mixture.sum().item() == pytest.approx(1)
+    assert ensemble.mixture[1] < 0.02
+    draws = ensemble.sample_many(1000, x[:2])
+    assert draws.shape == (2, 1000, 2)
+
+
+def test_stacking_finds_the_weights_of_a_mixture():
+    generator = torch.Generator().manual_seed(1)
+    one = torch.rand(20_000, generator=generator) < 0.7
+    x = torch.randn(20_000, generator=generator) + torch.where(one, 2.0, -2.0)
+    log_prob = -0.5 * torch.stack([(x - 2) ** 2, (x + 2) ** 2, (x - 9) ** 2], 1)
+    weights = stack(log_prob)
+    torch.testing.assert_close(weights, torch.tensor([0.7, 0.3, 0.0]), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["nre", "cmpe"])
+def test_what_has_no_density_is_mixed_equally(method):
+    z, x, ensemble = trio(method)
+    ensemble.weigh(z, x)
+    torch.testing.assert_close(ensemble.mixture, torch.full((3,), 1 / 3))
+
+
+def test_draws_are_shared_out_by_weight():
+    torch.manual_seed(1)
+    counts = torch.tensor([share_out(10, torch.tensor([0.55, 0.45, 0.0])) for _ in range(400)])
+    assert (counts.sum(1) == 10).all()
+    assert (counts[:, 2] == 0).all()
+    assert set(counts[:, 0].tolist()) == {5, 6}
+    assert counts[:, 0].double().mean().item() == pytest.approx(5.5, abs=0.1)
+
+
 @pytest.mark.parametrize("method", ["npe", "nle"])
 def test_an_ensemble_is_the_mixture_of_its_members(method):
     z, x, ensemble = trio(method)
+    ensemble.mixture.copy_(torch.tensor([0.5, 0.3, 0.2]))
     densities = []
     for index in range(3):
         alone = estimators.build(method, z, x, seed=1, **small(method))
         weights = [stacked[index] for stacked in ensemble.stacked]
         alone.load_state_dict(dict(zip(ensemble.names, weights, strict=True)), strict=False)
         densities.append(alone.log_prob(z, x).exp())
-    torch.testing.assert_close(ensemble.log_prob(z, x).exp(), torch.stack(densities).mean(0))
+    mean = (ensemble.mixture[:, None] * torch.stack(densities)).sum(0)
+    torch.testing.assert_close(ensemble.log_prob(z, x).exp(), mean)
 
 
 @pytest.mark.parametrize("method", DRAWING)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sbi_pipeline import training
+from sbi_pipeline.learner import flatten
 from sbi_pipeline.training import SCHEDULES, complete, fit
 
 
@@ -219,6 +220,83 @@ def test_too_few_rows_are_refused():
     few = {"train": np.arange(400) < 10, "validation": np.arange(400) == 11}
     with pytest.raises(ValueError, match="10 rows to train on and 1 to stop by"):
         fit(Line(), *rows(), **few, seed=1, **QUICK)
+
+
+def test_a_step_that_cannot_be_compiled_is_taken_as_it_is(monkeypatch, caplog):
+    def broken(function, **options):
+        def call(z, x):
+            torch.rand(3)
+            raise RuntimeError("C++ compiler not found\nand much more")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    line, _ = trained(compile=True)
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert warnings == ["training is not compiled: RuntimeError: C++ compiler not found"]
+    assert torch.equal(line.a, trained()[0].a)
+
+
+@pytest.mark.parametrize(
+    ("gains", "steps", "asked", "compiled"),
+    [
+        (True, 100, "auto", True),
+        (True, 1000, "auto", False),
+        (False, 100, "auto", False),
+        (True, 100, False, False),
+        (False, 1000, True, True),
+    ],
+)
+def test_long_trainings_are_compiled(monkeypatch, gains, steps, asked, compiled):
+    made = []
+    monkeypatch.setattr(torch, "compile", lambda loss, **options: made.append(loss) or loss)
+    monkeypatch.setattr(training, "COMPILE_STEPS", steps)
+    monkeypatch.setattr(Line, "gains_by_compiling", gains, raising=False)
+    trained(compile=asked)  # 200 steps
+    assert len(made) == compiled
+
+
+@pytest.mark.slow
+def test_a_compiled_training_learns_and_resumes_to_the_same_result(tmp_path):
+    class Quiet(torch.nn.Module):
+        """What a compiler can follow to the end."""
+
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Linear(1, 1)
+
+        def loss(self, z, x):
+            return (self.net(z) + 0.1 * torch.randn_like(x) - x).square().sum(1)
+
+    def run(**options):
+        torch.manual_seed(3)
+        net = Quiet()
+        fit(
+            net, *rows(), **SPLIT, seed=1, **QUICK, **{"max_epochs": 10, "compile": True, **options}
+        )
+        return net.net
+
+    whole = run()
+    assert whole.weight.item() == pytest.approx(2, abs=0.1)
+    assert whole.weight.item() == pytest.approx(run(compile=False).weight.item(), abs=0.05)
+    assert torch.equal(run().weight, whole.weight)
+
+
+def test_weights_in_one_tensor_are_still_the_modules():
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2).double())
+    net[0].bias.requires_grad_(False)
+    before = {name: weights.clone() for name, weights in net.state_dict().items()}
+    flat = flatten(net)
+    assert [part.dtype for part in flat] == [torch.float32, torch.float64]
+    assert [len(part) for part in flat] == [12, 10]
+    for name, weights in net.state_dict().items():
+        assert torch.equal(weights, before[name])
+    net[0](torch.ones(5, 3)).sum().backward()
+    assert torch.equal(flat[0].grad, torch.full((12,), 5.0))
+    with torch.no_grad():
+        flat[0].zero_()
+    assert not net[0].weight.any()
+    assert torch.equal(net[0].bias, before["0.bias"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for what is there")

@@ -47,7 +47,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.target: Target = members[0].target
         # What the method says of itself holds for the whole.
-        for name in ("loss_judges", "has_density", "learning_rate", "effort", "compiles"):
+        for name in ("loss_judges", "has_density", "learning_rate", "effort", "gains_by_compiling"):
             if hasattr(members[0], name):
                 setattr(self, name, getattr(members[0], name))
         self.size = len(members)

@@ -46,6 +46,7 @@ class NLE(nn.Module):
     """
 
     target: ClassVar[Target] = "likelihood"
+    gains_by_compiling: ClassVar[bool] = True  # many small operations
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class NPE(nn.Module):
     """
 
     target: ClassVar[Target] = "posterior"
+    gains_by_compiling: ClassVar[bool] = True  # many small operations
 
     def __init__(
         self,
