@@ -15,7 +15,7 @@ if config.pop("quick", False):
     update_config(config, smaller)
 
 try:
-    schema = Path(workflow.current_basedir) / "../schemas/config.schema.yaml"
+    schema = Path(workflow.source_path("../schemas/config.schema.yaml"))
     if workflow.is_main_process:
         configuration.check(config, yaml.safe_load(schema.read_text()))
     PLAN = study.plan(config)

@@ -39,7 +39,8 @@ def main(job):
     logging.captureWarnings(True)
     for chatty in ("distributed", "arviz", "arviz.preview"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    stage = getattr(stages, job.rule)
+    # In a module, rules may have a prefix: `use rule * from sbi as sbi_*`.
+    stage = getattr(stages, max(filter(job.rule.endswith, stages.MODULES), key=len))
     wanted = inspect.signature(stage).parameters
     files = {**paths(job.input), **paths(job.output)}
     arguments = {}
@@ -53,8 +54,8 @@ def main(job):
         stage(**files, **arguments)
     except ValueError as error:
         logging.getLogger().removeHandler(terminal)
-        logging.exception("%s failed", job.rule)
-        sys.exit(f"{job.rule}: {error} (more in {job.log[0]})")
+        logging.exception("%s failed", stage.__name__)
+        sys.exit(f"{stage.__name__}: {error} (more in {job.log[0]})")
 
 
 main(snakemake)  # noqa: F821
