@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from .complaints import explain
 from .lease import Lease
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,16 @@ def run(arguments: Sequence[str], hand_over: Callable[[], None] | None = None) -
             [*snakemake, *arguments],
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call
         ) as process:
-            return _watch(process, folder, hand_over)
+            code = _watch(process, folder, hand_over)
+    for line in _failures(folder) if code else ():
+        sys.stderr.write(f"{line}\n")
+    return code
+
+
+def _failures(folder: Path) -> list[str]:
+    """Return why jobs failed, from the log of the run that has just ended."""
+    logs = sorted(folder.glob(".snakemake/log/*.snakemake.log"))  # by date
+    return explain(logs[-1].read_text(), folder) if logs else []
 
 
 def _die_with_parent() -> None:
@@ -169,7 +179,7 @@ def submit(options: str, arguments: Sequence[str], after: str | None = None) -> 
     Raises:
         ValueError: Slurm does not take it.
     """
-    again = shlex.join([sys.executable, *THIS, "--sbatch", options, "--", *arguments])
+    again = shlex.join([sys.executable, *THIS, "--sbatch", options, *arguments])
     command = ["sbatch", "--parsable", "--job-name=sbi-head", f"--signal=B:USR1@{NOTICE}"]
     command += [f"--output={LOG}", "--open-mode=append", *shlex.split(options)]
     command += [f"--dependency=afterany:{after}"] if after else []
@@ -184,7 +194,7 @@ def detach(arguments: Sequence[str]) -> int:
     """Start a head that needs no terminal, and return its process id."""
     with LOG.open("a") as output:
         process = subprocess.Popen(
-            [sys.executable, *THIS, "--", *arguments],
+            [sys.executable, *THIS, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -200,12 +210,14 @@ def _successor(options: str, arguments: Sequence[str], job: str) -> Callable[[],
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command ``sbi-pipeline head``."""
-    parser = argparse.ArgumentParser(prog="sbi-pipeline head", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="sbi-pipeline head",
+        description=f"{__doc__} All other arguments are those of snakemake.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--detach", action="store_true", help="go on without this terminal")
     parser.add_argument("--sbatch", metavar="OPTIONS", help="run as a job with these options")
-    parser.add_argument("snakemake", nargs=argparse.REMAINDER, help="arguments of snakemake")
-    chosen = parser.parse_args(arguments)
-    rest = chosen.snakemake[1:] if chosen.snakemake[:1] == ["--"] else chosen.snakemake
+    chosen, rest = parser.parse_known_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     here = os.environ.get("SLURM_JOB_ID") if os.environ.pop("SBI_HEAD", None) else None
     try:

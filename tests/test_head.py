@@ -72,7 +72,7 @@ def test_a_head_is_submitted_with_all_it_needs_to_submit_the_next(programs, tmp_
     assert number == "12"
     given = (tmp_path / "given").read_text().splitlines()
     assert {"--time=10", "--comment=a b", "--dependency=afterany:11"} <= set(given)
-    assert given[-1].endswith("--sbatch '--time=10 --comment='\"'\"'a b'\"'\"'' -- --config 'x y'")
+    assert given[-1].endswith("--sbatch '--time=10 --comment='\"'\"'a b'\"'\"'' --config 'x y'")
 
 
 def test_a_partition_that_does_not_exist_is_one_line(programs):

@@ -1,0 +1,48 @@
+from sbi_pipeline.complaints import explain
+
+REFUSED = """\
+Error in rule sample_prior:
+    message: SLURM sbatch failed. The error message was 'sbatch: error: invalid partition \
+specified: nope
+sbatch: error: Batch job submission failed: Invalid partition name specified'.
+    jobid: 2
+    output: results/simulations/a/prior-0.zarr
+    log: results/simulations/a/sample_prior-0.log (check log file(s) for error details)
+"""
+KILLED = """\
+Error in rule simulate:
+    message: SLURM-job '8' failed, SLURM status is: 'OUT_OF_MEMORY'. Reason: Unknown.For further \
+error details see the cluster/cloud log and the log files
+    jobid: 3
+    output: results/simulations/a/shard-0.json
+    log: simulate-0.log, /there/8.log (check log file(s) for error details)
+"""
+
+
+def test_a_refused_submission_says_what_slurm_said(tmp_path):
+    (line,) = explain(REFUSED, tmp_path)
+    assert line == "sample_prior: sbatch: invalid partition specified: nope"
+
+
+def test_a_job_killed_for_memory_says_what_to_raise(tmp_path):
+    (line,) = explain(KILLED, tmp_path)
+    assert line.startswith("simulate: killed for memory; raise mem_mb of this rule")
+    assert line.endswith("log: simulate-0.log")
+
+
+def test_the_error_a_log_ends_with_is_the_reason(tmp_path):
+    (tmp_path / "simulate-0.log").write_text("INFO begun\nTraceback:\nValueError: no licence\n")
+    (line,) = explain(KILLED.replace("OUT_OF_MEMORY", "FAILED"), tmp_path)
+    assert line == "simulate: no licence; log: simulate-0.log"
+
+
+def test_a_job_that_went_well_in_the_end_did_not_fail(tmp_path):
+    assert explain(f"{KILLED}Finished jobid: 3 (Rule: simulate)\n", tmp_path) == []
+    assert len(explain(f"{KILLED}Trying to restart job 3.\n{KILLED}", tmp_path)) == 1
+
+
+def test_of_many_failures_some_are_shown(tmp_path):
+    text = "".join(KILLED.replace("jobid: 3", f"jobid: {n}") for n in range(30))
+    lines = explain(text, tmp_path)
+    assert len(lines) == 11
+    assert lines[-1] == "and 20 more jobs failed"
