@@ -124,6 +124,8 @@ def simulate(
     with _disk_trouble_named(store), Lease(store) as lease, Journal(store) as ledger:
         stores.sweep(store)
         layout = stores.read_layout(store)
+        if layout is not None:
+            stores.tidy(store)
         cost = math.inf  # of a row, in seconds; unknown
         if layout is None:
             layout, cost = _create(prior, store, recipe, effort, rows, keep, lease.unclean)

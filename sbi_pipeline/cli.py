@@ -2,6 +2,7 @@
 
 sbi-pipeline head       run snakemake so that nothing is lost when it ends: see docs/cluster.md
 sbi-pipeline status     rows done, failed and rate of every shard, also while they run
+sbi-pipeline seal       make each array of finished shards one file; growing one undoes it
 sbi-pipeline repair     delete damaged chunks; the next snakemake simulates just those rows
 """
 
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         head.main(given[1:])
         return
     parser = argparse.ArgumentParser(prog="sbi-pipeline", description="Look after simulations.")
-    parser.add_argument("command", choices=["head", "status", "repair"], help="what to do")
+    parser.add_argument("command", choices=["head", "status", "seal", "repair"], help="what to do")
     parser.add_argument(
         "folder",
         type=Path,
@@ -34,13 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not chosen.folder.is_dir():
         sys.exit(f"{chosen.folder}: no such folder; are you where snakemake is called?")
     try:
-        {"status": _status, "repair": _repair}[chosen.command](chosen.folder)
+        {"status": _status, "seal": _seal, "repair": _repair}[chosen.command](chosen.folder)
     except (ValueError, OSError) as error:
         sys.exit(str(error))
 
 
 def _status(folder: Path) -> None:
     sys.stdout.write(inspection.table(inspection.status(folder)) + "\n")
+
+
+def _seal(folder: Path) -> None:
+    sealed = inspection.seal(folder)
+    for store in sealed:
+        sys.stdout.write(f"sealed: {store}\n")
+    sys.stdout.write(f"{len(sealed)} shards sealed\n")
 
 
 def _repair(folder: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import journal, lease
+from . import store as stores
 from .dataset import read_record
 from .lease import Lease
 from .store import Layout, delete_chunk, read_layout, rebuild
@@ -116,6 +117,28 @@ def repair(folder: Path) -> list[Damage]:
                 _delete(store, {damage.chunk for damage in found if damage.chunk is not None})
             damages += found
     return damages
+
+
+def seal(folder: Path) -> list[Path]:
+    """Make each array of the finished shards below a folder one file; return those shards.
+
+    A shard in an object store is left alone: there is nothing to save. Not while they are read.
+
+    Raises:
+        ValueError: A shard is damaged or being written; it stays as it is.
+    """
+    sealed = []
+    for store in _stores(folder):
+        if _shard_status(store).state != "done" or not stores.in_chunks(store):
+            continue
+        with Lease(store):
+            stores.seal(store)
+            if damages := list(_damages(store)):
+                stores.unseal(store)
+                raise ValueError(damages[0].reason)
+            stores.tidy(store)
+        sealed.append(store)
+    return sealed
 
 
 def _rebuild(store: Path) -> None:

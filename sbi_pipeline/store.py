@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from . import location
+from . import location, sealing
 from .arrays import (
     ARRAYS,
     BAD_METADATA,
@@ -169,6 +169,10 @@ def rebuild(path: Path, layout: Layout, rows: int) -> None:
     for key in _descriptions():
         place.delete(key)
     _describe(path, layout, rows, overwrite=False)
+    if isinstance(place, location.Folder):
+        for name, array in arrays_of(path, open_group(path, "r")).items():
+            if sealing.one_file(path / name, array).exists():
+                sealing.unpack(path / name, array)
 
 
 def _descriptions() -> list[str]:
@@ -238,7 +242,11 @@ def read_layout(path: Path) -> Layout | None:
 def grow(path: Path, rows: int) -> None:
     """Lengthen the arrays to ``rows``; never shorten them, which would delete chunks."""
     place = location.of(path)
-    for name, array in arrays_of(path, open_group(path, "r+")).items():
+    arrays = arrays_of(path, open_group(path, "r+"))
+    if arrays["status"].shape[0] < rows and any(map(sealing.is_sealed, arrays.values())):
+        unseal(path)
+        arrays = arrays_of(path, open_group(path, "r+"))
+    for name, array in arrays.items():
         if array.shape[0] < rows:
             with location.reached(path):
                 array.resize((rows, *array.shape[1:]))
@@ -298,7 +306,11 @@ def read_outcomes(path: Path, start: int, stop: int) -> tuple[Array, Array]:
 def whole_chunks(path: Path, layout: Layout) -> set[int]:
     """Return the numbers of the chunks that are there in all arrays, whatever is in them."""
     place, found = location.of(path), []
+    arrays = arrays_of(path, open_group(path, "r"))
     for name, ndim in _dimensions(layout).items():
+        if sealing.is_sealed(arrays[name]):
+            found.append(set(range(sealing.chunks_of(arrays[name]))))
+            continue
         keys = place.keys(f"{name}/c")
         numbers = {int(key.split("/")[2]) for key in keys if not key.endswith(".partial")}
         found.append({number for number in numbers if _chunk_key(name, ndim, number) in keys})
@@ -308,8 +320,45 @@ def whole_chunks(path: Path, layout: Layout) -> set[int]:
 def delete_chunk(path: Path, layout: Layout, chunk: int) -> None:
     """Delete a chunk of all arrays; its rows are then missing, whatever the journal says."""
     place = location.of(path)
+    if any(map(sealing.is_sealed, arrays_of(path, open_group(path, "r")).values())):
+        unseal(path)
     for name, ndim in _dimensions(layout).items():
         place.delete(_chunk_key(name, ndim, chunk))
+
+
+def in_chunks(path: Path) -> bool:
+    """Say whether a shard lies in a folder, its chunks in files of their own."""
+    arrays = arrays_of(path, open_group(path, "r")).values()
+    return isinstance(location.of(path), location.Folder) and not all(
+        map(sealing.is_sealed, arrays)
+    )
+
+
+def seal(path: Path) -> None:
+    """Make each array one file; the files of chunks are left to `tidy`, when that was checked."""
+    for name, array in arrays_of(path, open_group(path, "r")).items():
+        if not sealing.is_sealed(array):
+            sealing.pack(path / name, array)
+    for name in ARRAYS:
+        sealing.switch(path / name, sealing.as_one)
+
+
+def unseal(path: Path) -> None:
+    """Make each chunk a file again, so that it can be written or deleted."""
+    for name, array in arrays_of(path, open_group(path, "r")).items():
+        if sealing.is_sealed(array):
+            sealing.unpack(path / name, array)
+            sealing.switch(path / name, sealing.as_chunks)
+    tidy(path)
+
+
+def tidy(path: Path) -> None:
+    """Delete files that count no more: chunks of a sealed array, the one file of another."""
+    for name, array in arrays_of(path, open_group(path, "r")).items():
+        if sealing.is_sealed(array):
+            sealing.forget_chunks(path / name)
+        else:
+            sealing.one_file(path / name, array).unlink(missing_ok=True)
 
 
 def _dimensions(layout: Layout) -> dict[str, int]:
