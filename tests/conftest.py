@@ -1,5 +1,6 @@
 import pytest
 from shard_for_tests import NAMES, SEED, parameters
+from slurm_for_tests import cluster, slurm  # noqa: F401 - fixtures
 
 from sbi_pipeline import campaign, store
 
