@@ -122,7 +122,12 @@ def forget_chunks(folder: Path) -> None:
 
 def one_file(folder: Path, array: zarr.Array[Any]) -> Path:
     """Return where the one file of an array is, sealed or not."""
-    return folder / ".".join(["c", *["0"] * array.ndim])
+    return folder.parent / one_key(folder.name, array.ndim)
+
+
+def one_key(name: str, ndim: int) -> str:
+    """Return Zarr's key of the one file of an array."""
+    return f"{name}/{'.'.join(['c', *['0'] * ndim])}"
 
 
 def _chunk(folder: Path, ndim: int, number: int) -> Path:

@@ -306,13 +306,14 @@ def read_outcomes(path: Path, start: int, stop: int) -> tuple[Array, Array]:
 def whole_chunks(path: Path, layout: Layout) -> set[int]:
     """Return the numbers of the chunks that are there in all arrays, whatever is in them."""
     place, found = location.of(path), []
-    arrays = arrays_of(path, open_group(path, "r"))
     for name, ndim in _dimensions(layout).items():
-        if sealing.is_sealed(arrays[name]):
-            found.append(set(range(sealing.chunks_of(arrays[name]))))
-            continue
-        keys = place.keys(f"{name}/c")
-        numbers = {int(key.split("/")[2]) for key in keys if not key.endswith(".partial")}
+        keys = {key for key in place.keys(name) if not key.endswith(".partial")}
+        if sealing.one_key(name, ndim) in keys:
+            array = arrays_of(path, open_group(path, "r"))[name]
+            if sealing.is_sealed(array):
+                found.append(set(range(sealing.chunks_of(array))))
+                continue
+        numbers = {int(key.split("/")[2]) for key in keys if key.startswith(f"{name}/c/")}
         found.append({number for number in numbers if _chunk_key(name, ndim, number) in keys})
     return set.intersection(*found)
 

@@ -59,12 +59,12 @@ def start(
     """Start a head; a row takes so many seconds, the simulator so many megabytes."""
     command = [sys.executable, "-m", "sbi_pipeline.head", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--configfile", "config.yaml", "--workflow-profile", "profile", *arguments]
-    demands = {"DAWDLE": str(seconds), "HOARD": str(hoard)}
+    variables = environment(folder) | {"DAWDLE": str(seconds), "HOARD": str(hoard)}
     with (folder / "head.log").open("a") as log:
         return subprocess.Popen(
             command,
             cwd=folder,
-            env=environment(folder) | demands,
+            env=variables,
             stdout=log,
             stderr=log,
             text=True,
@@ -180,9 +180,8 @@ def test_a_preempted_shard_goes_on(tmp_path: Path) -> None:
     spare = ["--set-resources", "simulate:slurm_partition=spare", "simulate:runtime=30"]
     process = start(folder, *spare, "--", MANIFEST, seconds=0.2)
     wait_for(lambda: len(commits(folder)) >= 3)
-    urgent = said(
-        "sbatch", "--wait", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=true"
-    )
+    urgent = ["--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=true"]
+    assert said("sbatch", "--wait", *urgent).returncode == 0
     finish(process, folder)
     assert runs(folder) == 2
     assert simulated(folder) == 300
