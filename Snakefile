@@ -24,7 +24,7 @@ rule all:
     default_target: True
     input:
         "results/index.html",
-        expand("results/{campaign}/report.html", campaign=PLAN.of_campaign),
+        expand("results/{campaign}/report.html", campaign=PLAN.reported),
         "results/accepted.json" if config.get("strict", False) else [],
     localrule: True
 

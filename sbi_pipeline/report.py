@@ -6,27 +6,24 @@ paths; the page names nothing outside itself, so it opens offline and can be mai
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import jinja2
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from . import plots, typeset
+from . import plots
 from .checks import Check
 from .checks.check import STATUSES
 from .diagnostics.calibration import Information, information, uniformity
+from .rendering import embedded, template
 from .types import Array
 from .verdict import overall
 
 MAX_SHOWN = 8
-PIXELS_PER_INCH = 112
-"""Figures are set in 9.5 points; the page in 16 pixels."""
 
 
 @dataclass(frozen=True)
@@ -201,29 +198,6 @@ class Report:
         return sorted(self.checks, key=lambda check: -STATUSES.index(check.status))
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A campaign on the index page.
-
-    Attributes:
-        campaign: Its name.
-        title: Of its report.
-        address: Of its report, relative to the index.
-        verdict: As read from ``verdict.json``: ``status``, ``sentence`` and ``checks``.
-    """
-
-    campaign: str
-    title: str
-    address: str
-    verdict: Mapping[str, Any]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of checks by status."""
-        found = [check["status"] for check in self.verdict["checks"]]
-        return {status: found.count(status) for status in STATUSES}
-
-
 def figures(report: Report) -> Iterator[tuple[str, Figure]]:
     """Yield every figure of the page with the stem of its files, one at a time."""
     colours = plots.palette(each.name for each in report.estimators)
@@ -247,44 +221,12 @@ def render(report: Report, images: Mapping[str, bytes]) -> str:
         report: What to tell.
         images: PNG files by stem, of the figures of `figures`; those missing are left out.
     """
-    return _template("report.html").render(
+    return template("report.html").render(
         report=report,
         verdict=overall(report.checks),
-        images={stem: _embedded(png) for stem, png in images.items()},
+        images={stem: embedded(png) for stem, png in images.items()},
         colours=plots.palette(each.name for each in report.estimators),
     )
-
-
-def render_index(entries: Sequence[Entry]) -> str:
-    """Return a page that lists campaigns with their verdicts; it links to their reports."""
-    return _template("index.html").render(entries=entries)
-
-
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sbi_pipeline"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": typeset.number,
-        "label": typeset.label,
-        "duration": typeset.duration,
-        "tidy": typeset.tidy,
-    }
-    environment.globals |= {"measured": typeset.measured, "interval": typeset.interval}
-    return environment.get_template(name)
-
-
-def _embedded(png: bytes) -> dict[str, object]:
-    """Return an image's data, and the width in pixels that gives its type the page's size."""
-    pixels = int.from_bytes(png[16:20], "big")  # of the IHDR chunk, first in every PNG
-    return {
-        "data": base64.b64encode(png).decode(),
-        "width": round(pixels / plots.DOTS_PER_INCH * PIXELS_PER_INCH),
-    }
 
 
 def _observation_figures(

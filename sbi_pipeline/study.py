@@ -34,6 +34,8 @@ CODE = {
     "diagnose": ("sbi_pipeline.diagnostics.convergence:summary",),
 }
 """What each stage's code is the fingerprint of; a simulator's is in the simulation key."""
+ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
+"""Keys of the configuration of which one campaign's report says nothing, or only its part."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,28 @@ class Plan:
         simulations: By name of their folder.
         of_campaign: Name of the simulations' folder by campaign.
         estimators: Names of estimators by campaign.
+        held_out: By campaign, the one whose held-out simulations its estimators are asked about:
+            itself, or the largest of a sweep.
+        sweeps: The members of each sweep, by name: ``campaign``, ``fit``, and settings.
         specs: Content of each ``*.spec.json`` by path.
     """
 
     simulations: Mapping[str, Simulations]
     of_campaign: Mapping[str, str]
     estimators: Mapping[str, tuple[str, ...]]
+    held_out: Mapping[str, str]
+    sweeps: Mapping[str, list[dict[str, Any]]]
     specs: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def reported(self) -> list[str]:
+        """Campaigns with a report of their own: those that are no part of a sweep."""
+        members = {each["campaign"] for sweep in self.sweeps.values() for each in sweep}
+        return [name for name in self.of_campaign if name not in members]
 
 
 def plan(config: Config) -> Plan:
-    """Turn a checked configuration into a plan.
+    """Turn a checked configuration, its sweeps expanded, into a plan.
 
     Raises:
         ValueError: Something in it makes no sense; says where, what and what was expected.
@@ -98,6 +111,9 @@ def plan(config: Config) -> Plan:
     of_campaign, chosen = {}, {}
     specs: dict[str, Mapping[str, Any]] = {}
     code = {stage: [fingerprint(target) for target in CODE[stage]] for stage in CODE}
+    members = {name: list(sweep["members"]) for name, sweep in config.get("sweeps", {}).items()}
+    fits = {each["fit"] for sweep in members.values() for each in sweep}
+    every = [name for name in config["estimators"] if name not in fits]
     for name, campaign in config["campaigns"].items():
         made = _simulations(campaign)
         shared = simulations.get(made.name, made)
@@ -112,11 +128,15 @@ def plan(config: Config) -> Plan:
             made.noise,
         )
         of_campaign[name] = made.name
-        chosen[name] = tuple(campaign.get("estimators", config["estimators"]))
+        chosen[name] = tuple(campaign.get("estimators", every))
         specs |= _campaign_specs(name, config, made, chosen[name], code)
     for made in simulations.values():
         specs |= dict(_shard_specs(made))
-    return Plan(simulations, of_campaign, chosen, specs)
+    campaigns = config["campaigns"]
+    held_out = {name: campaigns[name].get("held_out", name) for name in campaigns}
+    for name, sweep in members.items():
+        specs[f"{RESULTS}/{name}/compare.spec.json"] = _comparison(name, sweep, specs)
+    return Plan(simulations, of_campaign, chosen, held_out, members, specs)
 
 
 def write(specs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -239,15 +259,8 @@ def _campaign_specs(
         specs[path] = {**arguments, "key": digest(spec)}
         return str(specs[path]["key"])
 
-    manifest = add(
-        f"{home}/manifest.spec.json",
-        "manifest",
-        simulation_key=made.spec["key"],
-        store=f"../simulations/{made.name}",
-        rows=campaign["simulations"],
-        split={"validation": 0.1, "test": 0.05, **campaign.get("split", {})},
-        seed=made.spec["seed"],
-    )
+    manifest = add(f"{home}/manifest.spec.json", "manifest", **_manifest(campaign, made))
+    held_out = digest(_manifest(config["campaigns"][campaign.get("held_out", name)], made))
     observed = {
         each: add(
             f"{home}/observations/{each}.spec.json",
@@ -281,7 +294,7 @@ def _campaign_specs(
         reported[f"{estimator}/calibrate"] = add(
             f"{folder}/calibrate.spec.json",
             "calibrate",
-            simulations_key=manifest,
+            simulations_key=held_out,
             estimator_key=trained,
             calibration_options=config.get("calibration", {}),
             **made.noise,
@@ -306,6 +319,8 @@ def _campaign_specs(
                 predictive_draws=config.get("predictive_draws", 1000),
                 data=campaign.get("data", {}),
             )
+    if "held_out" in campaign:
+        return specs
     add(
         f"{home}/report.spec.json",
         "report",
@@ -320,6 +335,26 @@ def _campaign_specs(
         **made.noise,
     )
     return specs
+
+
+def _manifest(campaign: Config, made: Simulations) -> dict[str, Any]:
+    """Return which rows a campaign takes, and which of them are held out."""
+    return {
+        "simulation_key": made.spec["key"],
+        "store": f"../simulations/{made.name}",
+        "rows": campaign["simulations"],
+        "split": {"validation": 0.1, "test": 0.05, **campaign.get("split", {})},
+        "seed": made.spec["seed"],
+    }
+
+
+def _comparison(
+    name: str, members: list[dict[str, Any]], specs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the specification of the comparison of a sweep."""
+    folders = [f"{RESULTS}/{each['campaign']}/{each['fit']}" for each in members]
+    keys = [specs[f"{folder}/calibrate.spec.json"]["key"] for folder in folders]
+    return {"sweep": name, "members": members, "keys": keys, "key": digest([members, keys])}
 
 
 def _texts(entries: Config | str) -> dict[str, dict[str, str]]:
@@ -363,6 +398,6 @@ def _excerpt(name: str, config: Config, estimators: tuple[str, ...]) -> str:
     """
     campaign = {k: v for k, v in config["campaigns"][name].items() if k != "dask"}
     used = {each: config["estimators"][each] for each in estimators}
-    others = {k: v for k, v in config.items() if k not in ("campaigns", "estimators")}
+    others = {k: v for k, v in config.items() if k not in ELSEWHERE}
     excerpt = {"campaigns": {name: campaign}, "estimators": used, **others}
     return yaml.safe_dump(json.loads(canonical(excerpt)), sort_keys=True, allow_unicode=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from sbi_pipeline import checks, plots, report, typeset
+from sbi_pipeline import checks, overview, plots, report, typeset
 from sbi_pipeline.diagnostics import calibration, comparison, convergence, predictive
 from sbi_pipeline.verdict import to_json
 
@@ -264,21 +264,22 @@ def test_of_many_observations_the_first_are_shown(content):
 def test_the_index_lists_campaigns_with_their_verdicts(content):
     found = json.loads(to_json(content.checks))
     entries = [
-        report.Entry("holes", "Two <black> holes", "holes/report.html", found),
-        report.Entry("moons", "Moons", "moons/report.html", {**found, "status": "fail"}),
+        overview.Entry("holes", "Two <black> holes", "holes/report.html", found),
+        overview.Entry("moons", "Moons", "moons/report.html", {**found, "status": "fail"}),
     ]
-    page = report.render_index(entries)
+    page = overview.render_index(entries, {"budget": "budget/comparison.html"})
     parsed = Page(page)
     assert parsed.open == []
     assert [each for tag, each in parsed.addresses if tag == "a"] == [
         "holes/report.html",
         "moons/report.html",
+        "budget/comparison.html",
     ]
     text = " ".join("".join(parsed.words).split())
     assert found["sentence"] in text
     assert f"holes: {len(content.checks)} pass 0 warn 0 fail" in text
     assert "verdict fail entry" in page
-    assert "no reports yet" in report.render_index([])
+    assert "no reports yet" in overview.render_index([], {})
 
 
 @pytest.mark.slow

@@ -155,6 +155,18 @@ def coverage(ranks: Array, draws: int, levels: Array = LEVELS, prob: float = 0.9
     return Coverage(np.array(levels), observed, low / ranks.size, high / ranks.size)
 
 
+def coverage_error(calibration: xr.Dataset) -> tuple[float, float]:
+    """Return the mean distance of coverage from its level, and what chance gives on average.
+
+    Over `LEVELS` and parameters.
+    """
+    draws, ranks = int(calibration.attrs["draws"]), calibration["ranks"]
+    rows = ranks.transpose("parameter", "simulation").to_numpy()
+    observed = np.array([coverage(row, draws).observed for row in rows])
+    scatter = np.sqrt(LEVELS * (1 - LEVELS) / rows.shape[1])
+    return float(np.abs(observed - LEVELS).mean()), float(np.sqrt(2 / np.pi) * scatter.mean())
+
+
 def uniformity(calibration: xr.Dataset) -> pd.DataFrame:
     """Test the ranks of every parameter.
 

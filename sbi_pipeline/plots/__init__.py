@@ -8,6 +8,7 @@ from .data import failures, predictive_fit
 from .estimators import coverage, loss_curves, sbc_ecdf, sbc_ranks
 from .posterior import corner_overlay, prior_to_posterior, trace
 from .style import DOTS_PER_INCH, palette, png, save
+from .sweeps import sweep_curves
 
 __all__ = [
     "DOTS_PER_INCH",
@@ -22,5 +23,6 @@ __all__ = [
     "save",
     "sbc_ecdf",
     "sbc_ranks",
+    "sweep_curves",
     "trace",
 ]

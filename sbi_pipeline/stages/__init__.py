@@ -24,8 +24,9 @@ MODULES = {
     "sample": "posteriors",
     "diagnose": "posteriors",
     "report": "page",
-    "index": "page",
-    "judge": "page",
+    "compare": "overview",
+    "index": "overview",
+    "judge": "overview",
 }
 
 

@@ -1,13 +1,9 @@
-"""The pages: `report` gathers what the other stages made, checks it and tells it.
-
-`index` lists reports, `judge` refuses failed ones where the configuration is strict.
-"""
+"""The page of a campaign: `report` gathers what the other stages made, checks it and tells it."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import itertools
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,40 +108,6 @@ def report(
         images[stem] = (figures / f"{stem}.png").read_bytes()
     write(verdict, to_json(found) + "\n")
     write(report, page.render(told, images))
-
-
-def index(*, specs: Sequence[Path], verdicts: Sequence[Path], index: Path) -> None:
-    """List campaigns with their verdicts on one page.
-
-    Reads: ``report.spec.json`` and ``verdict.json`` of each. Writes: ``index``.
-    """
-    entries = [
-        page.Entry(
-            campaign=path.parent.name,
-            title=json.loads(spec.read_text())["title"],
-            address=f"{path.parent.name}/report.html",
-            verdict=json.loads(path.read_text()),
-        )
-        for spec, path in zip(specs, verdicts, strict=True)
-    ]
-    write(index, page.render_index(entries))
-
-
-def judge(*, verdicts: Sequence[Path], index: Path, accepted: Path) -> None:
-    """Accept the verdicts, or fail; ``strict: true`` asks for it, and then it comes last.
-
-    Reads: ``verdict.json`` of each campaign; ``index``, so that all pages are there before it
-    fails. Writes: ``accepted``, the status of each.
-
-    Raises:
-        ValueError: A verdict is "fail".
-    """
-    found = {path.parent.name: json.loads(path.read_text()) for path in verdicts}
-    if bad := [name for name, verdict in found.items() if verdict["status"] == "fail"]:
-        sentences = " ".join(f"{name}: {found[name]['sentence']}" for name in bad)
-        raise ValueError(f"strict, and {len(bad)} of {len(found)} verdicts failed. {sentences}")
-    statuses = {name: verdict["status"] for name, verdict in found.items()}
-    write(accepted, json.dumps(statuses, indent=2) + "\n")
 
 
 def _estimator(

@@ -7,7 +7,7 @@ import yaml
 
 from snakemake.utils import update_config
 
-from sbi_pipeline import configuration, study
+from sbi_pipeline import configuration, study, sweeps
 
 # A study may say what is smaller in a quick run of it: snakemake --config quick=true
 smaller = config.pop("if_quick", {})
@@ -18,6 +18,8 @@ try:
     schema = Path(workflow.source_path("../schemas/config.schema.yaml"))
     if workflow.is_main_process:
         configuration.check(config, yaml.safe_load(schema.read_text()))
+        sweeps.check_sweeps(config)
+    config = sweeps.expanded(config)
     PLAN = study.plan(config)
     if workflow.is_main_process:
         study.write(PLAN.specs)
@@ -29,6 +31,7 @@ wildcard_constraints:
     campaign="|".join(PLAN.of_campaign),
     estimator="|".join(config["estimators"]),
     observation=r"\w+",
+    sweep="|".join(PLAN.sweeps),
     simulation=r"[^/]+",
     shard=r"\d+",
 
@@ -59,9 +62,21 @@ def parts_of(pattern):
     return parts
 
 
+def fits_of(pattern):
+    """An input function: `pattern` for all fits of a sweep, in order."""
+
+    def fits(wildcards):
+        return [
+            pattern.format(campaign=each["campaign"], estimator=each["fit"])
+            for each in PLAN.sweeps[wildcards.sweep]
+        ]
+
+    return fits
+
+
 def tell_verdicts():
     """Print where each report is and what its verdict says."""
-    for name in PLAN.of_campaign:
+    for name in PLAN.reported:
         verdict = Path("results", name, "verdict.json")
         if verdict.is_file():
             said = json.loads(verdict.read_text())

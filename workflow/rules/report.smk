@@ -1,4 +1,4 @@
-# One page a campaign, with a verdict; and a page that lists them.
+# One page a campaign, with a verdict; one a sweep; and a page that lists them.
 rule report:
     input:
         spec="results/{campaign}/report.spec.json",
@@ -24,10 +24,27 @@ rule report:
         "../scripts/stage.py"
 
 
+rule compare:
+    input:
+        spec="results/{sweep}/compare.spec.json",
+        histories=fits_of("results/{campaign}/{estimator}/history.csv"),
+        calibrations=fits_of("results/{campaign}/{estimator}/calibration.nc"),
+    output:
+        comparison="results/{sweep}/comparison.html",
+        table="results/{sweep}/comparison.csv",
+        figure="results/{sweep}/comparison.pdf",
+        image="results/{sweep}/comparison.png",
+    log:
+        "results/{sweep}/compare.log",
+    script:
+        "../scripts/stage.py"
+
+
 rule index:
     input:
-        specs=expand("results/{campaign}/report.spec.json", campaign=PLAN.of_campaign),
-        verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.of_campaign),
+        specs=expand("results/{campaign}/report.spec.json", campaign=PLAN.reported),
+        verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.reported),
+        comparisons=expand("results/{sweep}/comparison.html", sweep=PLAN.sweeps),
     output:
         index="results/index.html",
     log:
@@ -40,7 +57,7 @@ rule index:
 # Asked for where the configuration says strict: fails when a verdict does, after all pages.
 rule judge:
     input:
-        verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.of_campaign),
+        verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.reported),
         index="results/index.html",
     output:
         accepted="results/accepted.json",

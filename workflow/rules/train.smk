@@ -16,7 +16,7 @@ rule train:
 rule calibrate:
     input:
         spec="results/{campaign}/{estimator}/calibrate.spec.json",
-        simulations="results/{campaign}/simulations.json",
+        simulations=lambda w: f"results/{PLAN.held_out[w.campaign]}/simulations.json",
         estimator="results/{campaign}/{estimator}/estimator.pt",
     output:
         calibration="results/{campaign}/{estimator}/calibration.nc",

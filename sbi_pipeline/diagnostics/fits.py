@@ -1,0 +1,36 @@
+"""One trained estimator in numbers, to compare it with others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .calibration import coverage_error, information
+
+
+def measures(history: pd.DataFrame, calibration: xr.Dataset) -> dict[str, float]:
+    """Return what a fit is compared by.
+
+    Args:
+        history: ``history.csv`` of the training.
+        calibration: ``calibration.nc``.
+
+    Returns:
+        ``nats`` and ``log_q``, held out, with ``nats_error``; ``coverage_error`` with what chance
+        gives on average; ``sd_ratio``, posterior over prior sd, geometric mean over parameters;
+        ``epochs``, ``training_seconds`` and ``calibration_seconds``.
+    """
+    learned = information(calibration)
+    error, by_chance = coverage_error(calibration)
+    return {
+        "nats": learned.nats,
+        "nats_error": learned.standard_error,
+        "log_q": learned.log_q,
+        "coverage_error": error,
+        "coverage_error_by_chance": by_chance,
+        "sd_ratio": float(np.exp(np.mean(np.log(list(learned.sd_ratio.values()))))),
+        "epochs": float(history["epoch"].iloc[-1]),
+        "training_seconds": float(history["seconds"].iloc[-1]),
+        "calibration_seconds": float(calibration.attrs["seconds"]),
+    }

@@ -1,0 +1,99 @@
+"""Sweeps: one question asked with other numbers of simulations, networks and seeds.
+
+A sweep of the configuration becomes campaigns and estimators like any others, one for each
+combination. The campaigns share their simulations by key, so the largest is simulated once; all are
+judged on the held-out simulations of the largest, which no member was trained on, since a row's
+part depends on its index alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .configuration import Config
+
+UNUSED = ("observations", "estimators", "title", "question")
+"""Of a campaign, what its members in a sweep do without."""
+
+
+def check_sweeps(config: Config) -> None:
+    """Check what sweeps name, before anything runs.
+
+    Raises:
+        ValueError: An unknown campaign or estimator, or a name that is taken.
+    """
+    for name, sweep in config.get("sweeps", {}).items():
+        campaigns, estimators = config["campaigns"], config["estimators"]
+        if sweep["campaign"] not in campaigns:
+            raise ValueError(
+                f"sweeps.{name}: campaign {sweep['campaign']!r} is not among {', '.join(campaigns)}"
+            )
+        if unknown := set(sweep.get("estimators", ())) - set(estimators):
+            raise ValueError(
+                f"sweeps.{name}: estimator {unknown.pop()!r} is not among {', '.join(estimators)}"
+            )
+    whole = expanded(config)
+    made = [name for sweep in whole.get("sweeps", {}).values() for name in _names(sweep)]
+    taken = [*config["campaigns"], *config["estimators"], *config.get("sweeps", {})]
+    for name in made:
+        if made.count(name) > 1 or name in taken:
+            raise ValueError(f"sweeps make {name!r} twice, or it is taken; rename the sweep")
+
+
+def expanded(config: Config) -> dict[str, Any]:
+    """Return the configuration with a campaign and an estimator for each member of a sweep.
+
+    Each sweep gets its ``members``: campaign, estimator, and the settings they stand for.
+    """
+    sweeps = config.get("sweeps", {})
+    if not sweeps:
+        return dict(config)
+    campaigns = dict(config["campaigns"])
+    estimators = dict(config["estimators"])
+    told = {}
+    for name, sweep in sweeps.items():
+        base = campaigns[sweep["campaign"]]
+        chosen = list(sweep.get("estimators", base.get("estimators", config["estimators"])))
+        variants = {
+            label: (entry, settings)
+            for each in chosen
+            for label, entry, settings in _variants(name, each, config["estimators"][each], sweep)
+        }
+        sizes = sorted(sweep.get("simulations", [base["simulations"]]))
+        kept = {key: value for key, value in base.items() if key not in UNUSED}
+        for size in sizes:
+            campaigns[f"{name}_{size}"] = {
+                **kept,
+                "simulations": size,
+                "estimators": list(variants),
+                "held_out": f"{name}_{sizes[-1]}",
+            }
+        estimators |= {label: entry for label, (entry, _) in variants.items()}
+        members = [
+            {"campaign": f"{name}_{size}", "fit": label, "simulations": size, **settings}
+            for size, (label, (_, settings)) in itertools.product(sizes, variants.items())
+        ]
+        told[name] = {**sweep, "members": members}
+    return {**config, "campaigns": campaigns, "estimators": estimators, "sweeps": told}
+
+
+def _variants(
+    sweep_name: str, name: str, entry: Config, sweep: Config
+) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Yield name, entry and settings of each variant of one estimator."""
+    network = sweep.get("network", {})
+    seeds = sweep.get("seeds", [entry.get("seed", 1)])
+    for *values, seed in itertools.product(*network.values(), seeds):
+        options = dict(zip(network, values, strict=True))
+        made = {**entry, "network": {**entry.get("network", {}), **options}, "seed": seed}
+        texts = [f"{key}{value}" for key, value in options.items()]
+        label = re.sub(r"\W", "_", "_".join([sweep_name, name, *texts, f"seed{seed}"]))
+        yield label, made, {"estimator": name, "method": entry["method"], **options, "seed": seed}
+
+
+def _names(sweep: Mapping[str, Any]) -> Iterator[str]:
+    yield from {member["campaign"] for member in sweep["members"]}
+    yield from {member["fit"] for member in sweep["members"]}

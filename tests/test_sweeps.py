@@ -1,0 +1,144 @@
+"""Sweeps become campaigns and estimators that share simulations and held-out rows."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+import yaml
+from test_rerun import TESTS, rows_simulated, snakemake, stages_run
+
+from sbi_pipeline import overview, plots, study, sweeps
+from sbi_pipeline.diagnostics.fits import measures
+
+CONFIG = yaml.safe_load((TESTS / "config.yaml").read_text())
+SWEEP = {"campaign": "tiny", "estimators": ["npe"], "simulations": [500, 2000], "seeds": [1, 2]}
+
+
+def _expanded(**sweep):
+    return sweeps.expanded({**CONFIG, "sweeps": {"budget": {**SWEEP, **sweep}}})
+
+
+def test_a_sweep_is_every_combination_once():
+    config = _expanded(network={"hidden": [8, 16]})
+    members = config["sweeps"]["budget"]["members"]
+    settings = {(each["simulations"], each["hidden"], each["seed"]) for each in members}
+    assert settings == {(n, h, s) for n in (500, 2000) for h in (8, 16) for s in (1, 2)}
+    assert len(members) == 8
+    for each in members:
+        fit = config["estimators"][each["fit"]]
+        assert fit["network"]["hidden"] == each["hidden"]
+        assert fit["seed"] == each["seed"]
+        assert config["campaigns"][each["campaign"]]["simulations"] == each["simulations"]
+        assert each["fit"] in config["campaigns"][each["campaign"]]["estimators"]
+
+
+def test_other_campaigns_do_not_train_the_fits_of_a_sweep(monkeypatch):
+    monkeypatch.syspath_prepend(str(TESTS))
+    plan = study.plan(_expanded())
+    assert plan.estimators["tiny"] == ("npe", "nle")
+    assert plan.estimators["budget_500"] == ("budget_npe_seed1", "budget_npe_seed2")
+    assert sweeps.expanded(CONFIG) == CONFIG
+
+
+def test_members_share_simulations_and_held_out_rows(monkeypatch):
+    monkeypatch.syspath_prepend(str(TESTS))
+    plan = study.plan(_expanded())
+    assert len(plan.simulations) == 1
+    assert next(iter(plan.simulations.values())).rows == 2000
+    assert plan.reported == ["tiny"]
+    assert plan.held_out == {
+        "tiny": "tiny",
+        "budget_500": "budget_2000",
+        "budget_2000": "budget_2000",
+    }
+    manifest = plan.specs["results/budget_2000/manifest.spec.json"]["key"]
+    for size in (500, 2000):
+        folder = f"results/budget_{size}"
+        asked = plan.specs[f"{folder}/budget_npe_seed1/calibrate.spec.json"]
+        assert asked["simulations_key"] == manifest
+        assert f"{folder}/report.spec.json" not in plan.specs
+    assert len(plan.specs["results/budget/compare.spec.json"]["members"]) == 4
+
+
+def test_a_sweep_does_not_change_what_was_there(monkeypatch):
+    monkeypatch.syspath_prepend(str(TESTS))
+    alone, beside = study.plan(CONFIG), study.plan(_expanded())
+    assert alone.specs.items() <= beside.specs.items()
+
+
+@pytest.mark.parametrize(
+    ("sweep", "problem"),
+    [
+        ({"campaign": "large"}, "campaign 'large' is not among tiny"),
+        ({"estimators": ["nre"]}, "estimator 'nre' is not among npe, nle"),
+    ],
+)
+def test_unknown_names_are_refused(sweep, problem):
+    with pytest.raises(ValueError, match=f"sweeps.budget: {problem}"):
+        sweeps.check_sweeps({**CONFIG, "sweeps": {"budget": {**SWEEP, **sweep}}})
+
+
+def test_a_name_that_is_taken_is_refused():
+    campaigns = {**CONFIG["campaigns"], "budget_500": CONFIG["campaigns"]["tiny"]}
+    with pytest.raises(ValueError, match="make 'budget_500' twice, or it is taken"):
+        sweeps.check_sweeps({**CONFIG, "campaigns": campaigns, "sweeps": {"budget": SWEEP}})
+
+
+@pytest.fixture
+def table():
+    members = _expanded()["sweeps"]["budget"]["members"]
+    rows = [
+        {**each, **measures(synthetic.history(), _calibration(seed, each))}
+        for seed, each in enumerate(members)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _calibration(seed, member):
+    width = 1.5 if member["simulations"] == 500 else 1.0
+    return synthetic.calibration(seed=seed, width=width).assign_attrs(seconds=1.5, draws=99)
+
+
+def test_the_worse_fit_looks_worse(table):
+    worse, better = (table[table["simulations"] == n].mean(numeric_only=True) for n in (500, 2000))
+    assert worse["nats"] < better["nats"]
+    assert worse["coverage_error"] > 3 * worse["coverage_error_by_chance"]
+    assert better["coverage_error"] < 2 * better["coverage_error_by_chance"]
+    assert worse["sd_ratio"] == pytest.approx(1.5 * better["sd_ratio"], rel=0.1)
+
+
+def test_coverage_error_by_chance_is_what_an_honest_posterior_has():
+    found = [
+        measures(synthetic.history(), _calibration(s, {"simulations": 2000})) for s in range(60)
+    ]
+    mean = np.mean([each["coverage_error"] for each in found])
+    assert mean == pytest.approx(found[0]["coverage_error_by_chance"], rel=0.25)
+
+
+def test_the_page_has_one_row_a_fit(table):
+    assert overview.settings(table) == ["simulations", "seed"]
+    figure = plots.sweep_curves(table, overview.settings(table), overview.MEASURES)
+    assert len(figure.axes) == len(overview.MEASURES)
+    page = overview.render_comparison("budget", table, plots.png(figure))
+    assert page.count("<tr>") == 5
+    assert "http" not in page
+    assert "Means over 2 seeds" in page
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_to_its_page(tmp_path: Path) -> None:
+    for name in ("config.yaml", "tiny.py"):
+        shutil.copy(TESTS / name, tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "sweeps": {"budget": SWEEP}}))
+    ran = stages_run(snakemake(tmp_path, "results/budget/comparison.html"))
+    assert ran == {
+        "sample_prior": 2, "simulate": 2, "manifest": 2, "train": 4, "calibrate": 4, "compare": 1,
+    }  # fmt: skip
+    assert rows_simulated(tmp_path) == 2000
+    table = pd.read_csv(tmp_path / "results/budget/comparison.csv")
+    assert sorted(table["simulations"]) == [500, 500, 2000, 2000]
+    assert table["nats"].notna().all()
+    assert stages_run(snakemake(tmp_path, "results/budget/comparison.html")) == {}
