@@ -17,10 +17,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Protocol
 
 import numpy as np
+import psutil
 
 from . import registry, streams
 from .types import Array, StopCampaign
@@ -138,7 +140,11 @@ class Guarded:
     def close(self) -> None:
         """Kill the child and everything it started."""
         if self._child is not None:
+            family = _descendants(self._child[0].pid)
             self._child[0].kill()
+            for each in family:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
             self._bury()
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
@@ -184,6 +190,14 @@ class Guarded:
             log.debug("the simulator's process %s left nothing behind", process.pid)
         code = process.wait(10.0)
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    """Return what a process started, in whatever session: a program has one of its own."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def build(simulator: str, options: Mapping[str, Any]) -> Any:

@@ -20,6 +20,8 @@ from .tally import count_failures
 from .types import Array, Prior
 
 ROWS = 20  # simulations to look at, or one block
+LEAST = 2  # if a simulation is slow
+LOOK_SECONDS = 20.0  # that looking at them may take
 SHARD_SECONDS = 1200.0  # a shard should take 10 to 30 minutes
 SHARDS = 2000  # more make Snakemake slow to plan
 SPARE = 1.1  # of the disk space the simulations themselves take
@@ -71,7 +73,7 @@ def preflight(
     options: Mapping[str, Any],
     seed: int,
     rows: int,
-    folder: Path,
+    folder: Path | None,
     block_size: int = 1000,
     workers: int = 1,
     time_limit: float | None = None,
@@ -84,7 +86,7 @@ def preflight(
         options: Its keyword arguments.
         seed: Seed of the campaign.
         rows: Simulations of the whole campaign.
-        folder: Where they will be stored; it need not exist yet.
+        folder: Where they will be stored; it need not exist yet. None if space is no matter.
         block_size: Rows a vectorised simulator is called on.
         workers: Processes to simulate in, over all jobs.
         time_limit: Seconds a call may take.
@@ -98,7 +100,8 @@ def preflight(
     shape, first, second = _twice(recipe, parameters)
     _check_same(simulator, first, second, parameters, prior.names)
     forecast = _forecast(shape, first, rows, len(prior.names), block, workers)
-    _check_space(forecast, folder)
+    if folder is not None:
+        _check_space(forecast, folder)
     return forecast
 
 
@@ -117,6 +120,9 @@ def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, Outcome, Outcome]:
                     f"{recipe.simulator}: all of the first {len(parameters)} simulations failed: "
                     f"{failures[0].text}"
                 )
+            if recipe.block_size is None:
+                some = int(LOOK_SECONDS / max(shape.seconds, 1e-9))
+                parameters = parameters[: max(some, LEAST)]
             options |= {"x_shape": shape.x_shape, "x_dtype": shape.x_dtype}
             outcomes.append(simulate(call, parameters, **options))
         finally:

@@ -36,6 +36,8 @@ CODE = {
 """What each stage's code is the fingerprint of; a simulator's is in the simulation key."""
 ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
 """Keys of the configuration of which one campaign's report says nothing, or only its part."""
+MEANS = ("dask", "bucket", "requires")
+"""Keys of a campaign that cannot change a result."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Simulations:
         limits: How to guard a simulator that crashes or hangs: arguments of `campaign.simulate`.
         bucket: Address in an object store for the arrays of new shards; empty for none.
         noise: What stages that read data are told of noise at load; empty without it.
+        requires: Files that must be there before the simulator is called, such as programs.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Simulations:
     limits: Mapping[str, Any]
     bucket: str
     noise: Mapping[str, Any]
+    requires: tuple[str, ...]
 
     @property
     def folder(self) -> str:
@@ -126,6 +130,7 @@ def plan(config: Config) -> Plan:
             shared.limits,
             shared.bucket,
             made.noise,
+            tuple(dict.fromkeys([*shared.requires, *made.requires])),
         )
         of_campaign[name] = made.name
         chosen[name] = tuple(campaign.get("estimators", every))
@@ -195,6 +200,7 @@ def _simulations(campaign: Config) -> Simulations:
         limits=campaign.get("limits", {}),
         bucket=campaign.get("bucket", ""),
         noise=_noise(spec) if is_at_load(made) else {},
+        requires=tuple(campaign.get("requires", ())),
     )
 
 
@@ -396,7 +402,7 @@ def _excerpt(name: str, config: Config, estimators: tuple[str, ...]) -> str:
 
     Sorted, since the order of keys must not matter; without what cannot change a result.
     """
-    campaign = {k: v for k, v in config["campaigns"][name].items() if k != "dask"}
+    campaign = {k: v for k, v in config["campaigns"][name].items() if k not in MEANS}
     used = {each: config["estimators"][each] for each in estimators}
     others = {k: v for k, v in config.items() if k not in ELSEWHERE}
     excerpt = {"campaigns": {name: campaign}, "estimators": used, **others}

@@ -1,7 +1,11 @@
+import json
+
 import pytest
 
+from sbi_pipeline import preflight as preflight_module
 from sbi_pipeline import priors
 from sbi_pipeline.preflight import preflight
+from sbi_pipeline.stages import simulations
 
 PRIOR = priors.build({name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}, ("a", "b"))
 
@@ -47,3 +51,67 @@ def test_failures_are_counted_not_fatal(tmp_path):
 def test_what_cannot_work_is_refused(tmp_path, simulator, options, message):
     with pytest.raises(ValueError, match=message):
         look(tmp_path, simulator, **options)
+
+
+def test_few_rows_of_a_slow_simulator_are_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight_module, "LOOK_SECONDS", 0.25)
+    assert look(tmp_path, "Slow", options={"seconds": 0.05}).looked_at in (3, 4, 5)
+    monkeypatch.setattr(preflight_module, "LOOK_SECONDS", 0.0)
+    assert look(tmp_path, "Slow", options={"seconds": 0.05}).looked_at == 2
+
+
+@pytest.fixture
+def first_shard(tmp_path):
+    """Return a function that runs the stage on the first shard of a campaign."""
+    home = tmp_path / "simulations"
+    home.mkdir()
+    uniform = {name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}
+    model = {"priors": uniform, "parameters": ["a", "b"], "seed": 5, "block_size": 1000, "key": "k"}
+
+    def run(simulator, **options):
+        prior = home / "prior-0.zarr"
+        simulations.sample_prior(prior=prior, start=0, rows=1000, shard_size=10_000, **model)
+        receipt = home / "shard-0.json"
+        simulations.simulate(
+            prior=prior,
+            receipt=receipt,
+            simulator=f"simulators_for_tests:{simulator}",
+            options={},
+            rows=1000,
+            **model,
+            **options,
+        )
+        return home
+
+    return run
+
+
+def test_a_large_campaign_is_forecast_before_its_first_shard_only(first_shard):
+    home = first_shard("Noise", campaign_rows=1_000_000)
+    forecast = home / "preflight.json"
+    content = json.loads(forecast.read_text())
+    assert content["size"] == 1_000_000 * (2 * 8 + 2 * 8 + 5)
+    forecast.unlink()
+    first_shard("Noise", campaign_rows=1_000_000)  # it is begun: nothing to be learned
+    assert not forecast.exists()
+
+
+def test_a_small_campaign_is_not_forecast(first_shard):
+    assert not (first_shard("Noise", campaign_rows=20_000) / "preflight.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("simulator", "rows", "message"),
+    [
+        ("Forgetful", 1_000_000, "came out different"),
+        ("Noise", 10**14, "GB free; ask for fewer"),
+    ],
+)
+def test_nothing_is_stored_of_a_large_campaign_that_cannot_work(
+    first_shard, tmp_path, simulator, rows, message
+):
+    with pytest.raises(ValueError, match=message):
+        first_shard(simulator, campaign_rows=rows)
+    assert [path.name for path in (tmp_path / "simulations").iterdir()] == ["prior-0.zarr"]
+    with pytest.raises(ValueError, match="came out different"):
+        first_shard("Forgetful", campaign_rows=10**14, bucket="s3://name/prefix")

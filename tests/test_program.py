@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from shard_for_tests import make
 
 from sbi_pipeline import store
+from sbi_pipeline.isolation import Guarded, TimedOut
 from sbi_pipeline.simulators.program import Program
 from sbi_pipeline.types import StopCampaign
 
@@ -90,6 +92,18 @@ def test_retries_repeat_the_same_run(tmp_path):
     assert len(set(seeds)) == 1
 
 
+def is_gone(pid):
+    """Say whether a process ended within a moment; nobody need have asked for its exit code."""
+    for _ in range(50):
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def test_a_time_limit_also_ends_what_the_program_started(tmp_path):
     pid = tmp_path / "pid"
     body = (
@@ -102,9 +116,23 @@ def test_a_time_limit_also_ends_what_the_program_started(tmp_path):
     with pytest.raises(TimeoutError, match="ran longer than 2 s"):
         call(program(tmp_path, body, time_limit=2.0))
     assert time.monotonic() - begin < 10
-    time.sleep(0.2)
-    state = Path(f"/proc/{pid.read_text()}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    assert is_gone(int(pid.read_text()))
+
+
+def test_the_limit_of_the_campaign_also_ends_a_program(tmp_path):
+    script, pid = tmp_path / "script.py", tmp_path / "pid"
+    script.write_text(
+        "import os, sys, time\n"
+        f"open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(0 if float(sys.argv[1]) < 0.5 else 600)\n"
+        "print(sys.argv[1])\n"
+    )
+    options = {"command": f"{sys.executable} {script} {{a}}", "parameters": ["a", "b"]}
+    guarded = Guarded("program", options, 1, time_limit=3.0)
+    assert guarded(np.array([0.25, 0.0]), "simulate", 0) == [0.25]
+    with pytest.raises(TimedOut):
+        guarded(np.array([0.75, 0.0]), "simulate", 1)
+    assert is_gone(int(pid.read_text()))
 
 
 @pytest.mark.parametrize(

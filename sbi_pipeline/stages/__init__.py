@@ -14,6 +14,7 @@ import importlib
 from typing import Any
 
 MODULES = {
+    "build": "programs",
     "preflight": "simulations",
     "sample_prior": "simulations",
     "simulate": "simulations",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from .. import store as stores
 from .files import expect, write, write_dataset
 
 logger = logging.getLogger(__name__)
+
+LARGE = 20_000  # simulations of a campaign, above which it is forecast before it is begun
 
 
 def preflight(*, specs: Sequence[Path], rows: str, workers: str) -> None:
@@ -82,12 +85,31 @@ def simulate(
     chunk_size: int = 0,
     limits: str = "{}",
     bucket: str = "",
+    campaign_rows: int = 0,
+    priors: Mapping[str, Any] | str = "",
+    parameters: Sequence[str] = (),
 ) -> None:
-    """Simulate the rows of one shard that are not there yet.
+    """Simulate the rows of one shard that are not there yet, after a forecast if they are many.
 
     Reads: ``prior``, made by `sample_prior`. Writes: the store ``shard-{shard}.zarr`` beside
-    ``receipt``, and last the receipt.
+    ``receipt``, and last the receipt; ``preflight.json`` of a large campaign.
     """
+    guards, forecast = json.loads(limits), receipt.with_name("preflight.json")
+    begun = forecast.exists() or any(receipt.parent.glob("shard-*.zarr"))
+    if campaign_rows > LARGE and not begun:
+        made = preflight_module.preflight(
+            priors_module.build(priors, parameters),
+            simulator=simulator,
+            options=options,
+            seed=seed,
+            rows=campaign_rows,
+            folder=None if bucket else receipt.parent,
+            block_size=block_size,
+            workers=threads,
+            time_limit=guards.get("time_limit"),
+        )
+        logger.info("%s", made)
+        write(forecast, json.dumps(asdict(made), indent=1) + "\n")
     campaign.simulate(
         prior=prior,
         store=receipt.with_suffix(".zarr"),
@@ -104,7 +126,7 @@ def simulate(
         cluster=dask_cluster,
         chunk_size=chunk_size or None,
         bucket=bucket or None,
-        **json.loads(limits),
+        **guards,
     )
 
 

@@ -34,11 +34,18 @@ wildcard_constraints:
     sweep="|".join(PLAN.sweeps),
     simulation=r"[^/]+",
     shard=r"\d+",
+    program=r"\w+",
 
 
 def simulations_of(wildcards):
     """The simulations that a shard belongs to."""
     return PLAN.simulations[wildcards.simulation]
+
+
+def programs_of(wildcards):
+    """Files that a simulator needs. That they are there counts, not their age: `extra_files` does."""
+    name = PLAN.of_campaign.get(wildcards.get("campaign"), wildcards.get("simulation"))
+    return [ancient(path) for path in PLAN.simulations[name].requires]
 
 
 def receipts_of(wildcards):

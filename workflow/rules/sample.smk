@@ -15,6 +15,7 @@ rule sample:
 
 rule diagnose:
     input:
+        programs_of,
         spec="results/{campaign}/{estimator}/{observation}/diagnose.spec.json",
         posterior="results/{campaign}/{estimator}/{observation}/posterior.nc",
         observation="results/{campaign}/observations/{observation}.nc",

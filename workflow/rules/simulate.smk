@@ -2,6 +2,7 @@
 # `snakemake preflight`: try the simulators and forecast time, bytes and files, before it is dear.
 rule preflight:
     input:
+        [ancient(path) for made in PLAN.simulations.values() for path in made.requires],
         specs=[f"{made.folder}/spec.json" for made in PLAN.simulations.values()],
     log:
         "results/preflight.log",
@@ -31,6 +32,7 @@ rule sample_prior:
 # after a failure, and nothing could be resumed.
 rule simulate:
     input:
+        programs_of,
         spec="results/simulations/{simulation}/spec.json",
         shard="results/simulations/{simulation}/shard-{shard}.spec.json",
         prior="results/simulations/{simulation}/prior-{shard}.zarr",
@@ -43,6 +45,7 @@ rule simulate:
         dask_cluster=lambda w: simulations_of(w).dask.get("cluster", "local"),
         chunk_size=lambda w: simulations_of(w).dask.get("chunk_size", 0),
         bucket=lambda w: simulations_of(w).bucket,
+        campaign_rows=lambda w: simulations_of(w).rows,
     params:
         max_failed_fraction=lambda w: simulations_of(w).max_failed_fraction,
         limits=lambda w: json.dumps(simulations_of(w).limits, sort_keys=True),
@@ -66,6 +69,7 @@ rule manifest:
 # First of all, since it finds out early that a simulator and an observation do not fit together.
 rule observe:
     input:
+        programs_of,
         spec="results/{campaign}/observations/{observation}.spec.json",
     output:
         observation="results/{campaign}/observations/{observation}.nc",
