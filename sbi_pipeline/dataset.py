@@ -10,10 +10,13 @@ from typing import Any
 from . import journal, streams
 from .arrays import damaged
 from .store import FORMAT, Layout, Rows, read_rows, read_status
-from .tally import count_failures
+from .tally import count_failures, distinct
 from .types import Array
 
-RECEIPT = ("format", "key", "shard", "start", "rows", "names", "x_shape", "x_dtype", "failures")
+RECEIPT = (
+    *("format", "key", "shard", "start", "rows", "names", "x_shape", "x_dtype"),
+    *("failures", "examples", "simulator_seconds"),
+)
 
 
 def manifest(
@@ -51,6 +54,9 @@ def manifest(
         "rows": rows,
         "shards": shards,
         "failures": dict(failures),
+        "examples": distinct(
+            example for shard in shards for example in shard["examples"] if example["row"] < rows
+        ),
         "split": dict(split),
         "x_shape": shards[0]["x_shape"],
         "x_dtype": shards[0]["x_dtype"],

@@ -145,6 +145,7 @@ class Report:
         timings: Seconds of work by stage.
         failed_theta: Parameters of all rows, each ``(n,)``, and the reason each row failed, empty
             where it did not, ``(n,)``; nothing is mapped without it.
+        errors: One failed row of each kind of error: ``status``, ``text``, ``row``, ``parameters``.
         epilogue: How to make this page again, in words.
     """
 
@@ -163,6 +164,7 @@ class Report:
     keys: Mapping[str, str]
     timings: Mapping[str, float]
     failed_theta: tuple[Mapping[str, Array], Array] | None = None
+    errors: Sequence[Mapping[str, Any]] = ()
     epilogue: str = ""
 
     @property

@@ -35,7 +35,6 @@ class Tally:
         self.examples: list[Mapping[str, Any]] = []
         self.simulator_seconds = 0.0
         self.hosts: set[str] = set()
-        self._kinds: set[tuple[str, str]] = set()
         for record in records:
             self.add(record)
 
@@ -45,17 +44,8 @@ class Tally:
         self.failures.update(record["failures"])
         self.simulator_seconds += record["simulator_seconds"]
         self.hosts.add(record["host"])
-        self.examples.extend(self._news(record))
-
-    def _news(self, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Return the examples of a record that are of a new kind."""
-        fresh = []
-        for example in record["examples"]:
-            new = (example["status"], kind(example["text"]))
-            if new not in self._kinds and len(self._kinds) < ERRORS:
-                self._kinds.add(new)
-                fresh.append(example)
-        return fresh
+        if record["examples"]:
+            self.examples = distinct([*self.examples, *record["examples"]])
 
     def judge(self, max_failed_fraction: float, what: str) -> None:
         """Stop a campaign of which too much fails, beyond three standard deviations of chance.
@@ -71,6 +61,14 @@ class Tally:
                 f"max_failed_fraction {fraction:g}; mend the simulator or the priors, or allow "
                 f"more; {describe(self.failures, self.examples)}"
             )
+
+
+def distinct(examples: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the first failed row of each kind of error, and of no more than `ERRORS` kinds."""
+    kinds: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for example in examples:
+        kinds.setdefault((example["status"], kind(example["text"])), example)
+    return list(kinds.values())[:ERRORS]
 
 
 def describe(failures: Mapping[str, int], examples: Sequence[Mapping[str, Any]]) -> str:

@@ -148,3 +148,13 @@ def test_shards_join_into_one_campaign_that_grows_inside_the_last(tmp_path):
     assert fewer.x.tobytes() == small.x[:3000].tobytes()
     with pytest.raises(ValueError, match=r"shard-2\.json starts at row 4000, .* end at 2000"):
         view([first, third], 2500)
+
+
+def test_the_manifest_tells_each_error_once(run):
+    shard, receipt = run("a", 300, "Moody", time_limit=0.2, chunk_size=100)
+    told = json.loads(manifest_of(shard, 300).read_text())["examples"]
+    assert told == receipt["examples"]
+    texts = [example["text"] for example in told]
+    assert len(texts) == len(set(texts)) >= 5
+    early = min(told, key=lambda example: example["row"])
+    assert json.loads(manifest_of(shard, early["row"] + 1).read_text())["examples"] == [early]

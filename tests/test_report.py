@@ -57,6 +57,14 @@ def make_report(*, width=1.0, title="Two black holes", nuisance=True):
         parameters=parameters,
         rows=5000,
         failures={"timeout": 37},
+        errors=[
+            {
+                "status": "raised",
+                "text": "ValueError: a < b",
+                "row": 41,
+                "parameters": {"beta": 0.12345},
+            }
+        ],
         checks=found,
         estimators=[
             report.Estimator(name, name, synthetic.history(40 + 20 * i, 30 + 20 * i), data)
@@ -302,3 +310,8 @@ def test_a_browser_shows_every_image_and_complains_of_nothing(page, tmp_path):
     ).stdout  # fmt: skip
     count = len(Page(page).images)
     assert f"<title>images {count} broken 0 wide false</title>" in shown
+
+
+def test_what_went_wrong_is_told_with_an_example(page):
+    assert "<code>ValueError: a &lt; b</code>" in page
+    assert "beta = 0.1235" in page

@@ -99,6 +99,7 @@ def report(
         keys={"simulations": listed["simulation_key"], **keys},
         timings=_timings(listed, trained, observed),
         failed_theta=failed,
+        errors=listed["examples"],
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
     )
     figures.mkdir(parents=True, exist_ok=True)
