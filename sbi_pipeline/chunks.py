@@ -1,7 +1,8 @@
 """What a worker does: simulate the missing rows of one chunk, write them, report.
 
-Here nothing is committed. What a task returns are the lines for the journal, and until they stand
-there the rows do not exist for anybody.
+Two steps, for while one chunk is written the next can be simulated already. Here nothing is
+committed: what a task returns are lines for the journal, and until they stand there the rows do
+not exist for anybody.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from .isolation import Call, Direct, Guarded
 from .store import Layout, Rows, read_prior, write_rows
 from .tally import count_failures
 
-_thread = threading.local()  # a worker's simulator: one a thread
+_idle: deque[tuple[Recipe, Call]] = deque()  # of this process: as many as simulate at once
 
 
 @dataclass(frozen=True)
@@ -85,30 +88,55 @@ class Part:
         return sum(stop - start for start, stop in self.ranges)
 
 
-def run(work: Work, part: Part) -> list[dict[str, Any]]:
-    """Simulate and write one part; return one record for each of its ranges."""
-    call = _call(work.recipe)
-    return [_run(work, call, start, stop) for start, stop in part.ranges]
+@dataclass(frozen=True)
+class Made:
+    """Simulated rows that are not written yet.
+
+    Attributes:
+        start: First local row.
+        rows: The rows.
+        record: Their line for the journal, but for the checksum.
+    """
+
+    start: int
+    rows: Rows
+    record: dict[str, Any]
 
 
-def _call(recipe: Recipe) -> Call:
-    """Return this thread's simulator for a recipe, kept from one task to the next."""
-    held: tuple[Recipe, Call] | None = getattr(_thread, "held", None)
-    if held is None or held[0] != recipe:
-        finish()
-        held = _thread.held = recipe, recipe.call()
-    return held[1]
+def simulate(work: Work, part: Part) -> list[Made]:
+    """Simulate one part, range by range."""
+    with _simulator(work.recipe) as call:
+        return [_simulate(work, call, start, stop) for start, stop in part.ranges]
+
+
+def write(work: Work, made: Sequence[Made]) -> list[dict[str, Any]]:
+    """Write what was simulated of one part; return a record for each of its ranges."""
+    return [{**one.record, "checksum": write_rows(work.shard, one.start, one.rows)} for one in made]
+
+
+@contextmanager
+def _simulator(recipe: Recipe) -> Iterator[Call]:
+    """Lend a simulator of this process, kept from one task to the next."""
+    try:
+        held, call = _idle.pop()
+    except IndexError:
+        held, call = recipe, recipe.call()
+    if held != recipe:
+        call.close()
+        call = recipe.call()
+    try:
+        yield call
+    finally:
+        _idle.append((recipe, call))
 
 
 def finish() -> None:
-    """Give up this thread's simulator and end its child process, if it has one."""
-    held: tuple[Recipe, Call] | None = getattr(_thread, "held", None)
-    if held is not None:
-        held[1].close()
-        _thread.held = None
+    """Give up this process's idle simulators and end their child processes."""
+    while _idle:
+        _idle.pop()[1].close()
 
 
-def _run(work: Work, call: Call, start: int, stop: int) -> dict[str, Any]:
+def _simulate(work: Work, call: Call, start: int, stop: int) -> Made:
     begin = time.perf_counter()
     layout, recipe = work.layout, work.recipe
     parameters, names, _ = read_prior(work.prior, slice(start, stop))
@@ -124,13 +152,10 @@ def _run(work: Work, call: Call, start: int, stop: int) -> dict[str, Any]:
     if layout.names != names:
         kept = [names.index(name) for name in layout.names]
         parameters = np.ascontiguousarray(parameters[:, kept])
-    rows = Rows(parameters, outcome.x, outcome.status, outcome.seconds)
-    checksum = write_rows(work.shard, start, rows)
-    return {
+    record = {
         "kind": "rows",
         "start": start,
         "stop": stop,
-        "checksum": checksum,
         "failures": count_failures(outcome.status),
         "examples": [failure.record(names) for failure in outcome.failures],
         "attempts": {str(row): tries for row, tries in outcome.attempts.items()},
@@ -140,3 +165,4 @@ def _run(work: Work, call: Call, start: int, stop: int) -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
+    return Made(start, Rows(parameters, outcome.x, outcome.status, outcome.seconds), record)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 from zarr.storage import ObjectStore
@@ -36,7 +37,7 @@ class Location(Protocol):
     def delete(self, key: str) -> None:
         """Delete a key if it is there."""
 
-    def settle(self, key: str) -> None:
+    def settle(self, keys: Sequence[str]) -> None:
         """Make sure that what was written would outlive a loss of power."""
 
 
@@ -59,14 +60,14 @@ class Folder:
         """Delete a file if it is there."""
         (self.path / key).unlink(missing_ok=True)
 
-    def settle(self, key: str) -> None:
-        """Flush a file and the folders it lies in to the disk."""
-        file = self.path / key
-        sync(file)
-        for folder in file.parents:
-            sync(folder)
-            if folder == self.path:
-                return
+    def settle(self, keys: Sequence[str]) -> None:
+        """Flush files and the folders they lie in to the disk.
+
+        All at once: one after another, each would wait for a commit of the file system's journal.
+        """
+        folders = {str(folder) for key in keys for folder in PurePath(key).parents}
+        with ThreadPoolExecutor(len(keys)) as pool:
+            list(pool.map(sync, [self.path / each for each in (*keys, *folders)]))
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Bucket:
         with reached(self.address):
             obstore.delete(_client(self.address), key)
 
-    def settle(self, key: str) -> None:
+    def settle(self, keys: Sequence[str]) -> None:
         """Do nothing: an object that was put is durable."""
 
 

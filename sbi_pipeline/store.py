@@ -202,8 +202,7 @@ def _describe(path: Path, layout: Layout, rows: int, *, overwrite: bool) -> None
                 "chunk_size": chunk,
             }
         )
-    for key in _descriptions():
-        place.settle(key)
+    place.settle(_descriptions())
 
 
 def read_layout(path: Path) -> Layout | None:
@@ -250,7 +249,7 @@ def grow(path: Path, rows: int) -> None:
         if array.shape[0] < rows:
             with location.reached(path):
                 array.resize((rows, *array.shape[1:]))
-            place.settle(f"{name}/zarr.json")
+            place.settle([f"{name}/zarr.json"])
 
 
 def write_rows(path: Path, start: int, rows: Rows) -> str:
@@ -267,7 +266,7 @@ def write_rows(path: Path, start: int, rows: Rows) -> str:
     for name, array in arrays.items():
         with damage_named(path, chunk, start, stop):
             array[start:stop] = getattr(rows, name)
-        place.settle(_chunk_key(name, array.ndim, start // chunk))
+    place.settle([_chunk_key(name, array.ndim, start // chunk) for name, array in arrays.items()])
     return rows.checksum()
 
 
