@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from . import isolation, journal, parallel, signals, streams
 from . import store as stores
 from .chunks import Part, Recipe, Work
 from .dataset import manifest, split
+from .effort import Effort, check_limits
 from .fingerprint import canonical
 from .journal import Journal
 from .lease import Lease
@@ -66,6 +67,7 @@ def simulate(
     max_failed_fraction: float = 0.5,
     chunk_size: int | None = None,
     workers: int = 1,
+    minimum: int | None = None,
     cluster: str = "local",
     time_limit: float | None = None,
     memory_limit: int | None = None,
@@ -91,7 +93,9 @@ def simulate(
         max_failed_fraction: Stop when more fail, beyond three standard deviations of chance.
         chunk_size: Rows in a chunk; None to choose from the measured cost. An existing store
             keeps its own.
-        workers: Processes to simulate in.
+        workers: Processes to simulate in, at most.
+        minimum: The fewest of them, for a cluster that grows and shrinks with what there is to
+            do; None for as many as ``workers``.
         cluster: ``"local"``, ``"slurm"`` or the address of a Dask scheduler.
         time_limit: Seconds a call of the simulator may take; implies ``isolate``.
         memory_limit: Bytes of address space the simulator may use; implies ``isolate``.
@@ -109,6 +113,10 @@ def simulate(
     """
     begin = time.perf_counter()
     canonical(options)  # says what is wrong with options that cannot be written down
+    effort = Effort(workers, minimum, cluster, chunk_size, max_failed_fraction, bucket)
+    check_limits(
+        time_limit=time_limit, memory_limit=memory_limit, retries=retries, block_size=block_size
+    )
     recipe = Recipe(
         simulator=simulator,
         options=json.dumps(dict(options)),
@@ -119,7 +127,6 @@ def simulate(
         retries=retries,
         memory_limit=memory_limit,
     )
-    effort = Effort(workers, cluster, chunk_size, max_failed_fraction, bucket)
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
     with _disk_trouble_named(store), Lease(store) as lease, Journal(store) as ledger:
         stores.sweep(store)
@@ -134,25 +141,6 @@ def simulate(
         _complete(work, effort, rows, cost, lease, ledger)
         number = int(receipt.stem.rpartition("-")[2]) if shard is None else shard
         return _write_receipt(receipt, work, number, time.perf_counter() - begin)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How a shard is made: what changes none of its rows.
-
-    Attributes:
-        workers: Processes.
-        cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
-        chunk_size: Rows in a chunk; None to choose.
-        max_failed_fraction: Of rows; more stop the campaign.
-        bucket: Address in an object store for new arrays; None for the folder of the shard.
-    """
-
-    workers: int
-    cluster: str
-    chunk_size: int | None
-    max_failed_fraction: float
-    bucket: str | None
 
 
 def is_vectorised(simulator: str, options: Mapping[str, Any]) -> bool:
@@ -202,7 +190,7 @@ def _create(
         raise ValueError(f"keep names {', '.join(unknown)}; {prior} has {', '.join(names)}")
     kept = names if keep is None else tuple(name for name in names if name in keep)
     size, block = effort.chunk_size, recipe.block_size or 1
-    if size is not None and (size < 1 or size % block):
+    if size is not None and size % block:
         raise ValueError(f"chunk_size is {size}; wanted a multiple of block_size {block}")
     # Where Dask could survive a crash of the simulator, the first look must, too.
     careful = replace(recipe, isolate=recipe.isolate or unclean or effort.workers > 1)
@@ -298,10 +286,15 @@ def _run(
     """Run tasks where it takes least time: starting Dask takes as long as a small shard."""
     seconds = cost * sum(part.rows for part in parts)
     if effort.cluster == "local" and (effort.workers == 1 or seconds < DASK_SECONDS):
-        yield from parallel.here(here, parts)
+        yield from parallel.here(here, parts, cost)
     else:
         yield from parallel.through_dask(
-            work, parts, cluster=effort.cluster, workers=effort.workers, row_seconds=cost
+            work,
+            parts,
+            cluster=effort.cluster,
+            workers=effort.workers,
+            minimum=effort.minimum,
+            row_seconds=cost,
         )
 
 

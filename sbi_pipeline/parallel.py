@@ -9,44 +9,94 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, wait
+from distributed import CancelledError, Client, Future, KilledWorker, secede, wait
+from distributed.comm import CommClosedError
 
 from . import chunks
 from .chunks import Part, Work
+from .cluster import START, connect
 
 log = logging.getLogger(__name__)
 
 Records = list[dict[str, Any]]
 
-POLL = 5.0  # seconds between looks at a cluster that is silent
+AHEAD = 3  # tasks in Dask's hands for each worker: one at work, one being written, one to begin
+OVERLAP = 5.0  # seconds of simulating above which a chunk is written before the next begins
+POLL = 5.0  # seconds between looks at a cluster
+SUSPICIOUS = 600.0  # seconds, beyond ten times what it should take, after which a task may hang
 IDLE_STALL = 120.0  # seconds in which no worker has a task although there are some
 BUSY_STALL = 3600.0  # seconds, beyond what tasks should take, in which none was finished
 RESTARTS = 3
-LOCAL_START = 120.0  # seconds workers on this machine may take to come up
 QUEUE = 86_400.0  # seconds workers may wait in a queue
-CLUSTERS = "local, slurm, or the address of a scheduler such as tcp://10.0.0.1:8786"
 
 
-def here(work: Work, parts: Sequence[Part]) -> Iterator[Records]:
-    """Run tasks one after the other in this process; yield the records of each."""
+def here(work: Work, parts: Sequence[Part], row_seconds: float = math.inf) -> Iterator[Records]:
+    """Run tasks one after the other in this process; yield the records of each.
+
+    A chunk is written while the next one is simulated, unless that takes so long that what is
+    written had better be committed first.
+    """
+    writing: futures.Future[Records] | None = None
     try:
-        for part in parts:
-            yield chunks.run(work, part)
+        with futures.ThreadPoolExecutor(1) as writer:
+            for part in parts:
+                begin = time.monotonic()
+                with _suspicion(work, row_seconds):
+                    made = chunks.simulate(work, part)
+                if writing:
+                    yield writing.result()
+                writing = writer.submit(chunks.write, work, made)
+                if time.monotonic() - begin > OVERLAP:
+                    yield writing.result()
+                    writing = None
+            if writing:
+                yield writing.result()
     finally:
         chunks.finish()
 
 
+@contextmanager
+def _suspicion(work: Work, row_seconds: float) -> Iterator[None]:
+    """Say in the log, once, that a task of this process takes suspiciously long."""
+    alarm = threading.Timer(_suspicious(work, row_seconds), log.warning, [HANG])
+    alarm.daemon = True
+    alarm.start()
+    try:
+        yield
+    finally:
+        alarm.cancel()
+
+
+def _suspicious(work: Work, row_seconds: float) -> float:
+    """Return after how many seconds a task is suspected to hang."""
+    expected = work.layout.chunk_size * row_seconds if math.isfinite(row_seconds) else 0.0
+    return SUSPICIOUS + 10 * expected
+
+
+def task(work: Work, part: Part) -> Records:
+    """Run one task on a Dask worker."""
+    made = chunks.simulate(work, part)
+    secede()  # the worker may begin its next task while this one is written
+    return chunks.write(work, made)
+
+
 def through_dask(
-    work: Work, parts: Sequence[Part], *, cluster: str, workers: int, row_seconds: float
+    work: Work,
+    parts: Sequence[Part],
+    *,
+    cluster: str,
+    workers: int,
+    row_seconds: float,
+    minimum: int | None = None,
 ) -> Iterator[Records]:
     """Run tasks on Dask workers.
 
@@ -54,41 +104,67 @@ def through_dask(
         work: What they share.
         parts: The tasks.
         cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
-        workers: Processes to start; with an address, what the window is sized for.
+        workers: Processes to start; with an address, what the window is sized for at first.
         row_seconds: What a row takes; infinity if that is not known.
+        minimum: The fewest processes, for a cluster that grows and shrinks; None for a fixed one.
 
     Yields:
         The records of each task, in the order they finish.
 
     Raises:
-        ValueError: No workers came, or they fell silent again and again.
+        ValueError: No workers came, or they fell silent again and again, or the scheduler died.
     """
     waiting = deque((part, work) for part in parts)
     running: dict[Future, tuple[Part, Work]] = {}
-    silence = _Silence(_patience(work, row_seconds))
-    with _client(cluster, workers) as client:
+    silence = _Silence(work, row_seconds, cluster)
+    with _scheduler_alive(cluster), connect(cluster, workers, minimum) as client:
+        window = _Window(client, workers)
         while waiting or running:
-            while waiting and len(running) < 3 * workers:
+            while waiting and len(running) < window.size():
                 part, shared = waiting.popleft()
-                running[client.submit(chunks.run, shared, part, pure=False)] = part, shared
+                running[client.submit(task, shared, part, pure=False)] = part, shared
             try:
                 done = wait(list(running), timeout=POLL, return_when="FIRST_COMPLETED").done
             except TimeoutError:
-                if silence.restart_due(client, cluster):
+                if silence.restart_due(client):
                     waiting.extendleft(running.values())
                     running.clear()
-                    client.restart(timeout=LOCAL_START)
+                    client.restart(timeout=START)
                 continue
             silence.broken()
             for future in done:
                 part, shared = running.pop(future)
                 try:
-                    yield future.result(timeout=LOCAL_START)
+                    yield future.result(timeout=START)
                 except KilledWorker as error:
                     if shared.recipe.isolate:
                         raise ValueError(_killed(part, error)) from error
                     log.warning("rows %s killed their worker; trying them guarded", part.ranges)
                     waiting.appendleft((part, guarded(shared)))
+
+
+class _Window:
+    """How many tasks to have in Dask's hands: more than there are workers, so that none waits.
+
+    What lies there beyond the tasks at work costs nothing and loses nothing: it has not begun. And
+    a cluster that adapts grows only if it is asked for more than it can do.
+
+    Args:
+        client: Of the cluster.
+        workers: Workers asked for.
+    """
+
+    def __init__(self, client: Client, workers: int) -> None:
+        self.client = client
+        self.workers = workers
+        self.looked = -math.inf
+
+    def size(self) -> int:
+        """Return the number of tasks, from a look at the cluster every few seconds."""
+        if time.monotonic() - self.looked > POLL:
+            self.looked = time.monotonic()
+            self.workers = max(self.workers, sum(self.client.nthreads().values()))
+        return AHEAD * self.workers
 
 
 def _patience(work: Work, row_seconds: float) -> float:
@@ -107,32 +183,34 @@ class _Silence:
     """How long nothing came back, and what to do about it.
 
     Args:
-        limit: Seconds of silence after which busy workers are restarted.
+        work: What the tasks share.
+        row_seconds: What a row takes; infinity if that is not known.
+        cluster: Name or address of the cluster.
     """
 
-    def __init__(self, limit: float) -> None:
-        self.limit = limit
+    def __init__(self, work: Work, row_seconds: float, cluster: str) -> None:
+        self.cluster = cluster
+        self.suspicious = _suspicious(work, row_seconds)
+        self.limit = _patience(work, row_seconds)
         self.restarts = 0
-        self.since = time.monotonic()
-        self.warned = self.since
+        self.broken()
 
     def broken(self) -> None:
         self.since = self.warned = time.monotonic()
 
-    def restart_due(self, client: Client, cluster: str) -> bool:
+    def restart_due(self, client: Client) -> bool:
         """Say whether to restart the workers; raise if there is no more hope."""
         silent = time.monotonic() - self.since
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        workers = len(client.nthreads())
         if not workers:
-            patience = LOCAL_START if cluster == "local" else QUEUE
+            patience = START if self.cluster == "local" else QUEUE
             if silent > patience:
-                raise ValueError(f"no Dask worker came up on {cluster!r} in {silent:.0f} s")
-            if time.monotonic() - self.warned > 60:
-                self.warned = time.monotonic()
-                log.warning("waiting for workers of %r for %.0f s", cluster, silent)
+                raise ValueError(f"no Dask worker came up on {self.cluster!r} in {silent:.0f} s")
+            self._warn(60, f"waiting for workers of {self.cluster!r} for {silent:.0f} s")
             return False
         busy = any(client.processing().values())
         if silent < (self.limit if busy else IDLE_STALL):
+            self._warn(self.suspicious, HANG)
             return False
         if self.restarts == RESTARTS:
             raise ValueError(
@@ -145,68 +223,29 @@ class _Silence:
         self.broken()
         return True
 
-
-@contextmanager
-def _client(cluster: str, workers: int) -> Iterator[Client]:
-    """Connect to a cluster, starting it if that is ours to do, and take it down at the end."""
-    if "://" in cluster:
-        with Client(cluster, timeout=LOCAL_START) as client:
-            yield client
-    elif cluster == "local":
-        logging.getLogger("distributed").setLevel(logging.ERROR)  # it tells of every heartbeat
-        with (
-            _main_left_alone(),
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
-            ) as started,
-            Client(started, timeout=LOCAL_START) as client,
-        ):
-            log.info("%d Dask workers; dashboard at %s", workers, client.dashboard_link)
-            yield client
-    elif cluster == "slurm":
-        with _slurm() as started, Client(started) as client:
-            started.scale(workers)
-            log.info("%d Dask workers asked of Slurm; %s", workers, client.dashboard_link)
-            yield client
-    else:
-        raise ValueError(f"dask cluster is {cluster!r}; wanted {CLUSTERS}")
-
-
-def _slurm() -> Any:
-    """Return a cluster of Slurm jobs as `dask_jobqueue` is configured (jobqueue.yaml)."""
-    try:
-        from dask_jobqueue import SLURMCluster  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise ValueError(
-            "dask cluster 'slurm' needs dask-jobqueue: pip install 'sbi-pipeline[slurm]'"
-        ) from error
-    unset = [name for name in ("cores", "memory") if not dask.config.get(f"jobqueue.slurm.{name}")]
-    if unset:
-        raise ValueError(
-            f"dask cluster 'slurm' has no {' and no '.join(unset)}; queue, cores, memory and "
-            "walltime of a job go under jobqueue.slurm in ~/.config/dask/jobqueue.yaml"
-        )
-    return SLURMCluster()
+    def _warn(self, seconds: float, text: str) -> None:
+        """Say something in the log, at most once in so many seconds of silence."""
+        if time.monotonic() - self.warned > seconds:
+            self.warned = time.monotonic()
+            log.warning(text)
 
 
 @contextmanager
-def _main_left_alone() -> Iterator[None]:
-    """Keep workers from running the main script again.
-
-    `multiprocessing` has a spawned process import the main module of its parent, which in a script
-    without a guard would start this very stage again. Workers find all they need by module name.
-    """
-    main = sys.modules["__main__"]
-    file, spec = getattr(main, "__file__", None), main.__spec__
-    main.__file__, main.__spec__ = None, None
+def _scheduler_alive(cluster: str) -> Iterator[None]:
+    """Say what to do when the scheduler of the cluster is gone."""
     try:
         yield
-    finally:
-        main.__file__, main.__spec__ = file, spec
+    except (CancelledError, CommClosedError) as error:
+        raise ValueError(
+            f"lost the Dask scheduler of {cluster!r}; what is committed is kept, start again when "
+            "there is one"
+        ) from error
+
+
+HANG = (
+    "no simulation has come back for a long time; if the simulator can hang, stop this run and set "
+    "limits: {time_limit: SECONDS} of its campaign, for which nothing is simulated again"
+)
 
 
 def guarded(work: Work) -> Work:

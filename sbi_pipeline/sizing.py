@@ -18,7 +18,7 @@ from .tally import describe
 
 log = logging.getLogger(__name__)
 
-TASK_SECONDS = 1.5  # work in a task; Dask costs about 10 ms each
+TASK_SECONDS = 1.0  # work in a task; Dask costs about 10 ms each
 TASK_SECONDS_LEAST = 0.1  # still enough when there are few rows for many workers
 TASKS = 4  # for each worker, at least, so that they end at about the same time
 CHUNK_BYTES = 32_000_000
@@ -81,8 +81,11 @@ def chunk_rows(shape: Shape, dim: int, rows: int, workers: int, block_size: int 
     wanted = min(wanted, CHUNK_BYTES / row_bytes, max(rows, CHUNK_ROWS))
     block = block_size or 1
     size = max(block, int(wanted) // block * block)
-    if rows > size:  # as many chunks, but even: a padded last one is written in full
-        size = math.ceil(rows / math.ceil(rows / size) / block) * block
+    if rows > size:  # even chunks, since a padded last one is written in full
+        chunks = math.ceil(rows / size)
+        if chunks > 1 and shape.seconds * rows > TASK_SECONDS:  # so that all workers end together
+            chunks = math.ceil(chunks / workers) * workers
+        size = max(math.ceil(rows / chunks / block), 1) * block
     return size
 
 

@@ -129,7 +129,7 @@ def test_inconsistent_orders_are_refused_and_cost_nothing(run, tmp_path):
 def test_new_stores_refuse_chunks_and_names_that_do_not_fit(run):
     for options, message in (
         ({"chunk_size": 1500}, "chunk_size is 1500; wanted a multiple of block_size 1000"),
-        ({"chunk_size": -1000}, "chunk_size is -1000"),
+        ({"chunk_size": -1000}, "chunk_size is -1000; wanted"),
         ({"keep": ["a", "mass"]}, r"keep names mass; .*prior-0\.zarr has a, b"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -142,3 +142,26 @@ def test_a_store_that_lost_its_layout_is_not_made_anew(run):
     with pytest.raises(ValueError, match=r"lost its zarr\.json; 'sbi-pipeline repair'"):
         run("a", 1000)
     assert (shard / "x" / "c" / "0" / "0").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 0}, "workers is 0; wanted a number of processes, 1 or more"),
+        ({"workers": 2, "minimum": 3}, "minimum is 3; wanted 1 to workers, which is 2"),
+        ({"workers": 2, "minimum": 0}, "minimum is 0; wanted 1 to workers, which is 2"),
+        ({"chunk_size": 0}, "chunk_size is 0; wanted a number of rows, 1 or more"),
+        ({"retries": -1}, "retries is -1; wanted 0 or more"),
+        ({"time_limit": 0.0}, "time_limit is 0.0; wanted seconds above 0, or none at all"),
+        ({"memory_limit": -5}, "memory_limit is -5; wanted bytes above 0"),
+        ({"block_size": -10}, "block_size is -10; wanted a number of rows, 1 or more"),
+        ({"max_failed_fraction": 1.5}, "max_failed_fraction is 1.5; wanted a fraction from 0 to 1"),
+        ({"max_failed_fraction": float("nan")}, "max_failed_fraction is nan; wanted a fraction"),
+        ({"simulator_options": {"dtype": {1, 2}}}, r"value\.dtype is {1, 2} of type set; wanted"),
+        ({"simulator_options": {"dtype": float("inf")}}, r"value\.dtype is inf; wanted a finite"),
+    ],
+)
+def test_numbers_and_options_without_sense_are_refused_in_one_line(run, options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        run("a", 1000, drawn=1000, **options)
+    assert "\n" not in str(error.value)

@@ -54,3 +54,36 @@ def test_silent_workers_are_restarted_and_given_up_in_the_end(run, monkeypatch, 
     ):
         run("a", 40, "Hang", chunk_size=20, workers=2, simulator_options=hang)
     assert "restarting the Dask workers" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_cluster_grows_when_there_is_work_for_it(run):
+    options = {"chunk_size": 20, "simulator_options": {"seconds": 0.05}}
+    shard, receipt = run("a", 400, "Slow", workers=2, minimum=1, **options)
+    assert receipt["rows"] == 400
+    assert len({record["pid"] for record in rows_of(shard)}) == 2
+
+
+def test_a_window_grows_with_its_cluster(monkeypatch):
+    class Growing:
+        def __init__(self):
+            self.threads = {}
+
+        def nthreads(self):
+            return self.threads
+
+    monkeypatch.setattr(parallel, "POLL", -1.0)
+    client = Growing()
+    window = parallel._Window(client, 2)
+    assert window.size() == 2 * parallel.AHEAD
+    client.threads = {"one": 1, "two": 4}
+    assert window.size() == 5 * parallel.AHEAD
+    client.threads = {"one": 1}  # workers that died may come back
+    assert window.size() == 5 * parallel.AHEAD
+
+
+def test_a_simulation_that_takes_suspiciously_long_is_told_of(run, monkeypatch, caplog):
+    monkeypatch.setattr(parallel, "_suspicious", lambda work, seconds: 0.2)
+    with caplog.at_level(logging.WARNING):
+        run("a", 4, "Slow", simulator_options={"seconds": 0.2})
+    assert "if the simulator can hang, stop this run and set limits: {time_limit" in caplog.text

@@ -48,6 +48,11 @@ def programs_of(wildcards):
     return [ancient(path) for path in PLAN.simulations[name].requires]
 
 
+def threads_of(dask):
+    """The threads of a shard's job; workers elsewhere take none of its own."""
+    return dask.get("workers", 1) if dask.get("cluster", "local") == "local" else 1
+
+
 def receipts_of(wildcards):
     """The receipts of the shards that a campaign needs."""
     made = PLAN.simulations[PLAN.of_campaign[wildcards.campaign]]

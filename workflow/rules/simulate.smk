@@ -40,9 +40,11 @@ rule simulate:
         receipt="results/simulations/{simulation}/shard-{shard}.json",
     log:
         "results/simulations/{simulation}/simulate-{shard}.log",
-    threads: lambda w: simulations_of(w).dask.get("workers", 1)
+    threads: lambda w: threads_of(simulations_of(w).dask)
     resources:
         dask_cluster=lambda w: simulations_of(w).dask.get("cluster", "local"),
+        workers=lambda w: simulations_of(w).dask.get("workers", 1),
+        minimum=lambda w: simulations_of(w).dask.get("minimum", 0),
         chunk_size=lambda w: simulations_of(w).dask.get("chunk_size", 0),
         bucket=lambda w: simulations_of(w).bucket,
         campaign_rows=lambda w: simulations_of(w).rows,
