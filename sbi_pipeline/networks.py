@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .embeddings import EMBEDDINGS
+from .mixture import GaussianMixture, n_outputs
 from .registry import load, pick
 from .scaling import Standardise, choose_transform, constant_columns
 from .splines import Affine, AffineSpline, Autoregressive, Composition, Coupling, Map
@@ -217,13 +218,30 @@ def maf(
     return autoregressive(features, context_dim, Affine(), transforms, hidden, blocks)
 
 
-FLOWS: dict[str, Callable[..., Transform]] = {"nsf": nsf, "nsf_ar": nsf_ar, "maf": maf}
+def mdn(
+    features: int, context_dim: int, *, components: int = 8, hidden: int = 64, blocks: int = 2
+) -> GaussianMixture:
+    """Mixture of normals with full covariances: no flow, but small, and quick to draw from."""
+    outputs = n_outputs(features, components)
+    net = ResidualMLP(context_dim, outputs, hidden=hidden, blocks=blocks)
+    with torch.no_grad():
+        net.last.weight.mul_(0.1)
+        net.last.bias.view(components, -1)[:, 1 : 1 + features].normal_()  # tell them apart
+    return GaussianMixture(features, components, net)
 
 
-def flow(name: str, features: int, context_dim: int, **options: Any) -> Flow:
+FLOWS: dict[str, Callable[..., Transform | GaussianMixture]] = {
+    "nsf": nsf,
+    "nsf_ar": nsf_ar,
+    "maf": maf,
+    "mdn": mdn,
+}
+
+
+def flow(name: str, features: int, context_dim: int, **options: Any) -> Flow | GaussianMixture:
     """Build a flow by name; ``options`` are those of the function of that name."""
-    transform = pick(name, FLOWS, "flow")(features, context_dim, **options)
-    return Flow(transform, StandardNormal([features]))
+    made = pick(name, FLOWS, "flow")(features, context_dim, **options)
+    return Flow(made, StandardNormal([features])) if isinstance(made, Transform) else made
 
 
 # Encoders -----------------------------------------------------------------------------------------

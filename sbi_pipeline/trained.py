@@ -7,6 +7,7 @@ log_prob = posterior.log_prob(theta, x=x_o)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,12 @@ class Posterior:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
 
         Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior.
+
+        Raises:
+            ValueError: The method draws but has no density.
         """
+        if not getattr(self.estimator, "has_density", True):
+            raise ValueError(f"{self.header['method']} has no density; use npe or fmpe for one")
         theta = np.atleast_2d(theta)
         log_prior = self.prior.log_prob(theta)
         inside = np.isfinite(log_prior)
@@ -64,12 +70,25 @@ class Posterior:
         return result
 
 
-def load(path: str | Path, device: str = "cpu") -> Posterior:
+def load(
+    path: str | Path, device: str = "cpu", parameters: Sequence[str] | None = None
+) -> Posterior:
     """Read ``estimator.pt`` and what it says of its prior.
 
+    Args:
+        path: The file.
+        device: Where to put the network.
+        parameters: The inferred parameters in the order in which theta is used; None to take
+            them as they are.
+
     Raises:
-        ValueError: The file is of a newer format.
+        ValueError: The file is of another format, damaged, or has its parameters in another order.
     """
     estimator, header = estimators.load(Path(path), device=device)
+    if parameters is not None and list(parameters) != header["inferred_parameters"]:
+        raise ValueError(
+            f"{path} was trained on {', '.join(header['inferred_parameters'])}, in this order; "
+            f"wanted {', '.join(parameters)}"
+        )
     whole = priors.build(header["priors"], header["parameters"])
     return Posterior(estimator, whole.keep(tuple(header["inferred_parameters"])), header)

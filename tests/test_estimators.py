@@ -156,7 +156,37 @@ def test_wrong_options_are_refused(method):
 def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "estimator.pt"
     torch.save({"header": {"format": 99}, "state": {}}, path)
-    with pytest.raises(ValueError, match="has format 99; this version reads up to 1"):
+    with pytest.raises(ValueError, match="has format 99; this version reads 2: upgrade"):
+        estimators.load(path)
+
+
+def changed(path, change):
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+
+
+def test_an_older_format_is_refused(tmp_path):
+    path = tmp_path / "estimator.pt"
+    torch.save({"header": {"format": 1, "method": "npe"}, "state": {}}, path)
+    with pytest.raises(ValueError, match=r"older version \(format 1.*lacks network, members"):
+        estimators.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["state"].popitem(), "1 of .* tensors differ, first .* is missing, wanted"),
+        (lambda c: c["state"].update(more=torch.ones(2)), r"first more is \(2,\), wanted nothing"),
+        (lambda c: c["header"].update(theta_dim=3), r"tensors differ, first .* wanted \("),
+    ],
+)
+def test_weights_of_another_network_are_refused(tmp_path, change, message):
+    z, x = gaussian(50)
+    path = tmp_path / "estimator.pt"
+    estimators.save(path, estimators.build("npe", z, x, seed=1, **SMALL), {})
+    changed(path, change)
+    with pytest.raises(ValueError, match=message):
         estimators.load(path)
 
 
@@ -198,8 +228,9 @@ def moments(log_density, grid):
 @pytest.mark.parametrize(
     ("method", "options"),
     [("npe", {"flow": flow, **SMALL}) for flow in ("nsf", "nsf_ar", "maf")]
+    + [("npe", {"flow": "mdn", "hidden": 16, "components": 3})]
     + [("fmpe", {"hidden": 32, "blocks": 2, "tolerance": 1e-5})],
-    ids=["nsf", "nsf_ar", "maf", "fmpe"],
+    ids=["nsf", "nsf_ar", "maf", "mdn", "fmpe"],
 )
 def test_density_is_normalised_and_agrees_with_its_draws(method, options):
     z, x = gaussian(2000)

@@ -19,7 +19,8 @@ from ..types import Estimator
 from ..validity import Validity
 from .ensemble import Ensemble
 
-FORMAT = 1
+FORMAT = 2
+SPEC = ("method", "network", "members", "theta_dim", "x_shape")
 
 
 def build(
@@ -128,22 +129,43 @@ def load(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str, Any]]:
     """Read an estimator and its header.
 
     Raises:
-        ValueError: The file is of a newer format or not of an estimator.
+        ValueError: The file is of another format, not of an estimator, or not of this one.
     """
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         header, state = content["header"], content["state"]
+        written = header["format"]
     except FileNotFoundError:
         raise
     except Exception as error:
         raise ValueError(f"{path} cannot be read as an estimator: {error}") from error
-    if header["format"] > FORMAT:
+    if written > FORMAT:
         raise ValueError(
-            f"{path} has format {header['format']}; this version reads up to {FORMAT}: "
+            f"{path} has format {written}; this version reads {FORMAT}: "
             "upgrade sbi_pipeline or train again"
         )
-    spec = {name: header[name] for name in ("method", "network", "members", "theta_dim", "x_shape")}
-    spec |= {name: header[name] for name in ("validity",) if name in header}
-    estimator = construct(spec, 0, None)
+    missing = [name for name in SPEC if name not in header]
+    if written < FORMAT or missing:
+        raise ValueError(
+            f"{path} is of an older version (format {written}; this one reads {FORMAT}"
+            f"{', lacks ' + ', '.join(missing) if missing else ''}): train again"
+        )
+    estimator = construct({name: header[name] for name in SPEC}, 0, None)
+    check_state(path, estimator.state_dict(), state)
     estimator.load_state_dict(state)
     return estimator.to(device).eval(), header
+
+
+def check_state(path: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not those of the network the header describes."""
+    wrong = [
+        f"{name} is {tuple(found[name].shape) if name in found else 'missing'}, "
+        f"wanted {tuple(wanted[name].shape) if name in wanted else 'nothing'}"
+        for name in {**wanted, **found}
+        if name not in wanted or name not in found or wanted[name].shape != found[name].shape
+    ]
+    if wrong:
+        raise ValueError(
+            f"{path} does not hold the network its header describes: {len(wrong)} of "
+            f"{len(wanted)} tensors differ, first {wrong[0]}; train again"
+        )
