@@ -33,6 +33,12 @@ def _predictive(shape, seed=0):
     )
 
 
+def _swept():
+    table = [[0.5, 0.02], [0.4, 0.01], [0.42, 0.01]]
+    coords = {"steps": [1, 10, 50], "statistic": ["mean", "error"]}
+    return xr.Dataset({"energy_score": (("steps", "statistic"), table)}, coords)
+
+
 def _calibrations():
     return {"npe": synthetic.calibration(), "nle": synthetic.calibration(n=100, density=False)}
 
@@ -46,6 +52,7 @@ FIGURES = {
     "ranks": lambda: plots.sbc_ranks(_calibrations()),
     "ecdf": lambda: plots.sbc_ecdf(_calibrations(), labels={"mass": "$M$"}),
     "coverage": lambda: plots.coverage(_calibrations()),
+    "step sweep": lambda: plots.step_sweep({"cmpe": _swept()}),
     "series": lambda: plots.predictive_fit({"npe": _predictive((14,)), "nle": _predictive((14,))}),
     "pair": lambda: plots.predictive_fit({"npe": _predictive((2,))}),
     "image": lambda: plots.predictive_fit({"npe": _predictive((8, 8))}),

@@ -25,6 +25,7 @@ from ..types import Array
 from .calibration import tarp_ranks
 from .evidence import log_evidence
 from .local import normal_scores
+from .steps import sweep
 
 SIMULATIONS = {"posterior": 1000, "likelihood": 200, "ratio": 200}
 SAMPLER = {
@@ -69,7 +70,8 @@ def rank(
         ``ranks``, ``truth``, ``mean``, ``sd`` (simulation, parameter), ``joint_ranks`` (simulation,
         quantity) of the log density and of TARP distances, ``log_prob`` and ``prior_log_prob``
         (simulation) in nats, ``converged`` (simulation), and ``scores`` (simulation, member,
-        parameter): normal scores of the truth (member 0) and a few draws, for `local`.
+        parameter): normal scores of the truth (member 0) and a few draws, for `local`. Of a
+        method that chooses the number of its steps, ``energy_score`` (steps, statistic).
 
     Raises:
         ValueError: There are no held-out simulations.
@@ -91,7 +93,7 @@ def rank(
     if target != "posterior":
         log_prob = at_truth - _normalisation(density, z, seed)
     by_parameter = ("simulation", "parameter")
-    return xr.Dataset(
+    ranked = xr.Dataset(
         {
             "ranks": (by_parameter, (drawn_theta < truth[:, None]).sum(axis=1)),
             "truth": (by_parameter, truth),
@@ -112,6 +114,9 @@ def rank(
         {"parameter": list(prior.names), "quantity": ["log density", "TARP"]},
         {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
     )
+    if getattr(posterior.estimator, "chooses_steps", False):
+        ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
+    return ranked
 
 
 def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:

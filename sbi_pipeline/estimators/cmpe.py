@@ -54,6 +54,7 @@ class CMPE(nn.Module):
     # The loss measures agreement between levels, not closeness to the posterior: no early stop.
     loss_judges: ClassVar[bool] = False
     has_density: ClassVar[bool] = False
+    chooses_steps: ClassVar[bool] = True
     learning_rate: ClassVar[float] = 1e-3
     effort: ClassVar[float] = 2.0
 
@@ -140,13 +141,13 @@ class CMPE(nn.Module):
         return self.sample_many(n, x)[0]
 
     @torch.no_grad()
-    def sample_many(self, n: int, x: Tensor) -> Tensor:
-        """Draw ``(m, n, theta_dim)`` for data sets ``(m, *x_shape)``."""
+    def sample_many(self, n: int, x: Tensor, steps: int | None = None) -> Tensor:
+        """Draw ``(m, n, theta_dim)`` for data sets ``(m, *x_shape)``, in so many network calls."""
         context = self.encoder(x)
         m = len(context)
         rows = context if m == 1 else context.repeat_interleave(n, 0)
         z = context.new_zeros(m * n, self.theta_dim)
-        for level in self.levels(self.steps).flip(0)[:-1].tolist():
+        for level in self.levels(steps or self.steps).flip(0)[:-1].tolist():
             spread = math.sqrt(level**2 - EPS**2)
             t = z.new_full((m * n, 1), level)
             z = self.origin(z + spread * torch.randn_like(z), t, rows)

@@ -27,6 +27,14 @@ from torch.func import functional_call, vmap
 from ..types import Target
 
 SHARE = 0.4  # of the rows of a batch that a member learns from: five cost two
+INHERITED = (
+    "loss_judges",
+    "has_density",
+    "chooses_steps",
+    "learning_rate",
+    "effort",
+    "gains_by_compiling",
+)
 MIN_SPLIT = 10  # rows of a batch, below which all members learn from all of it
 MAX_WEIGHED = 1000  # rows; densities by an ODE take seconds
 
@@ -47,7 +55,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.target: Target = members[0].target
         # What the method says of itself holds for the whole.
-        for name in ("loss_judges", "has_density", "learning_rate", "effort", "gains_by_compiling"):
+        for name in INHERITED:
             if hasattr(members[0], name):
                 setattr(self, name, getattr(members[0], name))
         self.size = len(members)
@@ -115,11 +123,11 @@ class Ensemble(nn.Module):
         return self.sample_many(n, x)[0]
 
     @torch.no_grad()
-    def sample_many(self, n: int, x: Tensor) -> Tensor:
+    def sample_many(self, n: int, x: Tensor, *options: Any) -> Tensor:
         """Draw ``(m, n, theta_dim)`` for data sets ``(m, *x_shape)``, in random order."""
         draws = torch.cat(
             [
-                self._call_member(index, "sample_many", count, x)
+                self._call_member(index, "sample_many", count, x, *options)
                 for index, count in enumerate(share_out(n, self.mixture))
                 if count
             ],

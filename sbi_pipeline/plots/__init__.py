@@ -5,7 +5,7 @@ own through all figures (`palette`). No figure touches pyplot's global state.
 """
 
 from .data import failures, predictive_fit
-from .estimators import coverage, loss_curves, sbc_ecdf, sbc_ranks
+from .estimators import coverage, loss_curves, sbc_ecdf, sbc_ranks, step_sweep
 from .posterior import corner_overlay, prior_to_posterior, trace
 from .style import DOTS_PER_INCH, palette, png, save
 from .sweeps import sweep_curves
@@ -23,6 +23,7 @@ __all__ = [
     "save",
     "sbc_ecdf",
     "sbc_ranks",
+    "step_sweep",
     "sweep_curves",
     "trace",
 ]

@@ -57,6 +57,32 @@ def loss_curves(
 
 
 @styled
+def step_sweep(
+    calibrations: Mapping[str, xr.Dataset], colours: Mapping[str, str] | None = None
+) -> Figure:
+    """Show the energy score of draws made in few and in many steps; the least is the best.
+
+    Args:
+        calibrations: ``calibration.nc`` by estimator, of those with an ``energy_score``.
+        colours: By estimator.
+    """
+    shades = colours or palette(calibrations)
+    figure, (axis,) = panels(1, columns=1, width=4.2, height=2.7)
+    for name, data in calibrations.items():
+        score = data["energy_score"]
+        mean, error = (score.sel(statistic=what) for what in ("mean", "error"))
+        axis.errorbar(
+            score["steps"], mean, 2 * error, color=shades[name], marker="o", ms=4, label=name
+        )
+    axis.set(xscale="log", xlabel="network calls a draw", ylabel="energy score, held out")
+    steps = next(iter(calibrations.values()))["steps"].to_numpy()
+    axis.set_xticks(steps, [f"{step:g}" for step in steps])
+    axis.minorticks_off()
+    axis.legend()
+    return figure
+
+
+@styled
 def sbc_ranks(
     calibrations: Mapping[str, xr.Dataset],
     colours: Mapping[str, str] | None = None,
