@@ -150,7 +150,8 @@ def load(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str, Any]]:
             f"{path} is of an older version (format {written}; this one reads {FORMAT}"
             f"{', lacks ' + ', '.join(missing) if missing else ''}): train again"
         )
-    estimator = construct({name: header[name] for name in SPEC}, 0, None)
+    spec = {name: header[name] for name in (*SPEC, "validity") if name in header}
+    estimator = construct(spec, 0, None)
     check_state(path, estimator.state_dict(), state)
     estimator.load_state_dict(state)
     return estimator.to(device).eval(), header
