@@ -16,6 +16,7 @@ Config = Mapping[str, Any]
 
 SHARD_SIZE = 100_000
 BLOCK_SIZE = 1_000
+WITHOUT_PROPOSALS = ("nle", "nre", "cmpe")
 
 
 def check(config: Config, schema: Config) -> None:
@@ -27,6 +28,8 @@ def check(config: Config, schema: Config) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     if problems := [_line(error) for error in validator.iter_errors(config)]:
         raise ValueError("\n".join(sorted(problems)))
+    if "proposal" in config.get("calibration", {}).get("sampler", {}):
+        raise ValueError("calibration.sampler: proposals are for observations only; remove it here")
     for name, campaign in config["campaigns"].items():
         try:
             _check_campaign(campaign, config)
@@ -77,6 +80,7 @@ def _check_campaign(campaign: Config, config: Config) -> None:
     for name in campaign.get("estimators", ()):
         if name not in config["estimators"]:
             raise ValueError(f"estimators: {name!r} is not among {', '.join(config['estimators'])}")
+    _check_proposals(config["estimators"], campaign.get("estimators", config["estimators"]))
     shard, block = campaign.get("shard_size", SHARD_SIZE), campaign.get("block_size", BLOCK_SIZE)
     if shard % block:
         raise ValueError(f"shard_size {shard} is no multiple of block_size {block}")
@@ -86,6 +90,24 @@ def nuisances(campaign: Config, names: Sequence[str]) -> tuple[str, ...]:
     """Return the nuisance parameters of a campaign, patterns such as ``flux_*`` written out."""
     listed = campaign.get("nuisance_parameters", ())
     return tuple(name for entry in listed for name in fnmatch.filter(names, entry) or [entry])
+
+
+def _check_proposals(entries: Config, chosen: Sequence[str]) -> None:
+    """Refuse MCMC that proposes from an estimator that is not trained or no posterior."""
+    for name in chosen:
+        proposal = entries[name].get("sampler", {}).get("proposal")
+        if proposal is None:
+            continue
+        if proposal not in chosen:
+            raise ValueError(
+                f"estimators.{name}.sampler.proposal: {proposal!r} is not trained here; "
+                f"wanted one of {', '.join(chosen)}"
+            )
+        if entries[proposal]["method"] in WITHOUT_PROPOSALS:
+            raise ValueError(
+                f"estimators.{name}.sampler.proposal: {proposal!r} ({entries[proposal]['method']}) "
+                "does not give draws with their density; npe does"
+            )
 
 
 def _check_derived(derived: Config, inferred: tuple[str, ...]) -> None:

@@ -280,11 +280,11 @@ def _campaign_specs(
         )
         for each, entry in campaign.get("observations", {}).items()
     }
-    reported = {"manifest": manifest}
+    reported, trained = {"manifest": manifest}, {}
     for estimator in estimators:
-        entry, folder = config["estimators"][estimator], f"{home}/{estimator}"
-        trained = add(
-            f"{folder}/train.spec.json",
+        entry = config["estimators"][estimator]
+        trained[estimator] = add(
+            f"{home}/{estimator}/train.spec.json",
             "train",
             simulations_key=manifest,
             priors=made.spec["priors"],
@@ -297,11 +297,14 @@ def _campaign_specs(
             seed=entry.get("seed", 1),
             **made.noise,
         )
+    for estimator in estimators:
+        entry, folder = config["estimators"][estimator], f"{home}/{estimator}"
+        proposal = entry.get("sampler", {}).get("proposal")
         reported[f"{estimator}/calibrate"] = add(
             f"{folder}/calibrate.spec.json",
             "calibrate",
             simulations_key=held_out,
-            estimator_key=trained,
+            estimator_key=trained[estimator],
             calibration_options=config.get("calibration", {}),
             **made.noise,
         )
@@ -309,8 +312,9 @@ def _campaign_specs(
             drawn = add(
                 f"{folder}/{each}/sample.spec.json",
                 "sample",
-                estimator_key=trained,
+                estimator_key=trained[estimator],
                 observation_key=observation_key,
+                **({"proposal_key": trained[proposal]} if proposal else {}),
                 sampler=entry.get("sampler", {}),
                 derived={name: entry["expression"] for name, entry in derived.items()},
                 texts=_texts(campaign["priors"]) | _texts(derived),

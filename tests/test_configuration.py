@@ -128,6 +128,27 @@ def test_patterns_stand_for_many_parameters() -> None:
         configuration.check(changed(update(nuisance_parameters=["*t*", "sets_*"])), SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("proposal", "message"),
+    [
+        ("npo", r"estimators.nle.sampler.proposal: 'npo' is not trained here; wanted one of npe"),
+        ("nle", r"estimators.nle.sampler.proposal: 'nle' \(nle\) does not give draws with their"),
+    ],
+)
+def test_bad_proposals_are_refused(proposal: str, message: str) -> None:
+    config = copy.deepcopy(TINY)
+    config["estimators"]["nle"]["sampler"]["proposal"] = proposal
+    with pytest.raises(ValueError, match=message):
+        configuration.check(config, SCHEMA)
+
+
+def test_proposals_in_calibration_are_refused() -> None:
+    config = copy.deepcopy(TINY)
+    config["calibration"]["sampler"]["proposal"] = "npe"
+    with pytest.raises(ValueError, match=r"calibration.sampler: proposals are for observations"):
+        configuration.check(config, SCHEMA)
+
+
 def test_every_problem_of_form_is_listed() -> None:
     config = changed(update(simulations=0, colour="red"))
     with pytest.raises(ValueError, match=r"simulations: 0 is .*\n.*colour"):

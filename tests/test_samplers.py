@@ -3,11 +3,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from sbi_pipeline import priors, samplers
-from sbi_pipeline.samplers.ensemble import ensemble
-from sbi_pipeline.types import Array
 
 
 class Exact(torch.nn.Module):
@@ -32,71 +29,6 @@ class Exact(torch.nn.Module):
         return x[:, None] * self.shrink + self.sd * self.shrink**0.5 * noise
 
 
-def gaussian(covariance: Array, mean: Array) -> Any:
-    precision = np.linalg.inv(covariance)
-    return lambda z: -0.5 * np.einsum("mki,ij,mkj->mk", z - mean, precision, z - mean)
-
-
-def check_moments(drawn: samplers.Draws, mean: Array, covariance: Array) -> None:
-    """Hold mean and variance against the truth within 3 Monte-Carlo standard errors (at 99.9 %)."""
-    z = drawn.flat(drawn.z[0, ..., 0].size)[0]
-    assert drawn.autocorrelation_time is not None
-    steps = drawn.facts["steps"] - drawn.facts["burn_in"]
-    effective = steps * drawn.z.shape[1] / drawn.autocorrelation_time[0]
-    sd = np.sqrt(np.diag(covariance))
-    limit = stats.norm.isf(0.0005 / len(sd))
-    assert (np.abs(z.mean(axis=0) - mean) < limit * sd / np.sqrt(effective)).all()
-    assert (np.abs(z.var(axis=0) / sd**2 - 1) < limit * np.sqrt(2 / effective) * 1.5).all()
-
-
-@pytest.mark.parametrize("dim", [2, 10])
-def test_ensemble_samples_a_correlated_gaussian(dim: int) -> None:
-    covariance = 0.2 * np.eye(dim) + 0.8 * np.ones((dim, dim))
-    mean = np.arange(dim) / dim
-    drawn = ensemble(gaussian(covariance, mean), 1, dim, 10_000, seed=1, walkers=max(32, 4 * dim))
-    assert drawn.converged.all()
-    assert drawn.facts["stopped"] == "converged"
-    check_moments(drawn, mean, covariance)
-
-
-@pytest.mark.slow
-def test_ensemble_samples_25_dimensions() -> None:
-    drawn = ensemble(gaussian(np.eye(25), np.zeros(25)), 1, 25, 10_000, seed=1, walkers=64)
-    assert drawn.converged.all()
-    check_moments(drawn, np.zeros(25), np.eye(25))
-
-
-def test_ensemble_keeps_the_weights_of_two_modes() -> None:
-    def two_modes(z: Array) -> Array:
-        return np.logaddexp(
-            np.log(0.8) - 50 * np.sum((z - 1) ** 2, axis=-1),
-            np.log(0.2) - 50 * np.sum((z + 1) ** 2, axis=-1),
-        )
-
-    drawn = ensemble(two_modes, 1, 2, 10_000, seed=3)
-    upper = np.mean(drawn.z[..., 0] > 0)
-    assert upper == pytest.approx(0.8, abs=0.06)
-
-
-def test_ensemble_that_cannot_converge_says_so() -> None:
-    covariance = np.array([[1, 0.9], [0.9, 1]])
-    drawn = ensemble(
-        gaussian(covariance, np.zeros(2)), 1, 2, 1000, seed=1, min_steps=20, max_steps=20
-    )
-    assert not drawn.converged.any()
-    assert drawn.facts["stopped"] == "max_steps"
-
-
-def test_ensemble_refuses_too_few_walkers_and_empty_densities() -> None:
-    density = gaussian(np.eye(5), np.zeros(5))
-    with pytest.raises(ValueError, match="got 8 walkers; wanted an even number of at least 10"):
-        ensemble(density, 1, 5, 100, seed=1, walkers=8)
-    with pytest.raises(ValueError, match="wanted 2 or more"):
-        ensemble(density, 1, 5, 100, seed=1, ensembles=1)
-    with pytest.raises(ValueError, match="zero at all of 2000 draws"):
-        ensemble(lambda z: np.full(z.shape[:2], -np.inf), 1, 2, 100, seed=1)
-
-
 @pytest.mark.parametrize("target", ["posterior", "likelihood"])
 def test_draws_of_many_posteriors_are_the_exact_ones(target: str) -> None:
     estimator, x = Exact(target), np.array([[0.0, 1.0], [-2.0, 0.5], [3.0, 3.0]], dtype="f4")
@@ -113,6 +45,46 @@ def test_draws_of_many_posteriors_are_the_exact_ones(target: str) -> None:
 def test_direct_draws_of_a_likelihood_are_refused() -> None:
     with pytest.raises(ValueError, match="need a posterior; this estimator is a likelihood"):
         samplers.draw(Exact("likelihood"), np.zeros((1, 2)), 100, seed=1, name="direct")
+
+
+def test_mcmc_with_a_posterior_as_proposal() -> None:
+    x = np.array([[0.0, 1.0], [-2.0, 0.5]], dtype="f4")
+    drawn = samplers.draw(Exact("likelihood"), x, 4000, seed=1, proposal=Exact("posterior"))
+    assert drawn.converged.all()
+    z = drawn.flat(4000)
+    np.testing.assert_allclose(z.mean(axis=1), 0.8 * x, atol=0.04)
+    np.testing.assert_allclose(z.std(axis=1), 0.5 * np.sqrt(0.8), rtol=0.05)
+    plain = samplers.draw(Exact("likelihood"), x, 4000, seed=1)
+    assert drawn.autocorrelation_time is not None
+    assert plain.autocorrelation_time is not None
+    assert drawn.autocorrelation_time.max() < plain.autocorrelation_time.min() / 3
+
+
+def test_mcmc_without_a_density_is_refused() -> None:
+    drawing = Exact("posterior")
+    drawing.has_density = False
+    drawing.spec["method"] = "cmpe"
+    with pytest.raises(ValueError, match=r"cmpe.* has draws but no density, which MCMC needs"):
+        samplers.draw(drawing, np.zeros((1, 2)), 100, seed=1, name="emcee")
+    with pytest.raises(ValueError, match=r"the proposal .cmpe. has draws but no density"):
+        samplers.draw(Exact("likelihood"), np.zeros((1, 2)), 100, seed=1, proposal=drawing)
+    likelihood = Exact("likelihood")
+    with pytest.raises(ValueError, match=r"a proposal must be a posterior; .* is a likelihood"):
+        samplers.draw(likelihood, np.zeros((1, 2)), 100, seed=1, proposal=likelihood)
+
+
+@pytest.mark.parametrize("name", ["direct", "emcee"])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((1, 3)), r"x has shape \(3,\) a data set; the estimator learnt \(2,\)"),
+        (np.array([[0, np.nan]]), "x has 1 values that are NaN or infinite"),
+        (np.zeros((1, 0)), r"x has shape \(0,\) a data set; the estimator learnt \(2,\)"),
+    ],
+)
+def test_bad_data_are_refused(name: str, x: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        samplers.draw(Exact("posterior"), x, 100, seed=1, name=name)
 
 
 class TestLabelled:

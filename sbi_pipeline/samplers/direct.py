@@ -14,7 +14,7 @@ from .draws import Draws
 CHAINS = 4
 
 
-def direct(estimator: Estimator, x: Array, n: int, *, seed: int, batch: int = 1_000_000) -> Draws:
+def direct(estimator: Estimator, x: Array, n: int, *, seed: int) -> Draws:
     """Draw from the posteriors of m data sets ``x``, ``(m, *x_shape)``, ``n`` draws of each.
 
     Args:
@@ -22,7 +22,6 @@ def direct(estimator: Estimator, x: Array, n: int, *, seed: int, batch: int = 1_
         x: Data sets, ``(m, *x_shape)``.
         n: Draws of each posterior; rounded up to a multiple of four, for four chains.
         seed: Seed of the draws.
-        batch: Draws made at once.
 
     Raises:
         ValueError: The estimator is of something else than the posterior.
@@ -30,17 +29,8 @@ def direct(estimator: Estimator, x: Array, n: int, *, seed: int, batch: int = 1_
     if estimator.target != "posterior":
         raise ValueError(f"direct draws need a posterior; this estimator is a {estimator.target}")
     began = time.monotonic()
-    x = check_x(estimator, x)
     n = -(-n // CHAINS) * CHAINS
-    at_once = max(1, batch // n)
-    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
-    with torch.random.fork_rng(), torch.inference_mode():
-        torch.manual_seed(seed)
-        parts = [
-            estimator.sample_many(n, torch.as_tensor(x[i : i + at_once]).to(device))  # type: ignore[attr-defined]
-            for i in range(0, len(x), at_once)
-        ]
-    z = torch.cat(parts).double().cpu().numpy()
+    z = draws_of(estimator, x, n, seed)
     log_prob = log_posterior(estimator, x)(z)
     shape = (len(x), CHAINS, n // CHAINS)
     return Draws(
@@ -51,3 +41,25 @@ def direct(estimator: Estimator, x: Array, n: int, *, seed: int, batch: int = 1_
         converged=np.ones(len(x), dtype=bool),
         facts={"seconds": time.monotonic() - began},
     )
+
+
+def draws_of(estimator: Estimator, x: Array, n: int, seed: int, *, batch: int = 1_000_000) -> Array:
+    """Return ``(m, n, theta_dim)`` draws in normal space for data sets ``x``, ``(m, *x_shape)``.
+
+    Args:
+        estimator: An estimator with target "posterior".
+        x: Data sets, ``(m, *x_shape)``.
+        n: Draws of each posterior.
+        seed: Seed of the draws.
+        batch: Draws made at once.
+    """
+    x = check_x(estimator, x)
+    at_once = max(1, batch // n)
+    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(seed)
+        parts = [
+            estimator.sample_many(n, torch.as_tensor(x[i : i + at_once]).to(device))  # type: ignore[attr-defined]
+            for i in range(0, len(x), at_once)
+        ]
+    return np.asarray(torch.cat(parts).double().cpu().numpy())

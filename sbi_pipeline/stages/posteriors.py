@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from .. import observations, registry, samplers, streams
 from .. import priors as priors_module
 from ..diagnostics.convergence import summary
 from ..trained import load
-from ..types import Array, Prior
+from ..types import Array, Estimator, Prior
 from .files import expect, read_dataset, write_dataset
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,10 @@ def sample(
     observation: Path,
     posterior: Path,
     key: str,
+    proposals: Sequence[Path] = (),
     estimator_key: str | None = None,
     observation_key: str | None = None,
+    proposal_key: str | None = None,
     sampler: Mapping[str, Any] | None = None,
     derived: Mapping[str, str] | None = None,
     texts: Mapping[str, Mapping[str, str]] | None = None,
@@ -40,7 +43,9 @@ def sample(
 ) -> None:
     """Draw from the posterior of one observation.
 
-    Reads: ``estimator``, ``observation``. Writes: ``posterior``, an ArviZ file.
+    Reads: ``estimator``, ``observation``, and in ``proposals`` an estimator that MCMC proposes
+    from, if any. Writes: ``posterior``, an ArviZ file; the chain beside it while it grows, from
+    which a killed run goes on.
     """
     torch.set_num_threads(threads)
     trained = load(estimator)
@@ -48,9 +53,19 @@ def sample(
     observed = read_dataset(observation, observation_key)
     x_o = observed["x"].to_numpy()
     options = {"draws": 10_000, **(sampler or {})}
-    drawn = samplers.draw(trained.estimator, x_o[None], options.pop("draws"), seed=seed, **options)
+    options.pop("proposal", None)
+    chain = posterior.with_name(f"sample-{key}.chain")
+    drawn = samplers.draw(
+        trained.estimator,
+        x_o[None],
+        options.pop("draws"),
+        seed=seed,
+        proposal=_proposal(proposals, proposal_key),
+        folder=chain,
+        **options,
+    )
     if not drawn.converged.all():
-        logger.warning("MCMC stopped without having converged: %s", drawn.facts)
+        logger.warning("%s", drawn.facts["statement"])
     u = streams.uniforms(seed, "prior draws", 0, PRIOR_DRAWS, len(trained.names))
     tree = samplers.labelled(
         drawn,
@@ -63,6 +78,16 @@ def sample(
         attrs={"key": key, "method": trained.header["method"], **(names or {})},
     )
     write_dataset(posterior, tree)
+    shutil.rmtree(chain, ignore_errors=True)
+
+
+def _proposal(paths: Sequence[Path], key: str | None) -> Estimator | None:
+    """Read the estimator that MCMC proposes from, if there is one."""
+    for path in paths:
+        trained = load(path)
+        expect(trained.header["key"], key, path)
+        return trained.estimator
+    return None
 
 
 def diagnose(

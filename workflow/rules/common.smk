@@ -86,6 +86,13 @@ def fits_of(pattern):
     return fits
 
 
+def proposal_of(wildcards):
+    """The estimator that MCMC on another one proposes from, if there is one."""
+    sampler = config["estimators"][wildcards.estimator].get("sampler", {})
+    pattern = "results/{{campaign}}/{proposal}/estimator.pt"
+    return expand(pattern, proposal=sampler.get("proposal", []))
+
+
 def tell_verdicts():
     """Print where each report is and what its verdict says."""
     for name in PLAN.reported:

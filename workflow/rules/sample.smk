@@ -4,6 +4,7 @@ rule sample:
         spec="results/{campaign}/{estimator}/{observation}/sample.spec.json",
         estimator="results/{campaign}/{estimator}/estimator.pt",
         observation="results/{campaign}/observations/{observation}.nc",
+        proposals=proposal_of,
     output:
         posterior="results/{campaign}/{estimator}/{observation}/posterior.nc",
     log:

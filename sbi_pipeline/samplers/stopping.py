@@ -1,0 +1,113 @@
+"""When a chain is long enough.
+
+Three things must hold for every parameter, of the part that is kept:
+
+* rank-normalised split R-hat *across independent ensembles* is small: the walkers of an ensemble
+  move each other, so they are no separate chains;
+* there are enough effective draws in the bulk and in the tails, walkers taken as chains: walkers
+  that never leave a mode disagree with each other, which makes this number small however long the
+  chain and however small the autocorrelation time;
+* the whole chain is long against the autocorrelation time.
+
+The cheap question comes first, and the next is asked only if its answer was yes.
+
+References:
+    Vehtari et al., Rank-normalization, folding, and localization: an improved R-hat, Bayesian
+    Analysis 16, 2021, https://doi.org/10.1214/20-BA1221.
+    Goodman & Weare, CAMCoS 5, 2010, and https://emcee.readthedocs.io/en/stable/tutorials/autocorr
+    (autocorrelation time of ensembles).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import arviz as az
+import emcee
+import numpy as np
+
+from ..types import Array
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What is asked of a chain: R-hat below, effective draws and autocorrelation times above."""
+
+    r_hat: float
+    ess: float
+    autocorrelation_times: float
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the chains of m posteriors stand; NaN for what was not asked any more.
+
+    Attributes:
+        autocorrelation_time: In steps, ``(m, dim)``.
+        r_hat: Largest over parameters, ``(m,)``.
+        ess: Smallest over parameters, bulk and tail, ``(m,)``.
+        converged: Whether all criteria are met, ``(m,)``.
+    """
+
+    autocorrelation_time: Array
+    r_hat: Array
+    ess: Array
+    converged: Array
+
+
+def judge(kept: Array, steps: int, wanted: Criteria, everything: bool = False) -> State:
+    """Judge the chains of m posteriors.
+
+    Args:
+        kept: The kept part, ``(m, ensembles, walkers, steps, dim)``.
+        steps: Length of the whole chain.
+        wanted: The criteria.
+        everything: Work all numbers out for all posteriors; otherwise the first posterior that
+            misses a criterion ends it, since the chains must go on in any case.
+    """
+    m = len(kept)
+    tau = np.stack([autocorrelation_time(one) for one in kept])
+    r_hats, ess = np.full(m, np.nan), np.full(m, np.nan)
+    converged: Array = np.all(steps >= wanted.autocorrelation_times * tau, axis=1)
+    for which in np.arange(m) if everything or converged.all() else ():
+        # Every quarter of an autocorrelation time says nearly all there is to say.
+        few = kept[which][:, :, :: max(1, int(tau[which].min() / 4))]
+        r_hats[which] = r_hat(few)
+        converged[which] &= bool(r_hats[which] < wanted.r_hat)
+        if everything or converged[which]:
+            ess[which] = effective(few)
+            converged[which] &= bool(ess[which] >= wanted.ess)
+        if not everything and not converged[which]:
+            break
+    return State(tau, r_hats, ess, converged)
+
+
+def autocorrelation_time(chain: Array) -> Array:
+    """Return the mean over ensembles of the time in steps, from (ensembles, walkers, steps, dim).
+
+    A walker that never moved has none: the chain's length stands for it.
+    """
+    with np.errstate(invalid="ignore"):
+        times = [
+            emcee.autocorr.integrated_time(np.moveaxis(one, 0, 1), tol=0, quiet=True)
+            for one in chain
+        ]
+    return np.maximum(np.nan_to_num(np.mean(times, axis=0), nan=chain.shape[2]), 1)
+
+
+def r_hat(chain: Array) -> float:
+    """Return the largest R-hat over parameters, from (ensembles, walkers, steps, dim)."""
+    by_time = np.moveaxis(chain, 1, 2).reshape(len(chain), -1, chain.shape[-1])
+    return max(float(az.rhat(column)) for column in np.moveaxis(by_time, -1, 0))
+
+
+def effective(chain: Array) -> float:
+    """Return the smallest effective sample size over parameters, bulk and tail."""
+    if chain.shape[2] < 4:
+        return 0.0
+    chains = chain.reshape(-1, *chain.shape[2:])
+    return min(
+        float(az.ess(column, method=method))
+        for column in np.moveaxis(chains, -1, 0)
+        for method in ("bulk", "tail")
+    )
