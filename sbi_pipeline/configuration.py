@@ -10,7 +10,9 @@ from typing import Any
 import jsonschema
 
 from . import observations, priors, registry
+from .discrete import combinations
 from .expressions import Expression
+from .types import Prior
 
 Config = Mapping[str, Any]
 
@@ -67,20 +69,16 @@ def _check_campaign(campaign: Config, config: Config) -> None:
         _check_order(campaign["priors"])
     inferred = tuple(campaign["inferred_parameters"])
     _check_partition(names, inferred, nuisances(campaign, names))
-    kept = prior.keep(inferred)
-    if isinstance(kept, priors.NamedPrior):
-        for each in kept.parameters:
-            if each.family.discrete:
-                raise ValueError(
-                    f"inferred_parameters: {each.name!r} is discrete, and no estimator here infers "
-                    "discrete parameters; make it a nuisance"
-                )
-    _check_derived(campaign.get("derived_parameters", {}), inferred)
-    _check_observations(campaign.get("observations", {}), names)
-    for name in campaign.get("estimators", ()):
+    chosen = campaign.get("estimators", list(config["estimators"]))
+    for name in chosen:
         if name not in config["estimators"]:
             raise ValueError(f"estimators: {name!r} is not among {', '.join(config['estimators'])}")
-    _check_proposals(config["estimators"], campaign.get("estimators", config["estimators"]))
+    methods = {name: config["estimators"][name]["method"] for name in chosen}
+    _check_discrete(prior.keep(inferred), methods)
+    _check_events(campaign, methods)
+    _check_derived(campaign.get("derived_parameters", {}), inferred)
+    _check_observations(campaign.get("observations", {}), names, campaign.get("events", False))
+    _check_proposals(config["estimators"], chosen)
     shard, block = campaign.get("shard_size", SHARD_SIZE), campaign.get("block_size", BLOCK_SIZE)
     if shard % block:
         raise ValueError(f"shard_size {shard} is no multiple of block_size {block}")
@@ -90,6 +88,53 @@ def nuisances(campaign: Config, names: Sequence[str]) -> tuple[str, ...]:
     """Return the nuisance parameters of a campaign, patterns such as ``flux_*`` written out."""
     listed = campaign.get("nuisance_parameters", ())
     return tuple(name for entry in listed for name in fnmatch.filter(names, entry) or [entry])
+
+
+def _check_discrete(prior: Prior, methods: Mapping[str, str]) -> None:
+    """Refuse discrete parameters where they cannot be inferred."""
+    discrete = combinations(prior)
+    if discrete is None:
+        return
+    named = prior.names[discrete.columns[0]]
+    if name := _of_posterior(methods):
+        raise ValueError(
+            f"inferred_parameters: {named!r} is discrete, and {name!r} ({methods[name]}) learns "
+            "densities of continuous parameters only; give this campaign estimators: those of nle "
+            "or nre, or make it a nuisance"
+        )
+
+
+def _check_events(campaign: Config, methods: Mapping[str, str]) -> None:
+    """Refuse a product over events where it is not the likelihood of all of them."""
+    if not campaign.get("events", False):
+        return
+    if name := _of_posterior(methods):
+        raise ValueError(
+            f"events: posteriors of single events cannot be multiplied, and {name!r} "
+            f"({methods[name]}) learns posteriors; give this campaign estimators: those of nle or "
+            "nre, or let one simulation be a whole set of events"
+        )
+    listed = ", ".join(campaign.get("nuisance_parameters", ()))
+    match campaign.get("nuisance_scope"):
+        case None if listed:
+            raise ValueError(
+                f"events: is {listed} drawn anew for every event (nuisance_scope: event) or shared "
+                "by all events of a data set (nuisance_scope: dataset)? The posterior depends on it"
+            )
+        case "dataset":
+            raise ValueError(
+                f"events: {listed} is shared by all events of a data set, so the likelihood of all "
+                "is not the product of theirs and the posterior would come out too narrow; infer "
+                "it too, or let one simulation be a whole set of events and take npe"
+            )
+
+
+def _of_posterior(methods: Mapping[str, str]) -> str | None:
+    """Return the first estimator that learns a posterior, if there is one."""
+    for name, method in methods.items():
+        if registry.load(method, registry.ESTIMATORS).target == "posterior":
+            return name
+    return None
 
 
 def _check_proposals(entries: Config, chosen: Sequence[str]) -> None:
@@ -116,10 +161,15 @@ def _check_derived(derived: Config, inferred: tuple[str, ...]) -> None:
             raise ValueError(f"derived_parameters.{name}: {unknown.pop()!r} is not inferred")
 
 
-def _check_observations(entries: Config, names: tuple[str, ...]) -> None:
+def _check_observations(entries: Config, names: tuple[str, ...], events: bool) -> None:
     for name, entry in entries.items():
         if ("file" in entry) == ("parameters" in entry):
             raise ValueError(f"observations.{name}: wanted either 'file' or 'parameters'")
+        if ("events" in entry) != (events and "parameters" in entry):
+            raise ValueError(
+                f"observations.{name}: 'events' says how many to simulate, for a campaign with "
+                "events: true and no file; wanted there, and only there"
+            )
         if unknown := set(entry.get("parameters", {})) - set(names):
             raise ValueError(
                 f"observations.{name}.parameters: {unknown.pop()!r} is none of {', '.join(names)}"

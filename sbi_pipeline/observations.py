@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from . import noise, streams
 from .types import Array, Prior, Simulator
 
 TRIES = 20
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,40 @@ def simulate(
         problem = "it returned NaN or infinite values"
     values = ", ".join(f"{n} = {v:.6g}" for n, v in zip(prior.names, row[0], strict=True))
     raise ValueError(f"the simulator failed on {TRIES} draws of {TRIES}, at {values}: {problem}")
+
+
+def simulate_events(
+    simulator: Simulator,
+    prior: Prior,
+    parameters: Mapping[str, float],
+    inferred: Sequence[str],
+    events: int,
+    seed: int,
+) -> tuple[Array, Array]:
+    """Simulate one data set of independent events; each has nuisances of its own.
+
+    Parameters not given are drawn from the prior, the inferred ones once for all events.
+
+    Returns:
+        The events that worked, ``(at most events, *x_shape)``, and all parameters, with NaN for
+        those that differ from event to event.
+    """
+    _, row = simulate(simulator, prior, parameters, seed)
+    shared = {
+        name: value
+        for name, value in zip(prior.names, row, strict=True)
+        if name in inferred or name in parameters
+    }
+    known = {name: np.full(events, value) for name, value in shared.items()}
+    u = streams.generator(seed, "observe/events/prior").random((events, len(prior.names)))
+    rng = streams.generator(seed, "observe/events/simulate")
+    x = replicate(simulator, prior.complete(known, u), rng)
+    return x, np.array([shared.get(name, np.nan) for name in prior.names])
+
+
+def quantiles(x: Array, axis: int) -> Array:
+    """Return `LEVELS` of every column over the events along an axis, there in their place."""
+    return np.moveaxis(np.nanquantile(x, LEVELS, axis=axis), 0, axis)
 
 
 def call(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:

@@ -1,6 +1,7 @@
 """From a trained estimator to a posterior: the one place where methods differ after training.
 
-Estimators work in the prior's standard-normal space, z. There
+Estimators work in the prior's standard-normal space, z; a discrete parameter has a code of its own
+there for each value, see `discrete`. There
 
     target "posterior":   log p(z | x_o) = log q(z | x_o)
     target "likelihood":  log p(z | x_o) = log q(x_o | z) + log N(z; 0, I) + constant
@@ -18,6 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .types import Array, Estimator, Prior
 
@@ -25,7 +27,9 @@ LogDensity = Callable[[Array], Array]
 """Log-densities in normal space of m targets at once: ``(m, n, theta_dim) -> (m, n)``."""
 
 
-def log_posterior(estimator: Estimator, x: Array, batch: int = 20_000) -> LogDensity:
+def log_posterior(
+    estimator: Estimator, x: Array, events: bool = False, batch: int = 20_000
+) -> LogDensity:
     """Return the log posterior density of z for each of m data sets ``x``, ``(m, *x_shape)``.
 
     Normalised for target "posterior", up to a constant for the others, NaN for a method that draws
@@ -33,11 +37,30 @@ def log_posterior(estimator: Estimator, x: Array, batch: int = 20_000) -> LogDen
 
     Args:
         estimator: A trained estimator.
-        x: Data sets, ``(m, *x_shape)``.
+        x: Data sets, ``(m, *x_shape)``; of events, ``(m, events, *x_shape)``.
+        events: Whether a data set is several events, independent given theta, and the estimator was
+            trained on single ones: their log likelihoods, or log ratios, are then summed.
         batch: Rows given to the network at once.
+
+    Raises:
+        ValueError: The data do not have the shape trained on, or are events of an estimator of the
+            posterior, where a sum over events means nothing.
     """
-    x = check_x(estimator, x)
-    parameters = next(estimator.parameters())  # type: ignore[attr-defined]
+    x = check_x(estimator, x, events)
+    if events and estimator.target == "posterior":
+        raise ValueError(
+            "posteriors of single events cannot be multiplied; take nle or nre for events, or "
+            "simulate whole data sets for npe"
+        )
+    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    data = torch.as_tensor(x if events else x[:, None])
+    at_once = max(1, batch // data.shape[1])
+
+    def of_rows(z: Tensor, which: Tensor) -> Tensor:
+        """Return the sum over events, ``(n,)``, of rows z and the index of their data set."""
+        pairs = z.repeat_interleave(data.shape[1], 0), data[which].flatten(0, 1)
+        values = estimator.log_prob(*(each.to(device) for each in pairs))
+        return values.cpu().double().view(len(z), -1).sum(1)
 
     @torch.inference_mode()
     def log_density(z: Array) -> Array:
@@ -46,23 +69,20 @@ def log_posterior(estimator: Estimator, x: Array, batch: int = 20_000) -> LogDen
             return np.full((m, n), np.nan)
         rows = torch.as_tensor(z.reshape(m * n, theta_dim), dtype=torch.float32)
         which = torch.arange(m).repeat_interleave(n)
-        values = [
-            estimator.log_prob(part.to(parameters.device), data[index].to(parameters.device)).cpu()
-            for part, index in zip(rows.split(batch), which.split(batch), strict=True)
-        ]
-        total = torch.cat(values).double().numpy().reshape(m, n)
+        parts = zip(rows.split(at_once), which.split(at_once), strict=True)
+        total = torch.cat([of_rows(*part) for part in parts]).numpy().reshape(m, n)
         if estimator.target == "posterior":
             return total
         return total + log_normal(z) + log_valid(rows).reshape(m, n)
 
-    def log_valid(rows: torch.Tensor) -> Array:
+    def log_valid(rows: Tensor) -> Array:
+        """Return the log probability that the simulations of all events work, ``(n,)``."""
         validity = getattr(estimator, "validity", None)
         if validity is None:
             return np.zeros(len(rows))
-        values = [validity.log_prob(part.to(parameters.device)).cpu() for part in rows.split(batch)]
-        return np.asarray(torch.cat(values).double().numpy())
+        values = [validity.log_prob(part.to(device)).cpu() for part in rows.split(batch)]
+        return np.asarray(torch.cat(values).double().numpy() * data.shape[1])
 
-    data = torch.as_tensor(x)
     return log_density
 
 
@@ -76,16 +96,19 @@ def to_theta_density(log_prob: Array, z: Array, prior: Prior) -> Array:
     return np.asarray(log_prob - log_normal(z) + prior.log_prob(prior.from_normal(z)))
 
 
-def check_x(estimator: Estimator, x: Array) -> Array:
-    """Return data sets ``(m, *x_shape)``, after checking their shape and values.
+def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
+    """Return data sets ``(m, *x_shape)``, or ``(m, events, *x_shape)``, after a look at them.
 
     Raises:
         ValueError: The shape is not the one trained on, or a value is not finite.
     """
     x = np.asarray(x)
     wanted = tuple(estimator.spec["x_shape"])
-    if x.shape[1:] != wanted:
-        raise ValueError(f"x has shape {x.shape[1:]} a data set; the estimator learnt {wanted}")
+    if x.shape[1 + events :] != wanted or not x.size:
+        several = "(events, ...) of " if events else ""
+        raise ValueError(
+            f"x has shape {x.shape[1:]} a data set; the estimator learnt {several}{wanted}"
+        )
     if not np.isfinite(x).all():
         raise ValueError(f"x has {np.sum(~np.isfinite(x))} values that are NaN or infinite")
     return x

@@ -252,6 +252,7 @@ def _campaign_specs(
     campaign, home = config["campaigns"][name], f"{RESULTS}/{name}"
     inferred = list(campaign["inferred_parameters"])
     derived = campaign.get("derived_parameters", {})
+    events = campaign.get("events", False)
     model = {
         "simulator": made.spec["simulator"],
         "options": made.spec["options"],
@@ -274,6 +275,8 @@ def _campaign_specs(
             **model,
             simulator_code=made.spec["code"],
             truth=entry.get("parameters"),
+            **({"several": True, "inferred_parameters": inferred} if events else {}),
+            **({"events": entry["events"]} if "events" in entry else {}),
             seed=entry.get("seed", 0),
             file=entry.get("file"),
             content=digest(observations.read(entry["file"]).tolist()) if "file" in entry else None,
@@ -291,6 +294,7 @@ def _campaign_specs(
             parameters=made.spec["parameters"],
             inferred_parameters=inferred,
             method=entry["method"],
+            **({"events": True} if events else {}),
             method_code=fingerprint(registry.locate(entry["method"], registry.ESTIMATORS)),
             network=entry.get("network", {}),
             training=entry.get("training", {}),
@@ -326,6 +330,7 @@ def _campaign_specs(
                 posterior_key=drawn,
                 **model,
                 simulator_code=made.spec["code"],
+                **({"several": True} if events else {}),
                 predictive_draws=config.get("predictive_draws", 1000),
                 data=campaign.get("data", {}),
             )

@@ -28,6 +28,11 @@ class Posterior:
     header: dict[str, Any]
 
     @property
+    def events(self) -> bool:
+        """Whether it was trained on single events, of which a data set has several."""
+        return bool(self.header.get("events", False))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the inferred parameters, in order."""
         return self.prior.names
@@ -37,16 +42,18 @@ class Posterior:
 
         Args:
             n: Number of draws.
-            x: One data set, ``x_shape``, or several, ``(m, *x_shape)``.
+            x: One data set, ``x_shape``, or several, ``(m, *x_shape)``; trained on single events,
+                one data set is ``(events, *x_shape)``.
             seed: Seed of the draws.
             **sampler: Options of the sampler, see `samplers.draw`.
 
         Returns:
             theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
         """
-        single = np.ndim(x) == len(self.estimator.spec["x_shape"])
+        single = np.ndim(x) == len(self.estimator.spec["x_shape"]) + self.events
         data = np.asarray(x)[None] if single else x
-        drawn = samplers.draw(self.estimator, data, n, seed=seed, **sampler)
+        settings = {"prior": self.prior, "events": self.events, **sampler}
+        drawn = samplers.draw(self.estimator, data, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
         return theta[0] if single else theta
 
@@ -65,7 +72,7 @@ class Posterior:
         inside = np.isfinite(log_prior)
         result = np.full(len(theta), -np.inf)
         z = self.prior.to_normal(theta[inside])
-        log_prob = log_posterior(self.estimator, np.asarray(x)[None])(z[None])[0]
+        log_prob = log_posterior(self.estimator, np.asarray(x)[None], self.events)(z[None])[0]
         result[inside] = to_theta_density(log_prob, z, self.prior)
         return result
 

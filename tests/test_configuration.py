@@ -142,6 +142,51 @@ def test_bad_proposals_are_refused(proposal: str, message: str) -> None:
         configuration.check(config, SCHEMA)
 
 
+def kind(campaign: Any) -> None:
+    """Infer a discrete parameter too."""
+    campaign["priors"]["offset"] = {"type": "bernoulli", "probability": 0.5}
+    campaign.update(inferred_parameters=["slope", "offset"], nuisance_parameters=["scatter"])
+
+
+def events(**entries: Any) -> Callable[[Any], Any]:
+    some = {"events": True, "estimators": ["nle"], "nuisance_scope": "event", "observations": {}}
+    return update(**{**some, **entries})
+
+
+def test_discrete_parameters_and_events_need_nle_or_nre() -> None:
+    config = changed(kind)
+    message = r"'offset' is discrete, and 'npe' .npe. learns densities of continuous parameters"
+    with pytest.raises(ValueError, match=message):
+        configuration.check(config, SCHEMA)
+    config["campaigns"]["tiny"]["estimators"] = ["nle"]
+    configuration.check(config, SCHEMA)
+    config["campaigns"]["tiny"]["estimators"] = ["npe", "nle"]
+    config["campaigns"]["tiny"].update(events=True, observations={})
+    with pytest.raises(ValueError, match="'offset' is discrete"):
+        configuration.check(config, SCHEMA)
+    with pytest.raises(ValueError, match="posteriors of single events cannot be multiplied"):
+        configuration.check(changed(events(estimators=["npe"])), SCHEMA)
+
+
+def test_nuisances_of_events_must_say_their_scope() -> None:
+    configuration.check(changed(events()), SCHEMA)
+    with pytest.raises(ValueError, match="offset, scatter is shared by all events of a data set"):
+        configuration.check(changed(events(nuisance_scope="dataset")), SCHEMA)
+    config = changed(events())
+    del config["campaigns"]["tiny"]["nuisance_scope"]
+    with pytest.raises(ValueError, match="is offset, scatter drawn anew for every event"):
+        configuration.check(config, SCHEMA)
+
+
+def test_observations_of_events_say_how_many() -> None:
+    mock = {"parameters": {"slope": 0.5}}
+    with pytest.raises(ValueError, match=r"observations.mock: 'events' says how many to simulate"):
+        configuration.check(changed(events(observations={"mock": mock})), SCHEMA)
+    with pytest.raises(ValueError, match=r"observations.mock: 'events' says how many to simulate"):
+        configuration.check(changed(update(observations={"mock": {**mock, "events": 3}})), SCHEMA)
+    configuration.check(changed(events(observations={"mock": {**mock, "events": 3}})), SCHEMA)
+
+
 def test_proposals_in_calibration_are_refused() -> None:
     config = copy.deepcopy(TINY)
     config["calibration"]["sampler"]["proposal"] = "npe"

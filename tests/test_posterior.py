@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -84,6 +85,46 @@ def test_change_of_variables_of_the_prior_itself() -> None:
     np.testing.assert_allclose(
         to_theta_density(normal, z, prior), prior.log_prob(prior.from_normal(z))
     )
+
+
+class Gauss(torch.nn.Module):
+    """x is N(z, 0.25), as a likelihood or as its ratio to the evidence, or its posterior."""
+
+    spec: ClassVar = {"theta_dim": 1, "x_shape": [1]}
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+        self.device = torch.nn.Parameter(torch.zeros(1))
+
+    def log_prob(self, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        assert len(z) == len(x)
+        evidence = torch.distributions.Normal(0.0, 1.25**0.5).log_prob(x)[:, 0]
+        value = torch.distributions.Normal(z, 0.5).log_prob(x)[:, 0]
+        return value - evidence if self.target == "ratio" else value
+
+
+@pytest.mark.parametrize("target", ["likelihood", "ratio"])
+def test_events_are_summed(target: str) -> None:
+    """The posterior of n events is N(mean * n / (n + s^2), s^2 / (n + s^2)), s = 1/2."""
+    x = np.random.default_rng(1).normal(0.3, 0.5, size=(2, 70, 1)).astype("f4")
+    log_density = log_posterior(Gauss(target), x, events=True, batch=100)
+    z = np.linspace(-1, 1, 9)
+    values = log_density(np.broadcast_to(z[:, None], (2, 9, 1)))
+    for which in range(2):
+        mean, variance = x[which].sum() / (70 + 0.25), 0.25 / (70 + 0.25)
+        exact = -0.5 * (z - mean) ** 2 / variance
+        found = values[which]
+        np.testing.assert_allclose(found - found[4], exact - exact[4], rtol=1e-4, atol=1e-3)
+
+
+def test_events_of_a_posterior_and_of_no_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="posteriors of single events cannot be multiplied"):
+        log_posterior(Gauss("posterior"), np.zeros((1, 5, 1)), events=True)
+    with pytest.raises(ValueError, match=r"shape \(1,\) .* learnt \(events, ...\) of \(1,\)"):
+        log_posterior(Gauss("likelihood"), np.zeros((5, 1)), events=True)
+    with pytest.raises(ValueError, match=r"shape \(0, 1\)"):
+        log_posterior(Gauss("likelihood"), np.zeros((1, 0, 1)), events=True)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
     prior_mean, prior_sd = (prior.mean(), prior.std(ddof=1)) if prior.size else (np.nan, np.nan)
     sd = float(chains.std(ddof=1))
     levels = np.quantile(chains, list(QUANTILES.values()))
+    constant = sd == 0  # a discrete parameter of which one value is certain
     return {
         "parameter": name,
         "label": variable.attrs.get("label", name),
@@ -101,9 +102,9 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "mean": float(chains.mean()),
         "sd": sd,
         **dict(zip(QUANTILES, map(float, levels), strict=True)),
-        "r_hat": r_hat(ensembles(tree, name)),
-        "ess_bulk": float(az.ess(chains, method="bulk")),
-        "ess_tail": float(az.ess(chains, method="tail")),
+        "r_hat": 1.0 if constant else r_hat(ensembles(tree, name)),
+        "ess_bulk": chains.size if constant else float(az.ess(chains, method="bulk")),
+        "ess_tail": chains.size if constant else float(az.ess(chains, method="tail")),
         "mcse_mean": float(az.mcse(chains, method="mean")),
         "autocorrelation_time": _autocorrelation_time(tree, name),
         "acceptance": _acceptance(tree),

@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from .. import samplers
+from ..discrete import combinations
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..trained import Posterior
 from ..types import Array
@@ -82,26 +83,32 @@ def rank(
     count = min(simulations or SIMULATIONS[target], len(theta))
     truth, x, z_truth = theta[:count], x[:count], prior.to_normal(theta[:count])
     options = {**({} if target == "posterior" else SAMPLER), **(sampler or {})}
-    drawn = samplers.draw(posterior.estimator, x, draws, seed=seed, **options)
+    if posterior.events:  # held-out simulations are single events, each of a theta of its own
+        x = x[:, None]
+    settings = {"prior": prior, "events": posterior.events, **options}
+    drawn = samplers.draw(posterior.estimator, x, draws, seed=seed, **settings)
     z = drawn.flat(draws)
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
-    density = log_posterior(posterior.estimator, x)
+    density = log_posterior(posterior.estimator, x, posterior.events)
     at_truth = density(z_truth[:, None])[:, 0]
     at_draws = density(z)
-    tarp = tarp_ranks(z, z_truth, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    tarp = tarp_ranks(z, z_truth, rng)
     log_prob = at_truth
-    if target != "posterior":
+    if combinations(prior) is not None:  # a density of some parameters, a probability of others
+        log_prob = np.full(count, np.nan)
+    elif target != "posterior":
         log_prob = at_truth - _normalisation(density, z, seed)
     by_parameter = ("simulation", "parameter")
     ranked = xr.Dataset(
         {
-            "ranks": (by_parameter, (drawn_theta < truth[:, None]).sum(axis=1)),
+            "ranks": (by_parameter, _ranks(drawn_theta, truth[:, None], rng)),
             "truth": (by_parameter, truth),
             "mean": (by_parameter, drawn_theta.mean(axis=1)),
             "sd": (by_parameter, drawn_theta.std(axis=1, ddof=1)),
             "joint_ranks": (
                 ("simulation", "quantity"),
-                np.stack([(at_draws < at_truth[:, None]).sum(axis=1), tarp], axis=1),
+                np.stack([_ranks(at_draws, at_truth[:, None], rng), tarp], axis=1),
             ),
             "log_prob": ("simulation", to_theta_density(log_prob, z_truth, prior)),
             "prior_log_prob": ("simulation", prior.log_prob(truth)),
@@ -123,3 +130,12 @@ def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:
     """Return log evidences, ``(m,)``; NaN for all where that of many is a guess."""
     total, effective = log_evidence(density, z, np.random.default_rng([seed, 1]))
     return total if np.median(effective) > TRUSTED else np.full(len(z), np.nan)
+
+
+def _ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
+    """Return how many draws, along axis 1, lie below the truth; ties are broken at random.
+
+    Only discrete parameters have ties; without breaking them their ranks could not be uniform.
+    """
+    below, equal = (draws < truth).sum(axis=1), (draws == truth).sum(axis=1)
+    return below + (rng.random(equal.shape) * (equal + 1)).astype(int) if equal.any() else below

@@ -191,14 +191,18 @@ def _square(parameters: int, lines: int) -> tuple[Figure, float, tuple[float, ..
 
 
 def _shared(posteriors: Mapping[str, xr.DataTree]) -> list[str]:
-    """Return the parameters all posteriors have, in the order of the first."""
+    """Return the continuous parameters all posteriors have, in the order of the first.
+
+    Discrete ones have probabilities, in a table, rather than densities.
+    """
     variables = [
         [str(name) for name in tree["posterior"].data_vars] for tree in posteriors.values()
     ]
     names = [name for name in variables[0] if all(name in others for others in variables)]
     if not names:
         raise ValueError(f"posteriors of {', '.join(posteriors)} share no parameter to show")
-    return names
+    first = posteriors[next(iter(posteriors))]["posterior"]
+    return [name for name in names if "values" not in first[name].attrs] or names
 
 
 def _columns(tree: xr.DataTree, names: list[str], group: str = "posterior") -> Array:

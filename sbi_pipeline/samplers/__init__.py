@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..posterior import log_posterior
-from ..types import Array, Estimator
-from .direct import direct, draws_of
+import numpy as np
+
+from ..discrete import Discrete, combinations
+from ..posterior import LogDensity, log_posterior
+from ..types import Array, Estimator, Prior
+from .direct import CHAINS, direct, draws_of, independent
 from .draws import Draws, labelled
 from .ensemble import ensemble
 from .moves import Proposal
@@ -22,6 +27,8 @@ def draw(
     *,
     seed: int,
     name: str = "auto",
+    prior: Prior | None = None,
+    events: bool = False,
     proposal: Estimator | None = None,
     folder: Path | None = None,
     **options: Any,
@@ -30,9 +37,11 @@ def draw(
 
     Args:
         estimator: A trained estimator.
-        x: Data sets, ``(m, *x_shape)``.
+        x: Data sets, ``(m, *x_shape)``; of events, ``(m, events, *x_shape)``.
         n: Draws wanted of each posterior.
         seed: Seed of the draws.
+        prior: Prior of theta; needed where some parameters are discrete, to sum over them.
+        events: Whether a data set is several independent events, see `posterior.log_posterior`.
         name: "direct" for independent draws from the estimator, "emcee" for MCMC on its log
             density; "auto" is direct where the estimator is a posterior.
         proposal: For MCMC, an estimator of the same posterior to start and propose from.
@@ -50,10 +59,41 @@ def draw(
     if name != "emcee":
         raise ValueError(f"sampler {name!r} is not known; wanted auto, direct or emcee")
     _check_density(estimator, "this estimator")
-    density, theta_dim = log_posterior(estimator, x), estimator.spec["theta_dim"]
+    density, theta_dim = log_posterior(estimator, x, events), estimator.spec["theta_dim"]
     near = None if proposal is None else _proposal(proposal, x)
-    return ensemble(
-        density, len(x), theta_dim, n, seed=seed, proposal=near, folder=folder, **options
+    given = {"seed": seed, "proposal": near, "folder": folder, **options}
+    discrete = None if prior is None else combinations(prior)
+    if discrete is None:
+        return ensemble(density, len(x), theta_dim, n, **given)
+    if near is not None:
+        raise ValueError("a proposal cannot propose discrete parameters; remove it")
+    return _with_discrete(discrete, density, len(x), n, given)
+
+
+def _with_discrete(
+    discrete: Discrete, density: LogDensity, targets: int, n: int, options: Mapping[str, Any]
+) -> Draws:
+    """Draw the continuous parameters by MCMC, then the discrete ones given them."""
+    rng = np.random.default_rng([options["seed"], 1])
+    continuous = len(discrete.continuous)
+    if continuous:
+        drawn = ensemble(discrete.summed(density), targets, continuous, n, **options)
+    else:
+        drawn = independent(np.zeros((targets, -(-n // CHAINS) * CHAINS, 0)), "enumerated")
+    shape = drawn.z.shape[:3]
+    flat = drawn.z.reshape(targets, shape[1] * shape[2], continuous)
+    z, log_prob, chance = discrete.complete(flat, density, rng)
+    tau = drawn.autocorrelation_time
+    if tau is not None:
+        tau = np.full((targets, discrete.theta_dim), np.nan)
+        tau[:, discrete.continuous] = drawn.autocorrelation_time
+    return dataclasses.replace(
+        drawn,
+        z=z.reshape(*shape, -1),
+        log_prob=log_prob.reshape(shape),
+        autocorrelation_time=tau,
+        discrete=discrete,
+        probability=chance,
     )
 
 

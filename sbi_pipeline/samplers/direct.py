@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import numpy as np
@@ -32,14 +33,22 @@ def direct(estimator: Estimator, x: Array, n: int, *, seed: int) -> Draws:
     n = -(-n // CHAINS) * CHAINS
     z = draws_of(estimator, x, n, seed)
     log_prob = log_posterior(estimator, x)(z)
-    shape = (len(x), CHAINS, n // CHAINS)
+    seconds = {"seconds": time.monotonic() - began}
+    return dataclasses.replace(
+        independent(z, "direct"), log_prob=log_prob.reshape(len(x), CHAINS, -1), facts=seconds
+    )
+
+
+def independent(z: Array, sampler: str) -> Draws:
+    """Return independent draws, ``(m, n, theta_dim)``, as four chains, without densities."""
+    m, n, theta_dim = z.shape
     return Draws(
-        z=z.reshape(*shape, z.shape[-1]),
-        log_prob=log_prob.reshape(shape),
+        z=z.reshape(m, CHAINS, n // CHAINS, theta_dim),
+        log_prob=np.full((m, CHAINS, n // CHAINS), np.nan),
         ensemble=np.arange(CHAINS),
-        sampler="direct",
-        converged=np.ones(len(x), dtype=bool),
-        facts={"seconds": time.monotonic() - began},
+        sampler=sampler,
+        converged=np.ones(m, dtype=bool),
+        facts={"seconds": 0.0},
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from ..discrete import Discrete
 from ..expressions import Expression
 from ..posterior import to_theta_density
 from ..types import Array, Prior
@@ -22,10 +23,12 @@ class Draws:
         z: ``(m, chains, draws, theta_dim)``.
         log_prob: Log density of z in nats, ``(m, chains, draws)``.
         ensemble: Which independent ensemble each chain belongs to, ``(chains,)``.
-        sampler: "direct" or "emcee".
+        sampler: "direct", "emcee", or "enumerated" where all parameters are discrete.
         converged: Whether each posterior met the sampler's criteria, ``(m,)``.
         acceptance: Accepted fraction of each chain, ``(m, chains)``; MCMC only.
         autocorrelation_time: In steps, ``(m, theta_dim)``; MCMC only.
+        discrete: The discrete parameters, if there are any.
+        probability: Of each combination of their values, ``(m, k)``.
         facts: What else is worth telling: steps, burn_in, thin, why it stopped.
     """
 
@@ -36,6 +39,8 @@ class Draws:
     converged: Array
     acceptance: Array | None = None
     autocorrelation_time: Array | None = None
+    discrete: Discrete | None = None
+    probability: Array | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def flat(self, n: int) -> Array:
@@ -88,17 +93,28 @@ def labelled(
     facts = {"sampler": draws.sampler, "converged": int(draws.converged[which]), **draws.facts}
     dims = [f"x_dim_{axis}" for axis in range(np.ndim(x_o))]
     names = prior.names
+    posterior = _variables(theta, (chains, n), names, derived, texts)
+    for name, values, probabilities in _probabilities(draws, which, names):
+        posterior[name].attrs |= {"values": values, "probabilities": probabilities}
     return xr.DataTree.from_dict(
         {
             "/": xr.Dataset(attrs=dict(attrs)),
-            "/posterior": _variables(theta, (chains, n), names, derived, texts).assign_coords(
-                ensemble=("chain", draws.ensemble)
-            ),
+            "/posterior": posterior.assign_coords(ensemble=("chain", draws.ensemble)),
             "/sample_stats": xr.Dataset(stats, coords, facts),
             "/prior": _variables(prior_draws, (1, len(prior_draws)), names, derived, texts),
             "/observed_data": xr.Dataset({"x": (dims, x_o)}),
         }
     )
+
+
+def _probabilities(
+    draws: Draws, which: int, names: Sequence[str]
+) -> Iterator[tuple[str, Array, Array]]:
+    """Yield name, values and their probabilities for each discrete parameter."""
+    if draws.discrete is not None and draws.probability is not None:
+        marginals = draws.discrete.marginals(draws.probability[which])
+        for column, (values, probabilities) in zip(draws.discrete.columns, marginals, strict=True):
+            yield names[column], values, probabilities
 
 
 def _variables(

@@ -33,6 +33,7 @@ def train(
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     noise: Mapping[str, Any] | None = None,
+    events: bool = False,
     threads: int = 1,
 ) -> None:
     """Fit one estimator to one campaign; nuisance parameters are dropped, which marginalises them.
@@ -70,6 +71,7 @@ def train(
         "parameters": list(parameters),
         "inferred_parameters": list(inferred_parameters),
         "priors": priors,
+        "events": events,
         "training_rows": rows.source.rows,
         "failures": {
             "simulated": rows.simulated,

@@ -22,6 +22,8 @@ from .files import expect, read_dataset, write_dataset
 logger = logging.getLogger(__name__)
 
 PRIOR_DRAWS = 4000
+FEWEST_SETS, MOST_EVENTS = 100, 50_000
+"""Of a predictive of several events: sets at least, and events in all about."""
 
 
 def sample(
@@ -60,6 +62,8 @@ def sample(
         x_o[None],
         options.pop("draws"),
         seed=seed,
+        prior=trained.prior,
+        events=trained.events,
         proposal=_proposal(proposals, proposal_key),
         folder=chain,
         **options,
@@ -104,9 +108,12 @@ def diagnose(
     posterior_key: str | None = None,
     predictive_draws: int = 1000,
     data: Mapping[str, Any] | None = None,
+    several: bool = False,
     seed: int = 1,
 ) -> None:
     """Summarise a posterior and simulate what it predicts; nuisances come from their prior.
+
+    Of ``several`` events what is predicted are the quantiles of their columns.
 
     Reads: ``posterior``, ``observation``. Writes: ``diagnostics``, ``predictive``.
     """
@@ -120,16 +127,30 @@ def diagnose(
     summary(tree, truth).to_csv(diagnostics, index=False)
     prior = priors_module.build(priors, parameters)
     made = registry.load(simulator, registry.SIMULATORS)(**options)
-    rows = _completed(tree["posterior"].to_dataset(), prior, predictive_draws, seed)
-    x = observations.replicate(made, rows, streams.generator(seed, "predictive/simulate"))
-    x_o = observations.named(observed["x"], data or {})
+    draws, rng = tree["posterior"].to_dataset(), streams.generator(seed, "predictive/simulate")
+    if several:
+        events = len(observed["x"])
+        sets = min(predictive_draws, max(FEWEST_SETS, MOST_EVENTS // events))
+        rows = _completed(draws, prior, sets, seed, events)
+        x = observations.call(made, rows, rng).reshape(sets, events, *observed["x"].shape[1:])
+        x = observations.quantiles(x, axis=1)
+        dims = ("quantile", *observed["x"].dims[1:])
+        x_o = xr.DataArray(observations.quantiles(observed["x"].to_numpy(), axis=0), dims=dims)
+    else:
+        rows = _completed(draws, prior, predictive_draws, seed)
+        x = observations.replicate(made, rows, rng)
+        x_o = observations.named(observed["x"], data or {})
     predicted = xr.Dataset({"x": (("draw", *x_o.dims), x), "x_o": x_o}, attrs={"key": key})
     write_dataset(predictive, predicted)
 
 
-def _completed(draws: xr.Dataset, prior: Prior, n: int, seed: int) -> Array:
-    """Return ``n`` posterior draws with the nuisances drawn from their prior, ``(n, dim)``."""
+def _completed(draws: xr.Dataset, prior: Prior, n: int, seed: int, events: int = 1) -> Array:
+    """Return ``n`` posterior draws with the nuisances drawn from their prior, ``(n, dim)``.
+
+    With ``events``, each draw comes so many times, each time with other nuisances.
+    """
     theta = {name: draws[name].to_numpy().ravel() for name in prior.names if name in draws}
     pick = np.linspace(0, len(next(iter(theta.values()))) - 1, n).astype(int)
-    u = streams.uniforms(seed, "predictive/prior", 0, n, len(prior.names))
+    pick = np.repeat(pick, events)
+    u = streams.uniforms(seed, "predictive/prior", 0, len(pick), len(prior.names))
     return prior.complete({name: values[pick] for name, values in theta.items()}, u)

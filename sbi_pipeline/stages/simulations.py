@@ -168,11 +168,15 @@ def observe(
     truth: Mapping[str, float] | None = None,
     file: str | None = None,
     seed: int = 0,
+    inferred_parameters: Sequence[str] = (),
+    several: bool = False,
+    events: int | None = None,
 ) -> None:
     """Read an observation, or simulate one with a known truth.
 
     The simulator is called once in any case: whether its data have the observation's shape is
-    better known before a campaign than after.
+    better known before a campaign than after. With ``several``, one simulation is one event, and
+    an observation has several, ``events`` of them if it is simulated.
 
     Writes: ``observation``, a netCDF file.
 
@@ -182,13 +186,20 @@ def observe(
     made = registry.load(simulator, registry.SIMULATORS)(**options)
     prior = priors_module.build(priors, parameters)
     x, values = observations.simulate(made, prior, truth or {}, seed)
+    if file is None and several:
+        x, values = observations.simulate_events(
+            made, prior, truth or {}, inferred_parameters, events or 1, seed
+        )
     if file is None:
         data = observations.labelled(x, values, tuple(parameters), "simulated")
     else:
         x_o = observations.read(file)
-        if x_o.shape != x.shape:
+        if several and x_o.size % x.size == 0 and x_o.shape[1:] in (x.shape, ()):
+            x_o = x_o.reshape(-1, *x.shape)
+        if x_o.shape[several:] != x.shape:
             raise ValueError(
                 f"observation {file} has shape {x_o.shape}; the simulator's data have {x.shape}"
+                + (", after an axis of events" if several else "")
             )
         data = observations.labelled(x_o, None, tuple(parameters), f"file {file}")
     write_dataset(observation, data.assign_attrs(key=key))
