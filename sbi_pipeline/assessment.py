@@ -87,6 +87,8 @@ def of_neighbourhood(
                 f"calibration of {estimator.name} has other truths than the held-out simulations; "
                 "delete it and run snakemake again"
             )
+        if posterior.x_o.ndim == x.ndim:
+            continue  # a set of events is like no single one
         names = [str(name) for name in data["parameter"].to_numpy()]
         found = local_test(data["scores"].to_numpy(), names, x, posterior.x_o)
         yield ask(checks.local_calibration, found, f"{estimator.name}, {observation.name}")
@@ -112,5 +114,6 @@ def of_observation(each: Observation, simulated: Array, ask: Ask) -> Iterator[Ch
         yield ask(checks.agreement, table, f"{pair}, {each.name}")
     if each.posteriors:
         x_o = next(iter(each.posteriors.values())).x_o
-        typical = predicted.in_distribution(simulated, x_o)
-        yield ask(checks.in_distribution, typical, each.name)
+        if x_o.ndim < simulated.ndim:  # no set of events
+            typical = predicted.in_distribution(simulated, x_o)
+            yield ask(checks.in_distribution, typical, each.name)

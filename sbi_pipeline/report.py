@@ -23,6 +23,7 @@ from .rendering import embedded, template
 from .types import Array
 from .verdict import overall
 
+DISCRETE = ("values", "probabilities")
 MAX_SHOWN = 8
 
 
@@ -82,6 +83,18 @@ class Posterior:
     def x_o(self) -> Array:
         """The observation, ``x_shape``."""
         return np.asarray(self.tree["observed_data"]["x"].to_numpy())
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences: MCMC that did not converge, and probabilities of discrete parameters."""
+        facts = self.tree["sample_stats"].attrs
+        found = [] if facts.get("converged", 1) else [str(facts.get("statement", ""))]
+        for name, variable in self.tree["posterior"].data_vars.items():
+            if "values" in variable.attrs:
+                pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)
+                listed = ", ".join(f"P({name} = {value:g}) = {p:.3g}" for value, p in pairs)
+                found.append(f"{listed}.")
+        return found
 
     @property
     def rows(self) -> list[dict[str, object]]:
