@@ -106,6 +106,8 @@ def of_observation(each: Observation, simulated: Array, ask: Ask) -> Iterator[Ch
             steps=facts.get("steps"),
             stopped=str(facts.get("stopped", "converged")),
         )
+        if facts["sampler"] == "reweighted":
+            yield from ask(checks.refinement, facts, subject)
         yield ask(checks.prior_edge, posterior.summary, subject)
         if posterior.predictive is not None:
             x, x_o = (posterior.predictive[name].to_numpy() for name in ("x", "x_o"))

@@ -12,6 +12,7 @@ import jsonschema
 from . import observations, priors, registry
 from .discrete import combinations
 from .expressions import Expression
+from .supports import check_covers
 from .types import Prior
 
 Config = Mapping[str, Any]
@@ -19,6 +20,7 @@ Config = Mapping[str, Any]
 SHARD_SIZE = 100_000
 BLOCK_SIZE = 1_000
 WITHOUT_PROPOSALS = ("nle", "nre", "cmpe")
+POSTERIORS = ("npe", "fmpe", "cmpe")
 
 
 def check(config: Config, schema: Config) -> None:
@@ -79,6 +81,7 @@ def _check_campaign(campaign: Config, config: Config) -> None:
     _check_derived(campaign.get("derived_parameters", {}), inferred)
     _check_observations(campaign.get("observations", {}), names, campaign.get("events", False))
     _check_proposals(config["estimators"], chosen)
+    _check_refine(config.get("refine", {}), campaign, prior.keep(inferred), methods)
     shard, block = campaign.get("shard_size", SHARD_SIZE), campaign.get("block_size", BLOCK_SIZE)
     if shard % block:
         raise ValueError(f"shard_size {shard} is no multiple of block_size {block}")
@@ -153,6 +156,48 @@ def _check_proposals(entries: Config, chosen: Sequence[str]) -> None:
                 f"estimators.{name}.sampler.proposal: {proposal!r} ({entries[proposal]['method']}) "
                 "does not give draws with their density; npe does"
             )
+
+
+def _check_refine(
+    entries: Config, campaign: Config, prior: Prior, methods: Mapping[str, str]
+) -> None:
+    """Refuse to reweight what has no density, by what is no likelihood, or to wider priors."""
+    for name, entry in entries.items():
+        proposal, likelihood = entry["proposal"], entry.get("likelihood")
+        if name in methods:
+            raise ValueError(f"refine.{name}: an estimator has this name too; give it another")
+        if proposal not in methods:
+            continue  # another campaign's
+        if likelihood is None and "priors" not in entry:
+            raise ValueError(f"refine.{name}: wanted a likelihood, priors, or both")
+        if likelihood is not None and methods[proposal] in WITHOUT_PROPOSALS:
+            raise ValueError(
+                f"refine.{name}: draws of {proposal!r} ({methods[proposal]}) have no known density "
+                "to be reweighted by a likelihood; those of npe and fmpe have"
+            )
+        if likelihood not in (None, "exact") and methods.get(likelihood) in (None, *POSTERIORS):
+            raise ValueError(
+                f"refine.{name}.likelihood: {likelihood!r} is no estimator of a likelihood trained "
+                "here; wanted one of nle or nre, or exact"
+            )
+        _check_new_priors(f"refine.{name}", entry.get("priors", {}), campaign, prior)
+
+
+def _check_new_priors(where: str, new: Config, campaign: Config, prior: Prior) -> None:
+    if not new:
+        return
+    if isinstance(campaign["priors"], str):
+        raise ValueError(f"{where}.priors: the prior is a class of your own, which has no entries")
+    if unknown := set(new) - set(prior.names):
+        raise ValueError(
+            f"{where}.priors: {unknown.pop()!r} is not inferred; a prior can be changed after "
+            f"training for {', '.join(prior.names)} only"
+        )
+    entries = {name: campaign["priors"][name] for name in prior.names}
+    try:
+        check_covers(prior, priors.build({**entries, **new}, prior.names))
+    except ValueError as error:
+        raise ValueError(f"{where}.priors: {error}") from error
 
 
 def _check_derived(derived: Config, inferred: tuple[str, ...]) -> None:

@@ -60,7 +60,7 @@ def log_posterior(
         """Return the sum over events, ``(n,)``, of rows z and the index of their data set."""
         pairs = z.repeat_interleave(data.shape[1], 0), data[which].flatten(0, 1)
         values = estimator.log_prob(*(each.to(device) for each in pairs))
-        return values.cpu().double().view(len(z), -1).sum(1)
+        return values.cpu().double().view(len(z), data.shape[1]).sum(1)
 
     @torch.inference_mode()
     def log_density(z: Array) -> Array:

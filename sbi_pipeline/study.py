@@ -8,6 +8,7 @@ exactly when its own specification changed, even where Snakemake's records are l
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ CODE = {
     "calibrate": ("sbi_pipeline.diagnostics.ranks:rank",),
     "sample": ("sbi_pipeline.samplers:draw", "sbi_pipeline.samplers.draws:labelled"),
     "report": ("sbi_pipeline.stages.page:report",),
+    "refine": ("sbi_pipeline.refinement:weigh", "sbi_pipeline.stages.refinement:refine"),
     "diagnose": ("sbi_pipeline.diagnostics.convergence:summary",),
 }
 """What each stage's code is the fingerprint of; a simulator's is in the simulation key."""
@@ -85,6 +87,7 @@ class Plan:
         simulations: By name of their folder.
         of_campaign: Name of the simulations' folder by campaign.
         estimators: Names of estimators by campaign.
+        posteriors: The same and names of refined posteriors: folders of posteriors by campaign.
         held_out: By campaign, the one whose held-out simulations its estimators are asked about:
             itself, or the largest of a sweep.
         sweeps: The members of each sweep, by name: ``campaign``, ``fit``, and settings.
@@ -94,6 +97,7 @@ class Plan:
     simulations: Mapping[str, Simulations]
     of_campaign: Mapping[str, str]
     estimators: Mapping[str, tuple[str, ...]]
+    posteriors: Mapping[str, tuple[str, ...]]
     held_out: Mapping[str, str]
     sweeps: Mapping[str, list[dict[str, Any]]]
     specs: Mapping[str, Mapping[str, Any]]
@@ -141,7 +145,8 @@ def plan(config: Config) -> Plan:
     held_out = {name: campaigns[name].get("held_out", name) for name in campaigns}
     for name, sweep in members.items():
         specs[f"{RESULTS}/{name}/compare.spec.json"] = _comparison(name, sweep, specs)
-    return Plan(simulations, of_campaign, chosen, held_out, members, specs)
+    posteriors = {name: (*each, *_refined(config, each)) for name, each in chosen.items()}
+    return Plan(simulations, of_campaign, chosen, posteriors, held_out, members, specs)
 
 
 def write(specs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -283,7 +288,7 @@ def _campaign_specs(
         )
         for each, entry in campaign.get("observations", {}).items()
     }
-    reported, trained = {"manifest": manifest}, {}
+    reported, trained, drawn = {"manifest": manifest}, {}, {}
     for estimator in estimators:
         entry = config["estimators"][estimator]
         trained[estimator] = add(
@@ -313,7 +318,7 @@ def _campaign_specs(
             **made.noise,
         )
         for each, observation_key in observed.items():
-            drawn = add(
+            drawn[f"{estimator}/{each}"] = add(
                 f"{folder}/{each}/sample.spec.json",
                 "sample",
                 estimator_key=trained[estimator],
@@ -324,16 +329,38 @@ def _campaign_specs(
                 texts=_texts(campaign["priors"]) | _texts(derived),
                 names={"campaign": name, "estimator": estimator, "observation": each},
             )
-            reported[f"{estimator}/{each}"] = add(
-                f"{folder}/{each}/diagnose.spec.json",
-                "diagnose",
-                posterior_key=drawn,
-                **model,
-                simulator_code=made.spec["code"],
-                **({"several": True} if events else {}),
-                predictive_draws=config.get("predictive_draws", 1000),
-                data=campaign.get("data", {}),
-            )
+    for refined, each in itertools.product(_refined(config, estimators), observed):
+        entry = config["refine"][refined]
+        likelihood = entry.get("likelihood")
+        drawn[f"{refined}/{each}"] = add(
+            f"{home}/{refined}/{each}/refine.spec.json",
+            "refine",
+            **model,
+            proposal_key=drawn[f"{entry['proposal']}/{each}"],
+            observation_key=observed[each],
+            **({"likelihood_key": trained[likelihood]} if likelihood in trained else {}),
+            **(
+                {"exact": True, "simulator_code": made.spec["code"]}
+                if likelihood == "exact"
+                else {}
+            ),
+            nuisance_draws=entry.get("nuisance_draws", 64),
+            new_priors=_without_texts(entry.get("priors", {})),
+            derived={name: entry["expression"] for name, entry in derived.items()},
+            texts=_texts(campaign["priors"]) | _texts(derived),
+            names={"campaign": name, "estimator": refined, "observation": each},
+        )
+    for where, posterior_key in drawn.items():
+        reported[where] = add(
+            f"{home}/{where}/diagnose.spec.json",
+            "diagnose",
+            posterior_key=posterior_key,
+            **model,
+            simulator_code=made.spec["code"],
+            **({"several": True} if events else {}),
+            predictive_draws=config.get("predictive_draws", 1000),
+            data=campaign.get("data", {}),
+        )
     if "held_out" in campaign:
         return specs
     add(
@@ -370,6 +397,12 @@ def _comparison(
     folders = [f"{RESULTS}/{each['campaign']}/{each['fit']}" for each in members]
     keys = [specs[f"{folder}/calibrate.spec.json"]["key"] for folder in folders]
     return {"sweep": name, "members": members, "keys": keys, "key": digest([members, keys])}
+
+
+def _refined(config: Config, estimators: Sequence[str]) -> list[str]:
+    """Return the refined posteriors of a campaign: those whose proposal it trains."""
+    entries = config.get("refine", {})
+    return [name for name, entry in entries.items() if entry["proposal"] in estimators]
 
 
 def _texts(entries: Config | str) -> dict[str, dict[str, str]]:

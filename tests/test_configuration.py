@@ -187,6 +187,36 @@ def test_observations_of_events_say_how_many() -> None:
     configuration.check(changed(events(observations={"mock": {**mock, "events": 3}})), SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"proposal": "nle", "likelihood": "exact"}, "draws of 'nle' .nle. have no known density"),
+        ({"proposal": "npe", "likelihood": "npe"}, "'npe' is no estimator of a likelihood trained"),
+        ({"proposal": "npe"}, "refine.better: wanted a likelihood, priors, or both"),
+        (
+            {"proposal": "npe", "priors": {"offset": NORMAL}},
+            "refine.better.priors: 'offset' is not inferred; .* for slope only",
+        ),
+        (
+            {"proposal": "npe", "priors": {"slope": {"type": "normal", "mean": 0}}},
+            "refine.better.priors: prior of 'slope': got mean; a normal prior wants mean, sd",
+        ),
+    ],
+)
+def test_refinements_that_make_no_sense(entry: Any, message: str) -> None:
+    config = copy.deepcopy(TINY)
+    config["refine"] = {"better": entry}
+    with pytest.raises(ValueError, match=message):
+        configuration.check(config, SCHEMA)
+
+
+def test_wider_priors_are_refused_before_anything_runs() -> None:
+    config = changed(prior("slope", type="uniform", min=-1, max=1))
+    config["refine"] = {"other": {"proposal": "npe", "priors": {"slope": NORMAL}}}
+    with pytest.raises(ValueError, match="the new prior of 'slope' reaches from -inf to inf"):
+        configuration.check(config, SCHEMA)
+
+
 def test_proposals_in_calibration_are_refused() -> None:
     config = copy.deepcopy(TINY)
     config["calibration"]["sampler"]["proposal"] = "npe"

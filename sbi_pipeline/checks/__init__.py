@@ -11,6 +11,7 @@ from .calibration import calibration, coverage, local_calibration, probability_p
 from .check import Check, Status
 from .information import information, parameter_order
 from .observation import agreement, in_distribution, predictive, prior_edge
+from .refinement import refinement
 from .sampling import failures, lost_prior, modelled_failures, sampling, training
 from .thresholds import check_thresholds
 
@@ -31,6 +32,7 @@ __all__ = [
     "predictive",
     "prior_edge",
     "probability_plot",
+    "refinement",
     "sampling",
     "tarp",
     "training",

@@ -165,7 +165,7 @@ def sampling(
     Args:
         summary: As made by ``diagnostics.convergence.summary``.
         subject: Estimator and observation.
-        sampler: "direct" draws are independent and skip what only chains have.
+        sampler: only "emcee" has chains to ask about.
         steps: Steps run, burn-in included, for the chain's length in autocorrelation times.
         stopped: Why the sampler stopped.
         r_hat: Warn above, fail above.
@@ -173,7 +173,7 @@ def sampling(
         autocorrelation_times: Chain length over autocorrelation time: warn below, fail below.
     """
     checks = [_effective(summary, subject, ess)]
-    if sampler != "direct":
+    if sampler == "emcee":
         checks.append(_agreeing(summary, subject, r_hat))
         if steps is not None:
             checks.append(_length(summary, subject, steps, stopped, autocorrelation_times))

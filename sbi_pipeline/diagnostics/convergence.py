@@ -93,6 +93,8 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
     prior_mean, prior_sd = (prior.mean(), prior.std(ddof=1)) if prior.size else (np.nan, np.nan)
     sd = float(chains.std(ddof=1))
     levels = np.quantile(chains, list(QUANTILES.values()))
+    facts = tree["sample_stats"].attrs if "sample_stats" in tree.children else {}
+    most = facts.get("effective", np.inf)  # draws with weights count for less
     constant = sd == 0  # a discrete parameter of which one value is certain
     return {
         "parameter": name,
@@ -103,8 +105,8 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "sd": sd,
         **dict(zip(QUANTILES, map(float, levels), strict=True)),
         "r_hat": 1.0 if constant else r_hat(ensembles(tree, name)),
-        "ess_bulk": chains.size if constant else float(az.ess(chains, method="bulk")),
-        "ess_tail": chains.size if constant else float(az.ess(chains, method="tail")),
+        "ess_bulk": min(most, chains.size if constant else float(az.ess(chains, method="bulk"))),
+        "ess_tail": min(most, chains.size if constant else float(az.ess(chains, method="tail"))),
         "mcse_mean": float(az.mcse(chains, method="mean")),
         "autocorrelation_time": _autocorrelation_time(tree, name),
         "acceptance": _acceptance(tree),

@@ -23,6 +23,7 @@ MODULES = {
     "train": "estimators",
     "calibrate": "estimators",
     "sample": "posteriors",
+    "refine": "refinement",
     "diagnose": "posteriors",
     "report": "page",
     "compare": "overview",

@@ -29,7 +29,7 @@ except ValueError as error:
 
 wildcard_constraints:
     campaign="|".join(PLAN.of_campaign),
-    estimator="|".join(config["estimators"]),
+    estimator="|".join([*config["estimators"], *config.get("refine", [])]),
     observation=r"\w+",
     sweep="|".join(PLAN.sweeps),
     simulation=r"[^/]+",
@@ -59,7 +59,7 @@ def receipts_of(wildcards):
     return made.receipts(config["campaigns"][wildcards.campaign]["simulations"])
 
 
-def parts_of(pattern):
+def parts_of(pattern, estimators=PLAN.estimators):
     """An input function: `pattern` for all estimators and observations of a campaign."""
 
     def parts(wildcards):
@@ -67,7 +67,7 @@ def parts_of(pattern):
         return expand(
             pattern,
             campaign=name,
-            estimator=PLAN.estimators[name],
+            estimator=estimators[name],
             observation=config["campaigns"][name].get("observations", {}),
         )
 
@@ -91,6 +91,20 @@ def proposal_of(wildcards):
     sampler = config["estimators"][wildcards.estimator].get("sampler", {})
     pattern = "results/{{campaign}}/{proposal}/estimator.pt"
     return expand(pattern, proposal=sampler.get("proposal", []))
+
+
+def proposal_refined(wildcards):
+    """The posterior whose draws are reweighted."""
+    entry = config["refine"][wildcards.refined]
+    pattern = "results/{{campaign}}/{proposal}/{{observation}}/posterior.nc"
+    return expand(pattern, proposal=entry["proposal"])
+
+
+def likelihood_of(wildcards):
+    """The estimator of the likelihood that a posterior is refined by, if there is one."""
+    likelihood = config["refine"][wildcards.refined].get("likelihood", "exact")
+    pattern = "results/{{campaign}}/{likelihood}/estimator.pt"
+    return expand(pattern, likelihood=[] if likelihood == "exact" else likelihood)
 
 
 def tell_verdicts():

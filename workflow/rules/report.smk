@@ -7,12 +7,17 @@ rule report:
         estimators=parts_of("results/{campaign}/{estimator}/estimator.pt"),
         histories=parts_of("results/{campaign}/{estimator}/history.csv"),
         calibrations=parts_of("results/{campaign}/{estimator}/calibration.nc"),
-        posteriors=parts_of("results/{campaign}/{estimator}/{observation}/posterior.nc"),
+        posteriors=parts_of(
+            "results/{campaign}/{estimator}/{observation}/posterior.nc",
+            PLAN.posteriors,
+        ),
         diagnostics=parts_of(
-            "results/{campaign}/{estimator}/{observation}/diagnostics.csv"
+            "results/{campaign}/{estimator}/{observation}/diagnostics.csv",
+            PLAN.posteriors,
         ),
         predictives=parts_of(
-            "results/{campaign}/{estimator}/{observation}/predictive.nc"
+            "results/{campaign}/{estimator}/{observation}/predictive.nc",
+            PLAN.posteriors,
         ),
     output:
         report="results/{campaign}/report.html",

@@ -9,6 +9,26 @@ rule sample:
         posterior="results/{campaign}/{estimator}/{observation}/posterior.nc",
     log:
         "results/{campaign}/{estimator}/{observation}/sample.log",
+    wildcard_constraints:
+        estimator="|".join(config["estimators"]),
+    threads: 1
+    script:
+        "../scripts/stage.py"
+
+
+# Reweights the draws of a posterior by a likelihood, to another prior, or both.
+rule refine:
+    input:
+        spec="results/{campaign}/{refined}/{observation}/refine.spec.json",
+        proposal=proposal_refined,
+        observation="results/{campaign}/observations/{observation}.nc",
+        likelihoods=likelihood_of,
+    output:
+        posterior="results/{campaign}/{refined}/{observation}/posterior.nc",
+    log:
+        "results/{campaign}/{refined}/{observation}/refine.log",
+    wildcard_constraints:
+        refined="|".join(config.get("refine", ["(?!)"])),
     threads: 1
     script:
         "../scripts/stage.py"

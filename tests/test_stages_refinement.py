@@ -1,0 +1,128 @@
+"""The stage `refine` on posteriors of a linear Gaussian, whose answers are known."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sbi_pipeline import observations, priors, samplers
+from sbi_pipeline.samplers.direct import independent
+from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
+from sbi_pipeline.stages.files import write_dataset
+from sbi_pipeline.stages.refinement import refine
+from sbi_pipeline.types import Array
+
+NORMAL = {"type": "normal", "mean": 0, "sd": 1}
+
+
+def proposal(path: Path, simulator: LinearGaussian, x: Array, *, sampler: str = "direct") -> Any:
+    """Draws around the exact posterior of theta, shifted and too wide, with their density."""
+    dim = len(simulator.parameters)
+    mean, covariance = simulator.posterior(x, np.zeros(dim), np.eye(dim))
+    mean, covariance = mean[:2], covariance[:2, :2]
+    rough = 1.3 * covariance
+    rng = np.random.default_rng(1)
+    z = rng.multivariate_normal(mean + 0.3 * np.sqrt(np.diag(covariance)), rough, 20_000)
+    residual = z - mean - 0.3 * np.sqrt(np.diag(covariance))
+    inverse = np.linalg.inv(rough)
+    log_q = -0.5 * np.einsum("ni,ij,nj->n", residual, inverse, residual)
+    log_q -= 0.5 * np.linalg.slogdet(2 * np.pi * rough)[1]
+    drawn = independent(z[None], sampler)
+    drawn = type(drawn)(**{**vars(drawn), "log_prob": log_q.reshape(drawn.log_prob.shape)})
+    prior = priors.build(dict.fromkeys(simulator.parameters, NORMAL), simulator.parameters)
+    tree = samplers.labelled(
+        drawn,
+        0,
+        prior.keep(simulator.parameters[:2]),
+        x_o=x,
+        prior_draws=np.zeros((5, 2)),
+        derived={"total": "theta_1 + theta_2"},
+        texts={},
+        attrs={"key": "p"},
+    )
+    write_dataset(path, tree)
+    return mean, covariance
+
+
+def run(tmp_path: Path, nuisances: int, sampler: str = "direct", **options: Any) -> Any:
+    simulator = LinearGaussian(theta_dim=2, nuisances=nuisances)
+    rng = np.random.default_rng(3)
+    x = simulator(rng.normal(size=(1, 2 + nuisances)), rng)[0]
+    labelled = observations.labelled(x, None, simulator.parameters, "here")
+    write_dataset(tmp_path / "mock.nc", labelled.assign_attrs(key="o"))
+    exact = proposal(tmp_path / "npe.nc", simulator, x, sampler=sampler)
+    refine(
+        proposal=tmp_path / "npe.nc",
+        observation=tmp_path / "mock.nc",
+        posterior=tmp_path / "refined.nc",
+        key="r",
+        simulator="linear_gaussian",
+        options={"theta_dim": 2, "nuisances": nuisances},
+        parameters=simulator.parameters,
+        priors=dict.fromkeys(simulator.parameters, NORMAL),
+        proposal_key="p",
+        observation_key="o",
+        derived={"total": "theta_1 + theta_2"},
+        **options,
+    )
+    with xr.open_datatree(tmp_path / "refined.nc", engine="h5netcdf") as tree:
+        tree.load()
+    return tree, simulator, x, exact
+
+
+def moments(tree: xr.DataTree) -> tuple[Array, Array]:
+    group = tree["posterior"]
+    theta = np.stack([group[name].to_numpy().ravel() for name in ("theta_1", "theta_2")])
+    return theta.mean(axis=1), np.cov(theta)
+
+
+def test_an_exact_likelihood_gives_posterior_and_evidence(tmp_path: Path) -> None:
+    tree, simulator, x, (mean, covariance) = run(tmp_path, 0, exact=True)
+    facts, sd = tree["sample_stats"].attrs, np.sqrt(np.diag(covariance))
+    found_mean, found_covariance = moments(tree)
+    np.testing.assert_allclose((found_mean - mean) / sd, 0, atol=0.04)
+    np.testing.assert_allclose(np.sqrt(np.diag(found_covariance)) / sd, 1, atol=0.03)
+    evidence = simulator.A @ simulator.A.T + simulator.noise**2 * np.eye(len(x))
+    exact = -0.5 * x @ np.linalg.solve(evidence, x)
+    exact -= 0.5 * np.linalg.slogdet(2 * np.pi * evidence)[1]
+    assert abs(facts["log_evidence"] - exact) < 4 * facts["log_evidence_error"] < 0.1
+    assert facts["k_hat"] < 0.7
+    lp = tree["sample_stats"]["lp"].to_numpy().ravel()
+    theta = np.stack([tree["posterior"][n].to_numpy().ravel() for n in ("theta_1", "theta_2")], 1)
+    residual = theta - mean
+    density = -0.5 * np.einsum("ni,ij,nj->n", residual, np.linalg.inv(covariance), residual)
+    density -= 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
+    np.testing.assert_allclose(lp, density, atol=0.1)
+    total = tree["posterior"]["total"]
+    np.testing.assert_allclose(total, tree["posterior"]["theta_1"] + tree["posterior"]["theta_2"])
+
+
+def test_nuisances_are_averaged_over(tmp_path: Path) -> None:
+    tree, _, _, (mean, covariance) = run(tmp_path, 2, exact=True, nuisance_draws=100)
+    sd = np.sqrt(np.diag(covariance))
+    found_mean, found_covariance = moments(tree)
+    np.testing.assert_allclose((found_mean - mean) / sd, 0, atol=0.1)
+    np.testing.assert_allclose(np.sqrt(np.diag(found_covariance)) / sd, 1, atol=0.08)
+
+
+def test_another_prior_gives_its_posterior(tmp_path: Path) -> None:
+    """The draws are of the wrong density here, but the ratio of priors is known."""
+    narrow = {"type": "normal", "mean": 0.2, "sd": 0.5}
+    tree, _, _, (mean, covariance) = run(tmp_path, 0, new_priors={"theta_1": narrow})
+    precision = np.linalg.inv(1.3 * covariance)
+    centre = mean + 0.3 * np.sqrt(np.diag(covariance))
+    new = precision + np.diag([1 / 0.25 - 1, 0])
+    shift = precision @ centre + np.array([0.2 / 0.25, 0])
+    exact_mean, exact_sd = np.linalg.solve(new, shift), np.sqrt(np.diag(np.linalg.inv(new)))
+    found_mean, found_covariance = moments(tree)
+    np.testing.assert_allclose((found_mean - exact_mean) / exact_sd, 0, atol=0.05)
+    np.testing.assert_allclose(np.sqrt(np.diag(found_covariance)) / exact_sd, 1, atol=0.04)
+    assert "log_evidence" not in tree["sample_stats"].attrs
+    assert float(tree["prior"]["theta_1"].std()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_draws_without_a_density_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="can only refine draws whose normalised density is known"):
+        run(tmp_path, 0, sampler="emcee", exact=True)
