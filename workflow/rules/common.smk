@@ -95,9 +95,8 @@ def proposal_of(wildcards):
 
 def proposal_refined(wildcards):
     """The posterior whose draws are reweighted."""
-    entry = config["refine"][wildcards.refined]
-    pattern = "results/{{campaign}}/{proposal}/{{observation}}/posterior.nc"
-    return expand(pattern, proposal=entry["proposal"])
+    proposal = config["refine"][wildcards.refined]["proposal"]
+    return f"results/{wildcards.campaign}/{proposal}/{wildcards.observation}/posterior.nc"
 
 
 def likelihood_of(wildcards):
