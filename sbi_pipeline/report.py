@@ -215,7 +215,7 @@ class Report:
 
 def figures(report: Report) -> Iterator[tuple[str, Figure]]:
     """Yield every figure of the page with the stem of its files, one at a time."""
-    colours = plots.palette(each.name for each in report.estimators)
+    colours = plots.palette(_names(report))
     for observation in report.shown:
         yield from _observation_figures(observation, colours)
     if calibrations := report.calibrations:
@@ -242,8 +242,15 @@ def render(report: Report, images: Mapping[str, bytes]) -> str:
         report=report,
         verdict=overall(report.checks),
         images={stem: embedded(png) for stem, png in images.items()},
-        colours=plots.palette(each.name for each in report.estimators),
+        colours=plots.palette(_names(report)),
     )
+
+
+def _names(report: Report) -> list[str]:
+    """Return the names of estimators, then of posteriors refined from theirs."""
+    estimators = [each.name for each in report.estimators]
+    posteriors = (name for each in report.observations for name in each.posteriors)
+    return list(dict.fromkeys([*estimators, *posteriors]))
 
 
 def _observation_figures(
