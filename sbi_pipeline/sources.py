@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -146,7 +146,7 @@ class Streamed:
         """Yield what decides the rows and their order."""
         reader = self.reader
         records = [[block.start, block.rows, block.record["checksum"]] for block in reader.blocks]
-        noise = None if reader.noise is None else [reader.noise.simulator, reader.noise.seed]
+        noise = None if reader.noise is None else asdict(reader.noise)
         settings = [reader.names, dict(reader.split), noise, self.pool, self.seed]
         yield json.dumps([*settings, records]).encode()
 

@@ -1,3 +1,10 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +157,32 @@ def test_rows_lost_underway_are_an_error():
 def test_memory_that_makes_no_sense_is_refused(reader):
     with pytest.raises(ValueError, match="'cups' as a byte unit"):
         prepare(reader, to_normal, memory="2 cups", seed=1)
+
+
+def in_a_process(*arguments):
+    script = Path(__file__).with_name("memory_for_tests.py")
+    path = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(script), *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_memory_is_bounded_whatever_the_size_of_the_campaign(tmp_path):
+    """A campaign ten times as large, of 2 GB, takes as much memory as the small one."""
+    grown = {}
+    for rows in (100_000, 1_000_000):
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        in_a_process("simulate", folder, rows)
+        found = json.loads(in_a_process("train", folder, "100 MB"))
+        grown[found["rows"]] = found["peak"] - found["before"]
+        shutil.rmtree(folder)
+    small, large = grown.values()
+    assert large < 1.1 * small + 20e6  # lists of blocks
+    assert large < 2 * 100e6 + 100e6  # two blocks of 32 MB, raw and cut, and what torch allocates
