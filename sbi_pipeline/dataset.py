@@ -81,10 +81,6 @@ def split(row: Array, *, seed: int, validation: float, test: float) -> dict[str,
     Raises:
         ValueError: Fractions make no sense, or a part comes out empty.
     """
-    if min(validation, test) < 0 or validation + test >= 1:
-        raise ValueError(
-            f"validation {validation:g} and test {test:g} must be fractions, together below 1"
-        )
     if len(row) == 0:
         raise ValueError("there is no simulation to split; did all of them fail?")
     first = int(row.min())
@@ -102,7 +98,15 @@ def split(row: Array, *, seed: int, validation: float, test: float) -> dict[str,
 
 
 def parts(start: int, rows: int, *, seed: int, validation: float, test: float) -> dict[str, Array]:
-    """Return the masks of `split`, ``(rows,)``, for the global rows from ``start`` on."""
+    """Return the masks of `split`, ``(rows,)``, for the global rows from ``start`` on.
+
+    Raises:
+        ValueError: Fractions make no sense.
+    """
+    if min(validation, test) < 0 or validation + test >= 1:
+        raise ValueError(
+            f"validation {validation:g} and test {test:g} must be fractions, together below 1"
+        )
     u = streams.uniforms(seed, "split", start, rows, 1)[:, 0]
     return {
         "train": u >= test + validation,

@@ -45,7 +45,10 @@ class Source(Protocol):
         """Return the same rows, given out on a device."""
 
     def epoch(self, number: int, batches: int) -> Generator[Rows, None, None]:
-        """Yield all rows in random order, as so many batches of nearly equal size."""
+        """Yield rows in random order, as so many batches of one size: a compiled step knows one.
+
+        A remainder of fewer rows than batches is left out, another one each time.
+        """
 
     def identity(self) -> Iterator[Any]:
         """Yield buffers whose bytes decide what an epoch holds."""
@@ -67,10 +70,7 @@ class InMemory:
         return InMemory((self.z.to(device), self.x.to(device)))
 
     def epoch(self, number: int, batches: int) -> Generator[Rows, None, None]:
-        """Yield rows in random order, as so many batches of one size: a compiled step knows one.
-
-        A remainder of fewer rows than batches is left out, another one each time.
-        """
+        """Yield rows in random order, as so many batches of one size."""
         size = self.rows // batches
         order = torch.randperm(self.rows)[: batches * size].to(self.z.device)
         for batch in order.view(batches, size):
@@ -109,14 +109,13 @@ class Streamed:
         return replace(self, device=device)
 
     def epoch(self, number: int, batches: int) -> Generator[Rows, None, None]:
-        """Yield all rows in random order, as so many batches of nearly equal size."""
-        sizes = [self.rows // batches + (i < self.rows % batches) for i in range(batches)]
+        """Yield rows in random order, as so many batches of one size."""
         with closing(ahead(self._portions(number))) as portions:
             moved = (
                 (torch.from_numpy(z).to(self.device), torch.from_numpy(x).to(self.device))
                 for z, x in portions
             )
-            yield from cut(moved, sizes)
+            yield from cut(moved, batches, self.rows // batches)
 
     def _portions(self, epoch: int) -> Iterator[Pair]:
         """Yield all rows, shuffled, in portions of half a pool."""
@@ -167,15 +166,15 @@ def ahead(items: Iterator[Pair]) -> Generator[Pair, None, None]:
             del item
 
 
-def cut(portions: Iterator[Rows], sizes: list[int]) -> Iterator[Rows]:
-    """Yield consecutive rows of portions as batches of given sizes.
+def cut(portions: Iterator[Rows], batches: int, size: int) -> Iterator[Rows]:
+    """Yield consecutive rows of portions as so many batches of a size.
 
     Raises:
-        ValueError: There are fewer rows than the sizes say.
+        ValueError: There are fewer rows.
     """
     z, x = next(portions)
     at = 0
-    for size in sizes:
+    for _ in range(batches):
         batch: list[Rows] = []
         missing = size
         while missing:

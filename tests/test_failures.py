@@ -123,6 +123,7 @@ def weighted(weight, grid):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("method", ["npe", "nle", "nre"])
 def test_failures_that_depend_on_theta_leave_the_posterior_right(tmp_path, method):
     """Against the closed form on a grid; likelihood and ratio are wrong if they ignore failures."""
@@ -135,5 +136,5 @@ def test_failures_that_depend_on_theta_leave_the_posterior_right(tmp_path, metho
         assert abs(width / sd - 1) < 0.07
     if method != "npe":
         mean, sd = exact(0.0)
-        ignored = moments(trained(manifest, method, failures="ignore"), 0.0)[0]
-        assert abs(ignored - mean) > 0.5 * sd
+        del found.estimator.validity
+        assert abs(moments(found, 0.0)[0] - mean) > 0.5 * sd

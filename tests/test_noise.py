@@ -140,6 +140,7 @@ def test_a_hook_that_is_missing_or_wrong_is_one_line():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_noise_at_load_gives_the_posterior_of_the_noisy_model(tmp_path):
     """Trained on a store without noise, against the closed form with it."""
     torch.set_num_threads(1)
