@@ -10,8 +10,9 @@ import xarray as xr
 from sbi_pipeline import observations, priors, samplers
 from sbi_pipeline.samplers.direct import independent
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
+from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.stages.files import write_dataset
-from sbi_pipeline.stages.refinement import refine
+from sbi_pipeline.stages.refinement import Given, _exact, refine
 from sbi_pipeline.types import Array
 
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
@@ -126,3 +127,13 @@ def test_another_prior_gives_its_posterior(tmp_path: Path) -> None:
 def test_draws_without_a_density_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="can only refine draws whose normalised density is known"):
         run(tmp_path, 0, sampler="emcee", exact=True)
+
+
+def test_a_marginal_likelihood_that_the_simulator_knows_is_taken() -> None:
+    simulator, rng = Ringdown(), np.random.default_rng(5)
+    theta = np.array([[250.0, 4.0, 0.7, 3.0], [240.0, 5.0, 0.6, 2.0]])
+    x = simulator(np.column_stack([theta, np.ones((2, 2))]), rng)[0]
+    given = Given(simulator.marginal_parameters, theta, np.zeros(2), "direct", 1.0)
+    prior = priors.build(dict.fromkeys(simulator.parameters, NORMAL), simulator.parameters)
+    found = _exact(simulator, prior, given, x, 64, rng)
+    np.testing.assert_array_equal(found, simulator.log_marginal_likelihood(theta, x))

@@ -46,6 +46,7 @@ class Ringdown:
     """
 
     parameters = ("frequency", "tau", "amplitude", "delay", "phase", "time")
+    marginal_parameters = parameters[:4]
 
     def __init__(
         self,

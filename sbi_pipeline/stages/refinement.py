@@ -158,7 +158,12 @@ def _estimated(trained: Posterior, theta: Array, x_o: Array) -> Array:
 def _exact(
     simulator: Any, prior: Prior, given: Given, x_o: Array, draws: int, rng: np.random.Generator
 ) -> Array:
-    """Return the simulator's own log likelihoods, ``(n,)``, nuisances averaged over."""
+    """Return the simulator's own log likelihoods, ``(n,)``, nuisances averaged over.
+
+    A simulator that knows the average, for just these parameters in this order, says it itself.
+    """
+    if getattr(simulator, "marginal_parameters", ()) == given.names:
+        return np.asarray(simulator.log_marginal_likelihood(given.theta, x_o))
     if not hasattr(simulator, "log_likelihood"):
         raise ValueError(
             f"{type(simulator).__name__} has no log_likelihood(parameters, x); name an estimator "
