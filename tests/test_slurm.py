@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
             "dask": {"chunk_size": 10},
         }
     },
-    "estimators": {"npe": {"method": "npe", "training": {"max_epochs": 200, "patience": 200}}},
+    "estimators": {"npe": {"method": "npe", "training": {"max_epochs": 80, "patience": 80}}},
 }
 
 
@@ -199,7 +199,7 @@ def catches_sigterm(folder: Path, script: str) -> bool:
 
 
 def test_a_training_stopped_by_slurm_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    folder = study(tmp_path / "study", simulations=4000, shard_size=4000)
+    folder = study(tmp_path / "study", simulations=1000, shard_size=1000)
     locally(folder, MANIFEST)
     process = start(folder, "results/slow/npe/estimator.pt")
     job = job_of(folder, "train")
