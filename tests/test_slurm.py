@@ -15,6 +15,7 @@ from slurm_for_tests import environment, queue, said, wait_for
 
 from sbi_pipeline import journal, reading
 
+pytest.importorskip("snakemake_executor_plugin_slurm")
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 
 ROOT = Path(__file__).parents[1]

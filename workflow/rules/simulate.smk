@@ -6,7 +6,6 @@ rule preflight:
         specs=[f"{made.folder}/spec.json" for made in PLAN.simulations.values()],
     log:
         "results/preflight.log",
-    localrule: True
     params:
         rows=json.dumps({n: made.rows for n, made in PLAN.simulations.items()}),
         workers=json.dumps(
