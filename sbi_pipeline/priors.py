@@ -98,8 +98,8 @@ TYPES = {
     "integer": Family(
         ("min", "max"),
         lambda min, max: stats.randint(min, max + 1),  # noqa: A006
-        lambda min, max: (min <= max) & (min == np.round(min)) & (max == np.round(max)),  # noqa: A006
-        "min and max whole numbers, min <= max, both included",
+        lambda min, max: (min < max) & (min == np.round(min)) & (max == np.round(max)),  # noqa: A006
+        "min and max whole numbers, min < max, both included",
         discrete=True,
     ),
     "categorical": Family(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -226,11 +226,13 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
         seed: Of the order in which rows are streamed.
 
     Raises:
-        ValueError: Rows are damaged or missing, the noise at load fails, or ``memory`` makes no
-            sense.
+        ValueError: Rows are damaged or missing, none is left to train on, the noise at load fails,
+            or ``memory`` makes no sense.
     """
     limit = parse_bytes(memory)
-    counts, row_bytes = reader.counts(), _row_bytes(reader)
+    counts = reader.counts()
+    check_counts(counts)
+    row_bytes = _row_bytes(reader)
     fits = counts["train"] * row_bytes <= limit
     whole = fits and reader.noise is None
     share = max(LEAST, int(limit / 8 / row_bytes))
@@ -251,6 +253,17 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
     pool = max(LEAST, int(limit / 4 / row_bytes))
     source = Streamed(reader, to_normal, counts["train"], pool, seed, held)
     return Training(source, held_out, sample, *numbers)
+
+
+def check_counts(counts: Mapping[str, int]) -> None:
+    """Refuse a campaign whose failures leave nothing to learn from or to stop by."""
+    empty = [part for part in ("train", "validation") if not counts[part]]
+    if empty:
+        raise ValueError(
+            f"no row is left for {' and '.join(empty)}: {counts['failed']} simulations failed, "
+            f"{counts['train']} of those that worked train and {counts['validation']} validate; "
+            "see the reasons in simulations.json, or simulate more"
+        )
 
 
 def _row_bytes(reader: Reader) -> int:

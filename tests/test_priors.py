@@ -168,6 +168,8 @@ def test_a_joint_prior_of_the_users_own() -> None:
     ("specs", "message"),
     [
         ({"a": {"type": "uniform", "min": 1, "max": 1}}, "'a'.*wanted min < max"),
+        ({"a": {"type": "integer", "min": 3, "max": 3}}, "'a'.*whole numbers, min < max"),
+        ({"a": {"type": "normal", "mean": 0, "sd": 0}}, "'a'.*wanted sd > 0"),
         ({"a": {"type": "normal", "mean": 0, "sd": -1}}, "'a'.*wanted sd > 0"),
         ({"a": {"type": "gauss"}}, "got type 'gauss'; wanted one of uniform"),
         ({"a": {"type": "normal", "mean": 0}}, "a normal prior wants mean, sd"),

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,16 @@ def streamed(reader, seed=1, memory=FEW):
 def whole(epoch):
     z, x = (torch.cat(part) for part in zip(*epoch, strict=True))
     return z.numpy(), x.numpy()
+
+
+def test_a_campaign_without_rows_that_worked_is_one_line():
+    class Reader:
+        def counts(self):
+            return Counter(failed=300)
+
+    message = "no row is left for train and validation: 300 simulations failed"
+    with pytest.raises(ValueError, match=message):
+        prepare(Reader(), to_normal, memory="2 GB", seed=1)
 
 
 def test_rows_that_fit_are_read_at_once(reader):
