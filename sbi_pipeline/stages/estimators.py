@@ -13,6 +13,7 @@ from .. import failures, reading, sources
 from .. import priors as priors_module
 from .. import training as training_module
 from ..diagnostics.ranks import SIMULATIONS, rank
+from ..search import Settings, Trained, forget, search
 from ..trained import load
 from ..types import Target
 from .files import expect, noise_at_load, read_manifest, write_dataset
@@ -38,28 +39,39 @@ def train(
 ) -> None:
     """Fit one estimator to one campaign; nuisance parameters are dropped, which marginalises them.
 
-    Of ``training``, ``memory`` goes to `sources.prepare`, ``failures`` to `failures.is_wanted`, and
-    all else to `training.fit_source`.
+    Of ``training``, ``memory`` goes to `sources.prepare`, ``failures`` to `failures.is_wanted`,
+    ``grid`` to `search.search`, and all else to `training.fit_source`.
 
     Reads: ``simulations``, a manifest. Writes: ``estimator`` and ``history``; a checkpoint beside
     them while it runs, from which a killed training goes on.
     """
     torch.set_num_threads(threads)
     read_manifest(simulations, simulations_key)
-    options = {"memory": sources.MEMORY, "failures": "auto", **(training or {})}
-    memory, about_failures = options.pop("memory"), options.pop("failures")
+    options = {"memory": sources.MEMORY, "failures": "auto", "grid": {}, **(training or {})}
+    memory, about_failures, grid = (options.pop(name) for name in ("memory", "failures", "grid"))
     prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
     rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
-    made = estimators_module.build(method, *rows.sample, seed=seed, **(network or {}))
-    record = training_module.fit_source(
-        made,
-        rows.source,
-        rows.held_out,
-        seed=seed,
-        threads=threads,
-        checkpoint=estimator.with_name(f"train-{key}.checkpoint"),
-        **options,
+
+    def fit(settings: Settings, checkpoint: Path) -> Trained:
+        chosen = {**(network or {}), **settings["network"]}
+        made = estimators_module.build(method, *rows.sample, seed=seed, **chosen)
+        record = training_module.fit_source(
+            made,
+            rows.source,
+            rows.held_out,
+            seed=seed,
+            threads=threads,
+            checkpoint=checkpoint,
+            **{**options, **settings["training"]},
+        )
+        return made, record
+
+    checkpoint = estimator.with_name(f"train-{key}.checkpoint")
+    made, record, searched = (
+        search(grid, fit, checkpoint)
+        if grid
+        else (*fit({"network": {}, "training": {}}, checkpoint), [])
     )
     target: Target = made.target  # type: ignore[assignment]
     modelled = failures.is_wanted(about_failures, rows.failed / rows.simulated, target)
@@ -73,6 +85,7 @@ def train(
         "priors": priors,
         "events": events,
         "training_rows": rows.source.rows,
+        "search": searched,
         "failures": {
             "simulated": rows.simulated,
             "failed": rows.failed,
@@ -82,6 +95,7 @@ def train(
     }
     estimators_module.save(estimator, made, header)
     record.to_csv(history, index=False)
+    forget(grid, checkpoint)
 
 
 def calibrate(

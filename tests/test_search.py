@@ -1,0 +1,69 @@
+import pandas as pd
+import pytest
+import torch
+
+from sbi_pipeline import estimators
+from sbi_pipeline.search import candidates, forget, search
+
+GRID = {"network": {"hidden": [8, 16]}, "training": {"learning_rate": [1e-2, 1e-3]}}
+LOSSES = {(8, 1e-2): 3.0, (8, 1e-3): 1.5, (16, 1e-2): 1.0, (16, 1e-3): 2.0}
+
+
+def test_candidates_are_all_combinations():
+    found = candidates(GRID)
+    pairs = [(each["network"]["hidden"], each["training"]["learning_rate"]) for each in found]
+    assert pairs == list(LOSSES)
+    assert candidates({}) == [{"network": {}, "training": {}}]
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"hidden": [8, 16]}, "grid has 'hidden'; it can have network and training"),
+        ({"network": {"hidden": 8}}, "grid.network.hidden is 8; wanted a list of values"),
+        ({"training": {"patience": []}}, "grid.training.patience is"),
+    ],
+)
+def test_other_grids_are_refused(grid, message):
+    with pytest.raises(ValueError, match=message):
+        candidates(grid)
+
+
+def train(calls, method="npe", dies_at=None):
+    def one(settings, checkpoint):
+        if len(calls) == dies_at:
+            raise SystemExit
+        calls.append(checkpoint.name)
+        z, x = torch.randn(50, 2), torch.randn(50, 2)
+        made = estimators.build(method, z, x, seed=1, **settings["network"])
+        pair = settings["network"]["hidden"], settings["training"].get("learning_rate", 1e-2)
+        return made, pd.DataFrame({"validation_loss": [9.0, LOSSES[pair]]})
+
+    return one
+
+
+def test_the_candidate_that_validates_best_is_kept(tmp_path):
+    checkpoint, calls = tmp_path / "train-key.checkpoint", []
+    made, history, table = search(GRID, train(calls), checkpoint)
+    assert calls == [f"train-key-{number}.checkpoint" for number in range(4)]
+    assert made.spec["network"]["hidden"] == 16
+    assert history.validation_loss.min() == 1.0
+    assert [each["validation_loss"] for each in table] == list(LOSSES.values())
+    forget(GRID, checkpoint)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_search_that_was_stopped_goes_on(tmp_path):
+    checkpoint, first, second = tmp_path / "train-key.checkpoint", [], []
+    with pytest.raises(SystemExit):
+        search(GRID, train(first, dies_at=3), checkpoint)
+    made, history, _ = search(GRID, train(second), checkpoint)
+    assert (len(first), len(second)) == (3, 1)
+    assert made.spec["network"]["hidden"] == 16
+    assert list(history.validation_loss) == [9.0, 1.0]
+
+
+def test_a_loss_that_does_not_judge_is_no_guide(tmp_path):
+    grid = {"network": {"hidden": [8]}}
+    with pytest.raises(ValueError, match="grid needs a loss that says how good"):
+        search(grid, train([], "cmpe"), tmp_path / "train-key.checkpoint")
