@@ -1,7 +1,9 @@
 import pandas as pd
 import pytest
 import torch
+from test_failures import simulate, trained
 
+import sbi_pipeline
 from sbi_pipeline import estimators
 from sbi_pipeline.search import candidates, forget, search
 
@@ -67,3 +69,19 @@ def test_a_loss_that_does_not_judge_is_no_guide(tmp_path):
     grid = {"network": {"hidden": [8]}}
     with pytest.raises(ValueError, match="grid needs a loss that says how good"):
         search(grid, train([], "cmpe"), tmp_path / "train-key.checkpoint")
+
+
+def test_a_grid_in_the_training_of_a_study(tmp_path):
+    posterior = trained(
+        simulate(tmp_path, 1000),
+        "npe",
+        max_epochs=1,
+        grid={"network": {"hidden": [8, 16]}},
+    )
+    table = posterior.header["search"]
+    assert [each["network"] for each in table] == [{"hidden": 8}, {"hidden": 16}]
+    best = min(table, key=lambda each: each["validation_loss"])
+    assert posterior.header["network"]["hidden"] == best["network"]["hidden"]
+    assert not list(tmp_path.glob("train-*"))
+    with pytest.raises(ValueError, match="trained on a, in this order; wanted b"):
+        sbi_pipeline.load(tmp_path / "estimator.pt", parameters=["b"])
