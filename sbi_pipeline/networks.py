@@ -125,9 +125,9 @@ class AutoregressiveMLP(nn.Module):
 
 
 def start_at(layer: nn.Linear, initial: Tensor) -> None:
-    """Make a last layer give about ``initial``, repeated, whatever comes in."""
+    """Make a last layer give ``initial``, repeated, whatever comes in."""
     with torch.no_grad():
-        layer.weight.mul_(0.1)
+        layer.weight.zero_()
         layer.bias.copy_(initial.repeat(layer.out_features // len(initial)))
 
 
@@ -281,6 +281,10 @@ class Encoder(nn.Module):
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x[..., :-1], x[..., -1] > 0.5) if self.masked else (x,)
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """Return the standardised elements of unmasked data, flattened, ``(n, elements)``."""
+        return self.standardise(batched(x, self.x_shape)).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, one row for one data set."""

@@ -151,7 +151,6 @@ def fit_source(
     )
     steps = math.ceil(source.rows / batch_size)
     judges: bool = getattr(estimator, "loss_judges", True)
-    patience = patience if judges else max_epochs
     told = getattr(estimator, "training_done", lambda share: None)
 
     learner = Learner(estimator.to(target), peak, weight_decay, clip_norm, average * steps)
@@ -168,9 +167,14 @@ def fit_source(
         signals.sigterm_noted() as stopped,
         progress_bar(len(history), max_epochs, progress) as bar,
     ):
+        state |= (
+            at_start(learner, held_out, seed, 10 * batch_size) if judges and not history else {}
+        )
         if compiles:
             learner.compile(source.epoch(0, steps))
-        while len(history) < max_epochs and len(history) - state["best_epoch"] < patience:
+        while len(history) < max_epochs and (
+            not judges or len(history) - state["best_epoch"] < patience
+        ):
             epoch = len(history)
             rates = [peak * share((epoch + i / steps) / max_epochs) for i in range(steps)]
             told(epoch / max_epochs)
@@ -220,6 +224,16 @@ def finish(estimator: nn.Module, best: dict[str, Any], held_out: InMemory) -> No
     estimator.to("cpu").eval()
     if isinstance(estimator, Ensemble):
         estimator.weigh(held_out.z, held_out.x)
+
+
+def at_start(learner: Learner, held_out: InMemory, seed: int, rows_at_once: int) -> dict[str, Any]:
+    """Return the untrained state as the best so far: a linear start may be at the optimum."""
+    torch.manual_seed(integer(seed, "validation"))
+    loss = learner.loss((held_out.z, held_out.x), rows_at_once=rows_at_once)
+    if not math.isfinite(loss):
+        return {}
+    best = copy.deepcopy(learner.averaged.state_dict())
+    return {"best_loss": loss, "best_epoch": 0, "best": best}
 
 
 def progress_bar(done: int, epochs: int, shown: bool) -> tqdm:

@@ -53,11 +53,11 @@ CONSTANTS = {
     "bernoulli_glm": ("design_matrix",),
     "bernoulli_glm_raw": ("design_matrix",),
 }
-NARROW = {"ess": 1000, "max_seconds": 60}
+MCMC = {"ess": 1000, "max_seconds": 600}
 ESTIMATORS = {
     "npe": {"method": "npe"},
-    "nle": {"method": "nle", "sampler": NARROW},
-    "nre": {"method": "nre", "sampler": NARROW},
+    "nle": {"method": "nle", "sampler": MCMC},
+    "nre": {"method": "nre", "sampler": MCMC},
     "fmpe": {"method": "fmpe"},
     "cmpe": {"method": "cmpe"},
 }

@@ -47,11 +47,11 @@ def build(
         "theta_dim": z.shape[1],
         "x_shape": list(x.shape[1:]),
     }
-    return construct(spec, seed, x)
+    return construct(spec, seed, (z, x))
 
 
-def construct(spec: Mapping[str, Any], seed: int, x: Tensor | None) -> Any:
-    """Make the estimator a spec describes, with scales fitted to x unless that is None."""
+def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Any:
+    """Make the estimator a spec describes, with scales fitted to rows (z, x) if there are any."""
     estimator_class = registry.load(spec["method"], registry.ESTIMATORS)
     if spec["members"] < 1:
         raise ValueError(f"members is {spec['members']}; at least 1 is wanted")
@@ -65,8 +65,8 @@ def construct(spec: Mapping[str, Any], seed: int, x: Tensor | None) -> Any:
                 )
             except TypeError as error:
                 raise ValueError(f"network options of {spec['method']}: {error}") from error
-            if x is not None:
-                member.fit_scales(x)
+            if rows is not None:
+                member.fit_scales(*rows)
             made.append(member)
     estimator = made[0] if len(made) == 1 else Ensemble(made)
     estimator.spec = dict(spec)

@@ -21,13 +21,13 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..networks import Encoder, ResidualMLP, choose_encoder
+from ..conditioning import Conditioner, choose_conditioner
+from ..networks import ResidualMLP
 from ..types import Target
 
 EPS, RHO = 1e-3, 7.0
@@ -46,8 +46,7 @@ class CMPE(nn.Module):
         steps: Network calls per draw.
         hidden: Width of the network.
         blocks: Number of residual blocks.
-        transform: A name of `scaling.TRANSFORMS`, applied to x; ``"auto"`` looks at the data.
-        embedding: What summarises x, see `networks.Encoder`; ``"auto"`` goes by its shape.
+        **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
     target: ClassVar[Target] = "posterior"
@@ -69,27 +68,26 @@ class CMPE(nn.Module):
         steps: int = 10,
         hidden: int = 128,
         blocks: int = 4,
-        transform: str = "none",
-        embedding: str | Mapping[str, Any] = "none",
+        **conditioner: Any,
     ) -> None:
         super().__init__()
         self.theta_dim, self.noise, self.steps = theta_dim, noise, steps
         self.first_levels, self.last_levels = first_levels, last_levels
-        self.encoder = Encoder(x_shape, transform=transform, embedding=embedding)
+        self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
         self.net = ResidualMLP(
             theta_dim + 2,
             theta_dim,
             hidden=hidden,
             blocks=blocks,
-            context_dim=self.encoder.out_dim,
+            context_dim=self.conditioner.out_dim,
         )
         self.n_levels = last_levels
 
-    choose = staticmethod(choose_encoder)
+    choose = staticmethod(choose_conditioner)
 
-    def fit_scales(self, x: Tensor) -> None:
-        """Set what standardises data from training rows, ``(n, *x_shape)``."""
-        self.encoder.fit_scales(x)
+    def fit_scales(self, z: Tensor, x: Tensor) -> None:
+        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
+        self.conditioner.fit_scales(z, x)
 
     def training_done(self, share: float) -> None:
         """Set the number of levels for a share of the training done: it doubles at equal steps."""
@@ -118,7 +116,8 @@ class CMPE(nn.Module):
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the disagreement of neighbouring levels, ``(n,)``."""
-        context = self.encoder(x)
+        context = self.conditioner(x)
+        z = self.conditioner.whiten(z, context)
         # Validation is on the last grid throughout, so that its losses can be compared.
         levels = self.levels(self.n_levels if self.training else self.last_levels).to(z)
         index = torch.multinomial(level_weights(levels), len(z), replacement=True)
@@ -143,7 +142,7 @@ class CMPE(nn.Module):
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor, steps: int | None = None) -> Tensor:
         """Draw ``(m, n, theta_dim)`` for data sets ``(m, *x_shape)``, in so many network calls."""
-        context = self.encoder(x)
+        context = self.conditioner(x)
         m = len(context)
         rows = context if m == 1 else context.repeat_interleave(n, 0)
         z = context.new_zeros(m * n, self.theta_dim)
@@ -151,7 +150,7 @@ class CMPE(nn.Module):
             spread = math.sqrt(level**2 - EPS**2)
             t = z.new_full((m * n, 1), level)
             z = self.origin(z + spread * torch.randn_like(z), t, rows)
-        return z.view(m, n, self.theta_dim)
+        return self.conditioner.restore(z.view(m, n, self.theta_dim), context)
 
 
 def level_weights(levels: Tensor) -> Tensor:

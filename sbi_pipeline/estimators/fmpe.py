@@ -16,14 +16,15 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
-from ..networks import Encoder, ResidualMLP, choose_encoder
+from ..conditioning import Conditioner, choose_conditioner
+from ..networks import ResidualMLP
 from ..types import Target
 
 SIGMA_MIN = 1e-4
@@ -40,8 +41,7 @@ class FMPE(nn.Module):
         blocks: Number of residual blocks.
         frequencies: Number of sines and cosines of time given to the network.
         tolerance: Of the ODE solver, relative and absolute.
-        transform: A name of `scaling.TRANSFORMS`, applied to x; ``"auto"`` looks at the data.
-        embedding: What summarises x, see `networks.Encoder`; ``"auto"`` goes by its shape.
+        **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
     target: ClassVar[Target] = "posterior"
@@ -56,26 +56,25 @@ class FMPE(nn.Module):
         blocks: int = 4,
         frequencies: int = 4,
         tolerance: float = 1e-4,
-        transform: str = "none",
-        embedding: str | Mapping[str, Any] = "none",
+        **conditioner: Any,
     ) -> None:
         super().__init__()
         self.theta_dim, self.alpha, self.tolerance = theta_dim, alpha, tolerance
-        self.encoder = Encoder(x_shape, transform=transform, embedding=embedding)
+        self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
         self.waves = math.pi * 2.0 ** torch.arange(frequencies)
         self.net = ResidualMLP(
             theta_dim + 1 + 2 * frequencies,
             theta_dim,
             hidden=hidden,
             blocks=blocks,
-            context_dim=self.encoder.out_dim,
+            context_dim=self.conditioner.out_dim,
         )
 
-    choose = staticmethod(choose_encoder)
+    choose = staticmethod(choose_conditioner)
 
-    def fit_scales(self, x: Tensor) -> None:
-        """Set what standardises data from training rows, ``(n, *x_shape)``."""
-        self.encoder.fit_scales(x)
+    def fit_scales(self, z: Tensor, x: Tensor) -> None:
+        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
+        self.conditioner.fit_scales(z, x)
 
     def velocity(self, t: Tensor, z: Tensor, context: Tensor) -> Tensor:
         """Return dz/dt, ``(n, theta_dim)``, at times ``(n, 1)`` and points ``(n, theta_dim)``."""
@@ -86,16 +85,18 @@ class FMPE(nn.Module):
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the squared error of the velocity, ``(n,)``, at random times."""
         # The inverse CDF of the density t^(1 / (1 + alpha)).
+        context = self.conditioner(x)
+        z = self.conditioner.whiten(z, context)
         t = torch.rand_like(z[:, :1]) ** ((1 + self.alpha) / (2 + self.alpha))
         noise = torch.randn_like(z)
         at = t * z + (1 - (1 - SIGMA_MIN) * t) * noise
         wanted = z - (1 - SIGMA_MIN) * noise
-        return (self.velocity(t, at, self.encoder(x)) - wanted).square().mean(1)
+        return (self.velocity(t, at, context) - wanted).square().mean(1)
 
     @torch.no_grad()
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log q(z | x) in nats, ``(n,)``, for paired rows or for one data set x."""
-        context = self.encoder(x).expand(len(z), -1)
+        context = self.conditioner(x).expand(len(z), -1)
 
         def rate(t: float, state: Tensor) -> Tensor:
             times = state.new_full((len(z), 1), t)
@@ -104,10 +105,12 @@ class FMPE(nn.Module):
             )
             return torch.cat((v, divergence), -1)
 
-        start = torch.cat((z, z.new_zeros(len(z), 1)), -1)
+        rest = self.conditioner.whiten(z, context)
+        start = torch.cat((rest, z.new_zeros(len(z), 1)), -1)
         end = integrate(rate, start, 1.0, 0.0, self.tolerance)
         noise, gained = end[:, :-1], end[:, -1]
-        return -0.5 * noise.square().sum(1) - 0.5 * self.theta_dim * math.log(2 * math.pi) + gained
+        at_noise = -0.5 * noise.square().sum(1) - 0.5 * self.theta_dim * math.log(2 * math.pi)
+        return at_noise + gained + self.conditioner.log_det()
 
     @torch.no_grad()
     def sample(self, n: int, x: Tensor) -> Tensor:
@@ -117,7 +120,7 @@ class FMPE(nn.Module):
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor) -> Tensor:
         """Draw ``(m, n, theta_dim)`` for data sets ``(m, *x_shape)``."""
-        context = self.encoder(x)
+        context = self.conditioner(x)
         m = len(context)
         rows = context if m == 1 else context.repeat_interleave(n, 0)
         noise = torch.randn(m * n, self.theta_dim, device=context.device)
@@ -125,7 +128,8 @@ class FMPE(nn.Module):
         def rate(t: float, state: Tensor) -> Tensor:
             return self.velocity(state.new_full((m * n, 1), t), state, rows)
 
-        return integrate(rate, noise, 0.0, 1.0, self.tolerance).view(m, n, self.theta_dim)
+        rest = integrate(rate, noise, 0.0, 1.0, self.tolerance).view(m, n, self.theta_dim)
+        return self.conditioner.restore(rest, context)
 
 
 def velocity_and_divergence(field: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,8 +5,9 @@ marginalised. The prior does not enter, so it can be changed after training (wit
 ``log_prob(z, x)`` is log q(x | z) in nats per unit of x, the Jacobian of all scaling included;
 MCMC on it plus the log prior draws from the posterior.
 
-Whole numbers are dequantised: training sees ``x + u`` with uniform ``u`` drawn anew each time, so
-that ``log_prob`` approximates log P(x | z), the integral of q over ``[x, x + 1)``. At an
+Columns of few whole values are learnt as such (`categorical.Categorical`), the others given them.
+Other whole numbers are dequantised: training sees ``x + u`` with uniform ``u`` drawn anew each
+time, so that ``log_prob`` approximates log P(x | z), the integral of q over ``[x, x + 1)``. At an
 observation that integral is taken at its midpoint, ``x + 0.5``: the flow learns a smooth density,
 whose mean over a cell differs from the midpoint in second order only, and noise in u would be
 noise in the MCMC target.
@@ -20,15 +21,22 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ..conditioning import MOST_COLUMNS
+from ..categorical import Categorical
 from ..networks import batched
 from ..networks import flow as build_flow
+from ..regression import LinearGaussian
 from ..scaling import Standardise, choose_transform, constant_columns
+from ..screening import linked_columns
 from ..types import Target
+
+FEW = 8  # values a column may take to be learnt as discrete
 
 
 class NLE(nn.Module):
@@ -41,7 +49,12 @@ class NLE(nn.Module):
         transform: A name of `scaling.TRANSFORMS`, applied to x; ``"auto"`` looks at the training
             data.
         dequantise: Whether x holds whole numbers; ``"auto"``: its type is an integer.
-        columns: Columns that vary; the others say nothing of z and are left out.
+        columns: Columns that are used; ``"auto"``: those that vary and are linked with z, see
+            `screening`; ``"all"``: those that vary.
+        linear: Whether the flow is over what a linear regression of x on z leaves; ``"auto"``: yes,
+            unless there are very many columns.
+        discrete: ``columns`` of at most ``levels`` consecutive whole values, and options of
+            `categorical.Categorical`; ``"auto"``: columns of at most 8 where x has an integer type.
         **flow_options: Keyword arguments of that flow.
     """
 
@@ -57,47 +70,109 @@ class NLE(nn.Module):
         transform: str = "none",
         dequantise: bool = False,
         columns: list[int],
+        discrete: Mapping[str, Any] | None = None,
+        linear: bool = False,
         **flow_options: Any,
     ) -> None:
         super().__init__()
-        self.x_shape, self.dequantise, self.columns = x_shape, dequantise, columns
-        self.standardise = Standardise((len(columns),), transform)
-        self.flow = build_flow(flow, len(columns), theta_dim, **flow_options)
+        few = dict(discrete or {"columns": [], "levels": 1})
+        self.x_shape, self.dequantise = x_shape, dequantise
+        self.discrete: list[int] = few.pop("columns")
+        self.columns = [i for i in columns if i not in self.discrete]
+        context_dim = theta_dim + len(self.discrete)
+        self.categorical = (
+            Categorical(len(self.discrete), few.pop("levels"), theta_dim, **few)
+            if self.discrete
+            else None
+        )
+        self.standardise = Standardise((len(self.columns),), transform)
+        self.linear = LinearGaussian(context_dim, len(self.columns)) if linear else None
+        self.flow = (
+            build_flow(flow, len(self.columns), context_dim, **flow_options)
+            if self.columns
+            else None
+        )
 
     @classmethod
     def choose(cls, z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
+        options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
+        if options.setdefault("discrete", "auto") == "auto":
+            options["discrete"] = choose_discrete(x, options["columns"])
+        few = (options["discrete"] or {"columns": []})["columns"]
+        flowing = x.flatten(1)[:, [i for i in options["columns"] if i not in few]]
         if options.setdefault("transform", "auto") == "auto":
-            options["transform"] = choose_transform(x)
+            options["transform"] = choose_transform(flowing) if flowing.shape[1] else "none"
         if options.setdefault("dequantise", "auto") == "auto":
             options["dequantise"] = not x.is_floating_point()
-        varies = ~constant_columns(x).flatten()
-        if not varies.any():
-            raise ValueError("x is the same in every training row: there is no likelihood to learn")
-        options["columns"] = varies.nonzero()[:, 0].tolist()
+        if options.setdefault("linear", "auto") == "auto":
+            options["linear"] = 0 < flowing.shape[1] <= MOST_COLUMNS
         return options
 
-    def _varying(self, x: Tensor) -> Tensor:
-        return batched(x, self.x_shape).flatten(1)[:, self.columns]
+    def _parts(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return discrete columns, the others, and what the others are given, n rows each."""
+        x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
+        few = x[:, self.discrete]
+        return few, x[:, self.columns], torch.cat((z, few.to(z)), 1)
 
-    def fit_scales(self, x: Tensor) -> None:
-        """Set what standardises data from training rows, ``(n, *x_shape)``."""
-        self.standardise.fit(self._varying(x) + 0.5 * self.dequantise)
+    def fit_scales(self, z: Tensor, x: Tensor) -> None:
+        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
+        few, many, given = self._parts(z, x)
+        if self.categorical is not None:
+            self.categorical.fit(few)
+        if self.columns:
+            self.standardise.fit(many + 0.5 * self.dequantise)
+        if self.linear is not None:
+            self.linear.fit(given, self.standardise(many + 0.5 * self.dequantise))
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(x | z), ``(n,)``, with noise of its own where x is dequantised."""
-        x = self._varying(x)
-        return -self._log_prob(z, x + torch.rand_like(x) if self.dequantise else x)
+        few, many, given = self._parts(z, x)
+        return -self._log_prob(few, many + torch.rand_like(many) * self.dequantise, given)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log q(x | z) in nats, ``(n,)``, for paired rows or for one data set x."""
-        return self._log_prob(z, self._varying(x) + 0.5 * self.dequantise)
+        few, many, given = self._parts(z, x)
+        return self._log_prob(few, many + 0.5 * self.dequantise, given)
 
-    def _log_prob(self, z: Tensor, x: Tensor) -> Tensor:
-        y = self.standardise(x).expand(len(z), -1)
-        log_prob: Tensor = self.flow.log_prob(y, z) + self.standardise.log_det(x)
+    def _log_prob(self, few: Tensor, many: Tensor, given: Tensor) -> Tensor:
+        log_prob = given.new_zeros(len(given))
+        if self.categorical is not None:
+            z = given[:, : given.shape[1] - len(self.discrete)]
+            log_prob = log_prob + self.categorical.log_prob(few, z)
+        if self.flow is not None:
+            y = self.standardise(many)
+            log_prob = log_prob + self.standardise.log_det(many)
+            if self.linear is not None:
+                y = self.linear.residual(y, given)
+                log_prob = log_prob + self.linear.log_det()
+            log_prob = log_prob + self.flow.log_prob(y, given)
         return log_prob
 
     def sample(self, n: int, x: Tensor) -> Tensor:
         """Refuse: a likelihood has no draws of z of its own."""
         raise ValueError("nle learns a likelihood and cannot draw parameters; sample it by MCMC")
+
+
+def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
+    """Return the columns to learn of, out of those that vary.
+
+    Raises:
+        ValueError: None varies.
+    """
+    varying: list[int] = (~constant_columns(x)).flatten().nonzero()[:, 0].tolist()
+    if not varying:
+        raise ValueError("x is the same in every training row: there is no likelihood to learn")
+    if wanted == "auto" and x.ndim == 2:
+        return [varying[i] for i in linked_columns(z, x[:, varying])]
+    return varying if wanted in ("all", "auto") else [i for i in wanted if i in varying]
+
+
+def choose_discrete(x: Tensor, columns: list[int]) -> dict[str, Any] | None:
+    """Return the columns that take at most `FEW` consecutive whole values, and how many."""
+    if x.is_floating_point():
+        return None
+    values = x.flatten(1)
+    spans = (values.amax(0) - values.amin(0) + 1).tolist()
+    few = [i for i in columns if spans[i] <= FEW]
+    return {"columns": few, "levels": int(max(spans[i] for i in few))} if few else None

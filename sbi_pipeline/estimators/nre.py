@@ -24,13 +24,13 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..networks import Encoder, ResidualMLP, choose_encoder
+from ..conditioning import Conditioner, choose_conditioner
+from ..networks import ResidualMLP, start_at
 from ..types import Target
 
 
@@ -45,8 +45,7 @@ class NRE(nn.Module):
         balance: Weight of the balancing penalty; 100 is what its authors use.
         hidden: Width of the network.
         blocks: Number of residual blocks.
-        transform: A name of `scaling.TRANSFORMS`, applied to x; ``"auto"`` looks at the data.
-        embedding: What summarises x, see `networks.Encoder`; ``"auto"`` goes by its shape.
+        **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
     target: ClassVar[Target] = "ratio"
@@ -62,8 +61,7 @@ class NRE(nn.Module):
         balance: float = 0.0,
         hidden: int = 128,
         blocks: int = 3,
-        transform: str = "none",
-        embedding: str | Mapping[str, Any] = "none",
+        **conditioner: Any,
     ) -> None:
         super().__init__()
         if alternatives < 1 or gamma <= 0:
@@ -71,24 +69,26 @@ class NRE(nn.Module):
                 f"alternatives is {alternatives} and gamma {gamma}; at least 1 and above 0 wanted"
             )
         self.alternatives, self.gamma, self.balance = alternatives, gamma, balance
-        self.encoder = Encoder(x_shape, transform=transform, embedding=embedding)
-        context_dim = self.encoder.out_dim
-        self.net = ResidualMLP(theta_dim, 1, hidden=hidden, blocks=blocks, context_dim=context_dim)
+        self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
+        context_dim = self.conditioner.out_dim
+        # Told z and, of a linear start, what that leaves of it; zero at first.
+        inputs = theta_dim * (1 + (self.conditioner.linear is not None))
+        self.net = ResidualMLP(inputs, 1, hidden=hidden, blocks=blocks, context_dim=context_dim)
+        start_at(self.net.last, torch.zeros(1))
 
-    choose = staticmethod(choose_encoder)
+    choose = staticmethod(choose_conditioner)
 
-    def fit_scales(self, x: Tensor) -> None:
-        """Set what standardises data from training rows, ``(n, *x_shape)``."""
-        self.encoder.fit_scales(x)
+    def fit_scales(self, z: Tensor, x: Tensor) -> None:
+        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
+        self.conditioner.fit_scales(z, x)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the contrastive loss, ``(n,)``; alternatives are the z of the rows before."""
         n, k = len(z), min(self.alternatives, len(z) - 1)
         if k < 1:
             raise ValueError("a batch of one row has nothing to be compared with")
-        context = self.encoder(x)
         candidates = torch.cat([z.roll(shift, 0) for shift in range(k + 1)])
-        logits = self.net(candidates, context.repeat(k + 1, 1)).view(k + 1, n)
+        logits = self.log_ratio(candidates, self.conditioner(x).repeat(k + 1, 1)).view(k + 1, n)
         own, others = logits[0], logits[1:]
         log_k, log_gamma = math.log(k), math.log(self.gamma)
         none_own = total(others, log_k, log_gamma) - log_k
@@ -101,8 +101,16 @@ class NRE(nn.Module):
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log p(x | z) / p(x) in nats, ``(n,)``, for paired rows or for one data set x."""
-        log_ratio: Tensor = self.net(z, self.encoder(x))[:, 0]
-        return log_ratio
+        return self.log_ratio(z, self.conditioner(x))
+
+    def log_ratio(self, z: Tensor, context: Tensor) -> Tensor:
+        """Return the log ratio, ``(n,)``, for paired rows or for one context."""
+        if self.conditioner.linear is None:
+            log_ratio: Tensor = self.net(z, context)[:, 0]
+            return log_ratio
+        rest = self.conditioner.whiten(z, context)
+        start = 0.5 * (z.square() - rest.square()).sum(1) + self.conditioner.log_det()
+        return start + self.net(torch.cat((z, rest), 1), context)[:, 0]
 
     def sample(self, n: int, x: Tensor) -> Tensor:
         """Refuse: a ratio has no draws of its own."""
