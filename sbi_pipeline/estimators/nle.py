@@ -27,8 +27,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..conditioning import MOST_COLUMNS
 from ..categorical import Categorical
+from ..conditioning import MOST_COLUMNS
 from ..networks import batched
 from ..networks import flow as build_flow
 from ..regression import LinearGaussian
