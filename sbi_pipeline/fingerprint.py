@@ -1,9 +1,10 @@
 """Fingerprints of source code and of specifications, from which simulation keys are made.
 
-The fingerprint of code is a hash of its tokens, so comments, blank lines, spacing and docstrings do
-not count, and of the modules of the project that it imports. Nothing is imported to find out. What
-it cannot see: modules imported dynamically, compiled code behind an import, data files, versions of
-libraries. ``extra_files`` and ``code_version`` are for those.
+The fingerprint of code is a hash of its syntax, so comments, layout, parentheses and docstrings do
+not count, nor does the version of Python that reads it; and of the modules of the project that it
+imports. Nothing is imported to find out. What it cannot see: modules imported dynamically, compiled
+code behind an import, data files, versions of libraries. ``extra_files`` and ``code_version`` are
+for those.
 """
 
 from __future__ import annotations
@@ -11,10 +12,8 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import io
 import json
 import math
-import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
@@ -23,10 +22,8 @@ from typing import Any
 PACKAGE = __package__ or "sbi_pipeline"
 # Protocols and names of types: nothing in there can change a simulation.
 ANNOTATIONS = {f"{PACKAGE}.types"}
-IGNORED = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
 Imported = tuple[str, str | None, int]
 """A module, what is taken from it (None for the module itself), and the level of a relative one."""
-BLANK = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
 
 def canonical(value: Any) -> str:
@@ -100,7 +97,7 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _sources(module: str, roots: Sequence[Path]) -> dict[str, str]:
-    """Return the hash of the tokens of a module and of those it imports, by name."""
+    """Return the hash of the syntax of a module and of those it imports, by name."""
     first = _find(module, roots)
     if first is None:
         raise ValueError(
@@ -130,10 +127,14 @@ def _sources(module: str, roots: Sequence[Path]) -> dict[str, str]:
 
 @functools.cache
 def _read(text: bytes, path: Path) -> tuple[str, tuple[Imported, ...]]:
-    """Return the hash of the tokens of a source, and what it imports: every plan asks again."""
-    sha = hashlib.sha256("\0".join(_tokens(text, path)).encode()).hexdigest()
+    """Return the hash of a source's syntax, and what it imports: every plan asks again."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} is not valid Python: {error}") from error
+    sha = hashlib.sha256("\0".join(syntax(tree)).encode()).hexdigest()
     statements: list[Imported] = []
-    for node in _executed(ast.parse(text)):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             statements += [(alias.name, None, 0) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -141,24 +142,37 @@ def _read(text: bytes, path: Path) -> tuple[str, tuple[Imported, ...]]:
     return sha, tuple(statements)
 
 
-def _tokens(text: bytes, path: Path) -> Iterator[str]:
-    """Yield what of a source makes a difference to what it does."""
-    try:
-        tokens = [
-            token
-            for token in tokenize.tokenize(io.BytesIO(text).readline)
-            if token.type not in IGNORED
-        ]
-    except (tokenize.TokenError, SyntaxError) as error:
-        raise ValueError(f"{path} is not valid Python: {error}") from error
-    before = tokenize.NEWLINE
-    for index, token in enumerate(tokens):
-        after = tokens[index + 1].type if index + 1 < len(tokens) else tokenize.NEWLINE
-        alone = before in BLANK and after == tokenize.NEWLINE
-        if not (token.type == tokenize.STRING and alone):  # a string alone is a docstring
-            # The width of an indent is spacing.
-            yield tokenize.tok_name[token.type] if token.type in BLANK else token.string
-        before = token.type
+def syntax(part: Any) -> Iterator[str]:
+    """Yield what of a syntax tree makes a difference to what it does.
+
+    Neither `ast.dump` nor the tokens of a source would do: both differ between versions of Python
+    (tokens of f-strings from 3.12 on, empty fields of nodes from 3.12 and 3.13 on). Fields that
+    are empty say nothing and are left out, and so are docstrings.
+    """
+    if isinstance(part, ast.AST):
+        yield type(part).__name__
+        for name in part._fields:
+            value = getattr(part, name, None)
+            if isinstance(part, ast.JoinedStr):  # some 3.12 put empty pieces into f-strings
+                value = [each for each in value if getattr(each, "value", None) != ""]
+            if value is not None and value != [] and (type(part), name) != (ast.Constant, "kind"):
+                yield name
+                yield from syntax(value)
+        yield ")"
+    elif isinstance(part, list):
+        for each in part:
+            if not _is_string_alone(each):
+                yield from syntax(each)
+        yield "]"
+    else:
+        yield repr(part)
+
+
+def _is_string_alone(node: Any) -> bool:
+    """Say whether a statement is a string alone, such as a docstring, which does nothing."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return isinstance(node.value.value, str)
+    return False
 
 
 def _imports(

@@ -1,7 +1,10 @@
+import ast
+import hashlib
+
 import numpy as np
 import pytest
 
-from sbi_pipeline.fingerprint import canonical, digest, fingerprint, sources
+from sbi_pipeline.fingerprint import canonical, digest, fingerprint, sources, syntax
 
 SIMULATOR = '''"""A simulator."""
 import numpy as np
@@ -44,6 +47,8 @@ def mark(folder, **options):
         ("mine.py", "Its docstring.", "Another docstring."),
         ("mine.py", "amplitude(parameters) +", "amplitude( parameters )  +"),
         ("mine.py", "    ", "  "),
+        ("mine.py", "amplitude(parameters) +", "(amplitude(\n  parameters,\n)) +"),
+        ("physics/constants.py", "6.67e-11", "66.7e-12"),
         ("physics/waves.py", "def", "# here\ndef"),
         ("physics/hints.py", "A = 1", "A = 2"),
         ("physics/other.py", "B = 1", "B = 2"),
@@ -74,6 +79,28 @@ def test_what_changes_what_is_simulated(project, file, old, new):
     assert old in text
     (project / file).write_text(text.replace(old, new))
     assert mark(project) != before
+
+
+FORMATTED = r"""
+def say(value: float, *rest) -> str:
+    'Its docstring.'
+    return f"{value:.{len(rest)}f} and {rest!r}" f"" "more" + rf'\d{value=}'
+"""
+
+
+def test_no_version_of_python_makes_another_fingerprint():
+    """3.11, 3.12 and 3.13 gave this hash."""
+    tree = ast.parse(FORMATTED)
+    plain = list(syntax(tree))
+    assert hashlib.sha256("\0".join(plain).encode()).hexdigest()[:16] == "7201daff2d6f93e5"
+    function = tree.body[0]
+    # What 3.12 adds to every function, and puts into some f-strings.
+    newer = type("FunctionDef", (ast.FunctionDef,), {"_fields": (*function._fields, "type_params")})
+    tree.body[0] = newer(**{name: getattr(function, name) for name in function._fields})
+    tree.body[0].type_params = []
+    (joined,) = (node for node in ast.walk(tree) if isinstance(node, ast.BinOp))
+    joined.left.values.insert(1, ast.Constant(""))
+    assert list(syntax(tree)) == plain
 
 
 def test_moving_the_project_changes_nothing(project, tmp_path_factory):
