@@ -152,7 +152,7 @@ def syntax(part: Any) -> Iterator[str]:
     if isinstance(part, ast.AST):
         yield type(part).__name__
         for name in part._fields:
-            value = getattr(part, name, None)
+            value: Any = getattr(part, name, None)
             if isinstance(part, ast.JoinedStr):  # some 3.12 put empty pieces into f-strings
                 value = [each for each in value if getattr(each, "value", None) != ""]
             if value is not None and value != [] and (type(part), name) != (ast.Constant, "kind"):
