@@ -10,6 +10,7 @@ SHOWN = 10
 BLOCK = re.compile(r"^Error in rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)
 SBATCH = re.compile(r"error message was '(?:sbatch: error: )?(.*?)'?\.?(?:For further.*)?$")
 STATUS = re.compile(r"SLURM status is: '(\w+)'")
+MEMORY = re.compile(r"exceeded memory limit|oom[-_]kill|Out Of Memory", re.IGNORECASE)
 RAISED = re.compile(r"^\w*(?:Error|Exit|Interrupt): (.+)$")
 ADVICE = {
     "OUT_OF_MEMORY": "killed for memory; raise mem_mb of this rule in the profile",
@@ -44,16 +45,21 @@ def _reason(fields: Mapping[str, str], folder: Path) -> str:
     log = next((path for path in logs if path and (folder / path).is_file()), logs[0])
     if refused := SBATCH.search(message):
         return f"sbatch: {refused[1]}"
-    status = STATUS.search(message)
-    if status and status[1] in ADVICE:
-        return f"{ADVICE[status[1]]}; log: {log}"
-    return f"{_raised(folder / log) or message}; log: {log}"
+    found = STATUS.search(message)
+    status = found[1] if found else ""
+    if any(MEMORY.search(_text(folder / path)) for path in logs if path):
+        status = "OUT_OF_MEMORY"  # where Slurm does not count memory by cgroups, it calls it FAILED
+    if status in ADVICE:
+        return f"{ADVICE[status]}; log: {log}"
+    return f"{_raised(_text(folder / log)) or message}; log: {log}"
 
 
-def _raised(log: Path) -> str | None:
+def _text(log: Path) -> str:
+    return log.read_text(errors="replace") if log.is_file() else ""
+
+
+def _raised(log: str) -> str | None:
     """Return the text of the error that a log ends with."""
-    if not log.is_file():
-        return None
-    lines = log.read_text(errors="replace").strip().splitlines()
+    lines = log.strip().splitlines()
     raised = RAISED.match(lines[-1]) if lines else None
     return raised[1] if raised else None

@@ -30,6 +30,12 @@ def test_a_job_killed_for_memory_says_what_to_raise(tmp_path):
     assert line.endswith("log: simulate-0.log")
 
 
+def test_a_kill_for_memory_is_read_from_slurms_log_too(tmp_path):
+    (tmp_path / "8.log").write_text("slurmstepd: error: StepId=8.0 exceeded memory limit (8 > 3)\n")
+    text = KILLED.replace("OUT_OF_MEMORY", "FAILED").replace("/there", str(tmp_path))
+    assert explain(text, tmp_path)[0].startswith("simulate: killed for memory")
+
+
 def test_the_error_a_log_ends_with_is_the_reason(tmp_path):
     (tmp_path / "simulate-0.log").write_text("INFO begun\nTraceback:\nValueError: no licence\n")
     (line,) = explain(KILLED.replace("OUT_OF_MEMORY", "FAILED"), tmp_path)

@@ -132,10 +132,10 @@ def job_of(folder: Path, rule: str) -> str:
 
 
 def test_a_campaign_moves_between_this_machine_and_slurm(tmp_path: Path) -> None:
-    here, there = study(tmp_path / "here", shard_size=50), study(tmp_path / "there", shard_size=50)
+    here, there = study(tmp_path / "here", shard_size=75), study(tmp_path / "there", shard_size=75)
     locally(here, MANIFEST)
     locally(there, "--dry-run")  # which names the folder of the shards
-    locally(there, receipt(there, 0), receipt(there, 1))
+    locally(there, receipt(there, 0))
     finish(start(there, MANIFEST), there)
     assert rows(there) == rows(here)
     assert simulated(there) == 300
@@ -151,13 +151,10 @@ def test_a_campaign_moves_between_this_machine_and_slurm(tmp_path: Path) -> None
 def test_a_killed_head_loses_nothing_and_the_next_repeats_nothing(tmp_path: Path) -> None:
     folder = study(tmp_path / "study")
     first = start(folder, MANIFEST, seconds=0.2)
-    snakemake = None
     wait_for(lambda: commits(folder))
-    (snakemake,) = (
-        child for child in psutil.Process(first.pid).children() if "snakemake" in child.cmdline()
-    )
+    (snakemake,) = psutil.Process(first.pid).children()
     job = job_of(folder, "simulate")
-    first.send_signal(signal.SIGKILL)
+    first.kill()
     first.wait()
     wait_for(lambda: not snakemake.is_running() or snakemake.status() == psutil.STATUS_ZOMBIE)
     said_so = finish(start(folder, MANIFEST, seconds=0.2), folder)
@@ -166,14 +163,42 @@ def test_a_killed_head_loses_nothing_and_the_next_repeats_nothing(tmp_path: Path
     assert runs(folder) == 1
 
 
-def test_a_shard_longer_than_the_wall_time_goes_on_in_the_next_job(tmp_path: Path) -> None:
-    folder = study(tmp_path / "study", simulations=400, shard_size=400)
+def test_a_head_that_is_a_job_submits_the_next_one(tmp_path: Path) -> None:
+    folder = study(tmp_path / "study")
+    begun = start(folder, "--sbatch", "--time=60 --mem=500", MANIFEST, seconds=0.2)
+    job = re.search(r"job (\d+);", finish(begun, folder))
+    assert job is not None
+    wait_for(lambda: commits(folder))
+    assert said("scancel", "--batch", "--signal=USR1", job[1]).returncode == 0
+    wait_for(lambda: "USR1: no more jobs are submitted" in (folder / "head.log").read_text())
+    successor = re.search(r"job (\d+) will go on", (folder / "head.log").read_text())
+    assert successor is not None
+    wait_for((folder / MANIFEST).is_file, seconds=400)
+    wait_for(lambda: [successor[1]] not in queue("%i"))
+    assert simulated(folder) == 300
+    assert runs(folder) == 1
+
+
+def test_jobs_that_slurm_ends_go_on_in_the_next_one(tmp_path: Path) -> None:
+    """Three at a time, since what they do is wait."""
+    hurried = study(tmp_path / "hurried", simulations=400, shard_size=400)
     limits = ["simulate:runtime=3", "simulate:slurm_extra='--signal=TERM@60'"]
-    process = start(folder, "--set-resources", *limits, "--", MANIFEST, seconds=0.4)
-    said_so = finish(process, folder)
-    assert runs(folder) >= 2
-    assert simulated(folder) == 400
-    assert "TIMEOUT" not in said_so
+    beaten = start(hurried, "--set-resources", *limits, "--", MANIFEST, seconds=0.4)
+    greedy = study(tmp_path / "greedy")
+    memory = ["simulate:mem_mb=600 * attempt", "simulate:runtime=30"]
+    fed = start(greedy, "--set-resources", *memory, "--", MANIFEST, hoard=800)
+    insatiable = study(tmp_path / "insatiable")
+    memory[0] = "simulate:mem_mb=600"
+    starved = start(
+        insatiable, "--retries", "1", "--set-resources", *memory, "--", MANIFEST, hoard=800
+    )
+    assert len(re.findall("SLURM-job '.*' failed", finish(fed, greedy))) == 1
+    assert starved.wait(timeout=400) != 0
+    last = last_line(insatiable)
+    assert re.fullmatch(r"simulate: killed for memory; raise mem_mb .*; log: \S+", last), last
+    finish(beaten, hurried)
+    assert runs(hurried) >= 2
+    assert simulated(hurried) == 400
 
 
 def test_a_preempted_shard_goes_on(tmp_path: Path) -> None:
@@ -211,28 +236,19 @@ def test_a_training_stopped_by_slurm_goes_on_from_its_checkpoint(tmp_path: Path)
     assert "training goes on after epoch" in (folder / "results/slow/npe/train.log").read_text()
 
 
-def test_a_partition_that_does_not_exist_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("demand", "reason"),
+    [
+        ("slurm_partition=nope", "invalid partition specified: nope"),
+        ("mem_mb=99999999", "Memory specification can not be satisfied"),
+    ],
+)
+def test_a_demand_that_slurm_refuses_is_named(tmp_path: Path, demand: str, reason: str) -> None:
     folder = study(tmp_path / "study")
-    process = start(
-        folder, "--retries", "0", "--default-resources", "slurm_partition=nope", "--", MANIFEST
-    )
+    process = start(folder, "--retries", "0", "--default-resources", demand, "--", MANIFEST)
     assert process.wait(timeout=200) != 0
-    last = (folder / "head.log").read_text().strip().splitlines()[-1]
-    assert re.fullmatch(r"sample_prior: sbatch: .*invalid partition specified: nope.*", last), last
+    assert re.fullmatch(f"sample_prior: sbatch: .*{reason}.*", last_line(folder))
 
 
-def test_a_shard_killed_for_memory_is_tried_with_more(tmp_path: Path) -> None:
-    folder = study(tmp_path / "study")
-    memory = ["simulate:mem_mb=600 * attempt", "simulate:runtime=30"]
-    process = start(folder, "--set-resources", *memory, "--", MANIFEST, hoard=800)
-    said_so = finish(process, folder)
-    assert len(re.findall("SLURM-job '.*' failed", said_so)) == 1
-
-
-def test_a_shard_that_always_needs_too_much_memory_ends_in_one_line(tmp_path: Path) -> None:
-    folder = study(tmp_path / "study")
-    memory = ["simulate:mem_mb=600", "simulate:runtime=30"]
-    process = start(folder, "--retries", "1", "--set-resources", *memory, "--", MANIFEST, hoard=800)
-    assert process.wait(timeout=300) != 0
-    last = (folder / "head.log").read_text().strip().splitlines()[-1]
-    assert re.fullmatch(r"simulate: killed for memory; raise mem_mb .*; log: \S+", last), last
+def last_line(folder: Path) -> str:
+    return (folder / "head.log").read_text().strip().splitlines()[-1]
