@@ -1,27 +1,21 @@
 import os
-import shutil
-import subprocess
 
 import dask
 import pytest
 from shard_for_tests import make
+from slurm_for_tests import queue, wait_for
 
 from sbi_pipeline import journal, store
 
 pytest.importorskip("dask_jobqueue")  # which adds its defaults to the configuration
 
 
-def slurm_answers():
-    sinfo = shutil.which("sinfo")
-    return sinfo and not subprocess.run([sinfo], capture_output=True, check=False).returncode
-
-
 @pytest.mark.slurm
 @pytest.mark.slow
-@pytest.mark.skipif(not slurm_answers(), reason="needs a Slurm")
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.filterwarnings("ignore::FutureWarning:dask_jobqueue")
 def test_workers_come_from_slurm(tmp_path):
-    queue = {
+    settings = {
         "cores": 1,
         "processes": 1,
         "memory": "600MB",
@@ -34,7 +28,7 @@ def test_workers_come_from_slurm(tmp_path):
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
     options = {"simulator": "NoiseOneByOne", "rows": 400, "drawn": 400, "chunk_size": 50}
-    with dask.config.set({f"jobqueue.slurm.{name}": value for name, value in queue.items()}):
+    with dask.config.set({f"jobqueue.slurm.{name}": value for name, value in settings.items()}):
         make(tmp_path / "there", cluster="slurm", workers=2, **options)
     make(tmp_path / "here", **options)
     shards = [tmp_path / folder / "shard-0.zarr" for folder in ("here", "there")]
@@ -42,7 +36,7 @@ def test_workers_come_from_slurm(tmp_path):
     assert here == there
     pids = {record["pid"] for record in journal.read(shards[1]) if record["kind"] == "rows"}
     assert os.getpid() not in pids
-    assert not subprocess.run(["squeue", "-h"], capture_output=True, check=True).stdout.strip()
+    wait_for(lambda: ["dask-worker"] not in queue("%j"))
 
 
 def test_a_slurm_that_is_not_configured_says_what_is_missing(tmp_path):
