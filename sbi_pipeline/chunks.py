@@ -139,7 +139,13 @@ def finish() -> None:
 def _simulate(work: Work, call: Call, start: int, stop: int) -> Made:
     begin = time.perf_counter()
     layout, recipe = work.layout, work.recipe
-    parameters, names, _ = read_prior(work.prior, slice(start, stop))
+    parameters, names, attrs = read_prior(work.prior, slice(start, stop))
+    if (attrs["key"], len(parameters)) != (layout.key, stop - start):
+        raise ValueError(
+            f"{work.prior} was replaced while its rows were simulated: it has key "
+            f"{attrs['key']} and {len(parameters)} of the rows {start} to {stop}, wanted "
+            f"{layout.key} and all; nothing committed is lost, let one run at a time work here"
+        )
     outcome = simulation.simulate(
         call,
         parameters,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from shard_for_tests import NAMES, SEED, content, parameters, simulated
 
-from sbi_pipeline import campaign, journal, store
+from sbi_pipeline import campaign, chunks, journal, store
 
 
 @pytest.mark.parametrize("simulator", ["Noise", "NoiseOneByOne"])
@@ -142,6 +142,20 @@ def test_a_store_that_lost_its_layout_is_not_made_anew(run):
     with pytest.raises(ValueError, match=r"lost its zarr\.json; 'sbi-pipeline repair'"):
         run("a", 1000)
     assert (shard / "x" / "c" / "0" / "0").exists()
+
+
+def test_parameters_replaced_under_a_running_campaign_are_never_simulated(run):
+    shard, _ = run("a", 2000, chunk_size=1000)
+    prior, lines = shard.with_name("prior-0.zarr"), journal.read(shard)
+    recipe = chunks.Recipe("simulators_for_tests:Noise", "{}", SEED, 1000, False, None, 0)
+    work = chunks.Work(recipe, store.read_layout(shard), prior, shard)
+    assert chunks.simulate(work, chunks.Part(((0, 1000),)))[0].start == 0
+    for rows, key in ((2000, "other"), (500, "k")):
+        store.write_prior(prior, parameters(0, rows), NAMES, key=key, start=0)
+        with pytest.raises(ValueError, match=r"prior-0\.zarr was replaced while its rows were"):
+            chunks.simulate(work, chunks.Part(((0, 1000),)))
+    chunks.finish()
+    assert journal.read(shard) == lines
 
 
 @pytest.mark.parametrize(
