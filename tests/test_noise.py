@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from shard_for_tests import SEED, make, manifest_of
 from test_training import Interrupted, Line
 
-from sbi_pipeline import estimators, observations, priors, samplers, streams
+from sbi_pipeline import estimators, observations, priors, samplers, streams, study
 from sbi_pipeline.noise import Noise, is_at_load, observe
 from sbi_pipeline.reading import PARTS, open_campaign
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
@@ -166,3 +168,24 @@ def test_noise_at_load_gives_the_posterior_of_the_noisy_model(tmp_path):
         draws = prior.from_normal(z)
         assert np.abs((draws.mean(0) - mean) / sd).max() < 0.1
         assert np.abs(draws.std(0) / sd - 1).max() < 0.07
+
+
+def test_every_stage_that_reads_data_is_told_of_noise_at_load():
+    def specs(**options):
+        campaign = {
+            "simulator": "linear_gaussian",
+            "options": options,
+            "simulations": 1000,
+            "priors": {
+                name: {"type": "normal", "mean": 0, "sd": 1} for name in ("theta_1", "theta_2")
+            },
+            "inferred_parameters": ["theta_1"],
+        }
+        config = {"campaigns": {"c": campaign}, "estimators": {"npe": {"method": "npe"}}}
+        return study.plan(config).specs
+
+    told = {Path(path).name for path, spec in specs(noise_at_load=True).items() if "noise" in spec}
+    assert told == {"train.spec.json", "calibrate.spec.json", "report.spec.json"}
+    assert not any("noise" in spec for spec in specs().values())
+    spec = specs(noise_at_load=True)["results/c/npe/train.spec.json"]
+    assert Noise(**spec["noise"]).options == {"noise_at_load": True}
