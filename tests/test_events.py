@@ -1,0 +1,112 @@
+"""Sets of events, from simulations of single ones to the posterior of all: against closed forms."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sbi_pipeline import estimators, observations, priors, training
+from sbi_pipeline.trained import Posterior
+from sbi_pipeline.types import Array
+
+OWN, NOISE = 0.3, 0.5
+SPECS = {
+    "kind": {"type": "bernoulli", "probability": 0.5},
+    "mu": {"type": "normal", "mean": 0, "sd": 1},
+    "own": {"type": "normal", "mean": 0, "sd": OWN},
+}
+
+
+class Line:
+    """One event: N(mu + kind / 2 + own, NOISE^2), where ``own`` is the event's own."""
+
+    parameters = ("kind", "mu", "own")
+
+    def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
+        kind, mu, own = parameters.T
+        return (mu + kind / 2 + own + NOISE * rng.normal(size=len(mu)))[:, None]
+
+
+def prior() -> priors.NamedPrior:
+    built = priors.build(SPECS, Line.parameters)
+    assert isinstance(built, priors.NamedPrior)
+    return built
+
+
+def test_events_of_an_observation_share_theta_and_not_the_nuisance() -> None:
+    truth = {"kind": 1.0, "mu": 0.2}
+    x, row = observations.simulate_events(Line(), prior(), truth, ("kind", "mu"), 4000, 1)
+    assert x.shape == (4000, 1)
+    np.testing.assert_array_equal(row[:2], [1.0, 0.2])
+    assert np.isnan(row[2])
+    assert x.mean() == pytest.approx(0.7, abs=0.05)
+    assert x.std() == pytest.approx(np.hypot(OWN, NOISE), rel=0.05)
+    held, row = observations.simulate_events(
+        Line(), prior(), {**truth, "own": 0.0}, ("kind", "mu"), 4000, 1
+    )
+    assert held.std() == pytest.approx(NOISE, rel=0.05)
+    assert row[2] == 0
+
+
+def test_quantiles_stand_where_events_stood() -> None:
+    x = np.arange(101.0)[None, :, None] * np.array([1.0, 2.0])
+    found = observations.quantiles(x, axis=1)
+    assert found.shape == (1, 5, 2)
+    np.testing.assert_allclose(found[0, :, 1], [10, 50, 100, 150, 190])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["nle", "nre"])
+def test_the_posterior_of_fifty_events(method: str) -> None:
+    """mu and kind together have a line of equal likelihood, so P(kind) is known to be soft."""
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(1)
+    parameters = prior().from_uniform(rng.random((40_000, 3)))
+    kept = prior().keep(("kind", "mu"))
+    z = torch.as_tensor(kept.to_normal(parameters[:, :2])).float()
+    x = torch.as_tensor(Line()(parameters, rng)).float()
+    made = estimators.build(method, z, x, seed=1)
+    masks = {"train": np.arange(40_000) % 20 > 0, "validation": np.arange(40_000) % 20 == 0}
+    training.fit(made, z, x, **masks, seed=1, threads=1, max_epochs=15, progress=False)
+    posterior = Posterior(made.eval(), kept, {"events": True})
+    truth = {"kind": 1.0, "mu": 0.2}
+    x_o, _ = observations.simulate_events(Line(), prior(), truth, ("kind", "mu"), 50, 2)
+    theta = posterior.sample(8000, x_o.astype("f4"), seed=1)
+    chance, mean, sd = exact(x_o[:, 0])
+    assert theta[:, 0].mean() == pytest.approx(chance, abs=0.1)
+    for kind in (0, 1):
+        mu = theta[theta[:, 0] == kind, 1]
+        assert mu.mean() == pytest.approx(mean - kind * mean_shift(), abs=0.5 * sd)
+        assert mu.std() == pytest.approx(sd, rel=0.2)
+
+
+def variance() -> float:
+    return (OWN**2 + NOISE**2) / 50
+
+
+def mean_shift() -> float:
+    return 0.5 / (1 + variance())
+
+
+def exact(x: Array) -> tuple[float, float, float]:
+    """Return P(kind = 1), and mean and sd of mu for kind 0."""
+    shrink, average = 1 / (1 + variance()), x.mean()
+    log_evidence: Any = -0.5 * (average - np.array([0, 0.5])) ** 2 / (1 + variance())
+    chance = 1 / (1 + np.exp(log_evidence[0] - log_evidence[1]))
+    return float(chance), float(shrink * average), float(np.sqrt(shrink * variance()))
+
+
+def test_shapes_of_events_for_notebooks() -> None:
+    made: Any = torch.nn.Linear(1, 1)
+    made.spec = {"theta_dim": 1, "x_shape": [1]}
+    made.target = "likelihood"
+    made.log_prob = lambda z, x: torch.distributions.Normal(z, 0.5).log_prob(x)[:, 0]
+    posterior = Posterior(made, priors.build({"mu": SPECS["mu"]}, ("mu",)), {"events": True})
+    short = {"min_steps": 20, "max_steps": 20}
+    assert posterior.sample(100, np.zeros((7, 1), "f4"), **short).shape == (100, 1)
+    assert posterior.sample(100, np.zeros((3, 7, 1), "f4"), **short).shape == (3, 100, 1)
+    log_prob = posterior.log_prob(np.array([[0.0], [0.1]]), np.zeros((7, 1), "f4"))
+    assert log_prob[1] - log_prob[0] == pytest.approx(-0.5 * 0.01 * (7 / 0.25 + 1), rel=1e-3)
+    with pytest.raises(ValueError, match=r"learnt \(events, ...\) of \(1,\)"):
+        posterior.sample(100, np.zeros((7, 2), "f4"))
