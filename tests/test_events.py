@@ -62,13 +62,13 @@ def test_the_posterior_of_fifty_events(method: str) -> None:
     """mu and kind together have a line of equal likelihood, so P(kind) is known to be soft."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(1)
-    parameters = prior().from_uniform(rng.random((40_000, 3)))
+    parameters = prior().from_uniform(rng.random((20_000, 3)))
     kept = prior().keep(("kind", "mu"))
     z = torch.as_tensor(kept.to_normal(parameters[:, :2])).float()
     x = torch.as_tensor(Line()(parameters, rng)).float()
     made = estimators.build(method, z, x, seed=1)
-    masks = {"train": np.arange(40_000) % 20 > 0, "validation": np.arange(40_000) % 20 == 0}
-    training.fit(made, z, x, **masks, seed=1, threads=1, max_epochs=15, progress=False)
+    masks = {"train": np.arange(20_000) % 20 > 0, "validation": np.arange(20_000) % 20 == 0}
+    training.fit(made, z, x, **masks, seed=1, threads=1, max_epochs=10, progress=False)
     posterior = Posterior(made.eval(), kept, {"events": True})
     truth = {"kind": 1.0, "mu": 0.2}
     x_o, _ = observations.simulate_events(Line(), prior(), truth, ("kind", "mu"), 50, 2)
