@@ -12,6 +12,7 @@ from . import checks
 from .checks import Check
 from .diagnostics import calibration as calibrated
 from .diagnostics import predictive as predicted
+from .diagnostics.events import accumulated, nearby
 from .diagnostics.failures import prior_shift
 from .diagnostics.local import local_test
 from .reading import View
@@ -94,8 +95,41 @@ def of_neighbourhood(
         yield ask(checks.local_calibration, found, f"{estimator.name}, {observation.name}")
 
 
-def of_observation(each: Observation, simulated: Array, ask: Ask) -> Iterator[Check]:
-    """Ask of the posteriors of one observation, and of the observation itself."""
+def of_events(
+    trained: Sequence[Estimator], observed: Sequence[Observation], x_ndim: int, ask: Ask
+) -> Iterator[Check]:
+    """Ask whether errors of per-event likelihoods add up, where an observation is many events.
+
+    Args:
+        trained: Estimators.
+        observed: Observations.
+        x_ndim: Dimensions of one event.
+        ask: See `asker`.
+    """
+    for estimator, observation in itertools.product(trained, observed):
+        data, posterior = estimator.calibration, observation.posteriors.get(estimator.name)
+        if data is None or posterior is None or "event_score" not in data:
+            continue
+        if posterior.x_o.ndim > x_ndim:
+            names = data["parameter"].to_numpy()
+            means = posterior.summary.set_index("parameter")["mean"]
+            weights = nearby(data["event_theta"].to_numpy(), means.loc[names].to_numpy())
+            score, events = data["event_score"].to_numpy(), len(posterior.x_o)
+            found = accumulated(score, weights, events)
+            yield ask(checks.accumulation, found, f"{estimator.name}, {observation.name}")
+
+
+def of_observation(
+    each: Observation, simulated: Array, inferred: Sequence[str], ask: Ask
+) -> Iterator[Check]:
+    """Ask of the posteriors of one observation, and of the observation itself.
+
+    Args:
+        each: The observation.
+        simulated: Data of simulations to compare it with, ``(n, *x_shape)``.
+        inferred: Parameters in the order of the configuration.
+        ask: See `asker`.
+    """
     for who, posterior in each.posteriors.items():
         subject, facts = f"{who}, {each.name}", posterior.tree["sample_stats"].attrs
         yield from ask(
@@ -114,8 +148,13 @@ def of_observation(each: Observation, simulated: Array, ask: Ask) -> Iterator[Ch
             yield ask(checks.predictive, predicted.typicality(x, x_o), subject)
     for pair, table in each.comparisons.items():
         yield ask(checks.agreement, table, f"{pair}, {each.name}")
+    for pair, (accuracy, draws) in each.accuracies.items():
+        yield ask(checks.joint_agreement, accuracy, draws, f"{pair}, {each.name}")
     if each.posteriors:
         x_o = next(iter(each.posteriors.values())).x_o
         if x_o.ndim < simulated.ndim:  # no set of events
             typical = predicted.in_distribution(simulated, x_o)
             yield ask(checks.in_distribution, typical, each.name)
+            learnt = {who: posterior.inferred for who, posterior in each.posteriors.items()}
+            path = predicted.data_path(simulated, x_o, learnt, inferred)
+            yield ask(checks.data_path, path, each.name)

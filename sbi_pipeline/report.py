@@ -97,6 +97,23 @@ class Posterior:
         return found
 
     @property
+    def inferred(self) -> list[str]:
+        """Names of the parameters that are no function of others."""
+        draws = self.tree["posterior"].data_vars
+        return [str(name) for name, values in draws.items() if "derived" not in values.attrs]
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """Draws by parameter, derived ones left out, each ``(n,)``."""
+        draws = self.tree["posterior"]
+        return {name: draws[name].to_numpy().ravel() for name in self.inferred}
+
+    @property
+    def effective(self) -> dict[str, float]:
+        """Effective sample sizes by parameter."""
+        return dict(zip(self.summary["parameter"], self.summary["ess_bulk"], strict=True))
+
+    @property
     def rows(self) -> list[dict[str, object]]:
         """Rows of the summary; empty texts, which CSV files turn into NaN, are empty again."""
         texts = ("parameter", "label", "unit", "derived")
@@ -115,12 +132,14 @@ class Observation:
         source: Where it came from, in words.
         posteriors: By estimator, in the order of the configuration.
         comparisons: Tables of ``compare_marginals`` by pair, such as "npe and nle".
+        accuracies: Accuracy of `c2st` and the draws it was given, by pair; may be empty.
     """
 
     name: str
     source: str
     posteriors: Mapping[str, Posterior]
     comparisons: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    accuracies: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
     def trees(self) -> dict[str, xr.DataTree]:

@@ -1,5 +1,7 @@
 """Every check passes the healthy case and catches its mutation at the documented power."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,12 @@ from sbi_pipeline import checks
 from sbi_pipeline.diagnostics import calibration, comparison, convergence
 from sbi_pipeline.diagnostics.failures import prior_shift
 from sbi_pipeline.diagnostics.local import Local, local_test
-from sbi_pipeline.diagnostics.predictive import Typicality, in_distribution, typicality
+from sbi_pipeline.diagnostics.predictive import (
+    Typicality,
+    data_path,
+    in_distribution,
+    typicality,
+)
 
 REPEATS = 40
 
@@ -129,6 +136,41 @@ def test_agreement():
     assert _agreement(shift=0.35).status == "warn"
     assert _agreement(shift=1.0).status == "fail"
     assert _agreement(width=2.0).status == "fail"
+
+
+def test_joint_agreement():
+    passed, warned, failed = (
+        checks.joint_agreement(accuracy, 1000, "npe and nle").status
+        for accuracy in (0.51, 0.65, 0.8)
+    )
+    assert (passed, warned, failed) == ("pass", "warn", "fail")
+    assert checks.joint_agreement(0.65, 20, "few draws").status == "pass"
+
+
+def test_the_data_path_of_one_more_simulation_is_that_of_the_others():
+    rng = np.random.default_rng(0)
+    x = 3.0 + rng.normal(size=(500, 200))
+    orders = {"npe": ["mass", "spin"]}
+    made = [
+        checks.data_path(data_path(x, each, orders, ["mass", "spin"]), "event") for each in x[:40]
+    ]
+    assert all(check.status == "pass" for check in made)
+
+
+@pytest.mark.parametrize(
+    ("change", "orders", "said"),
+    [
+        (lambda x: 1000 * x, ["mass", "spin"], "1e\\+03 times as large .* compare the units"),
+        (lambda x: x[:-1], ["mass", "spin"], r"has shape \(9,\), simulations have \(10,\)"),
+        (lambda x: x, ["spin", "mass"], "npe learnt spin, mass, wanted mass, spin"),
+    ],
+)
+def test_a_wrong_data_path_is_named(change, orders, said):
+    x = 3.0 + np.random.default_rng(0).normal(size=(500, 10))
+    found = data_path(x, change(x[0]), {"npe": orders}, ["mass", "spin"])
+    check = checks.data_path(found, "event")
+    assert check.status == "fail"
+    assert re.search(said, check.advice)
 
 
 def test_disagreement_within_chance_passes():

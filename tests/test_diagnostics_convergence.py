@@ -17,6 +17,9 @@ def test_summary_recovers_the_exact_posterior():
         assert row["sd"] == pytest.approx(synthetic.EXACT_SD[i], rel=0.05)
         assert row["q95"] - row["q05"] == pytest.approx(2 * 1.645 * row["sd"], rel=0.05)
         assert row["sd_ratio"] == pytest.approx(np.sqrt(1 - synthetic.SHRINK[i]), rel=0.1)
+        gained = -0.5 * np.log(1 - synthetic.SHRINK[i]) - synthetic.SHRINK[i] / 2
+        gained += mean[i] ** 2 / (2 * synthetic.PRIOR_SD[i] ** 2)
+        assert row["kl_nats"] == pytest.approx(gained, abs=0.06)
         assert row["ess_bulk"] == pytest.approx(4800, rel=0.15)
         assert 0.99 < row["r_hat"] < 1.01
     assert table.loc["mass", "truth"] == 1.1
@@ -89,3 +92,20 @@ def test_ensembles_of_different_size_are_refused():
     tree["sample_stats"] = tree["sample_stats"].to_dataset().assign_coords(ensemble=labels)
     with pytest.raises(ValueError, match="as many walkers"):
         convergence.ensembles(tree, "mass")
+
+
+def test_the_divergence_of_equal_draws_is_none_and_of_discrete_ones_unknown():
+    rng = np.random.default_rng(0)
+    for draw in (rng.normal, rng.random):
+        assert convergence.divergence(draw(size=10_000), draw(size=4_000)) == pytest.approx(
+            0.0, abs=0.05
+        )
+    coins = rng.integers(0, 2, size=4000).astype(float)
+    assert np.isnan(convergence.divergence(coins, coins))
+    assert np.isnan(convergence.divergence(coins, np.empty(0)))
+
+
+def test_the_divergence_of_a_narrow_posterior_is_its_logarithm():
+    rng = np.random.default_rng(1)
+    drawn = 0.3 + 0.001 * rng.random(5000)
+    assert convergence.divergence(drawn, rng.random(4000)) == pytest.approx(np.log(1000), rel=0.05)

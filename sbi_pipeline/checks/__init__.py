@@ -9,8 +9,16 @@ them a perfect campaign of two estimators and two observations passes everything
 
 from .calibration import calibration, coverage, local_calibration, probability_plot, tarp
 from .check import Check, Status
+from .events import accumulation
 from .information import information, parameter_order
-from .observation import agreement, in_distribution, predictive, prior_edge
+from .observation import (
+    agreement,
+    data_path,
+    in_distribution,
+    joint_agreement,
+    predictive,
+    prior_edge,
+)
 from .refinement import refinement
 from .sampling import failures, lost_prior, modelled_failures, sampling, training
 from .thresholds import check_thresholds
@@ -18,13 +26,16 @@ from .thresholds import check_thresholds
 __all__ = [
     "Check",
     "Status",
+    "accumulation",
     "agreement",
     "calibration",
     "check_thresholds",
     "coverage",
+    "data_path",
     "failures",
     "in_distribution",
     "information",
+    "joint_agreement",
     "local_calibration",
     "lost_prior",
     "modelled_failures",

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from ..diagnostics.predictive import Typicality
+from ..diagnostics.predictive import DataPath, Typicality
 from .check import Check, Limits, Status, above, below, choose
 
 
@@ -35,6 +35,69 @@ def agreement(comparison: pd.DataFrame, subject: str, *, jsd: Limits = (10.0, 50
             "Two methods that err differently agree.",
             f"They differ in {row['parameter']}: means by {row['shift']:+.2f} sd, widths by a "
             f"factor {row['width']:.2f}. Believe the better calibrated one, or train both on more.",
+        ),
+    )
+
+
+def joint_agreement(
+    accuracy: float, draws: int, subject: str, *, c2st: Limits = (0.6, 0.7)
+) -> Check:
+    """Judge whether a classifier can tell two estimators' joint posteriors apart.
+
+    Args:
+        accuracy: As made by ``diagnostics.comparison.c2st``.
+        draws: Draws of each it was given.
+        subject: The two estimators and the observation.
+        c2st: Accuracy, between 0.5 and 1: warn above, fail above. 0.6 is a shift of 0.5 sd.
+    """
+    # Folds share their training sets, which makes the scatter larger than that of a coin.
+    chance = 0.5 + 1.645 * 1.3 * 0.5 / math.sqrt(2 * draws)
+    status, threshold = above(accuracy if accuracy > chance else 0.5, c2st, "joint_agreement")
+    return Check(
+        name="joint agreement",
+        subject=subject,
+        status=status,
+        quantity=f"C2ST: accuracy of a classifier of {draws} draws of each",
+        value=accuracy,
+        threshold=threshold,
+        chance=f"below {chance:.2g} in 95 % of cases",
+        advice=choose(
+            status,
+            "Nor can their joint posteriors be told apart.",
+            "Their joint posteriors differ, perhaps only in correlations: believe the better "
+            "calibrated one, or train both on more.",
+        ),
+    )
+
+
+def data_path(found: DataPath, subject: str, *, outside: Limits = (0.02, 0.2)) -> Check:
+    """Judge whether the observation came the way of the simulations: shape, order, units.
+
+    Args:
+        found: As made by ``diagnostics.predictive.data_path``.
+        subject: The observation.
+        outside: Fraction of its elements that no simulation reaches: warn above, fail above.
+    """
+    status, threshold = above(found.outside, outside, "data_path")
+    if found.problems:
+        status = "fail"
+    hint = ""
+    if abs(found.decades) > 1:
+        hint = f" It is {10**found.decades:.2g} times as large as they are: compare the units."
+    return Check(
+        name="data path",
+        subject=subject,
+        status=status,
+        quantity="fraction of elements beyond the range of all simulations",
+        value=found.outside,
+        threshold=f"{threshold}, fail on another shape or order of parameters",
+        chance=f"below {found.by_chance:.2g} on average",
+        advice=choose(
+            status,
+            "Shape, order of parameters and range are those of the simulations.",
+            " ".join(found.problems)
+            or f"Simulations never look like parts of the observation.{hint} Read it by the code "
+            "that made the simulations.",
         ),
     )
 

@@ -17,6 +17,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import stats
 
 from ..expressions import Expression
 from ..types import Array
@@ -25,7 +26,7 @@ QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
 COLUMNS = (
     *("parameter", "label", "unit", "derived", "mean", "sd", *QUANTILES),
     *("r_hat", "ess_bulk", "ess_tail", "mcse_mean", "autocorrelation_time", "acceptance"),
-    *("prior_mean", "prior_sd", "sd_ratio", "at_edge", "truth"),
+    *("prior_mean", "prior_sd", "sd_ratio", "kl_nats", "at_edge", "truth"),
 )
 
 
@@ -40,7 +41,8 @@ def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) ->
     Returns:
         One row a parameter, columns `COLUMNS`; values in the parameter's own unit. ``r_hat`` is NaN
         for draws without ensembles to compare (independent draws), ``sd_ratio`` is posterior sd
-        over prior sd, ``at_edge`` the fraction of draws outside the central 99 % of the prior.
+        over prior sd, ``kl_nats`` the divergence of the marginal from its prior in nats,
+        ``at_edge`` the fraction of draws outside the central 99 % of the prior.
     """
     draws = posterior["posterior"].to_dataset()
     rows = [
@@ -86,6 +88,28 @@ def r_hat(chains: Array) -> float:
     return float(az.rhat(chains, method="rank"))
 
 
+def divergence(draws: Array, prior: Array, neighbours: int = 40) -> float:
+    """Estimate the divergence of a marginal from its prior in nats, from draws of both.
+
+    Minus the entropy of the draws (by m-spacings) minus the mean log density of the prior, each
+    from the window of its nearest draws. NaN for discrete parameters.
+
+    Args:
+        draws: Of the posterior, ``(n,)``.
+        prior: Of the prior, ``(k,)``.
+        neighbours: Prior draws in a window.
+    """
+    if prior.size <= neighbours:
+        return float("nan")
+    ends = np.sort(prior)
+    first = np.searchsorted(ends, draws) - neighbours // 2
+    first = np.clip(first, 0, ends.size - neighbours - 1)
+    with np.errstate(divide="ignore"):
+        log_prior = np.log(neighbours / ends.size / (ends[first + neighbours] - ends[first]))
+        gained = -float(stats.differential_entropy(draws)) - float(log_prior.mean())
+    return gained if np.isfinite(gained) else float("nan")
+
+
 def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
     variable = tree[f"posterior/{name}"].transpose("chain", "draw")
     chains = np.asarray(variable.to_numpy(), dtype=float)
@@ -113,6 +137,7 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "prior_mean": float(prior_mean),
         "prior_sd": float(prior_sd),
         "sd_ratio": sd / float(prior_sd) if prior_sd > 0 else float("nan"),
+        "kl_nats": divergence(chains.ravel(), prior),
         "at_edge": _at_edge(chains, prior),
         "truth": truth,
     }
@@ -143,10 +168,10 @@ def _at_edge(draws: Array, prior: Array) -> float:
 
 def _autocorrelation_time(tree: xr.DataTree, name: str) -> float:
     """Return the sampler's autocorrelation time in steps; NaN if it has none for this parameter."""
-    stats = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
-    if "autocorrelation_time" not in stats or name not in stats["parameter"].to_numpy():
+    own = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
+    if "autocorrelation_time" not in own or name not in own["parameter"].to_numpy():
         return float("nan")
-    return float(stats["autocorrelation_time"].sel(parameter=name))
+    return float(own["autocorrelation_time"].sel(parameter=name))
 
 
 def _acceptance(tree: xr.DataTree) -> float:

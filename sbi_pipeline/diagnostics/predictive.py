@@ -17,7 +17,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,49 @@ class Typicality:
     p_values: dict[str, float]
     outside_90: float
     draws: int
+
+
+@dataclass(frozen=True)
+class DataPath:
+    """Whether an observation came the way of the simulations.
+
+    Attributes:
+        problems: What cannot be, in sentences.
+        outside: Fraction of elements of the observation beyond the range of all simulations.
+        by_chance: What ``outside`` is on average for one more simulation, at most.
+        decades: Median of log10 of the ratio of its elements to typical simulated ones.
+    """
+
+    problems: tuple[str, ...]
+    outside: float
+    by_chance: float
+    decades: float
+
+
+def data_path(
+    x: Array, x_o: Array, learnt: Mapping[str, Sequence[str]], parameters: Sequence[str]
+) -> DataPath:
+    """Compare an observation with simulations element by element, and orders of parameters.
+
+    Args:
+        x: Simulations, ``(n, *x_shape)``.
+        x_o: The observation, ``x_shape``.
+        learnt: Parameters in the order each estimator has learnt them, by estimator.
+        parameters: Parameters in the order of the configuration.
+    """
+    problems = [
+        f"{who} learnt {', '.join(names)}, wanted {', '.join(parameters)}."
+        for who, names in learnt.items()
+        if list(names) != list(parameters)
+    ]
+    if x.shape[1:] != x_o.shape:
+        problems.append(f"The observation has shape {x_o.shape}, simulations have {x.shape[1:]}.")
+        return DataPath(tuple(problems), float("nan"), 0.0, 0.0)
+    outside = (x_o < x.min(axis=0)) | (x_o > x.max(axis=0))
+    size, typical = np.abs(x_o), np.median(np.abs(x), axis=0)
+    both = (size > 0) & (typical > 0)
+    decades = float(np.median(np.log10(size[both] / typical[both]))) if both.any() else 0.0
+    return DataPath(tuple(problems), float(outside.mean()), 2 / (len(x) + 1), decades)
 
 
 def typicality(x: Array, x_o: Array) -> Typicality:

@@ -24,6 +24,7 @@ from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..trained import Posterior
 from ..types import Array
 from .calibration import tarp_ranks
+from .events import scores
 from .evidence import log_evidence
 from .local import normal_scores
 from .steps import sweep
@@ -41,6 +42,8 @@ SAMPLER = {
 
 MEMBERS = 4
 """Draws of each posterior kept beside the truth."""
+SCORED = 5_000
+"""Held-out simulations whose score is kept, where likelihoods may be multiplied over events."""
 TRUSTED = 0.05
 """Effective fraction of importance samples below which a normalisation is not to be trusted."""
 
@@ -72,7 +75,8 @@ def rank(
         quantity) of the log density and of TARP distances, ``log_prob`` and ``prior_log_prob``
         (simulation) in nats, ``converged`` (simulation), and ``scores`` (simulation, member,
         parameter): normal scores of the truth (member 0) and a few draws, for `local`. Of a
-        method that chooses the number of its steps, ``energy_score`` (steps, statistic).
+        method that chooses the number of its steps, ``energy_score`` (steps, statistic); of what is
+        multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
 
     Raises:
         ValueError: There are no held-out simulations.
@@ -81,7 +85,7 @@ def rank(
         raise ValueError("no held-out simulations; set split.test above 0")
     target, prior = posterior.estimator.target, posterior.prior
     count = min(simulations or SIMULATIONS[target], len(theta))
-    truth, x, z_truth = theta[:count], x[:count], prior.to_normal(theta[:count])
+    truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
     options = {**({} if target == "posterior" else SAMPLER), **(sampler or {})}
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
@@ -123,6 +127,8 @@ def rank(
     )
     if getattr(posterior.estimator, "chooses_steps", False):
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
+    if posterior.events:
+        ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
 
 
@@ -139,3 +145,11 @@ def _ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
     """
     below, equal = (draws < truth).sum(axis=1), (draws == truth).sum(axis=1)
     return below + (rng.random(equal.shape) * (equal + 1)).astype(int) if equal.any() else below
+
+
+def _event_scores(posterior: Posterior, theta: Array, x: Array) -> dict[str, tuple[Any, Array]]:
+    """Return the score of each held-out simulation as a single event, and its theta."""
+    z = posterior.prior.to_normal(theta)
+    found = scores(log_posterior(posterior.estimator, x), z)
+    dims = ("event", "parameter")
+    return {"event_score": (dims, found.astype(np.float32)), "event_theta": (dims, theta)}

@@ -12,7 +12,7 @@ from .. import estimators as estimators_module
 from .. import failures, reading, sources
 from .. import priors as priors_module
 from .. import training as training_module
-from ..diagnostics.ranks import SIMULATIONS, rank
+from ..diagnostics.ranks import SCORED, SIMULATIONS, rank
 from ..search import Settings, Trained, forget, search
 from ..trained import load
 from ..types import Target
@@ -121,7 +121,8 @@ def calibrate(
     expect(trained.header["key"], estimator_key, estimator)
     options = dict(calibration_options or {})
     options["simulations"] = options.get("simulations") or SIMULATIONS[trained.estimator.target]
+    wanted = max(options["simulations"], SCORED if trained.events else 0)
     reader = reading.open_campaign(simulations, trained.names, noise_at_load(noise))
-    test = reader.collect({"test": options["simulations"]})["test"]
+    test = reader.collect({"test": wanted})["test"]
     data = rank(trained, test.theta, test.x, seed=listed["split"]["seed"], **options)
     write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))

@@ -33,6 +33,8 @@ VERSIONS = (
     "snakemake",
 )
 MAPPED_ROWS = 200_000
+CLASSIFIED = 1_000
+"""Draws of each posterior given to a classifier; 2 s a pair."""
 
 
 def report(
@@ -80,8 +82,9 @@ def report(
         *itertools.chain(*(assessment.of_estimator(each, ask) for each in trained)),
         *assessment.of_neighbourhood(trained, observed, seen["test"], ask),
         *itertools.chain(
-            *(assessment.of_observation(each, seen["train"].x, ask) for each in observed)
+            *(assessment.of_observation(each, seen["train"].x, inferred, ask) for each in observed)
         ),
+        *assessment.of_events(trained, observed, seen["train"].x.ndim - 1, ask),
     ]
     told = page.Report(
         campaign=campaign,
@@ -138,26 +141,23 @@ def _observation(
             with xr.open_datatree(files[0], engine="h5netcdf") as tree:
                 table = pd.read_csv(files[1])
                 made[folder.parent.name] = page.Posterior(tree.load(), table, predictive)
-    draws = {who: _inferred(each.tree) for who, each in made.items()}
-    sizes = {
-        who: dict(zip(each.summary["parameter"], each.summary["ess_bulk"], strict=True))
-        for who, each in made.items()
-    }
-    pairs = {
+    pairs = list(itertools.combinations(made.items(), 2))
+    comparisons = {
         f"{a} and {b}": comparison.compare_marginals(
-            draws[a], draws[b], effective=(sizes[a], sizes[b])
+            one.columns, other.columns, effective=(one.effective, other.effective)
         )
-        for a, b in itertools.combinations(made, 2)
+        for (a, one), (b, other) in pairs
     }
-    return page.Observation(name, read_dataset(path).attrs["source"], made, pairs)
+    accuracies = {f"{a} and {b}": _accuracy(one, other) for (a, one), (b, other) in pairs}
+    source = read_dataset(path).attrs["source"]
+    return page.Observation(name, source, made, comparisons, accuracies)
 
 
-def _inferred(tree: xr.DataTree) -> dict[str, Array]:
-    return {
-        str(name): values.to_numpy().ravel()
-        for name, values in tree["posterior"].data_vars.items()
-        if "derived" not in values.attrs
-    }
+def _accuracy(one: page.Posterior, other: page.Posterior) -> tuple[float, int]:
+    """Return how well a classifier tells two posteriors apart, and from how many draws."""
+    size = int(min(CLASSIFIED, *one.effective.values(), *other.effective.values()))
+    a, b = (np.stack(list(each.columns.values()), axis=1) for each in (one, other))
+    return comparison.c2st(a, b, n=max(size, 20)), max(size, 20)
 
 
 def _calibrated(trained: Sequence[page.Estimator]) -> int:
