@@ -241,6 +241,7 @@ def figures(report: Report) -> Iterator[tuple[str, Figure]]:
         yield "sbc-ranks", plots.sbc_ranks(calibrations, colours, report.labels)
         yield "sbc-ecdf", plots.sbc_ecdf(calibrations, colours, report.labels)
         yield "coverage", plots.coverage(calibrations, report.labels)
+        yield "pp", plots.probability_plot(calibrations, report.labels)
     if swept := {k: data for k, data in calibrations.items() if "energy_score" in data}:
         yield "steps", plots.step_sweep(swept, colours)
     if report.estimators:

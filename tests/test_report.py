@@ -101,7 +101,9 @@ def _observation(name, truth, seed, width):
     table = comparison.compare_marginals(*columns)
     found.append(checks.agreement(table, f"npe and nle, {name}"))
     comparisons = {"npe and nle": table}
-    return report.Observation(name, "simulated", posteriors, comparisons), found
+    return report.Observation(
+        name, "simulated", posteriors, comparisons, {"npe and nle": (0.51, 1000)}
+    ), found
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +181,7 @@ def test_every_figure_is_on_the_page(page, images):
             for name in ("mock", "event")
         ),
         *("trace-mock-nle", "trace-event-nle", "loss"),
-        *("sbc-ranks", "sbc-ecdf", "coverage", "failures"),
+        *("sbc-ranks", "sbc-ecdf", "coverage", "pp", "failures"),
     }
     assert page.count('src="data:image/png;base64,') == len(images)
 

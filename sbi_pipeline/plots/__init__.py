@@ -5,7 +5,7 @@ own through all figures (`palette`). No figure touches pyplot's global state.
 """
 
 from .data import failures, predictive_fit
-from .estimators import coverage, loss_curves, sbc_ecdf, sbc_ranks, step_sweep
+from .estimators import coverage, loss_curves, probability_plot, sbc_ecdf, sbc_ranks, step_sweep
 from .posterior import corner_overlay, prior_to_posterior, trace
 from .style import DOTS_PER_INCH, palette, png, save
 from .sweeps import sweep_curves
@@ -20,6 +20,7 @@ __all__ = [
     "png",
     "predictive_fit",
     "prior_to_posterior",
+    "probability_plot",
     "save",
     "sbc_ecdf",
     "sbc_ranks",

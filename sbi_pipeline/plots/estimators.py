@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from ..diagnostics import calibration
 from ..types import Array
@@ -145,6 +145,41 @@ def sbc_ecdf(
         axis.set(xlim=(0, 1), ylim=(-reach, reach), title=(labels or {}).get(what, what))
     _label_outer(axes, "rank of the truth", "ECDF − uniform")
     key(figure, {who: line_of(shades[who]) for who in calibrations})
+    return figure
+
+
+@styled
+def probability_plot(
+    calibrations: Mapping[str, xr.Dataset], labels: Mapping[str, str] | None = None
+) -> Figure:
+    """Show P-P plots: how often the truth lies below each credible level, with KS p-values.
+
+    Bands hold 68.3, 95.4 and 99.7 % of what chance gives at each level.
+
+    Args:
+        calibrations: ``calibration.nc`` by estimator.
+        labels: By parameter.
+    """
+    columns = 3
+    figure, axes = panels(len(calibrations), columns, width=3.4, height=3.4, sharey=True)
+    levels = np.linspace(0, 1, 101)
+    for (who, data), axis in zip(calibrations.items(), axes, strict=True):
+        draws, n = int(data.attrs["draws"]), data.sizes["simulation"]
+        for sigma in (1, 2, 3):
+            low, high = binom.interval(2 * norm.cdf(sigma) - 1, n, levels)
+            axis.fill_between(levels, low / n, high / n, color=FAINT, alpha=0.16, lw=0)
+        for place, name in enumerate(data["parameter"].to_numpy()):
+            ranks = np.sort(data["ranks"].sel(parameter=name).to_numpy())
+            text = (
+                f"{(labels or {}).get(str(name), name)}: {calibration.ks_p_value(ranks, draws):.2g}"
+            )
+            at = (ranks + 0.5) / (draws + 1)
+            colour = SERIES[place % len(SERIES)]
+            axis.step(at, np.arange(1, n + 1) / n, color=colour, lw=1.3, label=text)
+        axis.plot([0, 1], [0, 1], color=INK, lw=0.6)
+        axis.set(title=who, xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.legend(title="KS p", loc="lower right", title_fontsize=8.5, fontsize=8.5)
+    _label_outer(axes, "credible level", "fraction of truths below", columns)
     return figure
 
 
