@@ -155,9 +155,10 @@ def _observation(
 
 def _accuracy(one: page.Posterior, other: page.Posterior) -> tuple[float, int]:
     """Return how well a classifier tells two posteriors apart, and from how many draws."""
-    size = int(min(CLASSIFIED, *one.effective.values(), *other.effective.values()))
+    effective = [*one.effective.values(), *other.effective.values()]
+    size = max(20, int(np.nanmin([CLASSIFIED, *effective])))
     a, b = (np.stack(list(each.columns.values()), axis=1) for each in (one, other))
-    return comparison.c2st(a, b, n=max(size, 20)), max(size, 20)
+    return comparison.c2st(a, b, n=size), size
 
 
 def _calibrated(trained: Sequence[page.Estimator]) -> int:
