@@ -56,7 +56,5 @@ def _repair(folder: Path) -> None:
     for damage in damages:
         done = "written anew" if damage.chunk is None else f"chunk {damage.chunk} deleted"
         sys.stdout.write(f"{damage.store}: {done}: {damage.reason}\n")
-    chunks = {(damage.store, damage.chunk) for damage in damages} - {
-        (damage.store, None) for damage in damages
-    }
+    chunks = {(each.store, each.chunk) for each in damages if each.chunk is not None}
     sys.stdout.write(f"{len(chunks)} damaged chunks; snakemake simulates what is missing\n")

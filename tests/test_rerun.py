@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sbi_pipeline import stages
+from sbi_pipeline import cli, stages
 
 ROOT = Path(__file__).parents[1]
 TESTS = Path(__file__).parent
@@ -240,6 +240,52 @@ def test_growing_and_asking_at_once_give_the_same_bytes(study: Path, tmp_path: P
     np.testing.assert_array_equal(grown.theta, once.theta)
     np.testing.assert_array_equal(grown.x, once.x)
     assert len(grown.x) == 2350
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = next(study.glob("results/simulations/*/shard-1.zarr"))
+    chunk = shard / "x/c/0/0"
+    before, rows = shard.joinpath("journal.jsonl").read_text(), rows_simulated(study)
+    content = bytearray(chunk.read_bytes())
+    content[100] ^= 1
+    chunk.write_bytes(content)
+    edit(study, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3))
+    with pytest.raises(AssertionError, match=r"shard-1\.zarr, chunk 0, rows 0 to 1000: .*repair"):
+        snakemake(study)
+    for said in ("shard-1.zarr: chunk 0 deleted", "0 damaged chunks"):
+        cli.main(["repair", str(study / "results/simulations")])
+        assert said in capsys.readouterr().out
+    ran = stages_run(snakemake(study))
+    assert {name: ran[name] for name in ("simulate", "manifest")} == {"simulate": 1, "manifest": 1}
+    assert "sample_prior" not in ran
+    assert rows_simulated(study) - rows == 1000
+    checksums = [
+        json.loads(line)["checksum"]
+        for text in (before, shard.joinpath("journal.jsonl").read_text()[len(before) :])
+        for line in text.splitlines()
+        if "checksum" in line
+    ]
+    assert checksums == [checksums[0]] * 2
+
+
+@pytest.mark.slow
+def test_files_edited_by_hand_are_restored_or_named(study: Path) -> None:
+    folder = next(study.glob("results/simulations/*"))
+    spec, receipt = folder / "spec.json", folder / "shard-0.json"
+    good = spec.read_text()
+    spec.write_text(good.replace('"seed": 3', '"seed": 4'))
+    assert stages_run(snakemake(study)) == {}
+    assert spec.read_text() == good
+    receipt.write_text(receipt.read_text()[:50])
+    with pytest.raises(AssertionError, match=r"shard-0\.json was damaged or edited .*delete it"):
+        snakemake(study)
+    rows = rows_simulated(study)
+    receipt.unlink()
+    assert stages_run(snakemake(study))["simulate"] == 1
+    assert rows_simulated(study) == rows
 
 
 @pytest.mark.slow
