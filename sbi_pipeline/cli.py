@@ -3,7 +3,8 @@
 sbi-pipeline head       run snakemake so that nothing is lost when it ends: see docs/cluster.md
 sbi-pipeline status     rows done, failed and rate of every shard, also while they run
 sbi-pipeline seal       make each array of finished shards one file; growing one undoes it
-sbi-pipeline repair     delete damaged chunks; the next snakemake simulates just those rows
+sbi-pipeline repair     delete damaged chunks; the next snakemake simulates just those rows; write
+                        damaged zarr.json anew, from the journal
 """
 
 from __future__ import annotations

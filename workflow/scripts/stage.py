@@ -52,7 +52,7 @@ def main(job):
     arguments |= {key: value for key, value in knobs.items() if key in wanted}
     try:
         stage(**files, **arguments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
         logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", stage.__name__)
         sys.exit(f"{stage.__name__}: {error} (more in {job.log[0]})")
