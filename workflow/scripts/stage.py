@@ -37,6 +37,7 @@ def main(job):
         handlers=[logging.FileHandler(job.log[0], mode="w"), terminal],
     )
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log on a full disk must not hide what went wrong
     for chatty in ("distributed", "arviz", "arviz.preview"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # In a module, rules may have a prefix: `use rule * from sbi as sbi_*`.
