@@ -96,7 +96,9 @@ def proposal_of(wildcards):
 def proposal_refined(wildcards):
     """The posterior whose draws are reweighted."""
     proposal = config["refine"][wildcards.refined]["proposal"]
-    return f"results/{wildcards.campaign}/{proposal}/{wildcards.observation}/posterior.nc"
+    return (
+        f"results/{wildcards.campaign}/{proposal}/{wildcards.observation}/posterior.nc"
+    )
 
 
 def likelihood_of(wildcards):
