@@ -268,11 +268,13 @@ def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
     chunk.write_bytes(content)
     with pytest.raises(ValueError, match=r"shard-1\.zarr, chunk 0, rows 0 to 1000: .*repair"):
         reading.load(simulated / MANIFEST)
-    for said in ("shard-1.zarr: chunk 0 deleted", "0 damaged chunks"):
-        cli.main(["repair", str(simulated / "results/simulations")])
-        assert said in capsys.readouterr().out
+    repair = ["repair", str(simulated / "results/simulations")]
+    cli.main(repair)
+    assert "shard-1.zarr: chunk 0 deleted" in capsys.readouterr().out
     assert stages_run(snakemake(simulated, MANIFEST)) == {"simulate": 1, "manifest": 1}
     assert rows_simulated(simulated) == 3000
+    cli.main(repair)
+    assert capsys.readouterr().out.startswith("0 damaged chunks")
     repaired = reading.load(simulated / MANIFEST)
     assert repaired.x.tobytes() == whole.x.tobytes()
     assert repaired.theta.tobytes() == whole.theta.tobytes()
