@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 SCRIPTS = Path(__file__).parent / "slurm"
@@ -37,8 +38,12 @@ def slurm() -> Iterator[None]:
 
 @pytest.fixture
 def cluster(slurm: None, tmp_path: Path) -> Iterator[None]:
-    """Leave no job of a test behind."""
+    """Leave no head and no job of a test behind."""
     yield
+    for process in psutil.process_iter(["cwd", "cmdline"]):
+        is_head = "sbi_pipeline.head" in (process.info["cmdline"] or ())
+        if is_head and (process.info["cwd"] or "").startswith(str(tmp_path)):
+            process.kill()
     if left := [job for job, folder in queue("%i|%Z") if folder.startswith(str(tmp_path))]:
         said("scancel", *left)
         wait_for(lambda: not {job for (job,) in queue("%i")} & set(left))
@@ -50,7 +55,7 @@ def queue(form: str) -> list[list[str]]:
     return [line.split("|") for line in lines]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 200) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 400) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

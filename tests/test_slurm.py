@@ -74,7 +74,7 @@ def start(
 
 def finish(process: subprocess.Popen[str], folder: Path) -> str:
     """Wait for a head that ends well; return what it said."""
-    code = process.wait(timeout=400)
+    code = process.wait(timeout=800)
     said_so = (folder / "head.log").read_text()
     assert code == 0, said_so
     return said_so
@@ -173,7 +173,7 @@ def test_a_head_that_is_a_job_submits_the_next_one(tmp_path: Path) -> None:
     wait_for(lambda: "USR1: no more jobs are submitted" in (folder / "head.log").read_text())
     successor = re.search(r"job (\d+) will go on", (folder / "head.log").read_text())
     assert successor is not None
-    wait_for((folder / MANIFEST).is_file, seconds=400)
+    wait_for((folder / MANIFEST).is_file)
     wait_for(lambda: [successor[1]] not in queue("%i"))
     assert simulated(folder) == 300
     assert runs(folder) == 1
@@ -193,7 +193,7 @@ def test_jobs_that_slurm_ends_go_on_in_the_next_one(tmp_path: Path) -> None:
         insatiable, "--retries", "1", "--set-resources", *memory, "--", MANIFEST, hoard=800
     )
     assert len(re.findall("SLURM-job '.*' failed", finish(fed, greedy))) == 1
-    assert starved.wait(timeout=400) != 0
+    assert starved.wait(timeout=800) != 0
     last = last_line(insatiable)
     assert re.fullmatch(r"simulate: killed for memory; raise mem_mb .*; log: \S+", last), last
     finish(beaten, hurried)
