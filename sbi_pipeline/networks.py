@@ -255,7 +255,8 @@ class Encoder(nn.Module):
         transform: A name of `scaling.TRANSFORMS`.
         embedding: A name of `embeddings.EMBEDDINGS`, ``"my_module:MyEmbedding"``, or a mapping of
             ``name`` and options. With option ``mask: true``, the last feature of each event
-            is 1 for events that are there and 0 for padding.
+            is 1 for events that are there and 0 for padding. With ``mixed: true``, the embedding
+            multiplies in bfloat16: faster on recent GPUs, to three digits; flows never do.
     """
 
     def __init__(
@@ -269,6 +270,7 @@ class Encoder(nn.Module):
         options = {"name": embedding} if isinstance(embedding, str) else dict(embedding)
         made_of = find_embedding(options.pop("name"))
         self.x_shape, self.masked = x_shape, options.pop("mask", False)
+        self.mixed = options.pop("mixed", False)
         seen = (*x_shape[:-1], x_shape[-1] - 1) if self.masked else x_shape
         self.embedding = made_of(seen, **options)
         self.out_dim: int = self.embedding.out_dim
@@ -289,8 +291,9 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, one row for one data set."""
         values, *mask = self._split(batched(x, self.x_shape))
-        out: Tensor = self.embedding(self.standardise(values), *mask)
-        return out
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed):
+            out: Tensor = self.embedding(self.standardise(values), *mask)
+        return out.float()
 
 
 def find_embedding(name: str) -> Any:

@@ -205,6 +205,20 @@ def test_encoders_give_one_row_a_data_set(name):
     assert out.std(0).min() > 0
 
 
+@pytest.mark.parametrize("name", ["mlp", "cnn2d", "set_transformer"])
+def test_mixed_precision_is_near_and_comes_out_single(name):
+    shape = SHAPES[name]
+    x = torch.randn(40, *shape, generator=seeded())
+    torch.manual_seed(1)
+    plain = Encoder(shape, embedding=name).eval()
+    mixed = Encoder(shape, embedding={"name": name, "mixed": True}).eval()
+    mixed.load_state_dict(plain.state_dict())
+    one, other = plain(x), mixed(x)
+    assert other.dtype == torch.float32
+    assert not torch.equal(one, other)
+    torch.testing.assert_close(other, one, atol=0.03 * one.std().item(), rtol=0.03)
+
+
 @pytest.mark.parametrize("name", ["deep_set", "set_transformer"])
 def test_sets_have_no_order(name):
     x = torch.randn(5, 12, 3, generator=seeded())
