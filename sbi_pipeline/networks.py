@@ -270,7 +270,7 @@ class Encoder(nn.Module):
         options = {"name": embedding} if isinstance(embedding, str) else dict(embedding)
         made_of = find_embedding(options.pop("name"))
         self.x_shape, self.masked = x_shape, options.pop("mask", False)
-        self.mixed = options.pop("mixed", False)
+        self.mixed = bool(options.pop("mixed", False))
         seen = (*x_shape[:-1], x_shape[-1] - 1) if self.masked else x_shape
         self.embedding = made_of(seen, **options)
         self.out_dim: int = self.embedding.out_dim
