@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
@@ -75,7 +76,8 @@ class Learner:
         begun = time.monotonic()
         try:
             compiled = torch.compile(self.loss_of, dynamic=False)
-            with closing(batches):
+            with closing(batches), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch's compiler about torch
                 compiled(*next(batches)).mean().backward()
         except Exception as error:  # whatever a compiler and its tool chain may raise
             reason = str(error).strip().split("\n", 1)[0]
