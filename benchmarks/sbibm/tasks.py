@@ -53,7 +53,7 @@ CONSTANTS = {
     "bernoulli_glm": ("design_matrix",),
     "bernoulli_glm_raw": ("design_matrix",),
 }
-MCMC = {"ess": 1000, "max_seconds": 600}
+MCMC = {"ess": 1000, "minutes": 10}
 ESTIMATORS = {
     "npe": {"method": "npe"},
     "nle": {"method": "nle", "sampler": MCMC},
