@@ -7,10 +7,14 @@ in the context plus a masked network of everything before: the model of Germain 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from .networks import AutoregressiveMLP, start_at
+
+UNSEEN = math.log(1e-6)
 
 
 class Categorical(nn.Module):
@@ -50,11 +54,15 @@ class Categorical(nn.Module):
         self.frequencies.copy_(((codes.sum(0) + 0.5) / (len(x) + 0.5 * self.levels)).log())
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        """Return log P(x | context) in nats, ``(n,)``; -inf for values never seen."""
+        """Return log P(x | context) in nats, ``(n,)``.
+
+        A value beyond those of the training rows counts as the nearest of them, a millionth as
+        probable: it must not end a training in which it turns up late.
+        """
         codes = x.float() - self.lowest
-        seen = ((codes >= 0) & (codes < self.levels)).all(1)
+        beyond = (codes < 0) | (codes > self.levels - 1)
         codes = codes.clamp(0, self.levels - 1)
         logits = self.net(codes, context) + self.direct(context)
         logits = logits.unflatten(1, self.frequencies.shape) + self.frequencies
         picked = logits.log_softmax(-1).gather(-1, codes.long().unsqueeze(-1))
-        return torch.where(seen, picked.sum((1, 2)), -torch.inf)
+        return picked.sum((1, 2)) + UNSEEN * beyond.sum(1)

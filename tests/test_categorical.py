@@ -1,6 +1,7 @@
 """The likelihood of columns of few whole values, alone and beside others."""
 
 import numpy as np
+import pytest
 import torch
 
 from sbi_pipeline import estimators, training
@@ -24,9 +25,10 @@ def test_probabilities_sum_to_one() -> None:
     torch.testing.assert_close(total, torch.tensor(1.0))
 
 
-def test_values_never_seen_have_no_probability() -> None:
+def test_values_never_seen_are_improbable_and_end_nothing() -> None:
     model = Categorical(1, 2, 1)
-    assert model.log_prob(torch.tensor([[2]]), torch.zeros(1, 1)).item() == -np.inf
+    seen, unseen = model.log_prob(torch.tensor([[1], [2]]), torch.zeros(2, 1))
+    assert (unseen - seen).item() == pytest.approx(np.log(1e-6))
 
 
 def test_nle_learns_bernoulli_columns() -> None:
