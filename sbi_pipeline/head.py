@@ -110,8 +110,9 @@ def run(arguments: Sequence[str], hand_over: Callable[[], None] | None = None) -
     snakemake = [sys.executable, "-m", "snakemake"]
     with Lease(folder / ".snakemake"):
         outwait(folder)
-        # The lock of an earlier head: it is dead, and so are its jobs.
-        subprocess.run([*snakemake, *arguments, "--unlock"], check=False, capture_output=True)
+        if any(folder.glob(".snakemake/locks/*")):
+            # Those of an earlier head: it is dead, and its jobs are over.
+            subprocess.run([*snakemake, *arguments, "--unlock"], check=False, capture_output=True)
         with subprocess.Popen(
             [*snakemake, *arguments],
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call
