@@ -185,12 +185,12 @@ def test_jobs_that_slurm_ends_go_on_in_the_next_one(tmp_path: Path) -> None:
     limits = ["simulate:runtime=3", "simulate:slurm_extra='--signal=TERM@60'"]
     beaten = start(hurried, "--set-resources", *limits, "--", MANIFEST, seconds=0.4)
     greedy = study(tmp_path / "greedy")
-    memory = ["simulate:mem_mb=600 * attempt", "simulate:runtime=30"]
-    fed = start(greedy, "--set-resources", *memory, "--", MANIFEST, hoard=800)
+    memory = ["simulate:mem_mb=1500 * attempt", "simulate:runtime=30"]
+    fed = start(greedy, "--set-resources", *memory, "--", MANIFEST, hoard=1500)
     insatiable = study(tmp_path / "insatiable")
-    memory[0] = "simulate:mem_mb=600"
+    memory[0] = "simulate:mem_mb=1500"
     starved = start(
-        insatiable, "--retries", "1", "--set-resources", *memory, "--", MANIFEST, hoard=800
+        insatiable, "--retries", "1", "--set-resources", *memory, "--", MANIFEST, hoard=1500
     )
     assert len(re.findall("SLURM-job '.*' failed", finish(fed, greedy))) == 1
     assert starved.wait(timeout=800) != 0
@@ -227,8 +227,12 @@ def catches_sigterm(folder: Path, script: str) -> bool:
 def test_a_training_stopped_by_slurm_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     folder = study(tmp_path / "study", simulations=1000, shard_size=1000)
     locally(folder, MANIFEST)
-    process = start(folder, "results/slow/npe/estimator.pt")
+    gpu = ["--set-resources", "train:gpu=1", "train:slurm_partition=gpu"]
+    process = start(folder, *gpu, "--", "results/slow/npe/estimator.pt")
     job = job_of(folder, "train")
+    granted = said("scontrol", "show", "job", job).stdout
+    assert "gpu:1" in granted
+    assert "Partition=gpu" in granted
     wait_for(lambda: catches_sigterm(folder, "stage.py"))
     time.sleep(4)  # an epoch takes a fraction of that
     assert said("scancel", "--signal=TERM", job).returncode == 0
