@@ -116,7 +116,9 @@ def measure(command, task_path, result, epochs):
         score.write_text("nan")
     if not result.is_file():
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run([str(part) for part in command], env=environment, check=True)
+        # sbi writes logs where it is called from.
+        command = [str(part) for part in command]
+        subprocess.run(command, env=environment, check=True, cwd=result.parent)
     found = np.load(result)
     if not score.is_file():
         reference = np.load(task_path)["reference"].astype(float)
@@ -142,7 +144,13 @@ def rows_of(given):
             for members in given.members:
                 stem = f"{task_path.stem}_{method}_{members}_{given.compile}"
                 result = given.folder / f"{stem}.npz"
-                command = [sys.executable, __file__, given.folder, "--compile", given.compile]
+                command = [
+                    sys.executable,
+                    Path(__file__).resolve(),
+                    given.folder,
+                    "--compile",
+                    given.compile,
+                ]
                 command += ["--epochs", given.epochs] if given.epochs else []
                 command += ["--work", task_path, method, members, result]
                 yield {"task": name, "method": method, "by": "here", "members": members} | measure(
@@ -179,6 +187,7 @@ def figure(table, path):
 
 def main():
     given = arguments()
+    given.folder = given.folder.resolve()
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.work:
         task_path, method, members, result = given.work
