@@ -55,3 +55,12 @@ def test_c2st_is_half_for_equal_and_one_for_apart():
 def test_c2st_refuses_other_dimensions():
     with pytest.raises(ValueError, match="n, dim"):
         comparison.c2st(np.zeros((50, 2)), np.zeros((50, 3)))
+
+
+def test_c2st_of_equal_draws_scatters_like_a_coin():
+    found = [
+        comparison.c2st(*np.random.default_rng(seed).normal(size=(2, 200, 2)), n=200, seed=seed)
+        for seed in range(12)
+    ]
+    assert np.mean(found) == pytest.approx(0.5, abs=4 * 0.025 / np.sqrt(12))
+    assert np.std(found) < 2 * 0.025

@@ -257,6 +257,14 @@ def test_an_input_of_another_configuration_is_refused(study: Path) -> None:
         )
 
 
+@pytest.mark.slow
+def test_snakemake_collects_pages_and_figures_in_categories(study: Path) -> None:
+    snakemake(study, "--report", "all.html")
+    text = (study / "all.html").read_text()
+    for word in ("Reports", "Figures", "corner-mock", "coverage"):
+        assert word in text
+
+
 def test_every_rule_has_its_stage_with_its_keywords() -> None:
     """Rule name = stage function; keywords of inputs and outputs = arguments."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))

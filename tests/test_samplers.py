@@ -127,3 +127,22 @@ class TestLabelled:
         assert set(data.groups()) >= {"posterior", "sample_stats", "prior", "observed_data"}
         table = az.summary(data)
         assert (table["r_hat"] < 1.05).all()
+        assert list(table.index) == ["mass", "spin", "momentum"]
+        assert data.posterior["mass"].dims == ("chain", "draw")
+        assert data.posterior["mass"].attrs["unit"] == "kg"
+        assert data.prior["mass"].dims == ("chain", "draw")
+
+    # ArviZ 0.23 with matplotlib 3.11.
+    @pytest.mark.filterwarnings("ignore:Passing a dict or None as alias_mapping")
+    def test_arviz_plots_it(self, tmp_path: Any) -> None:
+        import arviz as az
+        import matplotlib as mpl
+        import matplotlib.pyplot as plt
+
+        mpl.use("agg")
+        path = tmp_path / "posterior.nc"
+        self.tree().to_netcdf(path, engine="h5netcdf")
+        data = az.from_netcdf(path)
+        assert az.plot_trace(data).shape == (3, 2)
+        assert az.plot_pair(data, var_names=["mass", "spin"]) is not None
+        plt.close("all")

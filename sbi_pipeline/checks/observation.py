@@ -50,8 +50,8 @@ def joint_agreement(
         subject: The two estimators and the observation.
         c2st: Accuracy, between 0.5 and 1: warn above, fail above. 0.6 is a shift of 0.5 sd.
     """
-    # Folds share their training sets, which makes the scatter larger than that of a coin.
-    chance = 0.5 + 1.645 * 1.3 * 0.5 / math.sqrt(2 * draws)
+    # Every draw is classified once, by a fold that has not seen it: the scatter is that of a coin.
+    chance = 0.5 + 1.645 * 0.5 / math.sqrt(2 * draws)
     status, threshold = above(accuracy if accuracy > chance else 0.5, c2st, "joint_agreement")
     return Check(
         name="joint agreement",

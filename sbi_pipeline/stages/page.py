@@ -34,7 +34,7 @@ VERSIONS = (
 )
 MAPPED_ROWS = 200_000
 CLASSIFIED = 1_000
-"""Draws of each posterior given to a classifier; 2 s a pair."""
+"""Draws of each posterior given to a classifier; a pair takes about a second."""
 
 
 def report(

@@ -1,4 +1,5 @@
-# One page a campaign, with a verdict; one a sweep; and a page that lists them.
+# One page a campaign, with a verdict; one a sweep; and a page that lists them. report() is what
+# `snakemake --report` collects.
 rule report:
     input:
         spec="results/{campaign}/report.spec.json",
@@ -20,9 +21,19 @@ rule report:
             PLAN.posteriors,
         ),
     output:
-        report="results/{campaign}/report.html",
+        report=report(
+            "results/{campaign}/report.html",
+            category="Reports",
+            labels={"campaign": "{campaign}"},
+        ),
         verdict="results/{campaign}/verdict.json",
-        figures=directory("results/{campaign}/figures"),
+        figures=report(
+            directory("results/{campaign}/figures"),
+            patterns=["{figure}.png"],
+            category="Figures",
+            subcategory="{campaign}",
+            labels={"figure": "{figure}"},
+        ),
     log:
         "results/{campaign}/report.log",
     script:
@@ -35,7 +46,11 @@ rule compare:
         histories=fits_of("results/{campaign}/{estimator}/history.csv"),
         calibrations=fits_of("results/{campaign}/{estimator}/calibration.nc"),
     output:
-        comparison="results/{sweep}/comparison.html",
+        comparison=report(
+            "results/{sweep}/comparison.html",
+            category="Sweeps",
+            labels={"sweep": "{sweep}"},
+        ),
         table="results/{sweep}/comparison.csv",
         figure="results/{sweep}/comparison.pdf",
         image="results/{sweep}/comparison.png",
