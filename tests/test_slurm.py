@@ -132,7 +132,10 @@ def job_of(folder: Path, rule: str) -> str:
 
 
 def test_a_campaign_moves_between_this_machine_and_slurm(tmp_path: Path) -> None:
-    here, there = study(tmp_path / "here", shard_size=75), study(tmp_path / "there", shard_size=75)
+    here, there = (
+        study(tmp_path / "here", shard_size=100),
+        study(tmp_path / "there", shard_size=100),
+    )
     locally(here, MANIFEST)
     locally(there, "--dry-run")  # which names the folder of the shards
     locally(there, receipt(there, 0))
