@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from sbi_pipeline import samplers
 from sbi_pipeline.samplers.ensemble import ensemble
-from sbi_pipeline.samplers.moves import DifferentialEvolution, Proposal, Snooker, Stretch
+from sbi_pipeline.samplers.moves import DifferentialEvolution, Fitted, Proposal, Snooker, Stretch
 from sbi_pipeline.types import Array
 
 
@@ -47,7 +47,7 @@ def test_25_dimensions() -> None:
     check_moments(drawn, np.zeros(25), np.eye(25))
 
 
-@pytest.mark.parametrize("move", [Stretch, DifferentialEvolution, Snooker])
+@pytest.mark.parametrize("move", [Stretch, DifferentialEvolution, Snooker, Fitted])
 def test_each_move_by_itself_leaves_the_target_as_it_is(move: Any) -> None:
     """From exact draws, thousands of groups at once, moments stay what they are."""
     groups, walkers = 3000, 8

@@ -25,7 +25,7 @@ from ..types import Array
 from . import stopping
 from .chain import Chain
 from .draws import Draws
-from .moves import DifferentialEvolution, Independence, Proposal, Snooker, Stretch
+from .moves import DifferentialEvolution, Fitted, Independence, Proposal, Snooker, Stretch
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def ensemble(
     *,
     seed: int,
     ensembles: int = 4,
-    walkers: int = 32,
+    walkers: int | None = None,
     min_steps: int = 200,
     max_steps: int = 20_000,
     minutes: float = 30,
@@ -63,7 +63,9 @@ def ensemble(
         n: Draws to return of each posterior, about.
         seed: Seed of start and moves.
         ensembles: Independent ensembles for each posterior.
-        walkers: Walkers in each ensemble, even, at least twice the dimension and at least 6.
+        walkers: Walkers in each ensemble, even, at least twice the dimension and at least 6; by
+            default 64, or twelve times the dimension if that is more: from eight times on, half of
+            the steps propose from a distribution fitted to the other walkers.
         min_steps: Steps before the first check.
         max_steps: Steps after which it stops in any case.
         minutes: Time after which it stops in any case.
@@ -72,13 +74,15 @@ def ensemble(
         autocorrelation_times: Smallest length of the chain.
         prior_draws: Draws from the prior (or ``proposal``) that each ensemble starts from.
         proposal: A density near the target, such as an NPE's: the walkers start from its draws,
-            and every fourth step proposes from it.
+            and every second step proposes from it.
         folder: Where the chain is kept while it grows; a killed run goes on from there.
 
     Raises:
         ValueError: Too few ensembles, too few or an odd number of walkers, or no draw to start
             from has finite density.
     """
+    if walkers is None:
+        walkers = max(64, 12 * theta_dim)
     _check(ensembles, walkers, theta_dim)
     groups = targets * ensembles
 
@@ -92,7 +96,7 @@ def ensemble(
         groups * walkers,
         theta_dim,
         batched,
-        moves=_moves(groups, targets, proposal),
+        moves=_moves(groups, targets, walkers // 2 >= 4 * theta_dim, proposal),
         vectorize=True,
         backend=chain,
     )
@@ -153,15 +157,14 @@ def _check(ensembles: int, walkers: int, theta_dim: int) -> None:
         )
 
 
-def _moves(groups: int, targets: int, proposal: Proposal | None) -> list[tuple[Any, float]]:
-    local = [
-        (Stretch(groups), 0.5),
-        (DifferentialEvolution(groups), 0.4),
-        (Snooker(groups), 0.1),
-    ]
-    if proposal is None:
-        return local
-    return [(Independence(groups, proposal, targets), 1.0), *local]
+def _moves(
+    groups: int, targets: int, many: bool, proposal: Proposal | None
+) -> list[tuple[Any, float]]:
+    """Return moves and their weights; half of all steps propose far away where that can work."""
+    moves = [(Stretch(groups), 0.5), (DifferentialEvolution(groups), 0.4), (Snooker(groups), 0.1)]
+    if proposal is not None:
+        return [(Independence(groups, proposal, targets), 1.0), *moves]
+    return [(Fitted(groups), 1.0), *moves] if many else moves
 
 
 def _forget_others(chain: Chain, log_density: Callable[[Array], Array]) -> None:

@@ -98,6 +98,31 @@ class Snooker(Grouped):
         return proposed, (dim - 1) * np.log(moved / length)
 
 
+class Fitted(Grouped):
+    """Proposals from a Student distribution fitted to the other half, wherever the walker is.
+
+    Near a unimodal posterior most are accepted, and walkers forget in a few steps where they were;
+    it wants several others for each dimension.
+    """
+
+    degrees = 10.0
+
+    def proposal(self, walkers: Array, others: Array, random: Any) -> tuple[Array, Array]:
+        """Draw anew for each walker; the factor is the ratio of the densities, old over new."""
+        dim = walkers.shape[-1]
+        mean = others.mean(axis=1, keepdims=True)
+        centred = others - mean
+        covariance = centred.transpose(0, 2, 1) @ centred / (others.shape[1] - 1)
+        floor = 1e-9 * np.trace(covariance, axis1=1, axis2=2) / dim + 1e-300
+        factor = np.linalg.cholesky(covariance + floor[:, None, None] * np.eye(dim))
+        old = np.linalg.solve(factor, (walkers - mean).transpose(0, 2, 1)).transpose(0, 2, 1)
+        scale = np.sqrt(random.chisquare(self.degrees, walkers.shape[:2]) / self.degrees)
+        new = random.standard_normal(walkers.shape) / scale[..., None]
+        squared = np.sum([old**2, new**2], axis=-1)
+        was, becomes = -0.5 * (self.degrees + dim) * np.log1p(squared / self.degrees)
+        return mean + new @ factor.transpose(0, 2, 1), was - becomes
+
+
 @dataclass(frozen=True)
 class Proposal:
     """Densities that can be drawn from, one for each of m targets, in normal space.
