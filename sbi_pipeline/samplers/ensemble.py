@@ -74,7 +74,7 @@ def ensemble(
         autocorrelation_times: Smallest length of the chain.
         prior_draws: Draws from the prior (or ``proposal``) that each ensemble starts from.
         proposal: A density near the target, such as an NPE's: the walkers start from its draws,
-            and every second step proposes from it.
+            and some steps propose from it.
         folder: Where the chain is kept while it grows; a killed run goes on from there.
 
     Raises:
@@ -162,9 +162,10 @@ def _moves(
 ) -> list[tuple[Any, float]]:
     """Return moves and their weights; half of all steps propose far away where that can work."""
     moves = [(Stretch(groups), 0.5), (DifferentialEvolution(groups), 0.4), (Snooker(groups), 0.1)]
+    far: list[Any] = [Fitted(groups)] if many else []
     if proposal is not None:
-        return [(Independence(groups, proposal, targets), 1.0), *moves]
-    return [(Fitted(groups), 1.0), *moves] if many else moves
+        far.append(Independence(groups, proposal, targets))
+    return [*((move, 1 / len(far)) for move in far), *moves]
 
 
 def _forget_others(chain: Chain, log_density: Callable[[Array], Array]) -> None:

@@ -101,8 +101,8 @@ class Snooker(Grouped):
 class Fitted(Grouped):
     """Proposals from a Student distribution fitted to the other half, wherever the walker is.
 
-    The other half stays where it is meanwhile, so that the fit is no part of what moves (the argument
-    of Goodman & Weare for their stretch move). On a posterior with one mode most proposals are
+    The other half stays where it is meanwhile, so the fit is no part of what moves: the argument of
+    Goodman & Weare for their stretch move. On a posterior with one mode most proposals are
     accepted, and walkers forget in a few steps where they were; it wants several others for each
     dimension.
     """
