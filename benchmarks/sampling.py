@@ -71,27 +71,18 @@ def trained(task, method, path):
 
 def sample(task, posterior, walkers):
     """Sample the posterior of the observation; return draws and what they cost."""
-    import arviz
-
     from sbi_pipeline import samplers
-    from sbi_pipeline.samplers.stopping import effective
 
     begun, worked = time.perf_counter(), time.process_time()
     drawn = samplers.draw(
-        posterior.estimator, task["x_o"][None], 10**9, seed=1, walkers=walkers, ess=EFFECTIVE
+        posterior.estimator, task["x_o"][None], EFFECTIVE, seed=1, walkers=walkers, ess=EFFECTIVE
     )
-    seconds, cpu = time.perf_counter() - begun, time.process_time() - worked
-    by_ensemble = drawn.z[0].reshape(4, walkers, *drawn.z.shape[2:])
     return {
-        "draws": posterior.prior.from_normal(drawn.flat(10_000)[0]),
-        "seconds": seconds,
-        "cpu": cpu,
-        "ess": effective(by_ensemble),
-        "r_hat": max(
-            float(arviz.rhat(by_ensemble[..., i].reshape(4, -1)))
-            for i in range(by_ensemble.shape[-1])
-        ),
-        "converged": bool(drawn.converged.all()),
+        "draws": posterior.prior.from_normal(drawn.flat(EFFECTIVE)[0]),
+        "seconds": time.perf_counter() - begun,
+        "cpu": time.process_time() - worked,
+        "ess": drawn.facts["ess"],
+        "r_hat": drawn.facts["r_hat"],
     }
 
 

@@ -155,6 +155,11 @@ def test_one_that_cannot_converge_says_so() -> None:
     assert "(wanted below 1.01)" in said
 
 
+def test_as_many_draws_as_are_asked_for() -> None:
+    drawn = ensemble(gaussian(np.eye(2), np.zeros(2)), 1, 2, 30_000, seed=1, walkers=64)
+    assert drawn.flat(30_000).shape == (1, 30_000, 2)
+
+
 def test_time_is_up_within_a_step() -> None:
     density = gaussian(np.eye(2), np.zeros(2))
     drawn = ensemble(density, 1, 2, 1000, seed=1, minutes=1e-6)

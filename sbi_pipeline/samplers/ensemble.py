@@ -60,7 +60,7 @@ def ensemble(
         log_density: Of z, ``(m, k, theta_dim) -> (m, k)``, in nats.
         targets: Number m of posteriors.
         theta_dim: Number of parameters.
-        n: Draws to return of each posterior, about.
+        n: Draws to return of each posterior; rather more, and fewer only if it had to stop.
         seed: Seed of start and moves.
         ensembles: Independent ensembles for each posterior.
         walkers: Walkers in each ensemble, even, at least twice the dimension and at least 6; by
@@ -84,6 +84,7 @@ def ensemble(
     if walkers is None:
         walkers = max(64, 12 * theta_dim)
     _check(ensembles, walkers, theta_dim)
+    min_steps = max(min_steps, -(-2 * n // (ensembles * walkers)))  # half of them are kept
     groups = targets * ensembles
 
     def batched(z: Array) -> Array:
@@ -138,6 +139,8 @@ def ensemble(
             "thin": thin,
             "walkers": walkers,
             "ensembles": ensembles,
+            "r_hat": float(np.nanmax(reached.r_hat)),
+            "ess": float(np.nanmin(reached.ess)),
             "stopped": reason,
             "statement": _statement(reason, chain.iteration, reached, r_hat, ess)
             + _stuck(reached, kept.shape[3] * walkers * ensembles),
