@@ -263,6 +263,7 @@ def test_training():
     assert checks.training(settled, "npe").status == "pass"
     assert checks.training(falling, "npe").status == "warn"
     assert checks.training(broken, "npe").status == "fail"
+    assert checks.training(falling[:4], "npe").status == "warn"
 
 
 def test_local_calibration_names_what_is_off():

@@ -129,7 +129,8 @@ def training(history: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Chec
     """
     loss = history["validation_loss"].to_numpy(dtype=float)
     best = np.fmin.accumulate(loss)
-    fall = float(best[max(0, math.ceil(0.9 * loss.size) - 1)] - best[-1]) if loss.size > 1 else 0.0
+    before = min(math.ceil(0.9 * loss.size) - 1, loss.size - 2)  # at least one epoch ago
+    fall = float(best[before] - best[-1]) if loss.size > 1 else 0.0
     finite = bool(np.isfinite(best[-1]))
     status: Status = "fail" if not finite else "warn" if fall > warn else "pass"
     advice = {
