@@ -12,9 +12,9 @@ from .checks.check import STATUSES
 from .rendering import embedded, template
 
 MEASURES = {
-    "nats": "held-out information over the prior (nats)",
-    "coverage_error": "mean error of coverage",
-    "sd_ratio": "posterior sd / prior sd",
+    "nats": "information gained (nats)",
+    "coverage_error": "error of coverage",
+    "sd_ratio": "sd / prior sd",
     "training_seconds": "training (s)",
 }
 """What fits are compared by: columns of a sweep's table, in words."""
@@ -73,9 +73,6 @@ def render_comparison(sweep: str, table: pd.DataFrame, png: bytes) -> str:
 
 def settings(table: pd.DataFrame) -> list[str]:
     """Return the columns that say what a fit was made with, as far as they differ in a sweep."""
-    measured = table.columns.get_loc("nats")
-    first = [str(name) for name in table.columns[:measured]]
-    varied = [
-        name for name in first if table[name].nunique() > 1 and name not in ("fit", "campaign")
-    ]
-    return varied or ["estimator"]
+    first = [str(name) for name in table.columns[: table.columns.get_loc("nats")]]
+    told = [name for name in first if name not in ("campaign", "fit", "method")]
+    return [name for name in told if table[name].nunique() > 1] or ["estimator"]

@@ -122,6 +122,7 @@ def test_the_page_has_one_row_a_fit(table):
     assert overview.settings(table) == ["simulations", "seed"]
     figure = plots.sweep_curves(table, overview.settings(table), overview.MEASURES)
     assert len(figure.axes) == len(overview.MEASURES)
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["500", "2000"]
     page = overview.render_comparison("budget", table, plots.png(figure))
     assert page.count("<tr>") == 5
     assert "http" not in page

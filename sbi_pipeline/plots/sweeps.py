@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from .style import FAINT, key, line_of, palette, panels, styled
 
@@ -27,7 +28,7 @@ def sweep_curves(table: pd.DataFrame, varied: Sequence[str], measures: Mapping[s
         measures: Names of columns and what they are, in words.
     """
     at, *others = [name for name in varied if name != "seed"] or ["estimator"]
-    groups = list(table.groupby(others)) if others else [((), table)]
+    groups = list(table.groupby(others, sort=False)) if others else [((), table)]
     shades = palette(dict.fromkeys(table["estimator"]))
     figure, axes = panels(len(measures), columns=2, width=4.2, height=2.9)
     entries = {}
@@ -47,8 +48,13 @@ def sweep_curves(table: pd.DataFrame, varied: Sequence[str], measures: Mapping[s
             axis.set_ylim(bottom=0)
         if name.endswith("seconds"):
             axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(ScalarFormatter())
+            axis.yaxis.set_minor_formatter(NullFormatter())
         if _spans_decades(table[at]):
             axis.set_xscale("log")
+        if _is_number(table[at]):
+            axis.set_xticks(table[at].unique(), table[at].unique().astype(str))
+            axis.xaxis.set_minor_formatter(NullFormatter())
     entries["an honest posterior, by chance"] = line_of(FAINT, lw=1.2, ls=":")
     key(figure, entries)
     return figure
