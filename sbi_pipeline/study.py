@@ -11,17 +11,16 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from . import observations, priors, registry
+from . import observations, priors, registry, shards
 from .configuration import BLOCK_SIZE, SHARD_SIZE, Config
 from .fingerprint import canonical, digest, fingerprint
-from .journal import read_json
 from .noise import is_at_load
 
 FORMAT = 1
@@ -139,8 +138,12 @@ def plan(config: Config) -> Plan:
         of_campaign[name] = made.name
         chosen[name] = tuple(campaign.get("estimators", every))
         specs |= _campaign_specs(name, config, made, chosen[name], code)
-    for made in simulations.values():
-        specs |= dict(_shard_specs(made))
+    for name, made in simulations.items():
+        sharing = [each for each, folder in of_campaign.items() if folder == name]
+        manifests = [Path(RESULTS, each, "simulations.json") for each in sharing]
+        specs[f"{made.folder}/spec.json"] = dict(made.spec)
+        receipts, size = made.receipts(made.rows), made.spec["shard_size"]
+        specs |= dict(shards.specifications(receipts, made.rows, size, manifests))
     campaigns = config["campaigns"]
     held_out = {name: campaigns[name].get("held_out", name) for name in campaigns}
     for name, sweep in members.items():
@@ -222,28 +225,6 @@ def _without_texts(entries: Config) -> dict[str, Any]:
         }
         for name, entry in entries.items()
     }
-
-
-def _shard_specs(made: Simulations) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the specifications of the simulations and of each shard.
-
-    A shard never shrinks: rows that are there stay, whatever the configuration asks for.
-    """
-    yield f"{made.folder}/spec.json", dict(made.spec)
-    size = made.spec["shard_size"]
-    for shard, receipt in enumerate(made.receipts(made.rows)):
-        path = f"{made.folder}/shard-{shard}.spec.json"
-        wanted = min(size, made.rows - shard * size)
-        rows = max(wanted, _rows_made(Path(path), Path(receipt)))
-        yield path, {"shard": shard, "start": shard * size, "rows": rows}
-
-
-def _rows_made(spec: Path, receipt: Path) -> int:
-    """Return the rows a finished shard was last asked for; it may hold more, of a whole block."""
-    if not (spec.is_file() and receipt.is_file()):
-        return 0
-    asked, held = (int(read_json(path, "rows")["rows"]) for path in (spec, receipt))
-    return asked if held >= asked else 0
 
 
 def _campaign_specs(

@@ -1,6 +1,8 @@
 """Bad configurations end in one clear line: where, what, and what was expected."""
 
 import copy
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -290,6 +292,26 @@ class TestPlan:
         study.write(study.plan(config).specs)
         Path(made.receipts(1350)[1]).write_text('{"rows": 400}')
         assert study.plan(config).specs[f"{made.folder}/shard-1.spec.json"]["rows"] == 350
+
+    def test_a_shard_whose_receipt_is_lost_is_asked_for_again(self) -> None:
+        planned = study.plan(TINY)
+        study.write(planned.specs)
+        made = next(iter(planned.simulations.values()))
+        first, second = (Path(name) for name in made.receipts(2000))
+        specification = str(first.with_suffix(".spec.json"))
+        for receipt in (first, second):
+            receipt.write_text('{"rows": 1000}')
+        manifest = Path("results/tiny/simulations.json")
+        store = f"../simulations/{made.name}"
+        manifest.write_text(json.dumps({"store": store, "shards": [{"shard": 0}, {"shard": 1}]}))
+        assert study.plan(TINY).specs == planned.specs
+        first.unlink()
+        again = study.plan(TINY).specs[specification]
+        assert again == {**planned.specs[specification], "again": manifest.stat().st_mtime_ns}
+        study.write({specification: again})
+        first.write_text('{"rows": 1000}')
+        os.utime(manifest)
+        assert study.plan(TINY).specs[specification] == again
 
     def test_unwritable_results_are_named(self, tmp_path: Path) -> None:
         (tmp_path / "results").write_text("a file in the way")

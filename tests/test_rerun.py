@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 import yaml
 
-from sbi_pipeline import stages
+from sbi_pipeline import cli, stages
 
 ROOT = Path(__file__).parents[1]
 TESTS = Path(__file__).parent
+MANIFEST = "results/tiny/simulations.json"
 
 AFTER_TRAINING = {"calibrate": 2, "sample": 2, "diagnose": 2, "report": 1, "index": 1}
 TRAINING = {"train": 2, **AFTER_TRAINING}
@@ -310,3 +311,54 @@ def test_a_broken_simulator_ends_in_one_line(tmp_path: Path, body: str, problem:
         snakemake(tmp_path)
     assert "Traceback" not in str(e.value)
     assert "Traceback" in (tmp_path / "results/tiny/observations/mock.log").read_text()
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Path:
+    """Return a study of which only the simulations are made."""
+    for name in ("config.yaml", "tiny.py"):
+        shutil.copy(TESTS / name, tmp_path)
+    snakemake(tmp_path, MANIFEST)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
+    simulated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sbi_pipeline import reading
+
+    whole = reading.load(simulated / MANIFEST)
+    shard = next(simulated.glob("results/simulations/*/shard-1.zarr"))
+    chunk = shard / "x/c/0/0"
+    content = bytearray(chunk.read_bytes())
+    content[100] ^= 1
+    chunk.write_bytes(content)
+    with pytest.raises(ValueError, match=r"shard-1\.zarr, chunk 0, rows 0 to 1000: .*repair"):
+        reading.load(simulated / MANIFEST)
+    repair = ["repair", str(simulated / "results/simulations")]
+    cli.main(repair)
+    assert "shard-1.zarr: chunk 0 deleted" in capsys.readouterr().out
+    assert stages_run(snakemake(simulated, MANIFEST)) == {"simulate": 1, "manifest": 1}
+    assert rows_simulated(simulated) == 3000
+    cli.main(repair)
+    assert capsys.readouterr().out.startswith("0 damaged chunks")
+    repaired = reading.load(simulated / MANIFEST)
+    assert repaired.x.tobytes() == whole.x.tobytes()
+    assert repaired.theta.tobytes() == whole.theta.tobytes()
+
+
+@pytest.mark.slow
+def test_files_edited_by_hand_are_restored_or_named(simulated: Path) -> None:
+    folder = next(simulated.glob("results/simulations/*"))
+    spec, receipt = folder / "spec.json", folder / "shard-0.json"
+    good = spec.read_text()
+    spec.write_text(good.replace('"seed": 3', '"seed": 4'))
+    assert stages_run(snakemake(simulated, MANIFEST)) == {}
+    assert spec.read_text() == good
+    receipt.write_text(receipt.read_text()[:50])
+    with pytest.raises(AssertionError, match=r"shard-0\.json was damaged or edited .*delete it"):
+        snakemake(simulated, MANIFEST)
+    receipt.unlink()  # as the line says
+    assert stages_run(snakemake(simulated, MANIFEST)) == {"simulate": 1, "manifest": 1}
+    assert rows_simulated(simulated) == 2000
