@@ -184,7 +184,7 @@ def test_a_head_that_is_a_job_submits_the_next_one(tmp_path: Path) -> None:
 
 def test_jobs_that_slurm_ends_go_on_in_the_next_one(tmp_path: Path) -> None:
     """Three at a time, since what they do is wait."""
-    hurried = study(tmp_path / "hurried", simulations=400, shard_size=400)
+    hurried = study(tmp_path / "hurried", simulations=320, shard_size=320)
     limits = ["simulate:runtime=3", "simulate:slurm_extra='--signal=TERM@60'"]
     beaten = start(hurried, "--set-resources", *limits, "--", MANIFEST, seconds=0.4)
     greedy = study(tmp_path / "greedy")
@@ -201,7 +201,7 @@ def test_jobs_that_slurm_ends_go_on_in_the_next_one(tmp_path: Path) -> None:
     assert re.fullmatch(r"simulate: killed for memory; raise mem_mb .*; log: \S+", last), last
     finish(beaten, hurried)
     assert runs(hurried) >= 2
-    assert simulated(hurried) == 400
+    assert simulated(hurried) == 320
 
 
 def test_a_preempted_shard_goes_on(tmp_path: Path) -> None:
