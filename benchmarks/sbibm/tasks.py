@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 from sbibm_simulators import TEN
 
+FOLDER = Path(os.environ.get("SBIBM_DATA", "sbibm"))
 VARIANCE = {"type": "normal", "mean": 0, "sd": float(np.sqrt(0.1))}
 
 
@@ -65,12 +66,10 @@ ESTIMATORS = {
 
 def data(task):
     """Return the arrays of a task."""
-    folder = os.environ.get("SBIBM_DATA")
-    if not folder or not (Path(folder) / f"{task}.npz").is_file():
-        raise SystemExit(
-            f"SBIBM_DATA is {folder!r}; wanted a folder with {task}.npz, see README.md"
-        )
-    return np.load(Path(folder) / f"{task}.npz")
+    path = FOLDER / f"{task}.npz"
+    if not path.is_file():
+        raise SystemExit(f"SBIBM_DATA is {FOLDER}; wanted a folder with {path.name}, see README.md")
+    return np.load(path)
 
 
 def prepare(task, folder, rows):
