@@ -18,6 +18,8 @@ MEASURES = {
     "training_seconds": "training (s)",
 }
 """What fits are compared by: columns of a sweep's table, in words."""
+UNTOLD = ("campaign", "fit", "method")
+"""Columns of a sweep's table that repeat what others say."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,12 @@ def render_comparison(sweep: str, table: pd.DataFrame, png: bytes) -> str:
 
 
 def settings(table: pd.DataFrame) -> list[str]:
-    """Return the columns that say what a fit was made with, as far as they differ in a sweep."""
+    """Return the columns that say what a fit was made with, as far as they differ in a sweep.
+
+    Numbers of simulations first, then options of the network, the estimator and the seed.
+    """
     first = [str(name) for name in table.columns[: table.columns.get_loc("nats")]]
-    told = [name for name in first if name not in ("campaign", "fit", "method")]
+    last = ("estimator", "seed")
+    options = [name for name in first if name not in (*last, *UNTOLD, "simulations")]
+    told = ["simulations", *options, *last]
     return [name for name in told if table[name].nunique() > 1] or ["estimator"]

@@ -118,6 +118,16 @@ def test_coverage_error_by_chance_is_what_an_honest_posterior_has():
     assert mean == pytest.approx(found[0]["coverage_error_by_chance"], rel=0.25)
 
 
+def test_settings_have_an_order_of_their_own(table):
+    """Members come from a file whose keys are sorted."""
+    named = table.assign(estimator=["npe", "nle"] * 2, hidden=[8, 8, 16, 16])
+    columns = ["estimator", "fit", "hidden", "seed", "simulations"]
+    measured = [name for name in table.columns[table.columns.get_loc("nats") :]]
+    assert overview.settings(named[[*columns, *measured]]) == [
+        "simulations", "hidden", "estimator", "seed",
+    ]  # fmt: skip
+
+
 def test_the_page_has_one_row_a_fit(table):
     assert overview.settings(table) == ["simulations", "seed"]
     figure = plots.sweep_curves(table, overview.settings(table), overview.MEASURES)
