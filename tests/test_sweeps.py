@@ -122,7 +122,7 @@ def test_settings_have_an_order_of_their_own(table):
     """Members come from a file whose keys are sorted."""
     named = table.assign(estimator=["npe", "nle"] * 2, hidden=[8, 8, 16, 16])
     columns = ["estimator", "fit", "hidden", "seed", "simulations"]
-    measured = [name for name in table.columns[table.columns.get_loc("nats") :]]
+    measured = list(table.columns[table.columns.get_loc("nats") :])
     assert overview.settings(named[[*columns, *measured]]) == [
         "simulations", "hidden", "estimator", "seed",
     ]  # fmt: skip
