@@ -13,7 +13,7 @@ test: $(VENV)/installed
 
 # Real workflows, closed forms, kills: much longer. Slurm tests run where sbatch answers.
 test-slow: $(VENV)/installed
-	$(BIN)/pytest -m "(slow or slurm) and not benchmark"
+	$(BIN)/pytest -m "(slow or slurm) and not benchmark" $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
