@@ -144,7 +144,7 @@ def test_joint_agreement():
         for accuracy in (0.51, 0.65, 0.8)
     )
     assert (passed, warned, failed) == ("pass", "warn", "fail")
-    assert checks.joint_agreement(0.65, 20, "few draws").status == "pass"
+    assert checks.joint_agreement(0.62, 20, "few draws").status == "pass"  # a coin may do that
 
 
 def test_the_data_path_of_one_more_simulation_is_that_of_the_others():

@@ -95,9 +95,10 @@ class Stopped(Interrupted):
 
 def test_every_epoch_has_other_noise_and_the_validation_the_same(tmp_path):
     line = fitted(tmp_path, Watched(), 2, average=0)
-    first, second = np.split(np.array(line.seen[::2]), 2)  # the last of each is the validation's
+    untrained, *epochs = line.seen[::2]  # of the validation rows, before all epochs
+    first, second = np.split(np.array(epochs), 2)  # the last of each is the validation's
     assert abs(first[:-1].sum() - second[:-1].sum()) > 1
-    assert first[-1] == second[-1]
+    assert first[-1] == second[-1] == untrained
 
 
 def test_a_killed_training_with_noise_resumes_to_the_same_result(tmp_path):

@@ -91,7 +91,7 @@ def test_the_study_of_a_compiled_program(tmp_path):
     (tmp_path / "results/programs/decay").unlink()
     done = snakemake(tmp_path, *study)
     assert "Nothing to be done" in done.stdout + done.stderr
-    done = snakemake(tmp_path, *study, "results/programs/decay")
+    done = snakemake(tmp_path, "results/programs/decay", *study)
     assert done.returncode == 0, done.stdout + done.stderr
     done = snakemake(tmp_path, *study)
     assert "Nothing to be done" in done.stdout + done.stderr
