@@ -25,18 +25,14 @@ from tqdm.auto import tqdm
 from . import isolation, journal, parallel, signals, streams
 from . import store as stores
 from .chunks import Part, Recipe, Work
-from .dataset import manifest, split
 from .effort import Effort, check_limits
 from .fingerprint import canonical
 from .journal import Journal
 from .lease import Lease
-from .reading import View, load
 from .sizing import chunk_rows, first_look, missing, present
 from .store import FORMAT, Layout
 from .tally import Tally
 from .types import Array, Prior
-
-__all__ = ["View", "draw", "load", "manifest", "simulate", "split"]
 
 log = logging.getLogger(__name__)
 

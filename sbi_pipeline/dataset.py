@@ -64,41 +64,20 @@ def manifest(
     }
 
 
-def split(row: Array, *, seed: int, validation: float, test: float) -> dict[str, Array]:
+def split(start: int, rows: int, *, seed: int, validation: float, test: float) -> dict[str, Array]:
     """Assign simulations to training, validation and test by their global index alone.
 
     A row keeps its part when the campaign grows or others fail.
 
     Args:
-        row: Global index of each simulation, ``(n,)``.
+        start: Global index of the first row.
+        rows: Number of consecutive rows.
         seed: Seed of the campaign.
         validation: Fraction for validation.
         test: Fraction for test.
 
     Returns:
-        Masks ``train``, ``validation`` and ``test``, ``(n,)``.
-
-    Raises:
-        ValueError: Fractions make no sense, or a part comes out empty.
-    """
-    if len(row) == 0:
-        raise ValueError("there is no simulation to split; did all of them fail?")
-    first = int(row.min())
-    rows = int(row.max()) + 1 - first
-    whole = parts(first, rows, seed=seed, validation=validation, test=test)
-    masks = {name: mask[row - first] for name, mask in whole.items()}
-    asked = {"train": 1.0, "validation": validation, "test": test}
-    for name, mask in masks.items():
-        if asked[name] > 0 and not mask.any():
-            raise ValueError(
-                f"none of {len(row)} simulations fell to {name} (fraction {asked[name]:g}); "
-                "simulate more"
-            )
-    return masks
-
-
-def parts(start: int, rows: int, *, seed: int, validation: float, test: float) -> dict[str, Array]:
-    """Return the masks of `split`, ``(rows,)``, for the global rows from ``start`` on.
+        Masks ``train``, ``validation`` and ``test``, ``(rows,)``.
 
     Raises:
         ValueError: Fractions make no sense.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from . import training
-from .dataset import parts
+from .dataset import split
 from .reading import Reader
 from .registry import pick
 from .streams import integer
@@ -70,7 +70,7 @@ def learn(
     _, parameters, status = zip(*reader.outcomes(rows), strict=True)
     valid = np.concatenate(status) == Status.OK
     theta = np.concatenate([part[:, columns] for part in parameters])
-    masks = parts(0, len(valid), **reader.split)
+    masks = split(0, len(valid), **reader.split)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(seed, "validity"))
         validity = Validity(theta.shape[1])

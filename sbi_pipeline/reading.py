@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import journal
-from .dataset import parts, read_record
+from .dataset import read_record, split
 from .noise import Noise
 from .store import Layout, Rows, read_layout, read_outcomes
 from .types import Array, Status
@@ -86,7 +86,7 @@ class Reader:
         names: Names of the parameters to keep, in order.
         x_shape: Shape of one data set, without noise that is drawn at load.
         x_dtype: Its dtype.
-        split: Arguments of `dataset.parts`; may be empty where only ``all`` rows are read.
+        split: Arguments of `dataset.split`; may be empty where only ``all`` rows are read.
         noise: What draws the noise at load, if there is any.
     """
 
@@ -109,7 +109,7 @@ class Reader:
             if block.record["failures"]:
                 good = block.outcomes()[1] == Status.OK
             found["failed"] += int((~good).sum())
-            for part, mask in parts(block.start, block.rows, **self.split).items():
+            for part, mask in split(block.start, block.rows, **self.split).items():
                 found[part] += int((good & mask).sum())
         return found
 
@@ -119,7 +119,7 @@ class Reader:
         good = rows.status == Status.OK
         masks = {"all": good}
         if set(wanted) - {"all"}:
-            masks |= parts(block.start, block.rows, **self.split)
+            masks |= split(block.start, block.rows, **self.split)
         columns = [self.stored.index(name) for name in self.names]
         found = {}
         for part in wanted:
@@ -222,7 +222,7 @@ def open_campaign(
     )
 
 
-def load(manifest: Path, names: Sequence[str] | None = None) -> View:
+def load(manifest: Path | str, names: Sequence[str] | None = None) -> View:
     """Read all simulations of a campaign that worked into memory, every byte checked.
 
     Args:
@@ -232,7 +232,7 @@ def load(manifest: Path, names: Sequence[str] | None = None) -> View:
     Raises:
         ValueError: A chunk is damaged or missing, or a name is not stored.
     """
-    reader = open_campaign(manifest, names)
+    reader = open_campaign(Path(manifest), names)
     rows = sum(block.rows for block in reader.blocks)
     return reader.collect({"all": rows})["all"]
 

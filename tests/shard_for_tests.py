@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sbi_pipeline import campaign, journal, store, streams
+from sbi_pipeline import campaign, dataset, journal, store, streams
 from sbi_pipeline.reading import blocks
 from sbi_pipeline.types import Status
 
@@ -62,7 +62,7 @@ def simulated(shard):
 def manifest_of(shard, rows, **changes):
     receipts = [shard.with_suffix(".json")]
     split = {"seed": 1, "validation": 0.1, "test": 0.05}
-    made = campaign.manifest(receipts, rows=rows, key="m", store=".", split=split | changes)
+    made = dataset.manifest(receipts, rows=rows, key="m", store=".", split=split | changes)
     path = shard.with_name("simulations.json")
     path.write_text(json.dumps(made))
     return path

@@ -76,11 +76,14 @@ class Moody:
     parameters = ("a", "b")
     vectorised = False
 
-    def __init__(self, seconds=0.0, spare=()):
+    def __init__(self, seconds=0.0, spare=(), calls=os.devnull):
         self.seconds = seconds
         self.spare = spare
+        self.calls = calls  # a file that grows by a byte a call
 
     def __call__(self, parameters, rng):
+        with open(self.calls, "ab") as file:
+            file.write(b".")
         time.sleep(self.seconds)
         if int(parameters[0] * 100) not in self.spare:
             misbehave(parameters[0])

@@ -17,9 +17,11 @@ import pytest
 from shard_for_tests import make
 
 from sbi_pipeline import journal, store
+from sbi_pipeline.parallel import AHEAD
 from sbi_pipeline.reading import blocks
 
 TESTS = Path(__file__).parent
+LOOKED = 50  # rows simulated, at most, to size the chunks of a new store
 
 
 def start(**orders):
@@ -60,6 +62,11 @@ def committed(shard):
     return [array.tobytes() for array in arrays], simulated
 
 
+def committed_rows(shard):
+    records = journal.committed(journal.read(shard)).values()
+    return sum(record["stop"] - record["start"] for record in records)
+
+
 def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -86,10 +93,12 @@ def test_killed_at_twenty_random_moments_every_row_is_the_same(tmp_path, workers
     }
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
-    killed = orders | {"folder": str(tmp_path / "killed")}
+    calls = tmp_path / "calls"
+    options = orders["simulator_options"] | {"calls": str(calls)}
+    killed = orders | {"folder": str(tmp_path / "killed"), "simulator_options": options}
     moments = np.random.default_rng(1).uniform(0.0, 1.5, size=20)
     shard = tmp_path / "killed" / "shard-0.zarr"
-    grown = 0
+    grown = lost = 0
     for moment in moments:
         before = rows_in(killed["folder"]) if shard.exists() else 0
         process = start(**killed)
@@ -101,11 +110,14 @@ def test_killed_at_twenty_random_moments_every_row_is_the_same(tmp_path, workers
         kill_group(process)
         grown = runs(shard)
         assert rows_in(killed["folder"]) >= before
+        lost, before = calls.stat().st_size - committed_rows(shard), lost
+        assert lost - before <= AHEAD * workers * 20 + (LOOKED if grown <= 1 else 0)
     finish(**killed)
     rows, simulated = committed(shard)
     assert rows == committed(finish(**orders, folder=str(tmp_path / "whole")))[0]
-    # A row that was committed is never simulated again.
+    # A row that was committed is never simulated again, and the last run lost nothing.
     assert simulated == 1500
+    assert calls.stat().st_size == 1500 + lost
 
 
 def started(process, shard, before):

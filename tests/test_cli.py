@@ -36,12 +36,17 @@ def test_status_lists_shards(folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_repair_deletes_what_is_damaged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["verify", str(folder)])
+    assert capsys.readouterr().out == "every committed row is as it was written\n"
     cli.main(["repair", str(folder)])
     assert capsys.readouterr().out.startswith("0 damaged chunks")
     chunk = folder / "linear_gaussian-abc/shard-0.zarr/x/c/1/0"
     content = bytearray(chunk.read_bytes())
     content[100] ^= 1
     chunk.write_bytes(content)
+    with pytest.raises(SystemExit, match="1 damaged place"):
+        cli.main(["verify", str(folder)])
+    assert "chunk 1, rows 1000 to 2000" in capsys.readouterr().out
     cli.main(["repair", str(folder)])
     assert "1 damaged chunks" in capsys.readouterr().out
     assert not (folder / "linear_gaussian-abc/shard-0.json").exists()

@@ -1,7 +1,5 @@
 """Arrays in an object store: moto's S3 on loopback stands for the real one."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from shard_for_tests import make
-from test_campaign_killed import committed, finish, rows_in, start, wait_for
+from test_campaign_killed import committed, finish, kill_group, rows_in, start, wait_for
 
 from sbi_pipeline import inspection, journal, location, store
 
@@ -124,16 +122,14 @@ def test_a_bucket_that_is_not_there_is_one_line(bucket, tmp_path):
 def test_killed_while_writing_to_a_bucket_every_row_is_the_same(bucket, tmp_path, workers):
     here, there = folders(tmp_path, "here", "there")
     orders = {"rows": 600, "drawn": 600, "simulator": "Slow", "chunk_size": 20}
-    orders |= {"simulator_options": {"seconds": 0.005}, "workers": workers, "dask_seconds": 0.0}
+    orders |= {"simulator_options": {"seconds": 0.02}, "workers": workers, "dask_seconds": 0.0}
     far = orders | {"folder": str(there), "bucket": bucket}
-    for moment in np.random.default_rng(2).uniform(0.0, 1.0, size=4):
+    for moment in np.random.default_rng(2).uniform(0.0, 0.5, size=4):  # of at least 6 s
         before = rows_in(there)
         process = start(**far)
         wait_for(lambda before=before: rows_in(there) > before)
         time.sleep(moment)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
+        kill_group(process)
     assert 0 < rows_in(there) < 30
     shard = finish(**far)
     assert committed(shard) == committed(finish(**orders, folder=str(here)))

@@ -32,7 +32,7 @@ def posterior_moments(
     """Train on (theta, x) and return mean and sd of theta for each data set observed."""
     torch.set_num_threads(1)
     z, data = torch.as_tensor(prior.to_normal(theta)).float(), torch.as_tensor(x).float()
-    masks = dataset.split(np.arange(len(z)), seed=1, validation=0.1, test=0.0)
+    masks = dataset.split(0, len(z), seed=1, validation=0.1, test=0.0)
     made = estimators.build(method, z, data, seed=1)
     rows = {"train": masks["train"], "validation": masks["validation"]}
     training.fit(made, z, data, **rows, seed=1, threads=1, max_epochs=EPOCHS)

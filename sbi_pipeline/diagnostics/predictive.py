@@ -150,14 +150,6 @@ def similarity(simulations: Array, x_o: Array) -> Array:
     return np.asarray(((features[1:] - features[0]) ** 2).sum(axis=1))
 
 
-def element_p_values(x: Array, x_o: Array) -> Array:
-    """Return the two-sided p-value of every element of the observation, ``x_shape``."""
-    pooled = _pooled(x, x_o)
-    at_least = np.mean(pooled >= pooled[0], axis=0)
-    at_most = np.mean(pooled <= pooled[0], axis=0)
-    return np.minimum(1.0, 2 * np.minimum(at_least, at_most)).reshape(np.shape(x_o))
-
-
 SUMMARIES: Mapping[str, Callable[[Array], Array]] = {
     "mean": lambda flat: flat.mean(axis=1),
     "spread": lambda flat: flat.std(axis=1),

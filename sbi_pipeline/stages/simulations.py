@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import campaign, observations, registry
+from .. import campaign, dataset, observations, registry
 from .. import preflight as preflight_module
 from .. import priors as priors_module
 from .. import store as stores
@@ -148,7 +148,7 @@ def manifest(
 
     Reads: receipts. Writes: ``simulations``, as JSON.
     """
-    made = campaign.manifest(
+    made = dataset.manifest(
         receipts, rows=rows, key=key, store=store, split={"seed": seed, **split}
     )
     expect(made["simulation_key"], simulation_key, receipts[0])
