@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from shard_for_tests import NAMES, SEED, by_row, manifest_of, parameters
 
-from sbi_pipeline import dataset, reading, store
+from sbi_pipeline import campaign, dataset, reading, store
 from sbi_pipeline.reading import open_campaign
 
 
