@@ -1,7 +1,7 @@
 # From priors to a report one can trust. Name targets, or none for every report:
 #   snakemake                       all campaigns of config/config.yaml
 #   snakemake --configfile config/studies/NAME.yaml
-# What each rule does stands in the function of the same name in sbi_pipeline/stages.py.
+# What each rule does stands in the function of the same name in sbi_pipeline/stages/.
 from snakemake.utils import min_version
 
 min_version("9.0")

@@ -20,7 +20,9 @@ import matplotlib as mpl
 import numpy as np
 from campaign_simulators import PARAMETERS, Cheap, Sleepy
 
-from sbi_pipeline import campaign, inspection, store, streams
+from sbi_pipeline import streams
+from sbi_pipeline.campaigns import campaign, inspection
+from sbi_pipeline.storage import store
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

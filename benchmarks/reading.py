@@ -19,10 +19,11 @@ import torch
 from campaign import simulate
 from campaign_simulators import PARAMETERS
 
-from sbi_pipeline import dataset, estimators
-from sbi_pipeline.reading import open_campaign
-from sbi_pipeline.sources import prepare
-from sbi_pipeline.training import fit_source
+from sbi_pipeline import estimators
+from sbi_pipeline.storage import dataset
+from sbi_pipeline.storage.reading import open_campaign
+from sbi_pipeline.training.fit import fit_source
+from sbi_pipeline.training.sources import prepare
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

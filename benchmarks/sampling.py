@@ -48,14 +48,15 @@ def trained(task, method, path):
     """Return an estimator and its prior, from a file if it is there."""
     import torch
 
-    from sbi_pipeline import estimators, load, training
+    from sbi_pipeline import estimators, load
+    from sbi_pipeline.training.fit import fit
 
     if not path.is_file():
         z, x = (torch.as_tensor(task[name]).float() for name in ("z", "x"))
         held_out = np.arange(len(z)) % 10 == 0
         made = estimators.build(method, z[~held_out], x[~held_out], seed=1)
         rows = {"train": ~held_out, "validation": held_out}
-        training.fit(made, z, x, **rows, seed=1, threads=1, progress=False)
+        fit(made, z, x, **rows, seed=1, threads=1, progress=False)
         kind = "bound" if "bound" in task else "sd"
         names = [f"theta_{i}" for i in range(z.shape[1])]
         entries = {

@@ -76,7 +76,8 @@ def work(task_path, method, members, compiled, epochs, result):
     import torch
     from scipy.special import ndtr
 
-    from sbi_pipeline import estimators, samplers, training
+    from sbi_pipeline import estimators, samplers
+    from sbi_pipeline.training.fit import fit
 
     torch.set_num_threads(1)
     task = np.load(task_path)
@@ -87,7 +88,7 @@ def work(task_path, method, members, compiled, epochs, result):
     rows = {"train": ~held_out, "validation": held_out}
     choice = {"auto": "auto", "true": True, "false": False}[compiled]
     options = {"compile": choice, "progress": False, "max_epochs": epochs}
-    history = training.fit(made, z, x, **rows, seed=1, threads=1, **options)
+    history = fit(made, z, x, **rows, seed=1, threads=1, **options)
     trained, done = time.perf_counter(), time.process_time()
     x_o = task["x_o"][None]
     drawn, draw_cpu = np.zeros((0, z.shape[1])), np.nan

@@ -15,7 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import head, inspection
+from . import head
+from .campaigns import inspection
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

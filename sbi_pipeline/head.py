@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from .complaints import explain
-from .lease import Lease
+from .storage.lease import Lease
 
 log = logging.getLogger(__name__)
 

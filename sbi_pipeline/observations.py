@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import noise, streams
+from . import streams
+from .storage import noise
 from .types import Array, Prior, Simulator
 
 TRIES = 20

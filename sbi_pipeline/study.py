@@ -18,16 +18,17 @@ from typing import Any
 
 import yaml
 
-from . import observations, priors, registry, shards
+from . import observations, priors, registry
+from .campaigns import shards
 from .configuration import BLOCK_SIZE, SHARD_SIZE, Config
 from .fingerprint import canonical, digest, fingerprint
-from .noise import is_at_load
+from .storage.noise import is_at_load
 
 FORMAT = 1
 RESULTS = "results"
 CODE = {
     "observe": ("sbi_pipeline.observations:simulate",),
-    "train": ("sbi_pipeline.training:fit", "sbi_pipeline.failures:learn"),
+    "train": ("sbi_pipeline.training.fit:fit", "sbi_pipeline.training.failures:learn"),
     "calibrate": ("sbi_pipeline.diagnostics.ranks:rank",),
     "sample": ("sbi_pipeline.samplers:draw", "sbi_pipeline.samplers.draws:labelled"),
     "report": ("sbi_pipeline.stages.page:report",),

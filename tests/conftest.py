@@ -2,7 +2,8 @@ import pytest
 from shard_for_tests import NAMES, SEED, parameters
 from slurm_for_tests import cluster, slurm  # noqa: F401 - fixtures
 
-from sbi_pipeline import campaign, store
+from sbi_pipeline.campaigns import campaign
+from sbi_pipeline.storage import store
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from shard_for_tests import make, manifest_of
 
-from sbi_pipeline.reading import open_campaign
-from sbi_pipeline.sources import Streamed, prepare
-from sbi_pipeline.training import fit_source
+from sbi_pipeline.storage.reading import open_campaign
+from sbi_pipeline.training.fit import fit_source
+from sbi_pipeline.training.sources import Streamed, prepare
 
 
 class Wide:

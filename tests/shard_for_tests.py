@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sbi_pipeline import campaign, dataset, journal, store, streams
-from sbi_pipeline.reading import blocks
+from sbi_pipeline import streams
+from sbi_pipeline.campaigns import campaign
+from sbi_pipeline.storage import dataset, journal, store
+from sbi_pipeline.storage.reading import blocks
 from sbi_pipeline.types import Status
 
 NAMES = ("a", "b")

@@ -5,9 +5,9 @@ import pytest
 import synthetic
 import xarray as xr
 
-from sbi_pipeline import assessment, report
 from sbi_pipeline.diagnostics import comparison, convergence
-from sbi_pipeline.reading import View
+from sbi_pipeline.reports import assessment, report
+from sbi_pipeline.storage.reading import View
 
 
 def _observation(seed=0, events=0):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from shard_for_tests import NAMES, SEED, content, parameters, simulated
 
-from sbi_pipeline import campaign, chunks, journal, store
+from sbi_pipeline.campaigns import campaign, chunks
+from sbi_pipeline.storage import journal, store
 
 
 @pytest.mark.parametrize("simulator", ["Noise", "NoiseOneByOne"])

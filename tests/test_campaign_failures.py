@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from shard_for_tests import by_row, content, expected, parameters, rows_of, simulated
 
-from sbi_pipeline import store
+from sbi_pipeline.storage import store
 
 
 def test_every_way_to_fail_marks_its_row_and_no_other(run):

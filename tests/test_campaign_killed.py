@@ -16,9 +16,9 @@ import psutil
 import pytest
 from shard_for_tests import make
 
-from sbi_pipeline import journal, store
-from sbi_pipeline.parallel import AHEAD
-from sbi_pipeline.reading import blocks
+from sbi_pipeline.campaigns.parallel import AHEAD
+from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage.reading import blocks
 
 TESTS = Path(__file__).parent
 LOOKED = 50  # rows simulated, at most, to size the chunks of a new store

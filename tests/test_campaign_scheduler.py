@@ -10,7 +10,8 @@ import pytest
 from shard_for_tests import make
 from test_campaign_killed import TESTS, committed, finish, rows_in, start, wait_for
 
-from sbi_pipeline import cluster, store
+from sbi_pipeline.campaigns import cluster
+from sbi_pipeline.storage import store
 
 ORDERS = {
     "rows": 400,

@@ -5,7 +5,7 @@ import pytest
 from shard_for_tests import make
 from slurm_for_tests import queue, wait_for
 
-from sbi_pipeline import journal, store
+from sbi_pipeline.storage import journal, store
 
 pytest.importorskip("dask_jobqueue")  # which adds its defaults to the configuration
 

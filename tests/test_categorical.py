@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sbi_pipeline import estimators, training
-from sbi_pipeline.categorical import Categorical
+from sbi_pipeline import estimators
+from sbi_pipeline.networks.categorical import Categorical
+from sbi_pipeline.training.fit import fit
 
 
 def spikes(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,7 +36,7 @@ def test_nle_learns_bernoulli_columns() -> None:
     z, x = spikes(6000, 1)
     made = estimators.build("nle", z, x, seed=1)
     validation = np.arange(len(z)) % 10 == 0
-    training.fit(made, z, x, train=~validation, validation=validation, seed=1, max_epochs=15)
+    fit(made, z, x, train=~validation, validation=validation, seed=1, max_epochs=15)
     at = torch.tensor([[-1.0], [0.0], [1.0]])
     for value in ([0, 0], [0, 1], [1, 0], [1, 1]):
         first = at.sigmoid() if value[0] else (-at).sigmoid()

@@ -11,12 +11,7 @@ from sbi_pipeline import checks
 from sbi_pipeline.diagnostics import calibration, comparison, convergence
 from sbi_pipeline.diagnostics.failures import prior_shift
 from sbi_pipeline.diagnostics.local import Local, local_test
-from sbi_pipeline.diagnostics.predictive import (
-    Typicality,
-    data_path,
-    in_distribution,
-    typicality,
-)
+from sbi_pipeline.diagnostics.predictive import Typicality, data_path, in_distribution, typicality
 
 REPEATS = 40
 

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from sbi_pipeline import campaign, cli, priors, store
+from sbi_pipeline import cli, priors
+from sbi_pipeline.campaigns import campaign
+from sbi_pipeline.storage import store
 
 SPECS = {name: {"type": "normal", "mean": 0, "sd": 1} for name in ("theta_1", "theta_2")}
 

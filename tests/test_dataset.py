@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from shard_for_tests import NAMES, SEED, by_row, manifest_of, parameters
 
-from sbi_pipeline import campaign, dataset, reading, store
-from sbi_pipeline.reading import open_campaign
+from sbi_pipeline.campaigns import campaign
+from sbi_pipeline.storage import dataset, reading, store
+from sbi_pipeline.storage.reading import open_campaign
 
 
 def test_damage_is_named_and_never_trained_on(run):

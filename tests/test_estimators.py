@@ -7,7 +7,7 @@ import torch
 from sbi_pipeline import estimators, registry
 from sbi_pipeline.estimators.ensemble import share_out, stack
 from sbi_pipeline.posterior import log_posterior
-from sbi_pipeline.training import fit
+from sbi_pipeline.training.fit import fit
 
 METHODS = sorted(registry.ESTIMATORS)
 FLOWS = ["npe", "nle"]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from sbi_pipeline import estimators, observations, priors, training
+from sbi_pipeline import estimators, observations, priors
 from sbi_pipeline.trained import Posterior
+from sbi_pipeline.training.fit import fit
 from sbi_pipeline.types import Array
 
 OWN, NOISE = 0.3, 0.5
@@ -68,7 +69,7 @@ def test_the_posterior_of_fifty_events(method: str) -> None:
     x = torch.as_tensor(Line()(parameters, rng)).float()
     made = estimators.build(method, z, x, seed=1)
     masks = {"train": np.arange(20_000) % 20 > 0, "validation": np.arange(20_000) % 20 == 0}
-    training.fit(made, z, x, **masks, seed=1, threads=1, max_epochs=10, progress=False)
+    fit(made, z, x, **masks, seed=1, threads=1, max_epochs=10, progress=False)
     posterior = Posterior(made.eval(), kept, {"events": True})
     truth = {"kind": 1.0, "mu": 0.2}
     x_o, _ = observations.simulate_events(Line(), prior(), truth, ("kind", "mu"), 50, 2)

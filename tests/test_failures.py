@@ -4,10 +4,11 @@ import torch
 from shard_for_tests import NAMES, make, manifest_of
 
 import sbi_pipeline
-from sbi_pipeline import checks, failures
+from sbi_pipeline import checks
 from sbi_pipeline.posterior import log_posterior
-from sbi_pipeline.reading import open_campaign
 from sbi_pipeline.stages import train
+from sbi_pipeline.storage.reading import open_campaign
+from sbi_pipeline.training import failures
 
 NOISE, SLOPE = 0.4, 8.0
 UNIFORM = {"type": "uniform", "min": 0, "max": 1}

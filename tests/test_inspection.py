@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from shard_for_tests import make
 
-from sbi_pipeline import inspection, journal, store
-from sbi_pipeline.lease import Lease
+from sbi_pipeline.campaigns import inspection
+from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage.lease import Lease
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from sbi_pipeline import journal
-from sbi_pipeline.journal import FILE, Journal
+from sbi_pipeline.storage import journal
+from sbi_pipeline.storage.journal import FILE, Journal
 
 RECORDS = [{"kind": "rows", "start": n, "stop": n + 10, "text": 'a "quoted" µ'} for n in (0, 10)]
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from sbi_pipeline.lease import FILE, Lease
+from sbi_pipeline.storage.lease import FILE, Lease
 
 HOLD = """
 import sys, time

@@ -10,7 +10,8 @@ import pytest
 from shard_for_tests import make
 from test_campaign_killed import committed, finish, kill_group, rows_in, start, wait_for
 
-from sbi_pipeline import inspection, journal, location, store
+from sbi_pipeline.campaigns import inspection
+from sbi_pipeline.storage import journal, location, store
 
 moto = pytest.importorskip("moto.server", reason="needs moto: the extra dev")
 obstore = pytest.importorskip("obstore", reason="needs obstore: the extra s3")

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from sbi_pipeline import estimators
-from sbi_pipeline.embeddings import EMBEDDINGS
-from sbi_pipeline.networks import (
+from sbi_pipeline.networks.embeddings import EMBEDDINGS
+from sbi_pipeline.networks.flows import (
     FLOWS,
     AutoregressiveMLP,
     Encoder,
@@ -12,7 +12,12 @@ from sbi_pipeline.networks import (
     coupling_mask,
     flow,
 )
-from sbi_pipeline.scaling import TRANSFORMS, Standardise, choose_transform, constant_columns
+from sbi_pipeline.networks.scaling import (
+    TRANSFORMS,
+    Standardise,
+    choose_transform,
+    constant_columns,
+)
 
 SHAPES = {
     "none": (3,),

@@ -7,11 +7,11 @@ from shard_for_tests import SEED, make, manifest_of
 from test_training import Interrupted, Line
 
 from sbi_pipeline import estimators, observations, priors, samplers, streams, study
-from sbi_pipeline.noise import Noise, is_at_load, observe
-from sbi_pipeline.reading import PARTS, open_campaign
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
-from sbi_pipeline.sources import Streamed, prepare
-from sbi_pipeline.training import fit_source
+from sbi_pipeline.storage.noise import Noise, is_at_load, observe
+from sbi_pipeline.storage.reading import PARTS, open_campaign
+from sbi_pipeline.training.fit import fit_source
+from sbi_pipeline.training.sources import Streamed, prepare
 
 OPTIONS = {"theta_dim": 1, "nuisances": 1, "x_dim": 3, "noise_at_load": True}
 SPLIT = {"seed": 3, "validation": 0.1, "test": 0.05}

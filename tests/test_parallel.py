@@ -4,7 +4,7 @@ import os
 import pytest
 from shard_for_tests import content, parameters, rows_of
 
-from sbi_pipeline import campaign, parallel
+from sbi_pipeline.campaigns import campaign, parallel
 
 
 def test_rows_do_not_depend_on_workers(run, monkeypatch):

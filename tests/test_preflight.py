@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from sbi_pipeline import preflight as preflight_module
-from sbi_pipeline import priors, sizing
-from sbi_pipeline.preflight import preflight
+from sbi_pipeline import priors
+from sbi_pipeline.campaigns import preflight as preflight_module
+from sbi_pipeline.campaigns import sizing
+from sbi_pipeline.campaigns.preflight import preflight
 from sbi_pipeline.stages import simulations
 
 PRIOR = priors.build({name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}, ("a", "b"))

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from shard_for_tests import make
 
-from sbi_pipeline import store
-from sbi_pipeline.isolation import Guarded, TimedOut
+from sbi_pipeline.campaigns.isolation import Guarded, TimedOut
 from sbi_pipeline.simulators.program import Program
+from sbi_pipeline.storage import store
 from sbi_pipeline.types import StopCampaign
 
 SOURCE = Path(__file__).parents[1] / "config" / "programs" / "decay.c"

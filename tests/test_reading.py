@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from shard_for_tests import by_row, manifest_of, parameters
 
-from sbi_pipeline import dataset, reading
-from sbi_pipeline.reading import PARTS, open_campaign
+from sbi_pipeline.storage import dataset, reading
+from sbi_pipeline.storage.reading import PARTS, open_campaign
 
 SPLIT = {"seed": 3, "validation": 0.2, "test": 0.1}
 

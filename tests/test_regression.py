@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from sbi_pipeline import estimators
-from sbi_pipeline.regression import LinearGaussian
+from sbi_pipeline.networks.regression import LinearGaussian
 
 
 def slopes(columns: int) -> torch.Tensor:

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 import synthetic
 
-from sbi_pipeline import checks, overview, plots, report, typeset
+from sbi_pipeline import checks, plots
 from sbi_pipeline.diagnostics import calibration, comparison, convergence, predictive
-from sbi_pipeline.verdict import to_json
+from sbi_pipeline.plots import typeset
+from sbi_pipeline.reports import overview, report
+from sbi_pipeline.reports.verdict import to_json
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
 MISSING_CHROMIUM = shutil.which("chromium") is None

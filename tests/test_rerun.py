@@ -228,7 +228,7 @@ def test_an_edit_taken_back_simulates_nothing(study: Path) -> None:
 
 @pytest.mark.slow
 def test_growing_and_asking_at_once_give_the_same_bytes(study: Path, tmp_path: Path) -> None:
-    from sbi_pipeline import reading
+    from sbi_pipeline.storage import reading
 
     edit(study, lambda c: tiny(c).update(simulations=2350))
     manifest = "results/tiny/simulations.json"
@@ -327,7 +327,7 @@ def simulated(tmp_path: Path) -> Path:
 def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
     simulated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sbi_pipeline import reading
+    from sbi_pipeline.storage import reading
 
     whole = reading.load(simulated / MANIFEST)
     shard = next(simulated.glob("results/simulations/*/shard-1.zarr"))

@@ -3,7 +3,7 @@
 import torch
 
 from sbi_pipeline import estimators
-from sbi_pipeline.screening import linked_columns
+from sbi_pipeline.networks.screening import linked_columns
 
 
 def draw(n: int, dim: int, seed: int) -> torch.Tensor:

@@ -5,7 +5,8 @@ import json
 import pytest
 import zarr
 
-from sbi_pipeline import dataset, inspection, journal, store
+from sbi_pipeline.campaigns import inspection
+from sbi_pipeline.storage import dataset, journal, store
 
 OPTIONS = {"chunk_size": 100, "block_size": 50, "drawn": 600}
 

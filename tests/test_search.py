@@ -5,7 +5,7 @@ from test_failures import simulate, trained
 
 import sbi_pipeline
 from sbi_pipeline import estimators
-from sbi_pipeline.search import candidates, forget, search
+from sbi_pipeline.training.search import candidates, forget, search
 
 GRID = {"network": {"hidden": [8, 16]}, "training": {"learning_rate": [1e-2, 1e-3]}}
 LOSSES = {(8, 1e-2): 3.0, (8, 1e-3): 1.5, (16, 1e-2): 1.0, (16, 1e-3): 2.0}

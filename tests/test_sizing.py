@@ -1,9 +1,9 @@
 import pytest
 
-from sbi_pipeline.chunks import Part
-from sbi_pipeline.simulation import Shape
-from sbi_pipeline.sizing import CHUNK_BYTES, CHUNK_ROWS, CHUNKS, chunk_rows, missing
-from sbi_pipeline.store import Layout
+from sbi_pipeline.campaigns.chunks import Part
+from sbi_pipeline.campaigns.simulation import Shape
+from sbi_pipeline.campaigns.sizing import CHUNK_BYTES, CHUNK_ROWS, CHUNKS, chunk_rows, missing
+from sbi_pipeline.storage.store import Layout
 
 
 def shape(seconds, numbers=10):

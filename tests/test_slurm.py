@@ -13,7 +13,7 @@ import pytest
 import yaml
 from slurm_for_tests import environment, queue, said, wait_for
 
-from sbi_pipeline import journal, reading
+from sbi_pipeline.storage import journal, reading
 
 pytest.importorskip("snakemake_executor_plugin_slurm")
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("cluster")]

@@ -12,9 +12,9 @@ import torch
 from shard_for_tests import make, manifest_of
 from test_training import Interrupted, Line
 
-from sbi_pipeline.reading import open_campaign
-from sbi_pipeline.sources import InMemory, Streamed, ahead, cut, prepare
-from sbi_pipeline.training import fit_source
+from sbi_pipeline.storage.reading import open_campaign
+from sbi_pipeline.training.fit import fit_source
+from sbi_pipeline.training.sources import InMemory, Streamed, ahead, cut, prepare
 
 SPLIT = {"seed": 3, "validation": 0.1, "test": 0.05}
 ROWS = 20_000

@@ -2,7 +2,7 @@ import pytest
 import torch
 from nflows.transforms.splines.rational_quadratic import unconstrained_rational_quadratic_spline
 
-from sbi_pipeline.splines import (
+from sbi_pipeline.networks.splines import (
     Affine,
     AffineSpline,
     Autoregressive,

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from sbi_pipeline import arrays, store
-from sbi_pipeline.store import Layout, Rows
+from sbi_pipeline.storage import arrays, store
+from sbi_pipeline.storage.store import Layout, Rows
 
 NAMES = ("a", "b")
 LAYOUT = Layout("key", 0, NAMES, (3,), "float64", 100)

@@ -10,8 +10,9 @@ import synthetic
 import yaml
 from test_rerun import TESTS, rows_simulated, snakemake, stages_run
 
-from sbi_pipeline import overview, plots, study, sweeps
+from sbi_pipeline import plots, study, sweeps
 from sbi_pipeline.diagnostics.fits import measures
+from sbi_pipeline.reports import overview
 
 CONFIG = yaml.safe_load((TESTS / "config.yaml").read_text())
 SWEEP = {"campaign": "tiny", "estimators": ["npe"], "simulations": [500, 2000], "seeds": [1, 2]}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from sbi_pipeline import training
-from sbi_pipeline.learner import flatten
-from sbi_pipeline.training import SCHEDULES, complete, fit
+from sbi_pipeline.training import fit as training
+from sbi_pipeline.training.fit import SCHEDULES, complete, fit
+from sbi_pipeline.training.learner import flatten
 
 
 class Line(torch.nn.Module):

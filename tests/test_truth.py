@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from sbi_pipeline import campaign, dataset, estimators, priors, samplers, streams, training
+from sbi_pipeline import estimators, priors, samplers, streams
+from sbi_pipeline.campaigns import campaign
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
+from sbi_pipeline.storage import dataset
+from sbi_pipeline.training.fit import fit
 from sbi_pipeline.types import Array
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -35,7 +38,7 @@ def posterior_moments(
     masks = dataset.split(0, len(z), seed=1, validation=0.1, test=0.0)
     made = estimators.build(method, z, data, seed=1)
     rows = {"train": masks["train"], "validation": masks["validation"]}
-    training.fit(made, z, data, **rows, seed=1, threads=1, max_epochs=EPOCHS)
+    fit(made, z, data, **rows, seed=1, threads=1, max_epochs=EPOCHS)
     drawn = samplers.draw(made, observed.astype("f4"), 10_000, seed=2)
     draws = np.stack([prior.from_normal(each) for each in drawn.flat(10_000)])
     return draws.mean(axis=1), draws.std(axis=1)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sbi_pipeline import typeset
+from sbi_pipeline.plots import typeset
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from sbi_pipeline import verdict
 from sbi_pipeline.checks import Check
+from sbi_pipeline.reports import verdict
 
 
 def _check(status, value=0.5, name="coverage"):

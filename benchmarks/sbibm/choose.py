@@ -16,8 +16,8 @@ import torch
 from run import HERE  # noqa: F401 - finds the simulators
 from tasks import TASKS
 
-from sbi_pipeline import dataset
 from sbi_pipeline.posterior import log_normal, log_posterior
+from sbi_pipeline.storage import dataset
 from sbi_pipeline.trained import load
 
 PRIOR_SHARE = 0.2

@@ -14,8 +14,9 @@ import sbibm_simulators
 import torch
 from tasks import CONSTANTS, FOLDER, TASKS
 
-from sbi_pipeline import estimators, priors, training
+from sbi_pipeline import estimators, priors
 from sbi_pipeline.registry import SIMULATORS, load
+from sbi_pipeline.training.fit import fit
 
 
 def rows(task, n, seed):
@@ -52,7 +53,7 @@ def main():
     made = estimators.build(given.method, z[~validation], x[~validation], seed=1, **given.network)
     untrained, began = mean_loss(made, *others), time.process_time()
     options = {"seed": 1, "threads": 1, "progress": False, **given.training}
-    history = training.fit(made, z, x, train=~validation, validation=validation, **options)
+    history = fit(made, z, x, train=~validation, validation=validation, **options)
     seconds = time.process_time() - began
     print(
         f"{given.task} {given.method}: untrained {untrained:.3f}, trained "

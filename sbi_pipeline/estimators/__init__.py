@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import registry
+from ..networks.validity import Validity
 from ..types import Estimator
-from ..validity import Validity
 from .ensemble import Ensemble
 
 FORMAT = 2

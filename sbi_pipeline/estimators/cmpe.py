@@ -26,8 +26,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..conditioning import Conditioner, choose_conditioner
-from ..networks import ResidualMLP
+from ..networks.conditioning import Conditioner, choose_conditioner
+from ..networks.flows import ResidualMLP
 from ..types import Target
 
 EPS, RHO = 1e-3, 7.0

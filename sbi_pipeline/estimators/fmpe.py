@@ -23,8 +23,8 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
-from ..conditioning import Conditioner, choose_conditioner
-from ..networks import ResidualMLP
+from ..networks.conditioning import Conditioner, choose_conditioner
+from ..networks.flows import ResidualMLP
 from ..types import Target
 
 SIGMA_MIN = 1e-4

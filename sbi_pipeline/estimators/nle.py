@@ -27,13 +27,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..categorical import Categorical
-from ..conditioning import MOST_COLUMNS
-from ..networks import batched
-from ..networks import flow as build_flow
-from ..regression import LinearGaussian
-from ..scaling import Standardise, choose_transform, constant_columns
-from ..screening import linked_columns
+from ..networks.categorical import Categorical
+from ..networks.conditioning import MOST_COLUMNS
+from ..networks.flows import batched
+from ..networks.flows import flow as build_flow
+from ..networks.regression import LinearGaussian
+from ..networks.scaling import Standardise, choose_transform, constant_columns
+from ..networks.screening import linked_columns
 from ..types import Target
 
 FEW = 8  # values a column may take to be learnt as discrete

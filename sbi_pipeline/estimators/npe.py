@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..conditioning import Conditioner, choose_conditioner
-from ..networks import flow as build_flow
+from ..networks.conditioning import Conditioner, choose_conditioner
+from ..networks.flows import flow as build_flow
 from ..types import Target
 
 

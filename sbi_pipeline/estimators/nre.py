@@ -29,8 +29,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..conditioning import Conditioner, choose_conditioner
-from ..networks import ResidualMLP, start_at
+from ..networks.conditioning import Conditioner, choose_conditioner
+from ..networks.flows import ResidualMLP, start_at
 from ..types import Target
 
 

@@ -18,8 +18,8 @@ from scipy.stats import gaussian_kde
 
 from ..diagnostics.convergence import ensemble_labels
 from ..types import Array
-from ..typeset import asymmetric
 from .style import FAINT, SERIES, TRUTH, axis_label, key, line_of, palette, panels, styled
+from .typeset import asymmetric
 
 # Probability inside 1 and 2 sigma of a two-dimensional normal.
 LEVELS = (0.393, 0.865)

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from .. import estimators as estimators_module
-from .. import failures, reading, sources
 from .. import priors as priors_module
-from .. import training as training_module
 from ..diagnostics.ranks import SCORED, SIMULATIONS, rank
-from ..search import Settings, Trained, forget, search
+from ..storage import reading
 from ..trained import load
+from ..training import failures, sources
+from ..training.fit import fit_source
+from ..training.search import Settings, Trained, forget, search
 from ..types import Target
 from .files import expect, noise_at_load, read_manifest, write_dataset
 
@@ -56,7 +57,7 @@ def train(
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         chosen = {**(network or {}), **settings["network"]}
         made = estimators_module.build(method, *rows.sample, seed=seed, **chosen)
-        record = training_module.fit_source(
+        record = fit_source(
             made,
             rows.source,
             rows.held_out,

@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from ..noise import Noise
+from ..storage.noise import Noise
 
 
 def read_manifest(path: Path, key: str | None) -> dict[str, Any]:

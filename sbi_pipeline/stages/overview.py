@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from .. import overview, plots
+from .. import plots
 from ..diagnostics.fits import measures
+from ..reports import overview
 from .files import read_dataset, write
 
 

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import assessment, plots, reading
 from .. import estimators as estimators_module
-from .. import report as page
+from .. import plots
 from ..diagnostics import comparison
+from ..reports import assessment
+from ..reports import report as page
+from ..reports.verdict import to_json
+from ..storage import reading
 from ..types import Array, Status
-from ..verdict import to_json
 from .files import noise_at_load, read_dataset, read_manifest, write
 
 VERSIONS = (

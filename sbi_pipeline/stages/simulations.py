@@ -9,10 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import campaign, dataset, observations, registry
-from .. import preflight as preflight_module
+from .. import observations, registry
 from .. import priors as priors_module
-from .. import store as stores
+from ..campaigns import campaign
+from ..campaigns import preflight as preflight_module
+from ..storage import dataset
+from ..storage import store as stores
 from .files import expect, write, write_dataset
 
 logger = logging.getLogger(__name__)

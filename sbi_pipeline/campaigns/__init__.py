@@ -1,0 +1,1 @@
+"""Drawing parameters and simulating them, in parallel, killed and resumed."""

@@ -1,0 +1,230 @@
+"""Looking after campaigns from outside: how far they are, and whether what they hold is whole.
+
+`status` reads receipts, journals and leases only, so it works while shards are being simulated and
+from any machine that sees the files. `repair` deletes damaged chunks with the receipts that vouch
+for them: the next `snakemake` finds these rows missing and simulates them again, byte for byte.
+What describes the arrays (``zarr.json``) it writes anew from the journal, and simulates nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..storage import journal, lease
+from ..storage import store as stores
+from ..storage.dataset import read_record
+from ..storage.lease import Lease
+from ..storage.store import Layout, delete_chunk, read_layout, rebuild
+from ..storage.tally import Tally
+
+log = logging.getLogger(__name__)
+
+ALIVE = 60.0  # seconds since the last sign of life of a shard's writer
+
+
+@dataclass(frozen=True)
+class ShardStatus:
+    """How far a shard is.
+
+    Attributes:
+        store: Its store.
+        rows: Rows committed.
+        wanted: Rows asked for in its last run.
+        failures: Failed rows by reason.
+        rate: Rows per second in its last run; 0 if it has made none.
+        state: ``"done"``, ``"running"`` or ``"stopped"``.
+    """
+
+    store: Path
+    rows: int
+    wanted: int
+    failures: dict[str, int]
+    rate: float
+    state: str
+
+
+def status(folder: Path) -> list[ShardStatus]:
+    """Return how far the shards below a folder are, such as ``results/simulations``."""
+    return [_shard_status(store) for store in _stores(folder)]
+
+
+def table(shards: list[ShardStatus]) -> str:
+    """Return a table of shards, one line each, and their sum."""
+    head = f"{'shard':<44} {'rows':>12} {'of':>12} {'failed':>9} {'rows/s':>10}  state"
+    lines = [head]
+    for shard in shards:
+        name = f"{shard.store.parent.name}/{shard.store.stem}"
+        failed = sum(shard.failures.values())
+        lines.append(
+            f"{name:<44} {shard.rows:>12,} {shard.wanted:>12,} {failed:>9,} {shard.rate:>10.4g}  "
+            + _state(shard)
+        )
+    rows, wanted = sum(shard.rows for shard in shards), sum(shard.wanted for shard in shards)
+    failed = sum(sum(shard.failures.values()) for shard in shards)
+    rate = sum(shard.rate for shard in shards if shard.state == "running")
+    left = f"{(wanted - rows) / rate / 3600:.3g} h to go" if rate else ""
+    total = f"{len(shards)} shards"
+    lines.append(f"{total:<44} {rows:>12,} {wanted:>12,} {failed:>9,} {rate:>10.4g}  {left}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Rows of a shard that are not what was committed.
+
+    Attributes:
+        store: The shard's store.
+        chunk: Number of the chunk; None if not the rows are damaged but what describes the arrays.
+        start: First local row.
+        stop: Last local row, exclusive.
+        reason: What is wrong.
+    """
+
+    store: Path
+    chunk: int | None
+    start: int
+    stop: int
+    reason: str
+
+
+def verify(folder: Path) -> list[Damage]:
+    """Read every committed row below a folder and return what is damaged."""
+    return [damage for store in _stores(folder) for damage in _damages(store)]
+
+
+def repair(folder: Path) -> list[Damage]:
+    """Delete damaged chunks and the receipts of their shards, and return what was damaged.
+
+    The next `snakemake` simulates their rows again, and no others.
+
+    Raises:
+        ValueError: A shard with damage is being written, or it cannot be repaired.
+    """
+    damages = []
+    for store in _stores(folder):
+        if found := list(_damages(store)):
+            with Lease(store):
+                if found[0].chunk is None:
+                    log.warning("%s: writing zarr.json anew", store)
+                    _rebuild(store)
+                    found += _damages(store)
+                _delete(store, {damage.chunk for damage in found if damage.chunk is not None})
+            damages += found
+    return damages
+
+
+def seal(folder: Path) -> list[Path]:
+    """Make each array of the finished shards below a folder one file; return those shards.
+
+    A shard in an object store is left alone: there is nothing to save. Not while they are read.
+
+    Raises:
+        ValueError: A shard is damaged or being written; it stays as it is.
+    """
+    sealed = []
+    for store in _stores(folder):
+        if _shard_status(store).state != "done" or not stores.in_chunks(store):
+            continue
+        with Lease(store):
+            stores.seal(store)
+            if damages := list(_damages(store)):
+                stores.unseal(store)
+                raise ValueError(damages[0].reason)
+            stores.tidy(store)
+        sealed.append(store)
+    return sealed
+
+
+def _rebuild(store: Path) -> None:
+    """Describe the arrays of a shard as its journal does, which has outlived them."""
+    records = journal.read(store)
+    runs = [record for record in records if record["kind"] == "run" and "x_shape" in record]
+    if not runs:
+        raise ValueError(
+            f"{store}: its journal does not say what its zarr.json said; restore zarr.json, or "
+            f"delete {store.name} and {store.stem}.json there, and snakemake simulates the same "
+            "rows again"
+        )
+    fields = {field.name: runs[-1][field.name] for field in dataclasses.fields(Layout)}
+    layout = Layout(**fields | {name: tuple(fields[name]) for name in ("names", "x_shape")})
+    rebuild(store, layout, max(record.get("stop", record.get("rows", 0)) for record in records))
+
+
+def _delete(store: Path, chunks: set[int]) -> None:
+    layout = read_layout(store)
+    assert layout is not None  # its chunks were read just now
+    for chunk in chunks:
+        log.warning("%s: deleting damaged chunk %d", store, chunk)
+        delete_chunk(store, layout, chunk)
+        store.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _stores(folder: Path) -> list[Path]:
+    """Return the shard stores below a folder in the order of their numbers."""
+    paths = [path.parent for path in folder.rglob(f"shard-*.zarr/{journal.FILE}")]
+    return sorted(paths, key=lambda path: (path.parent, int(path.stem.rpartition("-")[2])))
+
+
+def _damages(store: Path) -> Iterator[Damage]:
+    done = journal.committed(journal.read(store))
+    end = max((record["stop"] for record in done.values()), default=0)
+    reason = f"{store} has a journal but lost its zarr.json"
+    try:
+        layout = read_layout(store)
+    except ValueError as error:
+        layout, reason = None, str(error)
+    if layout is None:
+        if done:
+            yield Damage(store, None, 0, end, reason)
+        return
+    for start, record in done.items():
+        try:
+            read_record(store, layout, record)
+        except ValueError as error:
+            chunk = start // layout.chunk_size
+            yield Damage(store, chunk, start, record["stop"], str(error))
+
+
+def _shard_status(store: Path) -> ShardStatus:
+    receipt, ledger = store.with_suffix(".json"), store / journal.FILE
+    if receipt.exists() and receipt.stat().st_mtime >= ledger.stat().st_mtime:
+        content = journal.read_json(receipt, "rows", "seconds", "failures")
+        rate = content["rows"] / max(content["seconds"], 1e-3)
+        return ShardStatus(
+            store, content["rows"], content["rows"], content["failures"], rate, "done"
+        )
+    records = journal.read(store)
+    tally = Tally(journal.committed(records).values())
+    run, rate = _last_run(records)
+    state = "running" if _is_held(store) else "stopped"
+    wanted = max(tally.rows, run.get("rows", 0))
+    return ShardStatus(store, tally.rows, wanted, dict(tally.failures), rate, state)
+
+
+def _last_run(records: list[dict[str, Any]]) -> tuple[dict[str, Any], float]:
+    """Return the line that opened the last run, and the rows per second since."""
+    runs = [index for index, record in enumerate(records) if record["kind"] == "run"]
+    if not runs:
+        return {}, 0.0
+    run, *made = records[runs[-1] :]
+    rows = sum(record["stop"] - record["start"] for record in made)
+    return run, rows / max(made[-1]["time"] - run["time"], 1e-3) if made else 0.0
+
+
+def _is_held(store: Path) -> bool:
+    """Say whether somebody writes the shard, by the age of the last sign of life."""
+    file = store / lease.FILE
+    held = file.exists() and file.stat().st_size > 0
+    return held and time.time() - file.stat().st_mtime < ALIVE
+
+
+def _state(shard: ShardStatus) -> str:
+    if shard.state == "running" and shard.rate:
+        return f"running, {(shard.wanted - shard.rows) / shard.rate:.0f} s to go"
+    return shard.state

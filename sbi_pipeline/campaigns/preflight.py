@@ -1,0 +1,194 @@
+"""A few simulations before many: is the simulator what it should be, and what will it all cost?"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..storage.tally import count_failures
+from ..types import Array, Prior
+from .campaign import draw, is_vectorised
+from .chunks import Recipe
+from .simulation import Outcome, Shape, probe, simulate
+from .sizing import chunk_rows
+
+ROWS = 20  # simulations to look at, or one block
+LEAST = 2  # if a simulation is slow
+LOOK_SECONDS = 20.0  # that looking at them may take
+SHARD_SECONDS = 1200.0  # a shard should take 10 to 30 minutes
+SHARDS = 2000  # more make Snakemake slow to plan
+SPARE = 1.1  # of the disk space the simulations themselves take
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a campaign will cost, by a few of its simulations.
+
+    Attributes:
+        x_shape: Shape of the data of a row.
+        x_dtype: Their dtype.
+        row_seconds: Time a row takes.
+        seconds: Wall time of the campaign.
+        size: Bytes on the disk.
+        files: Files on the disk.
+        chunk_size: Rows in a chunk, which is the work of a task.
+        shard_size: Rows in a shard for which a job takes 10 to 30 minutes.
+        failures: Failed rows by reason, of those looked at.
+        looked_at: Number of rows looked at.
+    """
+
+    x_shape: tuple[int, ...]
+    x_dtype: str
+    row_seconds: float
+    seconds: float
+    size: int
+    files: int
+    chunk_size: int
+    shard_size: int
+    failures: dict[str, int]
+    looked_at: int
+
+    def __str__(self) -> str:
+        failed = ", ".join(f"{number} {reason}" for reason, number in self.failures.items())
+        return (
+            f"x is {self.x_dtype} {self.x_shape}, {1e3 * self.row_seconds:.3g} ms a simulation; "
+            f"{failed or 'none'} of {self.looked_at} failed; the campaign: "
+            f"{_duration(self.seconds)}, {self.size / 1e9:.3g} GB, {self.files:,} files, "
+            f"{self.chunk_size:,} rows a chunk; a shard of {self.shard_size:,} rows takes "
+            "10 to 30 minutes"
+        )
+
+
+def preflight(
+    prior: Prior,
+    *,
+    simulator: str,
+    options: Mapping[str, Any],
+    seed: int,
+    rows: int,
+    folder: Path | None,
+    block_size: int = 1000,
+    workers: int = 1,
+    time_limit: float | None = None,
+) -> Forecast:
+    """Simulate the first rows of a campaign, twice, in a guarded child process.
+
+    Args:
+        prior: Of all parameters of the simulator.
+        simulator: Name in the registry or ``"module:Class"``.
+        options: Its keyword arguments.
+        seed: Seed of the campaign.
+        rows: Simulations of the whole campaign.
+        folder: Where they will be stored; it need not exist yet. None if space is no matter.
+        block_size: Rows a vectorised simulator is called on.
+        workers: Processes to simulate in, over all jobs.
+        time_limit: Seconds a call may take.
+
+    Raises:
+        ValueError: The simulator breaks its contract, or the campaign does not fit on the disk.
+    """
+    block = block_size if is_vectorised(simulator, options) else None
+    recipe = Recipe(simulator, json.dumps(dict(options)), seed, block, True, time_limit, 0)
+    parameters = draw(prior, seed=seed, start=0, rows=block or ROWS)
+    shape, first, second = _twice(recipe, parameters)
+    _check_same(simulator, first, second, parameters, prior.names)
+    forecast = _forecast(shape, first, rows, len(prior.names), block, workers)
+    if folder is not None:
+        _check_space(forecast, folder)
+    return forecast
+
+
+def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, Outcome, Outcome]:
+    """Simulate the same rows in two child processes: what one remembers, the other does not."""
+    outcomes: list[Outcome] = []
+    shape: Shape | None = None
+    for _ in range(2):
+        call = recipe.call()
+        try:
+            options: dict[str, Any] = {"start": 0, "block_size": recipe.block_size}
+            if shape is None:
+                shape, failures = probe(call, parameters, limit=len(parameters), **options)
+            if shape is None:
+                raise ValueError(
+                    f"{recipe.simulator}: all of the first {len(parameters)} simulations failed: "
+                    f"{failures[0].text}"
+                )
+            if recipe.block_size is None:
+                some = int(LOOK_SECONDS / max(shape.seconds, 1e-9))
+                parameters = parameters[: max(some, LEAST)]
+            options |= {"x_shape": shape.x_shape, "x_dtype": shape.x_dtype}
+            outcomes.append(simulate(call, parameters, **options))
+        finally:
+            call.close()
+    assert shape is not None
+    return shape, outcomes[0], outcomes[1]
+
+
+def _check_same(
+    simulator: str, first: Outcome, second: Outcome, parameters: Array, names: tuple[str, ...]
+) -> None:
+    """Make sure that the same row gave the same data."""
+    same = np.array(
+        [a.tobytes() == b.tobytes() for a, b in zip(first.x, second.x, strict=True)]
+    ) & (first.status == second.status)
+    if not same.all():
+        row = int(np.flatnonzero(~same)[0])
+        values = ", ".join(
+            f"{name}={value:.6g}" for name, value in zip(names, parameters[row], strict=True)
+        )
+        raise ValueError(
+            f"{simulator}: {int((~same).sum())} of {len(same)} simulations came out different when "
+            f"repeated, row {row} with {values} first; all randomness must come from rng, and "
+            "nothing may be kept from one call to the next"
+        )
+
+
+def _forecast(
+    shape: Shape, outcome: Outcome, rows: int, dim: int, block: int | None, workers: int
+) -> Forecast:
+    seconds = float(outcome.seconds.mean(dtype=float))
+    cost = Shape(shape.x_shape, shape.x_dtype, min(seconds, shape.seconds) or shape.seconds)
+    wanted = max(SHARD_SECONDS / max(cost.seconds, 1e-9), rows / SHARDS)
+    step = 10 ** math.floor(math.log10(max(wanted, 10)))
+    shard = max(int(wanted // step * step), block or 1)
+    shard = math.ceil(shard / (block or 1)) * (block or 1)
+    chunk = chunk_rows(cost, dim, min(rows, shard), workers, block)
+    row_bytes = 8 * dim + outcome.x[0].nbytes + 5
+    arrays = 4  # parameters, x, status, seconds
+    return Forecast(
+        x_shape=shape.x_shape,
+        x_dtype=shape.x_dtype,
+        row_seconds=cost.seconds,
+        seconds=cost.seconds * rows / workers,
+        size=row_bytes * rows,
+        files=arrays * math.ceil(rows / chunk) + 9 * math.ceil(rows / shard),
+        chunk_size=chunk,
+        shard_size=shard,
+        failures=count_failures(outcome.status),
+        looked_at=len(outcome.status),
+    )
+
+
+def _check_space(forecast: Forecast, folder: Path) -> None:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if SPARE * forecast.size > free:
+        raise ValueError(
+            f"the simulations take {forecast.size / 1e9:.3g} GB, {there} has {free / 1e9:.3g} GB "
+            "free; ask for fewer, or set snakemake --directory to a larger disk"
+        )
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in the unit one would say it in."""
+    for unit, length in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,115 @@
+"""What a method is told of the data, and the scale on which it sees the parameters.
+
+For vectors, a linear regression of z on the data comes first: the method learns the rest, whitened,
+and is told the prediction beside the summary of the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .flows import Encoder, batched, choose_encoder
+from .regression import LinearGaussian
+from .scaling import constant_columns
+from .screening import linked_columns
+
+MOST_COLUMNS = 1000  # of a linear regression
+
+
+class Conditioner(nn.Module):
+    """Summary of x, linear prediction of z, and what that prediction leaves.
+
+    Args:
+        theta_dim: Number of inferred parameters.
+        x_shape: Shape of one data set.
+        transform: A name of `scaling.TRANSFORMS`, applied to x.
+        embedding: What summarises x, see `networks.Encoder`.
+        linear: Whether a linear regression comes first.
+        columns: Elements of a vector x that are used; None for all.
+    """
+
+    def __init__(
+        self,
+        theta_dim: int,
+        x_shape: tuple[int, ...],
+        *,
+        transform: str = "none",
+        embedding: str | Mapping[str, Any] = "none",
+        linear: bool = False,
+        columns: list[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.x_shape, self.columns = x_shape, columns
+        shape = x_shape if columns is None else (len(columns),)
+        self.encoder = Encoder(shape, transform=transform, embedding=embedding)
+        self.linear = LinearGaussian(math.prod(shape), theta_dim) if linear else None
+        self.out_dim = self.encoder.out_dim + (theta_dim if linear else 0)
+
+    def _kept(self, x: Tensor) -> Tensor:
+        x = batched(x, self.x_shape)
+        return x if self.columns is None else x[:, self.columns]
+
+    def fit_scales(self, z: Tensor, x: Tensor) -> None:
+        """Set scales and regression from training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
+        x = self._kept(x)
+        self.encoder.fit_scales(x)
+        if self.linear is not None:
+            self.linear.fit(self.encoder.standardised(x), z)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the context, ``(n, out_dim)``, for data ``(n, *x_shape)``.
+
+        Its last columns are the linear prediction of z, if there is one.
+        """
+        x = self._kept(x)
+        summary: Tensor = self.encoder(x)
+        if self.linear is None:
+            return summary
+        return torch.cat((summary, self.linear.predict(self.encoder.standardised(x))), -1)
+
+    def whiten(self, z: Tensor, context: Tensor) -> Tensor:
+        """Return what the regression leaves of z, ``(n, theta_dim)``, for paired rows or one."""
+        if self.linear is None:
+            return z
+        return (z - context[..., -z.shape[-1] :]) @ self.linear.inverse_root.T
+
+    def restore(self, rest: Tensor, context: Tensor) -> Tensor:
+        """Undo `whiten` for draws ``(m, n, theta_dim)``, given contexts ``(m, out_dim)``."""
+        if self.linear is None:
+            return rest
+        return rest @ self.linear.root.T + context[:, None, -rest.shape[-1] :]
+
+    def log_det(self) -> Tensor | float:
+        """Return log |d rest / d z| in nats."""
+        return 0.0 if self.linear is None else self.linear.log_det()
+
+
+def choose_conditioner(
+    z: Tensor, x: Tensor, *, vectors: str = "none", **options: Any
+) -> dict[str, Any]:
+    """Replace what a conditioner's options leave to be chosen by the choice.
+
+    Args:
+        z: Training rows of the parameters.
+        x: Training rows of the data, ``(n, *x_shape)``.
+        vectors: Embedding of few elements, see `networks.choose_encoder`.
+        **options: Those of `Conditioner`, and others, which are passed on; ``linear`` and
+            ``columns`` may be ``"auto"``, ``columns`` also ``"all"``.
+    """
+    plain = x.ndim == 2 and not isinstance(options.get("embedding", "auto"), Mapping)
+    columns = options.pop("columns", "auto")
+    if columns == "auto":
+        columns = "all"
+        if plain:
+            constant_columns(x)  # named before they are left out
+            columns = linked_columns(z, x)
+    if columns != "all" and len(columns) < x.shape[1]:
+        options["columns"], x = list(columns), x[:, columns]
+    if options.setdefault("linear", "auto") == "auto":
+        options["linear"] = x.ndim == 2 and x.shape[1] <= min(MOST_COLUMNS, len(x) // 5)
+    return choose_encoder(z, x, vectors=vectors, **options)

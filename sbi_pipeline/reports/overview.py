@@ -1,0 +1,85 @@
+"""Pages over many fits: the list of campaigns, and the comparison of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..checks.check import STATUSES
+from .rendering import embedded, template
+
+MEASURES = {
+    "nats": "information gained (nats)",
+    "coverage_error": "error of coverage",
+    "sd_ratio": "sd / prior sd",
+    "training_seconds": "training (s)",
+}
+"""What fits are compared by: columns of a sweep's table, in words."""
+UNTOLD = ("campaign", "fit", "method")
+"""Columns of a sweep's table that repeat what others say."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A campaign on the index page.
+
+    Attributes:
+        campaign: Its name.
+        title: Of its report.
+        address: Of its report, relative to the index.
+        verdict: As read from ``verdict.json``: ``status``, ``sentence`` and ``checks``.
+    """
+
+    campaign: str
+    title: str
+    address: str
+    verdict: Mapping[str, Any]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of checks by status."""
+        found = [check["status"] for check in self.verdict["checks"]]
+        return {status: found.count(status) for status in STATUSES}
+
+
+def render_index(entries: Sequence[Entry], comparisons: Mapping[str, str]) -> str:
+    """Return a page that lists campaigns with their verdicts; it links to their reports.
+
+    Args:
+        entries: Campaigns.
+        comparisons: Addresses of the pages of sweeps by name, relative to the index.
+    """
+    return template("index.html").render(entries=entries, comparisons=comparisons)
+
+
+def render_comparison(sweep: str, table: pd.DataFrame, png: bytes) -> str:
+    """Return the page of one sweep.
+
+    Args:
+        sweep: Its name.
+        table: One row a fit.
+        png: The figure.
+    """
+    return template("comparison.html").render(
+        sweep=sweep,
+        rows=table.to_dict("records"),
+        settings=settings(table),
+        measures={name: text for name, text in MEASURES.items() if name in table},
+        image=embedded(png),
+        seeds=table["seed"].nunique(),
+    )
+
+
+def settings(table: pd.DataFrame) -> list[str]:
+    """Return the columns that say what a fit was made with, as far as they differ in a sweep.
+
+    Numbers of simulations first, then options of the network, the estimator and the seed.
+    """
+    first = [str(name) for name in table.columns[: table.columns.get_loc("nats")]]
+    last = ("estimator", "seed")
+    options = [name for name in first if name not in (*last, *UNTOLD, "simulations")]
+    told = ["simulations", *options, *last]
+    return [name for name in told if table[name].nunique() > 1] or ["estimator"]

@@ -1,0 +1,41 @@
+"""Self-contained HTML: templates, and images inside the page. The one home of jinja2."""
+
+from __future__ import annotations
+
+import base64
+
+import jinja2
+
+from .. import plots
+from ..plots import typeset
+
+PIXELS_PER_INCH = 112
+"""Figures are set in 9.5 points; the page in 16 pixels."""
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a template of ``templates/``, with the filters that set numbers and labels."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sbi_pipeline"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": typeset.number,
+        "label": typeset.label,
+        "duration": typeset.duration,
+        "tidy": typeset.tidy,
+    }
+    environment.globals |= {"measured": typeset.measured, "interval": typeset.interval}
+    return environment.get_template(name)
+
+
+def embedded(png: bytes) -> dict[str, object]:
+    """Return an image's data, and the width in pixels that gives its type the page's size."""
+    pixels = int.from_bytes(png[16:20], "big")  # of the IHDR chunk, first in every PNG
+    return {
+        "data": base64.b64encode(png).decode(),
+        "width": round(pixels / plots.DOTS_PER_INCH * PIXELS_PER_INCH),
+    }

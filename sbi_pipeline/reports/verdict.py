@@ -1,0 +1,60 @@
+"""Many checks, one verdict: the worst of them, said in a sentence and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from ..checks import Check, Status
+from ..checks.check import STATUSES
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The worst status of some checks, and one sentence for a physicist."""
+
+    status: Status
+    sentence: str
+
+
+def overall(checks: Sequence[Check]) -> Verdict:
+    """Return the worst status, and what it means in one sentence.
+
+    Raises:
+        ValueError: There are no checks.
+    """
+    if not checks:
+        raise ValueError("no checks were made; a verdict needs at least one")
+    status = STATUSES[max(STATUSES.index(check.status) for check in checks)]
+    if status == "pass":
+        return Verdict(status, f"All {len(checks)} checks passed: these posteriors can be used.")
+    bad = [check for check in checks if check.status == status]
+    subjects: dict[str, list[str]] = {}
+    for check in bad:
+        subjects.setdefault(check.name, []).append(check.subject)
+    named = ", ".join(f"{name} ({'; '.join(whose)})" for name, whose in subjects.items())
+    lead = {
+        "warn": "Usable with care: {} of {} checks {} a warning",
+        "fail": "Do not rely on these posteriors yet: {} of {} checks {}",
+    }[status]
+    verb = ("gives" if len(bad) == 1 else "give") if status == "warn" else "failed"
+    return Verdict(status, f"{lead.format(len(bad), len(checks), verb)}: {named}.")
+
+
+def to_json(checks: Sequence[Check]) -> str:
+    """Return verdict and checks as JSON; numbers that are not finite become null."""
+    verdict = overall(checks)
+    return json.dumps(
+        {
+            "status": verdict.status,
+            "sentence": verdict.sentence,
+            "checks": [
+                {**asdict(check), "value": check.value if math.isfinite(check.value) else None}
+                for check in checks
+            ],
+        },
+        indent=2,
+        ensure_ascii=False,
+    )

@@ -1,0 +1,265 @@
+"""Simulations as they are read for training, calibration and the report: block by block.
+
+A block is what one line of a journal committed, rows of one chunk. Whenever its data are read, all
+its bytes are compared with the checksum in that line. The nuisance parameters are dropped here, and
+noise that was left for loading is drawn here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..types import Array, Status
+from . import journal
+from .dataset import read_record, split
+from .noise import Noise
+from .store import Layout, Rows, read_layout, read_outcomes
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class View:
+    """Simulations that worked, ``n`` of them, in the order of their rows.
+
+    Attributes:
+        theta: Parameters, ``(n, theta_dim)``, columns in the order of ``names``.
+        x: Data, ``(n, *x_shape)``, in the simulator's dtype.
+        row: Global index of each simulation, ``(n,)``.
+        names: Names of the columns of ``theta``.
+    """
+
+    theta: Array
+    x: Array
+    row: Array
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive committed rows.
+
+    Attributes:
+        store: The shard they lie in.
+        layout: Its layout.
+        record: Their record in its journal.
+        rows: How many of them belong to the campaign, from the first on.
+    """
+
+    store: Path
+    layout: Layout
+    record: Mapping[str, Any]
+    rows: int
+
+    @property
+    def start(self) -> int:
+        """Global index of the first row."""
+        return int(self.layout.start + self.record["start"])
+
+    def read(self) -> Rows:
+        """Return the rows, every byte checked."""
+        return read_record(self.store, self.layout, self.record).head(self.rows)
+
+    def outcomes(self) -> tuple[Array, Array]:
+        """Return parameters and status; Zarr checks them, the journal's checksum is not compared.
+
+        Parameters are those that were stored, ``(rows, n_parameters)``.
+        """
+        first = self.record["start"]
+        return read_outcomes(self.store, first, first + self.rows)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The rows of a campaign, the same ones in the same parts for every estimator.
+
+    Attributes:
+        blocks: All rows, in order.
+        stored: Names of the parameters in the store.
+        names: Names of the parameters to keep, in order.
+        x_shape: Shape of one data set, without noise that is drawn at load.
+        x_dtype: Its dtype.
+        split: Arguments of `dataset.split`; may be empty where only ``all`` rows are read.
+        noise: What draws the noise at load, if there is any.
+    """
+
+    blocks: Sequence[Block]
+    stored: tuple[str, ...]
+    names: tuple[str, ...]
+    x_shape: tuple[int, ...]
+    x_dtype: str
+    split: Mapping[str, Any]
+    noise: Noise | None = None
+
+    def counts(self) -> Counter[str]:
+        """Return how many rows that worked are in each part, and how many ``failed`` in all.
+
+        Reads status only, and that only where a row failed.
+        """
+        found: Counter[str] = Counter()
+        for block in self.blocks:
+            good = np.ones(block.rows, bool)
+            if block.record["failures"]:
+                good = block.outcomes()[1] == Status.OK
+            found["failed"] += int((~good).sum())
+            for part, mask in split(block.start, block.rows, **self.split).items():
+                found[part] += int((good & mask).sum())
+        return found
+
+    def read(self, block: Block, *wanted: str) -> dict[str, View]:
+        """Return the rows of a block that worked, by part, without noise that is drawn at load."""
+        rows = block.read()
+        good = rows.status == Status.OK
+        masks = {"all": good}
+        if set(wanted) - {"all"}:
+            masks |= split(block.start, block.rows, **self.split)
+        columns = [self.stored.index(name) for name in self.names]
+        found = {}
+        for part in wanted:
+            index = np.flatnonzero(good & masks[part])
+            theta = rows.parameters[index][:, columns]
+            found[part] = View(theta, rows.x[index], block.start + index, self.names)
+        return found
+
+    def observed(self, view: View, part: str, epoch: int = 0) -> View:
+        """Return whole blocks with noise that is drawn at load; other epochs, other noise."""
+        if self.noise is None:
+            return view
+        return View(view.theta, self.noise(view.x, view.row, part, epoch), view.row, view.names)
+
+    def collect(self, limits: Mapping[str, int]) -> dict[str, View]:
+        """Return the first rows that worked of some parts, at most so many, with noise.
+
+        Reads no further than needed. Memory is taken as it is filled.
+        """
+        found = {part: _Filling(limit) for part, limit in limits.items()}
+        for block in self.blocks:
+            wanted = [part for part, filling in found.items() if not filling.full]
+            if not wanted:
+                break
+            for part, view in self.read(block, *wanted).items():
+                found[part].add(self.observed(view, part))
+        empty = np.empty((0, len(self.names))), np.empty((0, *self.x_shape), self.x_dtype)
+        nothing = View(*empty, np.empty(0, np.int64), self.names)
+        return {part: filling.view(nothing) for part, filling in found.items()}
+
+    def outcomes(self, rows: int) -> Iterator[tuple[int, Array, Array]]:
+        """Yield global index, stored parameters and status of the first rows, by blocks."""
+        for block in self.blocks:
+            if block.start >= rows:
+                return
+            theta, status = block.outcomes()
+            yield block.start, theta[: rows - block.start], status[: rows - block.start]
+
+
+class _Filling:
+    """Arrays of a fixed length that blocks are copied into."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.filled = limit, 0
+        self.held: View | None = None
+
+    @property
+    def full(self) -> bool:
+        return self.filled >= self.limit
+
+    def add(self, view: View) -> None:
+        if self.held is None:
+            theta, x, row = (
+                np.empty((self.limit, *each.shape[1:]), each.dtype)
+                for each in (view.theta, view.x, view.row)
+            )
+            self.held = View(theta, x, row, view.names)
+        rows = slice(self.filled, min(self.filled + len(view.row), self.limit))
+        for name in ("theta", "x", "row"):
+            getattr(self.held, name)[rows] = getattr(view, name)[: rows.stop - rows.start]
+        self.filled = rows.stop
+
+    def view(self, nothing: View) -> View:
+        if self.held is None:
+            return nothing
+        n, held = self.filled, self.held
+        return View(held.theta[:n], held.x[:n], held.row[:n], held.names)
+
+
+def open_campaign(
+    manifest: Path, names: Sequence[str] | None = None, noise: Noise | None = None
+) -> Reader:
+    """Find the rows of a campaign without reading them.
+
+    Args:
+        manifest: The campaign's manifest.
+        names: Parameters to keep, in this order; None for all that are stored.
+        noise: What draws the noise at load.
+
+    Raises:
+        ValueError: Rows are missing, or a name is not stored.
+    """
+    content = json.loads(manifest.read_text())
+    stored = tuple(content["parameters"])
+    names = stored if names is None else tuple(names)
+    unknown = [name for name in names if name not in stored]
+    if unknown:
+        raise ValueError(
+            f"{', '.join(unknown)} not among the stored parameters ({', '.join(stored)}); is it "
+            "misspelt, or a nuisance parameter that store_nuisance: false left out?"
+        )
+    return Reader(
+        blocks=list(_all_blocks(manifest.parent / content["store"], content)),
+        stored=stored,
+        names=names,
+        x_shape=tuple(content["x_shape"]),
+        x_dtype=content["x_dtype"],
+        split=content["split"],
+        noise=noise,
+    )
+
+
+def load(manifest: Path | str, names: Sequence[str] | None = None) -> View:
+    """Read all simulations of a campaign that worked into memory, every byte checked.
+
+    Args:
+        manifest: The campaign's manifest.
+        names: Parameters to keep, in this order; None for all that are stored.
+
+    Raises:
+        ValueError: A chunk is damaged or missing, or a name is not stored.
+    """
+    reader = open_campaign(Path(manifest), names)
+    rows = sum(block.rows for block in reader.blocks)
+    return reader.collect({"all": rows})["all"]
+
+
+def _all_blocks(folder: Path, content: Mapping[str, Any]) -> Iterator[Block]:
+    """Yield the blocks of a campaign in order."""
+    for shard in content["shards"]:
+        wanted = min(content["rows"] - shard["start"], shard["rows"])
+        if wanted > 0:
+            path = folder / f"shard-{shard['shard']}.zarr"
+            yield from blocks(path, shard["key"], wanted)
+
+
+def blocks(path: Path, key: str, stop: int) -> Iterator[Block]:
+    """Yield the committed blocks of a shard up to the local row ``stop``.
+
+    Raises:
+        ValueError: The store is another one, or rows are missing.
+    """
+    layout = read_layout(path)
+    if layout is None or layout.key != key:
+        raise ValueError(f"{path} is not the store of key {key}; simulate again")
+    end = 0
+    for start, record in journal.committed(journal.read(path)).items():
+        if start != end or end >= stop:
+            break
+        end = record["stop"]
+        yield Block(path, layout, record, min(end, stop) - start)
+    if end < stop:
+        raise ValueError(f"{path} holds {end} rows in sequence, wanted {stop}; simulate again")

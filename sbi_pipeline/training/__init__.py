@@ -1,0 +1,1 @@
+"""Fitting estimators: data, loop, checkpoints, search."""

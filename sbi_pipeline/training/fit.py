@@ -1,0 +1,302 @@
+"""The one training loop: anything with ``loss(z, x) -> (n,)``.
+
+AdamW under a scheduled learning rate, clipped gradients, a running average of the weights, early
+stopping by its loss on held-out rows, best weights restored. Rows come from a source (`sources`).
+
+On a CPU the result is a function of data, seed and settings alone. The order of rows and the noise
+of each epoch come from a stream of its own, so a training resumed from a checkpoint, which is the
+state after some epoch, ends like one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .. import signals
+from ..estimators.ensemble import Ensemble
+from ..registry import pick
+from ..streams import integer
+from ..types import Array
+from . import checkpoints
+from .learner import Learner, own_randomness
+from .sources import InMemory, Source
+
+logger = logging.getLogger(__name__)
+
+MIN_TRAIN, MIN_VALIDATION = 20, 5
+CHECKPOINT_SECONDS = 60.0
+COMPILE_STEPS = 20_000
+
+
+def one_cycle(done: float) -> float:
+    """Rise from 1/25 during 30 % of the training, fall to zero; both half a cosine (Smith 2018)."""
+    if done < 0.3:
+        return 1.0 - 0.96 * 0.5 * (1 + math.cos(math.pi * done / 0.3))
+    return 0.5 * (1 + math.cos(math.pi * (done - 0.3) / 0.7))
+
+
+def cosine(done: float) -> float:
+    """Rise linearly during 5 % of the training, fall to zero as half a cosine."""
+    return done / 0.05 if done < 0.05 else 0.5 * (1 + math.cos(math.pi * (done - 0.05) / 0.95))
+
+
+# name: share of the training done, in [0, 1), to share of the peak learning rate
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "one_cycle": one_cycle,
+    "cosine": cosine,
+    "constant": lambda done: 1.0,
+}
+
+
+def fit(
+    estimator: nn.Module,
+    z: Tensor,
+    x: Tensor,
+    *,
+    train: Array,
+    validation: Array,
+    **options: Any,
+) -> pd.DataFrame:
+    """Train an estimator on rows in memory, see `fit_source`.
+
+    Args:
+        estimator: A module with ``loss(z, x) -> (n,)``.
+        z: Parameters in standard-normal space, ``(n, theta_dim)``.
+        x: Data, ``(n, *x_shape)``.
+        train: Rows to learn from, ``(n,)`` of bool.
+        validation: Rows to stop by, ``(n,)`` of bool; never learnt from.
+        **options: As for `fit_source`.
+    """
+    learn, held_out = (
+        InMemory((z[rows], x[rows])) for rows in map(torch.as_tensor, (train, validation))
+    )
+    return fit_source(estimator, learn, held_out, **options)
+
+
+def fit_source(
+    estimator: nn.Module,
+    source: Source,
+    held_out: InMemory,
+    *,
+    seed: int,
+    max_epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    schedule: str = "one_cycle",
+    weight_decay: float = 1e-4,
+    patience: int = 10,
+    clip_norm: float = 5.0,
+    average: float = 1.0,
+    compile: bool | Literal["auto"] = "auto",  # noqa: A002 - the word users know
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = True,
+    checkpoint: Path | None = None,
+) -> pd.DataFrame:
+    """Train an estimator in place; it ends on the CPU with the weights of its best epoch.
+
+    Args:
+        estimator: A module with ``loss(z, x) -> (n,)``. One that says ``loss_judges = False`` is
+            trained to the end and keeps its last weights; one with ``training_done(share)`` is
+            told before each epoch how far the training is. ``learning_rate`` and ``effort`` are
+            its own defaults for what is not given here.
+        source: Rows to learn from.
+        held_out: Rows to stop by; never learnt from.
+        seed: Of the order of rows and of all noise in the loss.
+        max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
+            None: 60 for 10 000 rows or fewer, falling as rows^(-1/3), times what the estimator
+            says of the effort it takes.
+        batch_size: Rows per gradient step, at most. None: rows / 40, from 32 to 512.
+        learning_rate: Its peak. None: what the estimator says, or 3e-3.
+        schedule: A name of `SCHEDULES`.
+        weight_decay: Of AdamW.
+        patience: Stop after so many epochs without a better validation loss.
+        clip_norm: Gradients with a larger norm are scaled down to it.
+        average: Memory, in epochs, of the running average of the weights, which is validated and
+            kept; 0 for the weights themselves.
+        compile: Whether to compile the step, which takes up to a minute the first time and about
+            halves its time; results differ by rounding. ``"auto"``: for trainings of more than
+            20 000 steps of an estimator that says it gains. Without a compiler the training goes
+            on as it is.
+        device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is one.
+        threads: Number of CPU threads; None leaves torch's own.
+        progress: Show a bar, where there is a terminal.
+        checkpoint: A file that holds the state while the training lasts. If it exists, the
+            training goes on from there; SIGTERM writes it and exits; it is removed at the end.
+
+    Returns:
+        One row per epoch: epoch, train_loss, validation_loss, learning_rate, seconds.
+
+    Raises:
+        ValueError: Too few rows, a loss that is not finite, a wrong option, no CUDA.
+    """
+    share = pick(schedule, SCHEDULES, "schedule")
+    target = pick_device(device)
+    source, held_out = source.to(target), held_out.to(target)
+    check_sizes(source.rows, held_out.rows)
+    max_epochs, batch_size, peak = complete(
+        estimator, source.rows, max_epochs, batch_size, learning_rate
+    )
+    steps = math.ceil(source.rows / batch_size)
+    judges: bool = getattr(estimator, "loss_judges", True)
+    told = getattr(estimator, "training_done", lambda share: None)
+
+    learner = Learner(estimator.to(target), peak, weight_decay, clip_norm, average * steps)
+    compiles = pays(estimator, steps * max_epochs) if compile == "auto" else compile
+    settings = (seed, max_epochs, batch_size, peak, schedule, weight_decay, clip_norm, compiles)
+    data = itertools.chain(source.identity(), held_out.identity())
+    state = checkpoints.restore(checkpoint, learner, data, (*settings, average))
+    history: list[dict[str, float]] = state["history"]
+    before = history[-1]["seconds"] if history else 0.0
+    begun = saved = time.monotonic()
+
+    with (
+        own_randomness(target, threads),
+        signals.sigterm_noted() as stopped,
+        progress_bar(len(history), max_epochs, progress) as bar,
+    ):
+        state |= (
+            at_start(learner, held_out, seed, 10 * batch_size) if judges and not history else {}
+        )
+        if compiles:
+            learner.compile(source.epoch(0, steps))
+        while len(history) < max_epochs and (
+            not judges or len(history) - state["best_epoch"] < patience
+        ):
+            epoch = len(history)
+            rates = [peak * share((epoch + i / steps) / max_epochs) for i in range(steps)]
+            told(epoch / max_epochs)
+            torch.manual_seed(integer(seed, "epoch", epoch))
+            with closing(source.epoch(epoch, steps)) as batches:
+                train_loss = learner.learn(batches, rates, stopped)
+            if stopped.is_set():
+                checkpoints.save(checkpoint, state)
+                raise SystemExit(f"SIGTERM: training stopped after epoch {epoch}")
+            torch.manual_seed(integer(seed, "validation"))
+            validation_loss = learner.loss((held_out.z, held_out.x), rows_at_once=10 * batch_size)
+            check_finite(epoch + 1, train_loss, validation_loss)
+            record = {
+                "epoch": epoch + 1,
+                "train_loss": train_loss,
+                "validation_loss": validation_loss,
+                "learning_rate": rates[-1],
+                "seconds": before + time.monotonic() - begun,
+            }
+            history.append(record)
+            if validation_loss < state["best_loss"] or not judges:
+                best = copy.deepcopy(learner.averaged.state_dict())
+                state |= {"best_loss": validation_loss, "best_epoch": epoch + 1, "best": best}
+            if checkpoint is not None:
+                state["learner"] = copy.deepcopy(learner.state_dict())
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    checkpoints.save(checkpoint, state)
+                    saved = time.monotonic()
+            bar.set_postfix(train=f"{train_loss:.3f}", validation=f"{validation_loss:.3f}")
+            bar.update()
+    finish(estimator, state["best"], held_out.to(torch.device("cpu")))
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    logger.info("best of %d epochs: %d", len(history), state["best_epoch"])
+    return pd.DataFrame(history)
+
+
+def pays(estimator: nn.Module, steps: int) -> bool:
+    """Return whether compiling a training of so many steps saves more time than it takes."""
+    gains: bool = getattr(estimator, "gains_by_compiling", False)
+    return gains and steps > COMPILE_STEPS
+
+
+def finish(estimator: nn.Module, best: dict[str, Any], held_out: InMemory) -> None:
+    """Take the best weights, on the CPU; those of an ensemble's members are found last."""
+    estimator.load_state_dict(best)
+    estimator.to("cpu").eval()
+    if isinstance(estimator, Ensemble):
+        estimator.weigh(held_out.z, held_out.x)
+
+
+def at_start(learner: Learner, held_out: InMemory, seed: int, rows_at_once: int) -> dict[str, Any]:
+    """Return the untrained state as the best so far: a linear start may be at the optimum."""
+    torch.manual_seed(integer(seed, "validation"))
+    loss = learner.loss((held_out.z, held_out.x), rows_at_once=rows_at_once)
+    if not math.isfinite(loss):
+        return {}
+    best = copy.deepcopy(learner.averaged.state_dict())
+    return {"best_loss": loss, "best_epoch": 0, "best": best}
+
+
+def progress_bar(done: int, epochs: int, shown: bool) -> tqdm:
+    """Return a bar over epochs; without a terminal it stays silent."""
+    return tqdm(
+        total=epochs,
+        initial=done,
+        desc="train",
+        unit="epoch",
+        disable=None if shown else True,
+    )
+
+
+def complete(
+    estimator: nn.Module,
+    rows: int,
+    max_epochs: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+) -> tuple[int, int, float]:
+    """Return epochs, batch size and learning rate, chosen where they are None."""
+    effort: float = getattr(estimator, "effort", 1.0)
+    own_rate: float = getattr(estimator, "learning_rate", 3e-3)
+    return (
+        max_epochs or round(effort * choose_epochs(rows)),
+        batch_size or choose_batch(rows),
+        own_rate if learning_rate is None else learning_rate,
+    )
+
+
+def choose_epochs(rows: int) -> int:
+    """Return how many epochs to train: more rows need more steps, but fewer passes."""
+    return max(10, min(60, round(60 * (rows / 10_000) ** (-1 / 3))))
+
+
+def choose_batch(rows: int) -> int:
+    """Return the power of two next to a fortieth of the rows, from 32 to 512."""
+    return int(min(512, max(32, 2 ** round(math.log2(rows / 40)))))
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device asked for, or the best there is for ``auto``."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device is {device!r}; it can be auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is cuda, and torch finds none here; write auto or cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def check_sizes(train: int, validation: int) -> None:
+    """Refuse to train on next to nothing."""
+    if train < MIN_TRAIN or validation < MIN_VALIDATION:
+        raise ValueError(
+            f"there are {train} rows to train on and {validation} to stop by; at least {MIN_TRAIN} "
+            f"and {MIN_VALIDATION} are needed: ask for more simulations"
+        )
+
+
+def check_finite(epoch: int, train_loss: float, validation_loss: float) -> None:
+    """Refuse to go on from a loss that is not finite."""
+    if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
+        raise ValueError(
+            f"the loss is not finite in epoch {epoch} (train {train_loss}, validation "
+            f"{validation_loss}): lower the learning rate, or look for extreme values in x"
+        )

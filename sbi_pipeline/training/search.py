@@ -1,0 +1,94 @@
+"""Try a few settings of network and training and keep the one that validates best."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from .. import estimators
+
+logger = logging.getLogger(__name__)
+
+Settings = dict[str, dict[str, Any]]
+Trained = tuple[nn.Module, pd.DataFrame]
+PARTS = ("network", "training")
+
+
+def candidates(grid: Mapping[str, Mapping[str, Sequence[Any]]]) -> list[Settings]:
+    """Return all combinations of a grid, such as ``{"network": {"hidden": [32, 64]}}``.
+
+    Raises:
+        ValueError: The grid is not of this form.
+    """
+    for part, names in grid.items():
+        if part not in PARTS or not isinstance(names, Mapping):
+            raise ValueError(f"grid has {part!r}; it can have network and training, with options")
+        for name, values in names.items():
+            if not isinstance(values, list) or not values:
+                raise ValueError(f"grid.{part}.{name} is {values!r}; wanted a list of values")
+    axes = [(part, name) for part in PARTS for name in grid.get(part, {})]
+    found = []
+    for values in itertools.product(*(grid[part][name] for part, name in axes)):
+        settings: Settings = {part: {} for part in PARTS}
+        for (part, name), value in zip(axes, values, strict=True):
+            settings[part][name] = value
+        found.append(settings)
+    return found
+
+
+def search(
+    grid: Mapping[str, Any], train: Callable[[Settings, Path], Trained], checkpoint: Path
+) -> tuple[nn.Module, pd.DataFrame, list[dict[str, Any]]]:
+    """Train every candidate of a grid; what is trained already is not trained again.
+
+    Args:
+        grid: See `candidates`.
+        train: From settings and a checkpoint of their own to an estimator and its history.
+        checkpoint: Where candidates are kept, beside it, until `forget`.
+
+    Returns:
+        The estimator with the least validation loss, its history, and a table of all.
+
+    Raises:
+        ValueError: The loss of the method does not say how good it is.
+    """
+    table, best = [], None
+    for number, settings in enumerate(candidates(grid)):
+        made, history = _candidate(settings, train, _path(checkpoint, number))
+        if not getattr(made, "loss_judges", True):
+            raise ValueError("grid needs a loss that says how good an estimator is; cmpe has none")
+        loss = float(history["validation_loss"].min())
+        table.append({**settings, "validation_loss": loss, "epochs": len(history)})
+        logger.info("validation loss %.4f with %s", loss, settings)
+        if best is None or loss < best[0]:
+            best = loss, made, history
+    assert best is not None  # a product has at least one element
+    return best[1], best[2], table
+
+
+def forget(grid: Mapping[str, Any], checkpoint: Path) -> None:
+    """Remove what `search` keeps of its candidates."""
+    for number in range(len(candidates(grid))):
+        _path(checkpoint, number).unlink(missing_ok=True)
+
+
+def _path(checkpoint: Path, number: int) -> Path:
+    return checkpoint.with_name(f"{checkpoint.stem}-{number}.pt")
+
+
+def _candidate(
+    settings: Settings, train: Callable[[Settings, Path], Trained], path: Path
+) -> Trained:
+    """Train one candidate, or read it where an earlier run has."""
+    if path.exists():
+        made, header = estimators.load(path)
+        return made, pd.DataFrame(header["history"])  # type: ignore[return-value]
+    made, history = train(settings, path.with_suffix(".checkpoint"))  # type: ignore[assignment]
+    estimators.save(path, made, {"history": history.to_dict("list")})  # type: ignore[arg-type]
+    return made, history  # type: ignore[return-value]
