@@ -13,7 +13,7 @@ from sbi_pipeline.storage.lease import FILE, Lease
 HOLD = """
 import sys, time
 from pathlib import Path
-from sbi_pipeline.lease import Lease
+from sbi_pipeline.storage.lease import Lease
 with Lease(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
