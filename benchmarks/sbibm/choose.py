@@ -17,19 +17,17 @@ from run import HERE  # noqa: F401 - finds the simulators
 from tasks import TASKS
 
 from sbi_pipeline.posterior import log_normal, log_posterior
-from sbi_pipeline.storage import dataset
+from sbi_pipeline.storage.reading import open_campaign
 from sbi_pipeline.trained import load
 
 PRIOR_SHARE = 0.2
 
 
-def held_out(folder, task, rows, names):
-    """Return truths and data that were split off as test."""
-    manifest = folder / f"results/{task}_{rows}/simulations.json"
-    view = dataset.load(manifest, names)
-    split = pd.read_json(manifest, typ="series")["split"]
-    test = dataset.split(view.row, **split)["test"]
-    return view.theta[test], view.x[test]
+def held_out(folder, task, rows, names, n):
+    """Return truths and data of at most n simulations that were split off as test."""
+    reader = open_campaign(folder / f"results/{task}_{rows}/simulations.json", names)
+    view = reader.collect({"test": n})["test"]
+    return view.theta, view.x
 
 
 def proposals(npe, x, n, seed):
@@ -75,8 +73,8 @@ def main():
             if not (home / "npe/estimator.pt").is_file():
                 continue
             npe = load(home / "npe/estimator.pt")
-            theta, x = held_out(given.folder / task, task, rows, npe.names)
-            z, x = npe.prior.to_normal(theta)[: given.simulations], x[: given.simulations]
+            theta, x = held_out(given.folder / task, task, rows, npe.names, given.simulations)
+            z = npe.prior.to_normal(theta)
             for method in given.methods:
                 path = home / method / "estimator.pt"
                 if path.is_file():

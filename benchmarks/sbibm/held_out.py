@@ -7,12 +7,14 @@ trained.
 
 import argparse
 import json
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import sbibm_simulators
 import torch
-from tasks import CONSTANTS, FOLDER, TASKS
+from tasks import CONSTANTS, TASKS, write_constants
 
 from sbi_pipeline import estimators, priors
 from sbi_pipeline.registry import SIMULATORS, load
@@ -22,9 +24,13 @@ from sbi_pipeline.training.fit import fit
 def rows(task, n, seed):
     """Return z and x of n simulations."""
     name, options, entries = TASKS[task]
-    constants = {"constants": FOLDER / f"{task}.npz"} if task in CONSTANTS else {}
     made = load(name, SIMULATORS) if name in SIMULATORS else getattr(sbibm_simulators, name)
-    simulator = made(**options, **constants)
+    with tempfile.TemporaryDirectory() as folder:
+        if task in CONSTANTS:
+            path = Path(folder, "constants.npz")
+            write_constants(task, path)
+            options = {**options, "constants": path}
+        simulator = made(**options)
     prior = priors.build(entries, simulator.parameters)
     theta = prior.from_uniform(np.random.default_rng(seed).random((n, len(prior.names))))
     x = simulator(theta, np.random.default_rng(seed + 1))

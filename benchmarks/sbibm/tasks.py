@@ -1,18 +1,18 @@
 """The ten tasks as configurations of this workflow, and where their observations come from.
 
-Observations, reference draws and the constants of two simulators are read from the folder that
-``SBIBM_DATA`` names: one ``<task>.npz`` a task with ``observations``, ``reference_samples``,
-``observation_numbers`` and the constants.
+Observations, reference draws and the constants of two simulators are read from the wheel of sbibm
+where it is installed, or from the folder that ``SBIBM_DATA`` names: one ``<task>.npz`` a task with
+``observations``, ``reference_samples``, ``observation_numbers`` and the constants.
 """
 
 import os
 from pathlib import Path
 
 import numpy as np
+import wheel
 import yaml
 from sbibm_simulators import TEN
 
-FOLDER = Path(os.environ.get("SBIBM_DATA", "sbibm"))
 VARIANCE = {"type": "normal", "mean": 0, "sd": float(np.sqrt(0.1))}
 
 
@@ -66,10 +66,20 @@ ESTIMATORS = {
 
 def data(task):
     """Return the arrays of a task."""
-    path = FOLDER / f"{task}.npz"
+    folder = os.environ.get("SBIBM_DATA")
+    arrays = np.load(Path(folder, f"{task}.npz")) if folder else wheel.read(task)
+    if arrays is None:
+        raise SystemExit(
+            "no task files: pip install --no-deps sbibm, or set SBIBM_DATA; see README.md"
+        )
+    return arrays
+
+
+def write_constants(task, path):
+    """Write the constants of a task's simulator, unless they are there."""
     if not path.is_file():
-        raise SystemExit(f"SBIBM_DATA is {FOLDER}; wanted a folder with {path.name}, see README.md")
-    return np.load(path)
+        arrays = data(task)
+        np.savez(path, **{name: arrays[name] for name in CONSTANTS[task]})
 
 
 def prepare(task, folder, rows):
@@ -95,8 +105,7 @@ def prepare(task, folder, rows):
         "split": {"validation": 0.1, "test": 0.02},
     }
     if task in CONSTANTS:
-        if not (folder / "constants.npz").is_file():
-            np.savez(folder / "constants.npz", **{k: arrays[k] for k in CONSTANTS[task]})
+        write_constants(task, folder / "constants.npz")
         campaign["options"]["constants"] = "constants.npz"
         campaign["extra_files"] = ["constants.npz"]
     config = {
