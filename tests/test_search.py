@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -85,3 +86,14 @@ def test_a_grid_in_the_training_of_a_study(tmp_path):
     assert not list(tmp_path.glob("train-*"))
     with pytest.raises(ValueError, match="trained on a, in this order; wanted b"):
         sbi_pipeline.load(tmp_path / "estimator.pt", parameters=["b"])
+
+
+def test_tensorboard_is_told_each_epoch(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trained(simulate(tmp_path, 1000), "npe", max_epochs=3, tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "train-t")).Reload()
+    history = pd.read_csv(tmp_path / "history.csv")
+    for name in ("train_loss", "validation_loss", "learning_rate"):
+        told = [(event.step, event.value) for event in events.Scalars(name)]
+        np.testing.assert_allclose(told, history[["epoch", name]].to_numpy(), rtol=1e-6)

@@ -16,8 +16,17 @@ from ..trained import load
 from ..training import failures, sources
 from ..training.fit import fit_source
 from ..training.search import Settings, Trained, forget, search
+from ..training.watching import watching
 from ..types import Target
 from .files import expect, noise_at_load, read_manifest, write_dataset
+
+OWN_OPTIONS: dict[str, Any] = {
+    "memory": sources.MEMORY,
+    "failures": "auto",
+    "grid": {},
+    "tensorboard": False,
+}
+"""What of a configuration's ``training`` is not for `fit_source`, and its defaults."""
 
 
 def train(
@@ -41,15 +50,16 @@ def train(
     """Fit one estimator to one campaign; nuisance parameters are dropped, which marginalises them.
 
     Of ``training``, ``memory`` goes to `sources.prepare`, ``failures`` to `failures.is_wanted`,
-    ``grid`` to `search.search`, and all else to `training.fit_source`.
+    ``grid`` to `search.search`, ``tensorboard`` to `watching.watching`, and all else to
+    `fit.fit_source`.
 
     Reads: ``simulations``, a manifest. Writes: ``estimator`` and ``history``; a checkpoint beside
     them while it runs, from which a killed training goes on.
     """
     torch.set_num_threads(threads)
     read_manifest(simulations, simulations_key)
-    options = {"memory": sources.MEMORY, "failures": "auto", "grid": {}, **(training or {})}
-    memory, about_failures, grid = (options.pop(name) for name in ("memory", "failures", "grid"))
+    options = {**OWN_OPTIONS, **(training or {})}
+    memory, about_failures, grid, watched = (options.pop(name) for name in OWN_OPTIONS)
     prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
     rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
@@ -57,15 +67,18 @@ def train(
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         chosen = {**(network or {}), **settings["network"]}
         made = estimators_module.build(method, *rows.sample, seed=seed, **chosen)
-        record = fit_source(
-            made,
-            rows.source,
-            rows.held_out,
-            seed=seed,
-            threads=threads,
-            checkpoint=checkpoint,
-            **{**options, **settings["training"]},
-        )
+        folder = estimator.with_name("tensorboard") / checkpoint.stem
+        with watching(folder if watched else None) as watch:
+            record = fit_source(
+                made,
+                rows.source,
+                rows.held_out,
+                seed=seed,
+                threads=threads,
+                checkpoint=checkpoint,
+                watch=watch,
+                **{**options, **settings["training"]},
+            )
         return made, record
 
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")

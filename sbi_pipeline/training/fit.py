@@ -33,6 +33,7 @@ from ..types import Array
 from . import checkpoints
 from .learner import Learner, own_randomness
 from .sources import InMemory, Source
+from .watching import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ def fit_source(
     threads: int | None = None,
     progress: bool = True,
     checkpoint: Path | None = None,
+    watch: Watch = lambda record: None,
 ) -> pd.DataFrame:
     """Train an estimator in place; it ends on the CPU with the weights of its best epoch.
 
@@ -136,6 +138,7 @@ def fit_source(
         progress: Show a bar, where there is a terminal.
         checkpoint: A file that holds the state while the training lasts. If it exists, the
             training goes on from there; SIGTERM writes it and exits; it is removed at the end.
+        watch: Told the record of each epoch, a row of what is returned, as it ends.
 
     Returns:
         One row per epoch: epoch, train_loss, validation_loss, learning_rate, seconds.
@@ -196,6 +199,7 @@ def fit_source(
                 "seconds": before + time.monotonic() - begun,
             }
             history.append(record)
+            watch(record)
             if validation_loss < state["best_loss"] or not judges:
                 best = copy.deepcopy(learner.averaged.state_dict())
                 state |= {"best_loss": validation_loss, "best_epoch": epoch + 1, "best": best}
@@ -206,10 +210,9 @@ def fit_source(
                     saved = time.monotonic()
             bar.set_postfix(train=f"{train_loss:.3f}", validation=f"{validation_loss:.3f}")
             bar.update()
-    finish(estimator, state["best"], held_out.to(torch.device("cpu")))
+    finish(estimator, state, held_out.to(torch.device("cpu")))
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    logger.info("best of %d epochs: %d", len(history), state["best_epoch"])
     return pd.DataFrame(history)
 
 
@@ -219,9 +222,10 @@ def pays(estimator: nn.Module, steps: int) -> bool:
     return gains and steps > COMPILE_STEPS
 
 
-def finish(estimator: nn.Module, best: dict[str, Any], held_out: InMemory) -> None:
+def finish(estimator: nn.Module, state: dict[str, Any], held_out: InMemory) -> None:
     """Take the best weights, on the CPU; those of an ensemble's members are found last."""
-    estimator.load_state_dict(best)
+    logger.info("best of %d epochs: %d", len(state["history"]), state["best_epoch"])
+    estimator.load_state_dict(state["best"])
     estimator.to("cpu").eval()
     if isinstance(estimator, Ensemble):
         estimator.weigh(held_out.z, held_out.x)
