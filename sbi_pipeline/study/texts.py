@@ -1,0 +1,74 @@
+"""What a report says of parameters, priors and the configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from .. import priors
+from ..configuration import Config
+from ..fingerprint import canonical
+
+ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
+"""Keys of the configuration of which one campaign's report says nothing, or only its part."""
+MEANS = ("dask", "bucket", "requires")
+"""Keys of a campaign that cannot change a result."""
+
+
+def without_texts(entries: Config) -> dict[str, Any]:
+    """Return priors without labels and units, which change no draw."""
+    return {
+        name: {
+            key: value for key, value in entry.items() if key == "type" or key not in priors.TEXTS
+        }
+        for name, entry in entries.items()
+    }
+
+
+def texts_of(campaign: Config) -> dict[str, dict[str, str]]:
+    """Return label and unit of each parameter of a campaign, derived ones too."""
+    derived = campaign.get("derived_parameters", {})
+    entries = derived if isinstance(campaign["priors"], str) else {**campaign["priors"], **derived}
+    return {
+        name: {key: entry[key] for key in ("label", "unit") if key in entry}
+        for name, entry in entries.items()
+    }
+
+
+def described(campaign: Config) -> list[dict[str, str]]:
+    """Return every parameter with its role, prior, label and unit."""
+    texts, parameters = texts_of(campaign), []
+    for role in ("inferred", "nuisance"):
+        for name in campaign.get(f"{role}_parameters", ()):
+            prior = _in_words(campaign["priors"], name)
+            parameters.append({"name": name, "role": role, "prior": prior, **texts.get(name, {})})
+    for name, entry in campaign.get("derived_parameters", {}).items():
+        prior = entry["expression"]
+        parameters.append({"name": name, "role": "derived", "prior": prior, **texts[name]})
+    return parameters
+
+
+def _in_words(entries: Config | str, name: str) -> str:
+    """Return the prior of one parameter in a few words."""
+    if isinstance(entries, str):
+        return entries
+    entry = priors.entry_of(entries, name)
+    if entry is None:
+        return "several"  # a pattern of nuisances that several entries have priors for
+    arguments = priors.TYPES[entry["type"]].arguments
+    return ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
+
+
+def excerpt(name: str, config: Config, estimators: Sequence[str]) -> str:
+    """Return the part of the configuration that concerns one campaign, as YAML.
+
+    Sorted, since the order of keys must not matter; without what cannot change a result.
+    """
+    campaign = {k: v for k, v in config["campaigns"][name].items() if k not in MEANS}
+    used = {each: config["estimators"][each] for each in estimators}
+    others = {k: v for k, v in config.items() if k not in ELSEWHERE}
+    whole = {"campaigns": {name: campaign}, "estimators": used, **others}
+    return yaml.safe_dump(json.loads(canonical(whole)), sort_keys=True, allow_unicode=True)
