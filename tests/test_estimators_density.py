@@ -1,0 +1,174 @@
+"""Densities are normalised, in the right units, and exact where the answer is known."""
+
+import numpy as np
+import pytest
+import torch
+from estimators_for_tests import METHODS, SMALL, counts, gaussian, small, train
+
+from sbi_pipeline import estimators
+from sbi_pipeline.posterior import log_posterior
+
+
+def moments(log_density, grid):
+    """Return mass, mean and sd of a log density on a two-dimensional grid of spacing 0.1."""
+    density = log_density.exp() * 0.1**2
+    mean = (density[:, None] * grid).sum(0) / density.sum()
+    sd = ((density[:, None] * (grid - mean) ** 2).sum(0) / density.sum()).sqrt()
+    return density.sum().item(), mean, sd
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("npe", {"flow": flow, **SMALL}) for flow in ("nsf", "nsf_ar", "maf")]
+    + [("npe", {"flow": "mdn", "hidden": 16, "components": 3})]
+    + [("fmpe", {"hidden": 32, "blocks": 2, "tolerance": 1e-5})],
+    ids=["nsf", "nsf_ar", "maf", "mdn", "fmpe"],
+)
+def test_density_is_normalised_and_agrees_with_its_draws(method, options):
+    z, x = gaussian(2000)
+    estimator = estimators.build(method, z, x, seed=1, **options)
+    train(estimator, z, x, max_epochs=3)
+    axis = torch.arange(-60, 61) * 0.1
+    grid = torch.cartesian_prod(axis, axis)
+    with torch.inference_mode():
+        mass, mean, sd = moments(estimator.log_prob(grid, x[0]), grid)
+        torch.manual_seed(1)
+        draws = estimator.sample(20_000, x[0])
+    assert mass == pytest.approx(1, abs=0.005)
+    torch.testing.assert_close(draws.mean(0), mean, atol=0.02, rtol=0)
+    torch.testing.assert_close(draws.std(0), sd, atol=0.02, rtol=0)
+
+
+def test_npe_samples_many_data_sets_at_once():
+    z, x = gaussian(2000)
+    npe = estimators.build("npe", z, x, seed=1, **SMALL)
+    train(npe, z, x, max_epochs=5)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        draws = npe.sample_many(2000, torch.tensor([[-2.0, 0.0], [2.0, 1.0], [0.0, 0.0]]))
+        alone = npe.sample(2000, torch.tensor([2.0, 1.0]))
+    assert draws.shape == (3, 2000, 2)
+    torch.testing.assert_close(draws[1].mean(0), alone.mean(0), atol=0.05, rtol=0)
+    assert draws[0, :, 0].mean() < -1
+
+
+def test_npe_cannot_leave_the_prior_far():
+    # Data without information: the posterior is the prior, N(0, I) in z.
+    z, _ = gaussian(4000)
+    x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(3))
+    npe = estimators.build("npe", z, x, seed=1, **SMALL)
+    history = train(npe, z, x, max_epochs=5)
+    entropy = np.log(2 * np.pi * np.e)
+    assert history.validation_loss.min() == pytest.approx(entropy, abs=0.1)
+
+
+def test_cmpe_says_that_it_has_no_density():
+    z, x = gaussian(50)
+    cmpe = estimators.build("cmpe", z, x, seed=1, **small("cmpe"))
+    with pytest.raises(ValueError, match="cmpe has no density: log_prob is not available"):
+        cmpe.log_prob(z, x)
+    assert np.isnan(log_posterior(cmpe, x[:3].numpy())(z[None, :5].expand(3, 5, 2).numpy())).all()
+
+
+# NLE ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transform", ["none", "asinh"])
+def test_nle_density_is_per_unit_of_x(transform):
+    z, x = gaussian(500, dim=1)
+    nle = estimators.build("nle", z, 100 + 20 * x, seed=1, transform=transform, **SMALL)
+    train(nle, z, 100 + 20 * x, max_epochs=3)
+    axis = torch.linspace(-300, 500, 40_001)[:, None]
+    with torch.no_grad():
+        for one in (-1.0, 0.7):
+            density = nle.log_prob(torch.full_like(axis, one), axis).exp().sum() * 0.02
+            assert density.item() == pytest.approx(1, abs=0.005)
+
+
+@pytest.mark.parametrize("transform", ["log1p", "sqrt", "asinh", "none"])
+def test_nle_of_counts_is_a_distribution_over_whole_numbers(transform):
+    z, x = counts(2000)
+    nle = estimators.build("nle", z, x[:, :1], seed=1, transform=transform, **SMALL)
+    train(nle, z, x[:, :1], max_epochs=10)
+    numbers = torch.arange(0, 200)[:, None]
+    with torch.no_grad():
+        mass = nle.log_prob(torch.zeros(200, 1), numbers).exp()
+    exact = torch.distributions.Poisson(torch.tensor(1.0).exp()).log_prob(numbers[:, 0]).exp()
+    assert mass.sum().item() == pytest.approx(1, abs=0.03)
+    assert 0.5 * (mass - exact).abs().sum() < 0.12
+
+
+def test_nle_chooses_by_the_data():
+    z, x = counts(200)
+    chosen = estimators.build("nle", z, x, seed=1, **SMALL).spec["network"]
+    assert chosen["transform"] == "log1p"
+    assert chosen["dequantise"] is True
+    chosen = estimators.build("nle", z, torch.randn(200, 3), seed=1, **SMALL).spec["network"]
+    assert chosen["transform"] == "none"
+    assert chosen["dequantise"] is False
+    heavy = torch.distributions.StudentT(1.0).sample((200, 3))
+    chosen = estimators.build("nle", z, heavy, seed=1, **SMALL).spec["network"]
+    assert chosen["transform"] == "asinh"
+
+
+def test_nle_refuses_data_that_never_vary():
+    z, _ = gaussian(50)
+    with pytest.raises(ValueError, match="there is no likelihood to learn"):
+        estimators.build("nle", z, torch.ones(50, 2), seed=1)
+
+
+@pytest.mark.parametrize("method", ["nle", "nre"])
+def test_likelihoods_and_ratios_draw_no_parameters(method):
+    z, x = gaussian(50)
+    with pytest.raises(ValueError, match="cannot draw parameters; sample it by MCMC"):
+        estimators.build(method, z, x, seed=1, **small(method)).sample(10, x[0])
+
+
+# Exact answers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_gaussian_posterior_is_the_exact_one(method):
+    z, x = gaussian(20_000)
+    estimator = estimators.build(method, z, x, seed=1)
+    train(estimator, z, x, max_epochs=None, batch_size=None)
+    axis = torch.arange(-40, 41) * 0.1
+    grid = torch.cartesian_prod(axis, axis)
+    exact_sd = 0.2**0.5
+    for x_o in torch.tensor([[0.0, 0.0], [1.5, -0.5]]):
+        if method == "cmpe":
+            draws = estimator.sample(20_000, x_o)
+            mean, sd = draws.mean(0), draws.std(0)
+        else:
+            with torch.no_grad():
+                log_density = estimator.log_prob(grid, x_o)
+            if estimator.target != "posterior":
+                log_density = log_density - 0.5 * grid.square().sum(1)
+            _, mean, sd = moments(log_density - log_density.logsumexp(0), grid)
+        assert ((mean - 0.8 * x_o).abs() < 0.1 * exact_sd).all()
+        assert ((sd / exact_sd - 1).abs() < 0.07).all()
+
+
+@pytest.mark.slow
+def test_ratio_is_the_bayes_optimal_one():
+    # theta ~ U(-1, 1), x_i ~ N(theta, 0.1^2): all four numbers by quadrature.
+    def pairs(n, seed):
+        u = torch.rand(n, 1, generator=torch.Generator().manual_seed(seed)).clamp(1e-6, 1 - 1e-6)
+        noise = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed + 1))
+        return torch.special.ndtri(u), 2 * u - 1 + 0.1 * noise
+
+    z, x = pairs(50_000, seed=1)
+    nre = estimators.build("nre", z, x, seed=1, hidden=64)
+    train(nre, z, x, max_epochs=15, batch_size=512, learning_rate=1e-3)
+    z, x = pairs(200_000, seed=3)
+    with torch.no_grad():
+        joint = nre.log_prob(z, x)
+        independent = nre.log_prob(z.roll(1, 0), x)
+    softplus = torch.nn.functional.softplus
+    assert joint.sigmoid().mean().item() == pytest.approx(0.8614, abs=0.003)
+    assert independent.sigmoid().mean().item() == pytest.approx(0.1382, abs=0.003)
+    entropy = 0.5 * (softplus(-joint).mean() + softplus(independent).mean())
+    assert entropy.item() == pytest.approx(0.2321, abs=0.003)
+    assert joint.mean().item() == pytest.approx(1.988, abs=0.02)
+    assert independent.exp().mean().item() == pytest.approx(1, abs=0.03)
