@@ -56,12 +56,6 @@ def log_posterior(
     data = torch.as_tensor(x if events else x[:, None])
     at_once = max(1, batch // data.shape[1])
 
-    def of_rows(z: Tensor, which: Tensor) -> Tensor:
-        """Return the sum over events, ``(n,)``, of rows z and the index of their data set."""
-        pairs = z.repeat_interleave(data.shape[1], 0), data[which].flatten(0, 1)
-        values = estimator.log_prob(*(each.to(device) for each in pairs))
-        return values.cpu().double().view(len(z), data.shape[1]).sum(1)
-
     @torch.inference_mode()
     def log_density(z: Array) -> Array:
         m, n, theta_dim = z.shape
@@ -70,7 +64,8 @@ def log_posterior(
         rows = torch.as_tensor(z.reshape(m * n, theta_dim), dtype=torch.float32)
         which = torch.arange(m).repeat_interleave(n)
         parts = zip(rows.split(at_once), which.split(at_once), strict=True)
-        total = torch.cat([of_rows(*part) for part in parts]).numpy().reshape(m, n)
+        sums = [_of_events(estimator, part, data[index]).sum(1) for part, index in parts]
+        total = torch.cat(sums).numpy().reshape(m, n)
         if estimator.target == "posterior":
             return total
         return total + log_normal(z) + log_valid(rows).reshape(m, n)
@@ -84,6 +79,33 @@ def log_posterior(
         return np.asarray(torch.cat(values).double().numpy() * data.shape[1])
 
     return log_density
+
+
+@torch.inference_mode()
+def pointwise(estimator: Estimator, x: Array, z: Array, batch: int = 20_000) -> Array:
+    """Return the log likelihood of each event of one data set at each z, ``(n, events)``.
+
+    Args:
+        estimator: Trained on single events, with target "likelihood".
+        x: The events, ``(events, *x_shape)``.
+        z: ``(n, theta_dim)``.
+        batch: Rows given to the network at once.
+
+    Raises:
+        ValueError: The events do not have the shape trained on.
+    """
+    data = torch.as_tensor(check_x(estimator, x[None], events=True))
+    rows = torch.as_tensor(z, dtype=torch.float32).split(max(1, batch // data.shape[1]))
+    parts = [_of_events(estimator, part, data.expand(len(part), *data.shape[1:])) for part in rows]
+    return np.asarray(torch.cat(parts).numpy())
+
+
+def _of_events(estimator: Estimator, z: Tensor, data: Tensor) -> Tensor:
+    """Return log_prob of each event, ``(n, events)``, of rows z and their data sets."""
+    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    pairs = z.repeat_interleave(data.shape[1], 0), data.flatten(0, 1)
+    values = estimator.log_prob(*(each.to(device) for each in pairs))
+    return values.cpu().double().view(len(z), data.shape[1])
 
 
 def log_normal(z: Array) -> Array:

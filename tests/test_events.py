@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import arviz as az
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from scipy import stats
 
-from sbi_pipeline import estimators, observations, priors
+from sbi_pipeline import estimators, observations, priors, samplers
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.training.fit import fit
 from sbi_pipeline.types import Array
@@ -98,12 +101,34 @@ def exact(x: Array) -> tuple[float, float, float]:
     return float(chance), float(shrink * average), float(np.sqrt(shrink * variance()))
 
 
-def test_shapes_of_events_for_notebooks() -> None:
+def normal_events() -> Any:
+    """An estimator of single events x = z + N(0, 0.5^2)."""
     made: Any = torch.nn.Linear(1, 1)
     made.spec = {"theta_dim": 1, "x_shape": [1]}
     made.target = "likelihood"
     made.log_prob = lambda z, x: torch.distributions.Normal(z, 0.5).log_prob(x)[:, 0]
-    posterior = Posterior(made, priors.build({"mu": SPECS["mu"]}, ("mu",)), {"events": True})
+    return made
+
+
+def test_arviz_leaves_one_event_out() -> None:
+    """With z ~ N(0, 1) the prediction of an event from the 19 others has a closed form."""
+    x = np.random.default_rng(3).normal(0.3, 0.5, size=(20, 1)).astype("f4")
+    made = normal_events()
+    drawn = samplers.draw(made, x[None], 8000, seed=1, events=True)
+    group = samplers.log_likelihood(drawn, 0, made, x)
+    assert group["x"].dims == ("chain", "draw", "event")
+    mu = xr.Dataset({"mu": (("chain", "draw"), drawn.z[0, ..., 0])})
+    found = az.loo(az.InferenceData(posterior=mu, log_likelihood=group), pointwise=True)
+    others = x.sum() - x[:, 0]
+    precision = 1 + 19 / 0.25
+    wanted = stats.norm.logpdf(x[:, 0], others / 0.25 / precision, np.sqrt(0.25 + 1 / precision))
+    np.testing.assert_allclose(found.loo_i, wanted, atol=0.02)
+
+
+def test_shapes_of_events_for_notebooks() -> None:
+    posterior = Posterior(
+        normal_events(), priors.build({"mu": SPECS["mu"]}, ("mu",)), {"events": True}
+    )
     short = {"min_steps": 20, "max_steps": 20}
     assert posterior.sample(100, np.zeros((7, 1), "f4"), **short).shape == (100, 1)
     assert posterior.sample(100, np.zeros((3, 7, 1), "f4"), **short).shape == (3, 100, 1)

@@ -13,11 +13,11 @@ from ..discrete import Discrete, combinations
 from ..posterior import LogDensity, log_posterior
 from ..types import Array, Estimator, Prior
 from .direct import CHAINS, direct, draws_of, independent
-from .draws import Draws, labelled
+from .draws import Draws, labelled, log_likelihood
 from .ensemble import ensemble
 from .moves import Proposal
 
-__all__ = ["Draws", "draw", "labelled"]
+__all__ = ["Draws", "draw", "labelled", "log_likelihood"]
 
 
 def draw(

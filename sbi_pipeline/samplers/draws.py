@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,11 @@ import xarray as xr
 
 from ..discrete import Discrete
 from ..expressions import Expression
-from ..posterior import to_theta_density
-from ..types import Array, Prior
+from ..posterior import pointwise, to_theta_density
+from ..types import Array, Estimator, Prior
+
+MOST_VALUES = 2_000_000
+"""Log likelihoods, draws times events, that are written for one posterior."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,23 @@ def labelled(
             "/observed_data": xr.Dataset({"x": (dims, x_o)}),
         }
     )
+
+
+def log_likelihood(draws: Draws, which: int, estimator: Estimator, x_o: Array) -> xr.Dataset:
+    """Return the group from which `arviz.loo` tells how well events are predicted.
+
+    Args:
+        draws: From a sampler.
+        which: Which of its m posteriors; of its draws every so many-th is taken.
+        estimator: Of the likelihood of a single event.
+        x_o: The events, ``(events, *x_shape)``.
+    """
+    chains, n, theta_dim = draws.z[which].shape
+    kept = np.arange(0, n, math.ceil(chains * n * len(x_o) / MOST_VALUES))
+    z = draws.z[which][:, kept].reshape(-1, theta_dim)
+    values = pointwise(estimator, x_o, z).reshape(chains, len(kept), len(x_o))
+    coords = {"chain": np.arange(chains), "draw": kept, "event": np.arange(len(x_o))}
+    return xr.Dataset({"x": (("chain", "draw", "event"), values.astype(np.float32))}, coords)
 
 
 def _probabilities(

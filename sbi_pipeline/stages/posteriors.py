@@ -81,6 +81,9 @@ def sample(
         texts=texts or {},
         attrs={"key": key, "method": trained.header["method"], **(names or {})},
     )
+    if trained.events and trained.estimator.target == "likelihood":
+        group = samplers.log_likelihood(drawn, 0, trained.estimator, x_o)
+        tree["log_likelihood"] = xr.DataTree(group)
     write_dataset(posterior, tree)
     shutil.rmtree(chain, ignore_errors=True)
 
