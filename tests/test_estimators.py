@@ -187,3 +187,19 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch):
         estimators.save(path, npe, {"key": "new"})
     assert estimators.load(path)[1]["key"] == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["estimator.pt"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "width"),
+    [
+        (1_000, {}, 32),
+        (100_000, {}, 64),
+        (10**8, {}, 128),
+        (100_000, {"flow": "maf"}, 128),
+        (100_000, {"hidden": 24}, 24),
+    ],
+)
+def test_networks_grow_with_the_rows_they_learn_from(rows, options, width):
+    z, x = torch.randn(50, 2), torch.randn(50, 3)
+    made = estimators.build("npe", z, x, seed=1, rows=rows, **options)
+    assert made.spec["network"]["hidden"] == width

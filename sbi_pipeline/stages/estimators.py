@@ -66,7 +66,8 @@ def train(
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         chosen = {**(network or {}), **settings["network"]}
-        made = estimators_module.build(method, *rows.sample, seed=seed, **chosen)
+        count = rows.source.rows
+        made = estimators_module.build(method, *rows.sample, seed=seed, rows=count, **chosen)
         folder = estimator.with_name("tensorboard") / checkpoint.stem
         with watching(folder if watched else None) as watch:
             record = fit_source(
