@@ -1,6 +1,6 @@
 """Named priors with units, conditional ones too; sampled by inverse CDF.
 
-Each parameter has a distribution of `TYPES`. A value in it may be an expression in other
+Each parameter has a distribution of `families.TYPES`. A value in it may be an expression in other
 parameters (``mean: "0.1 * mass"``), which makes the prior conditional: p(eta | theta). Every
 parameter uses exactly one uniform a row, so draws are vectorised and do not depend on how a
 campaign is split; the same map, through the standard normal's CDF, takes parameters to
@@ -18,100 +18,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from . import registry
 from .expressions import Expression
+from .families import TYPES, Family
 from .types import Array, Prior
 
 Values = dict[str, Array]
 
 
-@dataclass(frozen=True)
-class Family:
-    """A family of distributions: its arguments, the SciPy distribution, what must hold.
-
-    ``scipy`` turns arguments, each a number or ``(n,)``, into a frozen SciPy distribution.
-    ``valid`` says whether arguments make sense; ``rule`` says it in words.
-    """
-
-    arguments: tuple[str, ...]
-    scipy: Callable[..., Any]
-    valid: Callable[..., Any]
-    rule: str
-    discrete: bool = False
-
-
-def _categorical(probabilities: Sequence[float]) -> Any:
-    values = np.arange(len(probabilities))
-    return stats.rv_discrete(values=(values, np.asarray(probabilities, float)))
-
-
-def _truncnormal(mean: Array, sd: Array, min: Array, max: Array) -> Any:  # noqa: A002
-    return stats.truncnorm((min - mean) / sd, (max - mean) / sd, mean, sd)
-
-
-TYPES = {
-    "uniform": Family(
-        ("min", "max"),
-        lambda min, max: stats.uniform(min, max - min),  # noqa: A006
-        lambda min, max: min < max,  # noqa: A006
-        "min < max",
-    ),
-    "normal": Family(("mean", "sd"), stats.norm, lambda mean, sd: sd > 0, "sd > 0"),
-    "lognormal": Family(
-        ("mean", "sd"),
-        lambda mean, sd: stats.lognorm(sd, scale=np.exp(mean)),
-        lambda mean, sd: sd > 0,
-        "sd > 0 (mean and sd are those of the natural logarithm)",
-    ),
-    "halfnormal": Family(("sd",), lambda sd: stats.halfnorm(scale=sd), lambda sd: sd > 0, "sd > 0"),
-    "loguniform": Family(
-        ("min", "max"),
-        stats.loguniform,
-        lambda min, max: (min > 0) & (min < max),  # noqa: A006
-        "0 < min < max",
-    ),
-    "beta": Family(("a", "b"), stats.beta, lambda a, b: (a > 0) & (b > 0), "a > 0 and b > 0"),
-    "gamma": Family(
-        ("shape", "scale"),
-        lambda shape, scale: stats.gamma(shape, scale=scale),
-        lambda shape, scale: (shape > 0) & (scale > 0),
-        "shape > 0 and scale > 0",
-    ),
-    "exponential": Family(
-        ("scale",), lambda scale: stats.expon(scale=scale), lambda scale: scale > 0, "scale > 0"
-    ),
-    "truncnormal": Family(
-        ("mean", "sd", "min", "max"),
-        _truncnormal,
-        lambda mean, sd, min, max: (sd > 0) & (min < max),  # noqa: A006
-        "sd > 0 and min < max",
-    ),
-    "bernoulli": Family(
-        ("probability",),
-        stats.bernoulli,
-        lambda probability: (probability >= 0) & (probability <= 1),
-        "0 <= probability <= 1",
-        discrete=True,
-    ),
-    "integer": Family(
-        ("min", "max"),
-        lambda min, max: stats.randint(min, max + 1),  # noqa: A006
-        lambda min, max: (min < max) & (min == np.round(min)) & (max == np.round(max)),  # noqa: A006
-        "min and max whole numbers, min < max, both included",
-        discrete=True,
-    ),
-    "categorical": Family(
-        ("probabilities",),
-        _categorical,
-        lambda probabilities: (
-            np.all(np.asarray(probabilities) >= 0) and np.isclose(np.sum(probabilities), 1)
-        ),
-        "probabilities >= 0 that sum to 1; the values are 0, 1, 2, ...",
-        discrete=True,
-    ),
-}
 TEXTS = ("type", "unit", "label", "description")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from sbi_pipeline.diagnostics.calibration import tarp_ranks
 from sbi_pipeline.diagnostics.local import normal_scores
+from sbi_pipeline.diagnostics.ranks import tarp_ranks
 
 NAMES = ("mass", "spin")
 LABELS = {"mass": ("$M$", r"$M_\odot$"), "spin": (r"$\chi$", "")}

@@ -8,8 +8,9 @@ import pytest
 import synthetic
 
 from sbi_pipeline import checks
-from sbi_pipeline.diagnostics import calibration, comparison, convergence
+from sbi_pipeline.diagnostics import comparison, convergence
 from sbi_pipeline.diagnostics.failures import prior_shift
+from sbi_pipeline.diagnostics.information import information
 from sbi_pipeline.diagnostics.local import Local, local_test
 from sbi_pipeline.diagnostics.predictive import Typicality, data_path, in_distribution, typicality
 
@@ -22,7 +23,7 @@ def _estimator_checks(data):
         checks.probability_plot(data, "npe"),
         checks.coverage(data, "npe"),
         checks.tarp(data, "npe"),
-        checks.information(calibration.information(data), "npe"),
+        checks.information(information(data), "npe"),
         checks.parameter_order(data, "npe"),
     ]
 
@@ -41,7 +42,7 @@ def test_a_calibrated_posterior_that_learned_nothing_passes_the_others():
 
 def test_information_works_without_a_density():
     healthy, idle = (
-        calibration.information(synthetic.calibration(density=False, prior_only=prior_only))
+        information(synthetic.calibration(density=False, prior_only=prior_only))
         for prior_only in (False, True)
     )
     assert checks.information(healthy, "nle").status == "pass"
@@ -51,7 +52,7 @@ def test_information_works_without_a_density():
 def test_information_warns_of_one_idle_parameter():
     data = synthetic.calibration()
     data["sd"][:, 1] = 0.99
-    check = checks.information(calibration.information(data), "npe")
+    check = checks.information(information(data), "npe")
     assert check.status == "warn"
     assert "spin" in check.advice
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import synthetic
 
-from sbi_pipeline.diagnostics import calibration
+from sbi_pipeline.diagnostics import calibration, uniform
+from sbi_pipeline.diagnostics.information import information, swapped
+from sbi_pipeline.diagnostics.ranks import tarp_ranks
 
 REPEATS = 200
 
@@ -16,9 +18,9 @@ def _rejected(p_value, ranks_of, level):
 
 
 P_VALUES = {
-    "chi2": calibration.chi2_p_value,
-    "ks": calibration.ks_p_value,
-    "ecdf": lambda ranks, draws: calibration.ecdf_difference(ranks, draws).p_value,
+    "chi2": uniform.chi2_p_value,
+    "ks": uniform.ks_p_value,
+    "ecdf": lambda ranks, draws: uniform.ecdf_difference(ranks, draws).p_value,
 }
 
 
@@ -45,7 +47,7 @@ def test_the_ecdf_band_is_simultaneous():
     left = 0
     for seed in range(REPEATS):
         ranks = np.random.default_rng(seed).integers(0, 100, size=300)
-        ecdf = calibration.ecdf_difference(ranks, 99, prob=0.9)
+        ecdf = uniform.ecdf_difference(ranks, 99, prob=0.9)
         left += bool(((ecdf.difference < ecdf.low) | (ecdf.difference > ecdf.high)).any())
         if ecdf.p_value < 0.05:
             assert ((ecdf.difference < ecdf.low) | (ecdf.difference > ecdf.high)).any()
@@ -53,7 +55,7 @@ def test_the_ecdf_band_is_simultaneous():
 
 
 def test_tiny_p_values_are_resolved():
-    assert calibration.ecdf_difference(np.zeros(500, dtype=int), 99).p_value < 1e-100
+    assert uniform.ecdf_difference(np.zeros(500, dtype=int), 99).p_value < 1e-100
 
 
 def test_coverage_is_exact_for_ranks_that_fill_every_slot():
@@ -72,7 +74,7 @@ def test_coverage_of_a_wrong_width_is_the_known_number(width, expected):
 
 
 def test_histogram_bins_hold_whole_ranks():
-    found = calibration.rank_histogram(np.repeat(np.arange(64), 10), draws=63, bins=20)
+    found = uniform.rank_histogram(np.repeat(np.arange(64), 10), draws=63, bins=20)
     assert found.counts.sum() == 640
     np.testing.assert_allclose(found.counts, found.expected)
     assert (found.low <= found.counts).all()
@@ -85,7 +87,7 @@ def test_bias_points_the_right_way():
 
 
 def test_information_is_the_exact_gain():
-    found = calibration.information(synthetic.calibration(n=4000))
+    found = information(synthetic.calibration(n=4000))
     exact = -0.5 * np.log(1 - synthetic.SHRINK).sum()
     assert abs(found.nats - exact) < 4 * found.standard_error
     entropy = np.log(synthetic.EXACT_SD * np.sqrt(2 * np.pi * np.e)).sum()
@@ -96,21 +98,21 @@ def test_information_is_the_exact_gain():
 
 
 def test_information_of_the_prior_is_nothing():
-    found = calibration.information(synthetic.calibration(prior_only=True))
+    found = information(synthetic.calibration(prior_only=True))
     assert found.nats == pytest.approx(0.0, abs=1e-12)
     assert set(found.correlation.values()) == {0.0}
 
 
 def test_information_without_density_is_nan_and_of_an_impossible_truth_minus_infinity():
-    assert np.isnan(calibration.information(synthetic.calibration(density=False)).nats)
+    assert np.isnan(information(synthetic.calibration(density=False)).nats)
     data = synthetic.calibration()
     data["log_prob"][3] = -np.inf
-    assert calibration.information(data).nats == -np.inf
+    assert information(data).nats == -np.inf
 
 
 def test_swapped_parameters_are_named():
-    assert calibration.swapped(synthetic.calibration()) == []
-    assert calibration.swapped(synthetic.calibration(swap=True)) == [("mass", "spin")]
+    assert swapped(synthetic.calibration()) == []
+    assert swapped(synthetic.calibration(swap=True)) == [("mass", "spin")]
 
 
 def _joint(n, draws, rng, *, correlated, dim=6):
@@ -128,10 +130,10 @@ def test_tarp_sees_wrong_correlations_that_marginals_hide():
         for correlated in caught:
             rng = np.random.default_rng(seed)
             draws, truth = _joint(1000, 49, rng, correlated=correlated)
-            ranks = calibration.tarp_ranks(draws, truth, rng)
-            caught[correlated] += calibration.ecdf_difference(ranks, 49).p_value < 0.01
+            ranks = tarp_ranks(draws, truth, rng)
+            caught[correlated] += uniform.ecdf_difference(ranks, 49).p_value < 0.01
             marginal = (draws[..., 0] < truth[:, None, 0]).sum(axis=1)
-            assert calibration.ecdf_difference(marginal, 49).p_value > 1e-4
+            assert uniform.ecdf_difference(marginal, 49).p_value > 1e-4
     assert caught[True] <= 2
     assert caught[False] >= 19
 

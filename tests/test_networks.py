@@ -3,15 +3,9 @@ import torch
 
 from sbi_pipeline import estimators
 from sbi_pipeline.networks.embeddings import EMBEDDINGS
-from sbi_pipeline.networks.flows import (
-    FLOWS,
-    AutoregressiveMLP,
-    Encoder,
-    ResidualMLP,
-    batched,
-    coupling_mask,
-    flow,
-)
+from sbi_pipeline.networks.encoders import Encoder, batched
+from sbi_pipeline.networks.flows import FLOWS, coupling_mask, flow
+from sbi_pipeline.networks.residual import AutoregressiveMLP, ResidualMLP
 from sbi_pipeline.networks.scaling import (
     TRANSFORMS,
     Standardise,

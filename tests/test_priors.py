@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from sbi_pipeline import priors, streams
+from sbi_pipeline.families import TYPES
 
 SPECS: dict[str, dict[str, Any]] = {
     "uniform": {"min": -2, "max": 5},
@@ -45,7 +46,7 @@ def draw(prior: priors.NamedPrior, rows: int = 20_000) -> np.ndarray:
 
 
 def test_every_type_is_tested() -> None:
-    assert set(SPECS) == set(priors.TYPES)
+    assert set(SPECS) == set(TYPES)
 
 
 @pytest.mark.parametrize("kind", sorted(EXPECTED))

@@ -12,7 +12,8 @@ import pytest
 import synthetic
 
 from sbi_pipeline import checks, plots
-from sbi_pipeline.diagnostics import calibration, comparison, convergence, predictive
+from sbi_pipeline.diagnostics import comparison, convergence, predictive
+from sbi_pipeline.diagnostics.information import information
 from sbi_pipeline.plots import typeset
 from sbi_pipeline.reports import overview, report
 from sbi_pipeline.reports.verdict import to_json
@@ -33,7 +34,7 @@ def make_report(*, width=1.0, title="Two black holes", nuisance=True):
             checks.training(synthetic.history(), name),
             checks.calibration(data, name),
             checks.coverage(data, name),
-            checks.information(calibration.information(data), name),
+            checks.information(information(data), name),
             checks.parameter_order(data, name),
         ]
     observations = []

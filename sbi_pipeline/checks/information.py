@@ -6,12 +6,12 @@ import math
 
 import xarray as xr
 
-from ..diagnostics import calibration as calibrated
+from ..diagnostics.information import Information, swapped
 from .check import Check, Status
 
 
 def information(
-    found: calibrated.Information,
+    found: Information,
     subject: str,
     *,
     nats: float = 0.05,
@@ -21,7 +21,7 @@ def information(
     """Judge whether the posterior learned anything; one that equals the prior is calibrated too.
 
     Args:
-        found: As made by ``diagnostics.calibration.information``.
+        found: As made by ``diagnostics.information.information``.
         subject: The estimator.
         nats: Fail below this gain over the prior, or within three standard errors of zero.
         sd_ratio: Warn where a parameter's posterior sd stays above this fraction of the prior's.
@@ -61,7 +61,7 @@ def information(
 
 def parameter_order(data: xr.Dataset, subject: str) -> Check:
     """Fail if posterior means of two parameters follow each other's truths: a swapped order."""
-    pairs = calibrated.swapped(data)
+    pairs = swapped(data)
     named = ", ".join(f"{one} and {other}" for one, other in pairs)
     return Check(
         name="parameter order",

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .calibration import coverage_error, information
+from .calibration import coverage_error
+from .information import information
 
 
 def measures(history: pd.DataFrame, calibration: xr.Dataset) -> dict[str, float]:

@@ -23,7 +23,6 @@ from ..discrete import combinations
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..trained import Posterior
 from ..types import Array
-from .calibration import tarp_ranks
 from .events import scores
 from .evidence import log_evidence
 from .local import normal_scores
@@ -130,6 +129,26 @@ def rank(
     if posterior.events:
         ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
+
+
+def tarp_ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
+    """Return, for each simulation, how many draws lie nearer to a random reference than the truth.
+
+    Uniform on 0..L for an honest joint posterior, whatever the reference points; they are truths of
+    other simulations, so they fall where posteriors live. It tests the joint posterior, but is
+    blind to faults that cancel over directions.
+
+    Args:
+        draws: Posterior draws, ``(simulations, L, theta_dim)``, in units where the parameters are
+            comparable (normal space, or divided by the prior sd).
+        truth: True values, ``(simulations, theta_dim)``, in the same units.
+        rng: Chooses the references.
+    """
+    n = truth.shape[0]
+    reference = truth[(np.arange(n) + rng.integers(1, n, size=n)) % n]
+    far = np.linalg.norm(truth - reference, axis=1)
+    near = np.linalg.norm(draws - reference[:, None, :], axis=2) < far[:, None]
+    return np.asarray(near.sum(axis=1))
 
 
 def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:

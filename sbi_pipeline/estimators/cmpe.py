@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.conditioning import Conditioner, choose_conditioner
-from ..networks.flows import ResidualMLP
+from ..networks.residual import ResidualMLP
 from ..types import Target
 
 EPS, RHO = 1e-3, 7.0

@@ -24,7 +24,7 @@ from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
 from ..networks.conditioning import Conditioner, choose_conditioner
-from ..networks.flows import ResidualMLP
+from ..networks.residual import ResidualMLP
 from ..types import Target
 
 SIGMA_MIN = 1e-4

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ..networks.categorical import Categorical
 from ..networks.conditioning import MOST_COLUMNS
-from ..networks.flows import batched
+from ..networks.encoders import batched
 from ..networks.flows import flow as build_flow
 from ..networks.regression import LinearGaussian
 from ..networks.scaling import Standardise, choose_transform, constant_columns

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.conditioning import Conditioner, choose_conditioner
-from ..networks.flows import ResidualMLP, start_at
+from ..networks.residual import ResidualMLP, start_at
 from ..types import Target
 
 

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .flows import AutoregressiveMLP, start_at
+from .residual import AutoregressiveMLP, start_at
 
 UNSEEN = math.log(1e-6)
 

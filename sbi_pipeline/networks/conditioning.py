@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .flows import Encoder, batched, choose_encoder
+from .encoders import Encoder, batched, choose_encoder
 from .regression import LinearGaussian
 from .scaling import constant_columns
 from .screening import linked_columns

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .flows import ResidualMLP
+from .residual import ResidualMLP
 
 
 class Validity(nn.Module):

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binom, norm
 
-from ..diagnostics import calibration
+from ..diagnostics import calibration, uniform
 from ..types import Array
 from .style import FAINT, INK, SERIES, key, line_of, palette, panels, styled
 
@@ -100,7 +100,7 @@ def sbc_ranks(
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         top = 1.5
         for who, each in ranks.items():
-            found = calibration.rank_histogram(each, int(calibrations[who].attrs["draws"]))
+            found = uniform.rank_histogram(each, int(calibrations[who].attrs["draws"]))
             low, counts, high = np.array([found.low, found.counts, found.high]) / found.expected
             axis.stairs(
                 high, found.edges, baseline=low, fill=True, color=shades[who], alpha=BAND, lw=0
@@ -132,7 +132,7 @@ def sbc_ecdf(
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         reach = 0.05
         for line, (who, each) in enumerate(ranks.items()):
-            found = calibration.ecdf_difference(each, int(calibrations[who].attrs["draws"]))
+            found = uniform.ecdf_difference(each, int(calibrations[who].attrs["draws"]))
             axis.fill_between(found.at, found.low, found.high, color=shades[who], alpha=BAND, lw=0)
             axis.plot(found.at, found.difference, color=shades[who], lw=1.6)
             reach = max(reach, *np.abs([*found.difference, *found.high]))
@@ -170,9 +170,7 @@ def probability_plot(
             axis.fill_between(levels, low / n, high / n, color=FAINT, alpha=0.16, lw=0)
         for place, name in enumerate(data["parameter"].to_numpy()):
             ranks = np.sort(data["ranks"].sel(parameter=name).to_numpy())
-            text = (
-                f"{(labels or {}).get(str(name), name)}: {calibration.ks_p_value(ranks, draws):.2g}"
-            )
+            text = f"{(labels or {}).get(str(name), name)}: {uniform.ks_p_value(ranks, draws):.2g}"
             at = (ranks + 0.5) / (draws + 1)
             colour = SERIES[place % len(SERIES)]
             axis.step(at, np.arange(1, n + 1) / n, color=colour, lw=1.3, label=text)

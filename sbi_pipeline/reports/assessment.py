@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import checks
 from ..checks import Check
-from ..diagnostics import calibration as calibrated
 from ..diagnostics import predictive as predicted
 from ..diagnostics.events import accumulated, nearby
 from ..diagnostics.failures import prior_shift
+from ..diagnostics.information import information
 from ..diagnostics.local import local_test
 from ..storage.reading import View
 from ..types import Array
@@ -55,7 +55,7 @@ def of_estimator(each: Estimator, ask: Ask) -> Iterator[Check]:
     if each.calibration is not None:
         for check in (checks.calibration, checks.probability_plot, checks.coverage, checks.tarp):
             yield ask(check, each.calibration, each.name)
-        found = calibrated.information(each.calibration)
+        found = information(each.calibration)
         yield ask(checks.information, found, each.name)
         yield checks.parameter_order(each.calibration, each.name)
 

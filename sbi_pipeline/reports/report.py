@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from .. import plots
 from ..checks import Check
 from ..checks.check import STATUSES
-from ..diagnostics.calibration import Information, information, uniformity
+from ..diagnostics.calibration import uniformity
+from ..diagnostics.information import Information, information
 from ..types import Array
 from .rendering import embedded, template
 from .verdict import overall

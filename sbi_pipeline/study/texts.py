@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from .. import priors
+from .. import families, priors
 from ..configuration import Config
 from ..fingerprint import canonical
 
@@ -58,7 +58,7 @@ def _in_words(entries: Config | str, name: str) -> str:
     entry = priors.entry_of(entries, name)
     if entry is None:
         return "several"  # a pattern of nuisances that several entries have priors for
-    arguments = priors.TYPES[entry["type"]].arguments
+    arguments = families.TYPES[entry["type"]].arguments
     return ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
 
 
