@@ -22,7 +22,7 @@ from campaign_simulators import PARAMETERS, Cheap, Sleepy
 
 from sbi_pipeline import streams
 from sbi_pipeline.campaigns import campaign, inspection
-from sbi_pipeline.storage import store
+from sbi_pipeline.storage.prior import write_prior
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -32,7 +32,7 @@ def simulate(folder, simulator, rows, *, draw=True, **options):
     """Make one shard and return the seconds it took."""
     if draw:
         drawn = streams.uniforms(1, "prior", 0, rows, len(PARAMETERS))
-        store.write_prior(folder / "prior-0.zarr", drawn, PARAMETERS, key="k", start=0)
+        write_prior(folder / "prior-0.zarr", drawn, PARAMETERS, key="k", start=0)
     begin = time.perf_counter()
     campaign.simulate(
         prior=folder / "prior-0.zarr",

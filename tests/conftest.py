@@ -3,7 +3,7 @@ from shard_for_tests import NAMES, SEED, parameters
 from slurm_for_tests import cluster, slurm  # noqa: F401 - fixtures
 
 from sbi_pipeline.campaigns import campaign
-from sbi_pipeline.storage import store
+from sbi_pipeline.storage.prior import write_prior
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def run(tmp_path):
         block = options.get("block_size", 1000)
         whole = drawn or -(-rows // block) * block
         prior = shard.with_name("prior-0.zarr")
-        store.write_prior(prior, parameters(start, whole), NAMES, key="k", start=start)
+        write_prior(prior, parameters(start, whole), NAMES, key="k", start=start)
         receipt = campaign.simulate(
             prior=prior,
             store=shard,

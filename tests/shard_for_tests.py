@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from sbi_pipeline import streams
-from sbi_pipeline.campaigns import campaign
+from sbi_pipeline.campaigns import campaign, completion
 from sbi_pipeline.storage import dataset, journal, store
+from sbi_pipeline.storage.prior import prior_rows, write_prior
 from sbi_pipeline.storage.reading import blocks
 from sbi_pipeline.types import Status
 
@@ -25,8 +26,8 @@ def make(folder, rows, simulator, drawn, start=0, **options):
     """Draw parameters if need be and simulate; return the receipt."""
     folder = Path(folder)
     prior = folder / "prior-0.zarr"
-    if not prior.exists() or store.prior_rows(prior) < drawn:
-        store.write_prior(prior, parameters(start, drawn), NAMES, key="k", start=start)
+    if not prior.exists() or prior_rows(prior) < drawn:
+        write_prior(prior, parameters(start, drawn), NAMES, key="k", start=start)
     simulator_options = options.pop("simulator_options", {})
     name = options.pop("simulator_name", f"simulators_for_tests:{simulator}")
     return campaign.simulate(
@@ -88,5 +89,5 @@ def expected(rows, moods):
 
 if __name__ == "__main__":
     orders = json.loads(sys.argv[1])
-    campaign.DASK_SECONDS = orders.pop("dask_seconds", campaign.DASK_SECONDS)
+    completion.DASK_SECONDS = orders.pop("dask_seconds", completion.DASK_SECONDS)
     make(**orders)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from shard_for_tests import NAMES, SEED, content, parameters, simulated
 
-from sbi_pipeline.campaigns import campaign, chunks
+from sbi_pipeline.campaigns import campaign, tasks
 from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage.layout import read_layout
+from sbi_pipeline.storage.prior import write_prior
 
 
 @pytest.mark.parametrize("simulator", ["Noise", "NoiseOneByOne"])
@@ -113,7 +115,7 @@ def test_inconsistent_orders_are_refused_and_cost_nothing(run, tmp_path):
         ("z", 0.0, "drawn for key z, this is k"),
         ("k", 1.0, "simulated from other parameters"),
     ):
-        store.write_prior(prior, parameters(0, 3000) + moved, NAMES, key=key, start=0)
+        write_prior(prior, parameters(0, 3000) + moved, NAMES, key=key, start=0)
         with pytest.raises(ValueError, match=message):
             campaign.simulate(
                 prior=prior,
@@ -148,14 +150,14 @@ def test_a_store_that_lost_its_layout_is_not_made_anew(run):
 def test_parameters_replaced_under_a_running_campaign_are_never_simulated(run):
     shard, _ = run("a", 2000, chunk_size=1000)
     prior, lines = shard.with_name("prior-0.zarr"), journal.read(shard)
-    recipe = chunks.Recipe("simulators_for_tests:Noise", "{}", SEED, 1000, False, None, 0)
-    work = chunks.Work(recipe, store.read_layout(shard), prior, shard)
-    assert chunks.simulate(work, chunks.Part(((0, 1000),)))[0].start == 0
+    recipe = tasks.Recipe("simulators_for_tests:Noise", "{}", SEED, 1000, False, None, 0)
+    work = tasks.Work(recipe, read_layout(shard), prior, shard)
+    assert tasks.simulate(work, tasks.Part(((0, 1000),)))[0].start == 0
     for rows, key in ((2000, "other"), (500, "k")):
-        store.write_prior(prior, parameters(0, rows), NAMES, key=key, start=0)
+        write_prior(prior, parameters(0, rows), NAMES, key=key, start=0)
         with pytest.raises(ValueError, match=r"prior-0\.zarr was replaced while its rows were"):
-            chunks.simulate(work, chunks.Part(((0, 1000),)))
-    chunks.finish()
+            tasks.simulate(work, tasks.Part(((0, 1000),)))
+    tasks.finish()
     assert journal.read(shard) == lines
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from sbi_pipeline import cli, priors
 from sbi_pipeline.campaigns import campaign
-from sbi_pipeline.storage import store
+from sbi_pipeline.storage.prior import write_prior
 
 SPECS = {name: {"type": "normal", "mean": 0, "sd": 1} for name in ("theta_1", "theta_2")}
 
@@ -15,7 +15,7 @@ def folder(tmp_path: Path) -> Path:
     home = tmp_path / "simulations/linear_gaussian-abc"
     home.mkdir(parents=True)
     drawn = campaign.draw(priors.build(SPECS, tuple(SPECS)), seed=1, start=0, rows=2000)
-    store.write_prior(home / "prior-0.zarr", drawn, tuple(SPECS), key="abc", start=0)
+    write_prior(home / "prior-0.zarr", drawn, tuple(SPECS), key="abc", start=0)
     campaign.simulate(
         prior=home / "prior-0.zarr",
         store=home / "shard-0.zarr",

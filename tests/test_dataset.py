@@ -7,6 +7,7 @@ from shard_for_tests import NAMES, SEED, by_row, manifest_of, parameters
 
 from sbi_pipeline.campaigns import campaign
 from sbi_pipeline.storage import dataset, reading, store
+from sbi_pipeline.storage.prior import write_prior
 from sbi_pipeline.storage.reading import open_campaign
 
 
@@ -108,9 +109,7 @@ def test_shards_join_into_one_campaign_that_grows_inside_the_last(tmp_path):
 
     def make(number, rows):
         prior, shard = folder / f"prior-{number}.zarr", folder / f"shard-{number}.zarr"
-        store.write_prior(
-            prior, parameters(2000 * number, rows), NAMES, key="k", start=2000 * number
-        )
+        write_prior(prior, parameters(2000 * number, rows), NAMES, key="k", start=2000 * number)
         campaign.simulate(
             prior=prior,
             store=shard,

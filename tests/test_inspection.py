@@ -6,6 +6,8 @@ from shard_for_tests import make
 
 from sbi_pipeline.campaigns import inspection
 from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage.chunks import whole_chunks
+from sbi_pipeline.storage.layout import Layout
 from sbi_pipeline.storage.lease import Lease
 
 
@@ -79,7 +81,7 @@ def test_a_journal_that_cannot_describe_the_arrays_says_what_to_do(shard, tmp_pa
     (shard / "zarr.json").write_text("")
     with pytest.raises(ValueError, match=r"restore zarr\.json, or delete shard-0\.zarr"):
         inspection.repair(tmp_path)
-    assert store.whole_chunks(shard, store.Layout("k", 0, ("a", "b"), (3,), "float64", 100))
+    assert whole_chunks(shard, Layout("k", 0, ("a", "b"), (3,), "float64", 100))
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"rows": 300}'])

@@ -12,6 +12,8 @@ from test_campaign_killed import committed, finish, kill_group, rows_in, start, 
 
 from sbi_pipeline.campaigns import inspection
 from sbi_pipeline.storage import journal, location, store
+from sbi_pipeline.storage.chunks import whole_chunks
+from sbi_pipeline.storage.layout import read_layout
 
 moto = pytest.importorskip("moto.server", reason="needs moto: the extra dev")
 obstore = pytest.importorskip("obstore", reason="needs obstore: the extra s3")
@@ -75,8 +77,8 @@ def test_rows_in_a_bucket_are_those_in_a_folder(bucket, tmp_path, simulator):
         "location",
     ]
     assert (far / "location").read_text().startswith(f"{bucket}/there/shard-0-")
-    layout = store.read_layout(far)
-    assert store.whole_chunks(far, layout) == {0, 1, 2}
+    layout = read_layout(far)
+    assert whole_chunks(far, layout) == {0, 1, 2}
     (done,) = inspection.status(there)
     assert (done.rows, done.state) == (300, "done")
 
@@ -104,7 +106,7 @@ def test_damage_in_a_bucket_is_found_and_repaired(bucket, tmp_path):
     obstore.put(client, "x/zarr.json", b"{")
     found = inspection.repair(tmp_path)
     assert [damage.chunk for damage in found] == [None, 1, 2]
-    assert store.whole_chunks(shard, store.read_layout(shard)) == {0}
+    assert whole_chunks(shard, read_layout(shard)) == {0}
     before = len(journal.read(shard))
     make(tmp_path, 300, "NoiseOneByOne", 300)
     lines = [line["start"] for line in journal.read(shard)[before:] if line["kind"] == "rows"]

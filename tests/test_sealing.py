@@ -6,7 +6,8 @@ import pytest
 import zarr
 
 from sbi_pipeline.campaigns import inspection
-from sbi_pipeline.storage import dataset, journal, store
+from sbi_pipeline.storage import dataset, journal, sealing, store
+from sbi_pipeline.storage.layout import read_layout
 
 OPTIONS = {"chunk_size": 100, "block_size": 50, "drawn": 600}
 
@@ -26,7 +27,7 @@ def files(shard):
 
 
 def committed(shard, rows):
-    layout, done = store.read_layout(shard), journal.committed(journal.read(shard))
+    layout, done = read_layout(shard), journal.committed(journal.read(shard))
     assert sum(each["stop"] - each["start"] for each in done.values()) >= rows
     return [dataset.read_record(shard, layout, each).checksum() for each in done.values()]
 
@@ -85,7 +86,7 @@ def test_a_sealed_shard_grows(finished, run):
     finished(600)
     after = sum(line["stop"] - line["start"] for line in journal.read(shard) if "stop" in line)
     assert after - simulated == 600 - simulated
-    assert store.read_layout(shard) is not None
+    assert read_layout(shard) is not None
     assert "status/c.0" not in files(shard)
     rows = store.read_rows(shard, 0, 600).checksum()
     assert inspection.seal(shard.parent) == [shard]
@@ -119,7 +120,7 @@ def test_a_damaged_description_of_a_sealed_shard_is_written_anew(finished):
 def test_killed_while_sealing_the_rows_are_there(finished, monkeypatch, moment):
     shard = finished(500)
     before = committed(shard, 500)
-    owner = inspection.stores if moment == "tidy" else store.sealing
+    owner = inspection.chunks if moment == "tidy" else sealing
     whole, calls = getattr(owner, moment), []
 
     def killed(*arguments):

@@ -1,9 +1,9 @@
 import pytest
 
-from sbi_pipeline.campaigns.chunks import Part
 from sbi_pipeline.campaigns.simulation import Shape
 from sbi_pipeline.campaigns.sizing import CHUNK_BYTES, CHUNK_ROWS, CHUNKS, chunk_rows, missing
-from sbi_pipeline.storage.store import Layout
+from sbi_pipeline.campaigns.tasks import Part
+from sbi_pipeline.storage.layout import Layout
 
 
 def shape(seconds, numbers=10):

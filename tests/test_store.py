@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from sbi_pipeline.storage import arrays, store
-from sbi_pipeline.storage.store import Layout, Rows
+from sbi_pipeline.storage.chunks import delete_chunk, sweep, whole_chunks
+from sbi_pipeline.storage.layout import Layout, create, read_layout, rebuild
+from sbi_pipeline.storage.prior import prior_rows, read_prior, write_prior
+from sbi_pipeline.storage.store import Rows
 
 NAMES = ("a", "b")
 LAYOUT = Layout("key", 0, NAMES, (3,), "float64", 100)
@@ -21,7 +24,7 @@ def make_rows(n, seed=0, x_shape=(3,), dtype="float64"):
 @pytest.fixture
 def shard(tmp_path):
     path = tmp_path / "shard-0.zarr"
-    store.create(path, LAYOUT, 250)
+    create(path, LAYOUT, 250)
     return path
 
 
@@ -29,11 +32,11 @@ def test_prior_comes_back_and_is_replaced_whole(tmp_path):
     path = tmp_path / "prior-3.zarr"
     drawn = np.random.default_rng(0).normal(size=(25_000, 2))
     for n in (25_000, 10):
-        store.write_prior(path, drawn[:n], NAMES, key="k", start=7)
-        parameters, names, attrs = store.read_prior(path)
+        write_prior(path, drawn[:n], NAMES, key="k", start=7)
+        parameters, names, attrs = read_prior(path)
         np.testing.assert_array_equal(parameters, drawn[:n])
         assert (names, attrs["key"], attrs["start"]) == (NAMES, "k", 7)
-        assert store.prior_rows(path) == n
+        assert prior_rows(path) == n
     assert [file.name for file in tmp_path.iterdir()] == ["prior-3.zarr"]
 
 
@@ -41,13 +44,13 @@ def test_prior_comes_back_and_is_replaced_whole(tmp_path):
 @pytest.mark.parametrize("x_shape", [(), (3,), (2, 4)])
 def test_rows_come_back_bit_by_bit(tmp_path, dtype, x_shape):
     path = tmp_path / "shard-0.zarr"
-    store.create(path, Layout("k", 0, NAMES, x_shape, dtype, 100), 250)
+    create(path, Layout("k", 0, NAMES, x_shape, dtype, 100), 250)
     rows = make_rows(50, x_shape=x_shape, dtype=dtype)
     checksum = store.write_rows(path, 200, rows)
     back = store.read_rows(path, 200, 250)
     assert back.x.tobytes() == rows.x.tobytes()
     assert back.checksum() == checksum == rows.checksum()
-    layout = store.read_layout(path)
+    layout = read_layout(path)
     assert (layout.x_shape, np.dtype(layout.x_dtype)) == (x_shape, np.dtype(dtype))
 
 
@@ -131,10 +134,10 @@ def test_a_damaged_description_is_named_and_written_anew(shard, key, damage):
     with pytest.raises(
         ValueError, match=rf"{key} was damaged or edited .*'sbi-pipeline repair'"
     ) as e:
-        store.read_layout(shard)
+        read_layout(shard)
     assert "\n" not in str(e.value)
-    store.rebuild(shard, LAYOUT, 250)
-    assert store.read_layout(shard) == LAYOUT
+    rebuild(shard, LAYOUT, 250)
+    assert read_layout(shard) == LAYOUT
     if damage != "gone":
         assert store.read_rows(shard, 0, 100).checksum() == rows.checksum()
 
@@ -142,50 +145,50 @@ def test_a_damaged_description_is_named_and_written_anew(shard, key, damage):
 def test_whole_chunks_are_those_with_all_their_files(shard):
     for start in (0, 100, 200):
         store.write_rows(shard, start, make_rows(50))
-    assert store.whole_chunks(shard, LAYOUT) == {0, 1, 2}
+    assert whole_chunks(shard, LAYOUT) == {0, 1, 2}
     (shard / "x" / "c" / "1" / "0").unlink()
     (shard / "status" / "c" / "2.1234.partial").touch()
     (shard / "status" / "c" / "2").unlink()
-    assert store.whole_chunks(shard, LAYOUT) == {0}
-    store.delete_chunk(shard, LAYOUT, 0)
-    store.delete_chunk(shard, LAYOUT, 0)
-    assert store.whole_chunks(shard, LAYOUT) == set()
+    assert whole_chunks(shard, LAYOUT) == {0}
+    delete_chunk(shard, LAYOUT, 0)
+    delete_chunk(shard, LAYOUT, 0)
+    assert whole_chunks(shard, LAYOUT) == set()
 
 
 def test_leftovers_are_swept(shard):
     leftover = shard / "x" / "c" / "0" / "0.1234.partial"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half")
-    assert store.sweep(shard) == 1
+    assert sweep(shard) == 1
     assert not leftover.exists()
 
 
 def test_arrays_without_a_layout_do_not_count(tmp_path):
-    assert store.read_layout(tmp_path / "none.zarr") is None
+    assert read_layout(tmp_path / "none.zarr") is None
     path = tmp_path / "shard-0.zarr"
-    store.create(path, LAYOUT, 10)
-    assert store.read_layout(path) == LAYOUT
+    create(path, LAYOUT, 10)
+    assert read_layout(path) == LAYOUT
     (path / "zarr.json").write_text('{"attributes":{},"zarr_format":3,"node_type":"group"}')
-    assert store.read_layout(path) is None
+    assert read_layout(path) is None
 
 
 def test_other_formats_are_refused(shard, monkeypatch):
     monkeypatch.setattr(arrays, "FORMAT", 2)
     with pytest.raises(ValueError, match="has format 1, this version reads 2"):
-        store.read_layout(shard)
+        read_layout(shard)
 
 
 def test_a_store_that_is_not_there_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"prior-0\.zarr is no Zarr store"):
-        store.read_prior(tmp_path / "prior-0.zarr")
+        read_prior(tmp_path / "prior-0.zarr")
 
 
 @pytest.mark.parametrize("key", ["zarr.json", "parameters/zarr.json", "parameters/c/0/0"])
 def test_damaged_parameters_are_drawn_again(tmp_path, key):
     path = tmp_path / "prior-0.zarr"
-    store.write_prior(path, np.ones((10, 2)), NAMES, key="k", start=0)
+    write_prior(path, np.ones((10, 2)), NAMES, key="k", start=0)
     (path / key).write_bytes((path / key).read_bytes()[:-5])
     with pytest.raises(
         ValueError, match=r"prior-0\.zarr is damaged .*; delete it and draw it again"
     ):
-        store.read_prior(path)
+        read_prior(path)

@@ -11,7 +11,7 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster
 
-from . import chunks
+from . import tasks
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _existing(address: str) -> Iterator[Client]:
     with client:
         log.info("Dask scheduler at %s; dashboard at %s", address, client.dashboard_link)
         yield client
-        client.run(chunks.finish, on_error="ignore")
+        client.run(tasks.finish, on_error="ignore")
 
 
 def _local(workers: int) -> LocalCluster:

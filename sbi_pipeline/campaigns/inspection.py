@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..storage import journal, lease
-from ..storage import store as stores
+from ..storage import chunks, journal, lease
 from ..storage.dataset import read_record
+from ..storage.layout import Layout, read_layout, rebuild
 from ..storage.lease import Lease
-from ..storage.store import Layout, delete_chunk, read_layout, rebuild
 from ..storage.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -129,14 +128,14 @@ def seal(folder: Path) -> list[Path]:
     """
     sealed = []
     for store in _stores(folder):
-        if _shard_status(store).state != "done" or not stores.in_chunks(store):
+        if _shard_status(store).state != "done" or not chunks.in_chunks(store):
             continue
         with Lease(store):
-            stores.seal(store)
+            chunks.seal(store)
             if damages := list(_damages(store)):
-                stores.unseal(store)
+                chunks.unseal(store)
                 raise ValueError(damages[0].reason)
-            stores.tidy(store)
+            chunks.tidy(store)
         sealed.append(store)
     return sealed
 
@@ -156,12 +155,12 @@ def _rebuild(store: Path) -> None:
     rebuild(store, layout, max(record.get("stop", record.get("rows", 0)) for record in records))
 
 
-def _delete(store: Path, chunks: set[int]) -> None:
+def _delete(store: Path, damaged: set[int]) -> None:
     layout = read_layout(store)
     assert layout is not None  # its chunks were read just now
-    for chunk in chunks:
+    for chunk in damaged:
         log.warning("%s: deleting damaged chunk %d", store, chunk)
-        delete_chunk(store, layout, chunk)
+        chunks.delete_chunk(store, layout, chunk)
         store.with_suffix(".json").unlink(missing_ok=True)
 
 

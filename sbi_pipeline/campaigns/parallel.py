@@ -21,9 +21,9 @@ from typing import Any
 from distributed import CancelledError, Client, Future, KilledWorker, secede, wait
 from distributed.comm import CommClosedError
 
-from . import chunks
-from .chunks import Part, Work
+from . import tasks
 from .cluster import START, connect
+from .tasks import Part, Work
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +51,17 @@ def here(work: Work, parts: Sequence[Part], row_seconds: float = math.inf) -> It
             for part in parts:
                 begin = time.monotonic()
                 with _suspicion(work, row_seconds):
-                    made = chunks.simulate(work, part)
+                    made = tasks.simulate(work, part)
                 if writing:
                     yield writing.result()
-                writing = writer.submit(chunks.write, work, made)
+                writing = writer.submit(tasks.write, work, made)
                 if time.monotonic() - begin > OVERLAP:
                     yield writing.result()
                     writing = None
             if writing:
                 yield writing.result()
     finally:
-        chunks.finish()
+        tasks.finish()
 
 
 @contextmanager
@@ -84,9 +84,9 @@ def _suspicious(work: Work, row_seconds: float) -> float:
 
 def task(work: Work, part: Part) -> Records:
     """Run one task on a Dask worker."""
-    made = chunks.simulate(work, part)
+    made = tasks.simulate(work, part)
     secede()  # the worker may begin its next task while this one is written
-    return chunks.write(work, made)
+    return tasks.write(work, made)
 
 
 def through_dask(

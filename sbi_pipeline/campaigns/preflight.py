@@ -15,9 +15,9 @@ import numpy as np
 from ..storage.tally import count_failures
 from ..types import Array, Prior
 from .campaign import draw, is_vectorised
-from .chunks import Recipe
 from .simulation import Outcome, Shape, probe, simulate
 from .sizing import chunk_rows
+from .tasks import Recipe
 
 ROWS = 20  # simulations to look at, or one block
 LEAST = 2  # if a simulation is slow

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.store import Layout, read_prior, whole_chunks
+from ..storage.chunks import whole_chunks
+from ..storage.layout import Layout
+from ..storage.prior import read_prior
 from ..storage.tally import describe
-from .chunks import Part, Recipe
 from .simulation import Shape, probe
+from .tasks import Part, Recipe
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from .. import priors as priors_module
 from ..campaigns import campaign
 from ..campaigns import preflight as preflight_module
 from ..storage import dataset
-from ..storage import store as stores
+from ..storage.prior import write_prior
 from .files import expect, write, write_dataset
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def sample_prior(
     drawn = campaign.draw(
         priors_module.build(priors, parameters), seed=seed, start=start, rows=whole
     )
-    stores.write_prior(prior, drawn, parameters, key=key, start=start)
+    write_prior(prior, drawn, parameters, key=key, start=start)
 
 
 def simulate(

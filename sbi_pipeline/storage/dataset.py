@@ -10,8 +10,9 @@ from typing import Any
 from .. import streams
 from ..types import Array
 from . import journal
-from .arrays import damaged
-from .store import FORMAT, Layout, Rows, read_rows, read_status
+from .arrays import FORMAT, damaged
+from .layout import Layout
+from .store import Rows, read_rows, read_status
 from .tally import count_failures, distinct
 
 RECEIPT = (

@@ -19,8 +19,9 @@ import numpy as np
 from ..types import Array, Status
 from . import journal
 from .dataset import read_record, split
+from .layout import Layout, read_layout
 from .noise import Noise
-from .store import Layout, Rows, read_layout, read_outcomes
+from .store import Rows, read_outcomes
 
 PARTS = ("train", "validation", "test")
 

@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.store import Layout, Rows, read_prior, write_rows
+from ..storage.layout import Layout
+from ..storage.prior import read_prior
+from ..storage.store import Rows, write_rows
 from ..storage.tally import count_failures
 from . import simulation
 from .isolation import Call, Direct, Guarded

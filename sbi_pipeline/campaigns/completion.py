@@ -1,0 +1,127 @@
+"""The rows of a shard that are missing: simulated by whoever does it fastest, and committed.
+
+Workers simulate, write and return small records; this process alone appends them to the journal,
+which is the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from .. import signals
+from ..storage import journal
+from ..storage.arrays import FORMAT
+from ..storage.journal import Journal
+from ..storage.layout import Layout
+from ..storage.lease import Lease
+from ..storage.prior import read_prior
+from ..storage.store import grow, read_rows
+from ..storage.tally import Tally
+from . import parallel
+from .effort import Effort
+from .sizing import missing, present
+from .tasks import Part, Work
+
+log = logging.getLogger(__name__)
+
+DASK_SECONDS = 3.0  # work for which starting Dask pays
+
+
+def complete(
+    work: Work, effort: Effort, rows: int, cost: float, lease: Lease, ledger: Journal
+) -> None:
+    """Simulate the rows that are missing and commit them."""
+    store, layout = work.shard, work.layout
+    done = present(store, layout, journal.committed(journal.read(store)))
+    _check_parameters(work, done)
+    grow(store, rows)
+    tally = Tally(done.values())
+    tally.judge(effort.max_failed_fraction, str(store))
+    parts = missing(layout, rows, done)
+    if not parts:
+        return
+    if tally.rows:
+        cost = tally.simulator_seconds / tally.rows
+    # After a run that died, what runs in this process is guarded: the simulator may have killed it.
+    here = parallel.guarded(work) if lease.unclean else work
+    ledger.append(_opening(layout, rows, effort))
+    bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
+    with (
+        signals.sigterm_noted() as stopped,
+        bar,
+        closing(_run(work, here, parts, cost, effort)) as results,
+    ):
+        for records in results:
+            lease.check()
+            # SIGTERM may have reached the simulator, too: what it spoilt is no property of the row.
+            if not (stopped.is_set() and any(record["failures"] for record in records)):
+                _commit(records, tally, ledger, bar)
+            if stopped.is_set():
+                log.warning("SIGTERM: stopped, %d of %d rows are committed", tally.rows, rows)
+                raise SystemExit(f"SIGTERM: {store} has {tally.rows} of {rows} rows")
+            tally.judge(effort.max_failed_fraction, str(store))
+
+
+def _check_parameters(work: Work, done: Mapping[int, Mapping[str, Any]]) -> None:
+    """Make sure that rows committed earlier were simulated from these parameters."""
+    for first in list(done)[:1]:
+        parameters, names, _ = read_prior(work.prior, slice(first, first + 1))
+        columns = [names.index(name) for name in work.layout.names]
+        stored = read_rows(work.shard, first, first + 1).parameters
+        if len(parameters) and stored.tobytes() != parameters[:, columns].tobytes():
+            raise ValueError(
+                f"{work.shard} was simulated from other parameters than {work.prior} holds, under "
+                "the same key; move one of them away"
+            )
+
+
+def _opening(layout: Layout, rows: int, effort: Effort) -> dict[str, Any]:
+    """Return the line of the journal that opens a run."""
+    return {
+        "kind": "run",
+        "format": FORMAT,
+        **asdict(layout),
+        "rows": rows,
+        "workers": effort.workers,
+        "cluster": effort.cluster,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "time": round(time.time(), 3),
+    }
+
+
+def _run(
+    work: Work, here: Work, parts: Sequence[Part], cost: float, effort: Effort
+) -> Generator[parallel.Records, None, None]:
+    """Run tasks where it takes least time: starting Dask takes as long as a small shard."""
+    seconds = cost * sum(part.rows for part in parts)
+    if effort.cluster == "local" and (effort.workers == 1 or seconds < DASK_SECONDS):
+        yield from parallel.here(here, parts, cost)
+    else:
+        yield from parallel.through_dask(
+            work,
+            parts,
+            cluster=effort.cluster,
+            workers=effort.workers,
+            minimum=effort.minimum,
+            row_seconds=cost,
+        )
+
+
+def _commit(records: parallel.Records, tally: Tally, ledger: Journal, bar: tqdm[Any]) -> None:
+    """Append what a task did to the journal: from here on its rows exist."""
+    for record in records:
+        known = len(tally.examples)
+        tally.add(record)
+        ledger.append({**record, "examples": tally.examples[known:]})
+        bar.update(record["stop"] - record["start"])
+    bar.set_postfix(tally.failures)
