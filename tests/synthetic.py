@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from sbi_pipeline import checks
+from sbi_pipeline.diagnostics.information import information
 from sbi_pipeline.diagnostics.local import normal_scores
 from sbi_pipeline.diagnostics.ranks import tarp_ranks
 
@@ -50,6 +52,18 @@ def calibration(
         coords={"parameter": list(NAMES), "quantity": ["TARP"]},
         attrs={"draws": draws, "key": "k", "method": "npe"},
     )
+
+
+def checks_of(data):
+    """Every check of one estimator that asks its calibration alone."""
+    return [
+        checks.calibration(data, "npe"),
+        checks.probability_plot(data, "npe"),
+        checks.coverage(data, "npe"),
+        checks.tarp(data, "npe"),
+        checks.information(information(data), "npe"),
+        checks.parameter_order(data, "npe"),
+    ]
 
 
 def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1.0, apart=0.0):

@@ -17,19 +17,8 @@ from sbi_pipeline.diagnostics.predictive import Typicality, data_path, in_distri
 REPEATS = 40
 
 
-def _estimator_checks(data):
-    return [
-        checks.calibration(data, "npe"),
-        checks.probability_plot(data, "npe"),
-        checks.coverage(data, "npe"),
-        checks.tarp(data, "npe"),
-        checks.information(information(data), "npe"),
-        checks.parameter_order(data, "npe"),
-    ]
-
-
 def test_a_calibrated_posterior_that_learned_nothing_passes_the_others():
-    found = _estimator_checks(synthetic.calibration(n=500, prior_only=True))
+    found = synthetic.checks_of(synthetic.calibration(n=500, prior_only=True))
     assert {check.name: check.status for check in found} == {
         "calibration": "pass",
         "P-P": "pass",
@@ -201,7 +190,7 @@ def test_a_perfect_campaign_passes_everything_in_19_of_20_cases():
         found = []
         for rows in (1000, 200):
             data = synthetic.calibration(n=rows, draws=200, seed=1000 * rows + seed)
-            found += _estimator_checks(data)
+            found += synthetic.checks_of(data)
             for x_o in (np.zeros(2), np.array([1.0, -1.0])):
                 local = local_test(
                     data["scores"].to_numpy(), synthetic.NAMES, data["x"].to_numpy(), x_o

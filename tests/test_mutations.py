@@ -12,7 +12,6 @@ from scipy import stats
 
 from sbi_pipeline import checks
 from sbi_pipeline.diagnostics import convergence
-from sbi_pipeline.diagnostics.information import information
 from sbi_pipeline.diagnostics.local import local_test
 from sbi_pipeline.diagnostics.predictive import in_distribution, typicality
 from sbi_pipeline.posterior import log_normal
@@ -29,15 +28,7 @@ DAYS = np.arange(120)
 
 
 def of_estimator(seed, **fault):
-    data = synthetic.calibration(n=N, seed=seed, **fault)
-    return [
-        checks.calibration(data, "npe"),
-        checks.probability_plot(data, "npe"),
-        checks.coverage(data, "npe"),
-        checks.tarp(data, "npe"),
-        checks.information(information(data), "npe"),
-        checks.parameter_order(data, "npe"),
-    ]
+    return synthetic.checks_of(synthetic.calibration(n=N, seed=seed, **fault))
 
 
 def of_ranks(truth, drawn):

@@ -11,7 +11,7 @@ from scipy import stats
 
 from ..diagnostics import calibration as calibrated
 from ..diagnostics.local import Local
-from .check import Check, Limits, choose, significant
+from .check import Check, Limits, significant
 
 
 def calibration(
@@ -37,21 +37,16 @@ def calibration(
         row = marginal.loc[marginal["ecdf_p"].idxmin()]
     p_value = min(1.0, float(row["ecdf_p"]) * len(table))
     distance, n = float(row["max_difference"]), int(row["simulations"])
-    status, threshold = significant(p_value, distance, p, difference, "calibration")
-    return Check(
+    judged = significant(p_value, distance, p, difference, "calibration")
+    return judged.check(
         name="calibration",
         subject=subject,
-        status=status,
         quantity=f"SBC: largest ECDF distance from uniform ranks ({row['parameter']}, "
         f"p = {p_value:.2g} over {len(table)} quantities)",
         value=distance,
-        threshold=threshold,
         chance=f"below {1.36 / math.sqrt(n):.2g} in 95 % of cases with {n} simulations",
-        advice=choose(
-            status,
-            "Credible intervals mean what they say, on average over the prior.",
-            f"{_fault(row, data)}; train on more simulations, or a larger network.",
-        ),
+        good="Credible intervals mean what they say, on average over the prior.",
+        bad=_fault(row, data),
     )
 
 
@@ -72,22 +67,17 @@ def local_calibration(
             than the first never matters, larger than the second is needed to fail.
     """
     size = abs(found.differences[found.worst])
-    status, threshold = significant(found.p_value, size, p, difference, "local_calibration")
-    return Check(
+    judged = significant(found.p_value, size, p, difference, "local_calibration")
+    return judged.check(
         name="local calibration",
         subject=subject,
-        status=status,
         quantity="local C2ST: largest difference of truths from draws, near the observation "
         f"({found.worst}, p = {found.p_value:.2g}, {found.simulations:.0f} simulations)",
         value=found.differences[found.worst],
-        threshold=threshold,
         chance=f"0 ± {1 / math.sqrt(found.simulations):.2g} for a mean",
-        advice=choose(
-            status,
-            "The posterior is honest for data like the observation.",
-            f"For data like the observation {found.worst} is off; train on more simulations, or "
-            "reweight with a likelihood.",
-        ),
+        good="The posterior is honest for data like the observation.",
+        bad=f"For data like the observation {found.worst} is off; train on more simulations, or "
+        "reweight with a likelihood.",
     )
 
 
@@ -111,21 +101,16 @@ def probability_plot(
     row = table.loc[table["ks_p"].idxmin()]
     p_value, n = min(1.0, float(row["ks_p"]) * len(table)), int(row["simulations"])
     distance = float(row["max_difference"])
-    status, threshold = significant(p_value, distance, p, difference, "probability_plot")
-    return Check(
+    judged = significant(p_value, distance, p, difference, "probability_plot")
+    return judged.check(
         name="P-P",
         subject=subject,
-        status=status,
         quantity=f"smallest KS p-value, times {len(table)} parameters ({row['parameter']}, {n} "
         "simulations)",
         value=p_value,
-        threshold=threshold,
         chance="uniform between 0 and 1, or above",
-        advice=choose(
-            status,
-            "The P-P curves stay at the diagonal.",
-            f"{_fault(row, data)}; train on more simulations, or a larger network.",
-        ),
+        good="The P-P curves stay at the diagonal.",
+        bad=_fault(row, data),
     )
 
 
@@ -149,22 +134,17 @@ def tarp(
     ranks = data["joint_ranks"].sel(quantity="TARP").to_numpy()
     error, scatter = calibrated.tarp_error(ranks, int(data.attrs["draws"]))
     p_value = float(2 * stats.norm.sf(abs(error) / scatter))
-    status, threshold = significant(p_value, abs(error), p, difference, "tarp")
-    return Check(
+    judged = significant(p_value, abs(error), p, difference, "tarp")
+    return judged.check(
         name="TARP",
         subject=subject,
-        status=status,
         quantity=f"TARP: signed area between expected and nominal coverage of the joint posterior "
         f"(p = {p_value:.2g})",
         value=error,
-        threshold=threshold,
         chance=f"0 ± {scatter:.2g}",
-        advice=choose(
-            status,
-            "Regions of the joint posterior hold the truth as often as they claim.",
-            f"The joint posterior is too {'wide' if error > 0 else 'narrow'}; train "
-            "on more simulations, or a larger network.",
-        ),
+        good="Regions of the joint posterior hold the truth as often as they claim.",
+        bad=f"The joint posterior is too {'wide' if error > 0 else 'narrow'}; train "
+        "on more simulations, or a larger network.",
     )
 
 
@@ -192,31 +172,28 @@ def coverage(
     p_values = np.minimum(1.0, 2 * stats.norm.sf(np.abs(observed - levels) / error) * observed.size)
     at, which = np.unravel_index(int(np.argmin(p_values)), p_values.shape)
     p_value, off = float(p_values[at, which]), float(observed[at, which] - levels[which])
-    status, threshold = significant(p_value, abs(off), p, difference, "coverage")
+    judged = significant(p_value, abs(off), p, difference, "coverage")
     level = f"{100 * levels[which]:.1f} %"
-    return Check(
+    return judged.check(
         name="coverage",
         subject=subject,
-        status=status,
         quantity=f"coverage of the central {level} interval ({names[at]}, p = {p_value:.2g} over "
         f"{observed.size} intervals)",
         value=float(observed[at, which]),
-        threshold=threshold,
         chance=f"{levels[which]:.3g} ± {error[which]:.2g}",
-        advice=choose(
-            status,
-            "Intervals hold the truth as often as they claim.",
-            f"{level} intervals of {names[at]} hold the truth in {100 * observed[at, which]:.0f} % "
-            f"of held-out simulations: error bars are too {'wide' if off > 0 else 'narrow'}.",
-        ),
+        good="Intervals hold the truth as often as they claim.",
+        bad=f"{level} intervals of {names[at]} hold the truth in {100 * observed[at, which]:.0f} % "
+        f"of held-out simulations: error bars are too {'wide' if off > 0 else 'narrow'}.",
     )
 
 
 def _fault(row: pd.Series, data: xr.Dataset) -> str:
-    """Say in words what ranks that are not uniform mean."""
+    """Say in words what ranks that are not uniform mean, and what to do."""
     if row["parameter"] not in data["parameter"].to_numpy():
-        return f"The joint posterior is not honest (ranks of {row['parameter']})"
-    return f"The posterior of {row['parameter']} is {_shape(row)}"
+        fault = f"The joint posterior is not honest (ranks of {row['parameter']})"
+    else:
+        fault = f"The posterior of {row['parameter']} is {_shape(row)}"
+    return f"{fault}; train on more simulations, or a larger network."
 
 
 def _shape(row: pd.Series) -> str:

@@ -42,6 +42,29 @@ class Judged(NamedTuple):
     status: Status
     threshold: str
 
+    def check(
+        self,
+        *,
+        name: str,
+        subject: str,
+        quantity: str,
+        value: float,
+        chance: str,
+        good: str,
+        bad: str,
+    ) -> Check:
+        """Return the check, with the advice that goes with the status: ``good`` for a pass."""
+        return Check(
+            name=name,
+            subject=subject,
+            status=self.status,
+            quantity=quantity,
+            value=value,
+            threshold=self.threshold,
+            chance=chance,
+            advice=good if self.status == "pass" else bad,
+        )
+
 
 def above(value: float, limits: Limits, name: str) -> Judged:
     """Judge what should be small; NaN fails.
@@ -80,11 +103,6 @@ def significant(p_value: float, size: float, p: Limits, sizes: Limits, name: str
         status = "warn"
     words = (f"p < {p[i]:g} and a difference above {sizes[i]:g}" for i in (0, 1))
     return Judged(status, "warn at {}, fail at {}".format(*words))
-
-
-def choose(status: Status, good: str, bad: str) -> str:
-    """Return the advice that goes with a status."""
-    return good if status == "pass" else bad
 
 
 def _ordered(limits: Limits, name: str, *, rising: bool = True) -> Limits:

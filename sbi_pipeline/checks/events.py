@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..diagnostics.events import Accumulated
-from .check import Check, Limits, above, choose
+from .check import Check, Limits, above
 
 
 def accumulation(found: Accumulated, subject: str, *, nats: Limits = (0.5, 2.0)) -> Check:
@@ -16,21 +16,20 @@ def accumulation(found: Accumulated, subject: str, *, nats: Limits = (0.5, 2.0))
             nat is a shift by one posterior sd.
     """
     certain = found.nats > found.by_chance
-    status, threshold = above(found.nats if certain else 0.0, nats, "accumulation")
+    judged = above(found.nats if certain else 0.0, nats, "accumulation")
     bad = "Errors of single events add up: the posterior of all is shifted; train on more."
     if not certain and found.by_chance > nats[0]:
-        status = "warn"
+        judged = judged._replace(status="warn")
         bad = (
             f"{found.simulations:.0f} held-out simulations are too few to tell whether errors add "
             f"up over {found.events} events; hold out more (split.test)."
         )
-    return Check(
+    return judged.check(
         name="accumulation",
         subject=subject,
-        status=status,
         quantity=f"divergence of the posterior of {found.events} events by the mean score (nats)",
         value=found.nats,
-        threshold=threshold,
         chance=f"below {found.by_chance:.2g} in 95 % of cases",
-        advice=choose(status, "Errors of single events do not add up to much.", bad),
+        good="Errors of single events do not add up to much.",
+        bad=bad,
     )

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from ..diagnostics.predictive import DataPath, Typicality
-from .check import Check, Limits, Status, above, below, choose
+from .check import Check, Judged, Limits, above, below
 
 
 def agreement(comparison: pd.DataFrame, subject: str, *, jsd: Limits = (10.0, 50.0)) -> Check:
@@ -21,21 +21,16 @@ def agreement(comparison: pd.DataFrame, subject: str, *, jsd: Limits = (10.0, 50
     """
     row = comparison.loc[comparison["jsd_mnat"].idxmax()]
     value, chance = float(row["jsd_mnat"]), float(row["by_chance"])
-    status, threshold = above(value if value > chance else 0.0, jsd, "agreement")
-    return Check(
+    judged = above(value if value > chance else 0.0, jsd, "agreement")
+    return judged.check(
         name="agreement",
         subject=subject,
-        status=status,
         quantity=f"largest Jensen-Shannon divergence of marginals ({row['parameter']}, mnat)",
         value=value,
-        threshold=threshold,
         chance=f"below {chance:.2g} in 95 % of cases",
-        advice=choose(
-            status,
-            "Two methods that err differently agree.",
-            f"They differ in {row['parameter']}: means by {row['shift']:+.2f} sd, widths by a "
-            f"factor {row['width']:.2f}. Believe the better calibrated one, or train both on more.",
-        ),
+        good="Two methods that err differently agree.",
+        bad=f"They differ in {row['parameter']}: means by {row['shift']:+.2f} sd, widths by a "
+        f"factor {row['width']:.2f}. Believe the better calibrated one, or train both on more.",
     )
 
 
@@ -52,21 +47,16 @@ def joint_agreement(
     """
     # Every draw is classified once, by a fold that has not seen it: the scatter is that of a coin.
     chance = 0.5 + 1.645 * 0.5 / math.sqrt(2 * draws)
-    status, threshold = above(accuracy if accuracy > chance else 0.5, c2st, "joint_agreement")
-    return Check(
+    judged = above(accuracy if accuracy > chance else 0.5, c2st, "joint_agreement")
+    return judged.check(
         name="joint agreement",
         subject=subject,
-        status=status,
         quantity=f"C2ST: accuracy of a classifier of {draws} draws of each",
         value=accuracy,
-        threshold=threshold,
         chance=f"below {chance:.2g} in 95 % of cases",
-        advice=choose(
-            status,
-            "Nor can their joint posteriors be told apart.",
-            "Their joint posteriors differ, perhaps only in correlations: believe the better "
-            "calibrated one, or train both on more.",
-        ),
+        good="Nor can their joint posteriors be told apart.",
+        bad="Their joint posteriors differ, perhaps only in correlations: believe the better "
+        "calibrated one, or train both on more.",
     )
 
 
@@ -78,27 +68,24 @@ def data_path(found: DataPath, subject: str, *, outside: Limits = (0.02, 0.2)) -
         subject: The observation.
         outside: Fraction of its elements that no simulation reaches: warn above, fail above.
     """
-    status, threshold = above(found.outside, outside, "data_path")
-    if found.problems:
-        status = "fail"
+    judged = above(found.outside, outside, "data_path")
+    judged = Judged(
+        "fail" if found.problems else judged.status,
+        f"{judged.threshold}, fail on another shape or order of parameters",
+    )
     hint = ""
     if abs(found.decades) > 1:
         hint = f" It is {10**found.decades:.2g} times as large as they are: compare the units."
-    return Check(
+    return judged.check(
         name="data path",
         subject=subject,
-        status=status,
         quantity="fraction of elements beyond the range of all simulations",
         value=found.outside,
-        threshold=f"{threshold}, fail on another shape or order of parameters",
         chance=f"below {found.by_chance:.2g} on average",
-        advice=choose(
-            status,
-            "Shape, order of parameters and range are those of the simulations.",
-            " ".join(found.problems)
-            or f"Simulations never look like parts of the observation.{hint} Read it by the code "
-            "that made the simulations.",
-        ),
+        good="Shape, order of parameters and range are those of the simulations.",
+        bad=" ".join(found.problems)
+        or f"Simulations never look like parts of the observation.{hint} Read it by the code "
+        "that made the simulations.",
     )
 
 
@@ -113,21 +100,16 @@ def prior_edge(summary: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Ch
     own = summary[summary["derived"].fillna("") == ""]
     row = own.loc[own["at_edge"].idxmax()]
     value = float(row["at_edge"])
-    status: Status = "warn" if value > warn else "pass"
-    return Check(
+    judged = Judged("warn" if value > warn else "pass", f"warn above {warn:g}")
+    return judged.check(
         name="prior edge",
         subject=subject,
-        status=status,
         quantity=f"posterior mass outside the central 99 % of the prior ({row['parameter']})",
         value=value,
-        threshold=f"warn above {warn:g}",
         chance="0.01 for a posterior equal to the prior",
-        advice=choose(
-            status,
-            "The prior leaves the posterior room.",
-            f"The posterior of {row['parameter']} leans on the edge of its prior, which shapes it "
-            "there; widen the prior if it is not meant as a limit.",
-        ),
+        good="The prior leaves the posterior room.",
+        bad=f"The posterior of {row['parameter']} leans on the edge of its prior, which shapes it "
+        "there; widen the prior if it is not meant as a limit.",
     )
 
 
@@ -170,19 +152,18 @@ def in_distribution(found: Typicality, subject: str, *, p: Limits = (0.005, 0.00
 
 
 def _typical(found: Typicality, subject: str, name: str, p: Limits, good: str, bad: str) -> Check:
-    (status, threshold), needed = below(found.p_value, p, name), math.ceil(1 / p[0])
+    judged, needed = below(found.p_value, p, name), math.ceil(1 / p[0])
     if found.draws < needed:
         # No p-value could fall below the threshold: a pass would mean nothing.
-        status = "warn"
+        judged = judged._replace(status="warn")
         bad = f"{found.draws} simulated data sets are too few to tell; ask for {needed} or more."
     worst = min(found.p_values, key=lambda statistic: found.p_values[statistic])
-    return Check(
+    return judged.check(
         name=name,
         subject=subject,
-        status=status,
         quantity=f"p-value of the observation among {found.draws} simulated data sets",
         value=found.p_value,
-        threshold=threshold,
         chance="uniform between 0 and 1",
-        advice=choose(status, good, bad.format(worst)),
+        good=good,
+        bad=bad.format(worst),
     )

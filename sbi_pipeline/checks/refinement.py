@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .check import Check, Limits, above, below, choose
+from .check import Check, Limits, above, below
 
 
 def refinement(
@@ -38,15 +38,14 @@ def refinement(
         ("efficiency", kish, "effective over all draws", "efficiency", KISH),
     )
     return [
-        Check(
+        judged.check(
             name=name,
             subject=subject,
-            status=judged.status,
             quantity=quantity,
             value=float(facts[fact]),
-            threshold=judged.threshold,
             chance=chance,
-            advice=choose(judged.status, good, bad),
+            good=good,
+            bad=bad,
         )
         for name, judged, quantity, fact, (chance, good, bad) in rows
     ]

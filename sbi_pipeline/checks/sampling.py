@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..types import Target
-from .check import Check, Limits, Status, above, below, choose, significant
+from .check import Check, Limits, Status, above, below, significant
 
 
 def failures(by_reason: Mapping[str, int], rows: int, *, fraction: Limits = (0.01, 0.2)) -> Check:
@@ -26,22 +26,17 @@ def failures(by_reason: Mapping[str, int], rows: int, *, fraction: Limits = (0.0
     if rows < 1:
         raise ValueError("the campaign has 0 rows; there is nothing to judge")
     failed = sum(by_reason.values()) / rows
-    status, threshold = above(failed, fraction, "failures")
+    judged = above(failed, fraction, "failures")
     reason = max(by_reason, key=lambda name: by_reason[name]) if failed > 0 else ""
-    return Check(
+    return judged.check(
         name="failures",
         subject="simulations",
-        status=status,
         quantity="fraction of simulations that failed",
         value=failed,
-        threshold=threshold,
         chance="0",
-        advice=choose(
-            status,
-            "Simulations ran.",
-            f"Failed rows are left out of training; the usual reason is {reason!r}. "
-            "Mend the simulator or narrow the prior.",
-        ),
+        good="Simulations ran.",
+        bad=f"Failed rows are left out of training; the usual reason is {reason!r}. "
+        "Mend the simulator or narrow the prior.",
     )
 
 
@@ -97,22 +92,17 @@ def lost_prior(
     """
     row = shifts.loc[shifts["p"].idxmin()]
     p_value = min(1.0, float(row["p"]) * len(shifts))
-    status, threshold = significant(p_value, float(row["shift"]), p, shift, "lost_prior")
-    return Check(
+    judged = significant(p_value, float(row["shift"]), p, shift, "lost_prior")
+    return judged.check(
         name="lost prior",
         subject="simulations",
-        status=status,
         quantity=f"shift of the prior by failed rows ({row['parameter']}, p = {p_value:.2g} over "
         f"{len(shifts)} parameters)",
         value=float(row["shift"]),
-        threshold=threshold,
         chance="0, within the p-value",
-        advice=choose(
-            status,
-            "Failures do not move the prior.",
-            f"Simulations fail for some values of {row['parameter']}, which removes them from the "
-            "prior in force; mend the simulator there or narrow the prior.",
-        ),
+        good="Failures do not move the prior.",
+        bad=f"Simulations fail for some values of {row['parameter']}, which removes them from the "
+        "prior in force; mend the simulator there or narrow the prior.",
     )
 
 
@@ -183,60 +173,45 @@ def sampling(
 
 def _effective(summary: pd.DataFrame, subject: str, ess: Limits) -> Check:
     size = float(summary[["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min())
-    status, threshold = below(size, ess, "ess")
-    return Check(
+    judged = below(size, ess, "ess")
+    return judged.check(
         name="effective draws",
         subject=subject,
-        status=status,
         quantity="smallest effective sample size, bulk or tail",
         value=size,
-        threshold=threshold,
         chance=f"an error of the mean of {1 / math.sqrt(max(size, 1)):.2g} posterior sd",
-        advice=choose(
-            status,
-            "Enough draws for means and 90 % intervals.",
-            "Too few effective draws for stable intervals; ask for more draws or steps.",
-        ),
+        good="Enough draws for means and 90 % intervals.",
+        bad="Too few effective draws for stable intervals; ask for more draws or steps.",
     )
 
 
 def _agreeing(summary: pd.DataFrame, subject: str, r_hat: Limits) -> Check:
     worst = _worst(summary["r_hat"])
-    status, threshold = above(worst, r_hat, "r_hat")
-    return Check(
+    judged = above(worst, r_hat, "r_hat")
+    return judged.check(
         name="convergence",
         subject=subject,
-        status=status,
         quantity="largest R-hat across independent ensembles",
         value=worst,
-        threshold=threshold,
         chance="1.00",
-        advice=choose(
-            status,
-            "Independent ensembles agree.",
-            "Independent ensembles disagree: run longer, and look at the traces for walkers stuck "
-            "in one mode.",
-        ),
+        good="Independent ensembles agree.",
+        bad="Independent ensembles disagree: run longer, and look at the traces for walkers stuck "
+        "in one mode.",
     )
 
 
 def _length(summary: pd.DataFrame, subject: str, steps: int, stopped: str, times: Limits) -> Check:
     length = steps / _worst(summary["autocorrelation_time"].dropna())
-    status, threshold = below(length, times, "autocorrelation_times")
-    return Check(
+    judged = below(length, times, "autocorrelation_times")
+    return judged.check(
         name="chain length",
         subject=subject,
-        status=status,
         quantity="steps run in autocorrelation times",
         value=length,
-        threshold=threshold,
         chance="no limit; below 50 the autocorrelation time itself is a guess",
-        advice=choose(
-            status,
-            "The chain is long enough to trust its own error estimates.",
-            f"The chain is too short to know its own errors (it stopped at {stopped}); allow more "
-            "steps or time.",
-        ),
+        good="The chain is long enough to trust its own error estimates.",
+        bad=f"The chain is too short to know its own errors (it stopped at {stopped}); allow more "
+        "steps or time.",
     )
 
 

@@ -70,22 +70,37 @@ def sample(
     )
     if not drawn.converged.all():
         logger.warning("%s", drawn.facts["statement"])
-    u = streams.uniforms(seed, "prior draws", 0, PRIOR_DRAWS, len(trained.names))
-    tree = samplers.labelled(
-        drawn,
-        0,
-        trained.prior,
-        x_o=x_o,
-        prior_draws=trained.prior.from_uniform(u),
-        derived=derived or {},
-        texts=texts or {},
-        attrs={"key": key, "method": trained.header["method"], **(names or {})},
-    )
+    attrs = {"key": key, "method": trained.header["method"], **(names or {})}
+    tree = labelled(drawn, trained.prior, x_o, attrs, seed=seed, derived=derived, texts=texts)
     if trained.events and trained.estimator.target == "likelihood":
         group = samplers.log_likelihood(drawn, 0, trained.estimator, x_o)
         tree["log_likelihood"] = xr.DataTree(group)
     write_dataset(posterior, tree)
     shutil.rmtree(chain, ignore_errors=True)
+
+
+def labelled(
+    drawn: samplers.Draws,
+    prior: Prior,
+    x_o: Array,
+    attrs: Mapping[str, str],
+    *,
+    seed: int,
+    derived: Mapping[str, str] | None,
+    texts: Mapping[str, Mapping[str, str]] | None,
+) -> xr.DataTree:
+    """Return draws of one posterior in ArviZ's schema, with draws from the prior beside them."""
+    u = streams.uniforms(seed, "prior draws", 0, PRIOR_DRAWS, len(prior.names))
+    return samplers.labelled(
+        drawn,
+        0,
+        prior,
+        x_o=x_o,
+        prior_draws=prior.from_uniform(u),
+        derived=derived or {},
+        texts=texts or {},
+        attrs=attrs,
+    )
 
 
 def _proposal(paths: Sequence[Path], key: str | None) -> Estimator | None:

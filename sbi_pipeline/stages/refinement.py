@@ -23,7 +23,7 @@ from ..samplers.direct import CHAINS, independent
 from ..trained import Posterior, load
 from ..types import Array, Prior
 from .files import expect, read_dataset, write_dataset
-from .posteriors import PRIOR_DRAWS
+from .posteriors import labelled
 
 logger = logging.getLogger(__name__)
 
@@ -92,17 +92,9 @@ def refine(
     drawn = _drawn(given, log_new - weights.log_mean, weights.weight, target, rng)
     facts = _facts(weights, given, evidence) | {"seconds": time.monotonic() - began}
     logger.info("reweighted: %s", facts)
-    u = streams.uniforms(seed, "prior draws", 0, PRIOR_DRAWS, len(given.names))
-    tree = samplers.labelled(
-        dataclasses.replace(drawn, facts=facts),
-        0,
-        target,
-        x_o=x_o,
-        prior_draws=target.from_uniform(u),
-        derived=derived or {},
-        texts=texts or {},
-        attrs={"key": key, "method": "reweighted", **(names or {})},
-    )
+    drawn = dataclasses.replace(drawn, facts=facts)
+    attrs = {"key": key, "method": "reweighted", **(names or {})}
+    tree = labelled(drawn, target, x_o, attrs, seed=seed, derived=derived, texts=texts)
     write_dataset(posterior, tree)
 
 
