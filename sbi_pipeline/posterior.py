@@ -26,6 +26,9 @@ from .types import Array, Estimator, Prior
 LogDensity = Callable[[Array], Array]
 """Log-densities in normal space of m targets at once: ``(m, n, theta_dim) -> (m, n)``."""
 
+MOST_REPEATED = 256
+"""Elements of a data set; larger ones are summarised once, not once for every row of z."""
+
 
 def log_posterior(
     estimator: Estimator, x: Array, events: bool = False, batch: int = 20_000
@@ -63,8 +66,12 @@ def log_posterior(
             return np.full((m, n), np.nan)
         rows = torch.as_tensor(z.reshape(m * n, theta_dim), dtype=torch.float32)
         which = torch.arange(m).repeat_interleave(n)
-        parts = zip(rows.split(at_once), which.split(at_once), strict=True)
-        sums = [_of_events(estimator, part, data[index]).sum(1) for part, index in parts]
+        if not events and data[0].numel() > MOST_REPEATED:
+            each = zip(rows.view(m, n, theta_dim), data[:, 0], strict=True)
+            sums = [_of_one(estimator, row, one, at_once) for row, one in each]
+        else:
+            parts = zip(rows.split(at_once), which.split(at_once), strict=True)
+            sums = [_of_events(estimator, part, data[index]).sum(1) for part, index in parts]
         total = torch.cat(sums).numpy().reshape(m, n)
         if estimator.target == "posterior":
             return total
@@ -106,6 +113,13 @@ def _of_events(estimator: Estimator, z: Tensor, data: Tensor) -> Tensor:
     pairs = z.repeat_interleave(data.shape[1], 0), data.flatten(0, 1)
     values = estimator.log_prob(*(each.to(device) for each in pairs))
     return values.cpu().double().view(len(z), data.shape[1])
+
+
+def _of_one(estimator: Estimator, z: Tensor, x: Tensor, at_once: int) -> Tensor:
+    """Return log_prob of rows z, ``(n,)``, for one data set, ``x_shape``."""
+    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    parts = [estimator.log_prob(part.to(device), x.to(device)) for part in z.split(at_once)]
+    return torch.cat(parts).cpu().double()
 
 
 def log_normal(z: Array) -> Array:

@@ -137,3 +137,22 @@ def test_events_of_a_posterior_and_of_no_shape_are_refused() -> None:
 def test_bad_data_are_refused(path: Path, x: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load(path).log_prob(np.array([[1.0, 1.0]]), x)
+
+
+@pytest.mark.parametrize("method", ["npe", "nre"])
+def test_large_data_sets_are_summarised_once_with_the_same_result(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z, x = torch.randn(50, 2), torch.randn(50, 300, 1)
+    embedding = {"name": "deep_set", "hidden": 8}
+    estimator = estimators.build(method, z, x, seed=1, embedding=embedding)
+    where = z.numpy().reshape(5, 10, 2)
+    once = log_posterior(estimator, x[:5].numpy())(where)
+    rows = []
+    estimator.conditioner.register_forward_hook(lambda _, given, out: rows.append(len(out)))
+    log_posterior(estimator, x[:5].numpy())(where)
+    assert rows == [1] * 5
+    monkeypatch.setattr("sbi_pipeline.posterior.MOST_REPEATED", 300)
+    repeated = log_posterior(estimator, x[:5].numpy())(where)
+    assert rows[5:] == [50]
+    np.testing.assert_allclose(once, repeated, rtol=1e-4, atol=1e-4)
