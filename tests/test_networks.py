@@ -3,8 +3,9 @@ import torch
 
 from sbi_pipeline import estimators
 from sbi_pipeline.networks.embeddings import EMBEDDINGS
-from sbi_pipeline.networks.encoders import Encoder, batched
+from sbi_pipeline.networks.encoders import Encoder, batched, choose_encoder
 from sbi_pipeline.networks.flows import FLOWS, coupling_mask, flow
+from sbi_pipeline.networks.neighbourhoods import FLOOR, n_features, neighbourhoods
 from sbi_pipeline.networks.residual import AutoregressiveMLP, ResidualMLP
 from sbi_pipeline.networks.scaling import (
     TRANSFORMS,
@@ -20,6 +21,7 @@ SHAPES = {
     "cnn2d": (1, 20, 17),
     "deep_set": (12, 3),
     "set_transformer": (12, 3),
+    "point_cloud": (12, 3),
 }
 
 
@@ -220,14 +222,14 @@ def test_mixed_precision_is_near_and_comes_out_single(name):
     torch.testing.assert_close(other, one, atol=0.03 * one.std().item(), rtol=0.03)
 
 
-@pytest.mark.parametrize("name", ["deep_set", "set_transformer"])
+@pytest.mark.parametrize("name", ["deep_set", "set_transformer", "point_cloud"])
 def test_sets_have_no_order(name):
     x = torch.randn(5, 12, 3, generator=seeded())
     encoder = Encoder((12, 3), embedding=name).eval()
     torch.testing.assert_close(encoder(x[:, torch.randperm(12)]), encoder(x), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["deep_set", "set_transformer"])
+@pytest.mark.parametrize("name", ["deep_set", "set_transformer", "point_cloud"])
 def test_padding_says_nothing(name):
     x = torch.randn(200, 12, 3, generator=seeded())
     x[..., -1] = torch.arange(12) < torch.randint(3, 12, (200, 1), generator=seeded())
@@ -241,6 +243,14 @@ def test_padding_says_nothing(name):
     fewer = x.clone()
     fewer[:, 0, -1] = 0
     assert not torch.isclose(encoder(fewer), encoder(x)).all(1).any()
+
+
+def test_a_mask_that_is_always_set_is_no_constant_column(caplog):
+    x = torch.cat((torch.randn(50, 4, 2, generator=seeded()), torch.ones(50, 4, 1)), -1)
+    choose_encoder(torch.randn(50, 1), x, embedding={"name": "deep_set", "mask": True})
+    assert "same value" not in caplog.text
+    choose_encoder(torch.randn(50, 1), x, embedding={"name": "deep_set"})
+    assert "same value" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -290,3 +300,20 @@ def test_an_embedding_of_ones_own():
     npe = estimators.build("npe", z, x, seed=1, embedding=embedding, hidden=8, transforms=2)
     assert npe.log_prob(z, x).shape == (100,)
     assert npe.conditioner.encoder(x).abs().max() > 1
+
+
+def test_neighbourhoods_are_weighted_means_and_covariances():
+    x = torch.randn(2, 30, 2, generator=seeded(), dtype=torch.float64)
+    mask = torch.arange(30) < torch.tensor([[30], [20]])
+    found = neighbourhoods(x, mask, widest=0.8, windows=2)
+    assert found.shape == (2, 30, n_features(2, 2))
+    for width, features in zip((0.8, 0.4), found[1, 3].chunk(2), strict=True):
+        near = x[1, :20]
+        weight = torch.exp(-(near - near[3]).square().sum(1) / (2 * width**2))
+        mean = (weight[:, None] * near).sum(0) / weight.sum()
+        scatter = near.T.cov(aweights=weight, correction=0) / width**2
+        torch.testing.assert_close(features[0], weight.sum().log() - 2)
+        torch.testing.assert_close(features[1:3], (mean - near[3]) / width)
+        torch.testing.assert_close(features[3:6], 3 * scatter[[0, 0, 1], [0, 1, 1]] - 1)
+        volume = (scatter + FLOOR * torch.eye(2)).det().sqrt()
+        torch.testing.assert_close(features[6], volume.log() + 1.5)

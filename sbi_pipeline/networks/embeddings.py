@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .neighbourhoods import n_features, neighbourhoods
+
 Shape = tuple[int, ...]
 
 
@@ -265,6 +267,53 @@ class SetTransformer(nn.Module):
         return out
 
 
+class PointCloud(nn.Module):
+    """Events as positions, each told what is around it, pooled as by `DeepSet`.
+
+    Sets are brought to mean 0 and sd 1, each by itself; means and sds go to the head. Distances
+    between events then show the thickness and the slope of structures wherever they are.
+
+    Args:
+        x_shape: ``(events, dimensions)``.
+        out_dim: Number of summaries.
+        widest: Width of the widest window around an event, in sds of its set.
+        windows: Number of windows, each half as wide as the one before.
+        **deep_set: Options of `DeepSet`.
+    """
+
+    def __init__(
+        self,
+        x_shape: Shape,
+        *,
+        out_dim: int = 32,
+        widest: float = 0.25,
+        windows: int = 3,
+        **deep_set: Any,
+    ) -> None:
+        super().__init__()
+        check_set(x_shape)
+        events, dim = x_shape
+        self.out_dim, self.widest, self.windows = out_dim, widest, windows
+        self.set = DeepSet((events, dim + n_features(dim, windows)), out_dim=out_dim, **deep_set)
+        self.head = mlp(out_dim + 2 * dim, 2 * out_dim, out_dim)
+
+    @staticmethod
+    def scale_shape(x_shape: Shape) -> Shape:
+        """Return one scale a dimension."""
+        return (1, x_shape[1])
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return ``(n, out_dim)`` for sets ``(n, events, dimensions)``."""
+        mean = pool(x, mask)
+        sd = pool((x - mean.unsqueeze(1)).square(), mask).sqrt().clamp(min=1e-6)
+        position = (x - mean.unsqueeze(1)) / sd.unsqueeze(1)
+        with torch.autocast(x.device.type, enabled=False):  # distances need all digits
+            around = neighbourhoods(position, mask, self.widest, self.windows)
+        summary = self.set(torch.cat((position, around), -1), mask)
+        out: Tensor = self.head(torch.cat((summary, mean, sd.log()), -1))
+        return out
+
+
 def check_set(x_shape: Shape) -> None:
     """Refuse what is no set of events."""
     if len(x_shape) != 2:
@@ -278,4 +327,5 @@ EMBEDDINGS: dict[str, Any] = {
     "cnn2d": CNN2D,
     "deep_set": DeepSet,
     "set_transformer": SetTransformer,
+    "point_cloud": PointCloud,
 }

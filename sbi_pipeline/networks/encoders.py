@@ -79,9 +79,12 @@ def choose_encoder(
         vectors: What to do with few elements; more than 64 get an MLP, images are convolved.
         **options: Those of `Encoder`, and others, which are passed on.
     """
-    constant_columns(x)
+    embedding = options.get("embedding", "auto")
+    masked = isinstance(embedding, Mapping) and embedding.get("mask", False)
+    seen = x[..., :-1] if masked else x
+    constant_columns(seen)
     if options.setdefault("transform", "auto") == "auto":
-        options["transform"] = choose_transform(x)
+        options["transform"] = choose_transform(seen)
     if options.setdefault("embedding", "auto") == "auto":
         few = math.prod(x.shape[1:]) <= 64
         options["embedding"] = "cnn2d" if x.ndim >= 4 else vectors if few else "mlp"
