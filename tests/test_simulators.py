@@ -150,6 +150,22 @@ def test_ringdown_likelihood_marginalised_is_the_integral_over_phase_and_time() 
     assert found == pytest.approx(expected, abs=1e-4)
 
 
+def test_ringdown_likelihood_of_many_rows_is_that_of_each() -> None:
+    simulator, rng = Ringdown(), RNG(7)
+    theta = rng.uniform([150, 2, 0.2, -10], [350, 10, 1, 10], size=(70, 4))
+    x = simulator(np.array([[250.0, 4.0, 0.7, 3.0, 1.0, 1.0]]), rng)[0]
+    each = [simulator.log_marginal_likelihood(row[None], x, 16, 51)[0] for row in theta]
+    np.testing.assert_allclose(simulator.log_marginal_likelihood(theta, x, 16, 51), each)
+
+
+def test_ringdown_with_noise_at_load_is_that_with_noise() -> None:
+    row = np.array([[250.0, 4.0, 0.7, 3.0, 1.0, 1.0]])
+    later = Ringdown(noise_at_load=True)
+    signal = later(row, RNG(8))
+    np.testing.assert_array_equal(signal, later.signal(row))
+    np.testing.assert_array_equal(later.observe(signal, RNG(8)), Ringdown()(row, RNG(8)))
+
+
 def test_ringdown_in_the_time_domain_is_the_damped_sinusoid() -> None:
     length = 4.0  # long against tau: no wrap-around
     simulator = Ringdown(length=length, lowest=0.25, highest=8000)
