@@ -1,6 +1,7 @@
 """The stage `refine` on posteriors of a linear Gaussian, whose answers are known."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sbi_pipeline.samplers.direct import independent
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.stages.files import write_dataset
+from sbi_pipeline.stages.page import _independent
 from sbi_pipeline.stages.refinement import Given, _exact, refine
 from sbi_pipeline.types import Array
 
@@ -124,6 +126,15 @@ def test_another_prior_gives_its_posterior(tmp_path: Path) -> None:
     assert float(tree["prior"]["theta_1"].std()) == pytest.approx(0.5, abs=0.03)
 
 
+def test_a_refined_posterior_is_not_compared_with_its_own_proposal() -> None:
+    def posterior(**attrs: str) -> Any:
+        return SimpleNamespace(tree=SimpleNamespace(attrs=attrs))
+
+    made = {"npe": posterior(), "nle": posterior(), "npe_exact": posterior(proposal="npe")}
+    pairs = [(a, b) for (a, _), (b, _) in _independent(made)]
+    assert pairs == [("npe", "nle"), ("nle", "npe_exact")]
+
+
 def test_draws_without_a_density_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="can only refine draws whose normalised density is known"):
         run(tmp_path, 0, sampler="emcee", exact=True)
@@ -133,7 +144,7 @@ def test_a_marginal_likelihood_that_the_simulator_knows_is_taken() -> None:
     simulator, rng = Ringdown(), np.random.default_rng(5)
     theta = np.array([[250.0, 4.0, 0.7, 3.0], [240.0, 5.0, 0.6, 2.0]])
     x = simulator(np.column_stack([theta, np.ones((2, 2))]), rng)[0]
-    given = Given(simulator.marginal_parameters, theta, np.zeros(2), "direct", 1.0)
+    given = Given("npe", simulator.marginal_parameters, theta, np.zeros(2), "direct", 1.0)
     prior = priors.build(dict.fromkeys(simulator.parameters, NORMAL), simulator.parameters)
     found = _exact(simulator, prior, given, x, 64, rng)
     np.testing.assert_array_equal(found, simulator.log_marginal_likelihood(theta, x))

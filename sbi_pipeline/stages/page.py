@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def _observation(
             with xr.open_datatree(files[0], engine="h5netcdf") as tree:
                 table = pd.read_csv(files[1])
                 made[folder.parent.name] = page.Posterior(tree.load(), table, predictive)
-    pairs = list(itertools.combinations(made.items(), 2))
+    pairs = list(_independent(made))
     comparisons = {
         f"{a} and {b}": comparison.compare_marginals(
             one.columns, other.columns, effective=(one.effective, other.effective)
@@ -159,6 +159,19 @@ def _observation(
     accuracies = {f"{a} and {b}": _accuracy(one, other) for (a, one), (b, other) in classified}
     source = read_dataset(path).attrs["source"]
     return page.Observation(name, source, made, comparisons, accuracies)
+
+
+def _independent(
+    made: Mapping[str, page.Posterior],
+) -> Iterator[tuple[tuple[str, page.Posterior], tuple[str, page.Posterior]]]:
+    """Pair posteriors, but for one refined and its own proposal: those are meant to differ.
+
+    What the proposal missed shows in the weights.
+    """
+    for one, other in itertools.combinations(made.items(), 2):
+        proposals = [each.tree.attrs.get("proposal") for _, each in (one, other)]
+        if one[0] != proposals[1] and other[0] != proposals[0]:
+            yield one, other
 
 
 def _accuracy(one: page.Posterior, other: page.Posterior) -> tuple[float, int]:

@@ -93,7 +93,7 @@ def refine(
     facts = _facts(weights, given, evidence) | {"seconds": time.monotonic() - began}
     logger.info("reweighted: %s", facts)
     drawn = dataclasses.replace(drawn, facts=facts)
-    attrs = {"key": key, "method": "reweighted", **(names or {})}
+    attrs = {"key": key, "method": "reweighted", "proposal": given.who, **(names or {})}
     tree = labelled(drawn, target, x_o, attrs, seed=seed, derived=derived, texts=texts)
     write_dataset(posterior, tree)
 
@@ -103,6 +103,7 @@ class Given:
     """Draws to be reweighted.
 
     Attributes:
+        who: The estimator that drew them.
         names: Of the inferred parameters.
         theta: ``(n, theta_dim)``.
         log_prob: Log density of theta in nats, ``(n,)``.
@@ -110,6 +111,7 @@ class Given:
         independent: Effective draws over draws: below 1 for those of MCMC.
     """
 
+    who: str
     names: tuple[str, ...]
     theta: Array
     log_prob: Array
@@ -135,7 +137,8 @@ def _read(path: Path, key: str | None) -> Given:
         log_prob, sampler = drawn["lp"].to_numpy().ravel(), str(drawn.attrs["sampler"])
         sizes = [float(az.ess(group[name].to_numpy())) for name in names]
         independent = min(1.0, min(sizes) / len(theta)) if sampler == "emcee" else 1.0
-        return Given(names, theta, log_prob, sampler, independent)
+        who = str(tree.attrs.get("estimator", ""))
+        return Given(who, names, theta, log_prob, sampler, independent)
 
 
 def _estimated(trained: Posterior, theta: Array, x_o: Array) -> Array:
