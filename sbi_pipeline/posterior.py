@@ -1,7 +1,7 @@
 """From a trained estimator to a posterior: the one place where methods differ after training.
 
 Estimators work in the prior's standard-normal space, z; a discrete parameter has a code of its own
-there for each value, see `discrete`. There
+there for each value, see `priors.discrete`. There
 
     target "posterior":   log p(z | x_o) = log q(z | x_o)
     target "likelihood":  log p(z | x_o) = log q(x_o | z) + log N(z; 0, I) + constant

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from sbi_pipeline import configuration, observations, study
+from sbi_pipeline import observations, study
+from sbi_pipeline.study import configuration
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from sbi_pipeline import priors, samplers
-from sbi_pipeline.discrete import combinations
+from sbi_pipeline.priors.discrete import combinations
 from sbi_pipeline.types import Array
 
 SD = 0.5

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from sbi_pipeline import priors, streams
-from sbi_pipeline.families import TYPES
+from sbi_pipeline.priors.families import TYPES
 
 SPECS: dict[str, dict[str, Any]] = {
     "uniform": {"min": -2, "max": 5},

@@ -10,9 +10,10 @@ import synthetic
 import yaml
 from test_rerun import TESTS, rows_simulated, snakemake, stages_run
 
-from sbi_pipeline import plots, study, sweeps
+from sbi_pipeline import plots, study
 from sbi_pipeline.diagnostics.fits import measures
 from sbi_pipeline.reports import overview
+from sbi_pipeline.study import sweeps
 
 CONFIG = yaml.safe_load((TESTS / "config.yaml").read_text())
 SWEEP = {"campaign": "tiny", "estimators": ["npe"], "simulations": [500, 2000], "seeds": [1, 2]}

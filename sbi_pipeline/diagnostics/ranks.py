@@ -19,8 +19,8 @@ import numpy as np
 import xarray as xr
 
 from .. import samplers
-from ..discrete import combinations
 from ..posterior import LogDensity, log_posterior, to_theta_density
+from ..priors.discrete import combinations
 from ..trained import Posterior
 from ..types import Array
 from .events import scores

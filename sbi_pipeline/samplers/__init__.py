@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..discrete import Discrete, combinations
 from ..posterior import LogDensity, log_posterior
+from ..priors.discrete import Discrete, combinations
 from ..types import Array, Estimator, Prior
 from .direct import CHAINS, direct, draws_of, independent
 from .draws import Draws, labelled, log_likelihood

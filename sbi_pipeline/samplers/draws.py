@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..discrete import Discrete
 from ..expressions import Expression
 from ..posterior import pointwise, to_theta_density
+from ..priors.discrete import Discrete
 from ..types import Array, Estimator, Prior
 
 MOST_VALUES = 2_000_000

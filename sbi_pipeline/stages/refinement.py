@@ -17,8 +17,9 @@ import xarray as xr
 from scipy import special
 
 from .. import priors as priors_module
-from .. import refinement, registry, samplers, streams, supports
+from .. import refinement, registry, samplers, streams
 from ..posterior import log_normal, log_posterior
+from ..priors.supports import check_covers
 from ..samplers.direct import CHAINS, independent
 from ..trained import Posterior, load
 from ..types import Array, Prior
@@ -71,7 +72,7 @@ def refine(
     prior = target = whole.keep(given.names)
     if new_priors and not isinstance(priors, str):
         target = priors_module.build({**priors, **new_priors}, parameters).keep(given.names)
-        supports.check_covers(prior, target)
+        check_covers(prior, target)
     x_o = read_dataset(observation, observation_key)["x"].to_numpy()
     log_new, evidence = target.log_prob(given.theta), exact
     if exact:

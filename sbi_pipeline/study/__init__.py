@@ -1,9 +1,9 @@
 """From a configuration to a plan: what is to be made, and the exact specification of each part.
 
-With `configuration` and `sweeps`, all that knows the keys of the configuration. For every stage it
-writes a small ``*.spec.json`` beside the stage's results: all that may change them, with the key (a
-hash) of the stage and of its inputs. Snakemake takes these files as inputs, so a stage runs again
-exactly when its own specification changed, even where Snakemake's records are lost.
+Everything that knows the keys of the configuration is in here. For every stage the plan has a small
+``*.spec.json`` beside the stage's results: all that may change them, with the key (a hash) of the
+stage and of its inputs. Snakemake takes these files as inputs, so a stage runs again exactly when
+its own specification changed, even where Snakemake's records are lost.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configuration import Config
 from . import specifications
 from .campaign import Campaign, fingerprints
+from .configuration import Config
 from .simulations import RESULTS, Simulations, joined, simulations_of
 
 __all__ = ["Plan", "plan", "write"]

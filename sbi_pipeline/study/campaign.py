@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..configuration import Config
 from ..fingerprint import digest, fingerprint
+from .configuration import Config
 from .simulations import Simulations
 
 Spec = dict[str, Any]

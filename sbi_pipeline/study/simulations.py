@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
-from ..configuration import BLOCK_SIZE, SHARD_SIZE, Config
 from ..fingerprint import digest, fingerprint
 from ..storage.noise import is_at_load
+from .configuration import BLOCK_SIZE, SHARD_SIZE, Config
 from .texts import without_texts
 
 FORMAT = 1

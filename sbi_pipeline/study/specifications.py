@@ -9,10 +9,10 @@ from typing import Any
 
 from .. import observations, registry
 from ..campaigns import shards
-from ..configuration import Config
 from ..fingerprint import digest, fingerprint
 from . import texts
 from .campaign import Campaign, Spec
+from .configuration import Config
 from .simulations import RESULTS, Simulations
 
 

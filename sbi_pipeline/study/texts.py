@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from .. import families, priors
-from ..configuration import Config
+from .. import priors
 from ..fingerprint import canonical
+from ..priors.families import TYPES
+from .configuration import Config
 
 ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
 """Keys of the configuration of which one campaign's report says nothing, or only its part."""
@@ -58,7 +59,7 @@ def _in_words(entries: Config | str, name: str) -> str:
     entry = priors.entry_of(entries, name)
     if entry is None:
         return "several"  # a pattern of nuisances that several entries have priors for
-    arguments = families.TYPES[entry["type"]].arguments
+    arguments = TYPES[entry["type"]].arguments
     return ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
 
 

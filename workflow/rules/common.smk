@@ -7,7 +7,8 @@ import yaml
 
 from snakemake.utils import update_config
 
-from sbi_pipeline import configuration, study, sweeps
+from sbi_pipeline import study
+from sbi_pipeline.study import configuration, sweeps
 
 # A study may say what is smaller in a quick run of it: snakemake --config quick=true
 smaller = config.pop("if_quick", {})

@@ -11,7 +11,6 @@ https://doi.org/10.1214/aoms/1177729394.)
 
 from __future__ import annotations
 
-import fnmatch
 import graphlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +19,11 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from . import registry
-from .expressions import Expression
+from ..expressions import Expression
+from ..types import Array
 from .families import TYPES, Family
-from .types import Array, Prior
 
 Values = dict[str, Array]
-
-
 TEXTS = ("type", "unit", "label", "description")
 
 
@@ -203,48 +199,3 @@ def _to_normal(given: Any, value: Array, discrete: bool) -> Array:
         return special.ndtri(given.cdf(value) - 0.5 * given.pmf(value))
     below, above = given.cdf(value), given.sf(value)
     return np.where(below > 0.5, -special.ndtri(above), special.ndtri(below))
-
-
-def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) -> Prior:
-    """Build the joint prior of a campaign.
-
-    Args:
-        specs: Configuration entries by parameter or by pattern (``flux_*``: all that match and
-            have no entry of their own), or ``"my_module:MyPrior"`` for a joint prior of any shape:
-            a class without arguments that is a `types.Prior`.
-        names: The simulator's parameters: the columns, in order.
-
-    Raises:
-        ValueError: Parameters without a prior, priors without a parameter, or a bad entry.
-    """
-    if isinstance(specs, str):
-        prior: Prior = registry.load(specs, {})()
-        if tuple(prior.names) != tuple(names):
-            raise ValueError(
-                f"{specs!r} has the parameters {', '.join(prior.names)}; "
-                f"the simulator wants {', '.join(names)}, in this order"
-            )
-        return prior
-    entries = {name: found for name in names if (found := entry_of(specs, name)) is not None}
-    if missing := [name for name in names if name not in entries]:
-        raise ValueError(f"no prior for {missing[0]!r}; the simulator wants {', '.join(names)}")
-    if unknown := [key for key in specs if not fnmatch.filter(names, key)]:
-        raise ValueError(
-            f"a prior for {unknown[0]!r}, which the simulator does not know; "
-            f"it wants {', '.join(names)}"
-        )
-    return NamedPrior(tuple(parameter(name, entries[name]) for name in names))
-
-
-def entry_of(specs: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
-    """Return the entry of a parameter: its own, or that of the one pattern it matches, or None.
-
-    Raises:
-        ValueError: It matches two patterns.
-    """
-    if name in specs:
-        return specs[name]
-    keys = [key for key in specs if fnmatch.fnmatchcase(name, key)]
-    if len(keys) > 1:
-        raise ValueError(f"prior of {name!r}: {keys[0]!r} and {keys[1]!r} both match it")
-    return specs[keys[0]] if keys else None

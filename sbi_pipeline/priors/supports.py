@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .priors import NamedPrior
-from .types import Array, Prior
+from ..types import Array, Prior
+from .named import NamedPrior
 
 TRIES = 100_000
 

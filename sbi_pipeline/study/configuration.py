@@ -9,11 +9,11 @@ from typing import Any
 
 import jsonschema
 
-from . import observations, priors, registry
-from .discrete import combinations
-from .expressions import Expression
-from .supports import check_covers
-from .types import Prior
+from .. import observations, priors, registry
+from ..expressions import Expression
+from ..priors.discrete import combinations
+from ..priors.supports import check_covers
+from ..types import Prior
 
 Config = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ def check(config: Config, schema: Config) -> None:
         except (ValueError, TypeError) as error:
             raise ValueError(f"campaigns.{name}: {error}") from error
     if thresholds := config.get("thresholds"):
-        checks = importlib.import_module(".checks", __package__)  # takes a second
+        checks = importlib.import_module("..checks", __package__)  # takes a second
         checks.check_thresholds(thresholds, vars(checks))
 
 

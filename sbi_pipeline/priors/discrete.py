@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from .priors import NamedPrior, Parameter
-from .types import Array, Prior
+from ..types import Array, Prior
+from .named import NamedPrior, Parameter
 
 MOST = 64
 LogDensity = Callable[[Array], Array]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .types import Array
+from ..types import Array
 
 
 @dataclass(frozen=True)
