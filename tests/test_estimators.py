@@ -131,7 +131,7 @@ def test_wrong_options_are_refused(method):
 def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "estimator.pt"
     torch.save({"header": {"format": 99}, "state": {}}, path)
-    with pytest.raises(ValueError, match="has format 99; this version reads 2: upgrade"):
+    with pytest.raises(ValueError, match="has format 99; this version reads 3: upgrade"):
         estimators.load(path)
 
 

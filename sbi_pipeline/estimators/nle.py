@@ -32,7 +32,7 @@ from ..networks.conditioning import MOST_COLUMNS
 from ..networks.encoders import batched
 from ..networks.flows import flow as build_flow
 from ..networks.regression import LinearGaussian
-from ..networks.scaling import Standardise, choose_transform, constant_columns
+from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..types import Target
 
@@ -79,7 +79,7 @@ class NLE(nn.Module):
         self.x_shape, self.dequantise = x_shape, dequantise
         self.discrete: list[int] = few.pop("columns")
         self.columns = [i for i in columns if i not in self.discrete]
-        context_dim = theta_dim + len(self.discrete)
+        context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
         self.categorical = (
             Categorical(len(self.discrete), few.pop("levels"), theta_dim, **few)
             if self.discrete
@@ -113,7 +113,7 @@ class NLE(nn.Module):
         """Return discrete columns, the others, and what the others are given, n rows each."""
         x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
         few = x[:, self.discrete]
-        return few, x[:, self.columns], torch.cat((z, few.to(z)), 1)
+        return few, x[:, self.columns], torch.cat((z, as_ranks(z), few.to(z)), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -138,7 +138,7 @@ class NLE(nn.Module):
     def _log_prob(self, few: Tensor, many: Tensor, given: Tensor) -> Tensor:
         log_prob = given.new_zeros(len(given))
         if self.categorical is not None:
-            z = given[:, : given.shape[1] - len(self.discrete)]
+            z = given[:, : (given.shape[1] - len(self.discrete)) // 2]
             log_prob = log_prob + self.categorical.log_prob(few, z)
         if self.flow is not None:
             y = self.standardise(many)

