@@ -28,7 +28,7 @@ class Conditioner(nn.Module):
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
         transform: A name of `scaling.TRANSFORMS`, applied to x.
-        embedding: What summarises x, see `networks.Encoder`.
+        embedding: What summarises x, see `encoders.Encoder`.
         linear: Whether a linear regression comes first.
         columns: Elements of a vector x that are used; None for all.
     """
@@ -97,7 +97,7 @@ def choose_conditioner(
     Args:
         z: Training rows of the parameters.
         x: Training rows of the data, ``(n, *x_shape)``.
-        vectors: Embedding of few elements, see `networks.choose_encoder`.
+        vectors: Embedding of few elements, see `encoders.choose_encoder`.
         **options: Those of `Conditioner`, and others, which are passed on; ``linear`` and
             ``columns`` may be ``"auto"``, ``columns`` also ``"all"``.
     """
