@@ -46,6 +46,7 @@ def calibration(
             "truth": (dims, truth),
             "mean": (dims, mean),
             "sd": (dims, sd.copy()),
+            "sd_ratio": (dims, sd / truth.std(axis=0)),
             "log_prob": ("simulation", log_prob),
             "prior_log_prob": ("simulation", _normal(truth, 0.0, PRIOR_SD)),
         },

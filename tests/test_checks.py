@@ -40,7 +40,7 @@ def test_information_works_without_a_density():
 
 def test_information_warns_of_one_idle_parameter():
     data = synthetic.calibration()
-    data["sd"][:, 1] = 0.99
+    data["sd_ratio"][:, 1] = 0.99
     check = checks.information(information(data), "npe")
     assert check.status == "warn"
     assert "spin" in check.advice

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import synthetic
+import torch
 
+from sbi_pipeline import estimators, priors
 from sbi_pipeline.diagnostics import calibration, uniform
 from sbi_pipeline.diagnostics.information import information, swapped
-from sbi_pipeline.diagnostics.ranks import tarp_ranks
+from sbi_pipeline.diagnostics.ranks import rank, tarp_ranks
+from sbi_pipeline.trained import Posterior
 
 REPEATS = 200
 
@@ -101,6 +104,15 @@ def test_information_of_the_prior_is_nothing():
     found = information(synthetic.calibration(prior_only=True))
     assert found.nats == pytest.approx(0.0, abs=1e-12)
     assert set(found.correlation.values()) == {0.0}
+
+
+def test_a_heavy_tailed_prior_that_comes_back_is_as_wide_as_the_prior():
+    prior = priors.build({"size": {"type": "lognormal", "mean": 0, "sd": 1.5}}, ("size",))
+    z, x = torch.randn(400, 1), torch.randn(400, 3)
+    untrained = estimators.build("npe", z, x, seed=1, linear=False).eval()  # the prior itself
+    truth = prior.from_normal(z.numpy())
+    found = information(rank(Posterior(untrained, prior, {}), truth, x.numpy(), seed=1))
+    assert found.sd_ratio["size"] == pytest.approx(1, abs=0.1)
 
 
 def test_information_without_density_is_nan_and_of_an_impossible_truth_minus_infinity():

@@ -21,7 +21,8 @@ class Information:
             was ever called impossible.
         log_q: Mean of log q(theta* | x), in nats, of theta in its own units.
         standard_error: Of ``nats``; NaN where ``nats`` is not finite.
-        sd_ratio: Median posterior sd over the sd of the truths, by parameter.
+        sd_ratio: Median posterior sd over the sd of the truths, by parameter, in normal space: a
+            few truths far out in a heavy-tailed prior would make any posterior look narrow.
         correlation: Spearman correlation of posterior mean and truth, by parameter.
     """
 
@@ -44,10 +45,7 @@ def information(calibration: xr.Dataset) -> Information:
         nats=nats,
         log_q=float(calibration["log_prob"].mean()),
         standard_error=float(stats.sem(known)) if certain else float("nan"),
-        sd_ratio={
-            name: float(column["sd"].median() / column["truth"].std())
-            for name, column in columns.items()
-        },
+        sd_ratio={name: float(column["sd_ratio"].median()) for name, column in columns.items()},
         correlation={
             name: _spearman(column["mean"].to_numpy(), column["truth"].to_numpy())
             for name, column in columns.items()

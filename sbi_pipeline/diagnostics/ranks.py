@@ -70,7 +70,8 @@ def rank(
             need less precision than a table of results.
 
     Returns:
-        ``ranks``, ``truth``, ``mean``, ``sd`` (simulation, parameter), ``joint_ranks`` (simulation,
+        ``ranks``, ``truth``, ``mean``, ``sd`` and, over that of all truths in normal space,
+        ``sd_ratio`` (simulation, parameter), ``joint_ranks`` (simulation,
         quantity) of the log density and of TARP distances, ``log_prob`` and ``prior_log_prob``
         (simulation) in nats, ``converged`` (simulation), and ``scores`` (simulation, member,
         parameter): normal scores of the truth (member 0) and a few draws, for `local`. Of a
@@ -109,6 +110,7 @@ def rank(
             "truth": (by_parameter, truth),
             "mean": (by_parameter, drawn_theta.mean(axis=1)),
             "sd": (by_parameter, drawn_theta.std(axis=1, ddof=1)),
+            "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / z_truth.std(axis=0)),
             "joint_ranks": (
                 ("simulation", "quantity"),
                 np.stack([_ranks(at_draws, at_truth[:, None], rng), tarp], axis=1),
