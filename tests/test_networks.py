@@ -253,6 +253,16 @@ def test_a_mask_that_is_always_set_is_no_constant_column(caplog):
     assert "same value" in caplog.text
 
 
+def test_padding_makes_no_heavy_tails():
+    x = torch.randn(500, 12, 3, generator=seeded())
+    x[..., -1] = torch.arange(12) < torch.randint(1, 4, (500, 1), generator=seeded())
+    x = x * x[..., -1:]
+    embedding = {"name": "deep_set", "mask": True}
+    chosen = choose_encoder(torch.randn(500, 1), x, embedding=embedding)
+    assert chosen["transform"] == "none"
+    assert choose_transform(x[..., :-1]) == "asinh"
+
+
 @pytest.mark.parametrize(
     ("embedding", "together"),
     [

@@ -84,7 +84,8 @@ def choose_encoder(
     seen = x[..., :-1] if masked else x
     constant_columns(seen)
     if options.setdefault("transform", "auto") == "auto":
-        options["transform"] = choose_transform(seen)
+        there = seen[x[..., -1] > 0.5].unsqueeze(1) if masked else seen  # padding has no tails
+        options["transform"] = choose_transform(there)
     if options.setdefault("embedding", "auto") == "auto":
         few = math.prod(x.shape[1:]) <= 64
         options["embedding"] = "cnn2d" if x.ndim >= 4 else vectors if few else "mlp"
