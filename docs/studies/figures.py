@@ -1,0 +1,112 @@
+"""Draw the figures of the pages in this folder from finished studies.
+
+python docs/studies/figures.py moons results docs/images
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from scipy.stats import gaussian_kde
+
+from sbi_pipeline.diagnostics.calibration import coverage
+from sbi_pipeline.plots.style import FAINT, INK, KNOWN, SERIES, TRUTH, key, line_of, png, styled
+from sbi_pipeline.types import Array
+
+
+def read(results: Path, path: str) -> xr.DataTree:
+    """Open a posterior."""
+    return xr.open_datatree(results / path / "posterior.nc", engine="h5netcdf")
+
+
+def draws(tree: xr.DataTree, name: str) -> Array:
+    """Return all draws of a parameter, ``(n,)``."""
+    return np.asarray(tree["posterior"][name].to_numpy().ravel())
+
+
+def density(axes: Axes, values: Array, **style: object) -> None:
+    """Draw a smooth density of draws, of height one."""
+    low, high = np.quantile(values, [0.001, 0.999])
+    grid = np.linspace(low, high, 300)
+    height = gaussian_kde(values[:4000])(grid)
+    axes.plot(grid, height / height.max(), **style)
+
+
+@styled
+def moons(results: Path) -> Figure:
+    """One set of points, and what three posteriors say of it."""
+    posteriors = {
+        "pooled once": (read(results, "moons_deep_set/deep_set/points"), FAINT),
+        "network": (read(results, "moons/npe/points"), KNOWN["npe"]),
+        "refined by the exact likelihood": (read(results, "moons/exact/points"), KNOWN["nle"]),
+    }
+    truth, labels = {"d": 0.3, "sigma": 0.06, "t": 2.0}, {"d": "$d$", "sigma": r"$\sigma$"}
+    figure = Figure(figsize=(10, 2.9), layout="constrained")
+    sky, *panels = figure.subplots(1, 4, width_ratios=[1.4, 1, 1, 1])
+    x = posteriors["network"][0]["observed_data"]["x"].to_numpy()
+    sky.plot(*x.T, ".", ms=3, color=INK)
+    sky.set(xlabel="$x$", ylabel="$y$", title="200 points")
+    for axes, (name, value) in zip(panels, truth.items(), strict=True):
+        for tree, colour in posteriors.values():
+            density(axes, draws(tree, name), color=colour, lw=1.8)
+        axes.axvline(value, color=TRUTH, ls="--", lw=1)
+        axes.set(xlabel=labels.get(name, "$t$"), ylim=(0, 1.08), yticks=[])
+        axes.spines["left"].set_visible(False)
+    panels[1].set_xlim(0, 0.25)
+    entries = {who: line_of(colour) for who, (_, colour) in posteriors.items()}
+    key(figure, entries | {"truth": line_of(TRUTH, ls="--", lw=1)})
+    return figure
+
+
+@styled
+def source_counts(results: Path) -> Figure:
+    """The map, the map with a glow, coverage on held-out maps, and the posterior of the first."""
+    folder = results / "source_counts"
+    labels = {"number": "$N$", "sigma": r"$\sigma$", "height": "$h$ [deg]"}
+    truth = {"number": 147.6, "sigma": 1.52, "height": 16.4}
+    figure = Figure(figsize=(9, 5.4), layout="constrained")
+    panels = figure.subplots(2, 3)
+    for axes, name in zip(panels[0], ("mock", "glow"), strict=False):
+        with xr.open_dataset(folder / f"observations/{name}.nc", engine="h5netcdf") as data:
+            counts = 100 * data["x"].to_numpy()
+        extent = (-40, 40, -40, 40)
+        scale = LogNorm(1, 1e4)
+        shown = axes.imshow(counts, origin="lower", norm=scale, extent=extent, cmap="inferno")
+        axes.set_facecolor("black")
+        axes.set(xlabel="longitude [deg]", ylabel="latitude [deg]", title=f"observation {name!r}")
+    figure.colorbar(shown, ax=panels[0, 1], label="counts")
+    cover(panels[0, 2], folder / "npe/calibration.nc", labels)
+    tree = read(results, "source_counts/npe/mock")
+    for axes, (name, value) in zip(panels[1], truth.items(), strict=True):
+        density(axes, draws(tree, name), color=KNOWN["npe"], lw=1.8)
+        axes.axvline(value, color=TRUTH, ls="--", lw=1)
+        axes.set(xlabel=labels[name], ylim=(0, 1.08), yticks=[])
+        axes.spines["left"].set_visible(False)
+    return figure
+
+
+def cover(axes: Axes, path: Path, labels: dict[str, str]) -> None:
+    """Draw how often intervals hold the truth, against their level, with the binomial band."""
+    with xr.open_dataset(path, engine="h5netcdf") as data:
+        data.load()
+    for (name, label), colour in zip(labels.items(), SERIES, strict=False):
+        ranks = data["ranks"].sel(parameter=name).to_numpy()
+        found = coverage(ranks, int(data.attrs["draws"]))
+        axes.plot(found.levels, found.observed - found.levels, color=colour, label=label)
+    axes.fill_between(
+        found.levels, found.low - found.levels, found.high - found.levels, color="#E5E5E5", zorder=0
+    )
+    axes.axhline(0, color=TRUTH, lw=0.7)
+    axes.set(xlabel="credible level", ylabel="coverage $-$ level", title="1000 held-out maps")
+    axes.set_ylim(-0.08, 0.05)
+    axes.legend(ncols=3, loc="lower center", columnspacing=1, handlelength=1.2)
+
+
+if __name__ == "__main__":
+    study, results, images = sys.argv[1:]
+    figure = {"moons": moons, "source_counts": source_counts}[study](Path(results))
+    (Path(images) / f"study-{study}.png").write_bytes(png(figure))
