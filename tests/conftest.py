@@ -31,3 +31,8 @@ def run(tmp_path):
         return shard, receipt
 
     return make
+
+
+def pytest_collection_modifyitems(items):
+    """Run whole studies last: CI leaves out what does not fit into its time."""
+    items.sort(key=lambda item: item.path.name.startswith("test_study_"))
