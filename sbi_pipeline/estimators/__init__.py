@@ -62,7 +62,7 @@ def build(
     return construct(spec, seed, (z, x))
 
 
-def choose_width(estimator_class: type, network: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
+def choose_width(estimator_class: Any, network: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
     """Return the options of a network, NPE's flow with a width for so many training rows.
 
     It is the flow's default for 10 000 rows or fewer, rising as rows^0.3 to four times that. On
