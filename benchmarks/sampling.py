@@ -124,6 +124,15 @@ def run(command, result):
     return result
 
 
+def chain_facts(chains):
+    """Return the smallest effective sample size, bulk or tail, and the largest R-hat."""
+    import arviz as az
+
+    columns = np.moveaxis(chains.astype(float), -1, 0)
+    sizes = [az.ess(column, method=method) for column in columns for method in ("bulk", "tail")]
+    return {"ess": min(sizes), "r_hat": max(az.rhat(column) for column in columns)}
+
+
 def rows_of(given):
     """Yield one record for each task and package."""
     from sbi_pipeline.diagnostics.comparison import c2st
@@ -141,7 +150,9 @@ def rows_of(given):
             command = [given.sbi, HERE / "sampling_sbi.py", task_path, other]
             results["sbi"] = run(command, other)
         for by, result in results.items():
-            found = np.load(result)
+            found = dict(np.load(result))
+            if by == "sbi":
+                found |= chain_facts(found["chains"])
             costs = {key: float(found[key]) for key in ("seconds", "cpu", "ess", "r_hat")}
             score = c2st(found["draws"], reference, n=C2ST_DRAWS, seed=1)
             yield {"task": name, "by": by} | costs | {"c2st": score}

@@ -6,7 +6,6 @@ python sampling_sbi.py TASK.npz RESULT.npz
 import sys
 import time
 
-import arviz
 import numpy as np
 import torch
 from sbi.inference import NLE
@@ -28,15 +27,8 @@ def main(task_path, result):
     begun, worked = time.perf_counter(), time.process_time()
     draws = posterior.sample((DRAWS,), x=x_o, show_progress_bars=False)
     seconds, cpu = time.perf_counter() - begun, time.process_time() - worked
-    chains = posterior.get_arviz_inference_data().posterior
-    np.savez(
-        result,
-        draws=draws.numpy(),
-        seconds=seconds,
-        cpu=cpu,
-        ess=min(float(values.min()) for values in arviz.ess(chains).data_vars.values()),
-        r_hat=max(float(values.max()) for values in arviz.rhat(chains).data_vars.values()),
-    )
+    chains = draws.numpy().reshape(posterior.num_chains, -1, theta.shape[1])
+    np.savez(result, draws=draws.numpy(), chains=chains, seconds=seconds, cpu=cpu)
 
 
 if __name__ == "__main__":

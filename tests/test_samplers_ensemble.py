@@ -92,9 +92,20 @@ def test_the_weights_of_two_modes() -> None:
     assert upper == pytest.approx(0.8, abs=0.04)
 
 
+@pytest.mark.parametrize(("dim", "distance", "widths"), [(3, 1, (0.03, 0.2)), (8, 2, (0.1, 0.1))])
+def test_walkers_learn_the_way_between_far_modes(
+    dim: int, distance: float, widths: tuple[float, float]
+) -> None:
+    density = two_modes(distance, widths)
+    drawn = ensemble(density, 1, dim, 10_000, seed=3, prior_draws=100_000)
+    assert drawn.converged.all()
+    assert np.mean(drawn.z[..., 0] > 0) == pytest.approx(0.8, abs=0.03)
+
+
 def test_modes_that_walkers_cannot_leave_are_told() -> None:
-    density = two_modes(1, (0.03, 0.2))
-    drawn = ensemble(density, 1, 3, 1000, seed=3, max_steps=1000, prior_draws=100_000)
+    """As long as nothing has been learned from the chain."""
+    density, steps = two_modes(1, (0.03, 0.2)), {"min_steps": 1000, "max_steps": 1000}
+    drawn = ensemble(density, 1, 3, 1000, seed=3, prior_draws=100_000, **steps)
     assert not drawn.converged.any()
     assert "not because it had converged" in drawn.facts["statement"]
     assert "Walkers do not move between the modes" in drawn.facts["statement"]

@@ -2,8 +2,8 @@
 
 Works in the prior's normal space, where the prior is N(0, I) and nothing has bounds. Every
 posterior gets several independent ensembles; a step moves half of the walkers of all ensembles of
-all posteriors at once, so that the network is called on one large batch. The first half of every
-chain is dropped.
+all posteriors at once, so that the network is called on one large batch. Half of the steps propose
+from a mixture fitted to the chain so far. The first half of every chain is dropped.
 
 emcee: Foreman-Mackey et al., PASP 125, 2013, https://arxiv.org/abs/1202.3665.
 """
@@ -25,7 +25,9 @@ from ..types import Array
 from . import stopping
 from .chain import Chain
 from .draws import Draws
+from .mixture import learn
 from .moves import DifferentialEvolution, Fitted, Independence, Proposal, Snooker, Stretch
+from .starting import start
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def ensemble(
     seed: int,
     ensembles: int = 4,
     walkers: int | None = None,
-    min_steps: int = 200,
+    min_steps: int = 100,
     max_steps: int = 20_000,
     minutes: float = 30,
     r_hat: float = 1.01,
@@ -65,7 +67,7 @@ def ensemble(
         ensembles: Independent ensembles for each posterior.
         walkers: Walkers in each ensemble, even, at least twice the dimension and at least 6; by
             default 64, or twelve times the dimension if that is more: from eight times on, half of
-            the steps propose from a distribution fitted to the other walkers.
+            the first steps propose from a distribution fitted to the other walkers.
         min_steps: Steps before the first check.
         max_steps: Steps after which it stops in any case.
         minutes: Time after which it stops in any case.
@@ -93,32 +95,38 @@ def ensemble(
     chain = Chain(folder)
     chain.restore(groups * walkers, theta_dim)
     _forget_others(chain, batched)
-    sampler = emcee.EnsembleSampler(
-        groups * walkers,
-        theta_dim,
-        batched,
-        moves=_moves(groups, targets, walkers // 2 >= 4 * theta_dim, proposal),
-        vectorize=True,
-        backend=chain,
-    )
-    start = None
+    begin = None
     if not chain.iteration:
         rng, shape = np.random.default_rng(seed), (targets, ensembles, walkers, theta_dim)
-        coords = _start(log_density, shape, prior_draws, proposal, rng)
+        coords = start(log_density, shape, prior_draws, proposal, rng)
         random = np.random.RandomState(rng.integers(2**31))
-        start = State(coords, random_state=random.get_state())
+        begin = State(coords, random_state=random.get_state())
 
     def by_target(values: Array) -> Array:
         """``(steps, groups * walkers, ...) -> (targets, ensembles, walkers, steps, ...)``."""
         split = values.reshape(len(values), targets, ensembles, walkers, *values.shape[2:])
         return np.moveaxis(split, 0, 3)
 
+    def sampler(steps: int) -> emcee.EnsembleSampler:
+        """Return a sampler that has learned from the second half of so many steps."""
+        far = [Independence(groups, proposal, targets)] if proposal else []
+        if steps:
+            learned = learn(by_target(chain.get_chain()[steps // 2 : steps]), seed)
+            far.append(Independence(groups, learned, targets))
+        elif walkers // 2 >= 4 * theta_dim:
+            far.append(Fitted(groups))
+        moves, size = _moves(groups, far), groups * walkers
+        return emcee.EnsembleSampler(
+            size, theta_dim, batched, moves=moves, vectorize=True, backend=chain
+        )
+
+    wanted = stopping.Criteria(r_hat, ess, autocorrelation_times)
+
     def judge(everything: bool = False) -> stopping.State:
         kept = by_target(chain.get_chain(discard=chain.iteration // 2))
-        wanted = stopping.Criteria(r_hat, ess, autocorrelation_times)
         return stopping.judge(kept, chain.iteration, wanted, everything)
 
-    reason = _run(sampler, start, min_steps, max_steps, 60 * minutes, judge)
+    reason = _run(sampler, begin, chain, min_steps, max_steps, 60 * minutes, judge)
     chain.save()
     reached = judge(everything=True)
     discard, merged = chain.iteration // 2, (targets, ensembles * walkers, -1)
@@ -131,7 +139,7 @@ def ensemble(
         ensemble=np.repeat(np.arange(ensembles), walkers),
         sampler="emcee",
         converged=reached.converged,
-        acceptance=sampler.acceptance_fraction.reshape(targets, ensembles * walkers),
+        acceptance=(chain.accepted / chain.iteration).reshape(targets, ensembles * walkers),
         autocorrelation_time=reached.autocorrelation_time,
         facts={
             "steps": chain.iteration,
@@ -142,8 +150,8 @@ def ensemble(
             "r_hat": float(np.nanmax(reached.r_hat)),
             "ess": float(np.nanmin(reached.ess)),
             "stopped": reason,
-            "statement": _statement(reason, chain.iteration, reached, r_hat, ess)
-            + _stuck(reached, kept.shape[3] * walkers * ensembles),
+            "statement": stopping.statement(reason, chain.iteration, reached, wanted)
+            + stopping.stuck(reached, kept.shape[3] * walkers * ensembles),
             "seconds": chain.worked(),
         },
     )
@@ -160,15 +168,10 @@ def _check(ensembles: int, walkers: int, theta_dim: int) -> None:
         )
 
 
-def _moves(
-    groups: int, targets: int, many: bool, proposal: Proposal | None
-) -> list[tuple[Any, float]]:
+def _moves(groups: int, far: list[Any]) -> list[tuple[Any, float]]:
     """Return moves and their weights; half of all steps propose far away where that can work."""
-    moves = [(Stretch(groups), 0.5), (DifferentialEvolution(groups), 0.4), (Snooker(groups), 0.1)]
-    far: list[Any] = [Fitted(groups)] if many else []
-    if proposal is not None:
-        far.append(Independence(groups, proposal, targets))
-    return [*((move, 1 / len(far)) for move in far), *moves]
+    near = [(Stretch(groups), 0.5), (DifferentialEvolution(groups), 0.4), (Snooker(groups), 0.1)]
+    return [*((move, 1 / len(far)) for move in far), *near]
 
 
 def _forget_others(chain: Chain, log_density: Callable[[Array], Array]) -> None:
@@ -183,8 +186,9 @@ def _forget_others(chain: Chain, log_density: Callable[[Array], Array]) -> None:
 
 
 def _run(
-    sampler: Any,
-    start: State | None,
+    sampler_after: Callable[[int], emcee.EnsembleSampler],
+    begin: State | None,
+    chain: Chain,
     min_steps: int,
     max_steps: int,
     seconds: float,
@@ -192,102 +196,42 @@ def _run(
 ) -> str:
     """Run until converged or out of steps or time; returns which.
 
-    Checks come at fixed lengths of the chain, so that one that was interrupted ends like one that
-    was not.
+    Checks come at fixed lengths of the chain, and so does what is learned from it, each time that
+    it has doubled: one that was interrupted ends like one that was not.
     """
-    chain: Chain = sampler.backend
     check = min(min_steps, max_steps)
+    learned, sampler = 0, sampler_after(0)
     with tqdm(total=max_steps, initial=chain.iteration, unit="step", disable=None) as progress:
         while True:
             if chain.iteration < check:
-                steps, begin = check - chain.iteration, start
-                if chain.iteration:
-                    begin = chain.get_last_sample()
-                for _ in sampler.sample(begin, iterations=steps, skip_initial_state_check=True):
+                steps = check - chain.iteration
+                state = chain.get_last_sample() if chain.iteration else begin
+                for _ in sampler.sample(state, iterations=steps, skip_initial_state_check=True):
                     progress.update()
                     if chain.worked() > seconds:
                         return "minutes"
             if chain.iteration == check:
                 found = judge()
-                told = f"R-hat {_worst(found.r_hat)}, ESS {_worst(-found.ess)}"
-                acceptance = sampler.acceptance_fraction.mean()
-                progress.set_postfix_str(f"{told}, acceptance {acceptance:.2f}")
-                tau = found.autocorrelation_time.max()
-                logger.info(
-                    "emcee: step %d, autocorrelation time %.1f, %s, acceptance %.2f",
-                    *(check, tau, told, acceptance),
-                )
+                progress.set_postfix_str(_told(chain, found))
                 if found.converged.all():
                     return "converged"
                 if check >= max_steps:
                     return "max_steps"
+            if check >= 2 * learned:
+                learned, sampler = check, sampler_after(check)
             check = min(check + max(min_steps, check // 2), max_steps)
+
+
+def _told(chain: Chain, found: stopping.State) -> str:
+    """Log where the chain stands; returns it in short."""
+    acceptance = np.mean(chain.accepted / chain.iteration)
+    told = f"R-hat {_worst(found.r_hat)}, ESS {_worst(-found.ess)}, acceptance {acceptance:.2f}"
+    tau = found.autocorrelation_time.max()
+    logger.info("emcee: step %d, autocorrelation time %.1f, %s", chain.iteration, tau, told)
+    return told
 
 
 def _worst(values: Array) -> str:
     """Return the largest value in words; what was not worked out is a dash."""
     known = values[np.isfinite(values)]
     return f"{abs(known.max()):.4g}" if known.size else "-"
-
-
-def _statement(reason: str, steps: int, reached: stopping.State, r_hat: float, ess: float) -> str:
-    """Say in a sentence why it stopped, with what was reached and what was wanted."""
-    if reason == "converged":
-        return f"MCMC converged after {steps} steps."
-    limit = {"max_steps": "it came to its last step", "minutes": "its time was up"}[reason]
-    tau = reached.autocorrelation_time.max()
-    return (
-        f"MCMC stopped after {steps} steps because {limit}, not because it had converged: "
-        f"R-hat {np.nanmax(reached.r_hat):.3f} (wanted below {r_hat:g}), "
-        f"{np.nanmin(reached.ess):.0f} effective draws (wanted {ess:g}), "
-        f"{steps / tau:.0f} autocorrelation times."
-    )
-
-
-def _stuck(reached: stopping.State, draws: int) -> str:
-    """Say so where walkers stay in the modes they started in.
-
-    Each then moves fast within its mode, but all together have fewer effective draws by far than
-    their autocorrelation time promises.
-    """
-    promised = draws / reached.autocorrelation_time.max(axis=1)
-    if (reached.ess > promised / 4).all():
-        return ""
-    return (
-        " Walkers do not move between the modes of the posterior, so the weights of the modes "
-        "are about those of the start and not to be trusted."
-    )
-
-
-def _start(
-    log_density: LogDensity,
-    shape: tuple[int, int, int, int],
-    draws: int,
-    proposal: Proposal | None,
-    rng: np.random.Generator,
-) -> Array:
-    """Draw from the prior or the proposal and pick walkers by weight for each ensemble.
-
-    Every mode then has walkers in proportion to its weight. Adding Gumbel noise to log-weights and
-    taking the largest is sampling without replacement (Kool et al., Stochastic beams and where to
-    find them, 2019, https://arxiv.org/abs/1903.06059).
-    """
-    targets, ensembles, walkers, dim = shape
-    if proposal is None:
-        z = rng.normal(size=(targets, ensembles * draws, dim))
-        drawn_from = -0.5 * np.sum(z**2, axis=-1)
-    else:
-        z = proposal.draw(ensembles * draws, int(rng.integers(2**31)))
-        drawn_from = proposal.log_prob(z)
-    log_weight = log_density(z) - drawn_from
-    noisy = np.where(np.isfinite(log_weight), log_weight, -np.inf) + rng.gumbel(size=z.shape[:2])
-    noisy = noisy.reshape(targets * ensembles, draws)
-    enough = np.isfinite(noisy).sum(axis=1) >= walkers
-    if not enough.all():
-        raise ValueError(
-            f"the density is zero at nearly all of {draws} draws from the prior: fewer than "
-            f"{walkers} walkers can start; is the observation within the reach of the simulator?"
-        )
-    picked = np.argpartition(-noisy, walkers, axis=1)[:, :walkers]
-    z = z.reshape(targets * ensembles, draws, dim)
-    return np.take_along_axis(z, picked[..., None], axis=1).reshape(-1, dim)

@@ -111,3 +111,32 @@ def effective(chain: Array) -> float:
         for column in np.moveaxis(chains, -1, 0)
         for method in ("bulk", "tail")
     )
+
+
+def statement(reason: str, steps: int, reached: State, wanted: Criteria) -> str:
+    """Say in a sentence why it stopped, with what was reached and what was wanted."""
+    if reason == "converged":
+        return f"MCMC converged after {steps} steps."
+    limit = {"max_steps": "it came to its last step", "minutes": "its time was up"}[reason]
+    tau = reached.autocorrelation_time.max()
+    return (
+        f"MCMC stopped after {steps} steps because {limit}, not because it had converged: "
+        f"R-hat {np.nanmax(reached.r_hat):.3f} (wanted below {wanted.r_hat:g}), "
+        f"{np.nanmin(reached.ess):.0f} effective draws (wanted {wanted.ess:g}), "
+        f"{steps / tau:.0f} autocorrelation times."
+    )
+
+
+def stuck(reached: State, draws: int) -> str:
+    """Say so where walkers stay in the modes they started in.
+
+    Each then moves fast within its mode, but all together have fewer effective draws by far than
+    their autocorrelation time promises.
+    """
+    promised = draws / reached.autocorrelation_time.max(axis=1)
+    if (reached.ess > promised / 4).all():
+        return ""
+    return (
+        " Walkers do not move between the modes of the posterior, so the weights of the modes "
+        "are about those of the start and not to be trusted."
+    )

@@ -1,0 +1,122 @@
+"""A mixture of Student distributions fitted to a chain, to propose from.
+
+Draws of a mixture go to all modes that the walkers know of, in one step, whatever lies between
+them, and a thin or bent mode is well covered by several components. The number of components is
+chosen by the Bayesian information criterion; the tails are Student's, so that the proposals reach
+further than the chain has been.
+
+The mixture of one posterior is fitted to all of its ensembles: proposals do not touch what the
+chain converges to, and R-hat still compares ensembles that accept or reject by themselves.
+
+References:
+    Andrieu & Thoms, A tutorial on adaptive MCMC, Stat. Comput. 18, 2008,
+    https://doi.org/10.1007/s11222-008-9110-y (mixtures fitted to the chain, section 6).
+    Pedregosa et al., Scikit-learn, JMLR 12, 2011, https://jmlr.org/papers/v12/pedregosa11a.html.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from ..types import Array
+from .moves import Proposal
+
+POINTS = 4000
+"""Of the chain that a mixture is fitted to."""
+COMPONENTS = 32
+DEGREES = 10.0
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of k Student distributions in d dimensions.
+
+    Attributes:
+        weights: Of the components, summing to one, ``(k,)``.
+        means: ``(k, d)``.
+        factors: Lower triangular; scale matrices are factor times factor transposed, (k, d, d).
+    """
+
+    weights: Array
+    means: Array
+    factors: Array
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Return ``(n, d)`` draws."""
+        chosen = rng.choice(len(self.weights), size=n, p=self.weights)
+        noise = rng.standard_normal((n, self.means.shape[1]))
+        noise /= np.sqrt(rng.chisquare(DEGREES, (n, 1)) / DEGREES)
+        return np.asarray(self.means[chosen] + (self.factors[chosen] @ noise[..., None])[..., 0])
+
+    def log_prob(self, z: Array) -> Array:
+        """Return the normalised log density of points ``(n, d)``, in nats, ``(n,)``."""
+        dim = z.shape[1]
+        from_means = (z - self.means[:, None]).transpose(0, 2, 1)
+        squared = np.sum((self._inverses @ from_means) ** 2, axis=1)
+        scales = np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1)
+        constant = gammaln((DEGREES + dim) / 2) - gammaln(DEGREES / 2)
+        constant -= 0.5 * dim * np.log(DEGREES * np.pi)
+        parts = -0.5 * (DEGREES + dim) * np.log1p(squared / DEGREES) - scales[:, None] + constant
+        return np.asarray(np.logaddexp.reduce(parts + np.log(self.weights)[:, None], axis=0))
+
+    @functools.cached_property
+    def _inverses(self) -> Array:
+        return np.linalg.inv(self.factors)
+
+
+def learn(chain: Array, seed: int) -> Proposal:
+    """Fit a mixture to each of m posteriors, from ``(m, ensembles, walkers, steps, dim)``."""
+    rng = np.random.default_rng(seed)
+    mixtures = []
+    for points in chain.reshape(len(chain), -1, chain.shape[-1]):
+        few = rng.choice(len(points), min(POINTS, len(points)), replace=False)
+        mixtures.append(fit(points[few], int(rng.integers(2**31))))
+
+    def draw(n: int, seed: int) -> Array:
+        rng = np.random.default_rng(seed)
+        return np.stack([mixture.draw(n, rng) for mixture in mixtures])
+
+    def log_prob(z: Array) -> Array:
+        return np.stack([each.log_prob(one) for each, one in zip(mixtures, z, strict=True)])
+
+    return Proposal(draw, log_prob)
+
+
+def fit(points: Array, seed: int) -> Mixture:
+    """Fit a mixture to points, ``(n, d)``: 1, 2, 4, ... components, as many as make it better."""
+    n, dim = points.shape
+    centre, factor = points.mean(axis=0), _factor(np.atleast_2d(np.cov(points.T)))
+    white = np.linalg.solve(factor, (points - centre).T).T
+    fitted: list[tuple[float, Any]] = []
+    for count in 2 ** np.arange(1 + int(np.log2(COMPONENTS))):
+        if count > 1 and n < 10 * count * dim:
+            break
+        gaussians = _gaussians(white, int(count), seed)
+        fitted.append((gaussians.bic(white), gaussians))
+        if min(fitted, key=lambda each: each[0]) not in fitted[-2:]:
+            break
+    best = min(fitted, key=lambda each: each[0])[1]
+    means, factors = centre + best.means_ @ factor.T, factor @ _factor(best.covariances_)
+    return Mixture(best.weights_ / best.weights_.sum(), means, factors)
+
+
+def _gaussians(points: Array, count: int, seed: int) -> GaussianMixture:
+    gaussians = GaussianMixture(count, reg_covar=1e-8, init_params="k-means++", random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return gaussians.fit(points)
+
+
+def _factor(covariance: Array) -> Array:
+    """Return the Cholesky factor, ``(..., d, d)``; a direction without width gets a little."""
+    dim = covariance.shape[-1]
+    floor = 1e-9 * np.trace(covariance, axis1=-2, axis2=-1) / dim + 1e-300
+    return np.linalg.cholesky(covariance + floor[..., None, None] * np.eye(dim))
