@@ -1,9 +1,5 @@
-"""Draw the figures of the pages in this folder from finished studies.
+"""Figures of the pages in this folder from results; docs/gallery.py writes them."""
 
-python docs/studies/figures.py moons results docs/images
-"""
-
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
 from sbi_pipeline.diagnostics.calibration import coverage
-from sbi_pipeline.plots.style import FAINT, INK, KNOWN, SERIES, TRUTH, key, line_of, png, styled
+from sbi_pipeline.plots.style import FAINT, INK, KNOWN, SERIES, TRUTH, key, line_of, styled
 from sbi_pipeline.types import Array
 
 
@@ -104,9 +100,3 @@ def cover(axes: Axes, path: Path, labels: dict[str, str]) -> None:
     axes.set(xlabel="credible level", ylabel="coverage $-$ level", title="1000 held-out maps")
     axes.set_ylim(-0.08, 0.05)
     axes.legend(ncols=3, loc="lower center", columnspacing=1, handlelength=1.2)
-
-
-if __name__ == "__main__":
-    study, results, images = sys.argv[1:]
-    figure = {"moons": moons, "source_counts": source_counts}[study](Path(results))
-    (Path(images) / f"study-{study}.png").write_bytes(png(figure))

@@ -1,19 +1,15 @@
-"""Draw the figure of moons_events.md: posteriors of NLE and NRE over the exact one, from a grid.
+"""The figure of moons_events.md: posteriors of NLE and NRE over the exact one, from a grid."""
 
-In the folder of the results: python docs/studies/moons_events.py FIGURE.png
-"""
-
-import sys
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 
 from sbi_pipeline import plots, priors
 from sbi_pipeline.simulators.moons import log_mixture
 from sbi_pipeline.types import Array
 
-HOME = Path("results/moons_events")
 PRIORS = {
     "sigma": {"type": "lognormal", "mean": -3, "sd": 0.7},
     "t": {"type": "halfnormal", "sd": 2},
@@ -40,15 +36,12 @@ def exact(points: Array, draws: int = 20_000) -> xr.DataTree:
     return xr.DataTree.from_dict({"/posterior": xr.Dataset(columns)})
 
 
-def main(image: Path) -> None:
-    """Read the posteriors of the study, draw the exact one, and write the figure."""
-    with xr.open_dataset(HOME / "observations/points.nc", engine="h5netcdf") as data:
+def moons_events(results: Path) -> Figure:
+    """Return the posteriors of the study, and the exact one."""
+    home = results / "moons_events"
+    with xr.open_dataset(home / "observations/points.nc", engine="h5netcdf") as data:
         trees = {"exact": exact(data["x"].to_numpy())}
     for method in ("nle", "nre"):
-        path = HOME / method / "points/posterior.nc"
+        path = home / method / "points/posterior.nc"
         trees[method] = xr.open_datatree(path, engine="h5netcdf")
-    image.write_bytes(plots.png(plots.corner_overlay(trees, TRUTH)))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    return plots.corner_overlay(trees, TRUTH)
