@@ -6,7 +6,7 @@ import synthetic
 import xarray as xr
 
 from sbi_pipeline.diagnostics import comparison, convergence
-from sbi_pipeline.reports import assessment, report
+from sbi_pipeline.reports import assessment, contents
 from sbi_pipeline.storage.reading import View
 
 
@@ -18,16 +18,16 @@ def _observation(seed=0, events=0):
             data = np.tile(tree["observed_data/x"].to_numpy(), (events, 1))
             tree["observed_data"] = xr.Dataset({"x": (("event", "x_dim_0"), data)})
         predictive = synthetic.predictive(seed)
-        posteriors[who] = report.Posterior(tree, convergence.summary(tree), predictive)
+        posteriors[who] = contents.Posterior(tree, convergence.summary(tree), predictive)
     npe, nle = posteriors.values()
     table = comparison.compare_marginals(npe.columns, nle.columns, (npe.effective, nle.effective))
     pairs = {"npe and nle": table}, {"npe and nle": (0.51, 1000)}
-    return report.Observation("event", "simulated", posteriors, *pairs)
+    return contents.Observation("event", "simulated", posteriors, *pairs)
 
 
 @pytest.fixture(scope="module")
 def estimator():
-    return report.Estimator("nle", "nle", synthetic.history(), synthetic.calibration(n=400))
+    return contents.Estimator("nle", "nle", synthetic.history(), synthetic.calibration(n=400))
 
 
 def _names(checks):
@@ -74,7 +74,7 @@ def test_a_set_of_events_is_asked_whether_errors_add_up(estimator):
         event_score=(dims, rng.normal(size=(5000, 2))),
         event_theta=(dims, synthetic.PRIOR_SD * rng.normal(size=(5000, 2))),
     )
-    told = report.Estimator("nle", "nle", estimator.history, scored)
+    told = contents.Estimator("nle", "nle", estimator.history, scored)
     ask = assessment.asker({})
     (check,) = assessment.of_events([told], [_observation(events=200)], 1, ask)
     assert (check.name, check.status) == ("accumulation", "pass")

@@ -15,7 +15,7 @@ from sbi_pipeline import checks, plots
 from sbi_pipeline.diagnostics import comparison, convergence, predictive
 from sbi_pipeline.diagnostics.information import information
 from sbi_pipeline.plots import typeset
-from sbi_pipeline.reports import overview, report
+from sbi_pipeline.reports import contents, overview, report
 from sbi_pipeline.reports.verdict import to_json
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
@@ -46,13 +46,15 @@ def make_report(*, width=1.0, title="Two black holes", nuisance=True):
     theta = {"mass": 2 * rng.normal(size=5000), "spin": rng.normal(size=5000)}
     reasons = np.where(theta["mass"] + rng.normal(size=5000) > 5.5, "timeout", "")
     parameters = [
-        report.Parameter("mass", "inferred", "normal, mean 0, sd 2", "$M$", r"$M_\odot$"),
-        report.Parameter("spin", "inferred", "normal, mean 0, sd 1", r"$\chi$"),
-        report.Parameter("total", "derived", "mass + spin", r"$M + \chi$"),
+        contents.Parameter("mass", "inferred", "normal, mean 0, sd 2", "$M$", r"$M_\odot$"),
+        contents.Parameter("spin", "inferred", "normal, mean 0, sd 1", r"$\chi$"),
+        contents.Parameter("total", "derived", "mass + spin", r"$M + \chi$"),
     ]
     if nuisance:
-        parameters.insert(2, report.Parameter("phase", "nuisance", "uniform, 0 … 2π", r"$\phi_0$"))
-    return report.Report(
+        parameters.insert(
+            2, contents.Parameter("phase", "nuisance", "uniform, 0 … 2π", r"$\phi_0$")
+        )
+    return contents.Report(
         campaign="holes",
         title=title,
         question="How heavy were they, and how fast did they spin?",
@@ -70,7 +72,7 @@ def make_report(*, width=1.0, title="Two black holes", nuisance=True):
         ],
         checks=found,
         estimators=[
-            report.Estimator(name, name, synthetic.history(40 + 20 * i, 30 + 20 * i), data)
+            contents.Estimator(name, name, synthetic.history(40 + 20 * i, 30 + 20 * i), data)
             for i, (name, data) in enumerate(calibrations.items())
         ],
         observations=observations,
@@ -92,7 +94,7 @@ def _observation(name, truth, seed, width):
     posteriors, found = {}, []
     for who, tree in trees.items():
         table = convergence.summary(tree, truth)
-        posteriors[who] = report.Posterior(tree, table, data)
+        posteriors[who] = contents.Posterior(tree, table, data)
         sampler = tree["sample_stats"].attrs["sampler"]
         found += checks.sampling(table, f"{who}, {name}", sampler=sampler, steps=300)
         typical = predictive.typicality(data["x"].to_numpy(), data["x_o"].to_numpy())
@@ -104,7 +106,7 @@ def _observation(name, truth, seed, width):
     table = comparison.compare_marginals(*columns)
     found.append(checks.agreement(table, f"npe and nle, {name}"))
     comparisons = {"npe and nle": table}
-    return report.Observation(
+    return contents.Observation(
         name, "simulated", posteriors, comparisons, {"npe and nle": (0.51, 1000)}
     ), found
 
@@ -295,26 +297,54 @@ def test_the_index_lists_campaigns_with_their_verdicts(content):
     assert "no reports yet" in overview.render_index([], {})
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(MISSING_CHROMIUM, reason="no chromium to open the page with")
-def test_a_browser_shows_every_image_and_complains_of_nothing(page, tmp_path):
-    """A probe appended to the page writes into the title what the browser failed to load."""
+def opened(page, folder):
+    """Open a page in Chromium; a probe appended to it writes into the title what failed to load."""
     probe = (
         "<script>window.onerror = e => document.title = 'ERROR ' + e; onload = () => {"
         "const bad = [...document.images].filter(i => !i.complete || !i.naturalWidth);"
         "document.title = `images ${document.images.length} broken ${bad.length} "
         "wide ${document.documentElement.scrollWidth > innerWidth}`}</script>"
     )
-    (tmp_path / "page.html").write_text(page.replace("</body>", probe + "</body>"))
-    shown = subprocess.run(
+    (folder / "page.html").write_text(page.replace("</body>", probe + "</body>"))
+    return subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-quic", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1200,900",
-         "--virtual-time-budget=5000", "--dump-dom", str(tmp_path / "page.html")],
+         "--disable-quic", f"--user-data-dir={folder / 'profile'}", "--window-size=1200,900",
+         "--virtual-time-budget=5000", "--dump-dom", str(folder / "page.html")],
         capture_output=True, text=True, timeout=120, check=True,
     ).stdout  # fmt: skip
-    count = len(Page(page).images)
-    assert f"<title>images {count} broken 0 wide false</title>" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(MISSING_CHROMIUM, reason="no chromium to open the page with")
+@pytest.mark.parametrize("which", ["report", "index", "comparison"])
+def test_a_browser_shows_every_image_and_complains_of_nothing(
+    which, page, content, images, tmp_path
+):
+    found = json.loads(to_json(content.checks))
+    entries = [overview.Entry("holes", "Two black holes", "holes/report.html", found)]
+    errors = {"coverage_error": [0.02, 0.01], "coverage_error_by_chance": 0.01}
+    fits = {"estimator": "npe", "simulations": [500, 2000], "seed": 1}
+    swept = pd.DataFrame(fits | {"nats": [1.2, 1.5], "nats_error": 0.1, **errors})
+    pages = {
+        "report": page,
+        "index": overview.render_index(entries, {"budget": "budget/comparison.html"}),
+        "comparison": overview.render_comparison("budget", swept, images["loss"]),
+    }
+    count = len(Page(pages[which]).images)
+    assert count > 0 or which == "index"
+    assert f"<title>images {count} broken 0 wide false</title>" in opened(pages[which], tmp_path)
+
+
+def test_settings_that_were_tried_are_told_the_best_first(content):
+    search = [
+        {"network": {"hidden": hidden}, "training": {}, "validation_loss": loss, "epochs": 9}
+        for hidden, loss in ((32, 1.5), (64, -1.23456))
+    ]
+    first = dataclasses.replace(content.estimators[0], search=search)
+    text = report.render(dataclasses.replace(content, estimators=[first]), {})
+    words = " ".join("".join(Page(text).words).split())
+    assert words.index("hidden: 64−1.2359") < words.index("hidden: 321.5009")
 
 
 def test_what_went_wrong_is_told_with_an_example(page):

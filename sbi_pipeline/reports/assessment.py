@@ -17,7 +17,7 @@ from ..diagnostics.information import information
 from ..diagnostics.local import local_test
 from ..storage.reading import View
 from ..types import Array
-from .report import Estimator, Observation
+from .contents import Estimator, Observation
 
 REFERENCE_ROWS = 2_000
 """Simulations an observation is compared with."""

@@ -16,7 +16,7 @@ import xarray as xr
 from .. import estimators as estimators_module
 from .. import plots
 from ..diagnostics import comparison
-from ..reports import assessment
+from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.verdict import to_json
 from ..storage import reading
@@ -72,7 +72,7 @@ def report(
         _estimator(*files, keys) for files in zip(estimators, histories, calibrations, strict=True)
     ]
     observed = [
-        _observation(path, posteriors, diagnostics, predictives, keys, place < page.MAX_SHOWN)
+        _observation(path, posteriors, diagnostics, predictives, keys, place < contents.MAX_SHOWN)
         for place, path in enumerate(observations)
     ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
@@ -89,12 +89,12 @@ def report(
         ),
         *assessment.of_events(trained, observed, seen["train"].x.ndim - 1, ask),
     ]
-    told = page.Report(
+    told = contents.Report(
         campaign=campaign,
         title=title,
         question=question,
         simulator=simulator,
-        parameters=[page.Parameter(**each) for each in parameters],  # type: ignore[arg-type]
+        parameters=[contents.Parameter(**each) for each in parameters],  # type: ignore[arg-type]
         rows=listed["rows"],
         failures=listed["failures"],
         checks=found,
@@ -119,12 +119,12 @@ def report(
 
 def _estimator(
     model: Path, history: Path, calibration: Path, keys: Mapping[str, str]
-) -> page.Estimator:
+) -> contents.Estimator:
     name = model.parent.name
     _, header = estimators_module.load(model)
     data = read_dataset(calibration, keys[f"{name}/calibrate"])
-    told = header.get("failures", {})
-    return page.Estimator(name, header["method"], pd.read_csv(history), data, told)
+    told = {"failures": header.get("failures", {}), "search": header.get("search", [])}
+    return contents.Estimator(name, header["method"], pd.read_csv(history), data, **told)
 
 
 def _observation(
@@ -134,7 +134,7 @@ def _observation(
     predictives: Sequence[Path],
     keys: Mapping[str, str],
     classify: bool,
-) -> page.Observation:
+) -> contents.Observation:
     """Gather the posteriors of one observation, and compare them pair by pair.
 
     ``classify`` asks for C2ST too, which takes a second a pair: too long for hundreds.
@@ -147,7 +147,7 @@ def _observation(
             predictive = read_dataset(files[2], keys[f"{folder.parent.name}/{name}"])
             with xr.open_datatree(files[0], engine="h5netcdf") as tree:
                 table = pd.read_csv(files[1])
-                made[folder.parent.name] = page.Posterior(tree.load(), table, predictive)
+                made[folder.parent.name] = contents.Posterior(tree.load(), table, predictive)
     pairs = list(_independent(made))
     comparisons = {
         f"{a} and {b}": comparison.compare_marginals(
@@ -158,12 +158,12 @@ def _observation(
     classified = pairs if classify else []
     accuracies = {f"{a} and {b}": _accuracy(one, other) for (a, one), (b, other) in classified}
     source = read_dataset(path).attrs["source"]
-    return page.Observation(name, source, made, comparisons, accuracies)
+    return contents.Observation(name, source, made, comparisons, accuracies)
 
 
 def _independent(
-    made: Mapping[str, page.Posterior],
-) -> Iterator[tuple[tuple[str, page.Posterior], tuple[str, page.Posterior]]]:
+    made: Mapping[str, contents.Posterior],
+) -> Iterator[tuple[tuple[str, contents.Posterior], tuple[str, contents.Posterior]]]:
     """Pair posteriors, but for one refined and its own proposal: those are meant to differ.
 
     What the proposal missed shows in the weights.
@@ -174,7 +174,7 @@ def _independent(
             yield one, other
 
 
-def _accuracy(one: page.Posterior, other: page.Posterior) -> tuple[float, int]:
+def _accuracy(one: contents.Posterior, other: contents.Posterior) -> tuple[float, int]:
     """Return how well a classifier tells two posteriors apart, and from how many draws."""
     effective = [*one.effective.values(), *other.effective.values()]
     size = max(20, int(np.nanmin([CLASSIFIED, *effective])))
@@ -182,7 +182,7 @@ def _accuracy(one: page.Posterior, other: page.Posterior) -> tuple[float, int]:
     return comparison.c2st(a, b, n=size), size
 
 
-def _calibrated(trained: Sequence[page.Estimator]) -> int:
+def _calibrated(trained: Sequence[contents.Estimator]) -> int:
     """Return how many held-out simulations the estimators were asked about, at most."""
     data = [each.calibration for each in trained if each.calibration is not None]
     return max((each.sizes["simulation"] for each in data), default=0)
@@ -205,8 +205,8 @@ def _versions() -> dict[str, str]:
 
 def _timings(
     listed: Mapping[str, Any],
-    trained: Sequence[page.Estimator],
-    observed: Sequence[page.Observation],
+    trained: Sequence[contents.Estimator],
+    observed: Sequence[contents.Observation],
 ) -> dict[str, float]:
     """Return seconds of work by stage."""
     timings = {"simulate": float(sum(shard["seconds"] for shard in listed["shards"]))}
