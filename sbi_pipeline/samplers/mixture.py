@@ -29,8 +29,8 @@ from sklearn.mixture import GaussianMixture
 from ..types import Array
 from .moves import Proposal
 
-POINTS = 4000
-"""Of the chain that a mixture is fitted to."""
+POINTS = (300, 4000, 100_000)
+"""Of the chain that a mixture is fitted to: least, most, and over all posteriors together."""
 COMPONENTS = 32
 DEGREES = 10.0
 
@@ -75,10 +75,12 @@ class Mixture:
 def learn(chain: Array, seed: int) -> Proposal:
     """Fit a mixture to each of m posteriors, from ``(m, ensembles, walkers, steps, dim)``."""
     rng = np.random.default_rng(seed)
-    mixtures = []
-    for points in chain.reshape(len(chain), -1, chain.shape[-1]):
-        few = rng.choice(len(points), min(POINTS, len(points)), replace=False)
-        mixtures.append(fit(points[few], int(rng.integers(2**31))))
+    least, most, together = POINTS
+    points = chain.reshape(len(chain), -1, chain.shape[-1])
+    count = min(points.shape[1], max(least, min(most, together // len(chain))))
+    few = [rng.choice(points.shape[1], count, replace=False) for _ in points]
+    seeds = rng.integers(2**31, size=len(points))
+    mixtures = [fit(points[i, few[i]], int(seeds[i])) for i in range(len(points))]
 
     def draw(n: int, seed: int) -> Array:
         rng = np.random.default_rng(seed)
