@@ -38,6 +38,7 @@ def test_prior_comes_back_and_is_replaced_whole(tmp_path):
         assert (names, attrs["key"], attrs["start"]) == (NAMES, "k", 7)
         assert prior_rows(path) == n
     assert [file.name for file in tmp_path.iterdir()] == ["prior-3.zarr"]
+    assert sum(file.is_file() for file in tmp_path.rglob("*")) == 3
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool", "complex128"])
@@ -183,7 +184,7 @@ def test_a_store_that_is_not_there_says_so(tmp_path):
         read_prior(tmp_path / "prior-0.zarr")
 
 
-@pytest.mark.parametrize("key", ["zarr.json", "parameters/zarr.json", "parameters/c/0/0"])
+@pytest.mark.parametrize("key", ["zarr.json", "parameters/zarr.json", "parameters/c.0.0"])
 def test_damaged_parameters_are_drawn_again(tmp_path, key):
     path = tmp_path / "prior-0.zarr"
     write_prior(path, np.ones((10, 2)), NAMES, key="k", start=0)

@@ -116,12 +116,16 @@ def new_array(
     missing: float,
     *,
     overwrite: bool = False,
+    one_file: bool = False,
 ) -> zarr.Array[Any]:
-    """Make an array whose chunks carry a CRC-32C."""
+    """Make an array whose chunks carry a CRC-32C; as one file only if it is written at once."""
+    whole = (max(1, -(-shape[0] // chunks[0])) * chunks[0], *chunks[1:])
     return group.create_array(
         name,
         shape=shape,
         chunks=chunks,
+        shards=whole if one_file else None,
+        chunk_key_encoding={"name": "default", "separator": "." if one_file else "/"},
         dtype=dtype,
         fill_value=missing,
         serializer=BytesCodec(),

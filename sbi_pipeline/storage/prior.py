@@ -1,4 +1,7 @@
-"""The parameters of a shard, drawn before it is simulated: a Zarr store of their own."""
+"""The parameters of a shard, drawn before it is simulated: a Zarr store of their own.
+
+They are written once and whole, so their chunks lie in one file from the start.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,15 @@ def write_prior(
     shutil.rmtree(partial, ignore_errors=True)
     group = zarr.create_group(store=partial)
     chunks = (max(1, min(len(parameters), PRIOR_CHUNK)), parameters.shape[1])
-    array = new_array(group, "parameters", parameters.shape, chunks, np.dtype("float64"), np.nan)
+    array = new_array(
+        group,
+        "parameters",
+        parameters.shape,
+        chunks,
+        np.dtype("float64"),
+        np.nan,
+        one_file=True,
+    )
     array[...] = parameters
     group.attrs.update({"format": FORMAT, "key": key, "names": list(names), "start": start})
     if path.exists():
