@@ -125,8 +125,8 @@ def run(arguments: Sequence[str], hand_over: Callable[[], None] | None = None) -
 
 def _failures(folder: Path) -> list[str]:
     """Return why jobs failed, from the log of the run that has just ended."""
-    logs = sorted(folder.glob(".snakemake/log/*.snakemake.log"))  # by date
-    return explain(logs[-1].read_text(), folder) if logs else []
+    logs = sorted(Path(".snakemake/log").glob("*.snakemake.log"))  # by date
+    return explain(logs[-1], folder) if logs else []
 
 
 def _die_with_parent() -> None:
@@ -228,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.write(f"job {submit(chosen.sbatch, rest)}; it tells what it does in {LOG}\n")
         else:
             sys.exit(run(rest, _successor(chosen.sbatch, rest, here) if here else None))
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # OSError: no space for the lease or the log
         sys.exit(str(error))
 
 

@@ -1,16 +1,44 @@
-"""A Slurm for tests: the one that answers, or a throw-away one where the packages are installed."""
+"""A Slurm for tests: the one that answers, or a throw-away one where the packages are installed.
+
+And a study to run on it, whose simulator takes as long as the environment says.
+"""
 
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import yaml
+
+from sbi_pipeline.storage import journal, reading
 
 SCRIPTS = Path(__file__).parent / "slurm"
+ROOT = Path(__file__).parents[1]
+MANIFEST = "results/slow/simulations.json"
+CONFIG: dict[str, Any] = {
+    "campaigns": {
+        "slow": {
+            "simulator": "dawdle:Dawdle",
+            "simulations": 300,
+            "shard_size": 300,
+            "block_size": 10,
+            "priors": {
+                "place": {"type": "normal", "mean": 0, "sd": 1},
+                "scatter": {"type": "halfnormal", "sd": 0.3},
+            },
+            "inferred_parameters": ["place"],
+            "nuisance_parameters": ["scatter"],
+            "dask": {"chunk_size": 10},
+        }
+    },
+    "estimators": {"npe": {"method": "npe", "training": {"max_epochs": 80, "patience": 80}}},
+}
 
 
 def answers() -> bool:
@@ -62,7 +90,104 @@ def wait_for(condition: Callable[[], object], seconds: float = 400) -> None:
         time.sleep(0.5)
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, *, impatient: bool = False) -> dict[str, str]:
     """Return the environment of a user in a folder, this source tree first."""
-    root = str(Path(__file__).parents[1])
-    return os.environ | {"PYTHONPATH": os.pathsep.join([root, str(folder)])}
+    paths = [str(SCRIPTS.parents[1]), str(folder)]
+    paths += [str(SCRIPTS.with_name("impatience"))] if impatient else []
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def study(folder: Path, **entries: Any) -> Path:
+    """Write a study whose simulator takes as long as the environment says."""
+    folder.mkdir()
+    (folder / "dawdle.py").write_text((ROOT / "tests/dawdle.py").read_text())
+    campaign = CONFIG["campaigns"]["slow"] | entries
+    config = CONFIG | {"campaigns": {"slow": campaign}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    profile = (ROOT / "profiles/slurm/profile.yaml").read_text()
+    (folder / "profile").mkdir()
+    impatient = profile.replace("status-checks: 20", "status-checks: 3")
+    (folder / "profile/profile.yaml").write_text(impatient)
+    return folder
+
+
+def start(
+    folder: Path, *arguments: str, seconds: float = 0.0, hoard: int = 0
+) -> subprocess.Popen[str]:
+    """Start a head; a row takes so many seconds, the simulator so many megabytes."""
+    command = [sys.executable, "-m", "sbi_pipeline.head", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--configfile", "config.yaml", "--workflow-profile", "profile", *arguments]
+    variables = environment(folder, impatient=True)
+    variables |= {"DAWDLE": str(seconds), "HOARD": str(hoard)}
+    with (folder / "head.log").open("a") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=variables,
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+
+
+def finish(process: subprocess.Popen[str], folder: Path) -> str:
+    """Wait for a head that ends well; return what it said."""
+    code = process.wait(timeout=800)
+    said_so = (folder / "head.log").read_text()
+    assert code == 0, said_so
+    return said_so
+
+
+def locally(folder: Path, *targets: str) -> None:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--configfile", "config.yaml", "--cores", "2", *targets]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def receipt(folder: Path, shard: int) -> str:
+    """Return the target of a shard; its folder is named when the configuration is read."""
+    (spec,) = folder.glob("results/simulations/*/spec.json")
+    return str(spec.with_name(f"shard-{shard}.json").relative_to(folder))
+
+
+def rows(folder: Path) -> list[bytes]:
+    view = reading.load(folder / MANIFEST)
+    return [view.theta.tobytes(), view.x.tobytes(), view.row.tobytes()]
+
+
+def commits(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of all rows committed, twice if they were simulated twice."""
+    stores = sorted(folder.glob("results/simulations/*/shard-*.zarr"))
+    return [each for store in stores for each in journal.read(store) if each["kind"] == "rows"]
+
+
+def simulated(folder: Path) -> int:
+    return sum(record["stop"] - record["start"] for record in commits(folder))
+
+
+def runs(folder: Path) -> int:
+    stores = folder.glob("results/simulations/*/shard-*.zarr")
+    return sum(record["kind"] == "run" for store in stores for record in journal.read(store))
+
+
+def job_of(folder: Path, rule: str) -> str:
+    """Return the id of the running job of a rule, once there is one."""
+    found: list[str] = []
+
+    def running() -> list[str]:
+        found[:] = [
+            number
+            for number, comment, state, where in queue("%i|%k|%T|%Z")
+            if where == str(folder) and comment.startswith(f"rule_{rule}") and state == "RUNNING"
+        ]
+        return found
+
+    wait_for(running)
+    return found[0]
+
+
+def last_line(folder: Path) -> str:
+    return (folder / "head.log").read_text().strip().splitlines()[-1]
