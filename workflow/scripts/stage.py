@@ -2,6 +2,7 @@
 
 Input files named ``spec`` or ``shard`` hold arguments as JSON; other inputs and outputs are passed
 as paths under their keywords. Of params, resources and threads a stage gets those it asks for.
+With the resource ``staged``, simulations are read from a copy in the job's ``tmpdir``.
 """
 
 import inspect
@@ -9,6 +10,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 threads = int(snakemake.threads)  # noqa: F821
@@ -18,6 +20,7 @@ if snakemake.rule.endswith("simulate"):  # noqa: F821
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
 from sbi_pipeline import stages  # noqa: E402  (threads are fixed when numpy is imported)
+from sbi_pipeline.storage.staging import staged  # noqa: E402
 
 
 def paths(named):
@@ -52,7 +55,11 @@ def main(job):
     knobs = {"threads": threads, **dict(job.params.items()), **dict(job.resources.items())}
     arguments |= {key: value for key, value in knobs.items() if key in wanted}
     try:
-        stage(**files, **arguments)
+        with ExitStack() as stack:
+            if job.resources.get("staged") and "simulations" in files:
+                near = staged(files["simulations"], Path(job.resources.tmpdir))
+                files["simulations"] = stack.enter_context(near)
+            stage(**files, **arguments)
     except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
         logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", stage.__name__)
