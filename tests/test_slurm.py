@@ -51,14 +51,14 @@ def test_a_campaign_moves_between_this_machine_and_slurm(tmp_path: Path) -> None
 
 def test_a_killed_head_loses_nothing_and_the_next_repeats_nothing(tmp_path: Path) -> None:
     folder = study(tmp_path / "study")
-    first = start(folder, MANIFEST, seconds=0.2)
+    first = start(folder, MANIFEST, seconds=0.1)
     wait_for(lambda: commits(folder))
     (snakemake,) = psutil.Process(first.pid).children()
     job = job_of(folder, "simulate")
     first.kill()
     first.wait()
     wait_for(lambda: not snakemake.is_running() or snakemake.status() == psutil.STATUS_ZOMBIE)
-    said_so = finish(start(folder, MANIFEST, seconds=0.2), folder)
+    said_so = finish(start(folder, MANIFEST, seconds=0.1), folder)
     assert f"1 jobs of an earlier head are left ({job}); waiting for them" in said_so
     assert simulated(folder) == 300
     assert runs(folder) == 1
@@ -66,7 +66,7 @@ def test_a_killed_head_loses_nothing_and_the_next_repeats_nothing(tmp_path: Path
 
 def test_a_head_that_is_a_job_submits_the_next_one(tmp_path: Path) -> None:
     folder = study(tmp_path / "study")
-    begun = start(folder, "--sbatch", "--time=60 --mem=500", MANIFEST, seconds=0.2)
+    begun = start(folder, "--sbatch", "--time=60 --mem=500", MANIFEST, seconds=0.1)
     job = re.search(r"job (\d+);", finish(begun, folder))
     assert job is not None
     wait_for(lambda: commits(folder))
@@ -82,8 +82,8 @@ def test_a_head_that_is_a_job_submits_the_next_one(tmp_path: Path) -> None:
 
 def test_jobs_shorter_than_the_work_go_on_in_the_next_one(tmp_path: Path) -> None:
     folder = study(tmp_path / "study", simulations=320, shard_size=320)
-    limits = ["simulate:runtime=3", "simulate:slurm_extra='--signal=TERM@60'"]
-    finish(start(folder, "--set-resources", *limits, "--", MANIFEST, seconds=0.4), folder)
+    limits = ["simulate:runtime=2", "simulate:slurm_extra='--signal=TERM@30'"]
+    finish(start(folder, "--set-resources", *limits, "--", MANIFEST, seconds=0.3), folder)
     assert runs(folder) >= 2
     assert simulated(folder) == 320
 
@@ -91,7 +91,7 @@ def test_jobs_shorter_than_the_work_go_on_in_the_next_one(tmp_path: Path) -> Non
 def test_a_preempted_shard_goes_on(tmp_path: Path) -> None:
     folder = study(tmp_path / "study")
     spare = ["--set-resources", "simulate:slurm_partition=spare", "simulate:runtime=30"]
-    process = start(folder, *spare, "--", MANIFEST, seconds=0.2)
+    process = start(folder, *spare, "--", MANIFEST, seconds=0.1)
     wait_for(lambda: len(commits(folder)) >= 3)
     urgent = ["--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=true"]
     assert said("sbatch", "--wait", *urgent).returncode == 0
