@@ -16,6 +16,7 @@ where the last two gain log p(valid | z) if that was learnt because simulations 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,6 +59,8 @@ def log_posterior(
     device = next(estimator.parameters()).device  # type: ignore[attr-defined]
     data = torch.as_tensor(x if events else x[:, None])
     at_once = max(1, batch // data.shape[1])
+    large = not events and data[0].numel() > MOST_REPEATED
+    contexts = _contexts(estimator, data[:, 0]) if large else None
 
     @torch.inference_mode()
     def log_density(z: Array) -> Array:
@@ -66,7 +69,10 @@ def log_posterior(
             return np.full((m, n), np.nan)
         rows = torch.as_tensor(z.reshape(m * n, theta_dim), dtype=torch.float32)
         which = torch.arange(m).repeat_interleave(n)
-        if not events and data[0].numel() > MOST_REPEATED:
+        if contexts is not None:
+            pairs = zip(rows.split(at_once), which.split(at_once), strict=True)
+            sums = [_of_contexts(estimator, z, contexts[index]) for z, index in pairs]
+        elif large:
             each = zip(rows.view(m, n, theta_dim), data[:, 0], strict=True)
             sums = [_of_one(estimator, row, one, at_once) for row, one in each]
         else:
@@ -113,6 +119,21 @@ def _of_events(estimator: Estimator, z: Tensor, data: Tensor) -> Tensor:
     pairs = z.repeat_interleave(data.shape[1], 0), data.flatten(0, 1)
     values = estimator.log_prob(*(each.to(device) for each in pairs))
     return values.cpu().double().view(len(z), data.shape[1])
+
+
+@torch.inference_mode()
+def _contexts(estimator: Any, x: Tensor) -> Tensor | None:
+    """Return what a ratio sees of data sets, ``(m, context_dim)``, unless that is large itself."""
+    if not hasattr(estimator, "log_ratio") or estimator.conditioner.out_dim > MOST_REPEATED:
+        return None
+    device = next(estimator.parameters()).device
+    return torch.cat([estimator.conditioner(part.to(device)) for part in x.split(100)])
+
+
+def _of_contexts(estimator: Any, z: Tensor, contexts: Tensor) -> Tensor:
+    """Return the log ratio of rows z and contexts, ``(n,)``."""
+    log_ratio: Tensor = estimator.log_ratio(z.to(contexts.device), contexts)
+    return log_ratio.cpu().double()
 
 
 def _of_one(estimator: Estimator, z: Tensor, x: Tensor, at_once: int) -> Tensor:

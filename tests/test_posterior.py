@@ -151,8 +151,9 @@ def test_large_data_sets_are_summarised_once_with_the_same_result(
     rows = []
     estimator.conditioner.register_forward_hook(lambda _, given, out: rows.append(len(out)))
     log_posterior(estimator, x[:5].numpy())(where)
-    assert rows == [1] * 5
+    assert sum(rows) == 5
+    rows.clear()
     monkeypatch.setattr("sbi_pipeline.posterior.MOST_REPEATED", 300)
     repeated = log_posterior(estimator, x[:5].numpy())(where)
-    assert rows[5:] == [50]
+    assert rows == [50]
     np.testing.assert_allclose(once, repeated, rtol=1e-4, atol=1e-4)
