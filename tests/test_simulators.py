@@ -206,3 +206,30 @@ def test_a_map_holds_the_flux_of_its_sources_where_they_are() -> None:
     assert peak == (int(35 * 1.6), int(50 * 1.6))
     noisy = SourceCounts(most=50)(rows, RNG(8))
     assert noisy.sum() == pytest.approx(maps.sum(), rel=1e-2)
+
+
+def test_maps_are_mirrored_each_way_for_half_of_them() -> None:
+    one = np.zeros((1, 153))
+    one[0, [0, 3, 53, 103]] = 1, 10.0, -5.0, 1000.0
+    mean = SourceCounts(most=50, noise=False)(one, RNG(1))[0]
+    mirrored = SourceCounts(most=50, noise=False, mirror=True)
+    maps = mirrored.observe(np.broadcast_to(mean, (400, 128, 128)), RNG(2))
+    row, column = np.unravel_index(maps.reshape(400, -1).argmax(axis=1), (128, 128))
+    quarter = 2 * (row > 63) + (column > 63)
+    np.testing.assert_allclose(np.bincount(quarter) / 400, 0.25, atol=0.09)  # four sigma
+    assert mirrored.observe(mean, RNG(3)).shape == mean.shape
+
+
+def test_only_the_nuisances_asked_for_are_random() -> None:
+    simulator = SourceCounts(most=50, noise=False, nuisances=4)
+    assert simulator.parameters[3:] == ("longitude_1", "longitude_2", "latitude_1", "flux_1")
+    theta = [50.0, 0.7, 3.0]
+    rows = np.array([[*theta, 10.0, 20.0, -5.0, 1.0], [*theta, 11.0, 20.0, -5.0, 1.0]])
+    first, second = simulator.sources(rows)
+    assert (first != second).sum() == 1
+    assert tuple(first[:, 0]) == (10.0, -5.0, 1.0)
+    for drawn, sd in zip(first[:, 2:], (20, 3.0, None), strict=True):
+        z = drawn / sd if sd else (np.log(drawn) - 1) / 0.7
+        assert abs(z.mean()) < 0.15
+        assert z.std() == pytest.approx(1, abs=0.15)
+    assert SourceCounts(most=50, nuisances=0).parameters == ("number", "sigma", "height")

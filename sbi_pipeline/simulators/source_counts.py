@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, special
+from scipy.stats import qmc
 
 Array = NDArray[Any]
 
+KINDS = ("longitude", "latitude", "flux")
 HALF_WIDTH = 40.0  # of the map, in degrees
 PSF = 1.5  # pixels of 128
 EXPOSURE = 100.0
@@ -34,34 +36,60 @@ class SourceCounts:
         pixels: Pixels along a side.
         background: Uniform emission added to the mean map; 0 in the published set-up.
         noise: False leaves the Poisson noise to `observe`, when training reads the maps.
+        mirror: With ``noise=False``, `observe` mirrors maps at random, left to right and top to
+            bottom. p(x | number, sigma, height) is the same; do not infer positions with it.
+        nuisances: How many of the nuisances are parameters, source by source. The others are not
+            random: standard-normal points of a Halton sequence, scaled by sigma and height. None
+            makes all of them parameters.
     """
 
     def __init__(
-        self, most: int = 500, pixels: int = 128, background: float = 0.0, noise: bool = True
+        self,
+        most: int = 500,
+        pixels: int = 128,
+        background: float = 0.0,
+        noise: bool = True,
+        mirror: bool = False,
+        nuisances: int | None = None,
     ) -> None:
         self.most, self.pixels, self.background, self.noise = most, pixels, background, noise
+        self.mirror = mirror
         self.noise_at_load = not noise
-        kinds = ("longitude", "latitude", "flux")
+        place = np.arange(3 * most).reshape(most, 3).T  # of a nuisance, source by source
+        self.random = place < (3 * most if nuisances is None else nuisances)  # (3, most)
+        self.typical = special.ndtri(qmc.Halton(3, scramble=False).random(most + 1)[1:].T)
         self.parameters = (
             "number",
             "sigma",
             "height",
-            *(f"{kind}_{i + 1}" for kind in kinds for i in range(most)),
+            *(f"{KINDS[kind]}_{i + 1}" for kind, i in np.argwhere(self.random)),
         )
 
     def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
-        """Simulate maps for parameters, ``(n, 3 + 3 most)``."""
+        """Simulate maps for parameters, ``(n, 3 + nuisances)``."""
         mean = self.mean(parameters)
         return self.observe(mean, rng) if self.noise else mean
 
     def observe(self, x: Array, rng: np.random.Generator) -> Array:
-        """Draw Poisson noise about mean maps, ``(n, pixels, pixels)``."""
+        """Draw Poisson noise about mean maps, ``(n, pixels, pixels)``, mirrored if asked for."""
+        for axis in (-1, -2) if self.mirror and not self.noise else ():
+            turned = rng.random(x.shape[:-2]) < 0.5
+            x = np.where(turned[..., None, None], np.flip(x, axis), x)
         return (rng.poisson(EXPOSURE * x) / EXPOSURE).astype(np.float32)
+
+    def sources(self, parameters: Array) -> Array:
+        """Return longitude, latitude and flux of all sources, ``(n, 3, most)``."""
+        sigma, height = parameters[:, 1:3].T[..., None]
+        longitude, latitude, flux = self.typical
+        fixed = np.broadcast_arrays(20 * longitude, height * latitude, np.exp(1 + sigma * flux))
+        every = np.stack(fixed, axis=1)
+        every[:, self.random] = parameters[:, 3:]
+        return every
 
     def mean(self, parameters: Array) -> Array:
         """Return maps without noise, ``(n, pixels, pixels)`` float32."""
         n, side = len(parameters), self.pixels
-        longitude, latitude, flux = parameters[:, 3:].reshape(n, 3, self.most).swapaxes(0, 1)
+        longitude, latitude, flux = self.sources(parameters).swapaxes(0, 1)
         there = np.arange(self.most) < np.floor(parameters[:, :1])
         row, column = (
             np.floor((angle + HALF_WIDTH) * side / (2 * HALF_WIDTH)).astype(int)
