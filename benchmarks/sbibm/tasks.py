@@ -55,10 +55,9 @@ CONSTANTS = {
     "bernoulli_glm_raw": ("design_matrix",),
 }
 MCMC = {"ess": 1000, "minutes": 10}
-FLOWS = {"network": {"flow": ["nsf_ar", "maf"]}}  # the better one by validation loss, per task
 ESTIMATORS = {
     "npe": {"method": "npe"},
-    "nle": {"method": "nle", "sampler": MCMC, "training": {"grid": FLOWS}},
+    "nle": {"method": "nle", "sampler": MCMC},
     "nre": {"method": "nre", "sampler": MCMC},
     "fmpe": {"method": "fmpe"},
     "cmpe": {"method": "cmpe"},
