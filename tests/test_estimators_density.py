@@ -172,3 +172,36 @@ def test_ratio_is_the_bayes_optimal_one():
     assert entropy.item() == pytest.approx(0.2321, abs=0.003)
     assert joint.mean().item() == pytest.approx(1.988, abs=0.02)
     assert independent.exp().mean().item() == pytest.approx(1, abs=0.03)
+
+
+def test_alternatives_of_a_ratio_are_drawn_from_what_it_divides_by():
+    """At the start the answer is the regression's, exact here: the mean of a ratio is one."""
+    z, x = gaussian(20_000)
+    ratio = estimators.build("nre", z, x, seed=1, **small("nre"))
+    ratio.fit_scales(z, x)
+    context = ratio.conditioner(x)
+    torch.manual_seed(1)
+    others = ratio._others(z, context, 1)[0]
+    log_ratio = ratio._logits(others, context)
+    assert log_ratio.exp().mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_a_ratio_learns_nothing_where_there_is_no_parameter():
+    z, x = gaussian(2000)
+    ratio = estimators.build("nre", z, x, seed=1, linear=False, **small("nre"))
+    train(ratio, z, x, max_epochs=3)
+    far = torch.tensor([[5.0, 0.0], [50.0, 0.0], [4.0, 0.0]])
+    inside, further, edge = ratio.log_prob(far, x[:1]).tolist()
+    assert [inside, further] == pytest.approx([edge, edge], abs=1e-6)
+
+
+def test_alternatives_of_discrete_parameters_are_no_draws_of_a_regression():
+    z, x = gaussian(500)
+    assert estimators.build("nre", z, x, seed=1, **small("nre")).near == 0.5
+    assert estimators.build("nre", z.sign(), x, seed=1, **small("nre")).near == 0
+
+
+def test_the_share_of_near_alternatives_is_checked():
+    z, x = gaussian(100)
+    with pytest.raises(ValueError, match="near is 1; wanted a share"):
+        estimators.build("nre", z, x, seed=1, near=1, **small("nre"))

@@ -8,19 +8,20 @@ from sbi_pipeline import estimators
 from sbi_pipeline.estimators.ensemble import share_out, stack
 
 
-def trio(method, data=gaussian):
+def trio(method, data=gaussian, **options):
     z, x = data(200)
-    return z, x, estimators.build(method, z, x, seed=1, members=3, **small(method))
+    return z, x, estimators.build(method, z, x, seed=1, members=3, **small(method), **options)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_members_are_trained_as_if_alone(method):
     # Without noise in the loss, the gradient of a member's weights is that of the member alone.
-    z, x, ensemble = trio(method)
     if method in ("fmpe", "cmpe"):
         pytest.skip("has noise in its loss")
+    quiet = {"near": 0.0} if method == "nre" else {}
+    z, x, ensemble = trio(method, **quiet)
     ensemble.eval().loss(z, x).sum().backward()
-    alone = estimators.build(method, z, x, seed=1, **small(method))  # the first member
+    alone = estimators.build(method, z, x, seed=1, **small(method), **quiet)  # the first member
     (alone.loss(z, x).sum() / 3).backward()
     for stacked, (name, weights) in zip(ensemble.stacked, alone.named_parameters(), strict=True):
         torch.testing.assert_close(stacked[0], weights, msg=name)

@@ -147,3 +147,11 @@ class TestLabelled:
         assert az.plot_trace(data).shape == (3, 2)
         assert az.plot_pair(data, var_names=["mass", "spin"]) is not None
         plt.close("all")
+
+
+def test_draws_that_are_picked_are_of_all_chains() -> None:
+    """Every sixth of 12 000 draws of 480 chains in turn would be of 80 chains."""
+    picked = samplers.some(12_000, 2000)
+    assert len(np.unique(picked)) == 2000
+    assert len(np.unique(picked % 480)) > 460
+    np.testing.assert_array_equal(samplers.some(10, 10), np.arange(10))

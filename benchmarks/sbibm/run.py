@@ -19,6 +19,7 @@ import xarray as xr
 from tasks import ESTIMATORS, TASKS, data, prepare
 
 from sbi_pipeline.diagnostics.comparison import c2st
+from sbi_pipeline.samplers import some
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("task", "rows", "method", "observation", "draws", "c2st", "key", "seconds")
@@ -51,7 +52,7 @@ def draws_of(path, n):
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         posterior = tree["posterior"].to_dataset().stack(sample=("draw", "chain"))
         theta = np.stack([posterior[name].to_numpy() for name in posterior.data_vars], axis=1)
-        return tree.attrs["key"], theta[np.linspace(0, len(theta) - 1, n).astype(int)]
+        return tree.attrs["key"], theta[some(len(theta), n)]
 
 
 def known(table):

@@ -12,11 +12,18 @@ the log prior. The z_k are those of other rows of the batch. ``balance`` adds a 
 classifiers whose mean output on joint and independent pairs do not sum to one, which keeps
 posteriors from being too narrow.
 
+Where a linear regression comes first, half of the z_k are drawn from its N(z; W x + b, S) instead:
+against parameters from all over the prior a narrow posterior is told at a glance, and nothing is
+learnt of its shape. The classifier's f is then the log of p(z | x) over that mixture, and the log
+ratio follows, since the densities of regression and prior are known.
+
 References:
     Hermans, Begy & Louppe, Likelihood-free MCMC with amortized approximate ratio estimators,
     ICML 2020, https://arxiv.org/abs/1903.04057.
     Miller, Weniger & Forré, Contrastive neural ratio estimation, NeurIPS 2022,
     https://arxiv.org/abs/2210.06170.
+    Gutmann & Hyvärinen, Noise-contrastive estimation, AISTATS 2010,
+    https://proceedings.mlr.press/v9/gutmann10a.html (noise should be like the data).
     Delaunoy et al., Towards reliable simulation-based inference with balanced neural ratio
     estimation, NeurIPS 2022, https://arxiv.org/abs/2208.13624.
 """
@@ -34,6 +41,10 @@ from ..networks.residual import ResidualMLP, start_at
 from ..networks.scaling import as_ranks
 from ..types import Target
 
+EDGE = 4.0
+"""In normal space, beyond which nothing is learnt: one parameter in 16 000 lies there, too few to
+teach a network what MCMC would ask of it."""
+
 
 class NRE(nn.Module):
     """Residual network of z and x whose output is the log ratio.
@@ -44,6 +55,8 @@ class NRE(nn.Module):
         alternatives: Number K of parameter vectors a data set is compared with.
         gamma: Odds that one of them is its own.
         balance: Weight of the balancing penalty; 100 is what its authors use.
+        near: Share of the alternatives that is drawn from the linear regression, if there is one;
+            ``"auto"``: half of them, unless parameters are discrete, which the regression is not.
         hidden: Width of the network.
         blocks: Number of residual blocks.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
@@ -60,36 +73,47 @@ class NRE(nn.Module):
         alternatives: int = 8,
         gamma: float = 1.0,
         balance: float = 0.0,
+        near: float = 0.0,
         hidden: int = 128,
         blocks: int = 3,
         **conditioner: Any,
     ) -> None:
         super().__init__()
+        if not 0 <= near < 1:
+            raise ValueError(f"near is {near}; wanted a share of at least 0 and below 1")
         if alternatives < 1 or gamma <= 0:
             raise ValueError(
                 f"alternatives is {alternatives} and gamma {gamma}; at least 1 and above 0 wanted"
             )
         self.alternatives, self.gamma, self.balance = alternatives, gamma, balance
         self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
+        self.near = near if self.conditioner.linear is not None else 0.0
         context_dim = self.conditioner.out_dim
         # Told z, as ranks too, and of a linear start what that leaves of it; zero at first.
         inputs = theta_dim * (2 + (self.conditioner.linear is not None))
         self.net = ResidualMLP(inputs, 1, hidden=hidden, blocks=blocks, context_dim=context_dim)
         start_at(self.net.last, torch.zeros(1))
 
-    choose = staticmethod(choose_conditioner)
+    @classmethod
+    def choose(cls, z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
+        """Replace what is left to be chosen from training data by the choice."""
+        if options.setdefault("near", "auto") == "auto":
+            discrete = any(2 * len(column.unique()) < len(z) for column in z.T)
+            options["near"] = 0.0 if discrete else 0.5
+        return choose_conditioner(z, x, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return the contrastive loss, ``(n,)``; alternatives are the z of the rows before."""
+        """Return the contrastive loss, ``(n,)``, with alternatives of its own."""
         n, k = len(z), min(self.alternatives, len(z) - 1)
         if k < 1:
             raise ValueError("a batch of one row has nothing to be compared with")
-        candidates = torch.cat([z.roll(shift, 0) for shift in range(k + 1)])
-        logits = self.log_ratio(candidates, self.conditioner(x).repeat(k + 1, 1)).view(k + 1, n)
+        context = self.conditioner(x)
+        candidates = torch.stack([z, *self._others(z, context, k)])  # (k + 1, n, theta_dim)
+        logits = self._logits(candidates.flatten(0, 1), context.repeat(k + 1, 1)).view(k + 1, n)
         own, others = logits[0], logits[1:]
         log_k, log_gamma = math.log(k), math.log(self.gamma)
         none_own = total(others, log_k, log_gamma) - log_k
@@ -100,18 +124,42 @@ class NRE(nn.Module):
             loss = loss + self.balance * excess.square()
         return loss
 
+    def _others(self, z: Tensor, context: Tensor, k: int) -> Tensor:
+        """Return k alternatives to each row, ``(k, n, theta_dim)``: z of rows before, or near x."""
+        far = torch.stack([z.roll(shift, 0) for shift in range(1, k + 1)])
+        if not self.near:
+            return far
+        near = self.conditioner.restore(torch.randn_like(far).transpose(0, 1), context)
+        which = torch.rand_like(far[..., :1]) < self.near
+        return torch.where(which, near.transpose(0, 1), far)
+
+    def _logits(self, z: Tensor, context: Tensor) -> Tensor:
+        """Return the log ratio of the posterior and what alternatives are drawn from, ``(n,)``."""
+        log_ratio = self.log_ratio(z, context)
+        if not self.near:
+            return log_ratio
+        near = self._start(z, context) + math.log(self.near)
+        return log_ratio - torch.logaddexp(near, near.new_tensor(math.log1p(-self.near)))
+
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log p(x | z) / p(x) in nats, ``(n,)``, for paired rows or for one data set x."""
         return self.log_ratio(z, self.conditioner(x))
 
     def log_ratio(self, z: Tensor, context: Tensor) -> Tensor:
         """Return the log ratio, ``(n,)``, for paired rows or for one context."""
+        seen = z.clamp(-EDGE, EDGE)
+        inputs = [seen, as_ranks(seen)]
         if self.conditioner.linear is None:
-            log_ratio: Tensor = self.net(torch.cat((z, as_ranks(z)), 1), context)[:, 0]
-            return log_ratio
+            learnt: Tensor = self.net(torch.cat(inputs, 1), context)[:, 0]
+            return learnt
+        inputs.append(self.conditioner.whiten(seen, context))
+        learnt = self.net(torch.cat(inputs, 1), context)[:, 0]
+        return self._start(z, context) + learnt
+
+    def _start(self, z: Tensor, context: Tensor) -> Tensor:
+        """Return the log density of the linear regression over that of the prior, ``(n,)``."""
         rest = self.conditioner.whiten(z, context)
-        start = 0.5 * (z.square() - rest.square()).sum(1) + self.conditioner.log_det()
-        return start + self.net(torch.cat((z, as_ranks(z), rest), 1), context)[:, 0]
+        return 0.5 * (z.square() - rest.square()).sum(1) + self.conditioner.log_det()
 
     def sample(self, n: int, x: Tensor) -> Tensor:
         """Refuse: a ratio has no draws of its own."""

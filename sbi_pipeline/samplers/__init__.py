@@ -13,11 +13,11 @@ from ..posterior import LogDensity, log_posterior
 from ..priors.discrete import Discrete, combinations
 from ..types import Array, Estimator, Prior
 from .direct import CHAINS, direct, draws_of, independent
-from .draws import Draws, labelled, log_likelihood
+from .draws import Draws, labelled, log_likelihood, some
 from .ensemble import ensemble
 from .moves import Proposal
 
-__all__ = ["Draws", "draw", "labelled", "log_likelihood"]
+__all__ = ["Draws", "draw", "labelled", "log_likelihood", "some"]
 
 
 def draw(

@@ -53,7 +53,15 @@ class Draws:
         z = by_time.reshape(len(self.z), -1, self.z.shape[-1])
         if n > z.shape[1]:
             raise ValueError(f"{n} draws wanted of {z.shape[1]}")
-        return z[:, np.linspace(0, z.shape[1] - 1, n).astype(int)]
+        return z[:, some(z.shape[1], n)]
+
+
+def some(total: int, n: int) -> Array:
+    """Return ``n`` of so many indices, in order, picked at random but always the same.
+
+    Not every k-th: draws of many chains in turn would then be those of a few chains.
+    """
+    return np.sort(np.random.default_rng(0).choice(total, n, replace=False))
 
 
 def labelled(

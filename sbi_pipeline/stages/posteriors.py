@@ -168,7 +168,7 @@ def _completed(draws: xr.Dataset, prior: Prior, n: int, seed: int, events: int =
     With ``events``, each draw comes so many times, each time with other nuisances.
     """
     theta = {name: draws[name].to_numpy().ravel() for name in prior.names if name in draws}
-    pick = np.linspace(0, len(next(iter(theta.values()))) - 1, n).astype(int)
-    pick = np.repeat(pick, events)
+    total = len(next(iter(theta.values())))
+    pick = np.repeat(np.resize(samplers.some(total, min(n, total)), n), events)
     u = streams.uniforms(seed, "predictive/prior", 0, len(pick), len(prior.names))
     return prior.complete({name: values[pick] for name, values in theta.items()}, u)
