@@ -1,6 +1,6 @@
 import pytest
 from shard_for_tests import NAMES, SEED, parameters
-from slurm_for_tests import cluster, slurm  # noqa: F401 - fixtures
+from slurm_for_tests import cluster, prepared, slurm  # noqa: F401 - fixtures
 
 from sbi_pipeline.campaigns import campaign
 from sbi_pipeline.storage.prior import write_prior

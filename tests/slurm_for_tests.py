@@ -111,6 +111,19 @@ def study(folder: Path, **entries: Any) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a study whose parameters are drawn, to be copied: one job less for each test."""
+    folder = study(tmp_path_factory.mktemp("prepared") / "study")
+    locally(folder, "--dry-run")  # which names the folder of the shards
+    locally(folder, receipt(folder, 0).replace("shard-0.json", "prior-0.zarr"))
+    return folder
+
+
+def copied(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to, dirs_exist_ok=True))
+
+
 def start(
     folder: Path, *arguments: str, seconds: float = 0.0, hoard: int = 0
 ) -> subprocess.Popen[str]:
@@ -153,9 +166,10 @@ def receipt(folder: Path, shard: int) -> str:
     return str(spec.with_name(f"shard-{shard}.json").relative_to(folder))
 
 
-def rows(folder: Path) -> list[bytes]:
+def rows(folder: Path, n: int) -> list[bytes]:
+    """Return the first rows of a campaign, none of which failed."""
     view = reading.load(folder / MANIFEST)
-    return [view.theta.tobytes(), view.x.tobytes(), view.row.tobytes()]
+    return [array[:n].tobytes() for array in (view.theta, view.x, view.row)]
 
 
 def commits(folder: Path) -> list[dict[str, Any]]:

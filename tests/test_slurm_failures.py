@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from slurm_for_tests import MANIFEST, finish, last_line, locally, said, simulated, start, study
+from slurm_for_tests import (
+    MANIFEST,
+    copied,
+    finish,
+    last_line,
+    locally,
+    said,
+    simulated,
+    start,
+    study,
+)
 
 pytest.importorskip("snakemake_executor_plugin_slurm")
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.usefixtures("cluster")]
@@ -38,8 +48,8 @@ def test_demands_that_slurm_refuses_are_named(tmp_path: Path) -> None:
         check(*each)
 
 
-def test_a_job_killed_for_memory_is_tried_with_more(tmp_path: Path) -> None:
-    greedy, insatiable = study(tmp_path / "greedy"), study(tmp_path / "insatiable")
+def test_a_job_killed_for_memory_is_tried_with_more(tmp_path: Path, prepared: Path) -> None:
+    greedy, insatiable = (copied(prepared, tmp_path / name) for name in ("greedy", "insatiable"))
     demand = ["--set-resources", "simulate:runtime=30", "simulate:mem_mb=1500"]
     starved = start(insatiable, *ONCE, *demand, "--", MANIFEST, hoard=1500)
     demand[-1] += " * attempt"
@@ -66,7 +76,7 @@ def quota(tmp_path: Path) -> Iterator[Callable[[Path, str], None]]:
 
     def limit(folder: Path, size: str) -> None:
         options = f"remount,size={size}" if folder in mounted else f"size={size}"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         if (done := said("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))).returncode:
             pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
         mounted.append(folder)
@@ -77,10 +87,11 @@ def quota(tmp_path: Path) -> Iterator[Callable[[Path, str], None]]:
 
 
 def test_a_full_disk_is_named_and_what_was_committed_is_kept(
-    tmp_path: Path, quota: Callable[[Path, str], None]
+    tmp_path: Path, prepared: Path, quota: Callable[[Path, str], None]
 ) -> None:
-    folder = study(tmp_path / "study")
+    folder = tmp_path / "study"
     quota(folder / "results", "300k")
+    copied(prepared, folder)
     reason = ".*No space left on device; what is committed is kept, make room and start again"
     check(start(folder, *ONCE, "--", MANIFEST), folder, f"simulate: {reason}")
     assert 0 < simulated(folder) < 300
@@ -89,15 +100,14 @@ def test_a_full_disk_is_named_and_what_was_committed_is_kept(
     assert simulated(folder) == 300
 
 
-def test_clocks_that_differ_are_named_and_what_was_simulated_is_kept(tmp_path: Path) -> None:
-    folder = study(tmp_path / "study")
-    locally(folder, "--dry-run")  # which writes the specifications
+def test_clocks_that_differ_are_named_and_what_was_simulated_is_kept(
+    tmp_path: Path, prepared: Path
+) -> None:
+    folder = copied(prepared, tmp_path / "study")
     (spec,) = folder.glob("results/simulations/*/shard-0.spec.json")
-    locally(folder, str(spec.with_name("prior-0.zarr").relative_to(folder)))
     os.utime(spec, (4e9, 4e9))
     check(start(folder, *ONCE, "--", MANIFEST), folder, "simulate: clocks differ, .*")
-    subprocess.run(
-        ["find", "results", "-newermt", "now", "-exec", "touch", "{}", "+"], cwd=folder, check=True
-    )
+    mend = ["find", "results", "-newermt", "now", "-exec", "touch", "{}", "+"]
+    subprocess.run(mend, cwd=folder, check=True)
     locally(folder, MANIFEST)
     assert simulated(folder) == 300
