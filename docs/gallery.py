@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from studies.figures import moons, source_counts
+from studies.figures import moons, nuisances, source_counts
 from studies.moons_events import moons_events
 
 from sbi_pipeline.plots import png
@@ -105,6 +105,13 @@ PICTURES = [
         "[Sources in a gamma-ray sky](studies/source_counts.md): "
         "up to 1 500 nuisances, and a glow that nobody modelled",
         "Maps, coverage and posterior",
+    ),
+    Picture(
+        "study-nuisances",
+        "nuisances_1000",
+        nuisances,
+        "The same: does it matter how many nuisances are dropped?",
+        "Coverage and posterior widths against the number of nuisances",
     ),
 ]
 

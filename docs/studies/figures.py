@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
 from sbi_pipeline.diagnostics.calibration import coverage
+from sbi_pipeline.diagnostics.information import information
 from sbi_pipeline.plots.style import FAINT, INK, KNOWN, SERIES, TRUTH, key, line_of, styled
 from sbi_pipeline.types import Array
 
@@ -76,12 +77,14 @@ def source_counts(results: Path) -> Figure:
         axes.set(xlabel="longitude [deg]", ylabel="latitude [deg]", title=f"observation {name!r}")
     figure.colorbar(shown, ax=panels[0, 1], label="counts")
     cover(panels[0, 2], folder / "npe/calibration.nc", labels)
-    tree = read(results, "source_counts/npe/mock")
+    trees = {method: read(results, f"source_counts/{method}/mock") for method in ("npe", "nre")}
     for axes, (name, value) in zip(panels[1], truth.items(), strict=True):
-        density(axes, draws(tree, name), color=KNOWN["npe"], lw=1.8)
+        for method, tree in trees.items():
+            density(axes, draws(tree, name), color=KNOWN[method], lw=1.8, label=method.upper())
         axes.axvline(value, color=TRUTH, ls="--", lw=1)
         axes.set(xlabel=labels[name], ylim=(0, 1.08), yticks=[])
         axes.spines["left"].set_visible(False)
+    panels[1, 0].legend(loc="upper left", handlelength=1.2)
     return figure
 
 
@@ -97,6 +100,37 @@ def cover(axes: Axes, path: Path, labels: dict[str, str]) -> None:
         found.levels, found.low - found.levels, found.high - found.levels, color="#E5E5E5", zorder=0
     )
     axes.axhline(0, color=TRUTH, lw=0.7)
-    axes.set(xlabel="credible level", ylabel="coverage $-$ level", title="1000 held-out maps")
+    axes.set(xlabel="credible level", ylabel="coverage $-$ level", title="NPE, 1000 held-out maps")
     axes.set_ylim(-0.08, 0.05)
     axes.legend(ncols=3, loc="lower center", columnspacing=1, handlelength=1.2)
+
+
+@styled
+def nuisances(results: Path) -> Figure:
+    """Coverage and posterior widths against the number of nuisances dropped."""
+    counts = (0, 10, 100, 1000)
+    labels = {"number": "$N$", "sigma": r"$\sigma$", "height": "$h$"}
+    folders = [results / f"nuisances_{count}/npe" for count in counts]
+    figure = Figure(figsize=(7, 2.7), layout="constrained")
+    covered, widths = figure.subplots(1, 2)
+    asked = []
+    for folder in folders:
+        with xr.open_dataset(folder / "calibration.nc", engine="h5netcdf") as data:
+            asked.append(data.load())
+    for (name, label), colour in zip(labels.items(), SERIES, strict=False):
+        style = {"color": colour, "marker": "o", "ms": 4}
+        found = [
+            coverage(data["ranks"].sel(parameter=name).to_numpy(), data.attrs["draws"], [0.6827])
+            for data in asked
+        ]
+        covered.plot([100 * each.observed[0] for each in found], label=label, **style)
+        widths.plot([information(data).sd_ratio[name] for data in asked], **style)
+    covered.axhspan(100 * found[0].low[0], 100 * found[0].high[0], color="#E5E5E5", zorder=0)
+    covered.axhline(68.27, color=TRUTH, lw=0.7)
+    covered.set(ylabel="coverage at 68.3 % [%]", ylim=(58, 78))
+    covered.legend(ncols=3, columnspacing=1, handlelength=1.2)
+    widths.set(ylabel="posterior sd over prior sd", yscale="log")
+    for axes in (covered, widths):
+        axes.set_xticks(range(len(counts)), map(str, counts))
+        axes.set_xlabel("nuisances $K$")
+    return figure

@@ -16,7 +16,7 @@ if __name__ == "__main__":
     study = yaml.safe_load((CONFIG / "studies/source_counts.yaml").read_text())
     specs = study["campaigns"]["source_counts"]["priors"]
     for pixels in (64, 128):
-        simulator = SourceCounts(pixels=pixels, background=GLOW)
+        simulator = SourceCounts(pixels=pixels, background=GLOW, noise=False, mirror=True)
         prior = priors.build(specs, simulator.parameters)
         x, _ = observations.simulate(simulator, prior, TRUTH, 1)
         np.savez_compressed(CONFIG / f"data/source_counts_glow_{pixels}.npz", x=x)
