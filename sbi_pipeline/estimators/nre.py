@@ -12,10 +12,11 @@ the log prior. The z_k are those of other rows of the batch. ``balance`` adds a 
 classifiers whose mean output on joint and independent pairs do not sum to one, which keeps
 posteriors from being too narrow.
 
-Where a linear regression comes first, half of the z_k are drawn from its N(z; W x + b, S) instead:
-against parameters from all over the prior a narrow posterior is told at a glance, and nothing is
-learnt of its shape. The classifier's f is then the log of p(z | x) over that mixture, and the log
-ratio follows, since the densities of regression and prior are known.
+Where a linear regression comes first, half of the z_k are drawn from its answer instead, a Student
+distribution about W x + b with the residuals' scale: against parameters from all over the prior a
+narrow posterior is told at a glance, and nothing is learnt of its shape. The classifier's f is then
+the log of p(z | x) over that mixture, and the log ratio follows, since the densities of regression
+and prior are known.
 
 References:
     Hermans, Begy & Louppe, Likelihood-free MCMC with amortized approximate ratio estimators,
@@ -41,6 +42,8 @@ from ..networks.residual import ResidualMLP, start_at
 from ..networks.scaling import as_ranks
 from ..types import Target
 
+DEGREES = 4
+"""Of freedom of the alternatives near the answer: MCMC must not find what none has contradicted."""
 EDGE = 4.0
 """In normal space, beyond which nothing is learnt: one parameter in 16 000 lies there, too few to
 teach a network what MCMC would ask of it."""
@@ -129,16 +132,22 @@ class NRE(nn.Module):
         far = torch.stack([z.roll(shift, 0) for shift in range(1, k + 1)])
         if not self.near:
             return far
-        near = self.conditioner.restore(torch.randn_like(far).transpose(0, 1), context)
-        which = torch.rand_like(far[..., :1]) < self.near
-        return torch.where(which, near.transpose(0, 1), far)
+        noise = torch.randn(*far.shape, 1 + DEGREES, dtype=far.dtype, device=far.device)
+        student = noise[..., 0] / noise[..., :1, 1:].square().mean(-1).sqrt()
+        near = self.conditioner.restore(student.transpose(0, 1), context).transpose(0, 1)
+        return torch.where(torch.rand_like(far[..., :1]) < self.near, near, far)
 
     def _logits(self, z: Tensor, context: Tensor) -> Tensor:
         """Return the log ratio of the posterior and what alternatives are drawn from, ``(n,)``."""
         log_ratio = self.log_ratio(z, context)
         if not self.near:
             return log_ratio
-        near = self._start(z, context) + math.log(self.near)
+        dim = z.shape[1]
+        squared = self.conditioner.whiten(z, context).square().sum(1)
+        student = self.conditioner.log_det() - 0.5 * (DEGREES + dim) * (squared / DEGREES).log1p()
+        student += math.lgamma((DEGREES + dim) / 2) - math.lgamma(DEGREES / 2)
+        near = student + 0.5 * z.square().sum(1) - 0.5 * dim * math.log(DEGREES / 2)
+        near += math.log(self.near)
         return log_ratio - torch.logaddexp(near, near.new_tensor(math.log1p(-self.near)))
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
