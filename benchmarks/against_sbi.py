@@ -1,7 +1,7 @@
 """Beside sbi 0.27 on one page: ``python benchmarks/against_sbi.py FOLDER --sbi INTERPRETER``.
 
 Runs campaign.py, training.py and sampling.py into FOLDER, one after the other, unless their tables
-are there, and writes ``against-sbi.md`` beside this file: wall time of simulating, training and
+are there, and writes ``against-sbi.md`` beside this file: the cost of simulating, training and
 sampling, and accuracy, with every line on which `sbi` is better said to be so.
 """
 
@@ -19,10 +19,12 @@ HEAD = """# Against sbi 0.27
 
     python benchmarks/against_sbi.py FOLDER --sbi INTERPRETER      # made this page
 
-One machine, {cores}; the same simulations, one thread each, one process after the other. Both
-with their defaults: `sbi` a spline flow for NPE, a masked autoregressive flow and slice sampling
-in 20 chains for NLE. `INTERPRETER` is that of an environment with `sbi`. A ratio above one means
-that this project is faster. What each part does is told in the scripts it calls, `campaign.py`,
+One machine: {machine}.
+The same simulations, one thread each, one process after the other, CPU seconds (which are those of
+the clock where nothing else runs; simulating is by the clock). Both with their defaults: `sbi` a
+spline flow for NPE, a masked autoregressive flow and slice sampling in 20 chains for NLE.
+`INTERPRETER` is that of an environment with `sbi`. A ratio above one means that this project is
+faster. What each part does is told in the scripts it calls, `campaign.py`,
 `training.py`, `sampling.py`, and in [README.md](README.md).
 """
 WORDS = {
@@ -48,16 +50,16 @@ def simulating(folder):
 
 
 def training(folder):
-    """Return wall time of training on 10 000 simulations, and C2ST of the posterior."""
+    """Return the cost of training on 10 000 simulations, and C2ST of the posterior."""
     table = pd.read_csv(folder / "training.csv")
-    return beside(table[table.members == 1], ["task", "method"], "train_seconds")
+    return beside(table[table.members == 1], ["task", "method"], "train_cpu")
 
 
 def sampling(folder):
-    """Return wall time for 10 000 effective draws of an NLE posterior, R-hat and C2ST."""
+    """Return the cost of 10 000 effective draws of an NLE posterior, R-hat and C2ST."""
     table = pd.read_csv(folder / "sampling.csv")
     table = table[table.by.isin(["here", "sbi"])]
-    table["effective_seconds"] = table.seconds * DRAWS / table.ess
+    table["effective_seconds"] = table.cpu * DRAWS / table.ess
     found = beside(table, ["task"], "effective_seconds")
     for by in ("here", "sbi"):
         found[f"R-hat {by}"] = table[table.by == by].r_hat.to_numpy()
@@ -90,12 +92,16 @@ def losses(table):
 
 
 def markdown(table):
-    """Return a table; numbers with three digits."""
+    """Return a table; numbers with three digits, or without decimals."""
     lines = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
-    told = [
-        [f"{one:.3g}" if isinstance(one, float) else str(one) for one in line] for line in lines
-    ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in told)
+    return "\n".join("| " + " | ".join(map(told, line)) + " |" for line in lines)
+
+
+def told(value):
+    """Return a cell of a table."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def main():
@@ -104,13 +110,13 @@ def main():
     parser.add_argument(
         "--sbi", type=Path, required=True, help="interpreter of an environment with sbi"
     )
-    parser.add_argument("--cores", default="2 cores, no GPU", help="the machine, in words")
+    parser.add_argument("--machine", default="2 cores", help="the machine, in words")
     given = parser.parse_args()
     for script, options in SCRIPTS.items():
         if not (given.folder / script).with_suffix(".csv").is_file():
             command = [sys.executable, HERE / script, given.folder, "--sbi", given.sbi, *options]
             subprocess.run(command, check=True)
-    page, lost = [HEAD.format(cores=given.cores)], []
+    page, lost = [HEAD.format(machine=given.machine)], []
     for make in (simulating, training, sampling):
         table = make(given.folder)
         page += [f"## {make.__name__.title()}\n\n{WORDS[make.__name__]}\n\n{markdown(table)}\n"]
