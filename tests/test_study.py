@@ -53,9 +53,9 @@ def exact() -> tuple[Array, Array]:
         log_likelihood = simulator.log_likelihood(rows, counts).reshape(z.shape[:2])
         return np.asarray(log_likelihood - 0.5 * np.sum(z**2, axis=-1))
 
-    drawn = ensemble(log_density, 1, 4, 20_000, seed=1, ess=4000)
+    drawn = ensemble(log_density, 1, 4, 100_000, seed=1, ess=40_000)
     assert drawn.converged.all()
-    theta = prior.from_normal(drawn.flat(20_000)[0])[:, :2]
+    theta = prior.from_normal(drawn.flat(100_000)[0])[:, :2]
     return theta.mean(axis=0), theta.std(axis=0)
 
 
