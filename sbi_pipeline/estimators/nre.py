@@ -60,6 +60,7 @@ class NRE(nn.Module):
         balance: Weight of the balancing penalty; 100 is what its authors use.
         near: Share of the alternatives that is drawn from the linear regression, if there is one;
             ``"auto"``: half of them, unless parameters are discrete, which the regression is not.
+            It must be 0 where z is not of the whole prior, because simulations failed.
         hidden: Width of the network.
         blocks: Number of residual blocks.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.

@@ -64,8 +64,11 @@ def train(
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
     rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
 
+    # Alternatives near the answer are weighed against the prior, whole; failed rows are not in it.
+    partial = {"near": 0.0} if method == "nre" and rows.failed else {}
+
     def fit(settings: Settings, checkpoint: Path) -> Trained:
-        chosen = {**(network or {}), **settings["network"]}
+        chosen = {**partial, **(network or {}), **settings["network"]}
         count = rows.source.rows
         made = estimators_module.build(method, *rows.sample, seed=seed, rows=count, **chosen)
         folder = estimator.with_name("tensorboard") / checkpoint.stem
