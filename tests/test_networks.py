@@ -327,3 +327,13 @@ def test_neighbourhoods_are_weighted_means_and_covariances():
         torch.testing.assert_close(features[3:6], 3 * scatter[[0, 0, 1], [0, 1, 1]] - 1)
         volume = (scatter + FLOOR * torch.eye(2)).det().sqrt()
         torch.testing.assert_close(features[6], volume.log() + 1.5)
+
+
+def test_neighbourhoods_do_not_depend_on_the_sets_worked_on_together(monkeypatch):
+    x = torch.randn(5, 30, 2, generator=seeded(), dtype=torch.float64)
+    mask = torch.rand(5, 30, generator=seeded()) < 0.7
+    mask[1, 12:], mask[2] = False, False
+    together = neighbourhoods(x, mask, widest=0.8, windows=2)
+    monkeypatch.setattr("sbi_pipeline.networks.neighbourhoods.AT_ONCE", 2 * 30**2)
+    torch.testing.assert_close(neighbourhoods(x, mask, 0.8, 2)[mask], together[mask])
+    assert neighbourhoods(x, mask, 0.8, 2).isfinite().all()

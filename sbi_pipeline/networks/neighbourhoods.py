@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-AT_ONCE = 4_000_000  # pairs of events held in memory
+AT_ONCE = 1_000_000  # pairs of events held in memory
 FLOOR = 1e-3  # of the squared scatter, in windows squared: a lone event has none
 
 
@@ -24,7 +24,8 @@ def neighbourhoods(x: Tensor, mask: Tensor | None, widest: float, windows: int) 
     """Describe the neighbourhood of each event, ``(n, events, features)``.
 
     For each window: log of the total weight, mean offset and covariance in units of the window,
-    and half the log determinant of the covariance; all roughly of mean 0 and size 1.
+    and half the log determinant of the covariance; all roughly of mean 0 and size 1. Events that
+    are not there are told zeros, or nothing of meaning.
 
     Args:
         x: Positions, ``(n, events, dim)``.
@@ -33,10 +34,15 @@ def neighbourhoods(x: Tensor, mask: Tensor | None, widest: float, windows: int) 
         windows: Number of windows.
     """
     sets = max(1, AT_ONCE // x.shape[1] ** 2)
-    parts = x.split(sets)
-    masks = [None] * len(parts) if mask is None else mask.split(sets)
-    told = zip(parts, masks, strict=True)
-    return torch.cat([of_few(part, there, widest, windows) for part, there in told])
+    if mask is None:
+        return torch.cat([of_few(part, None, widest, windows) for part in x.split(sets)])
+    place = torch.arange(x.shape[1], device=x.device)
+    told = x.new_zeros(*x.shape[:2], n_features(x.shape[2], windows))
+    # Sets of like size together, cut to the last event that any of them has.
+    for few in mask.sum(1).argsort().split(sets):
+        size = int((place * mask[few].any(0)).max()) + 1
+        told[few, :size] = of_few(x[few, :size], mask[few, :size], widest, windows)
+    return told
 
 
 def of_few(x: Tensor, mask: Tensor | None, widest: float, windows: int) -> Tensor:
