@@ -90,6 +90,14 @@ BAD = [
         "wanted either 'file' or 'parameters'",
     ),
     (
+        update(observations={"o": {"file": "good.csv", "truth": {"slpe": 1}}}),
+        "o.truth: 'slpe' is none of slope, offset",
+    ),
+    (
+        update(observations={"o": {"parameters": {"slope": 1}, "truth": {"slope": 1}}}),
+        "'truth' is for a file",
+    ),
+    (
         update(derived_parameters={"twice": {"expression": "2 * offset"}}),
         "twice: 'offset' is not inferred",
     ),

@@ -21,6 +21,7 @@ from sbi_pipeline.types import Array, Prior
 ROOT = Path(__file__).parents[1]
 STUDY = "config/studies/chirp.yaml"
 FINE = {"phases": 32, "times": 201}  # log likelihoods within 1e-5 nats of twice as many
+refined = pytest.mark.parametrize("posterior", ["npe_exact", "fmpe_exact"])
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
@@ -74,25 +75,28 @@ def read(study: Path, estimator: str) -> tuple[Array, dict[str, float]]:
         return np.stack(columns, axis=1), dict(tree["sample_stats"].attrs)
 
 
-def test_weights_can_be_trusted(study: Path) -> None:
-    _, facts = read(study, "npe_exact")
+@refined
+def test_weights_can_be_trusted(study: Path, posterior: str) -> None:
+    _, facts = read(study, posterior)
     assert facts["k_hat"] < 0.7
     assert facts["effective"] > 2000
     assert facts["top_weight"] < 0.05
 
 
+@refined
 def test_evidence_is_that_of_the_grid(
-    study: Path, exact: tuple[list[Array], list[Array], float]
+    study: Path, exact: tuple[list[Array], list[Array], float], posterior: str
 ) -> None:
-    _, facts = read(study, "npe_exact")
+    _, facts = read(study, posterior)
     assert facts["log_evidence_error"] < 0.05
     assert abs(facts["log_evidence"] - exact[2]) < 4 * facts["log_evidence_error"]
 
 
+@refined
 def test_refined_marginals_are_exact(
-    study: Path, exact: tuple[list[Array], list[Array], float]
+    study: Path, exact: tuple[list[Array], list[Array], float], posterior: str
 ) -> None:
-    theta, _ = read(study, "npe_exact")
+    theta, _ = read(study, posterior)
     divergence = [jsd_mnat(theta[:, i], exact[0][i], exact[1][i]) for i in range(4)]
     assert np.mean(divergence) <= 2.0, divergence
 

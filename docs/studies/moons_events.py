@@ -1,4 +1,4 @@
-"""The figure of moons_events.md: posteriors of NLE and NRE over the exact one, from a grid."""
+"""The figure of moons_events.md: posteriors of NPE, NLE and NRE over the exact one, from a grid."""
 
 from pathlib import Path
 
@@ -38,10 +38,10 @@ def exact(points: Array, draws: int = 20_000) -> xr.DataTree:
 
 def moons_events(results: Path) -> Figure:
     """Return the posteriors of the study, and the exact one."""
-    home = results / "moons_events"
-    with xr.open_dataset(home / "observations/points.nc", engine="h5netcdf") as data:
+    path = results / "moons_events/observations/points.nc"
+    with xr.open_dataset(path, engine="h5netcdf") as data:
         trees = {"exact": exact(data["x"].to_numpy())}
-    for method in ("nle", "nre"):
-        path = home / method / "points/posterior.nc"
+    for campaign, method in (("", "nle"), ("", "nre"), ("_sets", "npe")):
+        path = results / f"moons_events{campaign}" / method / "points/posterior.nc"
         trees[method] = xr.open_datatree(path, engine="h5netcdf")
     return plots.corner_overlay(trees, TRUTH)

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import observations, registry
 from .. import priors as priors_module
 from ..campaigns import campaign
@@ -174,7 +176,7 @@ def observe(
     several: bool = False,
     events: int | None = None,
 ) -> None:
-    """Read an observation, or simulate one with a known truth.
+    """Read an observation, or simulate one with a known truth; ``truth`` of a file may be partial.
 
     The simulator is called once in any case: whether its data have the observation's shape is
     better known before a campaign than after. With ``several``, one simulation is one event, and
@@ -187,10 +189,11 @@ def observe(
     """
     made = registry.load(simulator, registry.SIMULATORS)(**options)
     prior = priors_module.build(priors, parameters)
-    x, values = observations.simulate(made, prior, truth or {}, seed)
+    known = truth or {}
+    x, values = observations.simulate(made, prior, known, seed)
     if file is None and several:
         x, values = observations.simulate_events(
-            made, prior, truth or {}, inferred_parameters, events or 1, seed
+            made, prior, known, inferred_parameters, events or 1, seed
         )
     if file is None:
         data = observations.labelled(x, values, tuple(parameters), "simulated")
@@ -203,5 +206,6 @@ def observe(
                 f"observation {file} has shape {x_o.shape}; the simulator's data have {x.shape}"
                 + (", after an axis of events" if several else "")
             )
-        data = observations.labelled(x_o, None, tuple(parameters), f"file {file}")
+        told = np.array([known.get(name, np.nan) for name in parameters]) if known else None
+        data = observations.labelled(x_o, told, tuple(parameters), f"file {file}")
     write_dataset(observation, data.assign_attrs(key=key))

@@ -215,10 +215,13 @@ def _check_observations(entries: Config, names: tuple[str, ...], events: bool) -
                 f"observations.{name}: 'events' says how many to simulate, for a campaign with "
                 "events: true and no file; wanted there, and only there"
             )
-        if unknown := set(entry.get("parameters", {})) - set(names):
-            raise ValueError(
-                f"observations.{name}.parameters: {unknown.pop()!r} is none of {', '.join(names)}"
-            )
+        if "truth" in entry and "file" not in entry:
+            raise ValueError(f"observations.{name}: 'truth' is for a file; 'parameters' are truths")
+        for key in ("parameters", "truth"):
+            if unknown := set(entry.get(key, {})) - set(names):
+                raise ValueError(
+                    f"observations.{name}.{key}: {unknown.pop()!r} is none of {', '.join(names)}"
+                )
         if "file" in entry:
             observations.read(entry["file"])
 

@@ -92,7 +92,7 @@ def _observe(campaign: Campaign, entry: Config) -> Spec:
         "observe",
         **campaign.model,
         simulator_code=campaign.simulations.spec["code"],
-        truth=entry.get("parameters"),
+        truth=entry.get("parameters", entry.get("truth")),
         **(several if campaign.entry.get("events", False) else {}),
         **({"events": entry["events"]} if "events" in entry else {}),
         seed=entry.get("seed", 0),
