@@ -130,7 +130,7 @@ def test_refined_it_is_exact(held_out: dict[str, Array]) -> None:
     assert (ratio > 0.8).all()
 
 
-@pytest.mark.parametrize("n", [200, 500])  # weights of 50 points fail, and say so
+@pytest.mark.parametrize("n", [50, 200, 500])
 def test_one_network_refined_is_exact_for_sets_of_many_sizes(results: Path, n: int) -> None:
     folder = results / "moons_sizes"
     prior = sbi_pipeline.load(folder / "npe_masked/estimator.pt").prior
