@@ -41,7 +41,7 @@ def main(job):
     )
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a log on a full disk must not hide what went wrong
-    for chatty in ("distributed", "arviz", "arviz.preview"):
+    for chatty in ("distributed", "arviz", "arviz.preview", "fontTools"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # In a module, rules may have a prefix: `use rule * from sbi as sbi_*`.
     stage = getattr(stages, max(filter(job.rule.endswith, stages.MODULES), key=len))
