@@ -1,6 +1,7 @@
 """Bad configurations end in one clear line: where, what, and what was expected."""
 
 import copy
+import inspect
 import json
 import os
 import subprocess
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
 from sbi_pipeline import observations, study
+from sbi_pipeline.stages.simulations import observe
 from sbi_pipeline.study import configuration
 
 ROOT = Path(__file__).parents[1]
@@ -360,6 +363,18 @@ def test_observations_of_numpy_are_read_and_text_is_refused(tmp_path: Path) -> N
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(ValueError, match=r"empty\.csv"):
         observations.read("empty.csv")
+
+
+def test_the_truth_of_a_file_may_be_known_in_part(tmp_path: Path) -> None:
+    entry = {"file": "good.csv", "truth": {"slope": 1.5}}
+    config = changed(update(observations={"mock": entry}))
+    spec = study.plan(config).specs["results/tiny/observations/mock.spec.json"]
+    asked = inspect.signature(observe).parameters
+    given = {key: value for key, value in spec.items() if key in asked}
+    observe(observation=tmp_path / "mock.nc", **given)
+    with xr.open_dataset(tmp_path / "mock.nc", engine="h5netcdf") as data:
+        np.testing.assert_array_equal(data["x"], [1, 2, 3, 4])
+        np.testing.assert_array_equal(data["truth"], [1.5, np.nan, np.nan])
 
 
 def test_snakemake_ends_in_that_line_alone(tmp_path: Path) -> None:
