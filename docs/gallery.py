@@ -72,9 +72,9 @@ PICTURES = [
         "chirp-corner",
         "chirp",
         "corner-mock",
-        "[A ringdown in two detectors](studies/chirp.md): NPE proposes, "
+        "[A ringdown in two detectors](studies/chirp.md): NPE and FMPE propose, "
         "the exact likelihood weighs; phase and time are dropped",
-        "Posteriors of NPE, and weighted",
+        "Posteriors of NPE and FMPE, and weighted",
     ),
     Picture(
         "chirp-pp",
@@ -88,8 +88,8 @@ PICTURES = [
         "moons_events",
         moons_events,
         "[Five hundred points of a moon](studies/moons_events.md): "
-        "likelihoods and ratios of single points, multiplied; a discrete parameter",
-        "Exact posterior, NLE and NRE",
+        "likelihoods and ratios of single points, multiplied; a discrete parameter; beside NPE",
+        "Exact posterior, NLE, NRE and NPE",
     ),
     Picture(
         "study-moons",
