@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic
 import xarray as xr
+from matplotlib.patches import Polygon
 from PIL import Image
 
 from sbi_pipeline import plots
@@ -79,6 +80,19 @@ def test_settings_of_the_caller_are_neither_used_nor_changed():
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
         assert plots.png(FIGURES["series"]()) == plain
         assert mpl.rcParams["font.size"] == 30
+
+
+def test_a_corner_plot_is_as_high_as_its_narrowest_posterior():
+    wide = synthetic.posterior()
+    for name, values in wide["posterior"].data_vars.items():
+        wide[f"posterior/{name}"] = values.mean() + 4 * (values - values.mean())
+    figure = plots.corner_overlay({"nle": synthetic.posterior(), "npe": wide})
+    count = round(len(figure.axes) ** 0.5)
+    for axis in figure.axes[:: count + 1]:
+        outlines = [each for each in axis.patches if isinstance(each, Polygon)]  # not the prior
+        tops = [outline.get_xy()[:, 1].max() for outline in outlines]
+        assert max(tops) > 2 * min(tops)
+        assert axis.get_ylim()[1] > max(tops)
 
 
 def test_the_corner_shows_the_draws_and_the_truth():

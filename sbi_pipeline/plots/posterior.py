@@ -77,6 +77,8 @@ def corner_overlay(
         )
     figure.subplots_adjust(*margins)  # corner has set its own
     axes = np.array(figure.axes).reshape(len(names), len(names))
+    for axis in axes.diagonal():  # corner fits heights to the last one drawn
+        axis.set_ylim(0, 1.1 * max(outline.get_xy()[:, 1].max() for outline in axis.patches))
     if "prior" in first.children:
         _draw_prior(axes, _columns(first, names, "prior"), limits)
     for i, name in enumerate(names):
