@@ -72,3 +72,15 @@ def test_posterior_of_all_points_is_exact(
         mean, sd = exact[name]
         assert abs(values.mean() - mean) < sd, name
         assert abs(values.std() / sd - 1) < 0.25, name
+
+
+def test_whole_sets_say_the_same_less_precisely(
+    study: Path, exact: dict[str, tuple[float, float]]
+) -> None:
+    path = study.parent / "moons_events_sets/npe/points/posterior.nc"
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        draws = {name: tree["posterior"][name].to_numpy().ravel() for name in ("sigma", "t")}
+    for name, values in draws.items():
+        mean, sd = exact[name]
+        assert abs(values.mean() - mean) < 2 * values.std(), name
+        assert 0.9 < values.std() / sd < 6, name
