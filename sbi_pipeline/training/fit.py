@@ -120,7 +120,7 @@ def fit_source(
         seed: Of the order of rows and of all noise in the loss.
         max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
             None: 60 for 10 000 rows or fewer, falling as rows^(-1/3), times what the estimator
-            says of the effort it takes.
+            says of the effort it takes; up to 200 for fewer rows where no loss can stop it.
         batch_size: Rows per gradient step, at most. None: rows / 40, from 32 to 512.
         learning_rate: Its peak. None: what the estimator says, or 3e-3.
         schedule: A name of `SCHEDULES`.
@@ -261,17 +261,22 @@ def complete(
 ) -> tuple[int, int, float]:
     """Return epochs, batch size and learning rate, chosen where they are None."""
     effort: float = getattr(estimator, "effort", 1.0)
+    stops: bool = getattr(estimator, "loss_judges", True)
     own_rate: float = getattr(estimator, "learning_rate", 3e-3)
     return (
-        max_epochs or round(effort * choose_epochs(rows)),
+        max_epochs or round(effort * choose_epochs(rows, stops)),
         batch_size or choose_batch(rows),
         own_rate if learning_rate is None else learning_rate,
     )
 
 
-def choose_epochs(rows: int) -> int:
-    """Return how many epochs to train: more rows need more steps, but fewer passes."""
-    return max(10, min(60, round(60 * (rows / 10_000) ** (-1 / 3))))
+def choose_epochs(rows: int, stops: bool = True) -> int:
+    """Return how many epochs to train: more rows need more steps, but fewer passes.
+
+    What stops early has learnt few rows in 60; what does not can go on.
+    """
+    most = 60 if stops else 200
+    return max(10, min(most, round(60 * (rows / 10_000) ** (-1 / 3))))
 
 
 def choose_batch(rows: int) -> int:
