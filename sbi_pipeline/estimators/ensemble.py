@@ -29,6 +29,7 @@ from ..types import Target
 SHARE = 0.4  # of the rows of a batch that a member learns from: five cost two
 INHERITED = (
     "loss_judges",
+    "stops_early",
     "has_density",
     "chooses_steps",
     "learning_rate",

@@ -46,6 +46,8 @@ class FMPE(nn.Module):
     """
 
     target: ClassVar[Target] = "posterior"
+    # Few rows would stop it before the learning rate falls, where it learns most.
+    stops_early: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -112,15 +112,16 @@ def fit_source(
 
     Args:
         estimator: A module with ``loss(z, x) -> (n,)``. One that says ``loss_judges = False`` is
-            trained to the end and keeps its last weights; one with ``training_done(share)`` is
-            told before each epoch how far the training is. ``learning_rate`` and ``effort`` are
-            its own defaults for what is not given here.
+            trained to the end and keeps its last weights; with ``stops_early = False`` it is
+            trained to the end and keeps its best. One with ``training_done(share)`` is told before
+            each epoch how far the training is. ``learning_rate`` and ``effort`` are its own
+            defaults for what is not given here.
         source: Rows to learn from.
         held_out: Rows to stop by; never learnt from.
         seed: Of the order of rows and of all noise in the loss.
         max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
             None: 60 for 10 000 rows or fewer, falling as rows^(-1/3), times what the estimator
-            says of the effort it takes; up to 200 for fewer rows where no loss can stop it.
+            says of the effort it takes; up to 200 for fewer rows if it does not stop early.
         batch_size: Rows per gradient step, at most. None: rows / 40, from 32 to 512.
         learning_rate: Its peak. None: what the estimator says, or 3e-3.
         schedule: A name of `SCHEDULES`.
@@ -177,7 +178,7 @@ def fit_source(
         if compiles:
             learner.compile(source.epoch(0, steps))
         while len(history) < max_epochs and (
-            not judges or len(history) - state["best_epoch"] < patience
+            not stops_early(estimator) or len(history) - state["best_epoch"] < patience
         ):
             epoch = len(history)
             rates = [peak * share((epoch + i / steps) / max_epochs) for i in range(steps)]
@@ -261,13 +262,18 @@ def complete(
 ) -> tuple[int, int, float]:
     """Return epochs, batch size and learning rate, chosen where they are None."""
     effort: float = getattr(estimator, "effort", 1.0)
-    stops: bool = getattr(estimator, "loss_judges", True)
     own_rate: float = getattr(estimator, "learning_rate", 3e-3)
     return (
-        max_epochs or round(effort * choose_epochs(rows, stops)),
+        max_epochs or round(effort * choose_epochs(rows, stops_early(estimator))),
         batch_size or choose_batch(rows),
         own_rate if learning_rate is None else learning_rate,
     )
+
+
+def stops_early(estimator: nn.Module) -> bool:
+    """Say whether training ends where the validation loss falls no more."""
+    own = ("loss_judges", "stops_early")
+    return all(getattr(estimator, name, True) for name in own)
 
 
 def choose_epochs(rows: int, stops: bool = True) -> int:
