@@ -1,53 +1,111 @@
-"""Names usable in the configuration, and where what they name lives.
+"""Names usable in the configuration, where what they name lives, and its declared version.
 
-Your own simulator or prior needs no entry here: write ``"my_module:MySimulator"`` in the
-configuration, with ``my_module.py`` in the folder you call ``snakemake`` from (or installed).
+Your own simulator, prior, estimator, sampler or embedding needs no entry here: write
+``"my_module:MySimulator"`` in the configuration, with ``my_module.py`` in the folder you call
+``snakemake`` from (or installed).
+
+A version says which results a part makes: raise it when they change, and whatever was made with it
+is made again. `tests/versions.lock` holds what each version covers; a test asks for a decision when
+that changes.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 Entry = TypeVar("Entry")
 
+
+@dataclass(frozen=True)
+class Part:
+    """Something of this package that has a name in the configuration or in the workflow.
+
+    Attributes:
+        target: Where it lives, ``"module:attribute"``.
+        version: Of the results it makes.
+    """
+
+    target: str
+    version: int = 1
+
+
+Table = Mapping[str, Part]
+
 SIMULATORS = {
-    "influenza": "sbi_pipeline.simulators.influenza:Influenza",
-    "linear_gaussian": "sbi_pipeline.simulators.linear_gaussian:LinearGaussian",
-    "moon_point": "sbi_pipeline.simulators.moons:MoonPoint",
-    "moons": "sbi_pipeline.simulators.moons:Moons",
-    "program": "sbi_pipeline.simulators.program:Program",
-    "ringdown": "sbi_pipeline.simulators.ringdown:Ringdown",
-    "source_counts": "sbi_pipeline.simulators.source_counts:SourceCounts",
-    "two_moons": "sbi_pipeline.simulators.two_moons:TwoMoons",
+    "influenza": Part("sbi_pipeline.simulators.influenza:Influenza"),
+    "linear_gaussian": Part("sbi_pipeline.simulators.linear_gaussian:LinearGaussian"),
+    "moon_point": Part("sbi_pipeline.simulators.moons:MoonPoint"),
+    "moons": Part("sbi_pipeline.simulators.moons:Moons"),
+    "program": Part("sbi_pipeline.simulators.program:Program"),
+    "ringdown": Part("sbi_pipeline.simulators.ringdown:Ringdown"),
+    "source_counts": Part("sbi_pipeline.simulators.source_counts:SourceCounts"),
+    "two_moons": Part("sbi_pipeline.simulators.two_moons:TwoMoons"),
 }
 
 ESTIMATORS = {
-    "npe": "sbi_pipeline.estimators.npe:NPE",
-    "nle": "sbi_pipeline.estimators.nle:NLE",
-    "nre": "sbi_pipeline.estimators.nre:NRE",
-    "fmpe": "sbi_pipeline.estimators.fmpe:FMPE",
-    "cmpe": "sbi_pipeline.estimators.cmpe:CMPE",
+    "npe": Part("sbi_pipeline.estimators.npe:NPE"),
+    "nle": Part("sbi_pipeline.estimators.nle:NLE"),
+    "nre": Part("sbi_pipeline.estimators.nre:NRE"),
+    "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE"),
+    "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE"),
 }
 
 
-def locate(name: str, table: dict[str, str]) -> str:
+SAMPLERS: Table = {
+    "direct": Part("sbi_pipeline.samplers.direct:Direct"),
+    "emcee": Part("sbi_pipeline.samplers.ensemble:Emcee"),
+}
+
+EMBEDDINGS = {
+    "none": Part("sbi_pipeline.networks.embeddings:Flat"),
+    "mlp": Part("sbi_pipeline.networks.embeddings:MLP"),
+    "cnn1d": Part("sbi_pipeline.networks.embeddings:CNN1D"),
+    "cnn2d": Part("sbi_pipeline.networks.embeddings:CNN2D"),
+    "deep_set": Part("sbi_pipeline.networks.sets:DeepSet"),
+    "point_cloud": Part("sbi_pipeline.networks.sets:PointCloud"),
+    "set_transformer": Part("sbi_pipeline.networks.sets:SetTransformer"),
+}
+
+# A stage lives in the module of `sbi_pipeline.stages` that it is said to; so does its rule.
+STAGES = {
+    "build": Part("sbi_pipeline.stages.programs:build"),
+    "preflight": Part("sbi_pipeline.stages.simulations:preflight"),
+    "sample_prior": Part("sbi_pipeline.stages.simulations:sample_prior"),
+    "simulate": Part("sbi_pipeline.stages.simulations:simulate"),
+    "manifest": Part("sbi_pipeline.stages.simulations:manifest"),
+    "observe": Part("sbi_pipeline.stages.simulations:observe"),
+    "train": Part("sbi_pipeline.stages.estimators:train"),
+    "calibrate": Part("sbi_pipeline.stages.estimators:calibrate"),
+    "sample": Part("sbi_pipeline.stages.posteriors:sample"),
+    "refine": Part("sbi_pipeline.stages.refinement:refine"),
+    "diagnose": Part("sbi_pipeline.stages.posteriors:diagnose"),
+    "report": Part("sbi_pipeline.stages.page:report"),
+    "compare": Part("sbi_pipeline.stages.overview:compare"),
+    "index": Part("sbi_pipeline.stages.overview:index"),
+    "judge": Part("sbi_pipeline.stages.overview:judge"),
+}
+
+
+def locate(name: str, table: Table) -> str:
     """Return ``"module:attribute"`` for a name of ``table`` or a path of that form.
 
     Raises:
         ValueError: The name is neither.
     """
     if name in table:
-        return table[name]
+        return table[name].target
     if name.count(":") == 1 and all(part for part in name.split(":")):
         return name
     known = ", ".join(sorted(table))
     raise ValueError(f"{name!r} is not known; write one of {known}, or 'my_module:MyClass'")
 
 
-def pick(name: str, table: dict[str, Entry], what: str) -> Entry:
+def pick(name: str, table: Mapping[str, Entry], what: str) -> Entry:
     """Return an entry of a table that is not open to names of the user's own.
 
     Raises:
@@ -58,7 +116,7 @@ def pick(name: str, table: dict[str, Entry], what: str) -> Entry:
     return table[name]
 
 
-def load(name: str, table: dict[str, str]) -> Any:
+def load(name: str, table: Table) -> Any:
     """Import what a name stands for.
 
     Raises:

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from sbi_pipeline import estimators
-from sbi_pipeline.networks.embeddings import EMBEDDINGS
 from sbi_pipeline.networks.encoders import Encoder, batched, choose_encoder
 from sbi_pipeline.networks.flows import FLOWS, coupling_mask, flow
 from sbi_pipeline.networks.neighbourhoods import FLOOR, n_features, neighbourhoods
@@ -13,6 +12,7 @@ from sbi_pipeline.networks.scaling import (
     choose_transform,
     constant_columns,
 )
+from sbi_pipeline.registry import EMBEDDINGS
 
 SHAPES = {
     "none": (3,),
@@ -189,7 +189,7 @@ def test_a_mixture_is_that_of_its_normals(features):
 def test_wrong_names_are_refused():
     with pytest.raises(ValueError, match="flow is 'glow'; it can be nsf, nsf_ar, maf, mdn"):
         flow("glow", 2, 2)
-    with pytest.raises(ValueError, match="embedding is 'rnn'; it can be none, mlp"):
+    with pytest.raises(ValueError, match=".rnn. is not known; write one of cnn1d"):
         Encoder((3,), embedding="rnn")
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sbi_pipeline import cli, stages
+from sbi_pipeline import cli, registry, stages
 
 ROOT = Path(__file__).parents[1]
 TESTS = Path(__file__).parent
@@ -271,7 +271,7 @@ def test_every_rule_has_its_stage_with_its_keywords() -> None:
     """Rule name = stage function; keywords of inputs and outputs = arguments."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
     rules = dict(re.findall(r"^rule (\w+):\n((?:    .*\n)+)", text, re.MULTILINE))
-    assert set(rules) == set(stages.MODULES)
+    assert set(rules) == set(registry.STAGES)
     for name, body in rules.items():
         section = re.search(r"    input:\n(.*?)    log:", body, re.DOTALL)
         assert section is not None

@@ -9,11 +9,10 @@ for events that are there.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from torch import Tensor, nn
 
-from .sets import DeepSet, PointCloud, SetTransformer, Shape, mlp
+from .sets import Shape, mlp
 
 
 class Flat(nn.Module):
@@ -123,14 +122,3 @@ class CNN2D(Convolutional):
     def scale_shape(x_shape: Shape) -> Shape:
         """Return one scale a channel."""
         return (*x_shape[:-2], 1, 1)
-
-
-EMBEDDINGS: dict[str, Any] = {
-    "none": Flat,
-    "mlp": MLP,
-    "cnn1d": CNN1D,
-    "cnn2d": CNN2D,
-    "deep_set": DeepSet,
-    "set_transformer": SetTransformer,
-    "point_cloud": PointCloud,
-}

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..registry import load, pick
-from .embeddings import EMBEDDINGS
+from ..registry import EMBEDDINGS, load
 from .scaling import Standardise, choose_transform, constant_columns
 
 
@@ -20,7 +19,7 @@ class Encoder(nn.Module):
     Args:
         x_shape: Shape of one data set.
         transform: A name of `scaling.TRANSFORMS`.
-        embedding: A name of `embeddings.EMBEDDINGS`, ``"my_module:MyEmbedding"``, or a mapping of
+        embedding: A name of `registry.EMBEDDINGS`, ``"my_module:MyEmbedding"``, or a mapping of
             ``name`` and options. With option ``mask: true``, the last feature of each event
             is 1 for events that are there and 0 for padding. With ``mixed: true``, the embedding
             multiplies in bfloat16: faster on recent GPUs, to three digits; flows never do.
@@ -65,7 +64,7 @@ class Encoder(nn.Module):
 
 def find_embedding(name: str) -> Any:
     """Return the class of an embedding, one of ours or ``"my_module:MyEmbedding"``."""
-    return load(name, {}) if ":" in name else pick(name, EMBEDDINGS, "embedding")
+    return load(name, EMBEDDINGS)
 
 
 def choose_encoder(

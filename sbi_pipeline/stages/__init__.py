@@ -10,30 +10,13 @@ not wait for torch.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-MODULES = {
-    "build": "programs",
-    "preflight": "simulations",
-    "sample_prior": "simulations",
-    "simulate": "simulations",
-    "manifest": "simulations",
-    "observe": "simulations",
-    "train": "estimators",
-    "calibrate": "estimators",
-    "sample": "posteriors",
-    "refine": "refinement",
-    "diagnose": "posteriors",
-    "report": "page",
-    "compare": "overview",
-    "index": "overview",
-    "judge": "overview",
-}
+from ..registry import STAGES, load
 
 
 def __getattr__(name: str) -> Any:
     """Import the stage ``name``."""
-    if name in MODULES:
-        return getattr(importlib.import_module(f".{MODULES[name]}", __name__), name)
+    if name in STAGES:
+        return load(name, STAGES)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

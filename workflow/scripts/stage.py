@@ -19,7 +19,7 @@ if snakemake.rule.endswith("simulate"):  # noqa: F821
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
-from sbi_pipeline import stages  # noqa: E402  (threads are fixed when numpy is imported)
+from sbi_pipeline import registry  # noqa: E402  (threads are fixed when numpy is imported)
 from sbi_pipeline.storage.staging import staged  # noqa: E402
 
 
@@ -44,7 +44,8 @@ def main(job):
     for chatty in ("distributed", "arviz", "arviz.preview", "fontTools"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # In a module, rules may have a prefix: `use rule * from sbi as sbi_*`.
-    stage = getattr(stages, max(filter(job.rule.endswith, stages.MODULES), key=len))
+    name = max(filter(job.rule.endswith, registry.STAGES), key=len)
+    stage = registry.load(name, registry.STAGES)
     wanted = inspect.signature(stage).parameters
     files = {**paths(job.input), **paths(job.output)}
     arguments = {}
