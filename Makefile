@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow check clean
+.PHONY: run test test-slow check lock clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake
@@ -20,6 +20,10 @@ check: $(VENV)/installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What declared versions cover, recorded after a version was raised or with a reason why not.
+lock: $(VENV)/installed
+	$(BIN)/python tests/versions.py "$(REASON)"
 
 # torch first and by itself: its pin keeps later packages from fetching another build.
 $(VENV)/installed: pyproject.toml constraints.txt
