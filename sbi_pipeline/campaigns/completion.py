@@ -27,7 +27,7 @@ from ..storage.prior import read_prior
 from ..storage.store import grow, read_rows
 from ..storage.tally import Tally
 from . import parallel
-from .effort import Effort
+from .settings import Effort
 from .sizing import missing, present
 from .tasks import Part, Work
 
