@@ -42,8 +42,10 @@ def run(tmp_path):
     return make
 
 
-APART = ("test_truth", "test_mutations", "test_estimators_density", "test_events", "test_failures")
-"""Modules of slow tests that share nothing: any process may take any of them."""
+SMALL = ("test_truth", "test_mutations", "test_estimators_density", "test_events", "test_failures")
+"""Modules of slow tests that take a minute each."""
+APART = (*SMALL, "test_rerun", "test_campaign_killed")
+"""Modules whose tests share no fixture, so that any process may take any of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,7 +62,7 @@ def _turn(module: str) -> int:
         return 0
     if module.startswith("test_study"):
         return 2
-    return 3 if module in APART else 1
+    return 3 if module in SMALL else 1
 
 
 class Together(LoadScopeScheduling):
