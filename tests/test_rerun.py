@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from shared_for_tests import made_once
 
 from sbi_pipeline import cli, registry, stages
 
@@ -67,15 +68,17 @@ def rows_simulated(folder: Path) -> int:
     )
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the tiny study, from nothing to its report."""
-    folder = tmp_path_factory.mktemp("study")
-    shutil.copy(TESTS / "config.yaml", folder)
-    shutil.copy(TESTS / "tiny.py", folder)
+def make_tiny_study(folder: Path) -> None:
+    for name in ("config.yaml", "tiny.py"):
+        shutil.copy(TESTS / name, folder)
     assert stages_run(snakemake(folder)) == EVERYTHING
     assert rows_simulated(folder) == 2000
-    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the tiny study, from nothing to its report."""
+    return made_once(tmp_path_factory, "tiny-study", make_tiny_study)
 
 
 @pytest.fixture
@@ -314,52 +317,43 @@ def test_a_broken_simulator_ends_in_one_line(tmp_path: Path, body: str, problem:
     assert "Traceback" in (tmp_path / "results/tiny/observations/mock.log").read_text()
 
 
-@pytest.fixture
-def simulated(tmp_path: Path) -> Path:
-    """Return a study of which only the simulations are made."""
-    for name in ("config.yaml", "tiny.py"):
-        shutil.copy(TESTS / name, tmp_path)
-    snakemake(tmp_path, MANIFEST)
-    return tmp_path
-
-
 @pytest.mark.slow
 def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
-    simulated: Path, capsys: pytest.CaptureFixture[str]
+    study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from sbi_pipeline.storage import reading
 
-    whole = reading.load(simulated / MANIFEST)
-    shard = next(simulated.glob("results/simulations/*/shard-1.zarr"))
+    whole = reading.load(study / MANIFEST)
+    shard = next(study.glob("results/simulations/*/shard-1.zarr"))
     chunk = shard / "x/c/0/0"
     content = bytearray(chunk.read_bytes())
     content[100] ^= 1
     chunk.write_bytes(content)
     with pytest.raises(ValueError, match=r"shard-1\.zarr, chunk 0, rows 0 to 1000: .*repair"):
-        reading.load(simulated / MANIFEST)
-    repair = ["repair", str(simulated / "results/simulations")]
+        reading.load(study / MANIFEST)
+    repair = ["repair", str(study / "results/simulations")]
     cli.main(repair)
     assert "shard-1.zarr: chunk 0 deleted" in capsys.readouterr().out
-    assert stages_run(snakemake(simulated, MANIFEST)) == AGAIN
-    assert rows_simulated(simulated) == 3000
+    assert stages_run(snakemake(study, MANIFEST)) == AGAIN
+    assert rows_simulated(study) == 3000
     cli.main(repair)
     assert capsys.readouterr().out.startswith("0 damaged chunks")
-    repaired = reading.load(simulated / MANIFEST)
+    repaired = reading.load(study / MANIFEST)
     assert repaired.x.tobytes() == whole.x.tobytes()
     assert repaired.theta.tobytes() == whole.theta.tobytes()
 
 
 @pytest.mark.slow
-def test_files_edited_by_hand_are_restored_or_named(simulated: Path) -> None:
-    folder = next(simulated.glob("results/simulations/*"))
+def test_files_edited_by_hand_are_restored_or_named(study: Path) -> None:
+    folder = next(study.glob("results/simulations/*"))
     spec, receipt = folder / "spec.json", folder / "shard-0.json"
     good = spec.read_text()
     spec.write_text(good.replace('"seed": 3', '"seed": 4'))
-    assert stages_run(snakemake(simulated, MANIFEST)) == {}
+    assert stages_run(snakemake(study, MANIFEST)) == {}
     assert spec.read_text() == good
     receipt.write_text(receipt.read_text()[:50])
     with pytest.raises(AssertionError, match=r"shard-0\.json was damaged or edited .*delete it"):
-        snakemake(simulated, MANIFEST)
+        snakemake(study, MANIFEST)
     receipt.unlink()  # as the line says
-    assert stages_run(snakemake(simulated, MANIFEST)) == AGAIN
-    assert rows_simulated(simulated) == 2000
+    assert stages_run(snakemake(study, MANIFEST)) == AGAIN
+    assert rows_simulated(study) == 2000
