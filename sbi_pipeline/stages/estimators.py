@@ -113,6 +113,7 @@ def train(
     }
     estimators_module.save(estimator, made, header)
     record.to_csv(history, index=False)
+    checkpoint.unlink(missing_ok=True)
     forget(grid, checkpoint)
 
 

@@ -19,8 +19,7 @@ if snakemake.rule.endswith("simulate"):  # noqa: F821
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
-from sbi_pipeline import registry  # noqa: E402  (threads are fixed when numpy is imported)
-from sbi_pipeline.storage.staging import staged  # noqa: E402
+from sbi_pipeline import signals  # noqa: E402  (threads are fixed when numpy is imported)
 
 
 def paths(named):
@@ -33,6 +32,10 @@ def paths(named):
 
 def main(job):
     """Run the stage of one job; a problem is one line here and a traceback in the log."""
+    # Imported here, as it takes seconds in which a signal may come.
+    from sbi_pipeline import registry  # noqa: PLC0415
+    from sbi_pipeline.storage.staging import staged  # noqa: PLC0415
+
     terminal = logging.StreamHandler()
     logging.basicConfig(
         level=logging.INFO,
@@ -67,4 +70,5 @@ def main(job):
         sys.exit(f"{stage.__name__}: {error} (more in {job.log[0]})")
 
 
-main(snakemake)  # noqa: F821
+with signals.told(snakemake.rule):  # noqa: F821
+    main(snakemake)  # noqa: F821
