@@ -25,12 +25,15 @@ def paths(named):
     }
 
 
-job.run(
-    snakemake.rule,  # noqa: F821
-    inputs=paths(snakemake.input),  # noqa: F821
-    outputs=paths(snakemake.output),  # noqa: F821
-    params=dict(snakemake.params.items()),  # noqa: F821
-    threads=int(snakemake.threads),  # noqa: F821
-    log=Path(snakemake.log[0]),  # noqa: F821
-    near=Path(snakemake.resources.tmpdir) if snakemake.resources.get("staged") else None,  # noqa: F821
-)
+with signals.told(snakemake.rule):  # noqa: F821
+    from sbi_pipeline.stages import job  # it takes seconds in which a signal may come
+
+    job.run(
+        snakemake.rule,  # noqa: F821
+        inputs=paths(snakemake.input),  # noqa: F821
+        outputs=paths(snakemake.output),  # noqa: F821
+        params=dict(snakemake.params.items()),  # noqa: F821
+        threads=int(snakemake.threads),  # noqa: F821
+        log=Path(snakemake.log[0]),  # noqa: F821
+        near=Path(snakemake.resources.tmpdir) if snakemake.resources.get("staged") else None,  # noqa: F821
+    )
