@@ -115,7 +115,8 @@ def train(
         },
     }
     estimators_module.save(estimator, made, told)
-    write(header, json.dumps(told | made.spec, indent=1) + "\n")
+    whole = {**told, **made.spec}  # type: ignore[dict-item]
+    write(header, json.dumps(whole, indent=1) + "\n")
     record.to_csv(history, index=False)
     checkpoint.unlink(missing_ok=True)
     forget(grid, checkpoint)

@@ -13,7 +13,7 @@ if snakemake.rule.endswith("simulate"):  # noqa: F821
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
-from sbi_pipeline.stages import job
+from sbi_pipeline import signals  # threads are fixed when numpy is imported
 
 
 def paths(named):
