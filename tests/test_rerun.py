@@ -3,6 +3,7 @@
 The study is made once; every change starts from a copy of it.
 """
 
+import hashlib
 import inspect
 import json
 import os
@@ -25,7 +26,7 @@ from sbi_pipeline import cli, registry, stages
 ROOT = Path(__file__).parents[1]
 TESTS = Path(__file__).parent
 MANIFEST = "results/tiny/simulations.json"
-AGAIN = {"sample_prior": 1, "simulate": 1, "manifest": 1}  # of one shard
+AGAIN = {"simulate": 1, "manifest": 1}  # of one shard whose receipt is gone
 
 AFTER_TRAINING = {"calibrate": 2, "sample": 2, "diagnose": 2, "report": 1, "index": 1}
 TRAINING = {"train": 2, **AFTER_TRAINING}
@@ -216,7 +217,40 @@ def test_exactly_what_changed_reruns(study: Path, change: str) -> None:
 @pytest.mark.slow
 def test_touching_every_file_reruns_nothing(study: Path) -> None:
     touch_everything(study)
+    shutil.rmtree(study / ".snakemake")
     assert stages_run(snakemake(study)) == {}
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Return the hash of every file below ``results``."""
+    files = (path for path in (folder / "results").rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.slow
+def test_a_dry_run_changes_no_byte(study: Path, tmp_path: Path) -> None:
+    before = checksums(study)
+    for change in CHANGES:
+        folder = tmp_path / "other"
+        shutil.copytree(study, folder, copy_function=shutil.copy2)
+        CHANGES[change][0](folder)
+        for name in ("config.yaml", "tiny.py"):
+            shutil.copy(folder / name, study)
+        shutil.rmtree(folder)
+        snakemake(study, "--dry-run")
+        assert checksums(study) == before, change
+
+
+def test_a_dry_run_creates_nothing(tmp_path: Path) -> None:
+    for name in ("config.yaml", "tiny.py"):
+        shutil.copy(TESTS / name, tmp_path)
+    assert "sample_prior" in snakemake(tmp_path, "--dry-run")
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "config.yaml",
+        "tiny.py",
+        ".snakemake",
+        "__pycache__",
+    }
 
 
 @pytest.mark.slow
@@ -278,9 +312,11 @@ def test_every_rule_has_its_stage_with_its_keywords() -> None:
     for name, body in rules.items():
         section = re.search(r"    input:\n(.*?)    log:", body, re.DOTALL)
         assert section is not None
-        keywords = set(re.findall(r"^        (\w+)=", section[1], re.MULTILINE))
+        keywords = set(re.findall(r"^(?:        |            )(\w+)=", section[1], re.MULTILINE))
+        keywords -= {"category", "subcategory", "labels", "patterns"}  # of report()
         wanted = set(inspect.signature(getattr(stages, name)).parameters)
-        assert keywords - {"spec", "shard"} <= wanted, name
+        assert keywords - {"spec"} <= wanted, name
+        assert ("spec" in keywords) == ("spec=PLAN.specification" in body), name
 
 
 def test_lint_finds_nothing_but_the_missing_container() -> None:

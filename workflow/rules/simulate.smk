@@ -2,9 +2,18 @@
 # `snakemake preflight`: try the simulators and forecast time, bytes and files, before it is dear.
 rule preflight:
     input:
-        given(
-            "results/simulations/{simulation}/prior-{shard}.spec.json",
-        ),
+        ancient(PLAN.all_programs()),
+    log:
+        "results/preflight.log",
+    params:
+        campaigns=PLAN.models(),
+    script:
+        "../scripts/stage.py"
+
+
+rule sample_prior:
+    input:
+        given("results/simulations/{simulation}/prior-{shard}.spec.json"),
     output:
         prior=directory("results/simulations/{simulation}/prior-{shard}.zarr"),
         spec="results/simulations/{simulation}/prior-{shard}.spec.json",
