@@ -1,7 +1,8 @@
 """What can be judged: simulations, estimators, posteriors, observations, as loaded records.
 
-A diagnostic says which of these it is asked of, and measures on the record alone, which knows no paths. ``title`` names a
-subject on the page and in ``verdict.json``; ``names`` fill in the names of files of its figures.
+A diagnostic says which of these it is asked of, and measures on the record alone, which knows no
+paths. ``title`` names a subject on the page and in ``verdict.json``; ``names`` fill in the names of
+files of its figures.
 """
 
 from __future__ import annotations
