@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow check clean
+.PHONY: run test test-slow check docs clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake
@@ -20,6 +20,10 @@ check: $(VENV)/installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Parts of the documentation that are made from the code; a test holds them equal.
+docs: $(VENV)/installed
+	$(BIN)/python docs/checks.py
 
 # torch first and by itself: its pin keeps later packages from fetching another build.
 $(VENV)/installed: pyproject.toml constraints.txt

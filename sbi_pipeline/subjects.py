@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ DISCRETE = ("values", "probabilities")
 
 class Subject(Protocol):
     """Something a diagnostic can be asked of."""
+
+    kind: ClassVar[str]
+    """What it is, in words."""
 
     @property
     def title(self) -> str:
@@ -43,6 +46,8 @@ class SimulatedRows:
         failed_theta: Parameters of all rows, each ``(n,)``, and the reason each row failed, empty
             where it did not, ``(n,)``; None where none failed.
     """
+
+    kind: ClassVar[str] = "simulations"
 
     rows: int
     failures: Mapping[str, int]
@@ -72,6 +77,8 @@ class TrainedEstimator:
             ``modelled``; empty where that was not recorded.
         search: Candidates of a grid, as `training.search.search` tells them; empty without one.
     """
+
+    kind: ClassVar[str] = "estimator"
 
     name: str
     method: str
@@ -112,6 +119,8 @@ class SampledPosterior:
         summary: ``diagnostics.csv``.
         predictive: ``predictive.nc`` if there is one.
     """
+
+    kind: ClassVar[str] = "posterior"
 
     name: str
     observation: str
@@ -200,6 +209,8 @@ class PosteriorPair:
         detailed: Whether a second may be spent on it: too long where there are hundreds.
     """
 
+    kind: ClassVar[str] = "pair of posteriors"
+
     one: SampledPosterior
     other: SampledPosterior
     detailed: bool = True
@@ -232,6 +243,8 @@ class ObservedData:
         inferred: Parameters in the order of the configuration.
         detailed: Whether the page shows figures of it, and a second may be spent on a pair.
     """
+
+    kind: ClassVar[str] = "observation"
 
     name: str
     source: str
@@ -287,6 +300,8 @@ class Neighbourhood:
         x: Data of the held-out simulations, in the order of the calibration, ``(n, *x_shape)``.
     """
 
+    kind: ClassVar[str] = "estimator, observation"
+
     estimator: TrainedEstimator
     posterior: SampledPosterior
     x: Array
@@ -310,6 +325,8 @@ class ManyEvents:
         estimator: A calibrated estimator.
         posterior: What it says of the observation.
     """
+
+    kind: ClassVar[str] = "estimator, many events"
 
     estimator: TrainedEstimator
     posterior: SampledPosterior
