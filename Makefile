@@ -2,18 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two tests at a time; tests/conftest.py says in which order, and which stay in one process.
+PYTEST := $(BIN)/pytest --numprocesses 2
 
-.PHONY: run test test-slow check docs clean
+.PHONY: run test test-slow check docs lock clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake
 
 test: $(VENV)/installed
-	$(BIN)/pytest -m "not slow and not slurm and not benchmark"
+	$(PYTEST) -m "not slow and not slurm and not benchmark" $(PYTEST_OPTIONS)
 
 # Real workflows, closed forms, kills: much longer. Slurm tests run where sbatch answers.
 test-slow: $(VENV)/installed
-	$(BIN)/pytest -m "(slow or slurm) and not benchmark" $(PYTEST_OPTIONS)
+	$(PYTEST) -m "(slow or slurm) and not benchmark" $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -24,6 +26,10 @@ check: $(VENV)/installed
 # Parts of the documentation that are made from the code; a test holds them equal.
 docs: $(VENV)/installed
 	$(BIN)/python docs/checks.py
+
+# What declared versions cover, recorded after a version was raised or with a reason why not.
+lock: $(VENV)/installed
+	$(BIN)/python tests/versions.py "$(REASON)"
 
 # torch first and by itself: its pin keeps later packages from fetching another build.
 $(VENV)/installed: pyproject.toml constraints.txt

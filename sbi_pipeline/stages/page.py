@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import estimators as estimators_module
 from ..plots import style
 from ..reports import assessment, contents
 from ..reports import report as page
@@ -20,7 +20,7 @@ from ..reports.verdict import to_json
 from ..storage import reading
 from ..subjects import ObservedData, SampledPosterior, SimulatedRows, TrainedEstimator, calibrations
 from ..types import Array, Status
-from .files import noise_at_load, read_dataset, read_manifest, write
+from .files import Keys, noise_at_load, read_dataset, read_manifest, write
 
 VERSIONS = (
     "sbi-pipeline",
@@ -40,7 +40,7 @@ def report(
     *,
     simulations: Path,
     observations: Sequence[Path],
-    estimators: Sequence[Path],
+    headers: Sequence[Path],
     histories: Sequence[Path],
     calibrations: Sequence[Path],
     posteriors: Sequence[Path],
@@ -55,7 +55,7 @@ def report(
     simulator: str,
     parameters: Sequence[Mapping[str, str]],
     configuration: str,
-    keys: Mapping[str, str],
+    inputs: Keys,
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Mapping[str, Any] | None = None,
 ) -> None:
@@ -64,9 +64,9 @@ def report(
     Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, and every figure as
     PNG and PDF in the folder ``figures``.
     """
-    listed = read_manifest(simulations, keys["manifest"])
+    listed = read_manifest(simulations, inputs, "manifest")
     trained = [
-        _estimator(*files, keys) for files in zip(estimators, histories, calibrations, strict=True)
+        _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
     ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     reader = reading.open_campaign(simulations, inferred, noise_at_load(noise))
@@ -76,7 +76,7 @@ def report(
         _observation(
             path,
             *made,
-            keys,
+            inputs,
             simulated=seen["train"].x,
             inferred=inferred,
             detailed=place < contents.MAX_SHOWN,
@@ -98,7 +98,7 @@ def report(
         findings=list(assessment.assess(subjects, thresholds or {})),
         config_yaml=configuration,
         versions=_versions(),
-        keys={"simulations": listed["simulation_key"], **keys},
+        keys={"simulations": listed["simulation_key"], **inputs},
         timings=_timings(listed, trained, observed),
         errors=listed["examples"],
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
@@ -112,12 +112,9 @@ def report(
     write(report, page.render(told, images))
 
 
-def _estimator(
-    model: Path, history: Path, calibration: Path, keys: Mapping[str, str]
-) -> TrainedEstimator:
-    name = model.parent.name
-    _, header = estimators_module.load(model)
-    data = read_dataset(calibration, keys[f"{name}/calibrate"])
+def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> TrainedEstimator:
+    name, header = path.parent.name, json.loads(path.read_text())
+    data = read_dataset(calibration, keys, f"{name}/calibrate")
     told = {"failures": header.get("failures", {}), "search": header.get("search", [])}
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
 
@@ -127,7 +124,7 @@ def _observation(
     posteriors: Sequence[Path],
     diagnostics: Sequence[Path],
     predictives: Sequence[Path],
-    keys: Mapping[str, str],
+    keys: Keys,
     **told: Any,
 ) -> ObservedData:
     """Gather the posteriors of one observation; ``told`` is the rest of the record."""
@@ -137,7 +134,7 @@ def _observation(
         folder = files[0].parent
         if folder.name == name:
             who = folder.parent.name
-            predictive = read_dataset(files[2], keys[f"{who}/{name}"])
+            predictive = read_dataset(files[2], keys, f"{who}/{name}")
             with xr.open_datatree(files[0], engine="h5netcdf") as tree:
                 table = pd.read_csv(files[1])
                 made[who] = SampledPosterior(who, name, tree.load(), table, predictive)
