@@ -40,8 +40,8 @@ def check(config: Config, schema: Config) -> None:
         except (ValueError, TypeError) as error:
             raise ValueError(f"campaigns.{name}: {error}") from error
     if thresholds := config.get("thresholds"):
-        checks = importlib.import_module("..checks", __package__)  # takes a second
-        checks.check_thresholds(thresholds, vars(checks))
+        judged = importlib.import_module("..diagnostics.thresholds", __package__)  # takes a second
+        judged.check_thresholds(thresholds)
 
 
 def _line(error: jsonschema.ValidationError) -> str:
