@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from ..storage.noise import Noise
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def read_manifest(path: Path, key: str | None) -> dict[str, Any]:
@@ -21,6 +22,8 @@ def read_manifest(path: Path, key: str | None) -> dict[str, Any]:
 
 def read_dataset(path: Path, key: str | None = None) -> xr.Dataset:
     """Read a data set and check its key."""
+    import xarray as xr  # noqa: PLC0415 - half a second, which stages without such files save
+
     with xr.open_dataset(path, engine="h5netcdf") as data:
         expect(data.attrs["key"], key, path)
         return data.load()
