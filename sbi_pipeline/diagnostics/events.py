@@ -14,12 +14,15 @@ one event grows with their number. Held-out simulations give b and I, near the p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
-from ..posterior import LogDensity, log_normal
 from ..types import Array
+
+if TYPE_CHECKING:
+    from ..posterior import LogDensity
 
 STEP = 0.01
 
@@ -50,6 +53,8 @@ def scores(log_density: LogDensity, z: Array) -> Array:
         log_density: Log posterior density of n events, ``(n, k, dim) -> (n, k)``, prior included.
         z: Where, ``(n, dim)``.
     """
+    from ..posterior import log_normal  # noqa: PLC0415 - needs torch, which a page does without
+
     steps = STEP * np.concatenate([np.eye(z.shape[1]), -np.eye(z.shape[1])])
     points = z[:, None] + steps
     up, down = np.split(log_density(points) - log_normal(points), 2, axis=1)

@@ -22,9 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
-from sklearn.neighbors import LocalOutlierFactor
 
 from ..types import Array
 
@@ -125,6 +122,8 @@ def in_distribution(simulations: Array, x_o: Array, neighbours: int = 20) -> Typ
         x_o: The observation, ``x_shape``.
         neighbours: How many for the local outlier factor.
     """
+    from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415 - half a second
+
     pooled = _pooled(simulations, x_o)
     features = _features(pooled)
     outlier = LocalOutlierFactor(n_neighbors=min(neighbours, len(simulations) - 1)).fit(features)
@@ -196,6 +195,8 @@ def _features(pooled: Array) -> Array:
     scores = stats.norm.ppf((ranks - 0.5) / len(pooled))
     if scores.shape[1] <= MAX_FEATURES:
         return np.asarray(scores)
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - half a second
+
     components = PCA(min(MAX_FEATURES, len(pooled) // 4), random_state=0).fit(scores)
     reduced = components.transform(scores)
     left = np.linalg.norm(scores - components.inverse_transform(reduced), axis=1)
@@ -204,6 +205,8 @@ def _features(pooled: Array) -> Array:
 
 
 def _mahalanobis(features: Array) -> Array:
+    from sklearn.covariance import LedoitWolf  # noqa: PLC0415 - half a second
+
     return np.asarray(LedoitWolf().fit(features).mahalanobis(features))
 
 
