@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from . import streams
 from .storage import noise
 from .types import Array, Prior, Simulator
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 TRIES = 20
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -58,6 +59,8 @@ def _values(path: Path) -> Array:
     separator = "," if "," in first else r"\s+"
     numbers = all(_is_number(entry) for entry in first.replace(",", " ").split())
     header = None if numbers else 0
+    import pandas as pd  # noqa: PLC0415 - needed for text files alone
+
     return pd.read_csv(path, sep=separator, comment="#", header=header).to_numpy()
 
 
@@ -195,6 +198,8 @@ def named(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
 
 def labelled(x: Array, truth: Array | None, names: tuple[str, ...], source: str) -> xr.Dataset:
     """Return an observation as a labelled data set; ``truth`` is None where nobody knows it."""
+    import xarray as xr  # noqa: PLC0415 - half a second, which reading a file does without
+
     dims = [f"x_dim_{axis}" for axis in range(x.ndim)]
     dataset = xr.Dataset({"x": (dims, x)}, attrs={"source": source})
     if truth is not None:

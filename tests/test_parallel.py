@@ -4,7 +4,7 @@ import os
 import pytest
 from shard_for_tests import content, parameters, rows_of
 
-from sbi_pipeline.campaigns import completion, parallel
+from sbi_pipeline.campaigns import completion, parallel, sequential
 
 
 def test_rows_do_not_depend_on_workers(run, monkeypatch):
@@ -83,7 +83,7 @@ def test_a_window_grows_with_its_cluster(monkeypatch):
 
 
 def test_a_simulation_that_takes_suspiciously_long_is_told_of(run, monkeypatch, caplog):
-    monkeypatch.setattr(parallel, "_suspicious", lambda work, seconds: 0.2)
+    monkeypatch.setattr(sequential, "suspicious", lambda work, seconds: 0.2)
     with caplog.at_level(logging.WARNING):
         run("a", 4, "Slow", simulator_options={"seconds": 0.2})
     assert "if the simulator can hang, stop this run and set limits: {time_limit" in caplog.text

@@ -26,7 +26,7 @@ from ..storage.lease import Lease
 from ..storage.prior import read_prior
 from ..storage.store import grow, read_rows
 from ..storage.tally import Tally
-from . import parallel
+from . import sequential
 from .settings import Effort
 from .sizing import missing, present
 from .tasks import Part, Work
@@ -52,7 +52,7 @@ def complete(
     if tally.rows:
         cost = tally.simulator_seconds / tally.rows
     # After a run that died, what runs in this process is guarded: the simulator may have killed it.
-    here = parallel.guarded(work) if lease.unclean else work
+    here = sequential.guarded(work) if lease.unclean else work
     ledger.append(_opening(layout, rows, effort))
     bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
     with (
@@ -99,12 +99,14 @@ def _opening(layout: Layout, rows: int, effort: Effort) -> dict[str, Any]:
 
 def _run(
     work: Work, here: Work, parts: Sequence[Part], cost: float, effort: Effort
-) -> Generator[parallel.Records, None, None]:
+) -> Generator[sequential.Records, None, None]:
     """Run tasks where it takes least time: starting Dask takes as long as a small shard."""
     seconds = cost * sum(part.rows for part in parts)
     if effort.cluster == "local" and (effort.workers == 1 or seconds < DASK_SECONDS):
-        yield from parallel.here(here, parts, cost)
+        yield from sequential.run(here, parts, cost)
     else:
+        from . import parallel  # noqa: PLC0415 - Dask takes half a second to import
+
         yield from parallel.through_dask(
             work,
             parts,
@@ -115,7 +117,7 @@ def _run(
         )
 
 
-def _commit(records: parallel.Records, tally: Tally, ledger: Journal, bar: tqdm[Any]) -> None:
+def _commit(records: sequential.Records, tally: Tally, ledger: Journal, bar: tqdm[Any]) -> None:
     """Append what a task did to the journal: from here on its rows exist."""
     for record in records:
         known = len(tally.examples)

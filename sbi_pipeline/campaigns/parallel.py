@@ -1,4 +1,4 @@
-"""Tasks of a shard, in this process or through Dask.
+"""Tasks of a shard through Dask.
 
 Dask gets a small window of tasks at a time and returns small records; no wait is without an end.
 A task whose worker dies is tried again with the simulator in a guarded child process, so that the
@@ -9,77 +9,27 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent import futures
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
 
 from distributed import CancelledError, Client, Future, KilledWorker, secede, wait
 from distributed.comm import CommClosedError
 
 from . import tasks
 from .cluster import START, connect
+from .sequential import HANG, Records, guarded, suspicious
 from .tasks import Part, Work
 
 log = logging.getLogger(__name__)
 
-Records = list[dict[str, Any]]
-
 AHEAD = 3  # tasks in Dask's hands for each worker: one at work, one being written, one to begin
-OVERLAP = 5.0  # seconds of simulating above which a chunk is written before the next begins
 POLL = 5.0  # seconds between looks at a cluster
-SUSPICIOUS = 600.0  # seconds, beyond ten times what it should take, after which a task may hang
 IDLE_STALL = 120.0  # seconds in which no worker has a task although there are some
 BUSY_STALL = 3600.0  # seconds, beyond what tasks should take, in which none was finished
 RESTARTS = 3
 QUEUE = 86_400.0  # seconds workers may wait in a queue
-
-
-def here(work: Work, parts: Sequence[Part], row_seconds: float = math.inf) -> Iterator[Records]:
-    """Run tasks one after the other in this process; yield the records of each.
-
-    A chunk is written while the next one is simulated, unless that takes so long that what is
-    written had better be committed first.
-    """
-    writing: futures.Future[Records] | None = None
-    try:
-        with futures.ThreadPoolExecutor(1) as writer:
-            for part in parts:
-                begin = time.monotonic()
-                with _suspicion(work, row_seconds):
-                    made = tasks.simulate(work, part)
-                if writing:
-                    yield writing.result()
-                writing = writer.submit(tasks.write, work, made)
-                if time.monotonic() - begin > OVERLAP:
-                    yield writing.result()
-                    writing = None
-            if writing:
-                yield writing.result()
-    finally:
-        tasks.finish()
-
-
-@contextmanager
-def _suspicion(work: Work, row_seconds: float) -> Iterator[None]:
-    """Say in the log, once, that a task of this process takes suspiciously long."""
-    alarm = threading.Timer(_suspicious(work, row_seconds), log.warning, [HANG])
-    alarm.daemon = True
-    alarm.start()
-    try:
-        yield
-    finally:
-        alarm.cancel()
-
-
-def _suspicious(work: Work, row_seconds: float) -> float:
-    """Return after how many seconds a task is suspected to hang."""
-    expected = work.layout.chunk_size * row_seconds if math.isfinite(row_seconds) else 0.0
-    return SUSPICIOUS + 10 * expected
 
 
 def task(work: Work, part: Part) -> Records:
@@ -190,7 +140,7 @@ class _Silence:
 
     def __init__(self, work: Work, row_seconds: float, cluster: str) -> None:
         self.cluster = cluster
-        self.suspicious = _suspicious(work, row_seconds)
+        self.suspicious = suspicious(work, row_seconds)
         self.limit = _patience(work, row_seconds)
         self.restarts = 0
         self.broken()
@@ -240,17 +190,6 @@ def _scheduler_alive(cluster: str) -> Iterator[None]:
             f"lost the Dask scheduler of {cluster!r}; what is committed is kept, start again when "
             "there is one"
         ) from error
-
-
-HANG = (
-    "no simulation has come back for a long time; if the simulator can hang, stop this run and set "
-    "limits: {time_limit: SECONDS} of its campaign, for which nothing is simulated again"
-)
-
-
-def guarded(work: Work) -> Work:
-    """Return the work with the simulator in a guarded child process."""
-    return replace(work, recipe=replace(work.recipe, isolate=True))
 
 
 def _killed(part: Part, error: KilledWorker) -> str:

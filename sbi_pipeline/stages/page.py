@@ -27,7 +27,7 @@ VERSIONS = (
     "torch",
     "nflows",
     "emcee",
-    "arviz",
+    "arviz-stats",
     "dask",
     "zarr",
     "numpy",

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import arviz as az
 import numpy as np
 import torch
 import xarray as xr
+from arviz_stats.base import array_stats
 
 from .. import priors as priors_module
 from .. import streams
@@ -105,7 +105,7 @@ def _read(path: Path, inputs: Keys | None) -> Proposed:
         names = tuple(str(name) for name, v in group.data_vars.items() if "derived" not in v.attrs)
         theta = np.stack([group[name].to_numpy().ravel() for name in names], axis=1)
         log_prob, sampler = drawn["lp"].to_numpy().ravel(), str(drawn.attrs["sampler"])
-        sizes = [float(az.ess(group[name].to_numpy())) for name in names]
+        sizes = [float(array_stats.ess(group[name].to_numpy())) for name in names]
         independent = min(1.0, min(sizes) / len(theta)) if sampler == "emcee" else 1.0
         who = str(tree.attrs.get("estimator", ""))
         return Proposed(who, names, theta, log_prob, sampler, independent)
