@@ -10,7 +10,7 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
-from ..diagnostics.ranks import SCORED, SIMULATIONS, rank
+from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
 from ..trained import load
 from ..training import failures, sources
@@ -139,8 +139,8 @@ def calibrate(
     trained = load(estimator)
     expect(trained.header["key"], estimator_key, estimator)
     options = dict(calibration_options or {})
-    options["simulations"] = (
-        options.get("simulations") or SIMULATIONS[trained.estimator.traits.target]
+    options["simulations"] = options.get("simulations") or default_simulations(
+        trained.estimator.traits
     )
     wanted = max(options["simulations"], SCORED if trained.events else 0)
     reader = reading.open_campaign(simulations, trained.names, noise_at_load(noise))

@@ -18,9 +18,10 @@ from scipy import special
 
 from .. import priors as priors_module
 from .. import refinement, registry, samplers, streams
+from ..estimators import having
 from ..posterior import log_normal, log_posterior
 from ..priors.supports import check_covers
-from ..samplers.direct import CHAINS, independent
+from ..samplers.direct import CHAINS, in_chains
 from ..trained import Posterior, load
 from ..types import Array, Prior
 from .files import expect, read_dataset, write_dataset
@@ -108,23 +109,23 @@ class Given:
         names: Of the inferred parameters.
         theta: ``(n, theta_dim)``.
         log_prob: Log density of theta in nats, ``(n,)``.
-        sampler: What drew them.
-        independent: Effective draws over draws: below 1 for those of MCMC.
+        normalised: Whether that is the normalised density they were drawn from.
+        share: Effective draws over draws: below 1 for those of a chain.
     """
 
     who: str
     names: tuple[str, ...]
     theta: Array
     log_prob: Array
-    sampler: str
-    independent: float
+    normalised: bool
+    share: float
 
     def check(self) -> None:
         """Refuse draws whose density is not known."""
-        if self.sampler != "direct" or not np.isfinite(self.log_prob).all():
+        if not self.normalised:
             raise ValueError(
-                "a likelihood can only refine draws whose normalised density is known: those of "
-                "npe or fmpe, not of MCMC or cmpe"
+                "a likelihood can only refine draws whose normalised density is known: the direct "
+                f"ones of {having(lambda traits: traits.proposes)}"
             )
 
 
@@ -135,17 +136,22 @@ def _read(path: Path, key: str | None) -> Given:
         group, drawn = tree["posterior"], tree["sample_stats"]
         names = tuple(str(name) for name, v in group.data_vars.items() if "derived" not in v.attrs)
         theta = np.stack([group[name].to_numpy().ravel() for name in names], axis=1)
-        log_prob, sampler = drawn["lp"].to_numpy().ravel(), str(drawn.attrs["sampler"])
         sizes = [float(az.ess(group[name].to_numpy())) for name in names]
-        independent = min(1.0, min(sizes) / len(theta)) if sampler == "emcee" else 1.0
-        who = str(tree.attrs.get("estimator", ""))
-        return Given(who, names, theta, log_prob, sampler, independent)
+        return Given(
+            who=str(tree.attrs.get("estimator", "")),
+            names=names,
+            theta=theta,
+            log_prob=drawn["lp"].to_numpy().ravel(),
+            normalised=bool(drawn.attrs["normalised"]),
+            share=1.0 if drawn.attrs["independent"] else min(1.0, min(sizes) / len(theta)),
+        )
 
 
 def _estimated(trained: Posterior, theta: Array, x_o: Array) -> Array:
     """Return log likelihoods, or log ratios, of an estimator, ``(n,)``."""
-    if trained.estimator.traits.target == "posterior":
-        raise ValueError("a posterior is no likelihood; refine with an estimator of nle or nre")
+    if trained.estimator.traits.draws:
+        others = having(lambda traits: not traits.draws)
+        raise ValueError(f"a posterior is no likelihood; refine with an estimator of {others}")
     z = trained.prior.to_normal(theta)
     log_posterior_z = log_posterior(trained.estimator, x_o[None], trained.events)(z[None])[0]
     return np.asarray(log_posterior_z - log_normal(z))
@@ -163,7 +169,7 @@ def _exact(
     if not hasattr(simulator, "log_likelihood"):
         raise ValueError(
             f"{type(simulator).__name__} has no log_likelihood(parameters, x); name an estimator "
-            "of nle or nre instead of exact"
+            f"of {having(lambda traits: not traits.draws)} instead of exact"
         )
     known = dict(zip(given.names, given.theta.T, strict=True))
     if len(given.names) == len(prior.names):
@@ -188,8 +194,9 @@ def _drawn(
     theta = given.theta[pick]
     z = target.to_normal(theta)
     in_z = log_prob[pick] - target.log_prob(theta) + log_normal(z)
-    drawn = independent(z[None], "reweighted")
-    return dataclasses.replace(drawn, log_prob=in_z.reshape(drawn.log_prob.shape))
+    drawn = in_chains(z[None])
+    log_prob = in_z.reshape(drawn.log_prob.shape)
+    return dataclasses.replace(drawn, log_prob=log_prob, sampler="reweighted")
 
 
 def _facts(weights: refinement.Weights, given: Given, evidence: bool) -> dict[str, Any]:
@@ -197,7 +204,7 @@ def _facts(weights: refinement.Weights, given: Given, evidence: bool) -> dict[st
     facts = {
         "k_hat": weights.k_hat,
         "k_hat_jitter": weights.k_hat_jitter,
-        "effective": weights.effective * given.independent,
+        "effective": weights.effective * given.share,
         "efficiency": weights.effective / len(given.theta),
         "top_weight": weights.top,
     }
