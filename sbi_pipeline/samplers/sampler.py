@@ -38,7 +38,7 @@ class Problem:
     """What a sampler is given: m posteriors in the prior's normal space, where that is N(0, I).
 
     Attributes:
-        log_density: Of z in nats, ``(m, n, theta_dim) -> (m, n)``; NaN where the estimator has none.
+        log_density: Of z in nats, ``(m, n, theta_dim) -> (m, n)``; NaN where there is none.
         targets: Number m of posteriors.
         theta_dim: Number of parameters, all of them continuous.
         seed: Seed of the draws.
