@@ -20,6 +20,7 @@ import numpy as np
 from emcee.state import State
 from tqdm import tqdm
 
+from .. import signals
 from ..types import Array
 from . import stopping
 from .chain import Chain
@@ -88,6 +89,7 @@ class Emcee(Sampler):
         """Draw ``n`` of each posterior; rather more, and fewer only if it had to stop.
 
         Raises:
+            signals.Interrupted: A signal came; the folder holds every step up to then.
             ValueError: Too few ensembles, too few or an odd number of walkers, or no draw to start
                 from has finite density.
         """
@@ -105,10 +107,8 @@ class Emcee(Sampler):
         _forget_others(chain, batched)
         begin = None
         if not chain.iteration:
-            rng, shape = (
-                np.random.default_rng(problem.seed),
-                (targets, ensembles, walkers, theta_dim),
-            )
+            rng = np.random.default_rng(problem.seed)
+            shape = (targets, ensembles, walkers, theta_dim)
             coords = start(problem, shape, self.prior_draws, rng)
             random = np.random.RandomState(rng.integers(2**31))
             begin = State(coords, random_state=random.get_state())
@@ -137,8 +137,10 @@ class Emcee(Sampler):
             kept = by_target(chain.get_chain(discard=chain.iteration // 2))
             return stopping.judge(kept, chain.iteration, wanted, everything)
 
-        reason = _run(sampler, begin, chain, min_steps, self.max_steps, 60 * self.minutes, judge)
-        chain.save()
+        most = 60 * self.minutes
+        with signals.interruptible(chain.keep):
+            reason = _run(sampler, begin, chain, min_steps, self.max_steps, most, judge)
+            chain.save()
         reached = judge(everything=True)
         discard, merged = chain.iteration // 2, (targets, ensembles * walkers, -1)
         kept = by_target(chain.get_chain(discard=discard))
