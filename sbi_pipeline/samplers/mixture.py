@@ -25,7 +25,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from ..types import Array
-from .moves import Proposal
+from .sampler import Proposal
 
 POINTS = (300, 4000, 100_000)
 """Of the chain that a mixture is fitted to: least, most, and over all posteriors together."""
