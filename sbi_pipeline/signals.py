@@ -149,9 +149,11 @@ def told(stage: str) -> Iterator[None]:
     except Interrupted as stop:
         # A traceback goes nowhere: it would show where the work was, and nothing that is wrong.
         logger.warning("%s: %s; %s", stage, stop, GO_ON)
-        for number in REQUESTS:
-            signal.signal(number, signal.SIG_IGN)  # Python gives them back before it has ended
         sys.exit(128 + stop.number)
+    finally:
+        # What is done is done; Python would give the signals back before it has ended.
+        for number in REQUESTS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def once() -> None:
