@@ -168,7 +168,7 @@ def receipt(folder: Path, shard: int) -> str:
 
 def rows(folder: Path, n: int) -> list[bytes]:
     """Return the first rows of a campaign, none of which failed."""
-    view = reading.load(folder / MANIFEST)
+    view = reading.load_simulations(folder / MANIFEST)
     return [array[:n].tobytes() for array in (view.theta, view.x, view.row)]
 
 

@@ -17,8 +17,9 @@ import pytest
 from shard_for_tests import make
 
 from sbi_pipeline.campaigns.parallel import AHEAD
-from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage import journal
 from sbi_pipeline.storage.reading import blocks
+from sbi_pipeline.storage.rows import read_rows
 
 TESTS = Path(__file__).parent
 LOOKED = 50  # rows simulated, at most, to size the chunks of a new store
@@ -141,7 +142,7 @@ def test_a_simulator_that_kills_this_process_is_found_by_the_next_run(tmp_path):
         process.wait(60)
         assert process.returncode in (-signal.SIGSEGV, 3)
     shard = finish(**orders)
-    status = store.read_rows(shard, 0, 200).status
+    status = read_rows(shard, 0, 200).status
     assert sum(status == 4) >= 1
 
 
@@ -158,7 +159,7 @@ def test_a_simulator_that_kills_its_dask_worker_is_found_in_the_same_run(tmp_pat
         simulator_options={"spare": [3]},
         max_failed_fraction=0.9,
     )
-    assert sum(store.read_rows(shard, 0, 200).status == 4) >= 1
+    assert sum(read_rows(shard, 0, 200).status == 4) >= 1
 
 
 @pytest.mark.slow
@@ -191,8 +192,8 @@ def test_dask_workers_and_their_children_may_die(tmp_path, victim):
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     shard = tmp_path / "hurt" / "shard-0.zarr"
-    hurt = store.read_rows(shard, 0, 400)
-    whole = store.read_rows(finish(**orders, folder=str(tmp_path / "whole")), 0, 400)
+    hurt = read_rows(shard, 0, 400)
+    whole = read_rows(finish(**orders, folder=str(tmp_path / "whole")), 0, 400)
     # The row in the hands of a child that is killed counts as crashed; no other may differ.
     differ = (hurt.x != whole.x).any(axis=1)
     assert differ.sum() <= (1 if victim == "child" else 0)

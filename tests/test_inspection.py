@@ -5,10 +5,11 @@ import pytest
 from shard_for_tests import make
 
 from sbi_pipeline.campaigns import inspection
-from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage import journal
 from sbi_pipeline.storage.chunks import whole_chunks
 from sbi_pipeline.storage.layout import Layout
 from sbi_pipeline.storage.lease import Lease
+from sbi_pipeline.storage.rows import read_rows
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def damage(shard, chunk):
 
 @pytest.mark.parametrize("chunk", [0, 1, 2])
 def test_a_damaged_chunk_is_found_deleted_and_simulated_again(shard, tmp_path, chunk):
-    whole = store.read_rows(shard, 0, 300).checksum()
+    whole = read_rows(shard, 0, 300).checksum()
     assert inspection.verify(tmp_path) == []
     damage(shard, chunk)
     start = 100 * chunk
@@ -42,7 +43,7 @@ def test_a_damaged_chunk_is_found_deleted_and_simulated_again(shard, tmp_path, c
     lines = journal.read(shard)[before:]
     assert [(line["kind"], line["start"]) for line in lines] == [("run", 0), ("rows", start)]
     assert inspection.verify(tmp_path) == []
-    assert store.read_rows(shard, 0, 300).checksum() == whole
+    assert read_rows(shard, 0, 300).checksum() == whole
 
 
 def test_a_chunk_committed_in_two_parts_is_repaired_as_one(tmp_path):
@@ -55,24 +56,24 @@ def test_a_chunk_committed_in_two_parts_is_repaired_as_one(tmp_path):
 
 
 def test_what_describes_the_arrays_is_written_anew_and_nothing_simulated(shard, tmp_path):
-    whole = store.read_rows(shard, 0, 300).checksum()
+    whole = read_rows(shard, 0, 300).checksum()
     (shard / "x" / "zarr.json").write_text("{")
     (found,) = inspection.repair(tmp_path)
     assert (found.chunk, found.start, found.stop) == (None, 0, 300)
     assert "x/zarr.json was damaged or edited" in found.reason
     assert inspection.verify(tmp_path) == []
     assert shard.with_suffix(".json").exists()
-    assert store.read_rows(shard, 0, 300).checksum() == whole
+    assert read_rows(shard, 0, 300).checksum() == whole
 
 
 def test_a_lost_description_and_a_damaged_chunk_are_repaired_together(shard, tmp_path):
-    whole = store.read_rows(shard, 0, 300).checksum()
+    whole = read_rows(shard, 0, 300).checksum()
     damage(shard, 1)
     (shard / "zarr.json").unlink()
     assert [found.chunk for found in inspection.repair(tmp_path)] == [None, 1]
     make(shard.parent, 300, "NoiseOneByOne", 300)
     assert inspection.verify(tmp_path) == []
-    assert store.read_rows(shard, 0, 300).checksum() == whole
+    assert read_rows(shard, 0, 300).checksum() == whole
 
 
 def test_a_journal_that_cannot_describe_the_arrays_says_what_to_do(shard, tmp_path):

@@ -11,9 +11,10 @@ from shard_for_tests import make
 from test_campaign_killed import committed, finish, kill_group, rows_in, start, wait_for
 
 from sbi_pipeline.campaigns import inspection
-from sbi_pipeline.storage import journal, location, store
+from sbi_pipeline.storage import journal, location
 from sbi_pipeline.storage.chunks import whole_chunks
 from sbi_pipeline.storage.layout import read_layout
+from sbi_pipeline.storage.rows import read_rows
 
 moto = pytest.importorskip("moto.server", reason="needs moto: the extra dev")
 obstore = pytest.importorskip("obstore", reason="needs obstore: the extra s3")
@@ -51,7 +52,7 @@ def bucket(server, monkeypatch, request):
 
 
 def content(shard, rows):
-    part = store.read_rows(shard, 0, rows)
+    part = read_rows(shard, 0, rows)
     return part.parameters.tobytes(), part.x.tobytes(), part.status.tobytes()
 
 

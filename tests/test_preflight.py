@@ -2,18 +2,20 @@ import json
 
 import pytest
 
-from sbi_pipeline import priors
-from sbi_pipeline.campaigns import preflight as preflight_module
-from sbi_pipeline.campaigns import sizing
-from sbi_pipeline.campaigns.preflight import preflight
+from sbi_pipeline.campaigns import preflight
+from sbi_pipeline.campaigns.first_rows import TASK_SECONDS
+from sbi_pipeline.campaigns.preflight import forecast_campaign
+from sbi_pipeline.model import Model
 from sbi_pipeline.stages import simulations
 
-PRIOR = priors.build({name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}, ("a", "b"))
+UNIFORM = {name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}
 
 
 def look(tmp_path, simulator, rows=10_000, **changes):
-    options = {"options": {}, "seed": 5, "folder": tmp_path / "not yet"} | changes
-    return preflight(PRIOR, simulator=f"simulators_for_tests:{simulator}", rows=rows, **options)
+    options = {"seed": 5, "folder": tmp_path / "not yet"} | changes
+    simulator_options = options.pop("options", {})
+    model = Model(f"simulators_for_tests:{simulator}", simulator_options, ("a", "b"), UNIFORM)
+    return forecast_campaign(model, rows=rows, **options)
 
 
 def test_a_slow_simulator_is_forecast(tmp_path):
@@ -25,7 +27,7 @@ def test_a_slow_simulator_is_forecast(tmp_path):
     assert forecast.size == 1_000_000 * (2 * 8 + 3 * 8 + 5)
     assert 600 < forecast.shard_size * forecast.row_seconds < 1800
     task = forecast.chunk_size * forecast.row_seconds
-    assert sizing.TASK_SECONDS / 2 < task <= sizing.TASK_SECONDS
+    assert TASK_SECONDS / 2 < task <= TASK_SECONDS
     assert "10 to 30 minutes" in str(forecast)
     assert "none of 20 failed" in str(forecast)
 
@@ -56,9 +58,9 @@ def test_what_cannot_work_is_refused(tmp_path, simulator, options, message):
 
 
 def test_few_rows_of_a_slow_simulator_are_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight_module, "LOOK_SECONDS", 0.25)
+    monkeypatch.setattr(preflight, "LOOK_SECONDS", 0.25)
     assert look(tmp_path, "Slow", options={"seconds": 0.05}).looked_at in (3, 4, 5)
-    monkeypatch.setattr(preflight_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(preflight, "LOOK_SECONDS", 0.0)
     assert look(tmp_path, "Slow", options={"seconds": 0.05}).looked_at == 2
 
 
@@ -67,8 +69,7 @@ def first_shard(tmp_path):
     """Return a function that runs the stage on the first shard of a campaign."""
     home = tmp_path / "simulations"
     home.mkdir()
-    uniform = {name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}
-    model = {"priors": uniform, "parameters": ["a", "b"], "seed": 5, "block_size": 1000, "key": "k"}
+    model = {"priors": UNIFORM, "parameters": ["a", "b"], "seed": 5, "block_size": 1000, "key": "k"}
 
     def run(simulator, **options):
         prior = home / "prior-0.zarr"

@@ -238,7 +238,7 @@ def test_growing_and_asking_at_once_give_the_same_bytes(study: Path, tmp_path: P
     for name in ("config.yaml", "tiny.py"):
         shutil.copy(study / name, fresh)
     snakemake(fresh, manifest)
-    grown, once = (reading.load(folder / manifest) for folder in (study, fresh))
+    grown, once = (reading.load_simulations(folder / manifest) for folder in (study, fresh))
     np.testing.assert_array_equal(grown.theta, once.theta)
     np.testing.assert_array_equal(grown.x, once.x)
     assert len(grown.x) == 2350
@@ -329,14 +329,14 @@ def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
 ) -> None:
     from sbi_pipeline.storage import reading
 
-    whole = reading.load(simulated / MANIFEST)
+    whole = reading.load_simulations(simulated / MANIFEST)
     shard = next(simulated.glob("results/simulations/*/shard-1.zarr"))
     chunk = shard / "x/c/0/0"
     content = bytearray(chunk.read_bytes())
     content[100] ^= 1
     chunk.write_bytes(content)
     with pytest.raises(ValueError, match=r"shard-1\.zarr, chunk 0, rows 0 to 1000: .*repair"):
-        reading.load(simulated / MANIFEST)
+        reading.load_simulations(simulated / MANIFEST)
     repair = ["repair", str(simulated / "results/simulations")]
     cli.main(repair)
     assert "shard-1.zarr: chunk 0 deleted" in capsys.readouterr().out
@@ -344,7 +344,7 @@ def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
     assert rows_simulated(simulated) == 3000
     cli.main(repair)
     assert capsys.readouterr().out.startswith("0 damaged chunks")
-    repaired = reading.load(simulated / MANIFEST)
+    repaired = reading.load_simulations(simulated / MANIFEST)
     assert repaired.x.tobytes() == whole.x.tobytes()
     assert repaired.theta.tobytes() == whole.theta.tobytes()
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import chunks, journal, lease
-from ..storage.dataset import read_record
-from ..storage.layout import Layout, read_layout, rebuild
+from ..storage.chunks import rebuild
+from ..storage.failures import Tally
+from ..storage.layout import Layout, read_layout
 from ..storage.lease import Lease
-from ..storage.tally import Tally
+from ..storage.rows import read_record
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def repair(folder: Path) -> list[Damage]:
     return damages
 
 
-def seal(folder: Path) -> list[Path]:
+def seal_finished(folder: Path) -> list[Path]:
     """Make each array of the finished shards below a folder one file; return those shards.
 
     A shard in an object store is left alone: there is nothing to save. Not while they are read.
@@ -131,11 +132,11 @@ def seal(folder: Path) -> list[Path]:
         if _shard_status(store).state != "done" or not chunks.in_chunks(store):
             continue
         with Lease(store):
-            chunks.seal(store)
+            chunks.seal_arrays(store)
             if damages := list(_damages(store)):
-                chunks.unseal(store)
+                chunks.unseal_arrays(store)
                 raise ValueError(damages[0].reason)
-            chunks.tidy(store)
+            chunks.delete_stale_files(store)
         sealed.append(store)
     return sealed
 

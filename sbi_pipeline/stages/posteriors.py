@@ -150,14 +150,18 @@ def diagnose(
         events = len(observed["x"])
         sets = min(predictive_draws, max(FEWEST_SETS, MOST_EVENTS // events))
         rows = _completed(draws, prior, sets, seed, events)
-        x = observations.call(made, rows, rng).reshape(sets, events, *observed["x"].shape[1:])
-        x = observations.quantiles(x, axis=1)
+        x = observations.call_simulator(made, rows, rng).reshape(
+            sets, events, *observed["x"].shape[1:]
+        )
+        x = observations.event_quantiles(x, axis=1)
         dims = ("quantile", *observed["x"].dims[1:])
-        x_o = xr.DataArray(observations.quantiles(observed["x"].to_numpy(), axis=0), dims=dims)
+        x_o = xr.DataArray(
+            observations.event_quantiles(observed["x"].to_numpy(), axis=0), dims=dims
+        )
     else:
         rows = _completed(draws, prior, predictive_draws, seed)
-        x = observations.replicate(made, rows, rng)
-        x_o = observations.named(observed["x"], data or {})
+        x = observations.simulate_replicates(made, rows, rng)
+        x_o = observations.with_texts(observed["x"], data or {})
     predicted = xr.Dataset({"x": (("draw", *x_o.dims), x), "x_o": x_o}, attrs={"key": key})
     write_dataset(predictive, predicted)
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from .. import observations, registry
 from .. import priors as priors_module
-from ..campaigns import campaign
-from ..campaigns import preflight as preflight_module
-from ..storage import dataset
+from ..campaigns.preflight import forecast_campaign
+from ..campaigns.settings import Effort, Limits
+from ..campaigns.shard import draw_parameters, simulate_shard
+from ..model import Model
+from ..storage.manifest import join_receipts
 from ..storage.prior import write_prior
 from .files import expect, write, write_dataset
 
@@ -36,10 +38,8 @@ def preflight(*, specs: Sequence[Path], rows: str, workers: str) -> None:
     wanted, processes = json.loads(rows), json.loads(workers)
     for path in specs:
         spec, name = json.loads(path.read_text()), path.parent.name
-        forecast = preflight_module.preflight(
-            priors_module.build(spec["priors"], spec["parameters"]),
-            simulator=spec["simulator"],
-            options=spec["options"],
+        forecast = forecast_campaign(
+            Model(spec["simulator"], spec["options"], spec["parameters"], spec["priors"]),
             seed=spec["seed"],
             rows=wanted[name],
             folder=path.parent,
@@ -66,7 +66,7 @@ def sample_prior(
     Writes: ``prior``, a Zarr store.
     """
     whole = min(-(-rows // block_size) * block_size, shard_size)
-    drawn = campaign.draw(
+    drawn = draw_parameters(
         priors_module.build(priors, parameters), seed=seed, start=start, rows=whole
     )
     write_prior(prior, drawn, parameters, key=key, start=start)
@@ -100,40 +100,41 @@ def simulate(
     Reads: ``prior``, made by `sample_prior`. Writes: the store ``shard-{shard}.zarr`` beside
     ``receipt``, and last the receipt; ``preflight.json`` of a large campaign.
     """
-    guards, forecast = json.loads(limits), receipt.with_name("preflight.json")
+    model = Model(simulator, options, tuple(parameters), priors)
+    guard = Limits(**json.loads(limits))
+    forecast = receipt.with_name("preflight.json")
     begun = forecast.exists() or any(receipt.parent.glob("shard-*.zarr"))
     if campaign_rows > LARGE and not begun:
-        made = preflight_module.preflight(
-            priors_module.build(priors, parameters),
-            simulator=simulator,
-            options=options,
+        made = forecast_campaign(
+            model,
             seed=seed,
             rows=campaign_rows,
             folder=None if bucket else receipt.parent,
             block_size=block_size,
             workers=threads,
-            time_limit=guards.get("time_limit"),
+            limits=guard,
         )
         logger.info("%s", made)
         write(forecast, json.dumps(asdict(made), indent=1) + "\n")
-    campaign.simulate(
+    simulate_shard(
         prior=prior,
         store=receipt.with_suffix(".zarr"),
         receipt=receipt,
-        simulator=simulator,
-        options=options,
+        model=model,
         seed=seed,
         rows=rows,
         block_size=block_size,
         key=key,
         keep=keep,
-        max_failed_fraction=max_failed_fraction,
-        workers=threads if dask_cluster == "local" else workers,
-        minimum=minimum or None,
-        cluster=dask_cluster,
-        chunk_size=chunk_size or None,
-        bucket=bucket or None,
-        **guards,
+        limits=guard,
+        effort=Effort(
+            workers=threads if dask_cluster == "local" else workers,
+            minimum=minimum or None,
+            cluster=dask_cluster,
+            chunk_size=chunk_size or None,
+            max_failed_fraction=max_failed_fraction,
+            bucket=bucket or None,
+        ),
     )
 
 
@@ -152,9 +153,7 @@ def manifest(
 
     Reads: receipts. Writes: ``simulations``, as JSON.
     """
-    made = dataset.manifest(
-        receipts, rows=rows, key=key, store=store, split={"seed": seed, **split}
-    )
+    made = join_receipts(receipts, rows=rows, key=key, store=store, split={"seed": seed, **split})
     expect(made["simulation_key"], simulation_key, receipts[0])
     write(simulations, json.dumps(made, indent=1) + "\n")
     if failures := made["failures"]:
@@ -190,15 +189,15 @@ def observe(
     made = registry.load(simulator, registry.SIMULATORS)(**options)
     prior = priors_module.build(priors, parameters)
     known = truth or {}
-    x, values = observations.simulate(made, prior, known, seed)
+    x, values = observations.simulate_observation(made, prior, known, seed)
     if file is None and several:
         x, values = observations.simulate_events(
             made, prior, known, inferred_parameters, events or 1, seed
         )
     if file is None:
-        data = observations.labelled(x, values, tuple(parameters), "simulated")
+        data = observations.label_observation(x, values, tuple(parameters), "simulated")
     else:
-        x_o = observations.read(file)
+        x_o = observations.read_observation(file)
         if several and x_o.size % x.size == 0 and x_o.shape[1:] in (x.shape, ()):
             x_o = x_o.reshape(-1, *x.shape)
         if x_o.shape[several:] != x.shape:
@@ -207,5 +206,5 @@ def observe(
                 + (", after an axis of events" if several else "")
             )
         told = np.array([known.get(name, np.nan) for name in parameters]) if known else None
-        data = observations.labelled(x_o, told, tuple(parameters), f"file {file}")
+        data = observations.label_observation(x_o, told, tuple(parameters), f"file {file}")
     write_dataset(observation, data.assign_attrs(key=key))

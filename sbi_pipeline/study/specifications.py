@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import observations, registry
-from ..campaigns import shards
+from ..campaigns import shard_requests
 from ..fingerprint import digest, fingerprint
 from . import texts
 from .campaign import Campaign, Spec
@@ -58,7 +58,7 @@ def of_simulations(made: Simulations, campaigns: Sequence[str]) -> dict[str, Spe
     manifests = [Path(RESULTS, name, "simulations.json") for name in campaigns]
     receipts, size = made.receipts(made.rows), made.spec["shard_size"]
     specs = {f"{made.folder}/spec.json": dict(made.spec)}
-    return specs | dict(shards.specifications(receipts, made.rows, size, manifests))
+    return specs | dict(shard_requests.specifications(receipts, made.rows, size, manifests))
 
 
 def of_sweep(name: str, members: list[Spec], specs: Mapping[str, Mapping[str, Any]]) -> Spec:
@@ -97,7 +97,9 @@ def _observe(campaign: Campaign, entry: Config) -> Spec:
         **({"events": entry["events"]} if "events" in entry else {}),
         seed=entry.get("seed", 0),
         file=entry.get("file"),
-        content=digest(observations.read(entry["file"]).tolist()) if "file" in entry else None,
+        content=digest(observations.read_observation(entry["file"]).tolist())
+        if "file" in entry
+        else None,
     )
 
 
