@@ -135,7 +135,7 @@ def run_on_dask(
                 try:
                     yield future.result(timeout=START)
                 except KilledWorker as error:
-                    if shared.recipe.limits.isolate:
+                    if shared.recipe.limits.is_guarded:
                         raise ValueError(_killed(part, error)) from error
                     log.warning("rows %s killed their worker; trying them guarded", part.ranges)
                     waiting.appendleft((part, guarded(shared)))
