@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sbi_pipeline import streams
+from sbi_pipeline import signals, streams
 from sbi_pipeline.campaigns import missing_rows
 from sbi_pipeline.campaigns.settings import Effort, Limits
 from sbi_pipeline.campaigns.shard import simulate_shard
@@ -65,7 +65,7 @@ def content(shard, rows):
 
 
 def rows_of(shard):
-    return [record for record in journal.read(shard) if record["kind"] == "rows"]
+    return [record for record in journal.read_records(shard) if record["kind"] == "rows"]
 
 
 def simulated(shard):
@@ -101,4 +101,5 @@ def expected(rows, moods):
 if __name__ == "__main__":
     orders = json.loads(sys.argv[1])
     missing_rows.DASK_SECONDS = orders.pop("dask_seconds", missing_rows.DASK_SECONDS)
-    make(**orders)
+    with signals.told("simulate"):
+        make(**orders)

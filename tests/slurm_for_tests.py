@@ -4,6 +4,7 @@ And a study to run on it, whose simulator takes as long as the environment says.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -161,9 +162,13 @@ def locally(folder: Path, *targets: str) -> None:
 
 
 def receipt(folder: Path, shard: int) -> str:
-    """Return the target of a shard; its folder is named when the configuration is read."""
-    (spec,) = folder.glob("results/simulations/*/spec.json")
-    return str(spec.with_name(f"shard-{shard}.json").relative_to(folder))
+    """Return the target of a shard."""
+    command = [sys.executable, "-m", "sbi_pipeline.cli", "why", "--configfile", "config.yaml"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True
+    )
+    (name,) = re.findall(rf"^simulate (\S+/shard-{shard}): not made yet", done.stdout, re.MULTILINE)
+    return f"results/{name}.json"
 
 
 def rows(folder: Path, n: int) -> list[bytes]:
@@ -175,7 +180,9 @@ def rows(folder: Path, n: int) -> list[bytes]:
 def commits(folder: Path) -> list[dict[str, Any]]:
     """Return the records of all rows committed, twice if they were simulated twice."""
     stores = sorted(folder.glob("results/simulations/*/shard-*.zarr"))
-    return [each for store in stores for each in journal.read(store) if each["kind"] == "rows"]
+    return [
+        each for store in stores for each in journal.read_records(store) if each["kind"] == "rows"
+    ]
 
 
 def simulated(folder: Path) -> int:
@@ -184,7 +191,9 @@ def simulated(folder: Path) -> int:
 
 def runs(folder: Path) -> int:
     stores = folder.glob("results/simulations/*/shard-*.zarr")
-    return sum(record["kind"] == "run" for store in stores for record in journal.read(store))
+    return sum(
+        record["kind"] == "run" for store in stores for record in journal.read_records(store)
+    )
 
 
 def job_of(folder: Path, rule: str) -> str:

@@ -35,7 +35,7 @@ def test_workers_come_from_slurm(tmp_path):
     shards = [tmp_path / folder / "shard-0.zarr" for folder in ("here", "there")]
     here, there = (read_rows(shard, 0, 400).checksum() for shard in shards)
     assert here == there
-    pids = {record["pid"] for record in journal.read(shards[1]) if record["kind"] == "rows"}
+    pids = {record["pid"] for record in journal.read_records(shards[1]) if record["kind"] == "rows"}
     assert os.getpid() not in pids
     wait_for(lambda: ["dask-worker"] not in queue("%j"))
 

@@ -28,7 +28,7 @@ def files(shard):
 
 
 def committed(shard, rows):
-    layout, done = read_layout(shard), journal.committed(journal.read(shard))
+    layout, done = read_layout(shard), journal.committed(journal.read_records(shard))
     assert sum(each["stop"] - each["start"] for each in done.values()) >= rows
     return [read_record(shard, layout, each).checksum() for each in done.values()]
 
@@ -74,18 +74,22 @@ def test_a_sealed_array_is_what_zarr_itself_calls_sharded(finished, tmp_path):
 def test_nothing_is_simulated_again_for_a_sealed_shard(finished):
     shard = finished(500)
     inspection.seal_finished(shard.parent)
-    lines = len(journal.read(shard))
+    lines = len(journal.read_records(shard))
     finished(500)
-    assert len(journal.read(shard)) == lines
+    assert len(journal.read_records(shard)) == lines
     assert len(files(shard)) == 11
 
 
 def test_a_sealed_shard_grows(finished, run):
     shard = finished(430)
     inspection.seal_finished(shard.parent)
-    simulated = sum(line["stop"] - line["start"] for line in journal.read(shard) if "stop" in line)
+    simulated = sum(
+        line["stop"] - line["start"] for line in journal.read_records(shard) if "stop" in line
+    )
     finished(600)
-    after = sum(line["stop"] - line["start"] for line in journal.read(shard) if "stop" in line)
+    after = sum(
+        line["stop"] - line["start"] for line in journal.read_records(shard) if "stop" in line
+    )
     assert after - simulated == 600 - simulated
     assert read_layout(shard) is not None
     assert "status/c.0" not in files(shard)

@@ -38,9 +38,9 @@ def test_a_damaged_chunk_is_found_deleted_and_simulated_again(shard, tmp_path, c
     assert "checksum" in found.reason
     assert inspection.repair(tmp_path) == [found]
     assert not shard.with_suffix(".json").exists()
-    before = len(journal.read(shard))
+    before = len(journal.read_records(shard))
     make(shard.parent, 300, "NoiseOneByOne", 300)
-    lines = journal.read(shard)[before:]
+    lines = journal.read_records(shard)[before:]
     assert [(line["kind"], line["start"]) for line in lines] == [("run", 0), ("rows", start)]
     assert inspection.verify(tmp_path) == []
     assert read_rows(shard, 0, 300).checksum() == whole
@@ -77,7 +77,7 @@ def test_a_lost_description_and_a_damaged_chunk_are_repaired_together(shard, tmp
 
 
 def test_a_journal_that_cannot_describe_the_arrays_says_what_to_do(shard, tmp_path):
-    lines = [line for line in journal.read(shard) if line["kind"] == "rows"]
+    lines = [line for line in journal.read_records(shard) if line["kind"] == "rows"]
     (shard / journal.FILE).write_bytes(b"".join(map(journal.encode, lines)))
     (shard / "zarr.json").write_text("")
     with pytest.raises(ValueError, match=r"restore zarr\.json, or delete shard-0\.zarr"):
@@ -103,7 +103,7 @@ def test_status_follows_a_shard(shard, tmp_path):
     (done,) = inspection.status(tmp_path)
     assert (done.rows, done.wanted, done.failures, done.state) == (300, 300, {}, "done")
     with journal.Journal(shard) as ledger:
-        lines = journal.read(shard)
+        lines = journal.read_records(shard)
         ledger.append(lines[0] | {"rows": 700, "time": 1000.0})
         ledger.append(
             lines[1] | {"start": 300, "stop": 400, "time": 1010.0, "failures": {"nan": 4}}

@@ -108,9 +108,11 @@ def test_damage_in_a_bucket_is_found_and_repaired(bucket, tmp_path):
     found = inspection.repair(tmp_path)
     assert [damage.chunk for damage in found] == [None, 1, 2]
     assert whole_chunks(shard, read_layout(shard)) == {0}
-    before = len(journal.read(shard))
+    before = len(journal.read_records(shard))
     make(tmp_path, 300, "NoiseOneByOne", 300)
-    lines = [line["start"] for line in journal.read(shard)[before:] if line["kind"] == "rows"]
+    lines = [
+        line["start"] for line in journal.read_records(shard)[before:] if line["kind"] == "rows"
+    ]
     assert lines == [100, 200]
     assert (content(shard, 300), inspection.verify(tmp_path)) == (whole, [])
 

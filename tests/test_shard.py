@@ -44,11 +44,11 @@ def test_rows_are_what_their_streams_say(run):
 
 def test_lowering_and_repeating_simulate_nothing(run):
     shard, _ = run("a", 3000, "NoiseOneByOne")
-    lines = journal.read(shard)
+    lines = journal.read_records(shard)
     for rows in (3000, 1000):
         _, receipt = run("a", rows, "NoiseOneByOne")
         assert receipt["rows"] == 3000
-        assert journal.read(shard) == lines
+        assert journal.read_records(shard) == lines
 
 
 def test_one_at_a_time_makes_exactly_the_rows_asked_for(run):
@@ -144,7 +144,7 @@ def test_a_store_that_lost_its_layout_is_not_made_anew(run):
 
 def test_parameters_replaced_under_a_running_campaign_are_never_simulated(run):
     shard, _ = run("a", 2000, chunk_size=1000)
-    prior, lines = shard.with_name("prior-0.zarr"), journal.read(shard)
+    prior, lines = shard.with_name("prior-0.zarr"), journal.read_records(shard)
     model = Model("simulators_for_tests:Noise", {}, NAMES, {})
     recipe = tasks.Recipe(model, SEED, 1000, Limits())
     work = tasks.Work(recipe, read_layout(shard), prior, shard)
@@ -154,7 +154,7 @@ def test_parameters_replaced_under_a_running_campaign_are_never_simulated(run):
         with pytest.raises(ValueError, match=r"prior-0\.zarr was replaced while its rows were"):
             tasks.simulate_gaps(work, tasks.Gaps(((0, 1000),)))
     tasks.release_simulators()
-    assert journal.read(shard) == lines
+    assert journal.read_records(shard) == lines
 
 
 @pytest.mark.parametrize(

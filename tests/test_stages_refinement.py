@@ -9,12 +9,14 @@ import pytest
 import xarray as xr
 
 from sbi_pipeline import observations, priors, samplers
+from sbi_pipeline.model import Model
+from sbi_pipeline.refinement import Proposed, exact_likelihood
 from sbi_pipeline.samplers.direct import independent
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.stages.files import write_dataset
 from sbi_pipeline.stages.page import _independent
-from sbi_pipeline.stages.refinement import Given, _exact, refine
+from sbi_pipeline.stages.refinement import refine
 from sbi_pipeline.types import Array
 
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
@@ -61,12 +63,13 @@ def run(tmp_path: Path, nuisances: int, sampler: str = "direct", **options: Any)
         observation=tmp_path / "mock.nc",
         posterior=tmp_path / "refined.nc",
         key="r",
-        simulator="linear_gaussian",
-        options={"theta_dim": 2, "nuisances": nuisances},
-        parameters=simulator.parameters,
-        priors=dict.fromkeys(simulator.parameters, NORMAL),
-        proposal_key="p",
-        observation_key="o",
+        model=Model(
+            "linear_gaussian",
+            {"theta_dim": 2, "nuisances": nuisances},
+            simulator.parameters,
+            dict.fromkeys(simulator.parameters, NORMAL),
+        ),
+        inputs={"proposal": "p", "observation": "o"},
         derived={"total": "theta_1 + theta_2"},
         **options,
     )
@@ -144,7 +147,7 @@ def test_a_marginal_likelihood_that_the_simulator_knows_is_taken() -> None:
     simulator, rng = Ringdown(), np.random.default_rng(5)
     theta = np.array([[250.0, 4.0, 0.7, 3.0], [240.0, 5.0, 0.6, 2.0]])
     x = simulator(np.column_stack([theta, np.ones((2, 2))]), rng)[0]
-    given = Given("npe", simulator.marginal_parameters, theta, np.zeros(2), "direct", 1.0)
+    given = Proposed("npe", simulator.marginal_parameters, theta, np.zeros(2), "direct", 1.0)
     prior = priors.build(dict.fromkeys(simulator.parameters, NORMAL), simulator.parameters)
-    found = _exact(simulator, prior, given, x, 64, rng)
+    found = exact_likelihood(simulator, prior, given, x, 64, rng)
     np.testing.assert_array_equal(found, simulator.log_marginal_likelihood(theta, x))

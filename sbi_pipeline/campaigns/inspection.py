@@ -143,7 +143,7 @@ def seal_finished(folder: Path) -> list[Path]:
 
 def _rebuild(store: Path) -> None:
     """Describe the arrays of a shard as its journal does, which has outlived them."""
-    records = journal.read(store)
+    records = journal.read_records(store)
     runs = [record for record in records if record["kind"] == "run" and "x_shape" in record]
     if not runs:
         raise ValueError(
@@ -172,7 +172,7 @@ def _stores(folder: Path) -> list[Path]:
 
 
 def _damages(store: Path) -> Iterator[Damage]:
-    done = journal.committed(journal.read(store))
+    done = journal.committed(journal.read_records(store))
     end = max((record["stop"] for record in done.values()), default=0)
     reason = f"{store} has a journal but lost its zarr.json"
     try:
@@ -199,7 +199,7 @@ def _shard_status(store: Path) -> ShardStatus:
         return ShardStatus(
             store, content["rows"], content["rows"], content["failures"], rate, "done"
         )
-    records = journal.read(store)
+    records = journal.read_records(store)
     tally = Tally(journal.committed(records).values())
     run, rate = _last_run(records)
     state = "running" if _is_held(store) else "stopped"

@@ -135,7 +135,7 @@ def _make_store(
     unclean: bool,
 ) -> tuple[Layout, float]:
     """Make an empty store that fits what the first rows show; return also the cost of a row."""
-    if journal.read(store):
+    if journal.read_records(store):
         raise ValueError(
             f"{store} has a journal but lost its zarr.json; 'sbi-pipeline repair' writes it anew, "
             "and no simulation is lost"
@@ -192,7 +192,7 @@ def _disk_trouble_named(store: Path) -> Iterator[None]:
 def _write_receipt(receipt: Path, work: Work, shard: int, seconds: float) -> dict[str, Any]:
     """Write what the shard holds, from its journal alone, and return it."""
     layout = work.layout
-    tally = Tally(journal.committed(journal.read(work.shard)).values())
+    tally = Tally(journal.committed(journal.read_records(work.shard)).values())
     content = {
         "format": FORMAT,
         "key": layout.key,

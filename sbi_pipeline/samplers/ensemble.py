@@ -20,6 +20,7 @@ import numpy as np
 from emcee.state import State
 from tqdm import tqdm
 
+from .. import signals
 from ..posterior import LogDensity
 from ..types import Array
 from . import stopping
@@ -80,6 +81,7 @@ def ensemble(
         folder: Where the chain is kept while it grows; a killed run goes on from there.
 
     Raises:
+        signals.Interrupted: A signal came; the folder holds every step up to then.
         ValueError: Too few ensembles, too few or an odd number of walkers, or no draw to start
             from has finite density.
     """
@@ -126,8 +128,9 @@ def ensemble(
         kept = by_target(chain.get_chain(discard=chain.iteration // 2))
         return stopping.judge(kept, chain.iteration, wanted, everything)
 
-    reason = _run(sampler, begin, chain, min_steps, max_steps, 60 * minutes, judge)
-    chain.save()
+    with signals.interruptible(chain.keep):
+        reason = _run(sampler, begin, chain, min_steps, max_steps, 60 * minutes, judge)
+        chain.save()
     reached = judge(everything=True)
     discard, merged = chain.iteration // 2, (targets, ensembles * walkers, -1)
     kept = by_target(chain.get_chain(discard=discard))

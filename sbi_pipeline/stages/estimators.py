@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..training.fit import fit_source
 from ..training.search import Settings, Trained, forget, search
 from ..training.watching import watching
 from ..types import Target
-from .files import expect, noise_at_load, read_manifest, write_dataset
+from .files import Keys, check_key, noise_at_load, read_manifest, write, write_dataset
 
 OWN_OPTIONS: dict[str, Any] = {
     "memory": sources.MEMORY,
@@ -33,6 +34,7 @@ def train(
     *,
     simulations: Path,
     estimator: Path,
+    header: Path,
     history: Path,
     method: str,
     inferred_parameters: Sequence[str],
@@ -40,7 +42,7 @@ def train(
     priors: Mapping[str, Any] | str,
     seed: int,
     key: str,
-    simulations_key: str | None = None,
+    inputs: Keys | None = None,
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     noise: Mapping[str, Any] | None = None,
@@ -53,11 +55,12 @@ def train(
     ``grid`` to `search.search`, ``tensorboard`` to `watching.watching`, and all else to
     `fit.fit_source`.
 
-    Reads: ``simulations``, a manifest. Writes: ``estimator`` and ``history``; a checkpoint beside
-    them while it runs, from which a killed training goes on.
+    Reads: ``simulations``, a manifest. Writes: ``estimator``; what it says of itself, as JSON, in
+    ``header``; ``history``; a checkpoint beside them while it runs, from which a killed training
+    goes on.
     """
     torch.set_num_threads(threads)
-    read_manifest(simulations, simulations_key)
+    read_manifest(simulations, inputs)
     options = {**OWN_OPTIONS, **(training or {})}
     memory, about_failures, grid, watched = (options.pop(name) for name in OWN_OPTIONS)
     prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
@@ -96,7 +99,7 @@ def train(
     if modelled:
         validity = failures.learn(reader, prior.to_normal, seed=seed, threads=threads)
         estimators_module.add_validity(made, validity)
-    header = {
+    told = {
         "key": key,
         "parameters": list(parameters),
         "inferred_parameters": list(inferred_parameters),
@@ -111,8 +114,11 @@ def train(
             "target": target,
         },
     }
-    estimators_module.save(estimator, made, header)
+    estimators_module.save(estimator, made, told)
+    whole = {**told, **made.spec}  # type: ignore[dict-item]
+    write(header, json.dumps(whole, indent=1) + "\n")
     record.to_csv(history, index=False)
+    checkpoint.unlink(missing_ok=True)
     forget(grid, checkpoint)
 
 
@@ -122,8 +128,7 @@ def calibrate(
     estimator: Path,
     calibration: Path,
     key: str,
-    simulations_key: str | None = None,
-    estimator_key: str | None = None,
+    inputs: Keys | None = None,
     calibration_options: Mapping[str, Any] | None = None,
     noise: Mapping[str, Any] | None = None,
     threads: int = 1,
@@ -134,9 +139,9 @@ def calibrate(
     draws, means, sds, held-out log densities.
     """
     torch.set_num_threads(threads)
-    listed = read_manifest(simulations, simulations_key)
+    listed = read_manifest(simulations, inputs)
     trained = load(estimator)
-    expect(trained.header["key"], estimator_key, estimator)
+    check_key(trained.header["key"], inputs, "estimator", estimator)
     options = dict(calibration_options or {})
     options["simulations"] = options.get("simulations") or SIMULATIONS[trained.estimator.target]
     wanted = max(options["simulations"], SCORED if trained.events else 0)

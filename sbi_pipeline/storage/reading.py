@@ -257,7 +257,7 @@ def blocks(path: Path, key: str, stop: int) -> Iterator[Block]:
     if layout is None or layout.key != key:
         raise ValueError(f"{path} is not the store of key {key}; simulate again")
     end = 0
-    for start, record in journal.committed(journal.read(path)).items():
+    for start, record in journal.committed(journal.read_records(path)).items():
         if start != end or end >= stop:
             break
         end = record["stop"]

@@ -89,6 +89,8 @@ def _candidate(
     if path.exists():
         made, header = estimators.load(path)
         return made, pd.DataFrame(header["history"])  # type: ignore[return-value]
-    made, history = train(settings, path.with_suffix(".checkpoint"))  # type: ignore[assignment]
+    checkpoint = path.with_suffix(".checkpoint")
+    made, history = train(settings, checkpoint)  # type: ignore[assignment]
     estimators.save(path, made, {"history": history.to_dict("list")})  # type: ignore[arg-type]
+    checkpoint.unlink(missing_ok=True)
     return made, history  # type: ignore[return-value]
