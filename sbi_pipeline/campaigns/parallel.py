@@ -20,7 +20,8 @@ from distributed.comm import CommClosedError
 from . import tasks
 from .cluster import START, connect
 from .sequential import HANG, Records, guarded, suspicious
-from .tasks import Part, Work
+from .settings import Effort
+from .tasks import Gaps, Work
 
 log = logging.getLogger(__name__)
 
@@ -32,31 +33,28 @@ RESTARTS = 3
 QUEUE = 86_400.0  # seconds workers may wait in a queue
 
 
-def task(work: Work, part: Part) -> Records:
+def run_task(work: Work, part: Gaps) -> Records:
     """Run one task on a Dask worker."""
-    made = tasks.simulate(work, part)
+    made = tasks.simulate_gaps(work, part)
     secede()  # the worker may begin its next task while this one is written
-    return tasks.write(work, made)
+    return tasks.write_made(work, made)
 
 
-def through_dask(
+def run_on_dask(
     work: Work,
-    parts: Sequence[Part],
+    parts: Sequence[Gaps],
     *,
-    cluster: str,
-    workers: int,
+    effort: Effort,
     row_seconds: float,
-    minimum: int | None = None,
 ) -> Iterator[Records]:
     """Run tasks on Dask workers.
 
     Args:
         work: What they share.
         parts: The tasks.
-        cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
-        workers: Processes to start; with an address, what the window is sized for at first.
+        effort: Where, and by how many processes; with an address, what the window is sized for at
+            first.
         row_seconds: What a row takes; infinity if that is not known.
-        minimum: The fewest processes, for a cluster that grows and shrinks; None for a fixed one.
 
     Yields:
         The records of each task, in the order they finish.
@@ -65,14 +63,14 @@ def through_dask(
         ValueError: No workers came, or they fell silent again and again, or the scheduler died.
     """
     waiting = deque((part, work) for part in parts)
-    running: dict[Future, tuple[Part, Work]] = {}
-    silence = _Silence(work, row_seconds, cluster)
-    with _scheduler_alive(cluster), connect(cluster, workers, minimum) as client:
-        window = _Window(client, workers)
+    running: dict[Future, tuple[Gaps, Work]] = {}
+    silence = _Silence(work, row_seconds, effort.cluster)
+    with _scheduler_alive(effort.cluster), connect(effort) as client:
+        window = _Window(client, effort.workers)
         while waiting or running:
             while waiting and len(running) < window.size():
                 part, shared = waiting.popleft()
-                running[client.submit(task, shared, part, pure=False)] = part, shared
+                running[client.submit(run_task, shared, part, pure=False)] = part, shared
             try:
                 done = wait(list(running), timeout=POLL, return_when="FIRST_COMPLETED").done
             except TimeoutError:
@@ -87,7 +85,7 @@ def through_dask(
                 try:
                     yield future.result(timeout=START)
                 except KilledWorker as error:
-                    if shared.recipe.isolate:
+                    if shared.recipe.limits.is_guarded:
                         raise ValueError(_killed(part, error)) from error
                     log.warning("rows %s killed their worker; trying them guarded", part.ranges)
                     waiting.appendleft((part, guarded(shared)))
@@ -122,10 +120,10 @@ def _patience(work: Work, row_seconds: float) -> float:
 
     A worker that hangs cannot be told from one that is slow, so this is generous.
     """
-    recipe = work.recipe
+    limits = work.recipe.limits
     seconds = 100 * row_seconds if math.isfinite(row_seconds) else 0.0
-    if recipe.time_limit is not None:
-        seconds += recipe.time_limit * (1 + recipe.retries)
+    if limits.time_limit is not None:
+        seconds += limits.time_limit * (1 + limits.retries)
     return BUSY_STALL + seconds * work.layout.chunk_size
 
 
@@ -192,7 +190,7 @@ def _scheduler_alive(cluster: str) -> Iterator[None]:
         ) from error
 
 
-def _killed(part: Part, error: KilledWorker) -> str:
+def _killed(part: Gaps, error: KilledWorker) -> str:
     return (
         f"rows {part.ranges} killed {error.allowed_failures + 1} Dask workers although the "
         "simulator ran guarded; is it the memory? Lower chunk_size or the workers of a node"

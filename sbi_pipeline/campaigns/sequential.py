@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import tasks
-from .tasks import Part, Work
+from .tasks import Gaps, Work
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,10 @@ HANG = (
 
 def guarded(work: Work) -> Work:
     """Return the work with the simulator in a guarded child process."""
-    return replace(work, recipe=replace(work.recipe, isolate=True))
+    return replace(work, recipe=work.recipe.guarded())
 
 
-def run(work: Work, parts: Sequence[Part], row_seconds: float = math.inf) -> Iterator[Records]:
+def run_here(work: Work, parts: Sequence[Gaps], row_seconds: float = math.inf) -> Iterator[Records]:
     """Run tasks one after the other in this process; yield the records of each.
 
     A chunk is written while the next one is simulated, unless that takes so long that what is
@@ -44,17 +44,17 @@ def run(work: Work, parts: Sequence[Part], row_seconds: float = math.inf) -> Ite
             for part in parts:
                 begin = time.monotonic()
                 with _suspicion(work, row_seconds):
-                    made = tasks.simulate(work, part)
+                    made = tasks.simulate_gaps(work, part)
                 if writing:
                     yield writing.result()
-                writing = writer.submit(tasks.write, work, made)
+                writing = writer.submit(tasks.write_made, work, made)
                 if time.monotonic() - begin > OVERLAP:
                     yield writing.result()
                     writing = None
             if writing:
                 yield writing.result()
     finally:
-        tasks.finish()
+        tasks.release_simulators()
 
 
 @contextmanager

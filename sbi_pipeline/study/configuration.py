@@ -223,7 +223,7 @@ def _check_observations(entries: Config, names: tuple[str, ...], events: bool) -
                     f"observations.{name}.{key}: {unknown.pop()!r} is none of {', '.join(names)}"
                 )
         if "file" in entry:
-            observations.read(entry["file"])
+            observations.read_observation(entry["file"])
 
 
 def _check_order(entries: Config) -> None:
