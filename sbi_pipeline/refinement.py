@@ -15,8 +15,9 @@ import numpy as np
 from scipy import special
 
 from . import importance, samplers
+from .estimators import having
 from .posterior import log_normal, log_posterior
-from .samplers.direct import CHAINS, independent
+from .samplers.direct import CHAINS, in_chains
 from .trained import Posterior
 from .types import Array, Prior
 
@@ -30,16 +31,16 @@ class Proposed:
         names: Of the inferred parameters.
         theta: ``(n, theta_dim)``.
         log_prob: Log density of theta in nats, ``(n,)``.
-        sampler: What drew them.
-        independent: Effective draws over draws: below 1 for those of MCMC.
+        normalised: Whether that is the normalised density they were drawn from.
+        share: Effective draws over draws: below 1 for those of a chain.
     """
 
     who: str
     names: tuple[str, ...]
     theta: Array
     log_prob: Array
-    sampler: str
-    independent: float
+    normalised: bool
+    share: float
 
     def check_density(self) -> None:
         """Refuse draws whose density is not known.
@@ -47,10 +48,10 @@ class Proposed:
         Raises:
             ValueError: They are of MCMC, or of a method without density.
         """
-        if self.sampler != "direct" or not np.isfinite(self.log_prob).all():
+        if not self.normalised:
             raise ValueError(
-                "a likelihood can only refine draws whose normalised density is known: those of "
-                "npe or fmpe, not of MCMC or cmpe"
+                "a likelihood can only refine draws whose normalised density is known: the direct "
+                f"ones of {having(lambda traits: traits.proposes)}"
             )
 
 
@@ -60,8 +61,9 @@ def estimated_likelihood(trained: Posterior, theta: Array, x_o: Array) -> Array:
     Raises:
         ValueError: It is one of the posterior.
     """
-    if trained.estimator.target == "posterior":
-        raise ValueError("a posterior is no likelihood; refine with an estimator of nle or nre")
+    if trained.estimator.traits.draws:
+        others = having(lambda traits: not traits.draws)
+        raise ValueError(f"a posterior is no likelihood; refine with an estimator of {others}")
     z = trained.prior.to_normal(theta)
     log_posterior_z = log_posterior(trained.estimator, x_o[None], trained.events)(z[None])[0]
     return np.asarray(log_posterior_z - log_normal(z))
@@ -90,7 +92,7 @@ def exact_likelihood(
     if not hasattr(simulator, "log_likelihood"):
         raise ValueError(
             f"{type(simulator).__name__} has no log_likelihood(parameters, x); name an estimator "
-            "of nle or nre instead of exact"
+            f"of {having(lambda traits: not traits.draws)} instead of exact"
         )
     known = dict(zip(given.names, given.theta.T, strict=True))
     shape = len(given.theta), len(prior.names)
@@ -146,8 +148,9 @@ def _resampled(
     theta = given.theta[pick]
     z = target.to_normal(theta)
     in_z = log_prob[pick] - target.log_prob(theta) + log_normal(z)
-    drawn = independent(z[None], "reweighted")
-    return dataclasses.replace(drawn, log_prob=in_z.reshape(drawn.log_prob.shape))
+    drawn = in_chains(z[None])
+    in_chain = in_z.reshape(drawn.log_prob.shape)
+    return dataclasses.replace(drawn, log_prob=in_chain, sampler="reweighted")
 
 
 def _facts(weights: importance.Weights, given: Proposed, normalised: bool) -> dict[str, Any]:
@@ -155,7 +158,7 @@ def _facts(weights: importance.Weights, given: Proposed, normalised: bool) -> di
     facts = {
         "k_hat": weights.k_hat,
         "k_hat_jitter": weights.k_hat_jitter,
-        "effective": weights.effective * given.independent,
+        "effective": weights.effective * given.share,
         "efficiency": weights.effective / len(given.theta),
         "top_weight": weights.top,
     }

@@ -22,24 +22,25 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..networks.categorical import Categorical
 from ..networks.conditioning import MOST_COLUMNS
 from ..networks.encoders import batched
 from ..networks.flows import flow as build_flow
-from ..networks.regression import LinearGaussian
+from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
-from ..types import Target
+from ..types import Traits
+from .estimator import Estimator, Preview
 
 FEW = 8  # values a column may take to be learnt as discrete
 
 
-class NLE(nn.Module):
+class NLE(Estimator):
     """Conditional flow over x given z.
 
     Args:
@@ -58,8 +59,7 @@ class NLE(nn.Module):
         **flow_options: Keyword arguments of that flow.
     """
 
-    target: ClassVar[Target] = "likelihood"
-    gains_by_compiling: ClassVar[bool] = True  # many small operations
+    traits = Traits(target="likelihood", compiles=True)  # many small operations
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class NLE(nn.Module):
             else None
         )
         self.standardise = Standardise((len(self.columns),), transform)
-        self.linear = LinearGaussian(context_dim, len(self.columns)) if linear else None
+        self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
         self.flow = (
             build_flow(flow, len(self.columns), context_dim, **flow_options)
             if self.columns
@@ -94,8 +94,9 @@ class NLE(nn.Module):
         )
 
     @classmethod
-    def choose(cls, z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
+    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
+        z, x = preview.z, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
         if options.setdefault("discrete", "auto") == "auto":
             options["discrete"] = choose_discrete(x, options["columns"])
@@ -148,10 +149,6 @@ class NLE(nn.Module):
                 log_prob = log_prob + self.linear.log_det()
             log_prob = log_prob + self.flow.log_prob(y, given)
         return log_prob
-
-    def sample(self, n: int, x: Tensor) -> Tensor:
-        """Refuse: a likelihood has no draws of z of its own."""
-        raise ValueError("nle learns a likelihood and cannot draw parameters; sample it by MCMC")
 
 
 def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:

@@ -11,14 +11,13 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
-from ..diagnostics.ranks import SCORED, SIMULATIONS, rank
+from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
 from ..trained import load
 from ..training import failures, sources
 from ..training.fit import fit_source
 from ..training.search import Settings, Trained, forget, search
 from ..training.watching import watching
-from ..types import Target
 from .files import Keys, check_key, noise_at_load, read_manifest, write, write_dataset
 
 OWN_OPTIONS: dict[str, Any] = {
@@ -67,13 +66,15 @@ def train(
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
     rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
 
-    # Alternatives near the answer are weighed against the prior, whole; failed rows are not in it.
-    partial = {"near": 0.0} if method == "nre" and rows.failed else {}
-
     def fit(settings: Settings, checkpoint: Path) -> Trained:
-        chosen = {**partial, **(network or {}), **settings["network"]}
-        count = rows.source.rows
-        made = estimators_module.build(method, *rows.sample, seed=seed, rows=count, **chosen)
+        made = estimators_module.build(
+            method,
+            *rows.sample,
+            seed=seed,
+            rows=rows.source.rows,
+            complete=not rows.failed,
+            **{**(network or {}), **settings["network"]},
+        )
         folder = estimator.with_name("tensorboard") / checkpoint.stem
         with watching(folder if watched else None) as watch:
             record = fit_source(
@@ -94,7 +95,7 @@ def train(
         if grid
         else (*fit({"network": {}, "training": {}}, checkpoint), [])
     )
-    target: Target = made.target  # type: ignore[assignment]
+    target = made.traits.target
     modelled = failures.is_wanted(about_failures, rows.failed / rows.simulated, target)
     if modelled:
         validity = failures.learn(reader, prior.to_normal, seed=seed, threads=threads)
@@ -115,7 +116,7 @@ def train(
         },
     }
     estimators_module.save(estimator, made, told)
-    whole = {**told, **made.spec}  # type: ignore[dict-item]
+    whole = {**told, **made.spec}
     write(header, json.dumps(whole, indent=1) + "\n")
     record.to_csv(history, index=False)
     checkpoint.unlink(missing_ok=True)
@@ -143,7 +144,9 @@ def calibrate(
     trained = load(estimator)
     check_key(trained.header["key"], inputs, "estimator", estimator)
     options = dict(calibration_options or {})
-    options["simulations"] = options.get("simulations") or SIMULATIONS[trained.estimator.target]
+    options["simulations"] = options.get("simulations") or default_simulations(
+        trained.estimator.traits
+    )
     wanted = max(options["simulations"], SCORED if trained.events else 0)
     reader = reading.open_campaign(simulations, trained.names, noise_at_load(noise))
     test = reader.collect({"test": wanted})["test"]

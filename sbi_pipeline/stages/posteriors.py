@@ -13,9 +13,10 @@ import xarray as xr
 
 from .. import observations, predictions, samplers, streams
 from ..diagnostics.convergence import summary
+from ..estimators import Estimator
 from ..model import Model
 from ..trained import load
-from ..types import Array, Estimator, Prior
+from ..types import Array, Prior
 from .files import Keys, check_key, read_dataset, write_dataset
 
 logger = logging.getLogger(__name__)
@@ -63,10 +64,10 @@ def sample(
         **options,
     )
     if not drawn.converged.all():
-        logger.warning("%s", drawn.facts["statement"])
+        logger.warning("%s", drawn.facts.get("statement", f"{drawn.sampler} has not converged"))
     attrs = {"key": key, "method": trained.header["method"], **(names or {})}
     tree = labelled(drawn, trained.prior, x_o, attrs, seed=seed, derived=derived, texts=texts)
-    if trained.events and trained.estimator.target == "likelihood":
+    if trained.events and trained.estimator.traits.target == "likelihood":
         group = samplers.log_likelihood(drawn, 0, trained.estimator, x_o)
         tree["log_likelihood"] = xr.DataTree(group)
     write_dataset(posterior, tree)
@@ -136,7 +137,7 @@ def diagnose(
         truth = dict(zip(model.parameters, known, strict=True))
     summary(tree, truth).to_csv(diagnostics, index=False)
     predict = predictions.predicted_events if several else predictions.predicted
-    x_o = observed["x"] if several else observations.named(observed["x"], data or {})
+    x_o = observed["x"] if several else observations.with_texts(observed["x"], data or {})
     draws = tree["posterior"].to_dataset()
     made, prior = model.build_simulator(), model.build_prior()
     predicted = predict(made, prior, draws, x_o, predictive_draws, seed)

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import arviz as az
 import numpy as np
 import torch
 import xarray as xr
+from arviz_stats.base import array_stats
 
 from .. import priors as priors_module
 from .. import streams
@@ -71,7 +71,7 @@ def refine(
     elif likelihoods:
         trained = _trained(likelihoods[0], inputs)
         log_likelihood = estimated_likelihood(trained, given.theta, x_o)
-        normalised = trained.estimator.target == "likelihood"
+        normalised = trained.estimator.traits.target == "likelihood"
     drawn = refined(given, prior, target, log_likelihood, rng, normalised=normalised)
     facts = {**drawn.facts, "seconds": time.monotonic() - began}
     logger.info("reweighted: %s", facts)
@@ -104,8 +104,12 @@ def _read(path: Path, inputs: Keys | None) -> Proposed:
         group, drawn = tree["posterior"], tree["sample_stats"]
         names = tuple(str(name) for name, v in group.data_vars.items() if "derived" not in v.attrs)
         theta = np.stack([group[name].to_numpy().ravel() for name in names], axis=1)
-        log_prob, sampler = drawn["lp"].to_numpy().ravel(), str(drawn.attrs["sampler"])
-        sizes = [float(az.ess(group[name].to_numpy())) for name in names]
-        independent = min(1.0, min(sizes) / len(theta)) if sampler == "emcee" else 1.0
-        who = str(tree.attrs.get("estimator", ""))
-        return Proposed(who, names, theta, log_prob, sampler, independent)
+        sizes = [float(array_stats.ess(group[name].to_numpy())) for name in names]
+        return Proposed(
+            who=str(tree.attrs.get("estimator", "")),
+            names=names,
+            theta=theta,
+            log_prob=drawn["lp"].to_numpy().ravel(),
+            normalised=bool(drawn.attrs["normalised"]),
+            share=1.0 if drawn.attrs["independent"] else min(1.0, min(sizes) / len(theta)),
+        )
