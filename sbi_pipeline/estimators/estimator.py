@@ -99,7 +99,7 @@ class Estimator(Trainable):
         raise NotImplementedError
 
 
-def find(method: str) -> type[Estimator]:
+def estimator_class(method: str) -> type[Estimator]:
     """Return the class of a method, one of `registry.ESTIMATORS` or ``"my_module:MyEstimator"``.
 
     Raises:
@@ -119,8 +119,8 @@ def find(method: str) -> type[Estimator]:
 
 
 def traits(method: str) -> Traits:
-    """Return what a method is, see `find`."""
-    return find(method).traits
+    """Return what a method is, see `estimator_class`."""
+    return estimator_class(method).traits
 
 
 def having(wanted: Callable[[Traits], bool]) -> str:
