@@ -57,7 +57,7 @@ def run(tmp_path: Path, nuisances: int, normalised: bool = True, **options: Any)
     simulator = LinearGaussian(theta_dim=2, nuisances=nuisances)
     rng = np.random.default_rng(3)
     x = simulator(rng.normal(size=(1, 2 + nuisances)), rng)[0]
-    labelled = observations.labelled(x, None, simulator.parameters, "here")
+    labelled = observations.label_observation(x, None, simulator.parameters, "here")
     write_dataset(tmp_path / "mock.nc", labelled.assign_attrs(key="o"))
     exact = proposal(tmp_path / "npe.nc", simulator, x, normalised)
     refine(

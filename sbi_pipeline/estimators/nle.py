@@ -31,7 +31,7 @@ from ..networks.categorical import Categorical
 from ..networks.conditioning import MOST_COLUMNS
 from ..networks.encoders import batched
 from ..networks.flows import flow as build_flow
-from ..networks.regression import LinearGaussian
+from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..types import Traits
@@ -86,7 +86,7 @@ class NLE(Estimator):
             else None
         )
         self.standardise = Standardise((len(self.columns),), transform)
-        self.linear = LinearGaussian(context_dim, len(self.columns)) if linear else None
+        self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
         self.flow = (
             build_flow(flow, len(self.columns), context_dim, **flow_options)
             if self.columns

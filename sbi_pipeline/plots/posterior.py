@@ -1,11 +1,11 @@
-"""Figures of posteriors: corner, prior against posterior, traces."""
+"""Figures of posteriors: corner, prior against posterior."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import corner
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -16,15 +16,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import ScalarFormatter
 from scipy.stats import gaussian_kde
 
-from ..diagnostics.convergence import ensemble_labels
 from ..types import Array
-from .style import FAINT, SERIES, TRUTH, axis_label, key, line_of, palette, panels, styled
+from .style import FAINT, TRUTH, axis_label, key, line_of, palette, panels, styled
 from .typeset import asymmetric
 
 # Probability inside 1 and 2 sigma of a two-dimensional normal.
 LEVELS = (0.393, 0.865)
 MAX_DRAWS = 20_000
-MAX_WALKERS = 12
 LINE = 0.25  # inches from one line of medians to the next
 
 
@@ -55,7 +53,7 @@ def corner_overlay(
     labels = [axis_label(first[f"posterior/{name}"].attrs, name) for name in names]
     figure, panel, margins = _square(len(names), len(posteriors))
     for who, draws in columns.items():
-        corner.corner(
+        _corner().corner(
             draws,
             fig=figure,
             bins=30,
@@ -134,49 +132,6 @@ def prior_to_posterior(
     return figure
 
 
-@styled
-def trace(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) -> Figure:
-    """Show kept steps of walkers, one colour an ensemble, and each ensemble's marginal.
-
-    Args:
-        posterior: Tree of ``posterior.nc`` of an MCMC sampler.
-        truth: Known true values by parameter.
-    """
-    known, labels = dict(truth or {}), ensemble_labels(posterior)
-    variables = [*posterior["posterior"].data_vars.values(), posterior["sample_stats/lp"]]
-    thin = int(posterior["sample_stats"].attrs.get("thin", 1))
-    start = int(posterior["sample_stats"].attrs.get("burn_in", 0))
-    figure = Figure(figsize=(8.2, 0.4 + 1.3 * len(variables)), layout="constrained")
-    axes = figure.subplots(len(variables), 2, sharey="row", width_ratios=(5, 1))
-    # Densities of different parameters have no common scale.
-    for line in axes[:-1, 0]:
-        line.sharex(axes[-1, 0])
-        line.tick_params(labelbottom=False)
-    for (line, side), variable in zip(axes, variables, strict=True):
-        values = variable.transpose("chain", "draw").to_numpy()
-        steps = start + thin * np.arange(values.shape[1])
-        for colour, label in zip(SERIES * 9, np.unique(labels), strict=False):
-            walkers = values[labels == label]
-            for walker in walkers[:MAX_WALKERS]:
-                line.plot(steps, walker, color=colour, lw=0.35, alpha=0.55, rasterized=True)
-            side.hist(
-                walkers.ravel(), 40, density=True, histtype="step", orientation="horizontal",
-                color=colour, lw=1.2,
-            )  # fmt: skip
-        name = str(variable.name)
-        if name in known:
-            for axis in (line, side):
-                axis.axhline(known[name], color=TRUTH, ls="--", lw=1)
-        is_lp = name == "lp"
-        line.set_ylabel("log density" if is_lp else axis_label(variable.attrs, name))
-        line.margins(x=0)
-        side.set_xticks([])
-    axes[-1, 0].set_xlabel("step")
-    shown = zip(SERIES, np.unique(labels), strict=False)
-    key(figure, {f"ensemble {label}": line_of(colour) for colour, label in shown})
-    return figure
-
-
 def _square(parameters: int, lines: int) -> tuple[Figure, float, tuple[float, ...]]:
     """Return a figure for a corner plot, the size of a panel in inches, and room for labels.
 
@@ -190,6 +145,14 @@ def _square(parameters: int, lines: int) -> tuple[Figure, float, tuple[float, ..
     width, height = left + side + right, bottom + side + top
     margins = left / width, bottom / height, 1 - right / width, 1 - top / height
     return Figure(figsize=(width, height)), panel, margins
+
+
+def _corner() -> Any:
+    """Import corner, and with it ArviZ where that is installed: over a second, and a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major", FutureWarning)
+        import corner  # noqa: PLC0415
+    return corner
 
 
 def _shared(posteriors: Mapping[str, xr.DataTree]) -> list[str]:

@@ -131,7 +131,7 @@ class Campaign(Mapping[str, Specification]):
             arguments |= {"several": True, "events": entry.get("events")}
         makers = stage("observe") | makers_of(self.entry)
         if "file" in entry:
-            content = digest(observations.read(entry["file"]).tolist())
+            content = digest(observations.read_observation(entry["file"]).tolist())
             makers |= Makers({}, {f"file {entry['file']}": content})
         return Specification("observe", arguments, makers=makers)
 

@@ -40,8 +40,8 @@ def check(config: Config, schema: Config) -> None:
         except (ValueError, TypeError) as error:
             raise ValueError(f"campaigns.{name}: {error}") from error
     if thresholds := config.get("thresholds"):
-        checks = importlib.import_module("..checks", __package__)  # takes a second
-        checks.check_thresholds(thresholds, vars(checks))
+        judged = importlib.import_module("..diagnostics.thresholds", __package__)  # takes a second
+        judged.check_thresholds(thresholds)
 
 
 def _line(error: jsonschema.ValidationError) -> str:
@@ -223,7 +223,7 @@ def _check_observations(entries: Config, names: tuple[str, ...], events: bool) -
                     f"observations.{name}.{key}: {unknown.pop()!r} is none of {', '.join(names)}"
                 )
         if "file" in entry:
-            observations.read(entry["file"])
+            observations.read_observation(entry["file"])
 
 
 def _check_order(entries: Config) -> None:

@@ -8,13 +8,16 @@ import yaml
 
 from snakemake.utils import update_config
 
-from sbi_pipeline import study
+from sbi_pipeline import signals, study
 from sbi_pipeline.study import configuration, sweeps
 
 # A study may say what is smaller in a quick run of it: snakemake --config quick=true
 smaller = config.pop("if_quick", {})
 if config.pop("quick", False):
     update_config(config, smaller)
+
+if workflow.is_main_process:
+    signals.once()
 
 try:
     schema = Path(workflow.source_path("../schemas/config.schema.yaml"))

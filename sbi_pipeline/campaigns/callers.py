@@ -1,0 +1,236 @@
+"""Simulators called with their random streams: here, or in a guarded child process of their own.
+
+The child is for those that crash, hang or leak.
+
+One child serves one worker for as long as it lives; a call costs a message there and back (tens
+of microseconds). A child that dies or runs past its limit is killed with everything it started,
+and the next call starts a new one. The child is started as a fresh interpreter, not forked: Dask's
+workers may not have children of `multiprocessing`, and locks held here must not be inherited.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe
+from typing import Protocol
+
+import numpy as np
+import psutil
+
+from .. import streams
+from ..model import Model, describe_error
+from ..types import Array, StopCampaign
+from .settings import Limits
+
+log = logging.getLogger(__name__)
+
+START_LIMIT = 300.0  # seconds a child may take to import the simulator
+
+
+class Raised(Exception):  # noqa: N818 - what happened, not an error of ours
+    """The simulator raised; the text says what."""
+
+
+class Crashed(Exception):  # noqa: N818
+    """The process of the simulator died."""
+
+
+class TimedOut(Exception):  # noqa: N818
+    """The simulator ran past its time limit."""
+
+
+REPLIES: dict[str, type[Exception]] = {
+    kind.__name__: kind for kind in (Raised, Crashed, TimedOut, ValueError)
+}
+
+
+class Caller(Protocol):
+    """A simulator with its random streams: parameters, stream and index in, data out."""
+
+    def __call__(self, parameters: Array, stage: str, index: int) -> Array:
+        """Simulate; raises `Raised`, `Crashed` or `TimedOut`."""
+
+    def close(self) -> None:
+        """Free what the simulator holds."""
+
+
+class DirectCaller:
+    """A simulator called in this process: no cost, no protection.
+
+    Args:
+        model: What simulates.
+        seed: Seed of the campaign.
+
+    Raises:
+        ValueError: The simulator cannot be imported or built.
+    """
+
+    def __init__(self, model: Model, seed: int) -> None:
+        self.simulator = model.build_simulator()
+        self._seed = seed
+        self._streams: dict[str, Callable[[int], np.random.Generator]] = {}
+
+    def __call__(self, parameters: Array, stage: str, index: int) -> Array:
+        """Simulate in this process.
+
+        Raises:
+            TimedOut: The simulator raised a `TimeoutError`.
+            Crashed: It raised a `ChildProcessError`: a program it ran died.
+            Raised: It raised something else.
+            ValueError: It raised `StopCampaign`.
+        """
+        if stage not in self._streams:
+            self._streams[stage] = streams.indexed(self._seed, stage)
+        try:
+            # A copy, because a simulator may write into what it is given.
+            return np.asarray(self.simulator(parameters.copy(), self._streams[stage](index)))
+        except StopCampaign as error:
+            raise ValueError(str(error)) from error
+        except TimeoutError as error:
+            raise TimedOut(str(error)) from error
+        except ChildProcessError as error:
+            raise Crashed(str(error)) from error
+        except (Exception, SystemExit) as error:
+            raise Raised(describe_error(error)) from error
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class GuardedCaller:
+    """A simulator called in a guarded child process.
+
+    Args:
+        model: What simulates.
+        seed: Seed of the campaign.
+        limits: Of one call, in seconds, and of the child, in bytes.
+
+    Raises:
+        ValueError: The child cannot import or build the simulator.
+    """
+
+    def __init__(self, model: Model, seed: int, limits: Limits) -> None:
+        self._order = (model, seed, limits.memory_limit)
+        self._simulator, self._time_limit = model.simulator, limits.time_limit
+        self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
+        self._start()
+
+    def __call__(self, parameters: Array, stage: str, index: int) -> Array:
+        """Simulate in the child; raises `Raised`, `Crashed` or `TimedOut`."""
+        _, pipe = self._child or self._start()
+        try:
+            pipe.send((parameters, stage, index))
+            if not pipe.poll(self._time_limit):
+                self.close()
+                raise TimedOut(f"ran longer than {self._time_limit:g} s")
+            kind, value = pipe.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise Crashed(f"its process ended with {self._bury()}") from None
+        if kind in REPLIES:
+            raise REPLIES[kind](value)
+        return np.asarray(value)
+
+    def close(self) -> None:
+        """Kill the child and everything it started."""
+        if self._child is not None:
+            family = _descendants(self._child[0].pid)
+            self._child[0].kill()
+            for each in family:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            self._bury()
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
+        ours, theirs = Pipe()
+        command = [sys.executable, "-m", __name__, str(theirs.fileno()), str(os.getpid())]
+        process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        theirs.close()
+        self._child = process, ours
+        try:
+            ours.send(self._order)
+            if not ours.poll(START_LIMIT):
+                self.close()
+                raise ValueError(f"{self._simulator}: not imported after {START_LIMIT:g} s")
+            kind, value = ours.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise ValueError(
+                f"{self._simulator}: importing it ended its process with {self._bury()}"
+            ) from None
+        if kind == "broken":
+            self.close()
+            raise ValueError(value)
+        return self._child
+
+    def _bury(self) -> str:
+        """Kill what is left of the child and return how it ended."""
+        assert self._child is not None
+        process, pipe = self._child
+        self._child = None
+        pipe.close()
+        try:
+            process.wait(1.0)  # a crash is over in a moment, and its code tells what it was
+        except subprocess.TimeoutExpired:
+            log.debug("killing the simulator's process %s", process.pid)
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            log.debug("the simulator's process %s left nothing behind", process.pid)
+        code = process.wait(10.0)
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    """Return what a process started, in whatever session: a program has one of its own."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def serve(pipe: Connection, parent: int) -> None:
+    """Answer calls until the other end of the pipe is closed; the child's whole life."""
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    model, seed, memory_limit = pipe.recv()
+    try:
+        call = DirectCaller(model, seed)
+    except ValueError as error:
+        pipe.send(("broken", str(error)))
+        return
+    if memory_limit is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
+    pipe.send(("ready", None))
+    while True:
+        try:
+            order = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(("x", call(*order)))
+        except tuple(REPLIES.values()) as error:
+            pipe.send((type(error).__name__, str(error)))
+
+
+def _follow(parent: int) -> None:
+    """End this process when its parent dies, even in the middle of a call."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    serve(Connection(int(sys.argv[1])), int(sys.argv[2]))

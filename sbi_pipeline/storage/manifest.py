@@ -1,0 +1,138 @@
+"""The manifest of a campaign: the receipts of its shards joined, and which rows are for what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import streams
+from ..types import Array
+from . import journal
+from .arrays import FORMAT
+from .failures import count_failures, distinct_failures
+from .rows import read_status
+
+RECEIPT = (
+    *("format", "key", "shard", "start", "rows", "names", "x_shape", "x_dtype"),
+    *("failures", "examples", "simulator_seconds"),
+)
+
+
+def join_receipts(
+    receipts: Sequence[Path], *, rows: int, key: str, store: str, split: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Join the receipts of shards into the record of one campaign.
+
+    Args:
+        receipts: Receipt of each shard, in order, beside its store.
+        rows: Simulations asked for; shards may hold more.
+        key: Key of this stage.
+        store: Folder of the shards, relative to the manifest's.
+        split: What `split` needs: ``seed``, ``validation`` and ``test``.
+
+    Raises:
+        ValueError: The receipts do not fit together or hold too few rows.
+    """
+    if not receipts:
+        raise ValueError("no receipts of shards; simulate first")
+    shards = [journal.read_json(path, *RECEIPT) for path in receipts]
+    for path, shard in zip(receipts, shards, strict=True):
+        _check_receipt(path, shard, shards[0])
+    held = _check_order(receipts, shards)
+    if held < rows:
+        raise ValueError(f"the shards hold {held} rows, {rows} were asked for; simulate the rest")
+    failures: Counter[str] = Counter()
+    for path, shard in zip(receipts, shards, strict=True):
+        failures.update(_failures(path, shard, rows))
+    return {
+        "format": FORMAT,
+        "key": key,
+        "simulation_key": shards[0]["key"],
+        "store": store,
+        "parameters": shards[0]["names"],
+        "rows": rows,
+        "shards": shards,
+        "failures": dict(failures),
+        "examples": distinct_failures(
+            example for shard in shards for example in shard["examples"] if example["row"] < rows
+        ),
+        "split": dict(split),
+        "x_shape": shards[0]["x_shape"],
+        "x_dtype": shards[0]["x_dtype"],
+        "seconds": round(sum(shard["simulator_seconds"] for shard in shards), 3),
+    }
+
+
+def split(start: int, rows: int, *, seed: int, validation: float, test: float) -> dict[str, Array]:
+    """Assign simulations to training, validation and test by their global index alone.
+
+    A row keeps its part when the campaign grows or others fail.
+
+    Args:
+        start: Global index of the first row.
+        rows: Number of consecutive rows.
+        seed: Seed of the campaign.
+        validation: Fraction for validation.
+        test: Fraction for test.
+
+    Returns:
+        Masks ``train``, ``validation`` and ``test``, ``(rows,)``.
+
+    Raises:
+        ValueError: Fractions make no sense.
+    """
+    if min(validation, test) < 0 or validation + test >= 1:
+        raise ValueError(
+            f"validation {validation:g} and test {test:g} must be fractions, together below 1"
+        )
+    u = streams.uniforms(seed, "split", start, rows, 1)[:, 0]
+    return {
+        "train": u >= test + validation,
+        "validation": (test <= u) & (u < test + validation),
+        "test": u < test,
+    }
+
+
+def _check_receipt(path: Path, shard: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    """Make sure that a shard is of the same campaign and data as the first one."""
+    if shard.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has format {shard.get('format')!r}, this version reads {FORMAT}; delete it "
+            "and simulate with one version"
+        )
+    for entry, hint in (
+        ("key", "shards of two campaigns"),
+        ("names", "shards of two campaigns"),
+        ("x_shape", "the simulator's shape depends on its parameters"),
+        ("x_dtype", "the simulator's dtype depends on its parameters"),
+    ):
+        if shard[entry] != first[entry]:
+            raise ValueError(
+                f"{path} has {entry} {shard[entry]}, the first shard {first[entry]}; {hint}"
+            )
+
+
+def _check_order(receipts: Sequence[Path], shards: Sequence[Mapping[str, Any]]) -> int:
+    """Make sure that shards follow each other without gaps; return the rows they hold."""
+    held = 0
+    for path, shard in zip(receipts, shards, strict=True):
+        if shard["start"] != held:
+            raise ValueError(
+                f"{path} starts at row {shard['start']}, the shards before it end at {held}; "
+                "is one missing or not finished?"
+            )
+        held += shard["rows"]
+    return held
+
+
+def _failures(path: Path, shard: Mapping[str, Any], rows: int) -> dict[str, int]:
+    """Return the failures of a shard by reason, of those rows that were asked for."""
+    wanted = min(rows - shard["start"], shard["rows"])
+    if wanted == shard["rows"]:
+        return dict(shard["failures"])
+    if wanted <= 0:
+        return {}
+    status = read_status(path.with_suffix(".zarr"), wanted)
+    return count_failures(status)
