@@ -40,6 +40,7 @@ def trained(manifest, method, **training):
     train(
         simulations=manifest,
         estimator=folder / "estimator.pt",
+        header=folder / "estimator.json",
         history=folder / "history.csv",
         method=method,
         inferred_parameters=["a"],
