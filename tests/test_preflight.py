@@ -5,6 +5,7 @@ import pytest
 from sbi_pipeline.campaigns import preflight
 from sbi_pipeline.campaigns.first_rows import TASK_SECONDS
 from sbi_pipeline.campaigns.preflight import forecast_campaign
+from sbi_pipeline.campaigns.settings import Effort
 from sbi_pipeline.model import Model
 from sbi_pipeline.stages import simulations
 
