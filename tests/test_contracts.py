@@ -111,6 +111,14 @@ def test_what_is_no_estimator_is_refused(name, message):
         estimators.traits(name)
 
 
+def test_what_a_method_forgot_is_named():
+    z, x = gaussian(50)
+    with pytest.raises(ValueError, match=r"Estimator has no loss\(z, x\); it needs one"):
+        Estimator().loss(z, x)
+    with pytest.raises(ValueError, match="Estimator has summarise, but no log_prob_of_summary"):
+        Estimator().log_prob_of_summary(z, x)
+
+
 def test_options_of_a_users_estimator_are_its_own():
     z, x = gaussian(50)
     assert estimators.build("toy:ToyEstimator", z, x, seed=1, sd=2.0).spec["network"] == {"sd": 2.0}

@@ -95,8 +95,12 @@ class Estimator(Trainable):
         return None
 
     def log_prob_of_summary(self, z: Tensor, summary: Tensor) -> Tensor:
-        """Return ``log_prob``, ``(n,)``, for rows z and what `summarise` returned of their x."""
-        raise NotImplementedError
+        """Return ``log_prob``, ``(n,)``, for rows z and what `summarise` returned of their x.
+
+        Raises:
+            ValueError: The class has `summarise` without it.
+        """
+        raise ValueError(f"{type(self).__name__} has summarise, but no log_prob_of_summary")
 
 
 def estimator_class(method: str) -> type[Estimator]:
