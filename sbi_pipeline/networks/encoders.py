@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..registry import EMBEDDINGS, load
+from .embedding import Embedding
 from .scaling import Standardise, choose_transform, constant_columns
 
 
@@ -34,14 +35,13 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         options = {"name": embedding} if isinstance(embedding, str) else dict(embedding)
-        made_of = find_embedding(options.pop("name"))
+        made_of: Any = find_embedding(options.pop("name"))
         self.x_shape, self.masked = x_shape, options.pop("mask", False)
         self.mixed = bool(options.pop("mixed", False))
         seen = (*x_shape[:-1], x_shape[-1] - 1) if self.masked else x_shape
-        self.embedding = made_of(seen, **options)
-        self.out_dim: int = self.embedding.out_dim
-        scale_shape = getattr(made_of, "scale_shape", lambda shape: shape)
-        self.standardise = Standardise(scale_shape(seen), transform)
+        self.embedding: Embedding = made_of(seen, **options)
+        self.out_dim = self.embedding.out_dim
+        self.standardise = Standardise(made_of.scale_shape(seen), transform)
 
     def fit_scales(self, x: Tensor) -> None:
         """Set what standardises data from training rows, ``(n, *x_shape)``."""
@@ -62,9 +62,19 @@ class Encoder(nn.Module):
         return out.float()
 
 
-def find_embedding(name: str) -> Any:
-    """Return the class of an embedding, one of ours or ``"my_module:MyEmbedding"``."""
-    return load(name, EMBEDDINGS)
+def find_embedding(name: str) -> type[Embedding]:
+    """Return the class of an embedding, one of ours or ``"my_module:MyEmbedding"``.
+
+    Raises:
+        ValueError: It cannot be found, or is no embedding.
+    """
+    found = load(name, EMBEDDINGS)
+    if not (isinstance(found, type) and issubclass(found, Embedding)):
+        raise ValueError(
+            f"{name!r} is no embedding; wanted a subclass of Embedding of "
+            "sbi_pipeline.networks.embedding"
+        )
+    return found
 
 
 def choose_encoder(
