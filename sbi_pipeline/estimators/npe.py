@@ -13,15 +13,17 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..networks.conditioning import Conditioner, choose_conditioner
+from ..networks.conditioning import Columns, Conditioner, Linear, choose_conditioner
+from ..networks.encoders import Embedded, Transform
+from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
+from ..options import OneOf, Passes
 from ..types import Target
 
 
@@ -45,12 +47,12 @@ class NPE(nn.Module):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        flow: str = "nsf",
-        transform: str = "none",
-        embedding: str | Mapping[str, Any] = "none",
-        linear: bool = False,
-        columns: list[int] | None = None,
-        **flow_options: Any,
+        flow: Annotated[str, OneOf(FLOWS)] = "nsf",
+        transform: Transform = "none",
+        embedding: Embedded = "none",
+        linear: Linear = False,
+        columns: Columns = None,
+        **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
         self.conditioner = Conditioner(

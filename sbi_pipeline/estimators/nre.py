@@ -32,7 +32,7 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from ..networks.conditioning import Conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP, start_at
 from ..networks.scaling import as_ranks
+from ..options import Chosen, Count, Depth, Fraction, NonNegative, Passes, Positive, Width
 from ..types import Target
 
 DEGREES = 4
@@ -74,13 +75,13 @@ class NRE(nn.Module):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        alternatives: int = 8,
-        gamma: float = 1.0,
-        balance: float = 0.0,
-        near: float = 0.0,
-        hidden: int = 128,
-        blocks: int = 3,
-        **conditioner: Any,
+        alternatives: Count = 8,
+        gamma: Positive = 1.0,
+        balance: NonNegative = 0.0,
+        near: Annotated[Fraction, Chosen()] = 0.0,
+        hidden: Width = 128,
+        blocks: Depth = 3,
+        **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
         if not 0 <= near < 1:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from .encoders import Encoder, batched, choose_encoder
+from ..options import Chosen, Index
+from .encoders import Embedded, Encoder, Transform, batched, choose_encoder
 from .regression import LinearGaussian
 from .scaling import constant_columns
 from .screening import linked_columns
 
 MOST_COLUMNS = 1000  # of a linear regression
+
+Linear = Annotated[bool, Chosen()]
+Columns = Annotated[list[Index] | None, Chosen(("auto", "all"))]
 
 
 class Conditioner(nn.Module):
@@ -38,10 +42,10 @@ class Conditioner(nn.Module):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        transform: str = "none",
-        embedding: str | Mapping[str, Any] = "none",
-        linear: bool = False,
-        columns: list[int] | None = None,
+        transform: Transform = "none",
+        embedding: Embedded = "none",
+        linear: Linear = False,
+        columns: Columns = None,
     ) -> None:
         super().__init__()
         self.x_shape, self.columns = x_shape, columns
