@@ -16,13 +16,13 @@ where the last two gain log p(valid | z) if that was learnt because simulations 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .types import Array, Estimator, Prior
+from .estimators import Estimator
+from .types import Array, Prior
 
 LogDensity = Callable[[Array], Array]
 """Log-densities in normal space of m targets at once: ``(m, n, theta_dim) -> (m, n)``."""
@@ -51,27 +51,27 @@ def log_posterior(
             posterior, where a sum over events means nothing.
     """
     x = check_x(estimator, x, events)
-    if events and estimator.target == "posterior":
+    if events and estimator.traits.target == "posterior":
         raise ValueError(
             "posteriors of single events cannot be multiplied; take nle or nre for events, or "
             "simulate whole data sets for npe"
         )
-    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    device = next(estimator.parameters()).device
     data = torch.as_tensor(x if events else x[:, None])
     at_once = max(1, batch // data.shape[1])
     large = not events and data[0].numel() > MOST_REPEATED
-    contexts = _contexts(estimator, data[:, 0]) if large else None
+    summaries = _summaries(estimator, data[:, 0]) if large else None
 
     @torch.inference_mode()
     def log_density(z: Array) -> Array:
         m, n, theta_dim = z.shape
-        if not getattr(estimator, "has_density", True):
+        if not estimator.traits.density:
             return np.full((m, n), np.nan)
         rows = torch.as_tensor(z.reshape(m * n, theta_dim), dtype=torch.float32)
         which = torch.arange(m).repeat_interleave(n)
-        if contexts is not None:
+        if summaries is not None:
             pairs = zip(rows.split(at_once), which.split(at_once), strict=True)
-            sums = [_of_contexts(estimator, z, contexts[index]) for z, index in pairs]
+            sums = [_of_summaries(estimator, z, summaries[index]) for z, index in pairs]
         elif large:
             each = zip(rows.view(m, n, theta_dim), data[:, 0], strict=True)
             sums = [_of_one(estimator, row, one, at_once) for row, one in each]
@@ -79,13 +79,13 @@ def log_posterior(
             parts = zip(rows.split(at_once), which.split(at_once), strict=True)
             sums = [_of_events(estimator, part, data[index]).sum(1) for part, index in parts]
         total = torch.cat(sums).numpy().reshape(m, n)
-        if estimator.target == "posterior":
+        if estimator.traits.target == "posterior":
             return total
         return total + log_normal(z) + log_valid(rows).reshape(m, n)
 
     def log_valid(rows: Tensor) -> Array:
         """Return the log probability that the simulations of all events work, ``(n,)``."""
-        validity = getattr(estimator, "validity", None)
+        validity = estimator.validity
         if validity is None:
             return np.zeros(len(rows))
         values = [validity.log_prob(part.to(device)).cpu() for part in rows.split(batch)]
@@ -115,30 +115,32 @@ def pointwise(estimator: Estimator, x: Array, z: Array, batch: int = 20_000) -> 
 
 def _of_events(estimator: Estimator, z: Tensor, data: Tensor) -> Tensor:
     """Return log_prob of each event, ``(n, events)``, of rows z and their data sets."""
-    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    device = next(estimator.parameters()).device
     pairs = z.repeat_interleave(data.shape[1], 0), data.flatten(0, 1)
     values = estimator.log_prob(*(each.to(device) for each in pairs))
     return values.cpu().double().view(len(z), data.shape[1])
 
 
 @torch.inference_mode()
-def _contexts(estimator: Any, x: Tensor) -> Tensor | None:
-    """Return what a ratio sees of data sets, ``(m, context_dim)``, unless that is large itself."""
-    if not hasattr(estimator, "log_ratio") or estimator.conditioner.out_dim > MOST_REPEATED:
-        return None
-    device = next(estimator.parameters()).device
-    return torch.cat([estimator.conditioner(part.to(device)) for part in x.split(100)])
+def _summaries(estimator: Estimator, x: Tensor) -> Tensor | None:
+    """Return what a density sees of data sets, ``(m, elements)``, unless that is large itself."""
+    device, parts = next(estimator.parameters()).device, []
+    for part in x.split(100):
+        summary = estimator.summarise(part.to(device))
+        if summary is None or summary.shape[1] > MOST_REPEATED:
+            return None
+        parts.append(summary)
+    return torch.cat(parts)
 
 
-def _of_contexts(estimator: Any, z: Tensor, contexts: Tensor) -> Tensor:
-    """Return the log ratio of rows z and contexts, ``(n,)``."""
-    log_ratio: Tensor = estimator.log_ratio(z.to(contexts.device), contexts)
-    return log_ratio.cpu().double()
+def _of_summaries(estimator: Estimator, z: Tensor, summaries: Tensor) -> Tensor:
+    """Return log_prob of rows z and of what is seen of their data sets, ``(n,)``."""
+    return estimator.log_prob_of_summary(z.to(summaries.device), summaries).cpu().double()
 
 
 def _of_one(estimator: Estimator, z: Tensor, x: Tensor, at_once: int) -> Tensor:
     """Return log_prob of rows z, ``(n,)``, for one data set, ``x_shape``."""
-    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    device = next(estimator.parameters()).device
     parts = [estimator.log_prob(part.to(device), x.to(device)) for part in z.split(at_once)]
     return torch.cat(parts).cpu().double()
 

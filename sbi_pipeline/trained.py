@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from . import estimators, priors, samplers
+from .estimators import Estimator
 from .posterior import log_posterior, to_theta_density
-from .types import Array, Estimator, Prior
+from .types import Array, Prior
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Posterior:
         Raises:
             ValueError: The method draws but has no density.
         """
-        if not getattr(self.estimator, "has_density", True):
+        if not self.estimator.traits.density:
             raise ValueError(f"{self.header['method']} has no density; use npe or fmpe for one")
         theta = np.atleast_2d(theta)
         log_prior = self.prior.log_prob(theta)

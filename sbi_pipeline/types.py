@@ -15,14 +15,12 @@ Words, the same everywhere:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Array = NDArray[Any]
 Target = Literal["posterior", "likelihood", "ratio"]
@@ -103,18 +101,38 @@ class Simulator(Protocol):
         """Simulate data for parameters."""
 
 
-class Estimator(Protocol):
-    """A torch module that learns from pairs ``(z, x)``; see the glossary for ``z``."""
+@dataclass(frozen=True)
+class Traits:
+    """What an estimator is, as far as others must know to use it.
 
-    target: ClassVar[Target]
-    spec: Mapping[str, Any]
-    """``method``, ``network``, ``theta_dim``, ``x_shape``: what it is built again from."""
+    Attributes:
+        target: What ``log_prob(z, x)`` is of: q(z | x), q(x | z), or p(x | z) / p(x).
+        density: Whether ``log_prob`` works; a method without it has draws only.
+        loss_judges: Whether the loss says how good the estimator is. Where it does not, training
+            goes to its end and keeps the last weights, and no settings are compared by it.
+        stops_early: Whether training may end before its last epoch, when the held-out loss falls
+            no more. Where it may not, the weights of the best epoch are kept all the same.
+        steps: Whether ``sample_many(n, x, steps)`` takes the number of steps draws are made in.
+        learning_rate: Peak of the learning rate, where the user gives none.
+        effort: Epochs over those of other methods, where the user gives none.
+        compiles: Whether long trainings are worth compiling.
+    """
 
-    def loss(self, z: Tensor, x: Tensor) -> Tensor:
-        """Loss of each pair, ``(n,)``."""
+    target: Target
+    density: bool = True
+    loss_judges: bool = True
+    stops_early: bool = True
+    steps: bool = False
+    learning_rate: float = 3e-3
+    effort: float = 1.0
+    compiles: bool = False
 
-    def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
-        """Log of what is estimated, ``(n,)``: q(z | x), q(x | z) or the ratio, by ``target``."""
+    @property
+    def draws(self) -> bool:
+        """Whether ``sample_many`` works: draws are those of a posterior."""
+        return self.target == "posterior"
 
-    def sample(self, n: int, x: Tensor) -> Tensor:
-        """Draw ``(n, theta_dim)`` in normal space for one data set ``x``, ``x_shape``."""
+    @property
+    def proposes(self) -> bool:
+        """Whether draws come with their density: MCMC proposes from such, weights need such."""
+        return self.draws and self.density

@@ -8,8 +8,9 @@ import torch
 from scipy import stats
 
 from sbi_pipeline import priors, samplers
+from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.priors.discrete import combinations
-from sbi_pipeline.types import Array
+from sbi_pipeline.types import Array, Traits
 
 SD = 0.5
 MIXED = {
@@ -18,10 +19,10 @@ MIXED = {
 }
 
 
-class Known(torch.nn.Module):
+class Known(Estimator):
     """A likelihood in closed form as an estimator: it sees normal space, as a trained one does."""
 
-    target = "likelihood"
+    traits = Traits(target="likelihood")
 
     def __init__(self, prior: Any, log_likelihood: Any) -> None:
         super().__init__()

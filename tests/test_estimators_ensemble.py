@@ -1,5 +1,7 @@
 """Ensembles of one estimator: trained as if alone, weighted by held-out density, drawn as one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from estimators_for_tests import DRAWING, METHODS, counts, gaussian, small, train
@@ -33,7 +35,9 @@ def test_members_are_trained_as_if_alone(method):
 def test_an_ensemble_learns_and_is_saved(method, tmp_path):
     z, x, ensemble = trio(method, counts)
     start = [weights.detach().clone() for weights in ensemble.stacked]
-    ensemble.loss_judges = False  # it keeps what it learns, were it worse than the regression
+    ensemble.traits = replace(
+        ensemble.traits, loss_judges=False
+    )  # it keeps what it learns, were it worse than the regression
     train(ensemble, z, x, max_epochs=2)
     assert not any(torch.equal(*pair) for pair in zip(start, ensemble.stacked, strict=True))
     estimators.save(tmp_path / "estimator.pt", ensemble, {})
@@ -41,7 +45,7 @@ def test_an_ensemble_learns_and_is_saved(method, tmp_path):
     assert header["members"] == 3
     for one, other in zip(ensemble.stacked, again.stacked, strict=True):
         assert torch.equal(one, other)
-    assert again.target == ensemble.target
+    assert again.traits == estimators.traits(method)
 
 
 def test_members_learn_from_rows_of_their_own():

@@ -10,9 +10,10 @@ import xarray as xr
 from scipy import stats
 
 from sbi_pipeline import estimators, observations, priors, samplers
+from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.training.fit import fit
-from sbi_pipeline.types import Array
+from sbi_pipeline.types import Array, Traits
 
 OWN, NOISE = 0.3, 0.5
 SPECS = {
@@ -103,9 +104,10 @@ def exact(x: Array) -> tuple[float, float, float]:
 
 def normal_events() -> Any:
     """An estimator of single events x = z + N(0, 0.5^2)."""
-    made: Any = torch.nn.Linear(1, 1)
+    made: Any = Estimator()
+    made.device = torch.nn.Parameter(torch.zeros(1))
     made.spec = {"theta_dim": 1, "x_shape": [1]}
-    made.target = "likelihood"
+    made.traits = Traits(target="likelihood")
     made.log_prob = lambda z, x: torch.distributions.Normal(z, 0.5).log_prob(x)[:, 0]
     return made
 

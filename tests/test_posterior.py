@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ import torch
 from sbi_pipeline import estimators, load, priors
 from sbi_pipeline.posterior import log_posterior, to_theta_density
 from sbi_pipeline.trained import Posterior
+from sbi_pipeline.types import Target, Traits
 
 SPECS = {
     "rate": {"type": "uniform", "min": 0, "max": 4},
@@ -69,11 +69,8 @@ def test_likelihood_gets_the_prior_and_posterior_does_not(path: Path) -> None:
     assert isinstance(posterior, Posterior)
     z, x = np.array([[[0.3, -1.2]]]), np.zeros((1, 3), dtype="f4")
     plain = log_posterior(posterior.estimator, x)(z)
-    posterior.estimator.__class__.target = "likelihood"  # type: ignore[misc]
-    try:
-        with_prior = log_posterior(posterior.estimator, x)(z)
-    finally:
-        posterior.estimator.__class__.target = "posterior"  # type: ignore[misc]
+    posterior.estimator.traits = Traits(target="likelihood")
+    with_prior = log_posterior(posterior.estimator, x)(z)
     expected = -0.5 * (0.3**2 + 1.2**2) - np.log(2 * np.pi)
     assert with_prior - plain == pytest.approx(expected, abs=1e-6)
 
@@ -87,25 +84,24 @@ def test_change_of_variables_of_the_prior_itself() -> None:
     )
 
 
-class Gauss(torch.nn.Module):
+class Gauss(estimators.Estimator):
     """x is N(z, 0.25), as a likelihood or as its ratio to the evidence, or its posterior."""
 
-    spec: ClassVar = {"theta_dim": 1, "x_shape": [1]}
-
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: Target) -> None:
         super().__init__()
-        self.target = target
+        self.traits = Traits(target=target)
+        self.spec = {"theta_dim": 1, "x_shape": [1]}
         self.device = torch.nn.Parameter(torch.zeros(1))
 
     def log_prob(self, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         assert len(z) == len(x)
         evidence = torch.distributions.Normal(0.0, 1.25**0.5).log_prob(x)[:, 0]
         value = torch.distributions.Normal(z, 0.5).log_prob(x)[:, 0]
-        return value - evidence if self.target == "ratio" else value
+        return value - evidence if self.traits.target == "ratio" else value
 
 
 @pytest.mark.parametrize("target", ["likelihood", "ratio"])
-def test_events_are_summed(target: str) -> None:
+def test_events_are_summed(target: Target) -> None:
     """The posterior of n events is N(mean * n / (n + s^2), s^2 / (n + s^2)), s = 1/2."""
     x = np.random.default_rng(1).normal(0.3, 0.5, size=(2, 70, 1)).astype("f4")
     log_density = log_posterior(Gauss(target), x, events=True, batch=100)

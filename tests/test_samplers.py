@@ -5,14 +5,16 @@ import pytest
 import torch
 
 from sbi_pipeline import priors, samplers
+from sbi_pipeline.estimators import Estimator
+from sbi_pipeline.types import Target, Traits
 
 
-class Exact(torch.nn.Module):
+class Exact(Estimator):
     """Likelihood N(x; z, sd^2 I) or the posterior it gives under N(0, I), as an estimator."""
 
-    def __init__(self, target: str, dim: int = 2, sd: float = 0.5) -> None:
+    def __init__(self, target: Target, dim: int = 2, sd: float = 0.5) -> None:
         super().__init__()
-        self.target = target
+        self.traits = Traits(target=target)
         self.sd = sd
         self.spec = {"theta_dim": dim, "x_shape": [dim]}
         self.device = torch.nn.Parameter(torch.zeros(1))
@@ -21,7 +23,9 @@ class Exact(torch.nn.Module):
     def log_prob(self, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         posterior = torch.distributions.Normal(x * self.shrink, self.sd * self.shrink**0.5)
         likelihood = torch.distributions.Normal(z, self.sd)
-        values = posterior.log_prob(z) if self.target == "posterior" else likelihood.log_prob(x)
+        values = (
+            posterior.log_prob(z) if self.traits.target == "posterior" else likelihood.log_prob(x)
+        )
         return values.sum(-1)
 
     def sample_many(self, n: int, x: torch.Tensor) -> torch.Tensor:
@@ -30,7 +34,7 @@ class Exact(torch.nn.Module):
 
 
 @pytest.mark.parametrize("target", ["posterior", "likelihood"])
-def test_draws_of_many_posteriors_are_the_exact_ones(target: str) -> None:
+def test_draws_of_many_posteriors_are_the_exact_ones(target: Target) -> None:
     estimator, x = Exact(target), np.array([[0.0, 1.0], [-2.0, 0.5], [3.0, 3.0]], dtype="f4")
     drawn = samplers.draw(estimator, x, 4000, seed=1)
     assert drawn.converged.all()
@@ -63,7 +67,7 @@ def test_mcmc_with_a_posterior_as_proposal() -> None:
 
 def test_mcmc_without_a_density_is_refused() -> None:
     drawing = Exact("posterior")
-    drawing.has_density = False
+    drawing.traits = Traits(target="posterior", density=False)
     drawing.spec["method"] = "cmpe"
     with pytest.raises(ValueError, match=r"cmpe.* has draws but no density, which MCMC needs"):
         samplers.draw(drawing, np.zeros((1, 2)), 100, seed=1, name="emcee")

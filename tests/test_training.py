@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from sbi_pipeline.networks.trainable import Trainable
 from sbi_pipeline.training import fit as training
 from sbi_pipeline.training.fit import SCHEDULES, complete, fit
 from sbi_pipeline.training.learner import flatten
+from sbi_pipeline.types import Traits
 
 
-class Line(torch.nn.Module):
+class Line(Trainable):
     """Learns x = a z + b, with noise in its loss."""
+
+    traits = Traits(target="likelihood")
 
     def __init__(self):
         super().__init__()
@@ -85,7 +89,7 @@ def test_fit_stops_when_it_no_longer_improves():
 
 def test_a_loss_that_does_not_judge_neither_stops_nor_chooses():
     line = Line()
-    line.loss_judges = False
+    line.traits = Traits(target="likelihood", loss_judges=False)
     told = []
     line.training_done = told.append
     options = QUICK | {"schedule": "constant", "learning_rate": 1.0, "average": 0}
@@ -252,15 +256,17 @@ def test_long_trainings_are_compiled(monkeypatch, gains, steps, asked, compiled)
     made = []
     monkeypatch.setattr(torch, "compile", lambda loss, **options: made.append(loss) or loss)
     monkeypatch.setattr(training, "COMPILE_STEPS", steps)
-    monkeypatch.setattr(Line, "gains_by_compiling", gains, raising=False)
+    monkeypatch.setattr(Line, "traits", Traits(target="likelihood", compiles=gains))
     trained(compile=asked)  # 200 steps
     assert len(made) == compiled
 
 
 @pytest.mark.slow
 def test_a_compiled_training_learns_and_resumes_to_the_same_result(tmp_path):
-    class Quiet(torch.nn.Module):
+    class Quiet(Trainable):
         """What a compiler can follow to the end."""
+
+        traits = Traits(target="likelihood")
 
         def __init__(self):
             super().__init__()
@@ -319,10 +325,10 @@ def test_wrong_options_are_refused(options, message):
 
 
 def test_what_is_not_given_is_chosen_by_rows_and_estimator():
-    line = Line()
-    assert complete(line, 10_000, None, None, None) == (60, 256, 3e-3)
-    assert complete(line, 1_000_000, None, None, None) == (13, 512, 3e-3)
-    assert complete(line, 100, None, None, None) == (60, 32, 3e-3)
-    line.effort, line.learning_rate = 2.0, 1e-3
-    assert complete(line, 10_000, None, None, None) == (120, 256, 1e-3)
-    assert complete(line, 10_000, 5, 64, 0.1) == (5, 64, 0.1)
+    plain = Line.traits
+    assert complete(plain, 10_000, None, None, None) == (60, 256, 3e-3)
+    assert complete(plain, 1_000_000, None, None, None) == (13, 512, 3e-3)
+    assert complete(plain, 100, None, None, None) == (60, 32, 3e-3)
+    own = Traits(target="posterior", effort=2.0, learning_rate=1e-3)
+    assert complete(own, 10_000, None, None, None) == (120, 256, 1e-3)
+    assert complete(own, 10_000, 5, 64, 0.1) == (5, 64, 0.1)

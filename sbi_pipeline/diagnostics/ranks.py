@@ -83,7 +83,7 @@ def rank(
     """
     if not len(theta):
         raise ValueError("no held-out simulations; set split.test above 0")
-    target, prior = posterior.estimator.target, posterior.prior
+    target, prior = posterior.estimator.traits.target, posterior.prior
     count = min(simulations or SIMULATIONS[target], len(theta))
     truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
     options = {**({} if target == "posterior" else SAMPLER), **(sampler or {})}
@@ -126,7 +126,7 @@ def rank(
         {"parameter": list(prior.names), "quantity": ["log density", "TARP"]},
         {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
     )
-    if getattr(posterior.estimator, "chooses_steps", False):
+    if posterior.estimator.traits.steps:
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
     if posterior.events:
         ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))

@@ -6,20 +6,30 @@ The file is one ``torch.save`` of ``{"header": plain values, "state": tensors}``
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .. import registry
-from ..networks.flows import FLOWS
 from ..networks.validity import Validity
-from ..types import Estimator
 from .ensemble import Ensemble
+from .estimator import Estimator, Preview, find, having, traits
+
+__all__ = [
+    "Ensemble",
+    "Estimator",
+    "Preview",
+    "build",
+    "construct",
+    "find",
+    "having",
+    "load",
+    "save",
+    "traits",
+]
 
 FORMAT = 3
 SPEC = ("method", "network", "members", "theta_dim", "x_shape")
@@ -33,8 +43,9 @@ def build(
     seed: int,
     members: int = 1,
     rows: int | None = None,
+    complete: bool = True,
     **network: Any,
-) -> nn.Module:
+) -> Estimator:
     """Build an untrained estimator for data like these.
 
     Args:
@@ -43,18 +54,18 @@ def build(
         x: Training rows of the data, ``(n, *x_shape)``; only shapes and scales are taken.
         seed: Of the initial weights.
         members: With more than one, an ensemble, see `ensemble.Ensemble`.
-        rows: Rows it will be trained on, which choose its width; None where these are all.
+        rows: How many rows it will be trained on; None where these are all.
+        complete: Whether no simulation failed, so that z is of the whole prior.
         **network: Options of the method.
 
     Raises:
         ValueError: Rows are missing or not finite, or an option is wrong.
     """
     check_rows(z, x)
-    estimator_class = registry.load(method, registry.ESTIMATORS)
-    chosen = estimator_class.choose(z, x, **network)
+    preview = Preview(z, x, rows or len(z), complete)
     spec = {
         "method": method,
-        "network": choose_width(estimator_class, chosen, rows or len(z)),
+        "network": find(method).choose(preview, **network),
         "members": members,
         "theta_dim": z.shape[1],
         "x_shape": list(x.shape[1:]),
@@ -62,25 +73,9 @@ def build(
     return construct(spec, seed, (z, x))
 
 
-def choose_width(estimator_class: Any, network: Mapping[str, Any], rows: int) -> Mapping[str, Any]:
-    """Return the options of a network, NPE's flow with a width for so many training rows.
-
-    It is the flow's default for 10 000 rows or fewer, rising as rows^0.3 to four times that. On
-    SLCP with 100 000 rows twice the width made NPE 0.22 nats better held out. The flow of NLE keeps
-    its width: MCMC evaluates it millions of times.
-    """
-    options = inspect.signature(estimator_class).parameters
-    if "flow" not in options or "hidden" in network or estimator_class.target != "posterior":
-        return network
-    flow = network.get("flow", options["flow"].default)
-    options = inspect.signature(registry.pick(flow, FLOWS, "flow")).parameters
-    wider = min(4.0, max(1.0, (rows / 10_000) ** 0.3))
-    return {**network, "hidden": 8 * round(options["hidden"].default * wider / 8)}
-
-
-def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Any:
+def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Estimator:
     """Make the estimator a spec describes, with scales fitted to rows (z, x) if there are any."""
-    estimator_class = registry.load(spec["method"], registry.ESTIMATORS)
+    estimator_class: Any = find(spec["method"])
     if spec["members"] < 1:
         raise ValueError(f"members is {spec['members']}; at least 1 is wanted")
     made = []
@@ -96,14 +91,14 @@ def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | 
             if rows is not None:
                 member.fit_scales(*rows)
             made.append(member)
-    estimator = made[0] if len(made) == 1 else Ensemble(made)
+    estimator: Estimator = made[0] if len(made) == 1 else Ensemble(made)
     estimator.spec = dict(spec)
     if "validity" in spec:
         add_validity(estimator, Validity(spec["theta_dim"], **spec["validity"]))
     return estimator
 
 
-def add_validity(estimator: Any, validity: Validity) -> None:
+def add_validity(estimator: Estimator, validity: Validity) -> None:
     """Give an estimator of a likelihood or a ratio what it needs to know of failed simulations."""
     estimator.validity = validity
     estimator.spec["validity"] = validity.spec
@@ -128,9 +123,9 @@ def check_rows(z: Tensor, x: Tensor) -> None:
         )
 
 
-def save(path: Path, estimator: nn.Module, header: Mapping[str, Any]) -> None:
+def save(path: Path, estimator: Estimator, header: Mapping[str, Any]) -> None:
     """Write an estimator that `build` or `load` made, whole or not at all."""
-    full = {**header, "format": FORMAT, **estimator.spec}  # type: ignore[dict-item]
+    full = {**header, "format": FORMAT, **estimator.spec}
     state = {name: value.cpu() for name, value in estimator.state_dict().items()}
     write(Path(path), {"header": full, "state": state})
 

@@ -21,21 +21,22 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..networks.conditioning import Conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP
 from ..options import Count, Depth, Passes, Positive, Width
-from ..types import Target
+from ..types import Traits
+from .estimator import Estimator, Preview
 
 EPS, RHO = 1e-3, 7.0
 LEVEL_MEAN, LEVEL_SD = -1.1, 2.0  # of log t, the levels that are trained most
 
 
-class CMPE(nn.Module):
+class CMPE(Estimator):
     """Consistency function of a noisy point, its noise level and data.
 
     Args:
@@ -50,13 +51,15 @@ class CMPE(nn.Module):
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
-    target: ClassVar[Target] = "posterior"
     # The loss measures agreement between levels, not closeness to the posterior: no early stop.
-    loss_judges: ClassVar[bool] = False
-    has_density: ClassVar[bool] = False
-    chooses_steps: ClassVar[bool] = True
-    learning_rate: ClassVar[float] = 1e-3
-    effort: ClassVar[float] = 2.0
+    traits = Traits(
+        target="posterior",
+        density=False,
+        loss_judges=False,
+        steps=True,
+        learning_rate=1e-3,
+        effort=2.0,
+    )
 
     def __init__(
         self,
@@ -84,7 +87,10 @@ class CMPE(nn.Module):
         )
         self.n_levels = last_levels
 
-    choose = staticmethod(choose_conditioner)
+    @classmethod
+    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
+        """Replace what is left to be chosen from training data by the choice."""
+        return choose_conditioner(preview.z, preview.x, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -130,15 +136,6 @@ class CMPE(nn.Module):
         c = 0.00054 * math.sqrt(self.theta_dim)
         distance = ((from_high - from_low).square().sum(1) + c**2).sqrt() - c
         return distance / (high - low).squeeze(-1)
-
-    def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
-        """Refuse: a consistency model has no density."""
-        raise ValueError("cmpe has no density: log_prob is not available; use npe or fmpe for it")
-
-    @torch.no_grad()
-    def sample(self, n: int, x: Tensor) -> Tensor:
-        """Draw ``(n, theta_dim)`` for one data set, ``x_shape``."""
-        return self.sample_many(n, x)[0]
 
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor, steps: int | None = None) -> Tensor:

@@ -24,23 +24,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ..types import Target
+from .estimator import Estimator
 
 SHARE = 0.4  # of the rows of a batch that a member learns from: five cost two
-INHERITED = (
-    "loss_judges",
-    "stops_early",
-    "has_density",
-    "chooses_steps",
-    "learning_rate",
-    "effort",
-    "gains_by_compiling",
-)
 MIN_SPLIT = 10  # rows of a batch, below which all members learn from all of it
 MAX_WEIGHED = 1000  # rows; densities by an ODE take seconds
 
 
-class Ensemble(nn.Module):
+class Ensemble(Estimator):
     """Members and their weights in the mixture, equal until `weigh` is called.
 
     ``log_prob`` is the log of the weighted mean of the members' densities (or likelihoods, or
@@ -52,16 +43,12 @@ class Ensemble(nn.Module):
 
     mixture: Tensor
 
-    def __init__(self, members: list[Any]) -> None:
+    def __init__(self, members: Sequence[Estimator]) -> None:
         super().__init__()
-        self.target: Target = members[0].target
-        # What the method says of itself holds for the whole.
-        for name in INHERITED:
-            if hasattr(members[0], name):
-                setattr(self, name, getattr(members[0], name))
+        self.traits = members[0].traits  # what a method says of itself holds for the whole
         self.size = len(members)
         # The structure, and the buffers, which are the same for all; its own weights go unused.
-        self.structure = members[0].requires_grad_(False)
+        self.structure: Estimator = members[0].requires_grad_(False)
         self.names = [name for name, _ in self.structure.named_parameters()]
         of_members = [dict(member.named_parameters()) for member in members]
         self.stacked = nn.ParameterList(
@@ -82,9 +69,8 @@ class Ensemble(nn.Module):
         return self._call(method, [weights[index] for weights in self.stacked], *arguments)
 
     def training_done(self, share: float) -> None:
-        """Pass on the share of the training that is done, to methods that want to know."""
-        if hasattr(self.structure, "training_done"):
-            self.structure.training_done(share)
+        """Pass on the share of the training that is done."""
+        self.structure.training_done(share)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the mean of the members' losses: of all rows, or of some in training."""
@@ -109,7 +95,7 @@ class Ensemble(nn.Module):
             z: Parameters, ``(n, theta_dim)``.
             x: Data, ``(n, *x_shape)``.
         """
-        if self.target == "ratio" or not getattr(self, "has_density", True):
+        if self.traits.target == "ratio" or not self.traits.density:
             return
         z, x = z[:MAX_WEIGHED], x[:MAX_WEIGHED]
         self.mixture.copy_(stack(torch.stack(self._of_each("log_prob", z, x), 1)))
@@ -118,10 +104,6 @@ class Ensemble(nn.Module):
         """Return the log of the mean over members, ``(n,)``, for paired rows or for one x."""
         parts = torch.stack(self._of_each("log_prob", z, x), 1)
         return (parts + self.mixture.log()).logsumexp(1)
-
-    def sample(self, n: int, x: Tensor) -> Tensor:
-        """Draw ``(n, theta_dim)`` for one data set, ``x_shape``."""
-        return self.sample_many(n, x)[0]
 
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor, *options: Any) -> Tensor:

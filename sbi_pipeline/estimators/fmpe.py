@@ -17,22 +17,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from scipy.integrate import solve_ivp
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..networks.conditioning import Conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP
 from ..options import Depth, Index, NonNegative, Passes, Positive, Width
-from ..types import Target
+from ..types import Traits
+from .estimator import Estimator, Preview
 
 SIGMA_MIN = 1e-4
 COARSER = 100  # the absolute tolerance of a log density, in nats, over that of positions
 
 
-class FMPE(nn.Module):
+class FMPE(Estimator):
     """Velocity field of time, position and data.
 
     Args:
@@ -46,9 +47,8 @@ class FMPE(nn.Module):
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
-    target: ClassVar[Target] = "posterior"
     # Few rows would stop it before the learning rate falls, where it learns most.
-    stops_early: ClassVar[bool] = False
+    traits = Traits(target="posterior", stops_early=False)
 
     def __init__(
         self,
@@ -74,7 +74,10 @@ class FMPE(nn.Module):
             context_dim=self.conditioner.out_dim,
         )
 
-    choose = staticmethod(choose_conditioner)
+    @classmethod
+    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
+        """Replace what is left to be chosen from training data by the choice."""
+        return choose_conditioner(preview.z, preview.x, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -117,11 +120,6 @@ class FMPE(nn.Module):
         noise, gained = end[:, :-1], end[:, -1]
         at_noise = -0.5 * noise.square().sum(1) - 0.5 * self.theta_dim * math.log(2 * math.pi)
         return at_noise + gained + self.conditioner.log_det()
-
-    @torch.no_grad()
-    def sample(self, n: int, x: Tensor) -> Tensor:
-        """Draw ``(n, theta_dim)`` for one data set, ``x_shape``."""
-        return self.sample_many(n, x)[0]
 
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor) -> Tensor:

@@ -22,11 +22,11 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..networks.categorical import Categorical
 from ..networks.conditioning import MOST_COLUMNS, Linear
@@ -37,7 +37,8 @@ from ..networks.regression import LinearGaussian
 from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..options import Chosen, Index, OneOf, Passes, Takes
-from ..types import Target
+from ..types import Traits
+from .estimator import Estimator, Preview
 
 FEW = 8  # values a column may take to be learnt as discrete
 
@@ -58,7 +59,7 @@ def discrete_columns(
     return columns, levels, categorical
 
 
-class NLE(nn.Module):
+class NLE(Estimator):
     """Conditional flow over x given z.
 
     Args:
@@ -77,8 +78,7 @@ class NLE(nn.Module):
         **flow_options: Keyword arguments of that flow.
     """
 
-    target: ClassVar[Target] = "likelihood"
-    gains_by_compiling: ClassVar[bool] = True  # many small operations
+    traits = Traits(target="likelihood", compiles=True)  # many small operations
 
     def __init__(
         self,
@@ -110,8 +110,9 @@ class NLE(nn.Module):
         )
 
     @classmethod
-    def choose(cls, z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
+    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
+        z, x = preview.z, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
         if options.setdefault("discrete", "auto") == "auto":
             options["discrete"] = choose_discrete(x, options["columns"])
@@ -164,10 +165,6 @@ class NLE(nn.Module):
                 log_prob = log_prob + self.linear.log_det()
             log_prob = log_prob + self.flow.log_prob(y, given)
         return log_prob
-
-    def sample(self, n: int, x: Tensor) -> Tensor:
-        """Refuse: a likelihood has no draws of z of its own."""
-        raise ValueError("nle learns a likelihood and cannot draw parameters; sample it by MCMC")
 
 
 def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:

@@ -13,21 +13,21 @@ References:
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..networks.conditioning import Columns, Conditioner, Linear, choose_conditioner
 from ..networks.encoders import Embedded, Transform
-from ..networks.flows import FLOWS
+from ..networks.flows import FLOWS, default_width
 from ..networks.flows import flow as build_flow
 from ..options import OneOf, Passes
-from ..types import Target
+from ..types import Traits
+from .estimator import Estimator, Preview
 
 
-class NPE(nn.Module):
+class NPE(Estimator):
     """Conditional flow over z given x.
 
     Args:
@@ -39,8 +39,7 @@ class NPE(nn.Module):
         **flow_options: Keyword arguments of that flow.
     """
 
-    target: ClassVar[Target] = "posterior"
-    gains_by_compiling: ClassVar[bool] = True  # many small operations
+    traits = Traits(target="posterior", compiles=True)  # many small operations
 
     def __init__(
         self,
@@ -65,9 +64,14 @@ class NPE(nn.Module):
         )
         self.flow = build_flow(flow, theta_dim, self.conditioner.out_dim, **flow_options)
 
-    # With a summary shared by all layers each can be small: on the SLCP benchmark, 10 000
-    # simulations, 0.33 nats better held out than larger layers that see x itself, and faster.
-    choose = staticmethod(partial(choose_conditioner, vectors="mlp"))
+    @classmethod
+    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
+        """Replace what is left to be chosen from training data by the choice."""
+        # With a summary shared by all layers each can be small: on the SLCP benchmark, 10 000
+        # simulations, 0.33 nats better held out than larger layers that see x itself, and faster.
+        chosen = choose_conditioner(preview.z, preview.x, vectors="mlp", **options)
+        flow = chosen.setdefault("flow", "nsf")
+        return {"hidden": choose_width(flow, preview.rows), **chosen}
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -84,12 +88,18 @@ class NPE(nn.Module):
         return log_prob + self.conditioner.log_det()
 
     @torch.no_grad()
-    def sample(self, n: int, x: Tensor) -> Tensor:
-        """Draw ``(n, theta_dim)`` for one data set, ``x_shape``."""
-        return self.sample_many(n, x)[0]
-
-    @torch.no_grad()
     def sample_many(self, n: int, x: Tensor) -> Tensor:
         """Draw ``(m, n, theta_dim)`` for data sets ``(m, *x_shape)``."""
         context = self.conditioner(x)
         return self.conditioner.restore(self.flow.sample(n, context), context)
+
+
+def choose_width(flow: str, rows: int) -> int:
+    """Return the width of a flow for so many training rows.
+
+    It is the flow's default for 10 000 rows or fewer, rising as rows^0.3 to four times that. On
+    SLCP with 100 000 rows twice the width made NPE 0.22 nats better held out. The flow of NLE keeps
+    its width: MCMC evaluates it millions of times.
+    """
+    wider = min(4.0, max(1.0, (rows / 10_000) ** 0.3))
+    return 8 * round(default_width(flow) * wider / 8)

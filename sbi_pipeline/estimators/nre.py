@@ -32,16 +32,17 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..networks.conditioning import Conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP, start_at
 from ..networks.scaling import as_ranks
 from ..options import Chosen, Count, Depth, Fraction, NonNegative, Passes, Positive, Width
-from ..types import Target
+from ..types import Traits
+from .estimator import Estimator, Preview
 
 DEGREES = 4
 """Of freedom of the alternatives near the answer: MCMC must not find what none has contradicted."""
@@ -50,7 +51,7 @@ EDGE = 4.0
 teach a network what MCMC would ask of it."""
 
 
-class NRE(nn.Module):
+class NRE(Estimator):
     """Residual network of z and x whose output is the log ratio.
 
     Args:
@@ -60,15 +61,13 @@ class NRE(nn.Module):
         gamma: Odds that one of them is its own.
         balance: Weight of the balancing penalty; 100 is what its authors use.
         near: Share of the alternatives that is drawn from the linear regression, if there is one;
-            ``"auto"``: half of them, unless parameters are discrete, which the regression is not.
-            It must be 0 where z is not of the whole prior, because simulations failed.
+            ``"auto"``: half of them, see `choose_near`.
         hidden: Width of the network.
         blocks: Number of residual blocks.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
-    target: ClassVar[Target] = "ratio"
-    learning_rate: ClassVar[float] = 1e-3
+    traits = Traits(target="ratio", learning_rate=1e-3)
 
     def __init__(
         self,
@@ -100,12 +99,11 @@ class NRE(nn.Module):
         start_at(self.net.last, torch.zeros(1))
 
     @classmethod
-    def choose(cls, z: Tensor, x: Tensor, **options: Any) -> dict[str, Any]:
+    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
         if options.setdefault("near", "auto") == "auto":
-            discrete = any(2 * len(column.unique()) < len(z) for column in z.T)
-            options["near"] = 0.0 if discrete else 0.5
-        return choose_conditioner(z, x, **options)
+            options["near"] = choose_near(preview)
+        return choose_conditioner(preview.z, preview.x, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -141,7 +139,7 @@ class NRE(nn.Module):
 
     def _logits(self, z: Tensor, context: Tensor) -> Tensor:
         """Return the log ratio of the posterior and what alternatives are drawn from, ``(n,)``."""
-        log_ratio = self.log_ratio(z, context)
+        log_ratio = self.log_prob_of_summary(z, context)
         if not self.near:
             return log_ratio
         dim = z.shape[1]
@@ -154,27 +152,38 @@ class NRE(nn.Module):
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log p(x | z) / p(x) in nats, ``(n,)``, for paired rows or for one data set x."""
-        return self.log_ratio(z, self.conditioner(x))
+        return self.log_prob_of_summary(z, self.conditioner(x))
 
-    def log_ratio(self, z: Tensor, context: Tensor) -> Tensor:
+    def summarise(self, x: Tensor) -> Tensor:
+        """Return the context of data sets ``(m, *x_shape)``, ``(m, context_dim)``."""
+        context: Tensor = self.conditioner(x)
+        return context
+
+    def log_prob_of_summary(self, z: Tensor, summary: Tensor) -> Tensor:
         """Return the log ratio, ``(n,)``, for paired rows or for one context."""
         seen = z.clamp(-EDGE, EDGE)
         inputs = [seen, as_ranks(seen)]
         if self.conditioner.linear is None:
-            learnt: Tensor = self.net(torch.cat(inputs, 1), context)[:, 0]
+            learnt: Tensor = self.net(torch.cat(inputs, 1), summary)[:, 0]
             return learnt
-        inputs.append(self.conditioner.whiten(seen, context))
-        learnt = self.net(torch.cat(inputs, 1), context)[:, 0]
-        return self._start(z, context) + learnt
+        inputs.append(self.conditioner.whiten(seen, summary))
+        learnt = self.net(torch.cat(inputs, 1), summary)[:, 0]
+        return self._start(z, summary) + learnt
 
     def _start(self, z: Tensor, context: Tensor) -> Tensor:
         """Return the log density of the linear regression over that of the prior, ``(n,)``."""
         rest = self.conditioner.whiten(z, context)
         return 0.5 * (z.square() - rest.square()).sum(1) + self.conditioner.log_det()
 
-    def sample(self, n: int, x: Tensor) -> Tensor:
-        """Refuse: a ratio has no draws of its own."""
-        raise ValueError("nre learns a ratio and cannot draw parameters; sample it by MCMC")
+
+def choose_near(preview: Preview) -> float:
+    """Return the share of alternatives that may be drawn from a linear regression.
+
+    They are weighed against the prior: z must be of the whole of it, which it is not where
+    simulations failed, and continuous like the regression.
+    """
+    discrete = any(2 * len(column.unique()) < len(preview.z) for column in preview.z.T)
+    return 0.5 if preview.complete and not discrete else 0.0
 
 
 def total(logits: Tensor, log_k: float, log_gamma: float) -> Tensor:

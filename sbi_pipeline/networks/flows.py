@@ -5,6 +5,7 @@ Names of `FLOWS` are usable in the configuration.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -161,6 +162,12 @@ FLOWS: dict[str, Callable[..., Transform | GaussianMixture]] = {
     "maf": maf,
     "mdn": mdn,
 }
+
+
+def default_width(name: str) -> int:
+    """Return how wide the networks of a flow are where ``hidden`` is not given."""
+    width: int = inspect.signature(pick(name, FLOWS, "flow")).parameters["hidden"].default
+    return width
 
 
 def flow(

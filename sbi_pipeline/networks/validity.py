@@ -16,16 +16,16 @@ Reference: Glöckler, Deistler & Macke, Variational methods for simulation-based
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from ..types import Traits
 from .residual import ResidualMLP
+from .trainable import Trainable
 
 
-class Validity(nn.Module):
+class Validity(Trainable):
     """Residual network of z whose output is the log odds of working.
 
     Args:
@@ -34,7 +34,7 @@ class Validity(nn.Module):
         blocks: Number of residual blocks.
     """
 
-    learning_rate: ClassVar[float] = 1e-3
+    traits = Traits(target="likelihood", learning_rate=1e-3)  # of the status
 
     def __init__(self, theta_dim: int, hidden: int = 64, blocks: int = 2) -> None:
         super().__init__()

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..estimators import Estimator
 from ..posterior import LogDensity, log_posterior
 from ..priors.discrete import Discrete, combinations
-from ..types import Array, Estimator, Prior
+from ..types import Array, Prior
 from .direct import CHAINS, direct, draws_of, independent
 from .draws import Draws, labelled, log_likelihood, some
 from .ensemble import ensemble
@@ -53,7 +54,7 @@ def draw(
             what has no density.
     """
     if name == "auto":
-        name = "direct" if estimator.target == "posterior" else "emcee"
+        name = "direct" if estimator.traits.draws else "emcee"
     if name == "direct":
         return direct(estimator, x, n, seed=seed)
     if name != "emcee":
@@ -99,8 +100,9 @@ def _with_discrete(
 
 def _proposal(estimator: Estimator, x: Array) -> Proposal:
     """Return an estimator of the posteriors of m data sets as a proposal for MCMC."""
-    if estimator.target != "posterior":
-        raise ValueError(f"a proposal must be a posterior; this estimator is a {estimator.target}")
+    target = estimator.traits.target
+    if target != "posterior":
+        raise ValueError(f"a proposal must be a posterior; this estimator is a {target}")
     _check_density(estimator, "the proposal")
     return Proposal(
         draw=lambda n, seed: draws_of(estimator, x, n, seed),
@@ -109,7 +111,7 @@ def _proposal(estimator: Estimator, x: Array) -> Proposal:
 
 
 def _check_density(estimator: Estimator, which: str) -> None:
-    if not getattr(estimator, "has_density", True):
+    if not estimator.traits.density:
         raise ValueError(
             f"{which} ({estimator.spec['method']}) has draws but no density, which MCMC needs; "
             "take its draws (sampler: {name: direct}) or an estimator that has one: npe, fmpe, "

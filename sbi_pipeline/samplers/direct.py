@@ -8,8 +8,9 @@ import time
 import numpy as np
 import torch
 
+from ..estimators import Estimator
 from ..posterior import check_x, log_posterior
-from ..types import Array, Estimator
+from ..types import Array
 from .draws import Draws
 
 CHAINS = 4
@@ -27,8 +28,9 @@ def direct(estimator: Estimator, x: Array, n: int, *, seed: int) -> Draws:
     Raises:
         ValueError: The estimator is of something else than the posterior.
     """
-    if estimator.target != "posterior":
-        raise ValueError(f"direct draws need a posterior; this estimator is a {estimator.target}")
+    target = estimator.traits.target
+    if target != "posterior":
+        raise ValueError(f"direct draws need a posterior; this estimator is a {target}")
     began = time.monotonic()
     n = -(-n // CHAINS) * CHAINS
     z = draws_of(estimator, x, n, seed)
@@ -64,11 +66,11 @@ def draws_of(estimator: Estimator, x: Array, n: int, seed: int, *, batch: int = 
     """
     x = check_x(estimator, x)
     at_once = max(1, batch // n)
-    device = next(estimator.parameters()).device  # type: ignore[attr-defined]
+    device = next(estimator.parameters()).device
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(seed)
         parts = [
-            estimator.sample_many(n, torch.as_tensor(x[i : i + at_once]).to(device))  # type: ignore[attr-defined]
+            estimator.sample_many(n, torch.as_tensor(x[i : i + at_once]).to(device))
             for i in range(0, len(x), at_once)
         ]
     return np.asarray(torch.cat(parts).double().cpu().numpy())

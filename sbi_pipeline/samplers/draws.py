@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..estimators import Estimator
 from ..expressions import Expression
 from ..posterior import pointwise, to_theta_density
 from ..priors.discrete import Discrete
-from ..types import Array, Estimator, Prior
+from ..types import Array, Prior
 
 MOST_VALUES = 2_000_000
 """Log likelihoods, draws times events, that are written for one posterior."""

@@ -17,7 +17,6 @@ from ..training import failures, sources
 from ..training.fit import fit_source
 from ..training.search import Settings, Trained, forget, search
 from ..training.watching import watching
-from ..types import Target
 from .files import expect, noise_at_load, read_manifest, write_dataset
 
 OWN_OPTIONS: dict[str, Any] = {
@@ -64,13 +63,15 @@ def train(
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
     rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
 
-    # Alternatives near the answer are weighed against the prior, whole; failed rows are not in it.
-    partial = {"near": 0.0} if method == "nre" and rows.failed else {}
-
     def fit(settings: Settings, checkpoint: Path) -> Trained:
-        chosen = {**partial, **(network or {}), **settings["network"]}
-        count = rows.source.rows
-        made = estimators_module.build(method, *rows.sample, seed=seed, rows=count, **chosen)
+        made = estimators_module.build(
+            method,
+            *rows.sample,
+            seed=seed,
+            rows=rows.source.rows,
+            complete=not rows.failed,
+            **{**(network or {}), **settings["network"]},
+        )
         folder = estimator.with_name("tensorboard") / checkpoint.stem
         with watching(folder if watched else None) as watch:
             record = fit_source(
@@ -91,7 +92,7 @@ def train(
         if grid
         else (*fit({"network": {}, "training": {}}, checkpoint), [])
     )
-    target: Target = made.target  # type: ignore[assignment]
+    target = made.traits.target
     modelled = failures.is_wanted(about_failures, rows.failed / rows.simulated, target)
     if modelled:
         validity = failures.learn(reader, prior.to_normal, seed=seed, threads=threads)
@@ -138,7 +139,9 @@ def calibrate(
     trained = load(estimator)
     expect(trained.header["key"], estimator_key, estimator)
     options = dict(calibration_options or {})
-    options["simulations"] = options.get("simulations") or SIMULATIONS[trained.estimator.target]
+    options["simulations"] = (
+        options.get("simulations") or SIMULATIONS[trained.estimator.traits.target]
+    )
     wanted = max(options["simulations"], SCORED if trained.events else 0)
     reader = reading.open_campaign(simulations, trained.names, noise_at_load(noise))
     test = reader.collect({"test": wanted})["test"]

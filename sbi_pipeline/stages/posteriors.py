@@ -15,8 +15,9 @@ import xarray as xr
 from .. import observations, registry, samplers, streams
 from .. import priors as priors_module
 from ..diagnostics.convergence import summary
+from ..estimators import Estimator
 from ..trained import load
-from ..types import Array, Estimator, Prior
+from ..types import Array, Prior
 from .files import expect, read_dataset, write_dataset
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def sample(
         logger.warning("%s", drawn.facts["statement"])
     attrs = {"key": key, "method": trained.header["method"], **(names or {})}
     tree = labelled(drawn, trained.prior, x_o, attrs, seed=seed, derived=derived, texts=texts)
-    if trained.events and trained.estimator.target == "likelihood":
+    if trained.events and trained.estimator.traits.target == "likelihood":
         group = samplers.log_likelihood(drawn, 0, trained.estimator, x_o)
         tree["log_likelihood"] = xr.DataTree(group)
     write_dataset(posterior, tree)

@@ -82,7 +82,7 @@ def refine(
         trained = load(likelihoods[0])
         expect(trained.header["key"], likelihood_key, likelihoods[0])
         log_new += _estimated(trained, given.theta, x_o)
-        evidence = trained.estimator.target == "likelihood"
+        evidence = trained.estimator.traits.target == "likelihood"
     if exact or likelihoods:
         given.check()
         log_weight = log_new - given.log_prob
@@ -144,7 +144,7 @@ def _read(path: Path, key: str | None) -> Given:
 
 def _estimated(trained: Posterior, theta: Array, x_o: Array) -> Array:
     """Return log likelihoods, or log ratios, of an estimator, ``(n,)``."""
-    if trained.estimator.target == "posterior":
+    if trained.estimator.traits.target == "posterior":
         raise ValueError("a posterior is no likelihood; refine with an estimator of nle or nre")
     z = trained.prior.to_normal(theta)
     log_posterior_z = log_posterior(trained.estimator, x_o[None], trained.events)(z[None])[0]

@@ -135,7 +135,7 @@ def _check_events(campaign: Config, methods: Mapping[str, str]) -> None:
 def _of_posterior(methods: Mapping[str, str]) -> str | None:
     """Return the first estimator that learns a posterior, if there is one."""
     for name, method in methods.items():
-        if registry.load(method, registry.ESTIMATORS).target == "posterior":
+        if registry.load(method, registry.ESTIMATORS).traits.draws:
             return name
     return None
 

@@ -361,9 +361,7 @@ class Configuration(TypedDict, total=False):
     estimators: Required[Annotated[dict[Name, Estimator], MinLen(1)]]
     sweeps: dict[Name, Sweep]
     refine: dict[Name, Refinement]
-    calibration: Annotated[
-        Mapping[str, Any], Takes("sbi_pipeline.diagnostics.ranks:rank", given=3)
-    ]
+    calibration: Annotated[Mapping[str, Any], Takes("sbi_pipeline.diagnostics.ranks:rank", given=3)]
     predictive_draws: Annotated[int, Ge(10), Default(1000)]
     strict: Annotated[bool, Default(False)]
     thresholds: dict[str, dict[str, Any]]

@@ -1,4 +1,4 @@
-"""The one training loop: anything with ``loss(z, x) -> (n,)``.
+"""The one training loop, of anything that is `Trainable`.
 
 AdamW under a scheduled learning rate, clipped gradients, a running average of the weights, early
 stopping by its loss on held-out rows, best weights restored. Rows come from a source (`sources`).
@@ -22,14 +22,15 @@ from typing import Any, Literal
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from .. import signals
 from ..estimators.ensemble import Ensemble
+from ..networks.trainable import Trainable
 from ..registry import pick
 from ..streams import integer
-from ..types import Array
+from ..types import Array, Traits
 from . import checkpoints
 from .learner import Learner, own_randomness
 from .sources import InMemory, Source
@@ -63,7 +64,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def fit(
-    estimator: nn.Module,
+    estimator: Trainable,
     z: Tensor,
     x: Tensor,
     *,
@@ -74,7 +75,7 @@ def fit(
     """Train an estimator on rows in memory, see `fit_source`.
 
     Args:
-        estimator: A module with ``loss(z, x) -> (n,)``.
+        estimator: What learns.
         z: Parameters in standard-normal space, ``(n, theta_dim)``.
         x: Data, ``(n, *x_shape)``.
         train: Rows to learn from, ``(n,)`` of bool.
@@ -88,7 +89,7 @@ def fit(
 
 
 def fit_source(
-    estimator: nn.Module,
+    estimator: Trainable,
     source: Source,
     held_out: InMemory,
     *,
@@ -111,11 +112,8 @@ def fit_source(
     """Train an estimator in place; it ends on the CPU with the weights of its best epoch.
 
     Args:
-        estimator: A module with ``loss(z, x) -> (n,)``. One that says ``loss_judges = False`` is
-            trained to the end and keeps its last weights; with ``stops_early = False`` it is
-            trained to the end and keeps its best. One with ``training_done(share)`` is told before
-            each epoch how far the training is. ``learning_rate`` and ``effort`` are its own
-            defaults for what is not given here.
+        estimator: What learns; its `types.Traits` say how it is trained where nothing is given
+            here.
         source: Rows to learn from.
         held_out: Rows to stop by; never learnt from.
         seed: Of the order of rows and of all noise in the loss.
@@ -123,7 +121,7 @@ def fit_source(
             None: 60 for 10 000 rows or fewer, falling as rows^(-1/3), times what the estimator
             says of the effort it takes; up to 200 for fewer rows if it does not stop early.
         batch_size: Rows per gradient step, at most. None: rows / 40, from 32 to 512.
-        learning_rate: Its peak. None: what the estimator says, or 3e-3.
+        learning_rate: Its peak. None: what the estimator says.
         schedule: A name of `SCHEDULES`.
         weight_decay: Of AdamW.
         patience: Stop after so many epochs without a better validation loss.
@@ -152,14 +150,13 @@ def fit_source(
     source, held_out = source.to(target), held_out.to(target)
     check_sizes(source.rows, held_out.rows)
     max_epochs, batch_size, peak = complete(
-        estimator, source.rows, max_epochs, batch_size, learning_rate
+        estimator.traits, source.rows, max_epochs, batch_size, learning_rate
     )
     steps = math.ceil(source.rows / batch_size)
-    judges: bool = getattr(estimator, "loss_judges", True)
-    told = getattr(estimator, "training_done", lambda share: None)
+    judges = estimator.traits.loss_judges
 
     learner = Learner(estimator.to(target), peak, weight_decay, clip_norm, average * steps)
-    compiles = pays(estimator, steps * max_epochs) if compile == "auto" else compile
+    compiles = pays(estimator.traits, steps * max_epochs) if compile == "auto" else compile
     settings = (seed, max_epochs, batch_size, peak, schedule, weight_decay, clip_norm, compiles)
     data = itertools.chain(source.identity(), held_out.identity())
     state = checkpoints.restore(checkpoint, learner, data, (*settings, average))
@@ -178,11 +175,11 @@ def fit_source(
         if compiles:
             learner.compile(source.epoch(0, steps))
         while len(history) < max_epochs and (
-            not stops_early(estimator) or len(history) - state["best_epoch"] < patience
+            not stops_early(estimator.traits) or len(history) - state["best_epoch"] < patience
         ):
             epoch = len(history)
             rates = [peak * share((epoch + i / steps) / max_epochs) for i in range(steps)]
-            told(epoch / max_epochs)
+            estimator.training_done(epoch / max_epochs)
             torch.manual_seed(integer(seed, "epoch", epoch))
             with closing(source.epoch(epoch, steps)) as batches:
                 train_loss = learner.learn(batches, rates, stopped)
@@ -217,13 +214,12 @@ def fit_source(
     return pd.DataFrame(history)
 
 
-def pays(estimator: nn.Module, steps: int) -> bool:
+def pays(traits: Traits, steps: int) -> bool:
     """Return whether compiling a training of so many steps saves more time than it takes."""
-    gains: bool = getattr(estimator, "gains_by_compiling", False)
-    return gains and steps > COMPILE_STEPS
+    return traits.compiles and steps > COMPILE_STEPS
 
 
-def finish(estimator: nn.Module, state: dict[str, Any], held_out: InMemory) -> None:
+def finish(estimator: Trainable, state: dict[str, Any], held_out: InMemory) -> None:
     """Take the best weights, on the CPU; those of an ensemble's members are found last."""
     logger.info("best of %d epochs: %d", len(state["history"]), state["best_epoch"])
     estimator.load_state_dict(state["best"])
@@ -254,26 +250,23 @@ def progress_bar(done: int, epochs: int, shown: bool) -> tqdm:
 
 
 def complete(
-    estimator: nn.Module,
+    traits: Traits,
     rows: int,
     max_epochs: int | None,
     batch_size: int | None,
     learning_rate: float | None,
 ) -> tuple[int, int, float]:
     """Return epochs, batch size and learning rate, chosen where they are None."""
-    effort: float = getattr(estimator, "effort", 1.0)
-    own_rate: float = getattr(estimator, "learning_rate", 3e-3)
     return (
-        max_epochs or round(effort * choose_epochs(rows, stops_early(estimator))),
+        max_epochs or round(traits.effort * choose_epochs(rows, stops_early(traits))),
         batch_size or choose_batch(rows),
-        own_rate if learning_rate is None else learning_rate,
+        traits.learning_rate if learning_rate is None else learning_rate,
     )
 
 
-def stops_early(estimator: nn.Module) -> bool:
+def stops_early(traits: Traits) -> bool:
     """Say whether training ends where the validation loss falls no more."""
-    own = ("loss_judges", "stops_early")
-    return all(getattr(estimator, name, True) for name in own)
+    return traits.loss_judges and traits.stops_early
 
 
 def choose_epochs(rows: int, stops: bool = True) -> int:

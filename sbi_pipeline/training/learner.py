@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..networks.trainable import Trainable
+
 logger = logging.getLogger(__name__)
 
 Rows = tuple[Tensor, Tensor]
@@ -33,14 +35,14 @@ class Learner:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Trainable,
         learning_rate: float,
         weight_decay: float,
         clip_norm: float,
         average: float,
     ) -> None:
         self.model, self.clip_norm = model, clip_norm
-        self.loss_of: Callable[..., Tensor] = model.loss  # type: ignore[assignment]
+        self.loss_of: Callable[..., Tensor] = model.loss
         self.memory = max(1.0, average)
         self.averaged = copy.deepcopy(model) if average else model
         self.weights = flatten(model)
@@ -130,7 +132,7 @@ class Learner:
         z, x = rows
         n = math.ceil(len(z) / rows_at_once)  # equal parts: a lone row has no other to compare with
         parts = zip(z.tensor_split(n), x.tensor_split(n), strict=True)
-        total = sum(self.averaged.loss(*part).sum().item() for part in parts)  # type: ignore[operator]
+        total = sum(self.averaged.loss(*part).sum().item() for part in parts)
         return total / len(z)
 
 

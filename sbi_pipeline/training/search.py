@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
 
 from .. import estimators
+from ..estimators import Estimator
 
 logger = logging.getLogger(__name__)
 
 Settings = dict[str, dict[str, Any]]
-Trained = tuple[nn.Module, pd.DataFrame]
+Trained = tuple[Estimator, pd.DataFrame]
 PARTS = ("network", "training")
 
 
@@ -44,7 +44,7 @@ def candidates(grid: Mapping[str, Mapping[str, Sequence[Any]]]) -> list[Settings
 
 def search(
     grid: Mapping[str, Any], train: Callable[[Settings, Path], Trained], checkpoint: Path
-) -> tuple[nn.Module, pd.DataFrame, list[dict[str, Any]]]:
+) -> tuple[Estimator, pd.DataFrame, list[dict[str, Any]]]:
     """Train every candidate of a grid; what is trained already is not trained again.
 
     Args:
@@ -61,8 +61,11 @@ def search(
     table, best = [], None
     for number, settings in enumerate(candidates(grid)):
         made, history = _candidate(settings, train, _path(checkpoint, number))
-        if not getattr(made, "loss_judges", True):
-            raise ValueError("grid needs a loss that says how good an estimator is; cmpe has none")
+        if not made.traits.loss_judges:
+            raise ValueError(
+                "grid needs a loss that says how good an estimator is; "
+                f"{made.spec['method']} has none"
+            )
         loss = float(history["validation_loss"].min())
         table.append({**settings, "validation_loss": loss, "epochs": len(history)})
         logger.info("validation loss %.4f with %s", loss, settings)
@@ -88,7 +91,7 @@ def _candidate(
     """Train one candidate, or read it where an earlier run has."""
     if path.exists():
         made, header = estimators.load(path)
-        return made, pd.DataFrame(header["history"])  # type: ignore[return-value]
-    made, history = train(settings, path.with_suffix(".checkpoint"))  # type: ignore[assignment]
-    estimators.save(path, made, {"history": history.to_dict("list")})  # type: ignore[arg-type]
-    return made, history  # type: ignore[return-value]
+        return made, pd.DataFrame(header["history"])
+    made, history = train(settings, path.with_suffix(".checkpoint"))
+    estimators.save(path, made, {"history": history.to_dict("list")})
+    return made, history

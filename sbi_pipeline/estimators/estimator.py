@@ -1,0 +1,129 @@
+"""The contract of an estimator: what a method must bring, may bring, and what others rely on.
+
+A method's file has a subclass with ``traits``, an ``__init__`` of network options, a ``loss``, and
+what its traits promise: ``log_prob``, ``sample_many``, or both. All else does nothing by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .. import registry
+from ..networks.trainable import Trainable
+from ..networks.validity import Validity
+from ..types import Traits
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a method may look at before its network is built.
+
+    Attributes:
+        z: Training rows of the parameters in standard-normal space, ``(n, theta_dim)``.
+        x: Their data, ``(n, *x_shape)``.
+        rows: How many there are to train on, these and others.
+        complete: Whether no simulation failed, so that z is of the whole prior.
+    """
+
+    z: Tensor
+    x: Tensor
+    rows: int
+    complete: bool = True
+
+
+class Estimator(Trainable):
+    """A torch module that learns from pairs ``(z, x)``; see the glossary in `types` for these.
+
+    It is called as ``MyEstimator(theta_dim, x_shape, **options)``, the options being keyword
+    arguments of its own, from ``network`` in the configuration.
+
+    Attributes:
+        traits: What others must know of it; of the class.
+        spec: ``method``, ``network``, ``members``, ``theta_dim``, ``x_shape``: what it is built
+            again from. Set by `estimators.build`.
+        validity: log p(valid | z), where the posterior needs it because simulations failed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec: dict[str, Any] = {}
+        self.validity: Validity | None = None
+
+    @classmethod
+    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
+        """Return the options with those left open chosen by a look at the data."""
+        return options
+
+    def fit_scales(self, z: Tensor, x: Tensor) -> None:
+        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
+
+    def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return the log of what is estimated in nats, ``(n,)``, for paired rows or for one x.
+
+        It is q(z | x), q(x | z) or the ratio, by the target.
+
+        Raises:
+            ValueError: The method has no density.
+        """
+        others = having(lambda traits: traits.density and traits.target == self.traits.target)
+        raise ValueError(f"{type(self).__name__} has no density; take {others} for one")
+
+    def sample(self, n: int, x: Tensor) -> Tensor:
+        """Draw ``(n, theta_dim)`` in normal space for one data set, ``x_shape``."""
+        return self.sample_many(n, x[None])[0]
+
+    def sample_many(self, n: int, x: Tensor) -> Tensor:
+        """Draw ``(m, n, theta_dim)`` in normal space for data sets ``(m, *x_shape)``.
+
+        Raises:
+            ValueError: What is estimated has no draws of z.
+        """
+        raise ValueError(
+            f"{type(self).__name__} learns a {self.traits.target} and cannot draw parameters; "
+            f"sample it by MCMC, or take {having(lambda traits: traits.draws)}"
+        )
+
+    def summarise(self, x: Tensor) -> Tensor | None:
+        """Return all that ``log_prob`` sees of data sets ``(m, *x_shape)``, ``(m, elements)``.
+
+        Of large data sets it is worked out once, and not for each row of z. None: no such thing.
+        """
+        return None
+
+    def log_prob_of_summary(self, z: Tensor, summary: Tensor) -> Tensor:
+        """Return ``log_prob``, ``(n,)``, for rows z and what `summarise` returned of their x."""
+        raise NotImplementedError
+
+
+def find(method: str) -> type[Estimator]:
+    """Return the class of a method, one of `registry.ESTIMATORS` or ``"my_module:MyEstimator"``.
+
+    Raises:
+        ValueError: It cannot be found, or is no estimator.
+    """
+    found = registry.load(method, registry.ESTIMATORS)
+    if not (isinstance(found, type) and issubclass(found, Estimator)):
+        raise ValueError(
+            f"{method!r} is no estimator; wanted a subclass of sbi_pipeline.estimators.Estimator"
+        )
+    if not isinstance(getattr(found, "traits", None), Traits):
+        raise ValueError(
+            f"{method!r} has no traits; write traits = Traits(target=...) in its class, with "
+            "Traits of sbi_pipeline.types"
+        )
+    return found
+
+
+def traits(method: str) -> Traits:
+    """Return what a method is, see `find`."""
+    return find(method).traits
+
+
+def having(wanted: Callable[[Traits], bool]) -> str:
+    """Return which methods have wanted traits, for messages: "npe or fmpe"."""
+    *names, last = [name for name in registry.ESTIMATORS if wanted(traits(name))]
+    return f"{', '.join(names)} or {last}" if names else last

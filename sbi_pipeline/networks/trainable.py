@@ -1,0 +1,24 @@
+"""What the training loop takes: a module with a loss, and how it likes to be trained."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..types import Traits
+
+
+class Trainable(nn.Module):
+    """A module that learns from pairs ``(z, x)``; see the glossary in `types` for these.
+
+    Attributes:
+        traits: Of the class; of them those about training.
+    """
+
+    traits: Traits
+
+    def loss(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return the loss of each pair, ``(n,)``; its own noise in training is welcome."""
+        raise NotImplementedError
+
+    def training_done(self, share: float) -> None:
+        """Take note of the share of the training that is done, in [0, 1), before each epoch."""
