@@ -33,9 +33,13 @@ class NPE(Estimator):
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
-        flow: A name of `networks.FLOWS`.
-        transform, embedding, linear, columns: See `conditioning.Conditioner`; ``"auto"`` looks at
-            the training data.
+        flow: The density, a name of `networks.FLOWS`.
+        transform: A name of `scaling.TRANSFORMS`, applied to x.
+        embedding: What summarises x, see `encoders.embed`.
+        linear: Whether a linear regression of z on x comes first; ``"auto"``: for vectors that are
+            not very long.
+        columns: Elements of a vector x that are used; ``"auto"``: those that are linked with z, see
+            `screening`; ``"all"``: all.
         **flow_options: Keyword arguments of that flow.
     """
 

@@ -32,9 +32,11 @@ class Conditioner(nn.Module):
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
         transform: A name of `scaling.TRANSFORMS`, applied to x.
-        embedding: What summarises x, see `encoders.Encoder`.
-        linear: Whether a linear regression comes first.
-        columns: Elements of a vector x that are used; None for all.
+        embedding: What summarises x, see `encoders.embed`.
+        linear: Whether a linear regression of z on x comes first; ``"auto"``: for vectors that are
+            not very long.
+        columns: Elements of a vector x that are used, None for all; ``"auto"``: those that are
+            linked with z, see `screening`; ``"all"``: all.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def read(files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None
     for path in files:
         whole = whole.updated(read_file(path))
     given = dict(overrides or {})
-    return whole.updated(Written(given, {keys: "--config" for keys in _every(given)}))
+    return whole.updated(Written(given, dict.fromkeys(_every(given), "--config")))
 
 
 def read_file(path: str | Path) -> Written:
