@@ -2,7 +2,7 @@
 
 An option is a keyword of a signature: its type, range and choices are the annotation, its default
 is the default, and what it means stands in the docstring. A configuration is bound to these while
-it is checked (`study.binding`); the schema for editors and the tables of the manual are made of them.
+it is checked (`study.binding`); schema and tables of the manual are made of them.
 """
 
 from __future__ import annotations

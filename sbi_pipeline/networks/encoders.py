@@ -61,7 +61,9 @@ class Encoder(nn.Module):
         embedding: Embedded = "none",
     ) -> None:
         super().__init__()
-        options = {"name": embedding} if isinstance(embedding, str) else dict(embedding)
+        options: dict[str, Any] = (
+            {"name": embedding} if isinstance(embedding, str) else dict(embedding)
+        )
         self.x_shape = x_shape
         self.masked, self.mixed = options.get("mask", False), options.get("mixed", False)
         self.embedding, scale_shape = embed(x_shape, **options)

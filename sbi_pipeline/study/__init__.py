@@ -17,10 +17,12 @@ from typing import Any
 
 from . import specifications
 from .campaign import Campaign, fingerprints
-from .configuration import Config
+from .configuration import load, taken
+from .files import ConfigurationError
+from .schema import Config
 from .simulations import RESULTS, Simulations, joined, simulations_of
 
-__all__ = ["Plan", "plan", "write"]
+__all__ = ["ConfigurationError", "Plan", "load", "plan", "taken", "write"]
 
 
 @dataclass(frozen=True)

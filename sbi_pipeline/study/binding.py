@@ -54,10 +54,12 @@ class Binding:
 
     Attributes:
         problems: What was found so far.
+        thorough: Whether options are bound also where what takes them must be imported first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, thorough: bool = True) -> None:
         self.problems: list[Problem] = []
+        self.thorough = thorough
 
     def wrong(self, keys: Keys, text: str) -> None:
         """Note a problem."""
@@ -91,9 +93,7 @@ class Binding:
             elif record.open:
                 made[name] = value
             else:
-                listed = ", ".join(sorted(record.options)) or "none"
-                guess = near(name, record.options)
-                self.wrong(where, f"unknown key{guess}; {record.name} takes {listed}")
+                self.wrong(where, unknown(name, record))
         return made
 
     def value(self, annotation: Any, value: Any, keys: Keys, around: Mapping[str, Any]) -> Any:
@@ -104,19 +104,25 @@ class Binding:
         if takes and (isinstance(value, Mapping) or (takes[0].short and isinstance(value, str))):
             return self._taken(takes[0], value, keys, around)
         kind = _member(bare(annotation), value)
-        if is_typeddict(kind):
-            return self.record(record_of(kind, _called(kind), 0, {}), value, keys)
         arguments = get_args(kind)
-        if isinstance(value, Mapping) and _is_mapping(kind) and arguments:
-            return self._mapping(arguments, value, keys)
-        if isinstance(value, list | tuple) and _is_list(kind) and arguments:
-            return self._list(annotation, arguments, value, keys)
-        if names := names_of(annotation):
-            return self._named(marks(annotation, OneOf), names, value, keys)
-        return self._single(annotation, value, keys)
+        if is_typeddict(kind):
+            made = self.record(record_of(kind, _called(kind), 0, {}), value, keys)
+        elif isinstance(value, Mapping) and _is_mapping(kind) and arguments:
+            made = self._mapping(annotation, arguments, value, keys)
+        elif isinstance(value, list | tuple) and _is_list(kind) and arguments:
+            made = self._list(annotation, arguments, value, keys)
+        elif names := names_of(annotation):
+            made = self._named(marks(annotation, OneOf), names, value, keys)
+        else:
+            made = self._single(annotation, value, keys)
+        return made
 
     def _taken(self, takes: Takes, value: Any, keys: Keys, around: Mapping[str, Any]) -> Any:
         """Bind the options of what an entry describes."""
+        if isinstance(takes.to, str):
+            value = plain(value)
+            if not self.thorough:
+                return value
         given = {takes.short: value} if isinstance(value, str) else value
         target, name = picked(takes, around)
         if target is None:
@@ -128,7 +134,11 @@ class Binding:
         option = record.options[str(takes.short)]
         return self.value(option.annotation, value, keys, around)
 
-    def _mapping(self, arguments: Sequence[Any], value: Mapping[str, Any], keys: Keys) -> Any:
+    def _mapping(
+        self, annotation: Any, arguments: Sequence[Any], value: Mapping[str, Any], keys: Keys
+    ) -> Any:
+        if not value and marks(annotation, MinLen):
+            self.wrong(keys, "got no entry; wanted one or more")
         made = {}
         for name, each in value.items():
             before = len(self.problems)
@@ -201,7 +211,8 @@ def converted(annotation: Any, value: Any) -> Any:
         raise ValueError("it is not finite")
     kept = [each for each in metadata(annotation) if type(each).__module__ != Described.__module__]
     try:
-        adapter = TypeAdapter(Annotated[bare(annotation), *kept] if kept else bare(annotation))
+        kind: Any = Annotated[bare(annotation), *kept] if kept else bare(annotation)
+        adapter = TypeAdapter(kind)
     except PydanticSchemaGenerationError:
         return value  # a class of the user's own, of which nothing is known
     try:
@@ -209,6 +220,23 @@ def converted(annotation: Any, value: Any) -> Any:
     except ValidationError as error:
         raise ValueError(str(error)) from error
     return made if isinstance(made, int) else value
+
+
+def unknown(name: str, record: Record) -> str:
+    """Return what is said of a key that nothing takes."""
+    listed = ", ".join(sorted(record.options)) or "none"
+    return f"unknown key{near(name, record.options)}; {record.name} takes {listed}"
+
+
+def plain(value: Any) -> Any:
+    """Return options with numbers for texts and floats that stand for them, whoever takes them."""
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def parts(annotation: Any) -> list[Any]:

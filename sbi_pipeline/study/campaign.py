@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..fingerprint import digest, fingerprint
-from .configuration import Config
+from .schema import Config
 from .simulations import Simulations
 
 Spec = dict[str, Any]

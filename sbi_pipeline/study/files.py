@@ -116,9 +116,8 @@ def _text(path: str | Path) -> str:
 class Loader(yaml.SafeLoader):
     """PyYAML's loader with the numbers of YAML 1.2, and dates as text."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
 
-
+Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern in {
     "bool": "yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF",
     "null": "~|null|Null|NULL|",
@@ -209,7 +208,9 @@ def _line(node: yaml.Node) -> int:
 
 
 def _kind(node: yaml.Node) -> str:
-    return {"sequence": "a list", "mapping": "a mapping"}.get(node.id, f"{node.value!r}")
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    return "a mapping" if isinstance(node, yaml.MappingNode) else repr(node.value)
 
 
 def _told(error: yaml.MarkedYAMLError) -> str:

@@ -1,7 +1,7 @@
 """The form of a configuration: every key, what it may be and what it means.
 
-What a part of the house takes (``network``, ``training``, ``sampler``, ``options``, ``calibration``,
-``thresholds``) stands in its own signature; here it says where.
+What a part of the house takes (``network``, ``training``, ``options`` and the like) stands in the
+signature of that part; here it says in which.
 """
 
 # No deferred annotations: typed dictionaries read `Required` when they are made.
@@ -202,15 +202,15 @@ class Dask(TypedDict, total=False):
 
 
 class Campaign(TypedDict, total=False):
-    """A simulator, its priors and its observations.
+    r"""A simulator, its priors and its observations.
 
     Attributes:
         simulator: A name of the registry, or ``my_module:MySimulator``.
-        options: Keyword arguments of the simulator (\\*).
+        options: Keyword arguments of the simulator (\*).
         simulations: How many; raise it and only the missing ones are run.
-        seed: Of prior, simulations and split (\\*).
+        seed: Of prior, simulations and split (\*).
         priors: One entry for every parameter of the simulator, or pattern (``flux_*``), below; or
-            ``my_module:MyPrior`` (\\*).
+            ``my_module:MyPrior`` (\*).
         inferred_parameters: What the posterior is of, in this order.
         nuisance_parameters: All others: simulated, then dropped, which marginalises over them.
         events: One simulation is one event, and an observation has several, independent given
@@ -226,11 +226,11 @@ class Campaign(TypedDict, total=False):
         question: What the study asks, in a sentence or three.
         split: Fractions for early stopping and for calibration.
         max_failed_fraction: Stop when more simulations fail.
-        shard_size: Rows of one job (\\*).
-        block_size: Rows of one call of a vectorised simulator (\\*).
-        store_nuisance: With ``false`` nuisances are never written (\\*).
-        code_version: A text; change it to simulate anew, for a new library (\\*).
-        extra_files: Files whose content the simulations depend on (\\*).
+        shard_size: Rows of one job (\*).
+        block_size: Rows of one call of a vectorised simulator (\*).
+        store_nuisance: With ``false`` nuisances are never written (\*).
+        code_version: A text; change it to simulate anew, for a new library (\*).
+        extra_files: Files whose content the simulations depend on (\*).
         limits: For simulators that crash, hang or leak; a row that breaks a limit is a failed row.
         requires: Files the simulator needs, such as a program: made first if a rule makes them.
         bucket: ``s3://name/prefix``: the arrays of new shards go to an object store, see below.
@@ -307,7 +307,7 @@ class Sweep(TypedDict, total=False):
     Attributes:
         campaign: Which campaign to repeat.
         estimators: Which estimators; by default those of the campaign.
-        simulations: Numbers of simulations; the largest is simulated, the others are its first rows.
+        simulations: Numbers of them; the largest is simulated, the others are its first rows.
         network: Options of the network, each with a list of values.
         seeds: Of weights and batches.
     """

@@ -11,7 +11,7 @@ from typing import Any
 from .. import registry
 from ..fingerprint import digest, fingerprint
 from ..storage.noise import is_at_load
-from .configuration import BLOCK_SIZE, SHARD_SIZE, Config
+from .schema import BLOCK_SIZE, SHARD_SIZE, Config
 from .texts import without_texts
 
 FORMAT = 1

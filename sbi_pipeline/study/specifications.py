@@ -12,7 +12,7 @@ from ..campaigns import shards
 from ..fingerprint import digest, fingerprint
 from . import texts
 from .campaign import Campaign, Spec
-from .configuration import Config
+from .schema import Config
 from .simulations import RESULTS, Simulations
 
 
