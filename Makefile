@@ -2,24 +2,30 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two tests at a time; tests/conftest.py says in which order, and which stay in one process.
+PYTEST := $(BIN)/pytest --numprocesses 2
 
-.PHONY: run test test-slow check clean
+.PHONY: run test test-slow check lock clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake
 
 test: $(VENV)/installed
-	$(BIN)/pytest -m "not slow and not slurm and not benchmark"
+	$(PYTEST) -m "not slow and not slurm and not benchmark" $(PYTEST_OPTIONS)
 
 # Real workflows, closed forms, kills: much longer. Slurm tests run where sbatch answers.
 test-slow: $(VENV)/installed
-	$(BIN)/pytest -m "(slow or slurm) and not benchmark" $(PYTEST_OPTIONS)
+	$(PYTEST) -m "(slow or slurm) and not benchmark" $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What declared versions cover, recorded after a version was raised or with a reason why not.
+lock: $(VENV)/installed
+	$(BIN)/python tests/versions.py "$(REASON)"
 
 # torch first and by itself: its pin keeps later packages from fetching another build.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -25,10 +25,10 @@ rule all:
     default_target: True
     input:
         "results/index.html",
-        expand("results/{campaign}/report.html", campaign=PLAN.reported),
-        "results/accepted.json" if config.get("strict", False) else [],
+        PLAN.of_reported("results/{campaign}/report.html"),
+        "results/accepted.json" if PLAN.strict else [],
     localrule: True
 
 
 onsuccess:
-    tell_verdicts()
+    print(*PLAN.verdicts(), sep="\n", file=sys.stderr)

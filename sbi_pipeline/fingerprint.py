@@ -1,8 +1,9 @@
-"""Fingerprints of source code and of specifications, from which simulation keys are made.
+"""Fingerprints of the user's code and of specifications, from which keys are made.
 
 The fingerprint of code is a hash of its syntax, so comments, layout, parentheses and docstrings do
 not count, nor does the version of Python that reads it; and of the modules of the project that it
-imports. Nothing is imported to find out. What it cannot see: modules imported dynamically, compiled
+imports. This package's own source does not count: its parts declare versions (`registry`). Nothing
+is imported to find out. What it cannot see: modules imported dynamically, compiled
 code behind an import, data files, versions of libraries. ``extra_files`` and ``code_version`` are
 for those.
 """
@@ -15,13 +16,12 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import Any
 
 PACKAGE = __package__ or "sbi_pipeline"
-# Protocols and names of types: nothing in there can change a simulation.
-ANNOTATIONS = {f"{PACKAGE}.types"}
 Imported = tuple[str, str | None, int]
 """A module, what is taken from it (None for the module itself), and the level of a relative one."""
 
@@ -40,39 +40,44 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
 
 
-def fingerprint(
-    target: str,
-    roots: Sequence[Path] | None = None,
-    extra_files: Sequence[Path] = (),
-    code_version: str | None = None,
-) -> str:
-    """Return a hash of the code behind ``"module:attribute"``, 16 hexadecimal digits.
+@dataclass(frozen=True)
+class Sources:
+    """The code behind a name of the user's own.
+
+    Attributes:
+        modules: Hash of the syntax of each module of the project that counts, by name.
+        package: Modules of this package that they import. Their source does not count: what they
+            make has versions, see `registry`.
+    """
+
+    modules: Mapping[str, str]
+    package: frozenset[str]
+
+
+def sources(target: str, roots: Sequence[Path] | None = None) -> Sources:
+    """Return the code behind ``"module:attribute"``; the whole module counts.
 
     Args:
-        target: What to fingerprint; its whole module counts.
-        roots: Folders whose modules are followed; None for the working directory. So are this
-            package and the target's own.
-        extra_files: Further files whose bytes count, by name.
-        code_version: Further text that counts.
+        target: What to look at.
+        roots: Folders whose modules are followed; None for the working directory. So is the
+            target's own package.
 
     Raises:
         ValueError: The module is not found or is not Python.
     """
-    module = target.partition(":")[0]
-    folders = [Path.cwd()] if roots is None else [Path(root).resolve() for root in roots]
-    parts = [f"{name}={sha}" for name, sha in sorted(_sources(module, folders).items())]
-    for file in sorted(extra_files, key=lambda file: file.name):
-        if not file.is_file():
-            raise ValueError(f"extra file {file} of {target!r} does not exist")
-        parts.append(f"{file.name}:{hashlib.sha256(file.read_bytes()).hexdigest()}")
-    parts.append(f"code_version={code_version!r}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def sources(target: str, roots: Sequence[Path] | None = None) -> dict[str, str]:
-    """Return the hash of each module that counts for a target, to say which one changed."""
     folders = [Path.cwd()] if roots is None else [Path(root).resolve() for root in roots]
     return _sources(target.partition(":")[0], folders)
+
+
+def of_file(path: Path) -> str:
+    """Return the hash of the bytes of a file, 16 hexadecimal digits.
+
+    Raises:
+        ValueError: It does not exist.
+    """
+    if not path.is_file():
+        raise ValueError(f"file {path} does not exist")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -96,7 +101,7 @@ def _plain(value: Any, where: str) -> Any:
     )
 
 
-def _sources(module: str, roots: Sequence[Path]) -> dict[str, str]:
+def _sources(module: str, roots: Sequence[Path]) -> Sources:
     """Return the hash of the syntax of a module and of those it imports, by name."""
     first = _find(module, roots)
     if first is None:
@@ -104,25 +109,30 @@ def _sources(module: str, roots: Sequence[Path]) -> dict[str, str]:
             f"module {module!r} not found in {', '.join(map(str, roots))} or among the installed "
             "packages; call from the folder it lies in"
         )
-    own = {PACKAGE, module.partition(".")[0]}
+    own = module.partition(".")[0]
     found: dict[str, str] = {}
+    package: set[str] = set()
     waiting = [(module, first)]
     while waiting:
         name, path = waiting.pop()
-        if name in found or name in ANNOTATIONS:
+        if name in found:
             continue
         if path.suffix != ".py":
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[name] = of_file(path)
             continue
         found[name], statements = _read(path.read_bytes(), path)
         for wanted in _imports(statements, name, roots, is_package=path.name == "__init__.py"):
             there = _find(wanted, roots)
-            local = there is not None and any(there.is_relative_to(root) for root in roots)
-            installed = there is not None and "site-packages" in there.parts
-            mine = wanted.partition(".")[0] in own
-            if there is not None and (mine or (local and not installed)):
+            if wanted.partition(".")[0] == PACKAGE != own:
+                package.add(wanted)
+            elif there is not None and (wanted.partition(".")[0] == own or _local(there, roots)):
                 waiting.append((wanted, there))
-    return found
+    return Sources(found, frozenset(package))
+
+
+def _local(path: Path, roots: Sequence[Path]) -> bool:
+    """Say whether a module is of the project, not installed."""
+    return any(path.is_relative_to(root) for root in roots) and "site-packages" not in path.parts
 
 
 @functools.cache
@@ -132,7 +142,7 @@ def _read(text: bytes, path: Path) -> tuple[str, tuple[Imported, ...]]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{path} is not valid Python: {error}") from error
-    sha = hashlib.sha256("\0".join(syntax(tree)).encode()).hexdigest()
+    sha = hashlib.sha256("\0".join(syntax(tree)).encode()).hexdigest()[:16]
     statements: list[Imported] = []
     for node in _executed(tree):
         if isinstance(node, ast.Import):

@@ -1,108 +1,167 @@
-"""Importance weights: from draws of one posterior to those of a better one, or of another prior.
+"""Draws of a posterior reweighted by a likelihood, to another prior, or both.
 
-With draws theta_i of a density q and L(theta) the likelihood of the observation,
-
-    w_i = L(theta_i) prior(theta_i) / q(theta_i),    evidence Z = mean of w_i,
-
-and with another prior alone w_i = new prior / old prior. The largest weights are smoothed by a
-Pareto distribution fitted to them (PSIS); its shape k says whether the weights can be trusted:
-below 0.5 they have a finite variance, above 0.7 no practical number of draws will do. The fit is
-noisy, so it is repeated on subsets.
-
-References:
-    Vehtari, Simpson, Gelman, Yao & Gabry, Pareto smoothed importance sampling, JMLR 25, 2024,
-    https://arxiv.org/abs/1507.02646.
-    Dax et al., Neural importance sampling for rapid and reliable gravitational-wave inference,
-    PRL 130, 2023, https://arxiv.org/abs/2210.05686 (the use of it).
-    Kish, Survey sampling, 1965 (effective size).
+The likelihood is an estimator's, or the simulator's own. Where there are nuisances, its mean over
+draws of them from their prior is taken for each draw of theta, which keeps the weights right on
+average. `importance` has the formulas of the weights.
 """
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
-import arviz as az
 import numpy as np
 from scipy import special
 
-from .types import Array
-
-SUBSETS, FRACTION = 20, 0.8
-FEWEST = 100
+from . import importance, samplers
+from .estimators import having
+from .posterior import log_normal, log_posterior
+from .samplers.direct import CHAINS, in_chains
+from .trained import Posterior
+from .types import Array, Prior
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Normalised weights of draws, and how far to trust them.
+class Proposed:
+    """Draws to be reweighted.
 
     Attributes:
-        weight: Smoothed, ``(n,)``, sum 1.
-        k_hat: Shape of the Pareto distribution of the largest weights.
-        k_hat_jitter: Standard deviation of that over subsets of four fifths of the draws.
-        effective: Kish's effective sample size, ``(sum w)^2 / sum w^2``.
-        top: Largest weight before smoothing, as a fraction of all.
-        log_mean: Log of the mean weight in nats: the log evidence, where the weights are
-            likelihood times prior over a normalised density.
-        log_mean_error: Its standard error.
+        who: The estimator that drew them.
+        names: Of the inferred parameters.
+        theta: ``(n, theta_dim)``.
+        log_prob: Log density of theta in nats, ``(n,)``.
+        normalised: Whether that is the normalised density they were drawn from.
+        share: Effective draws over draws: below 1 for those of a chain.
     """
 
-    weight: Array
-    k_hat: float
-    k_hat_jitter: float
-    effective: float
-    top: float
-    log_mean: float
-    log_mean_error: float
+    who: str
+    names: tuple[str, ...]
+    theta: Array
+    log_prob: Array
+    normalised: bool
+    share: float
+
+    def check_density(self) -> None:
+        """Refuse draws whose density is not known.
+
+        Raises:
+            ValueError: They are of MCMC, or of a method without density.
+        """
+        if not self.normalised:
+            raise ValueError(
+                "a likelihood can only refine draws whose normalised density is known: the direct "
+                f"ones of {having(lambda traits: traits.proposes)}"
+            )
 
 
-def weigh(log_weight: Array, rng: np.random.Generator) -> Weights:
-    """Smooth and judge log weights, ``(n,)``; -inf is a weight of zero.
+def estimated_likelihood(trained: Posterior, theta: Array, x_o: Array) -> Array:
+    """Return log likelihoods, or log ratios, of an estimator, ``(n,)``.
 
     Raises:
-        ValueError: Fewer than `FEWEST` draws have a weight, or a weight is NaN or infinite.
+        ValueError: It is one of the posterior.
     """
-    log_weight = np.asarray(log_weight, dtype=float)
-    if np.isnan(log_weight).any() or np.isposinf(log_weight).any():
+    if trained.estimator.traits.draws:
+        others = having(lambda traits: not traits.draws)
+        raise ValueError(f"a posterior is no likelihood; refine with an estimator of {others}")
+    z = trained.prior.to_normal(theta)
+    log_posterior_z = log_posterior(trained.estimator, x_o[None], trained.events)(z[None])[0]
+    return np.asarray(log_posterior_z - log_normal(z))
+
+
+def exact_likelihood(
+    simulator: Any, prior: Prior, given: Proposed, x_o: Array, draws: int, rng: np.random.Generator
+) -> Array:
+    """Return the simulator's own log likelihoods, ``(n,)``, nuisances averaged over.
+
+    A simulator that knows the average, for just these parameters in this order, says it itself.
+
+    Args:
+        simulator: One with ``log_likelihood(parameters, x)``.
+        prior: Of all its parameters.
+        given: The draws.
+        x_o: The observation, ``x_shape``.
+        draws: Draws of the nuisances for each draw of theta.
+        rng: Draws them.
+
+    Raises:
+        ValueError: It has no likelihood.
+    """
+    if getattr(simulator, "marginal_parameters", ()) == given.names:
+        return np.asarray(simulator.log_marginal_likelihood(given.theta, x_o))
+    if not hasattr(simulator, "log_likelihood"):
         raise ValueError(
-            "a weight is NaN or infinite: the density or the likelihood gave no number"
+            f"{type(simulator).__name__} has no log_likelihood(parameters, x); name an estimator "
+            f"of {having(lambda traits: not traits.draws)} instead of exact"
         )
-    n, some = len(log_weight), int(np.isfinite(log_weight).sum())
-    if some < FEWEST:
-        raise ValueError(
-            f"only {some} of {n} draws have a weight above zero; at least {FEWEST} are wanted: the "
-            "draws do not cover what they are to be reweighted to"
-        )
-    smoothed, k_hat = _smooth(log_weight)
-    size = round(FRACTION * n)
-    picks = (rng.permutation(n)[:size] for _ in range(SUBSETS))
-    shapes = np.array([_smooth(log_weight[pick])[1] for pick in picks])
-    jitter = np.std(shapes) if np.isfinite(shapes).all() else np.inf
-    weight = np.exp(smoothed - special.logsumexp(smoothed))
-    raw = np.exp(log_weight - special.logsumexp(log_weight))
-    return Weights(
-        weight=weight,
-        k_hat=k_hat,
-        k_hat_jitter=float(jitter),
-        effective=float(1 / np.sum(weight**2)),
-        top=float(raw.max()),
-        log_mean=float(special.logsumexp(log_weight) - np.log(n)),
-        log_mean_error=float(np.sqrt(max(np.sum(raw**2) - 1 / n, 0))),
-    )
+    known = dict(zip(given.names, given.theta.T, strict=True))
+    shape = len(given.theta), len(prior.names)
+    if len(given.names) == len(prior.names):
+        draws = 1
+    values = [
+        simulator.log_likelihood(prior.complete(known, rng.random(shape)), x_o)
+        for _ in range(draws)
+    ]
+    return np.asarray(special.logsumexp(values, axis=0) - np.log(draws))
 
 
-def _smooth(log_weight: Array) -> tuple[Array, float]:
-    """Return smoothed log weights and k-hat; equal weights have no tail, which is the best case."""
-    if np.ptp(log_weight[np.isfinite(log_weight)]) < 1e-9:
-        return log_weight, 0.0
-    with warnings.catch_warnings():  # ArviZ warns of a large k-hat, which we report
-        warnings.simplefilter("ignore")
-        smoothed, k_hat = az.psislw(np.where(np.isfinite(log_weight), log_weight, -1e300))
-    return np.asarray(smoothed), float(k_hat)
+def refined(
+    given: Proposed,
+    prior: Prior,
+    target: Prior,
+    log_likelihood: Array | None,
+    rng: np.random.Generator,
+    *,
+    normalised: bool,
+) -> samplers.Draws:
+    """Return as many draws as were given, resampled by weight, in the target's normal space.
+
+    Args:
+        given: The draws.
+        prior: What they were drawn under.
+        target: The prior wanted; the same where it does not change.
+        log_likelihood: Of each draw, in nats, ``(n,)``; None to change the prior alone.
+        rng: Resamples.
+        normalised: Whether the likelihood is normalised, so that the weights give the evidence.
+
+    Raises:
+        ValueError: The density of the draws is not known, or the weights make no sense.
+    """
+    log_new = target.log_prob(given.theta)
+    if log_likelihood is None:
+        log_weight = log_new - prior.log_prob(given.theta)
+        log_new = given.log_prob + log_weight
+    else:
+        given.check_density()
+        log_new = log_new + log_likelihood
+        log_weight = log_new - given.log_prob
+    weights = importance.weigh(log_weight, rng)
+    drawn = _resampled(given, log_new - weights.log_mean, weights.weight, target, rng)
+    return dataclasses.replace(drawn, facts=_facts(weights, given, normalised))
 
 
-def resample(weight: Array, n: int, rng: np.random.Generator) -> Array:
-    """Return indices, ``(n,)``, in random order, each about n times its weight (systematic)."""
-    edges = np.cumsum(weight)
-    places = (np.arange(n) + rng.random()) / n * edges[-1]
-    return rng.permutation(np.minimum(np.searchsorted(edges, places), len(weight) - 1))
+def _resampled(
+    given: Proposed, log_prob: Array, weight: Array, target: Prior, rng: np.random.Generator
+) -> samplers.Draws:
+    n = len(weight) // CHAINS * CHAINS
+    pick = importance.resample(weight, n, rng)
+    theta = given.theta[pick]
+    z = target.to_normal(theta)
+    in_z = log_prob[pick] - target.log_prob(theta) + log_normal(z)
+    drawn = in_chains(z[None])
+    in_chain = in_z.reshape(drawn.log_prob.shape)
+    return dataclasses.replace(drawn, log_prob=in_chain, sampler="reweighted")
+
+
+def _facts(weights: importance.Weights, given: Proposed, normalised: bool) -> dict[str, Any]:
+    """Return what a posterior file says of its weights."""
+    facts = {
+        "k_hat": weights.k_hat,
+        "k_hat_jitter": weights.k_hat_jitter,
+        "effective": weights.effective * given.share,
+        "efficiency": weights.effective / len(given.theta),
+        "top_weight": weights.top,
+    }
+    if normalised:
+        facts |= {"log_evidence": weights.log_mean, "log_evidence_error": weights.log_mean_error}
+    return facts

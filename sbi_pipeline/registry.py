@@ -71,6 +71,9 @@ EMBEDDINGS = {
     "set_transformer": Part("sbi_pipeline.networks.sets:SetTransformer"),
 }
 
+AUTOMATIC_EMBEDDINGS = ("none", "mlp", "cnn2d")
+"""Embeddings that ``embedding: auto`` chooses from."""
+
 # A stage lives in the module of `sbi_pipeline.stages` that it is said to; so does its rule.
 STAGES = {
     "build": Part("sbi_pipeline.stages.programs:build"),
@@ -91,6 +94,16 @@ STAGES = {
 }
 
 
+TABLES: Mapping[str, Table] = {
+    "simulator": SIMULATORS,
+    "estimator": ESTIMATORS,
+    "sampler": SAMPLERS,
+    "embedding": EMBEDDINGS,
+    "stage": STAGES,
+}
+"""All tables, by what is in them."""
+
+
 def locate(name: str, table: Table) -> str:
     """Return ``"module:attribute"`` for a name of ``table`` or a path of that form.
 
@@ -103,6 +116,11 @@ def locate(name: str, table: Table) -> str:
         return name
     known = ", ".join(sorted(table))
     raise ValueError(f"{name!r} is not known; write one of {known}, or 'my_module:MyClass'")
+
+
+def part(name: str, table: Table) -> Part | None:
+    """Return the part of this package that a name stands for; None for one of the user's own."""
+    return table.get(name) or next((each for each in table.values() if each.target == name), None)
 
 
 def pick(name: str, table: Mapping[str, Entry], what: str) -> Entry:

@@ -67,7 +67,8 @@ class Posterior:
             ValueError: The method draws but has no density.
         """
         if not self.estimator.traits.density:
-            raise ValueError(f"{self.header['method']} has no density; use npe or fmpe for one")
+            others = estimators.having(lambda traits: traits.proposes)
+            raise ValueError(f"{self.header['method']} has no density; take {others} for one")
         theta = np.atleast_2d(theta)
         log_prior = self.prior.log_prob(theta)
         inside = np.isfinite(log_prior)

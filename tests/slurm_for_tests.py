@@ -4,6 +4,7 @@ And a study to run on it, whose simulator takes as long as the environment says.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -161,9 +162,13 @@ def locally(folder: Path, *targets: str) -> None:
 
 
 def receipt(folder: Path, shard: int) -> str:
-    """Return the target of a shard; its folder is named when the configuration is read."""
-    (spec,) = folder.glob("results/simulations/*/spec.json")
-    return str(spec.with_name(f"shard-{shard}.json").relative_to(folder))
+    """Return the target of a shard."""
+    command = [sys.executable, "-m", "sbi_pipeline.cli", "why", "--configfile", "config.yaml"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=True
+    )
+    (name,) = re.findall(rf"^simulate (\S+/shard-{shard}): not made yet", done.stdout, re.MULTILINE)
+    return f"results/{name}.json"
 
 
 def rows(folder: Path, n: int) -> list[bytes]:

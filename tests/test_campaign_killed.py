@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -217,10 +216,26 @@ def test_nothing_is_left_running_after_a_kill(tmp_path):
     assert not alive
 
 
+def to_all(process):
+    """Send SIGTERM as Slurm does: to the simulators' processes, too."""
+    for member in psutil.Process(process.pid).children(recursive=True):
+        member.terminate()
+    process.terminate()
+
+
+def ctrl_c_twice(process):
+    """Send SIGINT as a terminal does: to all processes that have not left its session."""
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_sigterm_to_all_processes_commits_what_is_whole_and_nothing_else(tmp_path, workers):
-    """As Slurm does it: the signal goes to the simulators' processes, too."""
+@pytest.mark.parametrize(("interrupt", "name"), [(to_all, "SIGTERM"), (ctrl_c_twice, "SIGINT")])
+def test_a_signal_to_all_processes_keeps_what_is_whole_and_nothing_else(
+    tmp_path, workers, interrupt, name
+):
     orders = {"rows": 400, "drawn": 400, "simulator": "Slow", "workers": workers}
     orders |= {"chunk_size": 20, "dask_seconds": 0.0, "time_limit": 20.0}
     orders |= {"simulator_options": {"seconds": 0.02}}
@@ -229,13 +244,18 @@ def test_sigterm_to_all_processes_commits_what_is_whole_and_nothing_else(tmp_pat
     process = start(**orders, folder=str(tmp_path / "stopped"))
     wait_for((tmp_path / "stopped" / "shard-0.zarr").exists)
     wait_for(lambda: rows_in(tmp_path / "stopped") >= 2)
-    for member in psutil.Process(process.pid).children(recursive=True):
-        member.terminate()
-    process.terminate()
+    family = psutil.Process(process.pid).children(recursive=True)
+    begin = time.monotonic()
+    interrupt(process)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1, errors
-    assert re.search(r"SIGTERM: .*shard-0\.zarr has \d+ of 400 rows", errors)
+    assert time.monotonic() - begin < 10
+    assert process.returncode == 128 + signal.Signals[name], errors
     before = rows_in(tmp_path / "stopped")
+    assert errors == (
+        f"simulate: interrupted by {name} with {20 * before} of 400 rows committed; "
+        "run snakemake again to go on\n"
+    )
+    assert not psutil.wait_procs(family, timeout=10)[1]
     assert 2 <= before < 20
     shard = finish(**orders, folder=str(tmp_path / "stopped"))
     rows, simulated = committed(shard)

@@ -1,9 +1,6 @@
 """Bad configurations end in one clear line: where, what, and what was expected."""
 
 import copy
-import inspect
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +13,7 @@ import xarray as xr
 import yaml
 
 from sbi_pipeline import observations, study
+from sbi_pipeline.stages import job
 from sbi_pipeline.stages.simulations import observe
 from sbi_pipeline.study import configuration
 
@@ -52,7 +50,7 @@ def test_the_studies_of_the_repository_are_valid(monkeypatch: pytest.MonkeyPatch
     for path in files:
         config = yaml.safe_load(path.read_text())
         configuration.check(config, SCHEMA)
-        assert study.plan(config).specs
+        assert len(study.Plan(config))
     configuration.check(TINY, SCHEMA)
 
 
@@ -136,7 +134,8 @@ def test_one_clear_line(change: Callable[[Any], Any], message: str) -> None:
 def test_patterns_stand_for_many_parameters() -> None:
     several = changed(update(nuisance_parameters=["*off*", "scat*"]))
     configuration.check(several, SCHEMA)
-    described = study.plan(several).specs["results/tiny/report.spec.json"]["parameters"]
+    planned = study.Plan(several)["results/tiny/report.spec.json"]
+    described = planned.arguments["parameters"]
     assert [each["name"] for each in described] == ["slope", "*off*", "scat*"]
     with pytest.raises(ValueError, match="'sets_\\*' is not a parameter of the simulator"):
         configuration.check(changed(update(nuisance_parameters=["*t*", "sets_*"])), SCHEMA)
@@ -251,93 +250,6 @@ def test_names_that_are_folders_of_ours_are_refused() -> None:
         configuration.check(config, SCHEMA)
 
 
-class TestPlan:
-    def key(self, change: Callable[[Any], Any] = lambda c: None) -> str:
-        return study.plan(changed(change)).of_campaign["tiny"]
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            update(simulations=5000),
-            update(inferred_parameters=["offset"], nuisance_parameters=["slope", "scatter"]),
-            update(title="Other", observations={}, dask={"workers": 7}),
-            update(split={"validation": 0.3}),
-            prior("slope", type="normal", mean=0.0, sd=1.0, unit="km", label="$s$"),
-        ],
-    )
-    def test_what_is_not_in_the_simulation_key(self, change: Callable[[Any], Any]) -> None:
-        assert self.key(change) == self.key()
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            update(seed=4),
-            update(shard_size=2000),
-            update(block_size=50),
-            update(code_version="2"),
-            update(store_nuisance=False),
-            prior("slope", type="normal", mean=0, sd=1.5),
-        ],
-    )
-    def test_what_is_in_the_simulation_key(self, change: Callable[[Any], Any]) -> None:
-        assert self.key(change) != self.key()
-
-    def test_campaigns_with_one_key_share_simulations(self) -> None:
-        config = copy.deepcopy(TINY)
-        config["campaigns"]["larger"] = copy.deepcopy(config["campaigns"]["tiny"])
-        config["campaigns"]["larger"]["simulations"] = 3000
-        made = study.plan(config)
-        assert len(made.simulations) == 1
-        assert next(iter(made.simulations.values())).rows == 3000
-
-    def test_a_shard_never_shrinks(self) -> None:
-        made = next(iter(study.plan(TINY).simulations.values()))
-        name, fewer = f"{made.folder}/shard-1.spec.json", changed(update(simulations=1500))
-        study.write(study.plan(TINY).specs)
-        assert study.plan(fewer).specs[name] == {"shard": 1, "start": 1000, "rows": 500}
-        Path(made.receipts(2000)[1]).write_text('{"rows": 1000}')
-        assert study.plan(fewer).specs[name] == {"shard": 1, "start": 1000, "rows": 1000}
-
-    def test_a_shard_that_holds_a_whole_block_is_not_asked_for_more(self) -> None:
-        config = changed(update(simulations=1350))
-        made = next(iter(study.plan(config).simulations.values()))
-        study.write(study.plan(config).specs)
-        Path(made.receipts(1350)[1]).write_text('{"rows": 400}')
-        assert study.plan(config).specs[f"{made.folder}/shard-1.spec.json"]["rows"] == 350
-
-    def test_a_shard_whose_receipt_is_lost_is_asked_for_again(self) -> None:
-        planned = study.plan(TINY)
-        study.write(planned.specs)
-        made = next(iter(planned.simulations.values()))
-        first, second = (Path(name) for name in made.receipts(2000))
-        specification = str(first.with_suffix(".spec.json"))
-        for receipt in (first, second):
-            receipt.write_text('{"rows": 1000}')
-        manifest = Path("results/tiny/simulations.json")
-        store = f"../simulations/{made.name}"
-        manifest.write_text(json.dumps({"store": store, "shards": [{"shard": 0}, {"shard": 1}]}))
-        assert study.plan(TINY).specs == planned.specs
-        first.unlink()
-        again = study.plan(TINY).specs[specification]
-        assert again == {**planned.specs[specification], "again": manifest.stat().st_mtime_ns}
-        study.write({specification: again})
-        first.write_text('{"rows": 1000}')
-        os.utime(manifest)
-        assert study.plan(TINY).specs[specification] == again
-
-    def test_unwritable_results_are_named(self, tmp_path: Path) -> None:
-        (tmp_path / "results").write_text("a file in the way")
-        with pytest.raises(ValueError, match=r"cannot be written: .*results go to .*results"):
-            study.write(study.plan(TINY).specs)
-
-    def test_specifications_are_written_only_when_they_change(self, tmp_path: Path) -> None:
-        specs = study.plan(TINY).specs
-        study.write(specs)
-        before = {name: (tmp_path / name).stat().st_mtime_ns for name in specs}
-        study.write(specs)
-        assert {name: (tmp_path / name).stat().st_mtime_ns for name in specs} == before
-
-
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -368,10 +280,9 @@ def test_observations_of_numpy_are_read_and_text_is_refused(tmp_path: Path) -> N
 def test_the_truth_of_a_file_may_be_known_in_part(tmp_path: Path) -> None:
     entry = {"file": "good.csv", "truth": {"slope": 1.5}}
     config = changed(update(observations={"mock": entry}))
-    spec = study.plan(config).specs["results/tiny/observations/mock.spec.json"]
-    asked = inspect.signature(observe).parameters
-    given = {key: value for key, value in spec.items() if key in asked}
-    observe(observation=tmp_path / "mock.nc", **given)
+    spec = study.Plan(config)["results/tiny/observations/mock.spec.json"]
+    given = {"observation": tmp_path / "mock.nc", **spec.arguments}
+    observe(**job.bound(observe, given, {"key": spec.key}))
     with xr.open_dataset(tmp_path / "mock.nc", engine="h5netcdf") as data:
         np.testing.assert_array_equal(data["x"], [1, 2, 3, 4])
         np.testing.assert_array_equal(data["truth"], [1.5, np.nan, np.nan])

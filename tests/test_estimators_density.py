@@ -120,9 +120,7 @@ def test_nle_refuses_data_that_never_vary():
 @pytest.mark.parametrize("method", ["nle", "nre"])
 def test_likelihoods_and_ratios_draw_no_parameters(method):
     z, x = gaussian(50)
-    with pytest.raises(
-        ValueError, match="sample it by MCMC, or take npe, fmpe or cmpe"
-    ):
+    with pytest.raises(ValueError, match="sample it by MCMC, or take npe, fmpe or cmpe"):
         estimators.build(method, z, x, seed=1, **small(method)).sample(10, x[0])
 
 

@@ -4,7 +4,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from sbi_pipeline.fingerprint import canonical, digest, fingerprint, sources, syntax
+from sbi_pipeline.fingerprint import canonical, digest, of_file, sources, syntax
 
 SIMULATOR = '''"""A simulator."""
 import numpy as np
@@ -35,8 +35,8 @@ def project(tmp_path):
     return tmp_path
 
 
-def mark(folder, **options):
-    return fingerprint("mine:Simulator", [folder], **options)
+def mark(folder):
+    return digest(sources("mine:Simulator", [folder]).modules)
 
 
 @pytest.mark.parametrize(
@@ -111,38 +111,38 @@ def test_moving_the_project_changes_nothing(project, tmp_path_factory):
     assert mark(moved) == before
 
 
-def test_extra_files_and_code_version_count(project):
-    table = project / "table.csv"
+def test_files_count_by_their_bytes(tmp_path):
+    table = tmp_path / "table.csv"
     table.write_text("1,2\n")
-    before = mark(project, extra_files=[table])
-    assert before != mark(project)
-    assert mark(project, code_version="2") != mark(project)
+    before = of_file(table)
+    table.touch()
+    assert of_file(table) == before
     table.write_text("1,3\n")
-    assert mark(project, extra_files=[table]) != before
+    assert of_file(table) != before
+    with pytest.raises(ValueError, match=r"file .*none does not exist"):
+        of_file(tmp_path / "none")
 
 
 def test_sources_name_the_modules_that_count(project):
-    assert set(sources("mine:Simulator", [project])) == {
-        "mine",
-        "physics.waves",
-        "physics.constants",
-    }
+    found = sources("mine:Simulator", [project])
+    assert set(found.modules) == {"mine", "physics.waves", "physics.constants"}
+    assert found.package == set()
 
 
-def test_package_simulators_do_not_depend_on_the_version_of_the_package():
-    names = set(sources("sbi_pipeline.simulators.influenza:Influenza"))
-    assert "sbi_pipeline.simulators.influenza" in names
-    assert not names & {"sbi_pipeline", "sbi_pipeline.types"}
+def test_this_package_is_named_and_its_source_does_not_count(project):
+    text = (project / "mine.py").read_text()
+    (project / "mine.py").write_text(f"from sbi_pipeline.simulators.program import Program\n{text}")
+    found = sources("mine:Simulator", [project])
+    assert set(found.modules) == {"mine", "physics.waves", "physics.constants"}
+    assert found.package == {"sbi_pipeline.simulators.program"}
 
 
 def test_missing_module_and_wrong_python_say_so(project):
     with pytest.raises(ValueError, match=r"'nowhere' not found in .*call from the folder"):
-        fingerprint("nowhere:X", [project])
+        sources("nowhere:X", [project])
     (project / "mine.py").write_text("def broken(:\n")
     with pytest.raises(ValueError, match=r"mine\.py is not valid Python"):
         mark(project)
-    with pytest.raises(ValueError, match=r"extra file .* does not exist"):
-        fingerprint("physics.waves:amplitude", [project], extra_files=[project / "none"])
 
 
 def test_canonical_is_the_same_for_equal_values():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic
 import xarray as xr
+from samplers_for_tests import emcee
 from scipy import stats
 
 from sbi_pipeline import checks
@@ -17,7 +18,6 @@ from sbi_pipeline.diagnostics.predictive import in_distribution, typicality
 from sbi_pipeline.posterior import log_normal
 from sbi_pipeline.priors import build
 from sbi_pipeline.samplers.draws import labelled
-from sbi_pipeline.samplers.ensemble import ensemble
 
 REPEATS = [20, pytest.param(200, marks=pytest.mark.slow)]
 N = 500
@@ -82,7 +82,7 @@ def near_the_observation(seed, *, width=1.0, n=1000):
 
 def chain(seed, *, steps=2000):
     """A real chain on a normal of two dimensions."""
-    drawn = ensemble(log_normal, 1, 2, 4000, seed=seed, max_steps=steps, walkers=16, ess=400)
+    drawn = emcee(log_normal, 1, 2, 4000, seed=seed, max_steps=steps, walkers=16, ess=400)
     prior = build({name: {"type": "normal", "mean": 0, "sd": 1} for name in "ab"}, ("a", "b"))
     tree = labelled(
         drawn,

@@ -189,7 +189,7 @@ def test_a_mixture_is_that_of_its_normals(features):
 def test_wrong_names_are_refused():
     with pytest.raises(ValueError, match="flow is 'glow'; it can be nsf, nsf_ar, maf, mdn"):
         flow("glow", 2, 2)
-    with pytest.raises(ValueError, match=".rnn. is not known; write one of cnn1d"):
+    with pytest.raises(ValueError, match=r".rnn. is not known; write one of cnn1d"):
         Encoder((3,), embedding="rnn")
 
 

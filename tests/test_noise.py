@@ -6,7 +6,7 @@ import torch
 from shard_for_tests import SEED, make, manifest_of
 from test_training import Interrupted, Line
 
-from sbi_pipeline import estimators, observations, priors, samplers, streams, study
+from sbi_pipeline import estimators, observations, priors, samplers, signals, streams, study
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.storage.noise import Noise, is_at_load, observe
 from sbi_pipeline.storage.reading import PARTS, open_campaign
@@ -103,7 +103,7 @@ def test_every_epoch_has_other_noise_and_the_validation_the_same(tmp_path):
 
 def test_a_killed_training_with_noise_resumes_to_the_same_result(tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
-    with pytest.raises(SystemExit, match="SIGTERM"):
+    with pytest.raises(signals.Interrupted, match="SIGTERM"):
         fitted(tmp_path, Stopped(30), checkpoint=checkpoint)
     assert checkpoint.exists()
     resumed = fitted(tmp_path, Watched(), checkpoint=checkpoint)
@@ -183,7 +183,7 @@ def test_every_stage_that_reads_data_is_told_of_noise_at_load():
             "inferred_parameters": ["theta_1"],
         }
         config = {"campaigns": {"c": campaign}, "estimators": {"npe": {"method": "npe"}}}
-        return study.plan(config).specs
+        return {path: spec.arguments for path, spec in study.Plan(config).items()}
 
     told = {Path(path).name for path, spec in specs(noise_at_load=True).items() if "noise" in spec}
     assert told == {"train.spec.json", "calibrate.spec.json", "report.spec.json"}

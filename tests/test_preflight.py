@@ -6,6 +6,7 @@ from sbi_pipeline import priors
 from sbi_pipeline.campaigns import preflight as preflight_module
 from sbi_pipeline.campaigns import sizing
 from sbi_pipeline.campaigns.preflight import preflight
+from sbi_pipeline.model import Model
 from sbi_pipeline.stages import simulations
 
 PRIOR = priors.build({name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}, ("a", "b"))
@@ -68,21 +69,13 @@ def first_shard(tmp_path):
     home = tmp_path / "simulations"
     home.mkdir()
     uniform = {name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}
-    model = {"priors": uniform, "parameters": ["a", "b"], "seed": 5, "block_size": 1000, "key": "k"}
+    shard = {"start": 0, "rows": 1000, "shard_size": 10_000, "block_size": 1000}
 
     def run(simulator, **options):
-        prior = home / "prior-0.zarr"
-        simulations.sample_prior(prior=prior, start=0, rows=1000, shard_size=10_000, **model)
-        receipt = home / "shard-0.json"
-        simulations.simulate(
-            prior=prior,
-            receipt=receipt,
-            simulator=f"simulators_for_tests:{simulator}",
-            options={},
-            rows=1000,
-            **model,
-            **options,
-        )
+        model = Model(f"simulators_for_tests:{simulator}", {}, ["a", "b"], uniform)
+        same = {"prior": home / "prior-0.zarr", "model": model, "seed": 5, "key": "k", **shard}
+        simulations.sample_prior(**same)
+        simulations.simulate(receipt=home / "shard-0.json", **same, **options)
         return home
 
     return run
@@ -116,4 +109,4 @@ def test_nothing_is_stored_of_a_large_campaign_that_cannot_work(
         first_shard(simulator, campaign_rows=rows)
     assert [path.name for path in (tmp_path / "simulations").iterdir()] == ["prior-0.zarr"]
     with pytest.raises(ValueError, match="came out different"):
-        first_shard("Forgetful", campaign_rows=10**14, bucket="s3://name/prefix")
+        first_shard("Forgetful", campaign_rows=10**14, effort={"bucket": "s3://name/prefix"})

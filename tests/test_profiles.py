@@ -52,11 +52,3 @@ def test_demands_are_of_rules_that_there_are(profile):
     settings = profile("")
     named = set(settings["set-resources"]) | set(settings["slurm-array-jobs"].split(","))
     assert named <= set(re.findall(r"^rule (\w+):", RULES, re.MULTILINE))
-
-
-def test_no_resource_is_one_that_slurm_takes_for_its_own():
-    """Snakemake's executor would pass them on to sbatch: `cluster` becomes --clusters."""
-    resources = set(re.findall(r"^        (\w+)=lambda w", RULES, re.MULTILINE))
-    assert "dask_cluster" in resources
-    theirs = {"cluster", "clusters", "slurm_cluster", "nodes", "tasks", "constraint", "qos", "gres"}
-    assert not resources & theirs

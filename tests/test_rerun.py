@@ -3,6 +3,7 @@
 The study is made once; every change starts from a copy of it.
 """
 
+import hashlib
 import inspect
 import json
 import os
@@ -18,13 +19,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from shared_for_tests import made_once
 
 from sbi_pipeline import cli, registry, stages
 
 ROOT = Path(__file__).parents[1]
 TESTS = Path(__file__).parent
 MANIFEST = "results/tiny/simulations.json"
-AGAIN = {"sample_prior": 1, "simulate": 1, "manifest": 1}  # of one shard
+AGAIN = {"simulate": 1, "manifest": 1}  # of one shard whose receipt is gone
 
 AFTER_TRAINING = {"calibrate": 2, "sample": 2, "diagnose": 2, "report": 1, "index": 1}
 TRAINING = {"train": 2, **AFTER_TRAINING}
@@ -67,15 +69,17 @@ def rows_simulated(folder: Path) -> int:
     )
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the tiny study, from nothing to its report."""
-    folder = tmp_path_factory.mktemp("study")
-    shutil.copy(TESTS / "config.yaml", folder)
-    shutil.copy(TESTS / "tiny.py", folder)
+def make_tiny_study(folder: Path) -> None:
+    for name in ("config.yaml", "tiny.py"):
+        shutil.copy(TESTS / name, folder)
     assert stages_run(snakemake(folder)) == EVERYTHING
     assert rows_simulated(folder) == 2000
-    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the tiny study, from nothing to its report."""
+    return made_once(tmp_path_factory, "tiny-study", make_tiny_study)
 
 
 @pytest.fixture
@@ -213,7 +217,40 @@ def test_exactly_what_changed_reruns(study: Path, change: str) -> None:
 @pytest.mark.slow
 def test_touching_every_file_reruns_nothing(study: Path) -> None:
     touch_everything(study)
+    shutil.rmtree(study / ".snakemake")
     assert stages_run(snakemake(study)) == {}
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Return the hash of every file below ``results``."""
+    files = (path for path in (folder / "results").rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.mark.slow
+def test_a_dry_run_changes_no_byte(study: Path, tmp_path: Path) -> None:
+    before = checksums(study)
+    for change in CHANGES:
+        folder = tmp_path / "other"
+        shutil.copytree(study, folder, copy_function=shutil.copy2)
+        CHANGES[change][0](folder)
+        for name in ("config.yaml", "tiny.py"):
+            shutil.copy(folder / name, study)
+        shutil.rmtree(folder)
+        snakemake(study, "--dry-run")
+        assert checksums(study) == before, change
+
+
+def test_a_dry_run_creates_nothing(tmp_path: Path) -> None:
+    for name in ("config.yaml", "tiny.py"):
+        shutil.copy(TESTS / name, tmp_path)
+    assert "sample_prior" in snakemake(tmp_path, "--dry-run")
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "config.yaml",
+        "tiny.py",
+        ".snakemake",
+        "__pycache__",
+    }
 
 
 @pytest.mark.slow
@@ -275,9 +312,11 @@ def test_every_rule_has_its_stage_with_its_keywords() -> None:
     for name, body in rules.items():
         section = re.search(r"    input:\n(.*?)    log:", body, re.DOTALL)
         assert section is not None
-        keywords = set(re.findall(r"^        (\w+)=", section[1], re.MULTILINE))
+        keywords = set(re.findall(r"^(?:        |            )(\w+)=", section[1], re.MULTILINE))
+        keywords -= {"category", "subcategory", "labels", "patterns"}  # of report()
         wanted = set(inspect.signature(getattr(stages, name)).parameters)
-        assert keywords - {"spec", "shard"} <= wanted, name
+        assert keywords - {"spec"} <= wanted, name
+        assert ("spec" in keywords) == ("spec=PLAN.specification" in body), name
 
 
 def test_lint_finds_nothing_but_the_missing_container() -> None:
@@ -314,52 +353,43 @@ def test_a_broken_simulator_ends_in_one_line(tmp_path: Path, body: str, problem:
     assert "Traceback" in (tmp_path / "results/tiny/observations/mock.log").read_text()
 
 
-@pytest.fixture
-def simulated(tmp_path: Path) -> Path:
-    """Return a study of which only the simulations are made."""
-    for name in ("config.yaml", "tiny.py"):
-        shutil.copy(TESTS / name, tmp_path)
-    snakemake(tmp_path, MANIFEST)
-    return tmp_path
-
-
 @pytest.mark.slow
 def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
-    simulated: Path, capsys: pytest.CaptureFixture[str]
+    study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from sbi_pipeline.storage import reading
 
-    whole = reading.load(simulated / MANIFEST)
-    shard = next(simulated.glob("results/simulations/*/shard-1.zarr"))
+    whole = reading.load(study / MANIFEST)
+    shard = next(study.glob("results/simulations/*/shard-1.zarr"))
     chunk = shard / "x/c/0/0"
     content = bytearray(chunk.read_bytes())
     content[100] ^= 1
     chunk.write_bytes(content)
     with pytest.raises(ValueError, match=r"shard-1\.zarr, chunk 0, rows 0 to 1000: .*repair"):
-        reading.load(simulated / MANIFEST)
-    repair = ["repair", str(simulated / "results/simulations")]
+        reading.load(study / MANIFEST)
+    repair = ["repair", str(study / "results/simulations")]
     cli.main(repair)
     assert "shard-1.zarr: chunk 0 deleted" in capsys.readouterr().out
-    assert stages_run(snakemake(simulated, MANIFEST)) == AGAIN
-    assert rows_simulated(simulated) == 3000
+    assert stages_run(snakemake(study, MANIFEST)) == AGAIN
+    assert rows_simulated(study) == 3000
     cli.main(repair)
     assert capsys.readouterr().out.startswith("0 damaged chunks")
-    repaired = reading.load(simulated / MANIFEST)
+    repaired = reading.load(study / MANIFEST)
     assert repaired.x.tobytes() == whole.x.tobytes()
     assert repaired.theta.tobytes() == whole.theta.tobytes()
 
 
 @pytest.mark.slow
-def test_files_edited_by_hand_are_restored_or_named(simulated: Path) -> None:
-    folder = next(simulated.glob("results/simulations/*"))
+def test_files_edited_by_hand_are_restored_or_named(study: Path) -> None:
+    folder = next(study.glob("results/simulations/*"))
     spec, receipt = folder / "spec.json", folder / "shard-0.json"
     good = spec.read_text()
     spec.write_text(good.replace('"seed": 3', '"seed": 4'))
-    assert stages_run(snakemake(simulated, MANIFEST)) == {}
+    assert stages_run(snakemake(study, MANIFEST)) == {}
     assert spec.read_text() == good
     receipt.write_text(receipt.read_text()[:50])
     with pytest.raises(AssertionError, match=r"shard-0\.json was damaged or edited .*delete it"):
-        snakemake(simulated, MANIFEST)
+        snakemake(study, MANIFEST)
     receipt.unlink()  # as the line says
-    assert stages_run(snakemake(simulated, MANIFEST)) == AGAIN
-    assert rows_simulated(simulated) == 2000
+    assert stages_run(snakemake(study, MANIFEST)) == AGAIN
+    assert rows_simulated(study) == 2000

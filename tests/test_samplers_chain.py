@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samplers_for_tests import emcee
 
 from sbi_pipeline.samplers import chain as chain_module
-from sbi_pipeline.samplers.ensemble import ensemble
 from sbi_pipeline.types import Array
 
 
@@ -22,7 +22,7 @@ def density(z: Array) -> Array:
 
 def run(folder: Path | None, log_density: Any = density, **options: Any) -> Any:
     settings = {"seed": 1, "walkers": 8, "min_steps": 50, "max_steps": 300, "ess": 1e9}
-    return ensemble(log_density, 2, 2, 1000, folder=folder, **(settings | options))
+    return emcee(log_density, 2, 2, 1000, folder=folder, **(settings | options))
 
 
 def same(one: Any, other: Any) -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from samplers_for_tests import emcee
 from scipy import special, stats
 
 from sbi_pipeline import samplers
-from sbi_pipeline.samplers.ensemble import ensemble
 from sbi_pipeline.samplers.moves import DifferentialEvolution, Fitted, Proposal, Snooker, Stretch
 from sbi_pipeline.types import Array
 
@@ -33,7 +33,7 @@ def check_moments(drawn: samplers.Draws, mean: Array, covariance: Array) -> None
 def test_a_correlated_gaussian(dim: int) -> None:
     covariance = 0.2 * np.eye(dim) + 0.8 * np.ones((dim, dim))
     mean = np.arange(dim) / dim
-    drawn = ensemble(gaussian(covariance, mean), 1, dim, 10_000, seed=1, walkers=max(32, 4 * dim))
+    drawn = emcee(gaussian(covariance, mean), 1, dim, 10_000, seed=1, walkers=max(32, 4 * dim))
     assert drawn.converged.all()
     assert drawn.facts["stopped"] == "converged"
     assert drawn.facts["statement"].startswith("MCMC converged after")
@@ -42,7 +42,7 @@ def test_a_correlated_gaussian(dim: int) -> None:
 
 @pytest.mark.slow
 def test_25_dimensions() -> None:
-    drawn = ensemble(gaussian(np.eye(25), np.zeros(25)), 1, 25, 10_000, seed=1, walkers=64)
+    drawn = emcee(gaussian(np.eye(25), np.zeros(25)), 1, 25, 10_000, seed=1, walkers=64)
     assert drawn.converged.all()
     check_moments(drawn, np.zeros(25), np.eye(25))
 
@@ -86,7 +86,7 @@ def two_modes(distance: float, widths: tuple[float, float]) -> Any:
 
 
 def test_the_weights_of_two_modes() -> None:
-    drawn = ensemble(two_modes(1, (0.1, 0.1)), 1, 2, 10_000, seed=3)
+    drawn = emcee(two_modes(1, (0.1, 0.1)), 1, 2, 10_000, seed=3)
     assert drawn.converged.all()
     upper = np.mean(drawn.z[..., 0] > 0)
     assert upper == pytest.approx(0.8, abs=0.04)
@@ -97,7 +97,7 @@ def test_walkers_learn_the_way_between_far_modes(
     dim: int, distance: float, widths: tuple[float, float]
 ) -> None:
     density = two_modes(distance, widths)
-    drawn = ensemble(density, 1, dim, 10_000, seed=3, prior_draws=100_000)
+    drawn = emcee(density, 1, dim, 10_000, seed=3, prior_draws=100_000)
     assert drawn.converged.all()
     assert np.mean(drawn.z[..., 0] > 0) == pytest.approx(0.8, abs=0.03)
 
@@ -105,7 +105,7 @@ def test_walkers_learn_the_way_between_far_modes(
 def test_modes_that_walkers_cannot_leave_are_told() -> None:
     """As long as nothing has been learned from the chain."""
     density, steps = two_modes(1, (0.03, 0.2)), {"min_steps": 1000, "max_steps": 1000}
-    drawn = ensemble(density, 1, 3, 1000, seed=3, prior_draws=100_000, **steps)
+    drawn = emcee(density, 1, 3, 1000, seed=3, prior_draws=100_000, **steps)
     assert not drawn.converged.any()
     assert "not because it had converged" in drawn.facts["statement"]
     assert "Walkers do not move between the modes" in drawn.facts["statement"]
@@ -127,7 +127,7 @@ def moons(z: Array) -> Array:
 @pytest.mark.slow
 def test_both_moons_with_their_weights_and_shape() -> None:
     density = lambda z: moons(z) + np.where(np.abs(z).max(axis=-1) < 2, 0, -np.inf)  # noqa: E731
-    drawn = ensemble(density, 1, 2, 10_000, seed=5, prior_draws=20_000, ess=2000)
+    drawn = emcee(density, 1, 2, 10_000, seed=5, prior_draws=20_000, ess=2000)
     assert drawn.converged.all()
     z = drawn.flat(10_000)[0]
     assert np.mean(z.sum(axis=1) > 0) == pytest.approx(0.5, abs=0.05)
@@ -150,7 +150,7 @@ def test_a_proposal_finds_modes_the_walkers_cannot_reach() -> None:
         parts = [stats.norm(2, 0.006).logpdf(z).sum(-1), stats.norm(-2, 0.35).logpdf(z).sum(-1)]
         return special.logsumexp(parts, axis=0) - np.log(2)
 
-    drawn = ensemble(density, 1, 3, 10_000, seed=3, proposal=Proposal(draw, log_prob))
+    drawn = emcee(density, 1, 3, 10_000, seed=3, proposal=Proposal(draw, log_prob))
     assert drawn.converged.all()
     assert np.mean(drawn.z[..., 0] > 0) == pytest.approx(0.8, abs=0.03)
 
@@ -158,7 +158,7 @@ def test_a_proposal_finds_modes_the_walkers_cannot_reach() -> None:
 def test_one_that_cannot_converge_says_so() -> None:
     covariance = np.array([[1, 0.9], [0.9, 1]])
     density = gaussian(covariance, np.zeros(2))
-    drawn = ensemble(density, 1, 2, 1000, seed=1, min_steps=20, max_steps=20)
+    drawn = emcee(density, 1, 2, 1000, seed=1, min_steps=20, max_steps=20)
     assert not drawn.converged.any()
     assert drawn.facts["stopped"] == "max_steps"
     said = drawn.facts["statement"]
@@ -167,13 +167,13 @@ def test_one_that_cannot_converge_says_so() -> None:
 
 
 def test_as_many_draws_as_are_asked_for() -> None:
-    drawn = ensemble(gaussian(np.eye(2), np.zeros(2)), 1, 2, 30_000, seed=1, walkers=64)
+    drawn = emcee(gaussian(np.eye(2), np.zeros(2)), 1, 2, 30_000, seed=1, walkers=64)
     assert drawn.flat(30_000).shape == (1, 30_000, 2)
 
 
 def test_time_is_up_within_a_step() -> None:
     density = gaussian(np.eye(2), np.zeros(2))
-    drawn = ensemble(density, 1, 2, 1000, seed=1, minutes=1e-6)
+    drawn = emcee(density, 1, 2, 1000, seed=1, minutes=1e-6)
     assert drawn.facts["stopped"] == "minutes"
     assert drawn.facts["steps"] == 1
     assert "because its time was up, not because it had converged" in drawn.facts["statement"]
@@ -182,10 +182,10 @@ def test_time_is_up_within_a_step() -> None:
 def test_bad_settings_and_empty_densities_are_refused() -> None:
     density = gaussian(np.eye(5), np.zeros(5))
     with pytest.raises(ValueError, match="got 8 walkers; wanted an even number of at least 10"):
-        ensemble(density, 1, 5, 100, seed=1, walkers=8)
+        emcee(density, 1, 5, 100, seed=1, walkers=8)
     with pytest.raises(ValueError, match="got 11 walkers; wanted an even number of at least 10"):
-        ensemble(density, 1, 5, 100, seed=1, walkers=11)
+        emcee(density, 1, 5, 100, seed=1, walkers=11)
     with pytest.raises(ValueError, match="wanted 2 or more"):
-        ensemble(density, 1, 5, 100, seed=1, ensembles=1)
+        emcee(density, 1, 5, 100, seed=1, ensembles=1)
     with pytest.raises(ValueError, match="zero at nearly all of 2000 draws from the prior"):
-        ensemble(lambda z: np.full(z.shape[:2], -np.inf), 1, 2, 100, seed=1)
+        emcee(lambda z: np.full(z.shape[:2], -np.inf), 1, 2, 100, seed=1)

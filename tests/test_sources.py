@@ -12,6 +12,7 @@ import torch
 from shard_for_tests import make, manifest_of
 from test_training import Interrupted, Line
 
+from sbi_pipeline import signals
 from sbi_pipeline.storage.reading import open_campaign
 from sbi_pipeline.training.fit import fit_source
 from sbi_pipeline.training.sources import InMemory, Streamed, ahead, cut, prepare
@@ -119,7 +120,7 @@ class StoppedSlope(Interrupted):
 
 def test_a_killed_training_on_a_stream_resumes_to_the_same_result(reader, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
-    with pytest.raises(SystemExit, match="SIGTERM"):
+    with pytest.raises(signals.Interrupted, match="SIGTERM"):
         learnt(reader, checkpoint, StoppedSlope(60))  # in epoch 2, of 34 batches and 1 validation
     assert checkpoint.exists()
     expected, resumed = learnt(reader), learnt(reader, checkpoint)

@@ -1,5 +1,6 @@
 """The stage `refine` on posteriors of a linear Gaussian, whose answers are known."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,18 +10,20 @@ import pytest
 import xarray as xr
 
 from sbi_pipeline import observations, priors, samplers
-from sbi_pipeline.samplers.direct import independent
+from sbi_pipeline.model import Model
+from sbi_pipeline.refinement import Proposed, exact_likelihood
+from sbi_pipeline.samplers.direct import in_chains
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.stages.files import write_dataset
 from sbi_pipeline.stages.page import _independent
-from sbi_pipeline.stages.refinement import Given, _exact, refine
+from sbi_pipeline.stages.refinement import refine
 from sbi_pipeline.types import Array
 
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
 
 
-def proposal(path: Path, simulator: LinearGaussian, x: Array, *, sampler: str = "direct") -> Any:
+def proposal(path: Path, simulator: LinearGaussian, x: Array, normalised: bool) -> Any:
     """Draws around the exact posterior of theta, shifted and too wide, with their density."""
     dim = len(simulator.parameters)
     mean, covariance = simulator.posterior(x, np.zeros(dim), np.eye(dim))
@@ -32,8 +35,9 @@ def proposal(path: Path, simulator: LinearGaussian, x: Array, *, sampler: str = 
     inverse = np.linalg.inv(rough)
     log_q = -0.5 * np.einsum("ni,ij,nj->n", residual, inverse, residual)
     log_q -= 0.5 * np.linalg.slogdet(2 * np.pi * rough)[1]
-    drawn = independent(z[None], sampler)
-    drawn = type(drawn)(**{**vars(drawn), "log_prob": log_q.reshape(drawn.log_prob.shape)})
+    drawn = in_chains(z[None])
+    log_prob = log_q.reshape(drawn.log_prob.shape)
+    drawn = dataclasses.replace(drawn, log_prob=log_prob, normalised=normalised)
     prior = priors.build(dict.fromkeys(simulator.parameters, NORMAL), simulator.parameters)
     tree = samplers.labelled(
         drawn,
@@ -49,24 +53,25 @@ def proposal(path: Path, simulator: LinearGaussian, x: Array, *, sampler: str = 
     return mean, covariance
 
 
-def run(tmp_path: Path, nuisances: int, sampler: str = "direct", **options: Any) -> Any:
+def run(tmp_path: Path, nuisances: int, normalised: bool = True, **options: Any) -> Any:
     simulator = LinearGaussian(theta_dim=2, nuisances=nuisances)
     rng = np.random.default_rng(3)
     x = simulator(rng.normal(size=(1, 2 + nuisances)), rng)[0]
     labelled = observations.labelled(x, None, simulator.parameters, "here")
     write_dataset(tmp_path / "mock.nc", labelled.assign_attrs(key="o"))
-    exact = proposal(tmp_path / "npe.nc", simulator, x, sampler=sampler)
+    exact = proposal(tmp_path / "npe.nc", simulator, x, normalised)
     refine(
         proposal=tmp_path / "npe.nc",
         observation=tmp_path / "mock.nc",
         posterior=tmp_path / "refined.nc",
         key="r",
-        simulator="linear_gaussian",
-        options={"theta_dim": 2, "nuisances": nuisances},
-        parameters=simulator.parameters,
-        priors=dict.fromkeys(simulator.parameters, NORMAL),
-        proposal_key="p",
-        observation_key="o",
+        model=Model(
+            "linear_gaussian",
+            {"theta_dim": 2, "nuisances": nuisances},
+            simulator.parameters,
+            dict.fromkeys(simulator.parameters, NORMAL),
+        ),
+        inputs={"proposal": "p", "observation": "o"},
         derived={"total": "theta_1 + theta_2"},
         **options,
     )
@@ -137,14 +142,14 @@ def test_a_refined_posterior_is_not_compared_with_its_own_proposal() -> None:
 
 def test_draws_without_a_density_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="can only refine draws whose normalised density is known"):
-        run(tmp_path, 0, sampler="emcee", exact=True)
+        run(tmp_path, 0, normalised=False, exact=True)
 
 
 def test_a_marginal_likelihood_that_the_simulator_knows_is_taken() -> None:
     simulator, rng = Ringdown(), np.random.default_rng(5)
     theta = np.array([[250.0, 4.0, 0.7, 3.0], [240.0, 5.0, 0.6, 2.0]])
     x = simulator(np.column_stack([theta, np.ones((2, 2))]), rng)[0]
-    given = Given("npe", simulator.marginal_parameters, theta, np.zeros(2), "direct", 1.0)
+    given = Proposed("npe", simulator.marginal_parameters, theta, np.zeros(2), True, 1.0)
     prior = priors.build(dict.fromkeys(simulator.parameters, NORMAL), simulator.parameters)
-    found = _exact(simulator, prior, given, x, 64, rng)
+    found = exact_likelihood(simulator, prior, given, x, 64, rng)
     np.testing.assert_array_equal(found, simulator.log_marginal_likelihood(theta, x))

@@ -1,12 +1,11 @@
 """A failed verdict fails a strict study, after its report is written; a warning fails none."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-from test_rerun import TESTS, snakemake
+from test_rerun import finished, snakemake, study  # noqa: F401 - fixtures
 
 from sbi_pipeline import stages
 
@@ -34,15 +33,14 @@ def test_a_failed_verdict_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_strict_study_fails_after_its_report(tmp_path: Path) -> None:
+def test_a_strict_study_fails_after_its_report(study: Path) -> None:  # noqa: F811
     """The tiny study is too small to pass: forgiven by default, an error where strict."""
-    for name in ("config.yaml", "tiny.py"):
-        shutil.copy(TESTS / name, tmp_path)
-    assert "report.html: fail. Do not rely" in snakemake(tmp_path)
-    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "strict": True}))
+    (study / "results/tiny/report.html").unlink()
+    assert "report.html: fail. Do not rely" in snakemake(study)
+    config = yaml.safe_load((study / "config.yaml").read_text())
+    (study / "config.yaml").write_text(yaml.safe_dump({**config, "strict": True}))
     for _ in range(2):  # for as long as the verdict stands
         with pytest.raises(AssertionError, match="judge: strict, and 1 of 1 verdicts failed"):
-            snakemake(tmp_path)
-        assert (tmp_path / "results/tiny/report.html").is_file()
-    assert not (tmp_path / "results/accepted.json").exists()
+            snakemake(study)
+        assert (study / "results/tiny/report.html").is_file()
+    assert not (study / "results/accepted.json").exists()

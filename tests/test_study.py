@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from samplers_for_tests import emcee
 
 from sbi_pipeline import priors
-from sbi_pipeline.samplers.ensemble import ensemble
 from sbi_pipeline.simulators.influenza import Influenza
 from sbi_pipeline.types import Array
 
@@ -53,7 +53,7 @@ def exact() -> tuple[Array, Array]:
         log_likelihood = simulator.log_likelihood(rows, counts).reshape(z.shape[:2])
         return np.asarray(log_likelihood - 0.5 * np.sum(z**2, axis=-1))
 
-    drawn = ensemble(log_density, 1, 4, 100_000, seed=1, ess=40_000)
+    drawn = emcee(log_density, 1, 4, 100_000, seed=1, ess=40_000)
     assert drawn.converged.all()
     theta = prior.from_normal(drawn.flat(100_000)[0])[:, :2]
     return theta.mean(axis=0), theta.std(axis=0)

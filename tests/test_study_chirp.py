@@ -13,7 +13,7 @@ import yaml
 from scipy import stats
 from scipy.special import rel_entr
 
-from sbi_pipeline import priors, refinement, trained
+from sbi_pipeline import importance, priors, trained
 from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.storage import reading
 from sbi_pipeline.types import Array, Prior
@@ -125,7 +125,7 @@ def test_two_hundred_injections_rank_uniformly_after_weighting(study: Path) -> N
         theta = posterior.sample(1000, x=x)
         likelihood = simulator.log_marginal_likelihood(theta, x, **FINE)
         log_weight = likelihood + prior().log_prob(theta) - posterior.log_prob(theta, x=x)
-        weight = refinement.weigh(log_weight, rng).weight
+        weight = importance.weigh(log_weight, rng).weight
         ranks.append(weight @ (theta < truth))
     p_values = [stats.kstest(column, "uniform").pvalue for column in np.transpose(ranks)]
     assert len(ranks) == 200

@@ -13,7 +13,7 @@ import xarray as xr
 from scipy import stats
 
 import sbi_pipeline
-from sbi_pipeline import checks, refinement
+from sbi_pipeline import checks, importance
 from sbi_pipeline.diagnostics.information import information
 from sbi_pipeline.simulators.moons import Moons
 from sbi_pipeline.storage import reading
@@ -55,7 +55,7 @@ class Weighed:
 def weigh(prior: Prior, z: Array, log_q: Array, x: Array) -> Weighed:
     """Reweight draws z, ``(n, 3)``, of log density ``log_q``, ``(n,)``."""
     log_weight = log_joint(prior, z, x) - log_q
-    found = refinement.weigh(log_weight, np.random.default_rng(1))
+    found = importance.weigh(log_weight, np.random.default_rng(1))
     mean, cov = found.weight @ z, np.cov(z.T, aweights=found.weight)
     sd = spread(prior.from_normal(z), found.weight)
     return Weighed(found.log_mean, found.effective / len(z), mean, cov, sd)

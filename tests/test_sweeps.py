@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -39,36 +40,36 @@ def test_a_sweep_is_every_combination_once():
 
 def test_other_campaigns_do_not_train_the_fits_of_a_sweep(monkeypatch):
     monkeypatch.syspath_prepend(str(TESTS))
-    plan = study.plan(_expanded())
-    assert plan.estimators["tiny"] == ("npe", "nle")
-    assert plan.estimators["budget_500"] == ("budget_npe_seed1", "budget_npe_seed2")
+    plan = study.Plan(_expanded())
+    assert plan.campaigns["tiny"].estimators == ("npe", "nle")
+    assert plan.campaigns["budget_500"].estimators == ("budget_npe_seed1", "budget_npe_seed2")
     assert sweeps.expanded(CONFIG) == CONFIG
 
 
 def test_members_share_simulations_and_held_out_rows(monkeypatch):
     monkeypatch.syspath_prepend(str(TESTS))
-    plan = study.plan(_expanded())
+    plan = study.Plan(_expanded())
     assert len(plan.simulations) == 1
     assert next(iter(plan.simulations.values())).rows == 2000
     assert plan.reported == ["tiny"]
-    assert plan.held_out == {
-        "tiny": "tiny",
-        "budget_500": "budget_2000",
-        "budget_2000": "budget_2000",
-    }
-    manifest = plan.specs["results/budget_2000/manifest.spec.json"]["key"]
+    held_out = {"tiny": "tiny", "budget_500": "budget_2000", "budget_2000": "budget_2000"}
+    for name, largest in held_out.items():
+        found = plan.held_out(SimpleNamespace(campaign=name))
+        assert found == f"results/{largest}/simulations.json"
+    manifest = plan["results/budget_2000/manifest.spec.json"].key
     for size in (500, 2000):
         folder = f"results/budget_{size}"
-        asked = plan.specs[f"{folder}/budget_npe_seed1/calibrate.spec.json"]
-        assert asked["simulations_key"] == manifest
-        assert f"{folder}/report.spec.json" not in plan.specs
-    assert len(plan.specs["results/budget/compare.spec.json"]["members"]) == 4
+        asked = plan[f"{folder}/budget_npe_seed1/calibrate.spec.json"]
+        assert asked.inputs["simulations"] == manifest
+        assert f"{folder}/report.spec.json" not in set(plan)
+    assert len(plan["results/budget/compare.spec.json"].arguments["members"]) == 4
 
 
 def test_a_sweep_does_not_change_what_was_there(monkeypatch):
     monkeypatch.syspath_prepend(str(TESTS))
-    alone, beside = study.plan(CONFIG), study.plan(_expanded())
-    assert alone.specs.items() <= beside.specs.items()
+    alone, beside = study.Plan(CONFIG), study.Plan(_expanded())
+    (index,) = {path for path in alone if beside[path] != alone[path]}
+    assert index == "results/index.spec.json"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sbi_pipeline import signals
 from sbi_pipeline.networks.trainable import Trainable
 from sbi_pipeline.training import fit as training
 from sbi_pipeline.training.fit import SCHEDULES, complete, fit
@@ -126,24 +127,25 @@ def test_schedules_stay_between_nothing_and_the_peak(name):
 
 
 class Interrupted(Line):
-    """A Line that is sent SIGTERM at one of its losses."""
+    """A Line that is sent a signal at one of its losses."""
 
-    def __init__(self, at):
+    def __init__(self, at, number=signal.SIGTERM):
         super().__init__()
-        self.at = at
+        self.at, self.number = at, number
 
     def loss(self, z, x):
         if len(self.seen) == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self.number)
         return super().loss(z, x)
 
 
-@pytest.mark.parametrize("at", [25, 60, 110])  # in epochs 3, 6 and 10, of 11 losses each
-def test_a_killed_training_resumes_to_the_same_result(tmp_path, at):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("at", "epoch"), [(25, 2), (60, 6), (110, 11)])  # of 10 losses
+def test_an_interrupted_training_resumes_to_the_same_result(tmp_path, at, epoch, number):
     whole, history = trained()
     checkpoint = tmp_path / "checkpoint.pt"
-    line = Interrupted(at)
-    with pytest.raises(SystemExit, match="SIGTERM"):
+    line = Interrupted(at, number)
+    with pytest.raises(signals.Interrupted, match=f"{number.name} after epoch {epoch}$"):
         fit(line, *rows(), **SPLIT, seed=1, max_epochs=20, checkpoint=checkpoint, **QUICK)
     assert checkpoint.exists()
     assert len(line.seen) <= at + 1
@@ -153,7 +155,15 @@ def test_a_killed_training_resumes_to_the_same_result(tmp_path, at):
     assert torch.equal(whole.b, resumed.b)
     measured = ["epoch", "train_loss", "validation_loss", "learning_rate"]
     assert again[measured].equals(history[measured])
-    assert not checkpoint.exists()
+
+
+def test_what_comes_after_a_training_may_fail_without_training_again(tmp_path):
+    """The checkpoint is there until whoever asked for the training has saved it."""
+    whole, history = trained(checkpoint=tmp_path / "checkpoint.pt")
+    again, same = trained(checkpoint=tmp_path / "checkpoint.pt")
+    assert not again.seen
+    assert torch.equal(whole.a, again.a)
+    assert same.equals(history)
 
 
 def test_a_checkpoint_is_written_while_the_training_lasts(tmp_path, monkeypatch):
@@ -174,7 +184,7 @@ def test_a_checkpoint_is_written_while_the_training_lasts(tmp_path, monkeypatch)
 
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
-    with pytest.raises(SystemExit):
+    with pytest.raises(signals.Interrupted):
         fit(
             Interrupted(60), *rows(), **SPLIT, seed=1, max_epochs=20, checkpoint=checkpoint, **QUICK
         )
@@ -198,10 +208,10 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch
     assert torch.equal(line.a, trained()[0].a)
 
 
-def test_sigterm_is_given_back():
-    before = signal.getsignal(signal.SIGTERM)
+def test_signals_are_given_back():
+    before = [signal.getsignal(number) for number in signals.REQUESTS]
     trained(max_epochs=1)
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert [signal.getsignal(number) for number in signals.REQUESTS] == before
 
 
 def test_fit_works_outside_the_main_thread():

@@ -29,8 +29,8 @@ from ..storage.tally import Tally
 from ..types import Array, Prior
 from . import isolation
 from .completion import complete
-from .effort import Effort, check_limits
 from .opening import check_prior, check_store, make_store
+from .settings import Effort, Limits, require
 from .tasks import Recipe, Work
 
 
@@ -105,15 +105,14 @@ def simulate(
     begin = time.perf_counter()
     canonical(options)  # says what is wrong with options that cannot be written down
     effort = Effort(workers, minimum, cluster, chunk_size, max_failed_fraction, bucket)
-    check_limits(
-        time_limit=time_limit, memory_limit=memory_limit, retries=retries, block_size=block_size
-    )
+    limits = Limits(time_limit, memory_limit, isolate, retries)
+    require("block_size", block_size, "a number of rows, 1 or more", block_size >= 1)
     recipe = Recipe(
         simulator=simulator,
         options=json.dumps(dict(options)),
         seed=seed,
         block_size=block_size if is_vectorised(simulator, options) else None,
-        isolate=isolate or time_limit is not None or memory_limit is not None,
+        isolate=limits.is_guarded,
         time_limit=time_limit,
         retries=retries,
         memory_limit=memory_limit,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -71,17 +73,32 @@ def _existing(address: str) -> Iterator[Client]:
 
 def _local(workers: int) -> LocalCluster:
     levels = [(handler, handler.level) for handler in logging.root.handlers]
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-    )
+    with _deaf_to_sigint():
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        )
     # Where bokeh is installed, Dask silences it, whose handlers are those of our own log.
     for handler, level in levels:
         handler.setLevel(level)
     return cluster
+
+
+@contextmanager
+def _deaf_to_sigint() -> Iterator[None]:
+    """Keep Ctrl-C from threads and processes started here: to end them is this process's work.
+
+    Both inherit the signals that are blocked, and those that they start do.
+    """
+    resource_tracker.ensure_running()  # starting it would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _slurm() -> Any:

@@ -27,7 +27,7 @@ from ..storage.prior import read_prior
 from ..storage.store import grow, read_rows
 from ..storage.tally import Tally
 from . import parallel
-from .effort import Effort
+from .settings import Effort
 from .sizing import missing, present
 from .tasks import Part, Work
 
@@ -56,18 +56,16 @@ def complete(
     ledger.append(_opening(layout, rows, effort))
     bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
     with (
-        signals.sigterm_noted() as stopped,
+        signals.interruptible(lambda: f"with {tally.rows} of {rows} rows committed"),
         bar,
         closing(_run(work, here, parts, cost, effort)) as results,
     ):
         for records in results:
             lease.check()
-            # SIGTERM may have reached the simulator, too: what it spoilt is no property of the row.
-            if not (stopped.is_set() and any(record["failures"] for record in records)):
-                _commit(records, tally, ledger, bar)
-            if stopped.is_set():
-                log.warning("SIGTERM: stopped, %d of %d rows are committed", tally.rows, rows)
-                raise SystemExit(f"SIGTERM: {store} has {tally.rows} of {rows} rows")
+            with signals.held():
+                # A signal may reach the simulator, too: what it spoilt is no property of the row.
+                if not (signals.asked() and any(record["failures"] for record in records)):
+                    _commit(records, tally, ledger, bar)
             tally.judge(effort.max_failed_fraction, str(store))
 
 

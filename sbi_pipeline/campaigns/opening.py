@@ -11,7 +11,7 @@ from pathlib import Path
 from ..storage import journal
 from ..storage.layout import Layout, create
 from ..storage.prior import prior_rows, read_prior
-from .effort import Effort
+from .settings import Effort
 from .sizing import chunk_rows, first_look
 from .tasks import Recipe
 

@@ -24,22 +24,11 @@ from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..priors.discrete import combinations
 from ..trained import Posterior
-from ..types import Array
+from ..types import Array, Traits
 from .events import scores
 from .evidence import log_evidence
 from .local import normal_scores
 from .steps import sweep
-
-SIMULATIONS = {"posterior": 1000, "likelihood": 200, "ratio": 200}
-SAMPLER = {
-    "ensembles": 2,
-    "walkers": 16,
-    "max_steps": 600,
-    "r_hat": 1.1,
-    "ess": 200,
-    "autocorrelation_times": 10,
-    "prior_draws": 500,
-}
 
 MEMBERS = 4
 """Draws of each posterior kept beside the truth."""
@@ -68,8 +57,8 @@ def rank(
         seed: Seed of the draws.
         simulations: How many to use, at most n; default 1000, or 200 where MCMC is needed.
         draws: Draws L of each posterior.
-        sampler: Options of MCMC; by default shorter chains than for an observation, whose ranks
-            need less precision than a table of results.
+        sampler: Name and options of the sampler; what is not given is quicker than for an
+            observation, since ranks need less precision than a table of results.
 
     Returns:
         ``ranks``, ``truth``, ``mean``, ``sd`` and, over that of all truths in normal space,
@@ -81,17 +70,16 @@ def rank(
         multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
 
     Raises:
-        ValueError: There are no held-out simulations.
+        ValueError: There are no held-out simulations, or an option of the sampler is wrong.
     """
     if not len(theta):
         raise ValueError("no held-out simulations; set split.test above 0")
-    target, prior = posterior.estimator.traits.target, posterior.prior
-    count = min(simulations or SIMULATIONS[target], len(theta))
+    traits, prior = posterior.estimator.traits, posterior.prior
+    count = min(simulations or default_simulations(traits), len(theta))
     truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
-    options = {**({} if target == "posterior" else SAMPLER), **(sampler or {})}
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
-    settings = {"prior": prior, "events": posterior.events, **options}
+    settings = {"prior": prior, "events": posterior.events, "quick": True, **(sampler or {})}
     drawn = samplers.draw(posterior.estimator, x, draws, seed=seed, **settings)
     z = drawn.flat(draws)
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
@@ -103,7 +91,7 @@ def rank(
     log_prob = at_truth
     if combinations(prior) is not None:  # a density of some parameters, a probability of others
         log_prob = np.full(count, np.nan)
-    elif target != "posterior":
+    elif not traits.draws:
         log_prob = at_truth - _normalisation(density, z, seed)
     by_parameter = ("simulation", "parameter")
     ranked = xr.Dataset(
@@ -128,11 +116,16 @@ def rank(
         {"parameter": list(prior.names), "quantity": ["log density", "TARP"]},
         {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
     )
-    if posterior.estimator.traits.steps:
+    if traits.steps:
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
     if posterior.events:
         ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
+
+
+def default_simulations(traits: Traits) -> int:
+    """Return how many held-out simulations to rank: fewer of a method that needs MCMC."""
+    return 1000 if traits.draws else 200
 
 
 def tarp_ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..estimators import Estimator
-from ..posterior import LogDensity, log_posterior
+from ..estimators import Estimator, having
+from ..posterior import log_posterior
 from ..priors.discrete import Discrete, combinations
 from ..types import Array, Prior
-from .direct import CHAINS, direct, draws_of, independent
+from .direct import CHAINS, draws_of, in_chains
 from .draws import Draws, labelled, log_likelihood, some
-from .ensemble import ensemble
-from .moves import Proposal
+from .sampler import Problem, Proposal, Sampler, first_suitable, sampler_class
 
-__all__ = ["Draws", "draw", "labelled", "log_likelihood", "some"]
+__all__ = [
+    "Draws",
+    "Problem",
+    "Proposal",
+    "Sampler",
+    "draw",
+    "labelled",
+    "log_likelihood",
+    "sampler_class",
+    "some",
+]
 
 
 def draw(
@@ -32,6 +40,7 @@ def draw(
     events: bool = False,
     proposal: Estimator | None = None,
     folder: Path | None = None,
+    quick: bool = False,
     **options: Any,
 ) -> Draws:
     """Draw from the posteriors of m data sets.
@@ -43,46 +52,62 @@ def draw(
         seed: Seed of the draws.
         prior: Prior of theta; needed where some parameters are discrete, to sum over them.
         events: Whether a data set is several independent events, see `posterior.log_posterior`.
-        name: "direct" for independent draws from the estimator, "emcee" for MCMC on its log
-            density; "auto" is direct where the estimator is a posterior.
+        name: A name of `registry.SAMPLERS` or ``"my_module:MySampler"``; "auto" is the first of
+            those that suits the estimator: its own draws if it has any, MCMC otherwise.
         proposal: For MCMC, an estimator of the same posterior to start and propose from.
-        folder: For MCMC, where the chain is kept while it grows.
-        **options: Options of the sampler, see `ensemble.ensemble`.
+        folder: Where a sampler may keep its state while it grows.
+        quick: Whether what is not in ``options`` is as for many posteriors at once, which need
+            less precision than a table of results.
+        **options: Options of the sampler.
 
     Raises:
-        ValueError: An unknown sampler, direct sampling of what is not a posterior, or MCMC on
-            what has no density.
+        ValueError: An unknown sampler or one that does not suit the estimator, a wrong option, or
+            a proposal that is of no use.
     """
-    if name == "auto":
-        name = "direct" if estimator.traits.draws else "emcee"
-    if name == "direct":
-        return direct(estimator, x, n, seed=seed)
-    if name != "emcee":
-        raise ValueError(f"sampler {name!r} is not known; wanted auto, direct or emcee")
-    _check_density(estimator, "this estimator")
-    density, theta_dim = log_posterior(estimator, x, events), estimator.spec["theta_dim"]
-    near = None if proposal is None else _proposal(proposal, x)
-    given = {"seed": seed, "proposal": near, "folder": folder, **options}
-    discrete = None if prior is None else combinations(prior)
-    if discrete is None:
-        return ensemble(density, len(x), theta_dim, n, **given)
-    if near is not None:
+    traits = estimator.traits
+    chosen = sampler_class(name, traits)
+    problem = Problem(
+        log_density=log_posterior(estimator, x, events),
+        targets=len(x),
+        theta_dim=estimator.spec["theta_dim"],
+        seed=seed,
+        draw=(lambda n, seed: draws_of(estimator, x, n, seed)) if traits.draws else None,
+        proposal=None if proposal is None else _proposal(proposal, x),
+        folder=folder,
+    )
+    if proposal is not None and chosen.needs == "draws":
+        raise ValueError(f"sampler {name!r} draws directly, not from a proposal; remove that")
+    discrete = None if prior is None or chosen.needs == "draws" else combinations(prior)
+    if discrete is not None and proposal is not None:
         raise ValueError("a proposal cannot propose discrete parameters; remove it")
-    return _with_discrete(discrete, density, len(x), n, given)
+    dim = problem.theta_dim if discrete is None else len(discrete.continuous)
+    given = {**(chosen.quick(dim) if quick else {}), **options}
+    try:
+        sampler = chosen(**given)
+    except TypeError as error:
+        raise ValueError(f"options of sampler {name!r}: {error}") from error
+    label = first_suitable(traits) if name == "auto" else name
+    if discrete is None:
+        return dataclasses.replace(sampler(problem, n), sampler=label)
+    return _with_discrete(discrete, problem, n, sampler, label)
 
 
 def _with_discrete(
-    discrete: Discrete, density: LogDensity, targets: int, n: int, options: Mapping[str, Any]
+    discrete: Discrete, problem: Problem, n: int, sampler: Sampler, label: str
 ) -> Draws:
-    """Draw the continuous parameters by MCMC, then the discrete ones given them."""
-    rng = np.random.default_rng([options["seed"], 1])
+    """Draw the continuous parameters, the discrete ones summed over, then those given them."""
+    targets, density = problem.targets, problem.log_density
     continuous = len(discrete.continuous)
     if continuous:
-        drawn = ensemble(discrete.summed(density), targets, continuous, n, **options)
+        summed = discrete.summed(density)
+        marginal = dataclasses.replace(problem, log_density=summed, theta_dim=continuous)
+        drawn = dataclasses.replace(sampler(marginal, n), sampler=label)
     else:
-        drawn = independent(np.zeros((targets, -(-n // CHAINS) * CHAINS, 0)), "enumerated")
+        nothing = np.zeros((targets, -(-n // CHAINS) * CHAINS, 0))
+        drawn = dataclasses.replace(in_chains(nothing), sampler="enumerated")
     shape = drawn.z.shape[:3]
     flat = drawn.z.reshape(targets, shape[1] * shape[2], continuous)
+    rng = np.random.default_rng([problem.seed, 1])
     z, log_prob, chance = discrete.complete(flat, density, rng)
     tau = drawn.autocorrelation_time
     if tau is not None:
@@ -100,20 +125,13 @@ def _with_discrete(
 
 def _proposal(estimator: Estimator, x: Array) -> Proposal:
     """Return an estimator of the posteriors of m data sets as a proposal for MCMC."""
-    target = estimator.traits.target
-    if target != "posterior":
-        raise ValueError(f"a proposal must be a posterior; this estimator is a {target}")
-    _check_density(estimator, "the proposal")
+    if not estimator.traits.proposes:
+        method = estimator.spec["method"]
+        raise ValueError(
+            f"the proposal ({method}) must have draws with their density; "
+            f"take one of {having(lambda traits: traits.proposes)}"
+        )
     return Proposal(
         draw=lambda n, seed: draws_of(estimator, x, n, seed),
         log_prob=log_posterior(estimator, x),
     )
-
-
-def _check_density(estimator: Estimator, which: str) -> None:
-    if not estimator.traits.density:
-        raise ValueError(
-            f"{which} ({estimator.spec['method']}) has draws but no density, which MCMC needs; "
-            "take its draws (sampler: {name: direct}) or an estimator that has one: npe, fmpe, "
-            "nle, nre"
-        )

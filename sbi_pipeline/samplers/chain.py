@@ -20,6 +20,7 @@ import numpy as np
 from emcee.backends import Backend
 from emcee.state import State
 
+from .. import signals
 from ..types import Array
 
 logger = logging.getLogger(__name__)
@@ -75,9 +76,10 @@ class Chain(Backend):
 
     def save_step(self, state: State, accepted: Array) -> None:
         """Take a step in, and write a block when it is time."""
-        super().save_step(state, accepted)
-        if self.folder is not None and time.monotonic() - self.clock >= SECONDS:
-            self.save()
+        with signals.held():
+            super().save_step(state, accepted)
+            if self.folder is not None and time.monotonic() - self.clock >= SECONDS:
+                self.save()
 
     def worked(self) -> float:
         """Return seconds of work on this chain, those before an interruption included."""
@@ -110,6 +112,11 @@ class Chain(Backend):
             logger.warning("the chain cannot be resumed if it is stopped: %s", error)
             return
         self.saved_steps, self.blocks = self.iteration, self.blocks + 1
+
+    def keep(self) -> str:
+        """Write the steps of a chain that is interrupted; return up to where it is kept."""
+        self.save()
+        return f"after step {self.saved_steps}" if self.saved_steps else ""
 
     def remove(self) -> None:
         """Delete what is on disk."""

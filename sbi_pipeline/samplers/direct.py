@@ -9,47 +9,42 @@ import numpy as np
 import torch
 
 from ..estimators import Estimator
-from ..posterior import check_x, log_posterior
+from ..posterior import check_x
 from ..types import Array
 from .draws import Draws
+from .sampler import Problem, Sampler
 
 CHAINS = 4
 
 
-def direct(estimator: Estimator, x: Array, n: int, *, seed: int) -> Draws:
-    """Draw from the posteriors of m data sets ``x``, ``(m, *x_shape)``, ``n`` draws of each.
+class Direct(Sampler):
+    """The estimator's own draws, as four chains: their number is a multiple of four."""
 
-    Args:
-        estimator: An estimator with target "posterior".
-        x: Data sets, ``(m, *x_shape)``.
-        n: Draws of each posterior; rounded up to a multiple of four, for four chains.
-        seed: Seed of the draws.
+    needs = "draws"
 
-    Raises:
-        ValueError: The estimator is of something else than the posterior.
-    """
-    target = estimator.traits.target
-    if target != "posterior":
-        raise ValueError(f"direct draws need a posterior; this estimator is a {target}")
-    began = time.monotonic()
-    n = -(-n // CHAINS) * CHAINS
-    z = draws_of(estimator, x, n, seed)
-    log_prob = log_posterior(estimator, x)(z)
-    seconds = {"seconds": time.monotonic() - began}
-    return dataclasses.replace(
-        independent(z, "direct"), log_prob=log_prob.reshape(len(x), CHAINS, -1), facts=seconds
-    )
+    def __call__(self, problem: Problem, n: int) -> Draws:
+        """Draw ``n`` of each posterior, independently, with their density if it has one."""
+        assert problem.draw is not None  # it is what is needed
+        began = time.monotonic()
+        z = problem.draw(-(-n // CHAINS) * CHAINS, problem.seed)
+        log_prob = problem.log_density(z)
+        return dataclasses.replace(
+            in_chains(z),
+            log_prob=log_prob.reshape(len(z), CHAINS, -1),
+            normalised=bool(np.isfinite(log_prob).all()),
+            facts={"seconds": time.monotonic() - began},
+        )
 
 
-def independent(z: Array, sampler: str) -> Draws:
+def in_chains(z: Array) -> Draws:
     """Return independent draws, ``(m, n, theta_dim)``, as four chains, without densities."""
     m, n, theta_dim = z.shape
     return Draws(
         z=z.reshape(m, CHAINS, n // CHAINS, theta_dim),
         log_prob=np.full((m, CHAINS, n // CHAINS), np.nan),
         ensemble=np.arange(CHAINS),
-        sampler=sampler,
         converged=np.ones(m, dtype=bool),
+        independent=True,
         facts={"seconds": 0.0},
     )
 

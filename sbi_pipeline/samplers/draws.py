@@ -28,8 +28,12 @@ class Draws:
         z: ``(m, chains, draws, theta_dim)``.
         log_prob: Log density of z in nats, ``(m, chains, draws)``.
         ensemble: Which independent ensemble each chain belongs to, ``(chains,)``.
-        sampler: "direct", "emcee", or "enumerated" where all parameters are discrete.
         converged: Whether each posterior met the sampler's criteria, ``(m,)``.
+        independent: Whether draws are independent of each other, and not those of a chain.
+        normalised: Whether ``log_prob`` is the normalised density that z is drawn from: whether
+            draws can be reweighted by a likelihood.
+        sampler: The name it has in the configuration, or "enumerated" where all parameters are
+            discrete; set by `samplers.draw`.
         acceptance: Accepted fraction of each chain, ``(m, chains)``; MCMC only.
         autocorrelation_time: In steps, ``(m, theta_dim)``; MCMC only.
         discrete: The discrete parameters, if there are any.
@@ -40,8 +44,10 @@ class Draws:
     z: Array
     log_prob: Array
     ensemble: Array
-    sampler: str
     converged: Array
+    independent: bool
+    normalised: bool = False
+    sampler: str = ""
     acceptance: Array | None = None
     autocorrelation_time: Array | None = None
     discrete: Discrete | None = None
@@ -103,7 +109,13 @@ def labelled(
         "ensemble": ("chain", draws.ensemble),
         "parameter": list(prior.names),
     }
-    facts = {"sampler": draws.sampler, "converged": int(draws.converged[which]), **draws.facts}
+    facts = {
+        "sampler": draws.sampler,
+        "independent": int(draws.independent),
+        "normalised": int(draws.normalised),
+        "converged": int(draws.converged[which]),
+        **draws.facts,
+    }
     dims = [f"x_dim_{axis}" for axis in range(np.ndim(x_o))]
     names = prior.names
     posterior = _variables(theta, (chains, n), names, derived, texts)

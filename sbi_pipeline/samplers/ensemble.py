@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import emcee
@@ -20,50 +20,41 @@ import numpy as np
 from emcee.state import State
 from tqdm import tqdm
 
-from ..posterior import LogDensity
+from .. import signals
 from ..types import Array
 from . import stopping
 from .chain import Chain
 from .draws import Draws
 from .mixture import learn
-from .moves import DifferentialEvolution, Fitted, Independence, Proposal, Snooker, Stretch
+from .moves import DifferentialEvolution, Fitted, Independence, Snooker, Stretch
+from .sampler import Problem, Sampler
 from .starting import start
 
 logger = logging.getLogger(__name__)
 
+QUICK = {
+    "ensembles": 2,
+    "max_steps": 600,
+    "r_hat": 1.1,
+    "ess": 200,
+    "autocorrelation_times": 10,
+    "prior_draws": 500,
+}
+"""Of calibration, whose ranks need less precision than a table of results."""
 
-def ensemble(
-    log_density: LogDensity,
-    targets: int,
-    theta_dim: int,
-    n: int,
-    *,
-    seed: int,
-    ensembles: int = 4,
-    walkers: int | None = None,
-    min_steps: int = 100,
-    max_steps: int = 20_000,
-    minutes: float = 30,
-    r_hat: float = 1.01,
-    ess: float = 1000,
-    autocorrelation_times: float = 50,
-    prior_draws: int = 2000,
-    proposal: Proposal | None = None,
-    folder: Path | None = None,
-) -> Draws:
-    """Sample m posteriors until each has converged.
+
+@dataclass(frozen=True)
+class Emcee(Sampler):
+    """MCMC that goes on until each posterior has converged.
 
     Stops when, for every posterior and parameter, the second half of the chain has R-hat across
     ensembles below ``r_hat`` and at least ``ess`` effective draws in bulk and tail, and the whole
     chain is longer than ``autocorrelation_times`` times the autocorrelation time; or at
     ``max_steps`` or after ``minutes``, and then says so.
 
+    A proposal, if there is one, is what the walkers start from, and what some steps propose from.
+
     Args:
-        log_density: Of z, ``(m, k, theta_dim) -> (m, k)``, in nats.
-        targets: Number m of posteriors.
-        theta_dim: Number of parameters.
-        n: Draws to return of each posterior; rather more, and fewer only if it had to stop.
-        seed: Seed of start and moves.
         ensembles: Independent ensembles for each posterior.
         walkers: Walkers in each ensemble, even, at least twice the dimension and at least 6; by
             default 64, or twelve times the dimension if that is more: from eight times on, half of
@@ -74,87 +65,109 @@ def ensemble(
         r_hat: Largest rank-normalised split R-hat.
         ess: Smallest number of effective draws, bulk and tail.
         autocorrelation_times: Smallest length of the chain.
-        prior_draws: Draws from the prior (or ``proposal``) that each ensemble starts from.
-        proposal: A density near the target, such as an NPE's: the walkers start from its draws,
-            and some steps propose from it.
-        folder: Where the chain is kept while it grows; a killed run goes on from there.
-
-    Raises:
-        ValueError: Too few ensembles, too few or an odd number of walkers, or no draw to start
-            from has finite density.
+        prior_draws: Draws from the prior (or the proposal) that each ensemble starts from.
     """
-    if walkers is None:
-        walkers = max(64, 12 * theta_dim)
-    _check(ensembles, walkers, theta_dim)
-    min_steps = max(min_steps, -(-2 * n // (ensembles * walkers)))  # half of them are kept
-    groups = targets * ensembles
 
-    def batched(z: Array) -> Array:
-        return log_density(z.reshape(targets, -1, theta_dim)).reshape(-1)
+    ensembles: int = 4
+    walkers: int | None = None
+    min_steps: int = 100
+    max_steps: int = 20_000
+    minutes: float = 30
+    r_hat: float = 1.01
+    ess: float = 1000
+    autocorrelation_times: float = 50
+    prior_draws: int = 2000
 
-    chain = Chain(folder)
-    chain.restore(groups * walkers, theta_dim)
-    _forget_others(chain, batched)
-    begin = None
-    if not chain.iteration:
-        rng, shape = np.random.default_rng(seed), (targets, ensembles, walkers, theta_dim)
-        coords = start(log_density, shape, prior_draws, proposal, rng)
-        random = np.random.RandomState(rng.integers(2**31))
-        begin = State(coords, random_state=random.get_state())
+    needs = "density"
 
-    def by_target(values: Array) -> Array:
-        """``(steps, groups * walkers, ...) -> (targets, ensembles, walkers, steps, ...)``."""
-        split = values.reshape(len(values), targets, ensembles, walkers, *values.shape[2:])
-        return np.moveaxis(split, 0, 3)
+    @classmethod
+    def quick(cls, theta_dim: int) -> dict[str, Any]:
+        """Return options for shorter chains of as few walkers as the parameters allow, or 16."""
+        return {"walkers": max(16, 2 * theta_dim), **QUICK}
 
-    def sampler(steps: int) -> emcee.EnsembleSampler:
-        """Return a sampler that has learned from the second half of so many steps."""
-        far = [Independence(groups, proposal, targets)] if proposal else []
-        if steps:
-            learned = learn(by_target(chain.get_chain()[steps // 2 : steps]), seed)
-            far.append(Independence(groups, learned, targets))
-        elif walkers // 2 >= 4 * theta_dim:
-            far.append(Fitted(groups))
-        moves, size = _moves(groups, far), groups * walkers
-        return emcee.EnsembleSampler(
-            size, theta_dim, batched, moves=moves, vectorize=True, backend=chain
+    def __call__(self, problem: Problem, n: int) -> Draws:
+        """Draw ``n`` of each posterior; rather more, and fewer only if it had to stop.
+
+        Raises:
+            signals.Interrupted: A signal came; the folder holds every step up to then.
+            ValueError: Too few ensembles, too few or an odd number of walkers, or no draw to start
+                from has finite density.
+        """
+        ensembles, targets, theta_dim = self.ensembles, problem.targets, problem.theta_dim
+        walkers = max(64, 12 * theta_dim) if self.walkers is None else self.walkers
+        _check(ensembles, walkers, theta_dim)
+        min_steps = max(self.min_steps, -(-2 * n // (ensembles * walkers)))  # half of them are kept
+        groups = targets * ensembles
+
+        def batched(z: Array) -> Array:
+            return problem.log_density(z.reshape(targets, -1, theta_dim)).reshape(-1)
+
+        chain = Chain(problem.folder)
+        chain.restore(groups * walkers, theta_dim)
+        _forget_others(chain, batched)
+        begin = None
+        if not chain.iteration:
+            rng = np.random.default_rng(problem.seed)
+            shape = (targets, ensembles, walkers, theta_dim)
+            coords = start(problem, shape, self.prior_draws, rng)
+            random = np.random.RandomState(rng.integers(2**31))
+            begin = State(coords, random_state=random.get_state())
+
+        def by_target(values: Array) -> Array:
+            """``(steps, groups * walkers, ...) -> (targets, ensembles, walkers, steps, ...)``."""
+            split = values.reshape(len(values), targets, ensembles, walkers, *values.shape[2:])
+            return np.moveaxis(split, 0, 3)
+
+        def sampler(steps: int) -> emcee.EnsembleSampler:
+            """Return a sampler that has learned from the second half of so many steps."""
+            far = [Independence(groups, problem.proposal, targets)] if problem.proposal else []
+            if steps:
+                learned = learn(by_target(chain.get_chain()[steps // 2 : steps]), problem.seed)
+                far.append(Independence(groups, learned, targets))
+            elif walkers // 2 >= 4 * theta_dim:
+                far.append(Fitted(groups))
+            moves, size = _moves(groups, far), groups * walkers
+            return emcee.EnsembleSampler(
+                size, theta_dim, batched, moves=moves, vectorize=True, backend=chain
+            )
+
+        wanted = stopping.Criteria(self.r_hat, self.ess, self.autocorrelation_times)
+
+        def judge(everything: bool = False) -> stopping.State:
+            kept = by_target(chain.get_chain(discard=chain.iteration // 2))
+            return stopping.judge(kept, chain.iteration, wanted, everything)
+
+        most = 60 * self.minutes
+        with signals.interruptible(chain.keep):
+            reason = _run(sampler, begin, chain, min_steps, self.max_steps, most, judge)
+            chain.save()
+        reached = judge(everything=True)
+        discard, merged = chain.iteration // 2, (targets, ensembles * walkers, -1)
+        kept = by_target(chain.get_chain(discard=discard))
+        log_prob = by_target(chain.get_log_prob(discard=discard))
+        thin = max(1, kept.shape[3] * walkers * ensembles // n)
+        return Draws(
+            z=kept[..., ::thin, :].reshape(*merged, theta_dim),
+            log_prob=log_prob[..., ::thin].reshape(merged),
+            ensemble=np.repeat(np.arange(ensembles), walkers),
+            converged=reached.converged,
+            independent=False,
+            acceptance=(chain.accepted / chain.iteration).reshape(targets, ensembles * walkers),
+            autocorrelation_time=reached.autocorrelation_time,
+            facts={
+                "steps": chain.iteration,
+                "burn_in": discard,
+                "thin": thin,
+                "walkers": walkers,
+                "ensembles": ensembles,
+                "r_hat": float(np.nanmax(reached.r_hat)),
+                "ess": float(np.nanmin(reached.ess)),
+                "stopped": reason,
+                "statement": stopping.statement(reason, chain.iteration, reached, wanted)
+                + stopping.stuck(reached, kept.shape[3] * walkers * ensembles),
+                "seconds": chain.worked(),
+            },
         )
-
-    wanted = stopping.Criteria(r_hat, ess, autocorrelation_times)
-
-    def judge(everything: bool = False) -> stopping.State:
-        kept = by_target(chain.get_chain(discard=chain.iteration // 2))
-        return stopping.judge(kept, chain.iteration, wanted, everything)
-
-    reason = _run(sampler, begin, chain, min_steps, max_steps, 60 * minutes, judge)
-    chain.save()
-    reached = judge(everything=True)
-    discard, merged = chain.iteration // 2, (targets, ensembles * walkers, -1)
-    kept = by_target(chain.get_chain(discard=discard))
-    log_prob = by_target(chain.get_log_prob(discard=discard))
-    thin = max(1, kept.shape[3] * walkers * ensembles // n)
-    return Draws(
-        z=kept[..., ::thin, :].reshape(*merged, theta_dim),
-        log_prob=log_prob[..., ::thin].reshape(merged),
-        ensemble=np.repeat(np.arange(ensembles), walkers),
-        sampler="emcee",
-        converged=reached.converged,
-        acceptance=(chain.accepted / chain.iteration).reshape(targets, ensembles * walkers),
-        autocorrelation_time=reached.autocorrelation_time,
-        facts={
-            "steps": chain.iteration,
-            "burn_in": discard,
-            "thin": thin,
-            "walkers": walkers,
-            "ensembles": ensembles,
-            "r_hat": float(np.nanmax(reached.r_hat)),
-            "ess": float(np.nanmin(reached.ess)),
-            "stopped": reason,
-            "statement": stopping.statement(reason, chain.iteration, reached, wanted)
-            + stopping.stuck(reached, kept.shape[3] * walkers * ensembles),
-            "seconds": chain.worked(),
-        },
-    )
 
 
 def _check(ensembles: int, walkers: int, theta_dim: int) -> None:

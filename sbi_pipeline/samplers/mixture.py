@@ -27,7 +27,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from ..types import Array
-from .moves import Proposal
+from .sampler import Proposal
 
 POINTS = (300, 4000, 100_000)
 """Of the chain that a mixture is fitted to: least, most, and over all posteriors together."""

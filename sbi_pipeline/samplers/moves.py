@@ -15,8 +15,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from emcee.moves import Move
 from emcee.state import State
 
 from ..types import Array
+from .sampler import Proposal
 
 
 class Grouped(Move):
@@ -123,19 +122,6 @@ class Fitted(Grouped):
         squared = np.sum([old**2, new**2], axis=-1)
         was, becomes = -0.5 * (self.degrees + dim) * np.log1p(squared / self.degrees)
         return mean + new @ factor.transpose(0, 2, 1), was - becomes
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """Densities that can be drawn from, one for each of m targets, in normal space.
-
-    Attributes:
-        draw: Draws of each, from a number and a seed: ``(m, n, dim)``.
-        log_prob: Their normalised log density, ``(m, n, dim) -> (m, n)``, in nats.
-    """
-
-    draw: Callable[[int, int], Array]
-    log_prob: Callable[[Array], Array]
 
 
 class Independence(Grouped):

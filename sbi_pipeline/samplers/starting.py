@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..posterior import LogDensity
 from ..types import Array
-from .moves import Proposal
+from .sampler import Problem
 
 
 def start(
-    log_density: LogDensity,
+    problem: Problem,
     shape: tuple[int, int, int, int],
     draws: int,
-    proposal: Proposal | None,
     rng: np.random.Generator,
 ) -> Array:
     """Draw from the prior or the proposal and pick walkers by weight for each ensemble.
+
+    Returns:
+        ``(targets * ensembles * walkers, dim)``, for a shape of these four.
 
     Every mode then has walkers in proportion to its weight. Adding Gumbel noise to log-weights and
     taking the largest is sampling without replacement (Kool et al., Stochastic beams and where to
     find them, 2019, https://arxiv.org/abs/1903.06059).
     """
     targets, ensembles, walkers, dim = shape
+    proposal = problem.proposal
     if proposal is None:
         z = rng.normal(size=(targets, ensembles * draws, dim))
         drawn_from = -0.5 * np.sum(z**2, axis=-1)
     else:
         z = proposal.draw(ensembles * draws, int(rng.integers(2**31)))
         drawn_from = proposal.log_prob(z)
-    log_weight = log_density(z) - drawn_from
+    log_weight = problem.log_density(z) - drawn_from
     noisy = np.where(np.isfinite(log_weight), log_weight, -np.inf) + rng.gumbel(size=z.shape[:2])
     noisy = noisy.reshape(targets * ensembles, draws)
     enough = np.isfinite(noisy).sum(axis=1) >= walkers

@@ -89,7 +89,7 @@ class Program:
         scratch = Path(tempfile.mkdtemp(prefix="simulation-"))
         try:
             x = self._run(values, seed, scratch)
-        except BaseException:
+        except Exception:
             if self.keep_failed is not None:
                 self.keep_failed.mkdir(parents=True, exist_ok=True)
                 shutil.move(scratch, self.keep_failed / scratch.name)

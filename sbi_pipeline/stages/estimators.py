@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,19 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
-from ..diagnostics.ranks import SCORED, SIMULATIONS, rank
+from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
 from ..trained import load
 from ..training.learning import learn
 from ..training.search import forget
-from .files import expect, noise_at_load, read_manifest, write_dataset
+from .files import Keys, check_key, noise_at_load, read_manifest, write, write_dataset
 
 
 def train(
     *,
     simulations: Path,
     estimator: Path,
+    header: Path,
     history: Path,
     method: str,
     inferred_parameters: Sequence[str],
@@ -29,7 +31,7 @@ def train(
     priors: Mapping[str, Any] | str,
     seed: int,
     key: str,
-    simulations_key: str | None = None,
+    inputs: Keys | None = None,
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     noise: Mapping[str, Any] | None = None,
@@ -38,11 +40,12 @@ def train(
 ) -> None:
     """Fit one estimator to one campaign; nuisance parameters are dropped, which marginalises them.
 
-    Reads: ``simulations``, a manifest. Writes: ``estimator`` and ``history``; a checkpoint beside
-    them while it runs, from which a killed training goes on.
+    Reads: ``simulations``, a manifest. Writes: ``estimator``; what it says of itself, as JSON, in
+    ``header``; ``history``; a checkpoint beside them while it runs, from which a killed training
+    goes on.
     """
     torch.set_num_threads(threads)
-    read_manifest(simulations, simulations_key)
+    read_manifest(simulations, inputs)
     prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
@@ -58,7 +61,7 @@ def train(
         threads=threads,
         **options,
     )
-    header = {
+    told = {
         "key": key,
         "parameters": list(parameters),
         "inferred_parameters": list(inferred_parameters),
@@ -68,8 +71,11 @@ def train(
         "search": learnt.searched,
         "failures": learnt.failures,
     }
-    estimators_module.save(estimator, learnt.estimator, header)
+    estimators_module.save(estimator, learnt.estimator, told)
+    whole = {**told, **learnt.estimator.spec}
+    write(header, json.dumps(whole, indent=1) + "\n")
     learnt.history.to_csv(history, index=False)
+    checkpoint.unlink(missing_ok=True)
     forget(options.get("grid", {}), checkpoint)
 
 
@@ -79,8 +85,7 @@ def calibrate(
     estimator: Path,
     calibration: Path,
     key: str,
-    simulations_key: str | None = None,
-    estimator_key: str | None = None,
+    inputs: Keys | None = None,
     calibration_options: Mapping[str, Any] | None = None,
     noise: Mapping[str, Any] | None = None,
     threads: int = 1,
@@ -91,12 +96,12 @@ def calibrate(
     draws, means, sds, held-out log densities.
     """
     torch.set_num_threads(threads)
-    listed = read_manifest(simulations, simulations_key)
+    listed = read_manifest(simulations, inputs)
     trained = load(estimator)
-    expect(trained.header["key"], estimator_key, estimator)
+    check_key(trained.header["key"], inputs, "estimator", estimator)
     options = dict(calibration_options or {})
-    options["simulations"] = (
-        options.get("simulations") or SIMULATIONS[trained.estimator.traits.target]
+    options["simulations"] = options.get("simulations") or default_simulations(
+        trained.estimator.traits
     )
     wanted = max(options["simulations"], SCORED if trained.events else 0)
     reader = reading.open_campaign(simulations, trained.names, noise_at_load(noise))

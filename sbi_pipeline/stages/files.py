@@ -11,18 +11,21 @@ import xarray as xr
 
 from ..storage.noise import Noise
 
+Keys = Mapping[str, str]
+"""Keys that inputs must carry, by keyword of the rule."""
 
-def read_manifest(path: Path, key: str | None) -> dict[str, Any]:
+
+def read_manifest(path: Path, keys: Keys | None, name: str = "simulations") -> dict[str, Any]:
     """Read a manifest and check its key."""
     listed: dict[str, Any] = json.loads(path.read_text())
-    expect(listed["key"], key, path)
+    check_key(listed["key"], keys, name, path)
     return listed
 
 
-def read_dataset(path: Path, key: str | None = None) -> xr.Dataset:
+def read_dataset(path: Path, keys: Keys | None = None, name: str = "") -> xr.Dataset:
     """Read a data set and check its key."""
     with xr.open_dataset(path, engine="h5netcdf") as data:
-        expect(data.attrs["key"], key, path)
+        check_key(data.attrs["key"], keys, name, path)
         return data.load()
 
 
@@ -31,12 +34,19 @@ def noise_at_load(entry: Mapping[str, Any] | None) -> Noise | None:
     return None if entry is None else Noise(**entry)
 
 
-def expect(found: str, wanted: str | None, path: Path) -> None:
+def check_key(found: str, keys: Keys | None, name: str, path: Path) -> None:
     """Refuse an input that something else than the configured stage has made.
+
+    Args:
+        found: The key it carries.
+        keys: Keys wanted, by name of the input; None, as in a notebook, wants nothing.
+        name: Of this input.
+        path: Where it is.
 
     Raises:
         ValueError: The keys differ.
     """
+    wanted = None if keys is None else keys[name]
     if wanted is not None and found != wanted:
         raise ValueError(
             f"{path} has key {found}; the configuration wants {wanted}: it was made with another "

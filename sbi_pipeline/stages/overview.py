@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from .. import plots
 from ..diagnostics.fits import measures
 from ..reports import overview
-from .files import read_dataset, write
+from .files import Keys, read_dataset, write
 
 
 def compare(
@@ -25,7 +26,7 @@ def compare(
     image: Path,
     sweep: str,
     members: Sequence[Mapping[str, Any]],
-    keys: Sequence[str],
+    inputs: Keys | None = None,
 ) -> None:
     """Compare the fits of a sweep.
 
@@ -33,10 +34,8 @@ def compare(
     ``figure`` against what was varied, as PDF, and as ``image``; the page ``comparison``.
     """
     rows = [
-        {**member, **measures(pd.read_csv(history), read_dataset(calibration, key))}
-        for member, history, calibration, key in zip(
-            members, histories, calibrations, keys, strict=True
-        )
+        {**member, **measures(pd.read_csv(history), _calibration(calibration, member, inputs))}
+        for member, history, calibration in zip(members, histories, calibrations, strict=True)
     ]
     fits = pd.DataFrame(rows)
     partial = table.with_name(f"{table.name}.partial")
@@ -47,26 +46,29 @@ def compare(
     write(comparison, overview.render_comparison(sweep, fits, image.read_bytes()))
 
 
+def _calibration(path: Path, member: Mapping[str, Any], inputs: Keys | None) -> xr.Dataset:
+    return read_dataset(path, inputs, f"{member['campaign']}/{member['fit']}")
+
+
 def index(
     *,
-    specs: Sequence[Path],
     verdicts: Sequence[Path],
     comparisons: Sequence[Path],
     index: Path,
+    titles: Mapping[str, str],
 ) -> None:
     """List campaigns with their verdicts, and sweeps, on one page.
 
-    Reads: ``report.spec.json`` and ``verdict.json`` of each; ``comparisons``, to link to them.
-    Writes: ``index``.
+    Reads: ``verdict.json`` of each; ``comparisons``, to link to them. Writes: ``index``.
     """
     entries = [
         overview.Entry(
             campaign=path.parent.name,
-            title=json.loads(spec.read_text())["title"],
+            title=titles[path.parent.name],
             address=f"{path.parent.name}/report.html",
             verdict=json.loads(path.read_text()),
         )
-        for spec, path in zip(specs, verdicts, strict=True)
+        for path in verdicts
     ]
     addresses = {path.parent.name: f"{path.parent.name}/{path.name}" for path in comparisons}
     write(index, overview.render_index(entries, addresses))

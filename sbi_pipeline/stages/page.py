@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import estimators as estimators_module
 from .. import plots
 from ..diagnostics import comparison
 from ..reports import assessment, contents
@@ -21,7 +21,7 @@ from ..reports import report as page
 from ..reports.verdict import to_json
 from ..storage import reading
 from ..types import Array, Status
-from .files import noise_at_load, read_dataset, read_manifest, write
+from .files import Keys, noise_at_load, read_dataset, read_manifest, write
 
 VERSIONS = (
     "sbi-pipeline",
@@ -43,7 +43,7 @@ def report(
     *,
     simulations: Path,
     observations: Sequence[Path],
-    estimators: Sequence[Path],
+    headers: Sequence[Path],
     histories: Sequence[Path],
     calibrations: Sequence[Path],
     posteriors: Sequence[Path],
@@ -58,7 +58,7 @@ def report(
     simulator: str,
     parameters: Sequence[Mapping[str, str]],
     configuration: str,
-    keys: Mapping[str, str],
+    inputs: Keys,
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Mapping[str, Any] | None = None,
 ) -> None:
@@ -67,12 +67,12 @@ def report(
     Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, and every figure as
     PNG and PDF in the folder ``figures``.
     """
-    listed = read_manifest(simulations, keys["manifest"])
+    listed = read_manifest(simulations, inputs, "manifest")
     trained = [
-        _estimator(*files, keys) for files in zip(estimators, histories, calibrations, strict=True)
+        _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
     ]
     observed = [
-        _observation(path, posteriors, diagnostics, predictives, keys, place < contents.MAX_SHOWN)
+        _observation(path, posteriors, diagnostics, predictives, inputs, place < contents.MAX_SHOWN)
         for place, path in enumerate(observations)
     ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
@@ -102,7 +102,7 @@ def report(
         observations=observed,
         config_yaml=configuration,
         versions=_versions(),
-        keys={"simulations": listed["simulation_key"], **keys},
+        keys={"simulations": listed["simulation_key"], **inputs},
         timings=_timings(listed, trained, observed),
         failed_theta=failed,
         errors=listed["examples"],
@@ -117,12 +117,9 @@ def report(
     write(report, page.render(told, images))
 
 
-def _estimator(
-    model: Path, history: Path, calibration: Path, keys: Mapping[str, str]
-) -> contents.Estimator:
-    name = model.parent.name
-    _, header = estimators_module.load(model)
-    data = read_dataset(calibration, keys[f"{name}/calibrate"])
+def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> contents.Estimator:
+    name, header = path.parent.name, json.loads(path.read_text())
+    data = read_dataset(calibration, keys, f"{name}/calibrate")
     told = {"failures": header.get("failures", {}), "search": header.get("search", [])}
     return contents.Estimator(name, header["method"], pd.read_csv(history), data, **told)
 
@@ -132,7 +129,7 @@ def _observation(
     posteriors: Sequence[Path],
     diagnostics: Sequence[Path],
     predictives: Sequence[Path],
-    keys: Mapping[str, str],
+    keys: Keys,
     classify: bool,
 ) -> contents.Observation:
     """Gather the posteriors of one observation, and compare them pair by pair.
@@ -144,7 +141,7 @@ def _observation(
     for files in zip(posteriors, diagnostics, predictives, strict=True):
         folder = files[0].parent
         if folder.name == name:
-            predictive = read_dataset(files[2], keys[f"{folder.parent.name}/{name}"])
+            predictive = read_dataset(files[2], keys, f"{folder.parent.name}/{name}")
             with xr.open_datatree(files[0], engine="h5netcdf") as tree:
                 table = pd.read_csv(files[1])
                 made[folder.parent.name] = contents.Posterior(tree.load(), table, predictive)

@@ -8,23 +8,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 
-from .. import observations, registry, samplers, streams
-from .. import priors as priors_module
+from .. import observations, predictions, samplers, streams
 from ..diagnostics.convergence import summary
 from ..estimators import Estimator
+from ..model import Model
 from ..trained import load
 from ..types import Array, Prior
-from .files import expect, read_dataset, write_dataset
+from .files import Keys, check_key, read_dataset, write_dataset
 
 logger = logging.getLogger(__name__)
 
 PRIOR_DRAWS = 4000
-FEWEST_SETS, MOST_EVENTS = 100, 50_000
-"""Of a predictive of several events: sets at least, and events in all about."""
 
 
 def sample(
@@ -33,10 +30,8 @@ def sample(
     observation: Path,
     posterior: Path,
     key: str,
+    inputs: Keys | None = None,
     proposals: Sequence[Path] = (),
-    estimator_key: str | None = None,
-    observation_key: str | None = None,
-    proposal_key: str | None = None,
     sampler: Mapping[str, Any] | None = None,
     derived: Mapping[str, str] | None = None,
     texts: Mapping[str, Mapping[str, str]] | None = None,
@@ -52,9 +47,8 @@ def sample(
     """
     torch.set_num_threads(threads)
     trained = load(estimator)
-    expect(trained.header["key"], estimator_key, estimator)
-    observed = read_dataset(observation, observation_key)
-    x_o = observed["x"].to_numpy()
+    check_key(trained.header["key"], inputs, "estimator", estimator)
+    x_o = read_dataset(observation, inputs, "observation")["x"].to_numpy()
     options = {"draws": 10_000, **(sampler or {})}
     options.pop("proposal", None)
     chain = posterior.with_name(f"sample-{key}.chain")
@@ -65,12 +59,12 @@ def sample(
         seed=seed,
         prior=trained.prior,
         events=trained.events,
-        proposal=_proposal(proposals, proposal_key),
+        proposal=_proposal(proposals, inputs),
         folder=chain,
         **options,
     )
     if not drawn.converged.all():
-        logger.warning("%s", drawn.facts["statement"])
+        logger.warning("%s", drawn.facts.get("statement", f"{drawn.sampler} has not converged"))
     attrs = {"key": key, "method": trained.header["method"], **(names or {})}
     tree = labelled(drawn, trained.prior, x_o, attrs, seed=seed, derived=derived, texts=texts)
     if trained.events and trained.estimator.traits.target == "likelihood":
@@ -104,11 +98,11 @@ def labelled(
     )
 
 
-def _proposal(paths: Sequence[Path], key: str | None) -> Estimator | None:
+def _proposal(paths: Sequence[Path], inputs: Keys | None) -> Estimator | None:
     """Read the estimator that MCMC proposes from, if there is one."""
     for path in paths:
         trained = load(path)
-        expect(trained.header["key"], key, path)
+        check_key(trained.header["key"], inputs, "proposals", path)
         return trained.estimator
     return None
 
@@ -119,12 +113,9 @@ def diagnose(
     observation: Path,
     diagnostics: Path,
     predictive: Path,
-    simulator: str,
-    options: Mapping[str, Any],
-    parameters: Sequence[str],
-    priors: Mapping[str, Any] | str,
+    model: Model,
     key: str,
-    posterior_key: str | None = None,
+    inputs: Keys | None = None,
     predictive_draws: int = 1000,
     data: Mapping[str, Any] | None = None,
     several: bool = False,
@@ -137,39 +128,17 @@ def diagnose(
     Reads: ``posterior``, ``observation``. Writes: ``diagnostics``, ``predictive``.
     """
     with xr.open_datatree(posterior, engine="h5netcdf") as tree:
-        expect(tree.attrs["key"], posterior_key, posterior)
+        check_key(tree.attrs["key"], inputs, "posterior", posterior)
         tree.load()
-    observed = read_dataset(observation)
+    observed = read_dataset(observation, inputs, "observation")
     truth = {}
     if "truth" in observed:
-        truth = dict(zip(parameters, observed["truth"].to_numpy().tolist(), strict=True))
+        known = observed["truth"].to_numpy().tolist()
+        truth = dict(zip(model.parameters, known, strict=True))
     summary(tree, truth).to_csv(diagnostics, index=False)
-    prior = priors_module.build(priors, parameters)
-    made = registry.load(simulator, registry.SIMULATORS)(**options)
-    draws, rng = tree["posterior"].to_dataset(), streams.generator(seed, "predictive/simulate")
-    if several:
-        events = len(observed["x"])
-        sets = min(predictive_draws, max(FEWEST_SETS, MOST_EVENTS // events))
-        rows = _completed(draws, prior, sets, seed, events)
-        x = observations.call(made, rows, rng).reshape(sets, events, *observed["x"].shape[1:])
-        x = observations.quantiles(x, axis=1)
-        dims = ("quantile", *observed["x"].dims[1:])
-        x_o = xr.DataArray(observations.quantiles(observed["x"].to_numpy(), axis=0), dims=dims)
-    else:
-        rows = _completed(draws, prior, predictive_draws, seed)
-        x = observations.replicate(made, rows, rng)
-        x_o = observations.named(observed["x"], data or {})
-    predicted = xr.Dataset({"x": (("draw", *x_o.dims), x), "x_o": x_o}, attrs={"key": key})
-    write_dataset(predictive, predicted)
-
-
-def _completed(draws: xr.Dataset, prior: Prior, n: int, seed: int, events: int = 1) -> Array:
-    """Return ``n`` posterior draws with the nuisances drawn from their prior, ``(n, dim)``.
-
-    With ``events``, each draw comes so many times, each time with other nuisances.
-    """
-    theta = {name: draws[name].to_numpy().ravel() for name in prior.names if name in draws}
-    total = len(next(iter(theta.values())))
-    pick = np.repeat(np.resize(samplers.some(total, min(n, total)), n), events)
-    u = streams.uniforms(seed, "predictive/prior", 0, len(pick), len(prior.names))
-    return prior.complete({name: values[pick] for name, values in theta.items()}, u)
+    predict = predictions.predicted_events if several else predictions.predicted
+    x_o = observed["x"] if several else observations.named(observed["x"], data or {})
+    draws = tree["posterior"].to_dataset()
+    made, prior = model.build_simulator(), model.build_prior()
+    predicted = predict(made, prior, draws, x_o, predictive_draws, seed)
+    write_dataset(predictive, predicted.assign_attrs(key=key))

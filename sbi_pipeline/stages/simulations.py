@@ -11,105 +11,101 @@ from typing import Any
 
 import numpy as np
 
-from .. import observations, registry
-from .. import priors as priors_module
+from .. import observations
 from ..campaigns import campaign
 from ..campaigns import preflight as preflight_module
+from ..model import Model
 from ..storage import dataset
 from ..storage.prior import write_prior
-from .files import expect, write, write_dataset
+from .files import Keys, check_key, write, write_dataset
 
 logger = logging.getLogger(__name__)
 
 LARGE = 20_000  # simulations of a campaign, above which it is forecast before it is begun
 
 
-def preflight(*, specs: Sequence[Path], rows: str, workers: str) -> None:
+def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """Simulate a handful of rows, twice, and forecast what each campaign costs.
 
-    Reads: ``specs``, each ``spec.json`` of simulations; ``rows`` and ``workers`` are JSON by name
-    of their folder. Writes nothing; the forecasts are logged.
+    Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
+    ``block_size`` and ``workers``. Writes nothing; the forecasts are logged.
 
     Raises:
         ValueError: A simulator breaks its contract, or a campaign does not fit on the disk.
     """
-    wanted, processes = json.loads(rows), json.loads(workers)
-    for path in specs:
-        spec, name = json.loads(path.read_text()), path.parent.name
+    for each in campaigns:
+        model = Model(**each["model"])
         forecast = preflight_module.preflight(
-            priors_module.build(spec["priors"], spec["parameters"]),
-            simulator=spec["simulator"],
-            options=spec["options"],
-            seed=spec["seed"],
-            rows=wanted[name],
-            folder=path.parent,
-            block_size=spec["block_size"],
-            workers=processes[name],
+            model.build_prior(),
+            simulator=model.simulator,
+            options=model.options,
+            seed=each["seed"],
+            rows=each["rows"],
+            folder=Path(each["folder"]),
+            block_size=each["block_size"],
+            workers=each["workers"],
         )
-        logger.info("%s\n%s", name, forecast)
+        logger.info("%s\n%s", each["name"], forecast)
 
 
 def sample_prior(
     *,
     prior: Path,
-    priors: Mapping[str, Any] | str,
-    parameters: Sequence[str],
+    model: Model,
     seed: int,
     start: int,
     rows: int,
     block_size: int,
     shard_size: int,
     key: str,
+    keep: Sequence[str] | None = None,
 ) -> None:
     """Draw the parameters of one shard, in whole blocks, so that growing it changes no row.
+
+    All are drawn, also those that ``keep`` does not store with the data.
 
     Writes: ``prior``, a Zarr store.
     """
     whole = min(-(-rows // block_size) * block_size, shard_size)
-    drawn = campaign.draw(
-        priors_module.build(priors, parameters), seed=seed, start=start, rows=whole
-    )
-    write_prior(prior, drawn, parameters, key=key, start=start)
+    drawn = campaign.draw(model.build_prior(), seed=seed, start=start, rows=whole)
+    write_prior(prior, drawn, model.parameters, key=key, start=start)
 
 
 def simulate(
     *,
     prior: Path,
     receipt: Path,
-    simulator: str,
-    options: Mapping[str, Any],
+    model: Model,
     seed: int,
+    start: int,
     rows: int,
     block_size: int,
+    shard_size: int,
     key: str,
     keep: Sequence[str] | None = None,
-    max_failed_fraction: float = 0.5,
-    threads: int = 1,
-    dask_cluster: str = "local",
-    workers: int = 1,
-    minimum: int = 0,
-    chunk_size: int = 0,
-    limits: str = "{}",
-    bucket: str = "",
+    limits: Mapping[str, Any] | None = None,
+    effort: Mapping[str, Any] | None = None,
     campaign_rows: int = 0,
-    priors: Mapping[str, Any] | str = "",
-    parameters: Sequence[str] = (),
+    threads: int = 1,
 ) -> None:
     """Simulate the rows of one shard that are not there yet, after a forecast if they are many.
 
     Reads: ``prior``, made by `sample_prior`. Writes: the store ``shard-{shard}.zarr`` beside
     ``receipt``, and last the receipt; ``preflight.json`` of a large campaign.
     """
-    guards, forecast = json.loads(limits), receipt.with_name("preflight.json")
+    effort, guards = dict(effort or {}), dict(limits or {})
+    if effort.get("cluster", "local") == "local":
+        effort["workers"] = threads  # Snakemake may have given fewer
+    forecast = receipt.with_name("preflight.json")
     begun = forecast.exists() or any(receipt.parent.glob("shard-*.zarr"))
     if campaign_rows > LARGE and not begun:
         made = preflight_module.preflight(
-            priors_module.build(priors, parameters),
-            simulator=simulator,
-            options=options,
+            model.build_prior(),
+            simulator=model.simulator,
+            options=model.options,
             seed=seed,
             rows=campaign_rows,
-            folder=None if bucket else receipt.parent,
+            folder=None if effort.get("bucket") else receipt.parent,
             block_size=block_size,
             workers=threads,
             time_limit=guards.get("time_limit"),
@@ -120,19 +116,14 @@ def simulate(
         prior=prior,
         store=receipt.with_suffix(".zarr"),
         receipt=receipt,
-        simulator=simulator,
-        options=options,
+        simulator=model.simulator,
+        options=model.options,
         seed=seed,
         rows=rows,
         block_size=block_size,
         key=key,
         keep=keep,
-        max_failed_fraction=max_failed_fraction,
-        workers=threads if dask_cluster == "local" else workers,
-        minimum=minimum or None,
-        cluster=dask_cluster,
-        chunk_size=chunk_size or None,
-        bucket=bucket or None,
+        **effort,
         **guards,
     )
 
@@ -141,12 +132,12 @@ def manifest(
     *,
     receipts: Sequence[Path],
     simulations: Path,
-    simulation_key: str,
     store: str,
     rows: int,
     split: Mapping[str, float],
     seed: int,
     key: str,
+    inputs: Keys | None = None,
 ) -> None:
     """List the simulations of a campaign and how they are split.
 
@@ -155,7 +146,7 @@ def manifest(
     made = dataset.manifest(
         receipts, rows=rows, key=key, store=store, split={"seed": seed, **split}
     )
-    expect(made["simulation_key"], simulation_key, receipts[0])
+    check_key(made["simulation_key"], inputs, "receipts", receipts[0])
     write(simulations, json.dumps(made, indent=1) + "\n")
     if failures := made["failures"]:
         logger.warning("failed simulations: %s", failures)
@@ -164,10 +155,7 @@ def manifest(
 def observe(
     *,
     observation: Path,
-    simulator: str,
-    options: Mapping[str, Any],
-    parameters: Sequence[str],
-    priors: Mapping[str, Any] | str,
+    model: Model,
     key: str,
     truth: Mapping[str, float] | None = None,
     file: str | None = None,
@@ -187,8 +175,7 @@ def observe(
     Raises:
         ValueError: Shapes differ, or the simulator fails.
     """
-    made = registry.load(simulator, registry.SIMULATORS)(**options)
-    prior = priors_module.build(priors, parameters)
+    made, prior, names = model.build_simulator(), model.build_prior(), tuple(model.parameters)
     known = truth or {}
     x, values = observations.simulate(made, prior, known, seed)
     if file is None and several:
@@ -196,7 +183,7 @@ def observe(
             made, prior, known, inferred_parameters, events or 1, seed
         )
     if file is None:
-        data = observations.labelled(x, values, tuple(parameters), "simulated")
+        data = observations.labelled(x, values, names, "simulated")
     else:
         x_o = observations.read(file)
         if several and x_o.size % x.size == 0 and x_o.shape[1:] in (x.shape, ()):
@@ -206,6 +193,6 @@ def observe(
                 f"observation {file} has shape {x_o.shape}; the simulator's data have {x.shape}"
                 + (", after an axis of events" if several else "")
             )
-        told = np.array([known.get(name, np.nan) for name in parameters]) if known else None
-        data = observations.labelled(x_o, told, tuple(parameters), f"file {file}")
+        told = np.array([known.get(name, np.nan) for name in names]) if known else None
+        data = observations.labelled(x_o, told, names, f"file {file}")
     write_dataset(observation, data.assign_attrs(key=key))

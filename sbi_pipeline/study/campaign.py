@@ -1,70 +1,273 @@
-"""A campaign of the configuration, as the specifications of its stages see it."""
+"""The specifications of all stages of one campaign, each with the keys of its inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..fingerprint import digest, fingerprint
+from .. import observations, registry
+from ..fingerprint import digest
+from . import texts
 from .schema import Config
-from .simulations import Simulations
+from .simulations import RESULTS, Simulations, makers_of
+from .specification import Makers, Specification, maker, stage
 
-Spec = dict[str, Any]
-CODE = {
-    "observe": ("sbi_pipeline.observations:simulate",),
-    "train": ("sbi_pipeline.training.fit:fit", "sbi_pipeline.training.failures:learn"),
-    "calibrate": ("sbi_pipeline.diagnostics.ranks:rank",),
-    "sample": ("sbi_pipeline.samplers:draw", "sbi_pipeline.samplers.draws:labelled"),
-    "report": ("sbi_pipeline.stages.page:report",),
-    "refine": ("sbi_pipeline.refinement:weigh", "sbi_pipeline.stages.refinement:refine"),
-    "diagnose": ("sbi_pipeline.diagnostics.convergence:summary",),
-}
-"""What each stage's code is the fingerprint of; a simulator's is in the simulation key."""
+SPLIT = {"validation": 0.1, "test": 0.05}
 
 
-@dataclass(frozen=True)
-class Campaign:
-    """What the stages of one campaign are specified from.
+class Campaign(Mapping[str, Specification]):
+    """Specifications by where they are written; each is made when it is asked for.
 
-    Attributes:
-        name: Its name in the configuration.
+    Args:
+        name: Name of the campaign in the configuration.
         config: The whole configuration.
-        simulations: What it has simulated.
+        simulations: What the campaign has simulated.
         estimators: Names of the estimators it trains.
-        code: Fingerprints of each stage's code, see `fingerprints`.
     """
 
-    name: str
-    config: Config
-    simulations: Simulations
-    estimators: tuple[str, ...]
-    code: Mapping[str, Sequence[str]]
+    def __init__(
+        self, name: str, config: Config, simulations: Simulations, estimators: tuple[str, ...]
+    ) -> None:
+        self.name, self.config = name, config
+        self.simulations, self.estimators = simulations, estimators
+        self.entry: Config = config["campaigns"][name]
+        self.refined = refined(config, estimators)
+        self._made: dict[str, Specification] = {}
+        self._recipes = dict(self._all_recipes())
+
+    def __getitem__(self, path: str) -> Specification:
+        """Return the specification that is written to a path."""
+        if path not in self._made:
+            self._made[path] = self._recipes[path]()
+        return self._made[path]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all paths, inputs before what is made of them."""
+        return iter(self._recipes)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._recipes)
 
     @property
-    def entry(self) -> Config:
-        """The campaign's entry in the configuration."""
-        entry: Config = self.config["campaigns"][self.name]
-        return entry
+    def observations(self) -> list[str]:
+        """Names of the observations."""
+        return list(self.entry.get("observations", {}))
 
     @property
-    def model(self) -> Spec:
-        """Simulator and prior, as arguments of the stages that simulate."""
-        spec = self.simulations.spec
-        return {key: spec[key] for key in ("simulator", "options", "parameters", "priors")}
+    def posteriors(self) -> list[str]:
+        """Names of estimators, then of refined posteriors."""
+        return [*self.estimators, *self.refined]
+
+    def _all_recipes(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
+        """Yield every path with what makes its specification."""
+        yield self._path("manifest"), self._manifest
+        for each in self.observations:
+            yield self._path("observe", f"observations/{each}"), self._recipe(self._observe, each)
+        for name in self.estimators:
+            yield self._path("train", name), self._recipe(self._train, name)
+            yield self._path("calibrate", name), self._recipe(self._calibrate, name)
+        for name, each in itertools.product(self.posteriors, self.observations):
+            drawn, draw = ("sample", self._sample)
+            if name in self.refined:
+                drawn, draw = "refine", self._refine
+            yield self._path(drawn, name, each), self._recipe(draw, name, each)
+            yield self._path("diagnose", name, each), self._recipe(self._diagnose, name, each)
+        if "held_out" not in self.entry:  # members of a sweep have no report of their own
+            yield self._path("report"), self._report
+
+    def _recipe(self, make: Callable[..., Specification], *names: str) -> Callable[[], Any]:
+        return functools.partial(make, *names)
+
+    def _path(self, stage_name: str, *folders: str) -> str:
+        if stage_name == "observe":  # observations lie in one folder, a name each
+            return "/".join([RESULTS, self.name, *folders]) + ".spec.json"
+        return "/".join([RESULTS, self.name, *folders, f"{stage_name}.spec.json"])
+
+    def key(self, stage_name: str, *folders: str) -> str:
+        """Return the key of what a stage makes in some folder of the campaign."""
+        return self[self._path(stage_name, *folders)].key
+
+    def _observed(self, observation: str) -> str:
+        return self.key("observe", f"observations/{observation}")
+
+    def _drawn(self, name: str, observation: str) -> str:
+        """Return the key of a posterior, refined or not."""
+        return self.key("refine" if name in self.refined else "sample", name, observation)
 
     @property
-    def derived(self) -> dict[str, str]:
+    def _events(self) -> bool:
+        return bool(self.entry.get("events", False))
+
+    @property
+    def _derived(self) -> dict[str, str]:
         """Expressions of the derived parameters by name."""
         entries = self.entry.get("derived_parameters", {})
         return {name: entry["expression"] for name, entry in entries.items()}
 
-    def keyed(self, stage: str, **arguments: Any) -> Spec:
-        """Return the arguments of a stage with their key, which the stage's code is part of."""
-        code = {"code": self.code[stage]} if stage in self.code else {}
-        return {**arguments, "key": digest({**code, **arguments})}
+    def _labels(self, name: str, observation: str) -> dict[str, Any]:
+        """Return what posterior files say of parameters and of themselves."""
+        return {
+            "derived": self._derived,
+            "texts": texts.texts_of(self.entry),
+            "names": {"campaign": self.name, "estimator": name, "observation": observation},
+        }
+
+    def _manifest(self) -> Specification:
+        return manifest(self.entry, self.simulations)
+
+    def _observe(self, name: str) -> Specification:
+        entry = self.entry["observations"][name]
+        arguments = {
+            "model": self.simulations.model,
+            "truth": entry.get("parameters", entry.get("truth")),
+            "file": entry.get("file"),
+            "seed": entry.get("seed", 0),
+        }
+        if self._events:
+            arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
+            arguments |= {"several": True, "events": entry.get("events")}
+        makers = stage("observe") | makers_of(self.entry)
+        if "file" in entry:
+            content = digest(observations.read(entry["file"]).tolist())
+            makers |= Makers({}, {f"file {entry['file']}": content})
+        return Specification("observe", arguments, makers=makers)
+
+    def _train(self, name: str) -> Specification:
+        entry, made = self.config["estimators"][name], self.simulations
+        network, training = entry.get("network", {}), entry.get("training", {})
+        makers = stage("train") | maker("estimator", entry["method"], registry.ESTIMATORS)
+        for embedding in embeddings(network, training):
+            makers |= maker("embedding", embedding, registry.EMBEDDINGS)
+        return Specification(
+            "train",
+            {
+                "priors": made.model["priors"],
+                "parameters": made.model["parameters"],
+                "inferred_parameters": list(self.entry["inferred_parameters"]),
+                "method": entry["method"],
+                "network": network,
+                "training": training,
+                "seed": entry.get("seed", 1),
+                "events": self._events,
+                **made.noise,
+            },
+            {"simulations": self.key("manifest")},
+            makers,
+        )
+
+    def _calibrate(self, name: str) -> Specification:
+        largest = self.config["campaigns"][self.entry.get("held_out", self.name)]
+        return Specification(
+            "calibrate",
+            {
+                "calibration_options": self.config.get("calibration", {}),
+                **self.simulations.noise,
+            },
+            {
+                "simulations": manifest(largest, self.simulations).key,
+                "estimator": self.key("train", name),
+            },
+            stage("calibrate"),
+        )
+
+    def _sample(self, name: str, observation: str) -> Specification:
+        sampler = self.config["estimators"][name].get("sampler", {})
+        inputs = {"estimator": self.key("train", name), "observation": self._observed(observation)}
+        if "proposal" in sampler:
+            inputs["proposals"] = self.key("train", sampler["proposal"])
+        arguments = {"sampler": sampler, **self._labels(name, observation)}
+        return Specification("sample", arguments, inputs, stage("sample"))
+
+    def _refine(self, name: str, observation: str) -> Specification:
+        entry = self.config["refine"][name]
+        likelihood = entry.get("likelihood")
+        inputs = {
+            "proposal": self._drawn(entry["proposal"], observation),
+            "observation": self._observed(observation),
+        }
+        if likelihood in self.estimators:
+            inputs["likelihoods"] = self.key("train", likelihood)
+        return Specification(
+            "refine",
+            {
+                "model": self.simulations.model,
+                "exact": likelihood == "exact",
+                "nuisance_draws": entry.get("nuisance_draws", 64),
+                "new_priors": texts.without_texts(entry.get("priors", {})),
+                **self._labels(name, observation),
+            },
+            inputs,
+            stage("refine") | makers_of(self.entry),
+        )
+
+    def _diagnose(self, name: str, observation: str) -> Specification:
+        return Specification(
+            "diagnose",
+            {
+                "model": self.simulations.model,
+                "several": self._events,
+                "predictive_draws": self.config.get("predictive_draws", 1000),
+                "data": self.entry.get("data", {}),
+            },
+            {
+                "posterior": self._drawn(name, observation),
+                "observation": self._observed(observation),
+            },
+            stage("diagnose") | makers_of(self.entry),
+        )
+
+    def _report(self) -> Specification:
+        entry, config = self.entry, self.config
+        inputs = {"manifest": self.key("manifest")}
+        inputs |= {f"{name}/calibrate": self.key("calibrate", name) for name in self.estimators}
+        inputs |= {
+            f"{name}/{each}": self.key("diagnose", name, each)
+            for name, each in itertools.product(self.posteriors, self.observations)
+        }
+        return Specification(
+            "report",
+            {
+                "campaign": self.name,
+                "title": entry.get("title", self.name),
+                "question": entry.get("question", ""),
+                "simulator": self.simulations.model["simulator"],
+                "parameters": texts.described(entry),
+                "thresholds": config.get("thresholds", {}),
+                "configuration": texts.excerpt(self.name, config, self.estimators),
+                **self.simulations.noise,
+            },
+            inputs,
+            stage("report"),
+        )
 
 
-def fingerprints() -> dict[str, list[str]]:
-    """Return the fingerprints of each stage's code."""
-    return {stage: [fingerprint(target) for target in CODE[stage]] for stage in CODE}
+def manifest(entry: Config, made: Simulations) -> Specification:
+    """Return which rows a campaign takes, and which of them are held out."""
+    return Specification(
+        "manifest",
+        {
+            "store": f"../simulations/{made.name}",
+            "rows": entry["simulations"],
+            "split": {**SPLIT, **entry.get("split", {})},
+            "seed": made.spec.arguments["seed"],
+        },
+        {"receipts": made.spec.key},
+        stage("manifest"),
+    )
+
+
+def refined(config: Config, estimators: Iterable[str]) -> list[str]:
+    """Return the refined posteriors of a campaign: those whose proposal it trains."""
+    entries = config.get("refine", {})
+    return [name for name, entry in entries.items() if entry["proposal"] in estimators]
+
+
+def embeddings(network: Config, training: Config) -> Iterator[str]:
+    """Yield the names of the embeddings that a training may use, those of its grid too."""
+    grid = training.get("grid", {}).get("network", {})
+    for embedding in [network.get("embedding", "auto"), *grid.get("embedding", [])]:
+        name = embedding["name"] if isinstance(embedding, Mapping) else embedding
+        yield from registry.AUTOMATIC_EMBEDDINGS if name == "auto" else [name]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .. import registry
-from ..fingerprint import digest, fingerprint
 from ..storage.noise import is_at_load
 from .schema import BLOCK_SIZE, SHARD_SIZE, Config
+from .specification import Makers, Specification, code, files, maker, stage
 from .texts import without_texts
 
-FORMAT = 1
 RESULTS = "results"
 
 
@@ -24,18 +22,20 @@ class Simulations:
 
     Attributes:
         name: ``{simulator}-{key}``, the name of their folder.
+        model: Simulator, options, parameters and priors.
         spec: What the key is the hash of.
         rows: Rows wanted by the largest of these campaigns.
         dask: How to run them: the ``dask`` entry of the first of these campaigns.
         max_failed_fraction: Largest of these campaigns.
-        limits: How to guard a simulator that crashes or hangs: arguments of `campaign.simulate`.
+        limits: How to guard a simulator that crashes or hangs.
         bucket: Address in an object store for the arrays of new shards; empty for none.
         noise: What stages that read data are told of noise at load; empty without it.
         requires: Files that must be there before the simulator is called, such as programs.
     """
 
     name: str
-    spec: Mapping[str, Any]
+    model: Mapping[str, Any]
+    spec: Specification
     rows: int
     dask: Mapping[str, Any]
     max_failed_fraction: float
@@ -49,48 +49,82 @@ class Simulations:
         """Folder of the stores and receipts."""
         return f"{RESULTS}/simulations/{self.name}"
 
+    @property
+    def shard_size(self) -> int:
+        """Rows of one job."""
+        return int(self.spec.arguments["shard_size"])
+
+    @property
+    def effort(self) -> dict[str, Any]:
+        """How they are made: what changes none of the rows."""
+        return {
+            "workers": self.dask.get("workers", 1),
+            "minimum": self.dask.get("minimum"),
+            "cluster": self.dask.get("cluster", "local"),
+            "chunk_size": self.dask.get("chunk_size"),
+            "max_failed_fraction": self.max_failed_fraction,
+            "bucket": self.bucket or None,
+        }
+
+    @property
+    def threads(self) -> int:
+        """The threads of a shard's job; workers elsewhere take none of its own."""
+        return self.effort["workers"] if self.effort["cluster"] == "local" else 1
+
     def receipts(self, rows: int) -> list[str]:
         """Return the receipts of the shards that hold the first ``rows`` rows."""
-        shards = -(-rows // self.spec["shard_size"])
+        shards = -(-rows // self.shard_size)
         return [f"{self.folder}/shard-{shard}.json" for shard in range(shards)]
 
 
 def simulations_of(campaign: Config) -> Simulations:
     """Return what a campaign wants simulated; its key depends on nothing else."""
-    simulator = campaign["simulator"]
-    made = registry.load(simulator, registry.SIMULATORS)(**campaign.get("options", {}))
-    entries = campaign["priors"]
-    spec = {
-        "format": FORMAT,
+    simulator, options = campaign["simulator"], campaign.get("options", {})
+    made = registry.load(simulator, registry.SIMULATORS)(**options)
+    priors = campaign["priors"]
+    own_prior = isinstance(priors, str)
+    model = {
         "simulator": simulator,
-        "options": campaign.get("options", {}),
-        "code": fingerprint(
-            registry.locate(simulator, registry.SIMULATORS),
-            extra_files=[Path(path) for path in campaign.get("extra_files", [])],
-            code_version=campaign.get("code_version"),
-        ),
+        "options": options,
         "parameters": list(made.parameters),
-        "priors": entries if isinstance(entries, str) else without_texts(entries),
+        "priors": priors if own_prior else without_texts(priors),
+    }
+    arguments = {
+        "model": model,
         "seed": campaign.get("seed", 1),
         "shard_size": campaign.get("shard_size", SHARD_SIZE),
         "block_size": campaign.get("block_size", BLOCK_SIZE),
     }
-    if isinstance(entries, str):
-        spec["prior_code"] = fingerprint(entries)
     if not campaign.get("store_nuisance", True):
-        spec["keep"] = sorted(campaign["inferred_parameters"], key=made.parameters.index)
-    spec["key"] = digest(spec)
+        inferred = campaign["inferred_parameters"]
+        arguments["keep"] = sorted(inferred, key=made.parameters.index)
+    makers = stage("sample_prior") | stage("simulate") | makers_of(campaign)
+    spec = Specification("simulate", arguments, makers=makers)
+    noise = {"simulator": simulator, "options": options}
+    noise |= {key: arguments[key] for key in ("block_size", "seed")}
     return Simulations(
-        name=f"{simulator.split(':')[-1]}-{spec['key']}",
+        name=f"{simulator.split(':')[-1]}-{spec.key}",
+        model=model,
         spec=spec,
         rows=campaign["simulations"],
         dask=campaign.get("dask", {}),
         max_failed_fraction=campaign.get("max_failed_fraction", 0.5),
         limits=campaign.get("limits", {}),
         bucket=campaign.get("bucket", ""),
-        noise=_noise(spec) if is_at_load(made) else {},
+        noise={"noise": noise} if is_at_load(made) else {},
         requires=tuple(campaign.get("requires", ())),
     )
+
+
+def makers_of(campaign: Config) -> Makers:
+    """Return what makes the data of a campaign: its simulator, a prior of the user's own, files."""
+    made = maker("simulator", campaign["simulator"], registry.SIMULATORS)
+    if isinstance(campaign["priors"], str):
+        made |= code("prior", campaign["priors"])
+    made |= files(campaign.get("extra_files", []))
+    if version := campaign.get("code_version"):
+        made |= Makers({}, {"code_version": version})
+    return made
 
 
 def joined(wanted: Iterable[Simulations]) -> dict[str, Simulations]:
@@ -105,8 +139,3 @@ def joined(wanted: Iterable[Simulations]) -> dict[str, Simulations]:
             requires=tuple(dict.fromkeys([*shared.requires, *made.requires])),
         )
     return folders
-
-
-def _noise(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what draws the noise of simulations at load, as an argument of stages."""
-    return {"noise": {key: spec[key] for key in ("simulator", "options", "block_size", "seed")}}

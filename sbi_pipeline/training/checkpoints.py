@@ -48,6 +48,14 @@ def save(checkpoint: Path | None, state: State) -> None:
         logger.warning("the training cannot be resumed if it is stopped: %s", error)
 
 
+def keep(checkpoint: Path | None, state: State) -> str:
+    """Write the state of a training that is interrupted; return up to where it is kept."""
+    save(checkpoint, state)
+    if checkpoint is None or not state["history"]:
+        return ""
+    return f"after epoch {len(state['history'])}"
+
+
 def restore(
     checkpoint: Path | None, learner: Learner, data: Iterable[Any], settings: Sequence[object]
 ) -> State:

@@ -136,8 +136,8 @@ def fit_source(
         device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is one.
         threads: Number of CPU threads; None leaves torch's own.
         progress: Show a bar, where there is a terminal.
-        checkpoint: A file that holds the state while the training lasts. If it exists, the
-            training goes on from there; SIGTERM writes it and exits; it is removed at the end.
+        checkpoint: A file that holds the state. If it exists, the training goes on from there;
+            SIGINT and SIGTERM write it. Whoever has saved the estimator removes it.
         watch: Told the record of each epoch, a row of what is returned, as it ends.
 
     Returns:
@@ -145,6 +145,7 @@ def fit_source(
 
     Raises:
         ValueError: Too few rows, a loss that is not finite, a wrong option, no CUDA.
+        signals.Interrupted: A signal came; the checkpoint holds the last finished epoch.
     """
     share = pick(schedule, SCHEDULES, "schedule")
     target = pick_device(device)
@@ -167,7 +168,7 @@ def fit_source(
 
     with (
         own_randomness(target, threads),
-        signals.sigterm_noted() as stopped,
+        signals.interruptible(lambda: checkpoints.keep(checkpoint, state)),
         progress_bar(len(history), max_epochs, progress) as bar,
     ):
         state |= (
@@ -183,10 +184,7 @@ def fit_source(
             estimator.training_done(epoch / max_epochs)
             torch.manual_seed(integer(seed, "epoch", epoch))
             with closing(source.epoch(epoch, steps)) as batches:
-                train_loss = learner.learn(batches, rates, stopped)
-            if stopped.is_set():
-                checkpoints.save(checkpoint, state)
-                raise SystemExit(f"SIGTERM: training stopped after epoch {epoch}")
+                train_loss = learner.learn(batches, rates)
             torch.manual_seed(integer(seed, "validation"))
             validation_loss = learner.loss((held_out.z, held_out.x), rows_at_once=10 * batch_size)
             check_finite(epoch + 1, train_loss, validation_loss)
@@ -197,21 +195,21 @@ def fit_source(
                 "learning_rate": rates[-1],
                 "seconds": before + time.monotonic() - begun,
             }
-            history.append(record)
-            watch(record)
-            if validation_loss < state["best_loss"] or not judges:
-                best = copy.deepcopy(learner.averaged.state_dict())
-                state |= {"best_loss": validation_loss, "best_epoch": epoch + 1, "best": best}
-            if checkpoint is not None:
-                state["learner"] = copy.deepcopy(learner.state_dict())
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    checkpoints.save(checkpoint, state)
-                    saved = time.monotonic()
+            with signals.held():
+                history.append(record)
+                watch(record)
+                if validation_loss < state["best_loss"] or not judges:
+                    best = copy.deepcopy(learner.averaged.state_dict())
+                    state |= {"best_loss": validation_loss, "best_epoch": epoch + 1, "best": best}
+                if checkpoint is not None:
+                    state["learner"] = copy.deepcopy(learner.state_dict())
+                    if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                        checkpoints.save(checkpoint, state)
+                        saved = time.monotonic()
             bar.set_postfix(train=f"{train_loss:.3f}", validation=f"{validation_loss:.3f}")
             bar.update()
+        checkpoints.save(checkpoint, state)
     finish(estimator, state, held_out.to(torch.device("cpu")))
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return pd.DataFrame(history)
 
 

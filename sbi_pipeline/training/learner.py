@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -88,9 +87,7 @@ class Learner:
             self.loss_of = compiled
             logger.info("training is compiled, in %.0f s", time.monotonic() - begun)
 
-    def learn(
-        self, batches: Iterable[Rows], rates: Sequence[float], stopped: threading.Event
-    ) -> float:
+    def learn(self, batches: Iterable[Rows], rates: Sequence[float]) -> float:
         """Take one gradient step for each batch, at the learning rate of its own.
 
         Returns:
@@ -99,8 +96,6 @@ class Learner:
         self.model.train()
         total, rows = torch.zeros((), device=next(self.model.parameters()).device), 0
         for (z, x), rate in zip(batches, rates, strict=True):
-            if stopped.is_set():
-                break
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             self.optimiser.zero_grad(set_to_none=False)  # the gradients are views
@@ -111,7 +106,7 @@ class Learner:
             self._update_average()
             total += loss.detach() * len(z)
             rows += len(z)
-        return total.item() / max(rows, 1)
+        return total.item() / rows
 
     @torch.no_grad()
     def _update_average(self) -> None:

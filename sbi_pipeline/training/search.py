@@ -92,6 +92,8 @@ def _candidate(
     if path.exists():
         made, header = estimators.load(path)
         return made, pd.DataFrame(header["history"])
-    made, history = train(settings, path.with_suffix(".checkpoint"))
+    checkpoint = path.with_suffix(".checkpoint")
+    made, history = train(settings, checkpoint)
     estimators.save(path, made, {"history": history.to_dict("list")})
+    checkpoint.unlink(missing_ok=True)
     return made, history

@@ -1,6 +1,7 @@
-# The configuration, checked, and the plan made of it. No rules here.
-import json
+# The configuration, checked, and the plan made of it: what is made with which specification. No
+# rules here; everything else that rules want to know they ask PLAN.
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -20,102 +21,37 @@ try:
     if workflow.is_main_process:
         configuration.check(config, yaml.safe_load(schema.read_text()))
         sweeps.check_sweeps(config)
-    config = sweeps.expanded(config)
-    PLAN = study.plan(config)
-    if workflow.is_main_process:
-        study.write(PLAN.specs)
+    PLAN = study.Plan(sweeps.expanded(config))
 except ValueError as error:
     sys.exit(f"{error}")
 
-
-wildcard_constraints:
-    campaign="|".join(PLAN.of_campaign),
-    estimator="|".join([*config["estimators"], *config.get("refine", [])]),
-    observation=r"\w+",
-    sweep="|".join(PLAN.sweeps),
-    simulation=r"[^/]+",
-    shard=r"\d+",
-    program=r"\w+",
+# Keys decide what is made anew, time stamps do not. The inputs of a result that was made as planned
+# are ancient; those of any other are as they are, and CHANGED, newer than all results, is one more.
+CHANGED = Path(".snakemake/sbi_pipeline/changed")
+if workflow.is_main_process:
+    CHANGED.parent.mkdir(parents=True, exist_ok=True)
+    CHANGED.write_text(f"{time.time_ns()}\n")
 
 
-def simulations_of(wildcards):
-    """The simulations that a shard belongs to."""
-    return PLAN.simulations[wildcards.simulation]
+def given(specification, **files):
+    """All inputs of a rule: patterns or input functions by keyword, see above."""
 
-
-def programs_of(wildcards):
-    """Files that a simulator needs. That they are there counts, not their age: `extra_files` does."""
-    name = PLAN.of_campaign.get(wildcards.get("campaign"), wildcards.get("simulation"))
-    return [ancient(path) for path in PLAN.simulations[name].requires]
-
-
-def threads_of(dask):
-    """The threads of a shard's job; workers elsewhere take none of its own."""
-    return dask.get("workers", 1) if dask.get("cluster", "local") == "local" else 1
-
-
-def receipts_of(wildcards):
-    """The receipts of the shards that a campaign needs."""
-    made = PLAN.simulations[PLAN.of_campaign[wildcards.campaign]]
-    return made.receipts(config["campaigns"][wildcards.campaign]["simulations"])
-
-
-def parts_of(pattern, estimators=PLAN.estimators):
-    """An input function: `pattern` for all estimators and observations of a campaign."""
-
-    def parts(wildcards):
-        name = wildcards.campaign
-        return expand(
-            pattern,
-            campaign=name,
-            estimator=estimators[name],
-            observation=config["campaigns"][name].get("observations", {}),
+    def inputs(wildcards):
+        values = dict(wildcards.items())
+        made = PLAN.is_made(specification.format(**values))
+        as_they_are = workflow.is_main_process and not made
+        named = {
+            keyword: file.format(**values) if isinstance(file, str) else file(wildcards)
+            for keyword, file in {"changed": str(CHANGED), **files}.items()
+        }
+        return (
+            named
+            if as_they_are
+            else {key: ancient(each) for key, each in named.items()}
         )
 
-    return parts
+    return unpack(inputs)
 
 
-def fits_of(pattern):
-    """An input function: `pattern` for all fits of a sweep, in order."""
-
-    def fits(wildcards):
-        return [
-            pattern.format(campaign=each["campaign"], estimator=each["fit"])
-            for each in PLAN.sweeps[wildcards.sweep]
-        ]
-
-    return fits
-
-
-def proposal_of(wildcards):
-    """The estimator that MCMC on another one proposes from, if there is one."""
-    sampler = config["estimators"][wildcards.estimator].get("sampler", {})
-    pattern = "results/{{campaign}}/{proposal}/estimator.pt"
-    return expand(pattern, proposal=sampler.get("proposal", []))
-
-
-def proposal_refined(wildcards):
-    """The posterior whose draws are reweighted."""
-    proposal = config["refine"][wildcards.refined]["proposal"]
-    return (
-        f"results/{wildcards.campaign}/{proposal}/{wildcards.observation}/posterior.nc"
-    )
-
-
-def likelihood_of(wildcards):
-    """The estimator of the likelihood that a posterior is refined by, if there is one."""
-    likelihood = config["refine"][wildcards.refined].get("likelihood", "exact")
-    pattern = "results/{{campaign}}/{likelihood}/estimator.pt"
-    return expand(pattern, likelihood=[] if likelihood == "exact" else likelihood)
-
-
-def tell_verdicts():
-    """Print where each report is and what its verdict says."""
-    for name in PLAN.reported:
-        verdict = Path("results", name, "verdict.json")
-        if verdict.is_file():
-            said = json.loads(verdict.read_text())
-            print(
-                f"{verdict.with_name('report.html')}: {said['status']}. {said['sentence']}",
-                file=sys.stderr,
-            )
+wildcard_constraints:
+    **PLAN.patterns,

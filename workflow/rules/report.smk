@@ -2,23 +2,28 @@
 # `snakemake --report` collects.
 rule report:
     input:
-        spec="results/{campaign}/report.spec.json",
-        simulations="results/{campaign}/simulations.json",
-        observations=parts_of("results/{campaign}/observations/{observation}.nc"),
-        estimators=parts_of("results/{campaign}/{estimator}/estimator.pt"),
-        histories=parts_of("results/{campaign}/{estimator}/history.csv"),
-        calibrations=parts_of("results/{campaign}/{estimator}/calibration.nc"),
-        posteriors=parts_of(
-            "results/{campaign}/{estimator}/{observation}/posterior.nc",
-            PLAN.posteriors,
-        ),
-        diagnostics=parts_of(
-            "results/{campaign}/{estimator}/{observation}/diagnostics.csv",
-            PLAN.posteriors,
-        ),
-        predictives=parts_of(
-            "results/{campaign}/{estimator}/{observation}/predictive.nc",
-            PLAN.posteriors,
+        given(
+            "results/{campaign}/report.spec.json",
+            simulations="results/{campaign}/simulations.json",
+            observations=PLAN.of_observations(
+                "results/{campaign}/observations/{observation}.nc"
+            ),
+            headers=PLAN.of_estimators(
+                "results/{campaign}/{estimator}/estimator.json"
+            ),
+            histories=PLAN.of_estimators("results/{campaign}/{estimator}/history.csv"),
+            calibrations=PLAN.of_estimators(
+                "results/{campaign}/{estimator}/calibration.nc"
+            ),
+            posteriors=PLAN.of_posteriors(
+                "results/{campaign}/{estimator}/{observation}/posterior.nc"
+            ),
+            diagnostics=PLAN.of_posteriors(
+                "results/{campaign}/{estimator}/{observation}/diagnostics.csv"
+            ),
+            predictives=PLAN.of_posteriors(
+                "results/{campaign}/{estimator}/{observation}/predictive.nc"
+            ),
         ),
     output:
         report=report(
@@ -34,17 +39,22 @@ rule report:
             subcategory="{campaign}",
             labels={"figure": "{figure}"},
         ),
+        spec="results/{campaign}/report.spec.json",
     log:
         "results/{campaign}/report.log",
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"
 
 
 rule compare:
     input:
-        spec="results/{sweep}/compare.spec.json",
-        histories=fits_of("results/{campaign}/{estimator}/history.csv"),
-        calibrations=fits_of("results/{campaign}/{estimator}/calibration.nc"),
+        given(
+            "results/{sweep}/compare.spec.json",
+            histories=PLAN.of_fits("results/{campaign}/{estimator}/history.csv"),
+            calibrations=PLAN.of_fits("results/{campaign}/{estimator}/calibration.nc"),
+        ),
     output:
         comparison=report(
             "results/{sweep}/comparison.html",
@@ -54,22 +64,30 @@ rule compare:
         table="results/{sweep}/comparison.csv",
         figure="results/{sweep}/comparison.pdf",
         image="results/{sweep}/comparison.png",
+        spec="results/{sweep}/compare.spec.json",
     log:
         "results/{sweep}/compare.log",
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"
 
 
 rule index:
     input:
-        specs=expand("results/{campaign}/report.spec.json", campaign=PLAN.reported),
-        verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.reported),
-        comparisons=expand("results/{sweep}/comparison.html", sweep=PLAN.sweeps),
+        given(
+            "results/index.spec.json",
+            verdicts=PLAN.of_reported("results/{campaign}/verdict.json"),
+            comparisons=PLAN.of_sweeps("results/{sweep}/comparison.html"),
+        ),
     output:
         index="results/index.html",
+        spec="results/index.spec.json",
     log:
         "results/index.log",
     localrule: True
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"
 
@@ -77,12 +95,18 @@ rule index:
 # Asked for where the configuration says strict: fails when a verdict does, after all pages.
 rule judge:
     input:
-        verdicts=expand("results/{campaign}/verdict.json", campaign=PLAN.reported),
-        index="results/index.html",
+        given(
+            "results/accepted.spec.json",
+            verdicts=PLAN.of_reported("results/{campaign}/verdict.json"),
+            index="results/index.html",
+        ),
     output:
         accepted="results/accepted.json",
+        spec="results/accepted.spec.json",
     log:
         "results/judge.log",
     localrule: True
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"

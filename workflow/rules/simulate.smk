@@ -2,27 +2,25 @@
 # `snakemake preflight`: try the simulators and forecast time, bytes and files, before it is dear.
 rule preflight:
     input:
-        [ancient(path) for made in PLAN.simulations.values() for path in made.requires],
-        specs=[f"{made.folder}/spec.json" for made in PLAN.simulations.values()],
+        ancient(PLAN.all_programs()),
     log:
         "results/preflight.log",
     params:
-        rows=json.dumps({n: made.rows for n, made in PLAN.simulations.items()}),
-        workers=json.dumps(
-            {n: made.dask.get("workers", 1) for n, made in PLAN.simulations.items()}
-        ),
+        campaigns=PLAN.models(),
     script:
         "../scripts/stage.py"
 
 
 rule sample_prior:
     input:
-        spec="results/simulations/{simulation}/spec.json",
-        shard="results/simulations/{simulation}/shard-{shard}.spec.json",
+        given("results/simulations/{simulation}/prior-{shard}.spec.json"),
     output:
         prior=directory("results/simulations/{simulation}/prior-{shard}.zarr"),
+        spec="results/simulations/{simulation}/prior-{shard}.spec.json",
     log:
         "results/simulations/{simulation}/sample_prior-{shard}.log",
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"
 
@@ -31,38 +29,40 @@ rule sample_prior:
 # after a failure, and nothing could be resumed.
 rule simulate:
     input:
-        programs_of,
-        spec="results/simulations/{simulation}/spec.json",
-        shard="results/simulations/{simulation}/shard-{shard}.spec.json",
-        prior="results/simulations/{simulation}/prior-{shard}.zarr",
+        ancient(PLAN.programs),
+        given(
+            "results/simulations/{simulation}/shard-{shard}.spec.json",
+            prior="results/simulations/{simulation}/prior-{shard}.zarr",
+        ),
     output:
         receipt="results/simulations/{simulation}/shard-{shard}.json",
+        spec="results/simulations/{simulation}/shard-{shard}.spec.json",
     log:
         "results/simulations/{simulation}/simulate-{shard}.log",
-    threads: lambda w: threads_of(simulations_of(w).dask)
-    resources:
-        dask_cluster=lambda w: simulations_of(w).dask.get("cluster", "local"),
-        workers=lambda w: simulations_of(w).dask.get("workers", 1),
-        minimum=lambda w: simulations_of(w).dask.get("minimum", 0),
-        chunk_size=lambda w: simulations_of(w).dask.get("chunk_size", 0),
-        bucket=lambda w: simulations_of(w).bucket,
-        campaign_rows=lambda w: simulations_of(w).rows,
+    threads: lambda w: PLAN.of_shard(w).threads
     params:
-        max_failed_fraction=lambda w: simulations_of(w).max_failed_fraction,
-        limits=lambda w: json.dumps(simulations_of(w).limits, sort_keys=True),
+        spec=PLAN.specification,
+        limits=lambda w: PLAN.of_shard(w).limits,
+        effort=lambda w: PLAN.of_shard(w).effort,
+        campaign_rows=lambda w: PLAN.of_shard(w).rows,
     script:
         "../scripts/stage.py"
 
 
 rule manifest:
     input:
-        spec="results/{campaign}/manifest.spec.json",
-        receipts=receipts_of,
+        given(
+            "results/{campaign}/manifest.spec.json",
+            receipts=PLAN.receipts,
+        ),
     output:
         simulations="results/{campaign}/simulations.json",
+        spec="results/{campaign}/manifest.spec.json",
     log:
         "results/{campaign}/manifest.log",
     localrule: True
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"
 
@@ -70,12 +70,17 @@ rule manifest:
 # First of all, since it finds out early that a simulator and an observation do not fit together.
 rule observe:
     input:
-        programs_of,
-        spec="results/{campaign}/observations/{observation}.spec.json",
+        ancient(PLAN.programs),
+        given(
+            "results/{campaign}/observations/{observation}.spec.json",
+        ),
     output:
         observation="results/{campaign}/observations/{observation}.nc",
+        spec="results/{campaign}/observations/{observation}.spec.json",
     log:
         "results/{campaign}/observations/{observation}.log",
     priority: 100
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"

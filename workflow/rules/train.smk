@@ -1,27 +1,38 @@
 # Estimators: one training serves all observations.
 rule train:
     input:
-        spec="results/{campaign}/{estimator}/train.spec.json",
-        simulations="results/{campaign}/simulations.json",
+        given(
+            "results/{campaign}/{estimator}/train.spec.json",
+            simulations="results/{campaign}/simulations.json",
+        ),
     output:
         estimator="results/{campaign}/{estimator}/estimator.pt",
+        header="results/{campaign}/{estimator}/estimator.json",
         history="results/{campaign}/{estimator}/history.csv",
+        spec="results/{campaign}/{estimator}/train.spec.json",
     log:
         "results/{campaign}/{estimator}/train.log",
     threads: 1
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"
 
 
 rule calibrate:
     input:
-        spec="results/{campaign}/{estimator}/calibrate.spec.json",
-        simulations=lambda w: f"results/{PLAN.held_out[w.campaign]}/simulations.json",
-        estimator="results/{campaign}/{estimator}/estimator.pt",
+        given(
+            "results/{campaign}/{estimator}/calibrate.spec.json",
+            simulations=PLAN.held_out,
+            estimator="results/{campaign}/{estimator}/estimator.pt",
+        ),
     output:
         calibration="results/{campaign}/{estimator}/calibration.nc",
+        spec="results/{campaign}/{estimator}/calibrate.spec.json",
     log:
         "results/{campaign}/{estimator}/calibrate.log",
     threads: 1
+    params:
+        spec=PLAN.specification,
     script:
         "../scripts/stage.py"

@@ -1,26 +1,19 @@
-"""The one adapter: calls the function of sbi_pipeline.stages that is named like the rule.
+"""The one adapter: calls the stage that is named like the rule, see `sbi_pipeline.stages.job`.
 
-Input files named ``spec`` or ``shard`` hold arguments as JSON; other inputs and outputs are passed
-as paths under their keywords. Of params, resources and threads a stage gets those it asks for.
-With the resource ``staged``, simulations are read from a copy in the job's ``tmpdir``.
+Inputs and outputs are passed as paths under their keywords; ``params.spec``, the specification of
+the result, and other params as arguments. With the resource ``staged``, simulations are read from a
+copy in the job's ``tmpdir``.
 """
 
-import inspect
-import json
-import logging
 import os
-import sys
-from contextlib import ExitStack
 from pathlib import Path
 
-threads = int(snakemake.threads)  # noqa: F821
 if snakemake.rule.endswith("simulate"):  # noqa: F821
     # Its threads are processes of one thread each; Snakemake has set these to their number.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
-from sbi_pipeline import registry  # noqa: E402  (threads are fixed when numpy is imported)
-from sbi_pipeline.storage.staging import staged  # noqa: E402
+from sbi_pipeline import signals  # threads are fixed when numpy is imported
 
 
 def paths(named):
@@ -28,43 +21,19 @@ def paths(named):
     return {
         key: Path(value) if isinstance(value, str) else [Path(each) for each in value]
         for key, value in named.items()
+        if key != "changed"  # it says that a job runs, not with what
     }
 
 
-def main(job):
-    """Run the stage of one job; a problem is one line here and a traceback in the log."""
-    terminal = logging.StreamHandler()
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        handlers=[logging.FileHandler(job.log[0], mode="w"), terminal],
+with signals.told(snakemake.rule):  # noqa: F821
+    from sbi_pipeline.stages import job  # it takes seconds in which a signal may come
+
+    job.run(
+        snakemake.rule,  # noqa: F821
+        inputs=paths(snakemake.input),  # noqa: F821
+        outputs=paths(snakemake.output),  # noqa: F821
+        params=dict(snakemake.params.items()),  # noqa: F821
+        threads=int(snakemake.threads),  # noqa: F821
+        log=Path(snakemake.log[0]),  # noqa: F821
+        near=Path(snakemake.resources.tmpdir) if snakemake.resources.get("staged") else None,  # noqa: F821
     )
-    logging.captureWarnings(True)
-    logging.raiseExceptions = False  # a log on a full disk must not hide what went wrong
-    for chatty in ("distributed", "arviz", "arviz.preview", "fontTools"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    # In a module, rules may have a prefix: `use rule * from sbi as sbi_*`.
-    name = max(filter(job.rule.endswith, registry.STAGES), key=len)
-    stage = registry.load(name, registry.STAGES)
-    wanted = inspect.signature(stage).parameters
-    files = {**paths(job.input), **paths(job.output)}
-    arguments = {}
-    for name in ("spec", "shard"):
-        if name in files:
-            spec = json.loads(files.pop(name).read_text())
-            arguments |= {key: value for key, value in spec.items() if key in wanted}
-    knobs = {"threads": threads, **dict(job.params.items()), **dict(job.resources.items())}
-    arguments |= {key: value for key, value in knobs.items() if key in wanted}
-    try:
-        with ExitStack() as stack:
-            if job.resources.get("staged") and "simulations" in files:
-                near = staged(files["simulations"], Path(job.resources.tmpdir))
-                files["simulations"] = stack.enter_context(near)
-            stage(**files, **arguments)
-    except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
-        logging.getLogger().removeHandler(terminal)
-        logging.exception("%s failed", stage.__name__)
-        sys.exit(f"{stage.__name__}: {error} (more in {job.log[0]})")
-
-
-main(snakemake)  # noqa: F821

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from sbi_pipeline import checks, priors
+from sbi_pipeline.importance import Weights, resample, weigh
 from sbi_pipeline.priors.supports import check_covers
-from sbi_pipeline.refinement import Weights, resample, weigh
 from sbi_pipeline.types import Array
 
 RNG = np.random.default_rng(1)

@@ -1,0 +1,118 @@
+"""A stage as a job: its arguments put together and checked, its log, its specification written."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import logging
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from .. import registry
+from .files import write
+
+CHATTY = ("distributed", "fontTools")
+"""Libraries whose logs say nothing that helps."""
+
+
+def run(
+    rule: str,
+    *,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    params: Mapping[str, Any],
+    threads: int,
+    log: Path,
+    near: Path | None = None,
+) -> None:
+    """Run the stage of one job; a problem is one line on the terminal and a traceback in the log.
+
+    Args:
+        rule: Name of the rule; in a Snakemake module it may have a prefix.
+        inputs: Paths by keyword of the rule.
+        outputs: Paths by keyword; ``spec`` is written here, when all else is there.
+        params: Arguments by name; ``spec`` is the specification of the result.
+        threads: Threads of the job.
+        log: The log file.
+        near: A folder into which simulations are copied before they are read.
+    """
+    terminal = start_logging(log)
+    name = max(filter(rule.endswith, registry.STAGES), key=len)
+    stage = registry.load(name, registry.STAGES)
+    outputs, params = dict(outputs), dict(params)
+    spec, beside = params.pop("spec", {}), outputs.pop("spec", None)
+    given = {**inputs, **outputs, **spec.get("arguments", {}), **params}
+    offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
+    try:
+        arguments = bound(stage, given, offered)
+        with ExitStack() as stack:
+            if near is not None and "simulations" in inputs:
+                from ..storage.staging import staged  # noqa: PLC0415 - light stages need no store
+
+                copied = staged(inputs["simulations"], near)
+                arguments["simulations"] = stack.enter_context(copied)
+            stage(**arguments)
+        if beside is not None:
+            write(beside, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+    except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
+        logging.getLogger().removeHandler(terminal)
+        logging.exception("%s failed", name)
+        sys.exit(f"{name}: {error} (more in {log})")
+
+
+def start_logging(log: Path) -> logging.Handler:
+    """Log to a file and to the terminal; returns the terminal's handler."""
+    terminal = logging.StreamHandler()
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        handlers=[logging.FileHandler(log, mode="w"), terminal],
+    )
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log on a full disk must not hide what went wrong
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return terminal
+
+
+def bound(
+    stage: Callable[..., None], given: Mapping[str, Any], offered: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a stage, mappings made into the records it asks for.
+
+    Args:
+        stage: The stage.
+        given: Arguments by name.
+        offered: Further ones, which it need not take.
+
+    Raises:
+        ValueError: It does not know one of those given, or lacks one.
+    """
+    known = inspect.signature(stage).parameters
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"does not know {', '.join(unknown)}; it takes {', '.join(known)}")
+    arguments = {**{key: offered[key] for key in offered if key in known}, **given}
+    needed = [name for name, each in known.items() if each.default is inspect.Parameter.empty]
+    if missing := [name for name in needed if name not in arguments]:
+        raise ValueError(f"lacks {', '.join(missing)}; it was given {', '.join(sorted(given))}")
+    types = typing.get_type_hints(stage)
+    return {name: _record(types[name], value) for name, value in arguments.items()}
+
+
+def _record(wanted: Any, value: Any) -> Any:
+    """Return a mapping as the record that is wanted; anything else as it is."""
+    options = [wanted, *typing.get_args(wanted)]  # of "Record | None" too
+    records = [
+        each for each in options if isinstance(each, type) and dataclasses.is_dataclass(each)
+    ]
+    if records and isinstance(value, Mapping):
+        try:
+            return records[0](**value)
+        except TypeError as error:
+            raise ValueError(f"{records[0].__name__}: {error}") from error
+    return value

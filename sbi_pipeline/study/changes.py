@@ -1,0 +1,174 @@
+"""What would run, and why: the specifications on disk against those planned, in words.
+
+A specification lies beside the result that was made with it, so this needs neither Snakemake's
+records nor the machine that a result was made on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .plan import Plan, read
+from .simulations import RESULTS
+from .specification import Specification
+
+Content = Mapping[str, Any]
+NOT_MADE = "not made yet"
+EARLIER = "made by an earlier version of sbi_pipeline, whose specifications have another form"
+SHORT = 60
+"""Characters of a value that is told whole."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A result that is not what the plan wants.
+
+    Attributes:
+        stage: What makes it.
+        where: Its folder below ``results``, or its name.
+        reasons: Why it is made, in words.
+    """
+
+    stage: str
+    where: str
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return it as a line."""
+        return f"{f'{self.stage} {self.where}'.strip()}: {'; '.join(self.reasons)}"
+
+
+def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
+    """Yield what is not there as planned, inputs before what is made of them.
+
+    Args:
+        plan: The plan.
+        targets: Files or folders below ``results``: only what they are made of; none for all.
+
+    Raises:
+        ValueError: A target is none of the plan's.
+    """
+    for path in _wanted(plan, targets):
+        if not plan.is_made(path):
+            planned, there = plan[path], read(Path(path))
+            reasons = list(differences(there, planned))
+            if planned.stage == "manifest" and there is not None:
+                reasons += _simulations_differ(plan, path, there)
+            if not reasons:
+                reasons = ["a shard of it was deleted"]
+            yield Change(planned.stage, _place(path), tuple(reasons))
+
+
+def differences(there: Content | None, planned: Specification) -> Iterator[str]:
+    """Yield, in words, what differs between a specification on disk and the one planned."""
+    if there is None:
+        yield NOT_MADE
+        return
+    if there.get("stage") != planned.stage:
+        yield EARLIER
+        return
+    wanted = planned.content
+    yield from _versions(there["versions"], wanted["versions"])
+    yield from _contents(there["contents"], wanted["contents"])
+    yield from _values("", there["arguments"], wanted["arguments"])
+    yield from _inputs(there["inputs"], wanted["inputs"])
+
+
+def _versions(old: Content, new: Content) -> Iterator[str]:
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield f"{name}: version {old.get(name, 'none')} → {new.get(name, 'none')}"
+
+
+def _contents(old: Content, new: Content) -> Iterator[str]:
+    """Yield which code or file of the user's changed."""
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            every = sorted({*before, *after})
+            edited = [each for each in every if before.get(each) != after.get(each)]
+            yield f"{name}: {', '.join(edited)} was edited"
+        elif before is None or after is None:
+            yield f"{name} is {'new' if before is None else 'gone'}"
+        else:
+            yield f"{name} changed"
+
+
+def _inputs(old: Content, new: Content) -> Iterator[str]:
+    for name in [*new, *sorted(set(old) - set(new))]:
+        if name not in old:
+            yield f"{name} is new"
+        elif name not in new:
+            yield f"{name} is gone"
+        elif old[name] != new[name]:
+            yield f"its {name} {'are' if name.endswith('s') else 'is'} made anew"
+
+
+def _values(where: str, old: Any, new: Any) -> Iterator[str]:
+    """Yield each value that differs, by its place."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from _values(f"{where}.{key}".lstrip("."), old.get(key), new.get(key))
+    elif old != new:
+        told = [_told(each) for each in (old, new)]
+        long = max(map(len, told)) > SHORT
+        yield f"{where} changed" if long else f"{where} {told[0]} → {told[1]}"
+
+
+def _told(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _simulations_differ(plan: Plan, path: str, there: Content) -> Iterator[str]:
+    """Yield why a campaign's simulations are not those that its manifest lists."""
+    (campaign,) = (each for each in plan.campaigns.values() if path in each)
+    listed = there.get("arguments", {}).get("store", there.get("store", ""))
+    before = read(Path(path).parent / listed / "shard-0.spec.json")
+    if before is None or "arguments" not in before:
+        return
+    asked = {key: before["arguments"].get(key) for key in campaign.simulations.spec.arguments}
+    found = {**before, "arguments": asked, "inputs": {}}
+    for reason in differences(found, campaign.simulations.spec):
+        yield f"simulations: {reason}"
+
+
+def _wanted(plan: Plan, targets: Sequence[str]) -> list[str]:
+    """Return the paths of the specifications that the targets are made with."""
+    if not targets:
+        return list(plan)
+    by_key: dict[str, list[str]] = {}
+    for path in plan:
+        by_key.setdefault(plan[path].key, []).append(path)
+    waiting = [path for target in targets for path in _beside(plan, target)]
+    wanted: set[str] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in wanted:
+            wanted.add(path)
+            waiting += [each for key in plan[path].inputs.values() for each in by_key.get(key, ())]
+    return [path for path in plan if path in wanted]
+
+
+def _beside(plan: Plan, target: str) -> list[str]:
+    """Return the specifications that lie beside a file, or in a folder."""
+    place = Path(target)
+    folder = place if place.is_dir() or not place.suffix else place.parent
+    beside = [path for path in plan if Path(path).parent == folder]
+    if place.parent.name == "observations":
+        beside = [path for path in beside if path == str(place.with_suffix(".spec.json"))]
+    if not beside:
+        raise ValueError(f"{target} is nothing this configuration makes; look below {RESULTS}/")
+    return beside
+
+
+def _place(path: str) -> str:
+    """Return in short where a specification lies."""
+    place = Path(path).relative_to(RESULTS)
+    if place.parts[0] == "simulations" or "observations" in place.parts:
+        return str(place).removesuffix(".spec.json")
+    return "" if len(place.parts) == 1 else str(place.parent)

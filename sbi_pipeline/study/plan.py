@@ -1,0 +1,266 @@
+"""The plan of a study: what is to be made, with which specification, from which files.
+
+The rule files ask it everything; it alone knows the keys of the configuration. Methods that take
+``wildcards`` are input functions of rules.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..fingerprint import canonical
+from . import shards
+from .campaign import Campaign
+from .schema import Config
+from .simulations import RESULTS, Simulations, joined, simulations_of
+from .specification import Specification, stage
+
+Members = list[dict[str, Any]]
+InputFunction = Callable[[Any], list[str]]
+"""From the wildcards of a job to paths."""
+
+
+class Plan(Mapping[str, Specification]):
+    """Specifications by the path that each is written to, beside what is made with it.
+
+    Args:
+        config: A checked configuration, its sweeps expanded.
+
+    Attributes:
+        campaigns: By name.
+        simulations: By name of their folder.
+        sweeps: The members of each sweep, by name: ``campaign``, ``fit``, and settings.
+
+    Raises:
+        ValueError: Something in the configuration makes no sense.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        sweeps = config.get("sweeps", {})
+        self.sweeps: dict[str, Members] = {
+            name: list(sweep["members"]) for name, sweep in sweeps.items()
+        }
+        entries = config["campaigns"]
+        made = {name: simulations_of(entry) for name, entry in entries.items()}
+        fits = {each["fit"] for members in self.sweeps.values() for each in members}
+        every = [name for name in config["estimators"] if name not in fits]
+        self.campaigns = {
+            name: Campaign(name, config, made[name], tuple(entry.get("estimators", every)))
+            for name, entry in entries.items()
+        }
+        self.simulations = joined(made.values())
+        self._shards: dict[str, Specification] = {}
+        for each in self.simulations.values():
+            self._shards |= shards.specifications(each)
+
+    def __getitem__(self, path: str) -> Specification:
+        """Return the specification that is written to a path."""
+        if path in self._shards:
+            return self._shards[path]
+        for campaign in self.campaigns.values():
+            if path in campaign:
+                return campaign[path]
+        return self._overviews[path]()
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield all paths, inputs before what is made of them."""
+        return itertools.chain(self._shards, *self.campaigns.values(), self._overviews)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return sum(1 for _ in self)
+
+    @property
+    def _overviews(self) -> dict[str, Callable[[], Specification]]:
+        """Makers of the specifications of pages over campaigns, by path."""
+        pages = {
+            f"{RESULTS}/{name}/compare.spec.json": (lambda name=name: self._compare(name))
+            for name in self.sweeps
+        }
+        accepted = {f"{RESULTS}/accepted.spec.json": self._judge} if self.strict else {}
+        return {**pages, f"{RESULTS}/index.spec.json": self._index, **accepted}
+
+    def _compare(self, name: str) -> Specification:
+        members = self.sweeps[name]
+        keys = {
+            f"{each['campaign']}/{each['fit']}": self.campaigns[each["campaign"]].key(
+                "calibrate", each["fit"]
+            )
+            for each in members
+        }
+        return Specification("compare", {"sweep": name, "members": members}, keys, stage("compare"))
+
+    def _index(self) -> Specification:
+        titles = {name: self.campaigns[name].entry.get("title", name) for name in self.reported}
+        keys = {name: self.campaigns[name].key("report") for name in self.reported}
+        keys |= {name: self._compare(name).key for name in self.sweeps}
+        return Specification("index", {"titles": titles}, keys, stage("index"))
+
+    def _judge(self) -> Specification:
+        return Specification("judge", {}, {"index": self._index().key}, stage("judge"))
+
+    @property
+    def reported(self) -> list[str]:
+        """Campaigns with a report of their own: those that are no part of a sweep."""
+        members = {each["campaign"] for sweep in self.sweeps.values() for each in sweep}
+        return [name for name in self.campaigns if name not in members]
+
+    @property
+    def strict(self) -> bool:
+        """Whether a failed verdict is an error."""
+        return bool(self.config.get("strict", False))
+
+    @property
+    def patterns(self) -> dict[str, str]:
+        """Regular expressions of the wildcards of rules."""
+        refinements = list(self.config.get("refine", {}))
+        return {
+            "campaign": "|".join(self.campaigns),
+            "estimator": "|".join([*self.config["estimators"], *refinements]),
+            "trained": "|".join(self.config["estimators"]),
+            "refined": "|".join(refinements) or "(?!)",
+            "sweep": "|".join(self.sweeps) or "(?!)",
+            "observation": r"\w+",
+            "simulation": r"[^/]+",
+            "shard": r"\d+",
+            "program": r"\w+",
+        }
+
+    def is_made(self, path: str) -> bool:
+        """Say whether what is there was made with the specification planned for ``path``."""
+        planned = self[path]
+        there = read(Path(path))
+        if there is None or canonical(there) != canonical(planned.content):
+            return False
+        if planned.stage == "manifest":  # a receipt that was deleted wants its shard again
+            (campaign,) = (each for each in self.campaigns.values() if path in each)
+            return all(Path(each).is_file() for each in self._receipts(campaign))
+        return True
+
+    # Input functions and parameters of rules ------------------------------------------------------
+
+    def specification(self, wildcards: Any, output: Any) -> dict[str, Any]:
+        """Return what a job makes its outputs with; ``output.spec`` is where it is written."""
+        return self[str(output.spec)].content
+
+    def of_shard(self, wildcards: Any) -> Simulations:
+        """Return the simulations that a shard belongs to."""
+        return self.simulations[wildcards.simulation]
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return what `preflight` is told of each folder of simulations."""
+        return [
+            {
+                "name": name,
+                "rows": made.rows,
+                "workers": made.effort["workers"],
+                "folder": made.folder,
+                **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
+            }
+            for name, made in self.simulations.items()
+        ]
+
+    def all_programs(self) -> list[str]:
+        """Return all files that simulators need."""
+        return [path for made in self.simulations.values() for path in made.requires]
+
+    def programs(self, wildcards: Any) -> list[str]:
+        """Return files that a simulator needs, such as programs."""
+        if "simulation" in wildcards.keys():  # noqa: SIM118 - a named list of Snakemake's
+            return list(self.of_shard(wildcards).requires)
+        return list(self.campaigns[wildcards.campaign].simulations.requires)
+
+    def receipts(self, wildcards: Any) -> list[str]:
+        """Return the receipts of the shards that a campaign needs."""
+        return self._receipts(self.campaigns[wildcards.campaign])
+
+    def _receipts(self, campaign: Campaign) -> list[str]:
+        return campaign.simulations.receipts(campaign.entry["simulations"])
+
+    def held_out(self, wildcards: Any) -> str:
+        """Return the manifest of the simulations that estimators are asked about.
+
+        It is the campaign's own, or that of the largest of a sweep.
+        """
+        campaign = self.campaigns[wildcards.campaign]
+        return f"{RESULTS}/{campaign.entry.get('held_out', campaign.name)}/simulations.json"
+
+    def proposals(self, wildcards: Any) -> list[str]:
+        """Return the estimator that MCMC on another one proposes from, if there is one."""
+        sampler = self.config["estimators"][wildcards.trained].get("sampler", {})
+        named = [sampler["proposal"]] if "proposal" in sampler else []
+        return [f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt" for name in named]
+
+    def refined_from(self, wildcards: Any) -> str:
+        """Return the posterior whose draws are reweighted."""
+        name = self.config["refine"][wildcards.refined]["proposal"]
+        return f"{RESULTS}/{wildcards.campaign}/{name}/{wildcards.observation}/posterior.nc"
+
+    def likelihoods(self, wildcards: Any) -> list[str]:
+        """Return the estimator of the likelihood that a posterior is refined by, if any."""
+        name = self.config["refine"][wildcards.refined].get("likelihood")
+        trained = name in self.campaigns[wildcards.campaign].estimators
+        return [f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt"] if trained else []
+
+    def of_observations(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each observation of a campaign."""
+        return lambda wildcards: [
+            pattern.format(campaign=wildcards.campaign, observation=each)
+            for each in self.campaigns[wildcards.campaign].observations
+        ]
+
+    def of_estimators(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each estimator of a campaign."""
+        return lambda wildcards: [
+            pattern.format(campaign=wildcards.campaign, estimator=name)
+            for name in self.campaigns[wildcards.campaign].estimators
+        ]
+
+    def of_posteriors(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each posterior, refined ones too."""
+
+        def paths(wildcards: Any) -> list[str]:
+            campaign = self.campaigns[wildcards.campaign]
+            return [
+                pattern.format(campaign=campaign.name, estimator=name, observation=each)
+                for name, each in itertools.product(campaign.posteriors, campaign.observations)
+            ]
+
+        return paths
+
+    def of_fits(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each fit of a sweep, in order."""
+        return lambda wildcards: [
+            pattern.format(campaign=each["campaign"], estimator=each["fit"])
+            for each in self.sweeps[wildcards.sweep]
+        ]
+
+    def of_reported(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each campaign with a report of its own."""
+        return lambda wildcards: [pattern.format(campaign=name) for name in self.reported]
+
+    def of_sweeps(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each sweep."""
+        return lambda wildcards: [pattern.format(sweep=name) for name in self.sweeps]
+
+    def verdicts(self) -> Iterator[str]:
+        """Yield a line for each report that is there: where it is and what its verdict says."""
+        for name in self.reported:
+            verdict = read(Path(RESULTS, name, "verdict.json"))
+            if verdict is not None:
+                status, sentence = verdict["status"], verdict["sentence"]
+                yield f"{RESULTS}/{name}/report.html: {status}. {sentence}"
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return the JSON of a file; None where there is none, or none that can be read."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content

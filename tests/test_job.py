@@ -1,0 +1,99 @@
+"""The adapter between a rule and its stage: arguments, records, one line for what goes wrong."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sbi_pipeline import registry
+from sbi_pipeline.model import Model
+from sbi_pipeline.stages import job
+
+MODEL = {"simulator": "two_moons", "options": {}, "parameters": ["a"], "priors": {}}
+CALLS: list[dict[str, Any]] = []
+
+
+def toy(
+    *,
+    source: Path,
+    made: Path,
+    model: Model | None = None,
+    scale: float = 1.0,
+    key: str = "",
+    inputs: Mapping[str, str] | None = None,
+    threads: int = 1,
+) -> None:
+    """Write what it was called with."""
+    CALLS.append(dict(locals()))
+    if scale < 0:
+        raise ValueError(f"scale is {scale}; wanted more than 0")
+    made.write_text("made")
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Register the toy, and keep pytest's own handlers of logs."""
+    monkeypatch.setitem(registry.STAGES, "toy", registry.Part(f"{__name__}:toy"))  # type: ignore[misc]
+    added: list[logging.Handler] = []
+
+    def start_logging(log: Path) -> logging.Handler:
+        added.append(logging.FileHandler(log))
+        logging.getLogger().addHandler(added[0])
+        return logging.NullHandler()
+
+    monkeypatch.setattr(job, "start_logging", start_logging)
+    CALLS.clear()
+    yield
+    for handler in added:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def run(folder: Path, *, rule: str = "toy", arguments: Any = None, **params: Any) -> Path:
+    content = {"stage": "toy", "arguments": arguments or {}, "inputs": {"source": "s"}, "key": "k"}
+    job.run(
+        rule,
+        inputs={"source": folder / "source"},
+        outputs={"made": folder / "made", "spec": folder / "toy.spec.json"},
+        params={"spec": content, **params},
+        threads=3,
+        log=folder / "toy.log",
+    )
+    return folder / "toy.spec.json"
+
+
+def test_a_stage_gets_files_arguments_key_and_threads(tmp_path: Path) -> None:
+    beside = run(tmp_path, rule="mine_toy", arguments={"model": MODEL}, scale=2.0)
+    (call,) = CALLS
+    assert call["source"] == tmp_path / "source"
+    assert call["made"] == tmp_path / "made"
+    assert call["model"] == Model(**MODEL)
+    assert (call["scale"], call["threads"], call["key"]) == (2.0, 3, "k")
+    assert call["inputs"] == {"source": "s"}
+    assert json.loads(beside.read_text())["arguments"] == {"model": MODEL}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ({"colour": 1}, "toy: does not know colour; it takes source, made, model, scale"),
+        ({"model": {**MODEL, "colour": 1}}, "toy: Model: .*colour"),
+        ({"scale": -1}, "toy: scale is -1; wanted more than 0"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_leaves_no_specification(
+    tmp_path: Path, arguments: Any, line: str
+) -> None:
+    with pytest.raises(SystemExit, match=line) as caught:
+        run(tmp_path, arguments=arguments)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "toy.spec.json").exists()
+    assert "Traceback" in (tmp_path / "toy.log").read_text()
+
+
+def test_what_a_stage_lacks_is_named() -> None:
+    with pytest.raises(ValueError, match="lacks made; it was given source"):
+        job.bound(toy, {"source": Path("there")}, {})

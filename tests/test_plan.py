@@ -1,0 +1,249 @@
+"""The plan of a study: what is in a key, and what on disk is as planned."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sbi_pipeline import registry
+from sbi_pipeline.study import Plan
+from sbi_pipeline.study.changes import changes
+
+TINY = yaml.safe_load(Path(__file__).with_name("config.yaml").read_text())
+MANIFEST = "results/tiny/manifest.spec.json"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder with the simulator of the tiny study."""
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.py").write_text(Path(__file__).with_name("tiny.py").read_text())
+
+
+Edit = Callable[[Any], Any]
+
+
+def changed(change: Edit) -> Any:
+    config = copy.deepcopy(TINY)
+    change(config["campaigns"]["tiny"])
+    return config
+
+
+def update(**entries: Any) -> Edit:
+    return lambda campaign: campaign.update(entries)
+
+
+def prior(name: str, **entry: Any) -> Edit:
+    return lambda campaign: campaign["priors"].update({name: entry})
+
+
+def make(plan: Plan) -> None:
+    """Write what a finished study has beside its results."""
+    for path, spec in plan.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps(spec.content))
+    for made in plan.simulations.values():
+        for receipt in made.receipts(made.rows):
+            asked = json.loads(Path(receipt).with_suffix(".spec.json").read_text())
+            Path(receipt).write_text(json.dumps({"rows": asked["arguments"]["rows"]}))
+
+
+def told(plan: Plan, *targets: str) -> list[str]:
+    return [str(change) for change in changes(plan, targets)]
+
+
+def folder(change: Edit = lambda c: None) -> str:
+    return next(iter(Plan(changed(change)).simulations))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        update(simulations=5000),
+        update(inferred_parameters=["offset"], nuisance_parameters=["slope", "scatter"]),
+        update(title="Other", observations={}, dask={"workers": 7}),
+        update(split={"validation": 0.3}, limits={"time_limit": 3}, bucket="s3://there"),
+        prior("slope", type="normal", mean=0.0, sd=1.0, unit="km", label="$s$"),
+    ],
+)
+def test_what_is_not_in_the_simulation_key(change: Edit) -> None:
+    assert folder(change) == folder()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        update(seed=4),
+        update(shard_size=2000),
+        update(block_size=50),
+        update(code_version="2"),
+        update(extra_files=["tiny.py"]),
+        update(store_nuisance=False),
+        prior("slope", type="normal", mean=0, sd=1.5),
+    ],
+)
+def test_what_is_in_the_simulation_key(change: Edit) -> None:
+    assert folder(change) != folder()
+
+
+def test_campaigns_with_one_key_share_simulations() -> None:
+    config = copy.deepcopy(TINY)
+    config["campaigns"]["larger"] = copy.deepcopy(config["campaigns"]["tiny"])
+    config["campaigns"]["larger"]["simulations"] = 3000
+    made = Plan(config).simulations
+    assert [each.rows for each in made.values()] == [3000]
+
+
+def rows_of_last_shard(simulations: int) -> int:
+    plan = Plan(changed(update(simulations=simulations)))
+    path = f"results/simulations/{next(iter(plan.simulations))}/shard-1.spec.json"
+    return int(plan[path].arguments["rows"])
+
+
+def test_a_shard_never_shrinks() -> None:
+    plan = Plan(TINY)
+    assert rows_of_last_shard(1500) == 500
+    make(plan)
+    assert rows_of_last_shard(1500) == 1000
+    assert plan.is_made(MANIFEST)
+    receipt = Path(f"results/simulations/{folder()}/shard-1.json")
+    receipt.write_text('{"rows": 900}')  # fewer than were asked for: it does not count
+    assert rows_of_last_shard(1500) == 500
+
+
+def test_a_shard_that_holds_a_whole_block_is_not_asked_for_more() -> None:
+    make(Plan(changed(update(simulations=1350))))
+    Path(f"results/simulations/{folder()}/shard-1.json").write_text('{"rows": 400}')
+    assert rows_of_last_shard(1350) == 350
+
+
+def test_a_manifest_whose_receipt_is_lost_is_made_again() -> None:
+    plan = Plan(TINY)
+    make(plan)
+    assert told(plan) == []
+    Path(f"results/simulations/{folder()}/shard-0.json").unlink()
+    assert told(plan) == ["manifest tiny: a shard of it was deleted"]
+
+
+def test_nothing_is_written_by_planning() -> None:
+    plan = Plan(TINY)
+    assert len(told(plan)) == len(plan)
+    assert not Path("results").exists()
+
+
+WHY: list[tuple[Edit, list[str]]] = [
+    (
+        lambda c: c["estimators"]["npe"]["training"].update(learning_rate=0.1),
+        [
+            "train tiny/npe: training.learning_rate none → 0.1",
+            "calibrate tiny/npe: its estimator is made anew",
+            "sample tiny/npe/mock: its estimator is made anew",
+            "diagnose tiny/npe/mock: its posterior is made anew",
+            "report tiny: configuration changed; its npe/calibrate is made anew; "
+            "its npe/mock is made anew",
+            "index: its tiny is made anew",
+        ],
+    ),
+    (
+        lambda c: c["campaigns"]["tiny"].update(title="Other"),
+        [
+            "report tiny: configuration changed; title A tiny study → Other",
+            "index: titles.tiny A tiny study → Other; its tiny is made anew",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), WHY)
+def test_why_says_what_changed(change: Edit, expected: list[str]) -> None:
+    make(Plan(TINY))
+    config = copy.deepcopy(TINY)
+    change(config)
+    assert told(Plan(config)) == expected
+
+
+def test_why_tells_the_change_of_a_simulation_once_for_its_campaign() -> None:
+    make(Plan(TINY))
+    source = Path("tiny.py").read_text()
+    Path("tiny.py").write_text(source.replace("linspace(0, 1, 4)", "linspace(0, 2, 4)"))
+    found = told(Plan(TINY))
+    assert found[0].endswith("shard-0: not made yet") or found[0].endswith("prior-0: not made yet")
+    (manifest,) = [line for line in found if line.startswith("manifest")]
+    assert "simulations: simulator tiny:Tiny: tiny was edited" in manifest
+    assert "observe tiny/observations/mock: simulator tiny:Tiny: tiny was edited" in found
+
+
+def test_why_of_a_target_is_that_of_its_inputs_alone() -> None:
+    make(Plan(TINY))
+    config = copy.deepcopy(TINY)
+    for name in ("npe", "nle"):
+        config["estimators"][name]["seed"] = 2
+    found = told(Plan(config), "results/tiny/npe/mock/posterior.nc")
+    assert [line.split(":")[0] for line in found] == [
+        "train tiny/npe",
+        "sample tiny/npe/mock",
+        "diagnose tiny/npe/mock",
+    ]
+    with pytest.raises(ValueError, match="results/other is nothing this configuration makes"):
+        told(Plan(config), "results/other")
+
+
+def test_a_raised_version_makes_its_stage_and_what_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make(Plan(TINY))
+    raised = registry.Part(registry.STAGES["diagnose"].target, 2)
+    monkeypatch.setitem(registry.STAGES, "diagnose", raised)
+    found = told(Plan(TINY))
+    assert [line.split(":")[0] for line in found] == [
+        "diagnose tiny/npe/mock",
+        "diagnose tiny/nle/mock",
+        "report tiny",
+        "index",
+    ]
+    assert found[0] == "diagnose tiny/npe/mock: stage diagnose: version 1 → 2"
+
+
+def test_the_version_of_one_method_leaves_the_other_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make(Plan(TINY))
+    raised = registry.Part(registry.ESTIMATORS["nle"].target, 2)
+    monkeypatch.setitem(registry.ESTIMATORS, "nle", raised)
+    found = told(Plan(TINY))
+    assert found[0] == "train tiny/nle: estimator nle: version 1 → 2"
+    assert not any("/npe" in line.split(":")[0] for line in found)
+
+
+@pytest.mark.parametrize("table", [registry.ESTIMATORS, registry.SIMULATORS, registry.EMBEDDINGS])
+def test_a_new_line_of_the_registry_makes_nothing_anew(
+    monkeypatch: pytest.MonkeyPatch, table: Any
+) -> None:
+    make(Plan(TINY))
+    monkeypatch.setitem(table, "new", registry.Part("somewhere:Else", 3))
+    assert told(Plan(TINY)) == []
+
+
+def test_an_embedding_of_ones_own_belongs_to_the_key_of_its_training() -> None:
+    Path("mine.py").write_text("class Mine:\n    width = 1\n")
+    config = copy.deepcopy(TINY)
+    config["estimators"]["npe"]["network"] = {"embedding": {"name": "mine:Mine"}}
+    make(Plan(config))
+    Path("mine.py").write_text('class Mine:\n    """Says what it is."""\n\n    width = 1  # one\n')
+    assert told(Plan(config)) == []
+    Path("mine.py").write_text("class Mine:\n    width = 2\n")
+    found = told(Plan(config))
+    assert found[0] == "train tiny/npe: embedding mine:Mine: mine was edited"
+    assert [line.split(":")[0] for line in found][1] == "calibrate tiny/npe"
+
+
+def test_results_of_an_earlier_form_are_said_to_be_so() -> None:
+    plan = Plan(TINY)
+    make(plan)
+    Path("results/tiny/npe/train.spec.json").write_text('{"key": "0", "method": "npe"}')
+    (line,) = told(plan)
+    assert line.startswith("train tiny/npe: made by an earlier version of sbi_pipeline")
