@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two tests at a time; tests/conftest.py says in which order, and which stay in one process.
 PYTEST := $(BIN)/pytest --numprocesses 2
 
-.PHONY: run test test-slow check lock clean
+.PHONY: run test test-slow check docs lock clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake
@@ -22,6 +22,10 @@ check: $(VENV)/installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Parts of the documentation that are made from the code; a test holds them equal.
+docs: $(VENV)/installed
+	$(BIN)/python docs/checks.py
 
 # What declared versions cover, recorded after a version was raised or with a reason why not.
 lock: $(VENV)/installed

@@ -135,7 +135,7 @@ def chain_facts(chains):
 
 def rows_of(given):
     """Yield one record for each task and package."""
-    from sbi_pipeline.diagnostics.comparison import c2st
+    from sbi_pipeline.diagnostics.joint_agreement import c2st
 
     for name in given.tasks:
         task_path = given.folder / f"{name}_{ROWS}.npz"

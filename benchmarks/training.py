@@ -110,7 +110,7 @@ def work(task_path, method, members, compiled, epochs, result):
 
 def measure(command, task_path, result, epochs):
     """Run one training, unless it is there; return what it cost and how good it is."""
-    from sbi_pipeline.diagnostics.comparison import c2st
+    from sbi_pipeline.diagnostics.joint_agreement import c2st
 
     score = result.with_suffix(".c2st")
     if epochs:

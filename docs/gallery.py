@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from studies.figures import moons, nuisances, source_counts
 from studies.moons_events import moons_events
 
-from sbi_pipeline.plots import png
+from sbi_pipeline.plots.style import png
 
 HERE = Path(__file__).parent
 HEAD = """# Gallery

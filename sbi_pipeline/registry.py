@@ -74,6 +74,30 @@ EMBEDDINGS = {
 AUTOMATIC_EMBEDDINGS = ("none", "mlp", "cnn2d")
 """Embeddings that ``embedding: auto`` chooses from."""
 
+# In the order in which they are asked and shown.
+DIAGNOSTICS: Table = {
+    "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES"),
+    "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
+    "training": Part("sbi_pipeline.diagnostics.training:TRAINING"),
+    "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
+    "calibration": Part("sbi_pipeline.diagnostics.calibration:CALIBRATION"),
+    "probability_plot": Part("sbi_pipeline.diagnostics.probability_plot:PROBABILITY_PLOT"),
+    "coverage": Part("sbi_pipeline.diagnostics.coverage:COVERAGE"),
+    "tarp": Part("sbi_pipeline.diagnostics.tarp:TARP"),
+    "information": Part("sbi_pipeline.diagnostics.information:INFORMATION"),
+    "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
+    "local_calibration": Part("sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION"),
+    "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING"),
+    "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT"),
+    "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
+    "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE"),
+    "agreement": Part("sbi_pipeline.diagnostics.agreement:AGREEMENT"),
+    "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT"),
+    "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION"),
+    "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
+    "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION"),
+}
+
 # A stage lives in the module of `sbi_pipeline.stages` that it is said to; so does its rule.
 STAGES = {
     "build": Part("sbi_pipeline.stages.programs:build"),
@@ -99,6 +123,7 @@ TABLES: Mapping[str, Table] = {
     "estimator": ESTIMATORS,
     "sampler": SAMPLERS,
     "embedding": EMBEDDINGS,
+    "diagnostic": DIAGNOSTICS,
     "stage": STAGES,
 }
 """All tables, by what is in them."""

@@ -116,7 +116,6 @@ def study(folder: Path, **entries: Any) -> Path:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a study whose parameters are drawn, to be copied: one job less for each test."""
     folder = study(tmp_path_factory.mktemp("prepared") / "study")
-    locally(folder, "--dry-run")  # which names the folder of the shards
     locally(folder, receipt(folder, 0).replace("shard-0.json", "prior-0.zarr"))
     return folder
 

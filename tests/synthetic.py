@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from sbi_pipeline import checks
-from sbi_pipeline.diagnostics.information import information
-from sbi_pipeline.diagnostics.local import normal_scores
+from sbi_pipeline import diagnostics
+from sbi_pipeline.diagnostics import convergence
+from sbi_pipeline.diagnostics.local_calibration import normal_scores
 from sbi_pipeline.diagnostics.ranks import tarp_ranks
+from sbi_pipeline.subjects import SampledPosterior, TrainedEstimator
 
 NAMES = ("mass", "spin")
 LABELS = {"mass": ("$M$", r"$M_\odot$"), "spin": (r"$\chi$", "")}
@@ -55,16 +56,34 @@ def calibration(
     )
 
 
+def judged(name, found, subject="npe", **limits):
+    """The checks that a diagnostic makes of what was measured: one, or a list."""
+    return diagnostics.registered()[name].judge(found, subject, **limits)
+
+
+def estimator(data, name="npe", **told):
+    """A trained estimator with this calibration dataset, or None."""
+    return TrainedEstimator(name, name, history(), data, **told)
+
+
+def asked(name, data, **limits):
+    """The one check that a diagnostic makes of an estimator with this calibration dataset."""
+    (check,) = diagnostics.registered()[name].ask(name, estimator(data), limits).checks
+    return check
+
+
 def checks_of(data):
     """Every check of one estimator that asks its calibration alone."""
-    return [
-        checks.calibration(data, "npe"),
-        checks.probability_plot(data, "npe"),
-        checks.coverage(data, "npe"),
-        checks.tarp(data, "npe"),
-        checks.information(information(data), "npe"),
-        checks.parameter_order(data, "npe"),
-    ]
+    known = diagnostics.registered().items()
+    names = [name for name, each in known if each.of is TrainedEstimator]
+    alone = [name for name in names if name not in ("training", "modelled_failures")]
+    return [asked(name, data) for name in alone]
+
+
+def sampled(tree, name="nle", observation="event", truth=None, predictive=None):
+    """A posterior with its summary, as a diagnostic is asked of it."""
+    table = convergence.summary(tree, truth)
+    return SampledPosterior(name, observation, tree, table, predictive)
 
 
 def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1.0, apart=0.0):

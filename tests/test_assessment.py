@@ -1,13 +1,17 @@
-"""All checks are asked of what they are about, by default, and with the configured thresholds."""
+"""All diagnostics are asked of what they are about, with the configured thresholds."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 import synthetic
 import xarray as xr
 
-from sbi_pipeline.diagnostics import comparison, convergence
-from sbi_pipeline.reports import assessment, contents
+from sbi_pipeline.reports import assessment
 from sbi_pipeline.storage.reading import View
+from sbi_pipeline.subjects import ManyEvents, ObservedData, PosteriorPair, SimulatedRows
+
+RAN = SimulatedRows(5000, {})
 
 
 def _observation(seed=0, events=0):
@@ -17,71 +21,106 @@ def _observation(seed=0, events=0):
         if events:
             data = np.tile(tree["observed_data/x"].to_numpy(), (events, 1))
             tree["observed_data"] = xr.Dataset({"x": (("event", "x_dim_0"), data)})
-        predictive = synthetic.predictive(seed)
-        posteriors[who] = contents.Posterior(tree, convergence.summary(tree), predictive)
-    npe, nle = posteriors.values()
-    table = comparison.compare_marginals(npe.columns, nle.columns, (npe.effective, nle.effective))
-    pairs = {"npe and nle": table}, {"npe and nle": (0.51, 1000)}
-    return contents.Observation("event", "simulated", posteriors, *pairs)
+        posteriors[who] = synthetic.sampled(
+            tree, who, predictive=synthetic.predictive(seed + len(posteriors))
+        )
+    x = synthetic.calibration(n=400)["x"].to_numpy()
+    return ObservedData("event", "simulated", posteriors, x, list(synthetic.NAMES))
 
 
 @pytest.fixture(scope="module")
 def estimator():
-    return contents.Estimator("nle", "nle", synthetic.history(), synthetic.calibration(n=400))
+    return synthetic.estimator(synthetic.calibration(n=400), "nle")
+
+
+@pytest.fixture(scope="module")
+def held_out(estimator):
+    data = estimator.calibration
+    return View(data["truth"].to_numpy(), data["x"].to_numpy(), np.arange(400), ("mass", "spin"))
+
+
+def _checks(groups, **thresholds):
+    return [check for each in assessment.assess(groups, thresholds) for check in each.checks]
 
 
 def _names(checks):
-    return {check.name for check in checks}
+    return [check.name for check in checks]
 
 
 def test_an_estimator_is_asked_everything(estimator):
-    found = list(assessment.of_estimator(estimator, assessment.asker({})))
-    assert _names(found) == {
+    found = _checks([[estimator]])
+    assert _names(found) == [
         *("training", "calibration", "P-P", "coverage", "TARP", "information", "parameter order"),
-    }
+    ]
     assert {check.status for check in found} == {"pass"}
 
 
-def test_an_observation_is_asked_everything():
-    data = synthetic.calibration(n=400)["x"].to_numpy()
-    ask = assessment.asker({})
-    found = list(assessment.of_observation(_observation(), data, list(synthetic.NAMES), ask))
-    assert _names(found) == {
+def test_a_campaign_is_asked_everything_in_the_order_of_the_page(estimator, held_out):
+    groups = assessment.subjects_of(RAN, [estimator], [_observation()], held_out)
+    found = _checks(groups)
+    assert _names(found) == [
+        *("failures", "training", "calibration", "P-P", "coverage", "TARP", "information"),
+        *("parameter order", "local calibration", "effective draws", "prior edge", "predictive"),
         *("effective draws", "convergence", "chain length", "prior edge", "predictive"),
         *("agreement", "joint agreement", "in distribution", "data path"),
-    }
+    ]
     assert {check.status for check in found} == {"pass"}
+    near = found[_names(found).index("local calibration")]
+    assert near.subject == "nle, event"
 
 
-def test_a_neighbourhood_is_asked_of_the_held_out_simulations(estimator):
-    data = estimator.calibration
-    held_out = View(
-        data["truth"].to_numpy(), data["x"].to_numpy(), np.arange(400), ("mass", "spin")
-    )
-    ask = assessment.asker({})
-    (check,) = assessment.of_neighbourhood([estimator], [_observation()], held_out, ask)
-    assert (check.name, check.status) == ("local calibration", "pass")
-    assert check.subject == "nle, event"
+def test_other_held_out_simulations_than_those_of_the_calibration_are_refused(estimator, held_out):
     others = View(held_out.theta + 1, held_out.x, held_out.row, held_out.names)
     with pytest.raises(ValueError, match="other truths than the held-out simulations"):
-        list(assessment.of_neighbourhood([estimator], [_observation()], others, ask))
+        list(assessment.subjects_of(RAN, [estimator], [_observation()], others))
 
 
-def test_a_set_of_events_is_asked_whether_errors_add_up(estimator):
+def test_a_set_of_events_is_asked_whether_errors_add_up(estimator, held_out):
     data, rng = estimator.calibration, np.random.default_rng(0)
     dims = ("event", "parameter")
     scored = data.assign(
         event_score=(dims, rng.normal(size=(5000, 2))),
         event_theta=(dims, synthetic.PRIOR_SD * rng.normal(size=(5000, 2))),
     )
-    told = contents.Estimator("nle", "nle", estimator.history, scored)
-    ask = assessment.asker({})
-    (check,) = assessment.of_events([told], [_observation(events=200)], 1, ask)
-    assert (check.name, check.status) == ("accumulation", "pass")
-    assert list(assessment.of_events([told], [_observation()], 1, ask)) == []
+    told = synthetic.estimator(scored, "nle")
+    *_, last = assessment.subjects_of(RAN, [told], [_observation(events=200)], held_out)
+    (check,) = _checks([last])
+    assert (check.name, check.status, check.subject) == ("accumulation", "pass", "nle, event")
+    (unscored,) = last
+    assert _checks([[dataclasses.replace(unscored, estimator=estimator)]]) == []
+    single = assessment.subjects_of(RAN, [told], [_observation()], held_out)
+    assert not [each for group in single for each in group if isinstance(each, ManyEvents)]
+
+
+def test_one_refined_is_not_compared_with_its_own_proposal():
+    observation = _observation()
+    (pair,) = observation.pairs
+    assert isinstance(pair, PosteriorPair)
+    assert (pair.title, pair.pair) == ("npe and nle, event", "npe and nle")
+    tree = synthetic.posterior(5)
+    tree.attrs["proposal"] = "npe"
+    more = {**observation.posteriors, "better": synthetic.sampled(tree, "better")}
+    pairs = dataclasses.replace(observation, posteriors=more).pairs
+    assert [each.pair for each in pairs] == ["npe and nle", "nle and better"]
+
+
+def test_a_pair_among_hundreds_is_not_given_to_a_classifier():
+    observation = dataclasses.replace(_observation(), detailed=False)
+    assert _names(_checks([observation.pairs])) == ["agreement"]
+
+
+def test_draws_are_a_chain_where_the_sampler_says_so_or_left_its_traces():
+    direct, chain = synthetic.posterior(method="npe"), synthetic.posterior()
+    assert synthetic.sampled(direct).independent
+    assert not synthetic.sampled(chain).independent
+    direct["sample_stats"].attrs["independent"] = 0
+    chain["sample_stats"].attrs["independent"] = 1
+    assert not synthetic.sampled(direct).independent
+    assert synthetic.sampled(chain).independent
 
 
 def test_thresholds_of_the_configuration_are_used(estimator):
-    ask = assessment.asker({"information": {"nats": 100.0}})
-    found = {check.name: check.status for check in assessment.of_estimator(estimator, ask)}
+    checks = _checks([[estimator]], information={"nats": 100.0})
+    found = {check.name: check.status for check in checks}
     assert found["information"] == "fail"
+    assert found["calibration"] == "pass"

@@ -7,12 +7,18 @@ import pandas as pd
 import pytest
 import synthetic
 
-from sbi_pipeline import checks
-from sbi_pipeline.diagnostics import comparison, convergence
-from sbi_pipeline.diagnostics.failures import prior_shift
-from sbi_pipeline.diagnostics.information import information
-from sbi_pipeline.diagnostics.local import Local, local_test
-from sbi_pipeline.diagnostics.predictive import Typicality, data_path, in_distribution, typicality
+from sbi_pipeline.diagnostics import convergence
+from sbi_pipeline.diagnostics.agreement import Agreement, compare_marginals
+from sbi_pipeline.diagnostics.data_path import data_path
+from sbi_pipeline.diagnostics.in_distribution import in_distribution
+from sbi_pipeline.diagnostics.joint_agreement import Classified
+from sbi_pipeline.diagnostics.local_calibration import Local, local_test
+from sbi_pipeline.diagnostics.lost_prior import prior_shift
+from sbi_pipeline.diagnostics.predictive import typicality
+from sbi_pipeline.diagnostics.sampling import SAMPLING, Sampling
+from sbi_pipeline.diagnostics.thresholds import check_thresholds
+from sbi_pipeline.diagnostics.typicality import Typicality
+from sbi_pipeline.subjects import SimulatedRows
 
 REPEATS = 40
 
@@ -31,17 +37,17 @@ def test_a_calibrated_posterior_that_learned_nothing_passes_the_others():
 
 def test_information_works_without_a_density():
     healthy, idle = (
-        information(synthetic.calibration(density=False, prior_only=prior_only))
+        synthetic.asked("information", synthetic.calibration(density=False, prior_only=prior_only))
         for prior_only in (False, True)
     )
-    assert checks.information(healthy, "nle").status == "pass"
-    assert checks.information(idle, "nle").status == "fail"
+    assert healthy.status == "pass"
+    assert idle.status == "fail"
 
 
 def test_information_warns_of_one_idle_parameter():
     data = synthetic.calibration()
     data["sd_ratio"][:, 1] = 0.99
-    check = checks.information(information(data), "npe")
+    check = synthetic.asked("information", data)
     assert check.status == "warn"
     assert "spin" in check.advice
 
@@ -49,30 +55,34 @@ def test_information_warns_of_one_idle_parameter():
 def test_a_small_but_certain_fault_only_warns():
     """With 20 000 simulations a width off by 10 % is certain, yet no reason to stop."""
     data = synthetic.calibration(n=20_000, width=0.9)
-    assert checks.coverage(data, "npe").status == "warn"
-    assert checks.calibration(data, "npe").status == "warn"
+    assert synthetic.asked("coverage", data).status == "warn"
+    assert synthetic.asked("calibration", data).status == "warn"
 
 
 def test_coverage_says_which_way():
-    narrow = checks.coverage(synthetic.calibration(width=0.5), "npe")
+    narrow = synthetic.asked("coverage", synthetic.calibration(width=0.5))
     assert narrow.advice.endswith("too narrow.")
-    assert checks.coverage(synthetic.calibration(width=2.0), "npe").advice.endswith("too wide.")
+    assert synthetic.asked("coverage", synthetic.calibration(width=2.0)).advice.endswith(
+        "too wide."
+    )
 
 
 def test_calibration_says_what_is_wrong():
     low = synthetic.calibration(shift=-0.5)
-    assert "is too low" in checks.calibration(low, "npe").advice
-    assert "is too narrow" in checks.calibration(synthetic.calibration(width=0.5), "npe").advice
+    assert "is too low" in synthetic.asked("calibration", low).advice
+    assert (
+        "is too narrow" in synthetic.asked("calibration", synthetic.calibration(width=0.5)).advice
+    )
     joint = synthetic.calibration()
     joint["joint_ranks"] = (("simulation", "quantity"), np.zeros((600, 1), dtype=int))
-    check = checks.calibration(joint.assign_coords(quantity=["TARP"]), "npe")
+    check = synthetic.asked("calibration", joint.assign_coords(quantity=["TARP"]))
     assert check.status == "fail"
     assert "joint posterior is not honest (ranks of TARP)" in check.advice
 
 
 def _sampling(steps=300, **options):
     table = convergence.summary(synthetic.posterior(steps=steps, **options))
-    found = checks.sampling(table, "nle", sampler="emcee", steps=steps)
+    found = synthetic.judged("sampling", Sampling(table, independent=False, steps=steps), "nle")
     return {check.name: check.status for check in found}
 
 
@@ -97,13 +107,14 @@ def test_ensembles_that_disagree_fail():
 def test_a_stuck_chain_fails_rather_than_passing_as_nan():
     table = convergence.summary(synthetic.posterior())
     table["r_hat"] = np.nan
-    found = {c.name: c.status for c in checks.sampling(table, "nle", sampler="emcee")}
+    judged = synthetic.judged("sampling", Sampling(table, independent=False))
+    found = {check.name: check.status for check in judged}
     assert found["convergence"] == "fail"
 
 
 def test_direct_draws_are_asked_only_for_their_number():
-    table = convergence.summary(synthetic.posterior(method="npe"))
-    (check,) = checks.sampling(table, "npe", sampler="direct")
+    asked = synthetic.sampled(synthetic.posterior(method="npe"), "npe")
+    (check,) = SAMPLING.ask("sampling", asked, {}).checks
     assert (check.name, check.status) == ("effective draws", "pass")
 
 
@@ -113,7 +124,7 @@ def _agreement(n=4000, **options):
         {name: tree[f"posterior/{name}"].to_numpy().ravel() for name in synthetic.NAMES}
         for tree in (one, other)
     ]
-    return checks.agreement(comparison.compare_marginals(*draws), "npe and nle")
+    return synthetic.judged("agreement", Agreement(compare_marginals(*draws)))
 
 
 def test_agreement():
@@ -125,11 +136,12 @@ def test_agreement():
 
 def test_joint_agreement():
     passed, warned, failed = (
-        checks.joint_agreement(accuracy, 1000, "npe and nle").status
+        synthetic.judged("joint_agreement", Classified(accuracy, 1000)).status
         for accuracy in (0.51, 0.65, 0.8)
     )
     assert (passed, warned, failed) == ("pass", "warn", "fail")
-    assert checks.joint_agreement(0.62, 20, "few draws").status == "pass"  # a coin may do that
+    few = synthetic.judged("joint_agreement", Classified(0.62, 20))
+    assert few.status == "pass"  # a coin may do that
 
 
 def test_the_data_path_of_one_more_simulation_is_that_of_the_others():
@@ -137,7 +149,8 @@ def test_the_data_path_of_one_more_simulation_is_that_of_the_others():
     x = 3.0 + rng.normal(size=(500, 200))
     orders = {"npe": ["mass", "spin"]}
     made = [
-        checks.data_path(data_path(x, each, orders, ["mass", "spin"]), "event") for each in x[:40]
+        synthetic.judged("data_path", data_path(x, each, orders, ["mass", "spin"]), "event")
+        for each in x[:40]
     ]
     assert all(check.status == "pass" for check in made)
 
@@ -153,30 +166,33 @@ def test_the_data_path_of_one_more_simulation_is_that_of_the_others():
 def test_a_wrong_data_path_is_named(change, orders, said):
     x = 3.0 + np.random.default_rng(0).normal(size=(500, 10))
     found = data_path(x, change(x[0]), {"npe": orders}, ["mass", "spin"])
-    check = checks.data_path(found, "event")
+    check = synthetic.judged("data_path", found, "event")
     assert check.status == "fail"
     assert re.search(said, check.advice)
 
 
 def test_disagreement_within_chance_passes():
     row = {"parameter": "m", "shift": 0.3, "width": 1.0, "jsd_mnat": 60.0, "by_chance": 90.0}
-    assert checks.agreement(pd.DataFrame([row]), "few draws").status == "pass"
+    assert synthetic.judged("agreement", Agreement(pd.DataFrame([row]))).status == "pass"
 
 
 @pytest.mark.parametrize(("p_value", "status"), [(0.4, "pass"), (0.004, "warn"), (1 / 501, "fail")])
 def test_predictive_and_in_distribution(p_value, status):
     found = Typicality(p_value, {"distance": 0.5, "roughness": p_value}, 0.1, 500)
-    for check in (checks.predictive(found, "npe"), checks.in_distribution(found, "school")):
+    for check in (
+        synthetic.judged("predictive", found, "npe"),
+        synthetic.judged("in_distribution", found, "school"),
+    ):
         assert check.status == status
         assert ("roughness" in check.advice) == (status != "pass")
 
 
 def test_too_few_data_sets_to_tell_are_no_pass():
     found = Typicality(0.5, {"distance": 0.5}, 0.1, draws=60)
-    check = checks.predictive(found, "npe")
+    check = synthetic.judged("predictive", found, "npe")
     assert check.status == "warn"
     assert "ask for 200 or more" in check.advice
-    assert checks.predictive(found, "npe", p=(0.05, 0.02)).status == "pass"
+    assert synthetic.judged("predictive", found, "npe", p=(0.05, 0.02)).status == "pass"
 
 
 DAYS = np.arange(80)
@@ -195,31 +211,33 @@ def test_a_perfect_campaign_passes_everything_in_19_of_20_cases():
                 local = local_test(
                     data["scores"].to_numpy(), synthetic.NAMES, data["x"].to_numpy(), x_o
                 )
-                found.append(checks.local_calibration(local, "npe"))
+                found.append(synthetic.judged("local_calibration", local, "npe"))
         for observation in range(4):
             rng = np.random.default_rng([seed, observation])
             x = rng.normal(0, 3, size=(1001, 1)) * np.sin(DAYS / 8) + rng.normal(size=(1001, 80))
-            found.append(checks.predictive(typicality(x[1:], x[0]), "npe"))
+            found.append(synthetic.judged("predictive", typicality(x[1:], x[0]), "npe"))
             if observation < 2:
-                found.append(checks.in_distribution(in_distribution(x[1:], x[0]), "event"))
+                found.append(
+                    synthetic.judged("in_distribution", in_distribution(x[1:], x[0]), "event")
+                )
         passed += all(check.status == "pass" for check in found)
     assert passed >= 90  # of 100; 95 expected at least, 2.2 of scatter
 
 
 def test_failures():
-    assert checks.failures({}, 1000).status == "pass"
-    assert checks.failures({"nan": 5}, 1000).status == "pass"
-    warned = checks.failures({"nan": 5, "timeout": 40}, 1000)
+    assert synthetic.judged("failures", SimulatedRows(1000, {})).status == "pass"
+    assert synthetic.judged("failures", SimulatedRows(1000, {"nan": 5})).status == "pass"
+    warned = synthetic.judged("failures", SimulatedRows(1000, {"nan": 5, "timeout": 40}))
     assert warned.status == "warn"
     assert warned.value == pytest.approx(0.045)
     assert "timeout" in warned.advice
-    assert checks.failures({"nan": 300}, 1000).status == "fail"
+    assert synthetic.judged("failures", SimulatedRows(1000, {"nan": 300})).status == "fail"
     with pytest.raises(ValueError, match="0 rows"):
-        checks.failures({}, 0)
+        synthetic.judged("failures", SimulatedRows(0, {}))
 
 
 def _lost_prior(theta, failed):
-    return checks.lost_prior(prior_shift({"mass": theta, "spin": theta[::-1]}, failed))
+    return synthetic.judged("lost_prior", prior_shift({"mass": theta, "spin": theta[::-1]}, failed))
 
 
 def test_failures_that_cut_the_prior():
@@ -234,9 +252,9 @@ def test_failures_that_cut_the_prior():
 
 def test_a_posterior_at_the_edge_of_the_prior():
     tree = synthetic.posterior()
-    assert checks.prior_edge(convergence.summary(tree), "nle").status == "pass"
+    assert synthetic.judged("prior_edge", convergence.summary(tree), "nle").status == "pass"
     tree["prior/spin"] = np.minimum(tree["prior/spin"], 0.3)
-    check = checks.prior_edge(convergence.summary(tree), "nle")
+    check = synthetic.judged("prior_edge", convergence.summary(tree), "nle")
     assert check.status == "warn"
     assert "spin" in check.advice
 
@@ -245,29 +263,31 @@ def test_training():
     settled, falling, broken = (synthetic.history() for _ in range(3))
     falling["validation_loss"] = np.linspace(4, 0, 40)
     broken["validation_loss"] = np.nan
-    assert checks.training(settled, "npe").status == "pass"
-    assert checks.training(falling, "npe").status == "warn"
-    assert checks.training(broken, "npe").status == "fail"
-    assert checks.training(falling[:4], "npe").status == "warn"
+    assert synthetic.judged("training", settled, "npe").status == "pass"
+    assert synthetic.judged("training", falling, "npe").status == "warn"
+    assert synthetic.judged("training", broken, "npe").status == "fail"
+    assert synthetic.judged("training", falling[:4], "npe").status == "warn"
 
 
 def test_local_calibration_names_what_is_off():
     differences = {"the mean of mass": 0.1, "the width of spin": 0.9}
-    check = checks.local_calibration(Local(0.0005, differences, 80.0), "npe, event")
+    check = synthetic.judged("local_calibration", Local(0.0005, differences, 80.0), "npe, event")
     assert check.status == "fail"
     assert "the width of spin is off" in check.advice
-    assert checks.local_calibration(Local(0.5, differences, 80.0), "npe").status == "pass"
+    assert (
+        synthetic.judged("local_calibration", Local(0.5, differences, 80.0), "npe").status == "pass"
+    )
 
 
 def test_thresholds_that_contradict_are_refused():
     data = synthetic.calibration(n=50)
     table = convergence.summary(synthetic.posterior())
     with pytest.raises(ValueError, match="failures contradict"):
-        checks.failures({}, 10, fraction=(0.5, 0.1))
+        synthetic.judged("failures", SimulatedRows(10, {}), fraction=(0.5, 0.1))
     with pytest.raises(ValueError, match="coverage p contradict"):
-        checks.coverage(data, "npe", p=(0.001, 0.01))
+        synthetic.asked("coverage", data, p=(0.001, 0.01))
     with pytest.raises(ValueError, match="ess contradict"):
-        checks.sampling(table, "nle", sampler="emcee", ess=(100, 400))
+        synthetic.judged("sampling", Sampling(table, independent=True), ess=(100, 400))
 
 
 @pytest.mark.parametrize(
@@ -278,13 +298,14 @@ def test_thresholds_that_contradict_are_refused():
         ({"sampling": {"ess": [100, 400]}}, "contradict each other; .* so smaller"),
         ({"coverage": {"p": 0.01}}, r"got 0.01; wanted \[warn, fail\], such as"),
         ({"training": {"warn": [0.1, 0.2]}}, "wanted one number, such as 0.05"),
+        ({"parameter_order": {"p": 1}}, "parameter_order: not known; wanted one of failures, lost"),
     ],
 )
 def test_bad_thresholds_are_found_before_anything_runs(thresholds, problem):
     with pytest.raises(ValueError, match=f"thresholds.*{problem}"):
-        checks.check_thresholds(thresholds, vars(checks))
+        check_thresholds(thresholds)
 
 
 def test_defaults_are_thresholds_themselves():
     given = {"tarp": {"p": [0.005, 0.001], "difference": [0.01, 0.03]}, "training": {"warn": 1}}
-    checks.check_thresholds(given, vars(checks))
+    check_thresholds(given)

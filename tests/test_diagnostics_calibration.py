@@ -6,8 +6,9 @@ import synthetic
 import torch
 
 from sbi_pipeline import estimators, priors
-from sbi_pipeline.diagnostics import calibration, uniform
-from sbi_pipeline.diagnostics.information import information, swapped
+from sbi_pipeline.diagnostics import calibration, coverage, tarp, uniform
+from sbi_pipeline.diagnostics.information import information
+from sbi_pipeline.diagnostics.parameter_order import swapped
 from sbi_pipeline.diagnostics.ranks import rank, tarp_ranks
 from sbi_pipeline.trained import Posterior
 
@@ -63,7 +64,7 @@ def test_tiny_p_values_are_resolved():
 
 def test_coverage_is_exact_for_ranks_that_fill_every_slot():
     ranks = np.repeat(np.arange(100), 5)
-    found = calibration.coverage(ranks, 99)
+    found = coverage.coverage(ranks, 99)
     np.testing.assert_allclose(found.observed, found.levels, atol=1e-12)
 
 
@@ -71,7 +72,7 @@ def test_coverage_is_exact_for_ranks_that_fill_every_slot():
 def test_coverage_of_a_wrong_width_is_the_known_number(width, expected):
     data = synthetic.calibration(n=2000, draws=199, width=width)
     ranks = data["ranks"].sel(parameter="mass").to_numpy()
-    found = calibration.coverage(ranks, 199, np.array([0.6827]))
+    found = coverage.coverage(ranks, 199, np.array([0.6827]))
     assert found.observed[0] == pytest.approx(expected, abs=0.04)
     assert not found.low[0] <= found.observed[0] <= found.high[0]
 
@@ -153,14 +154,14 @@ def test_tarp_sees_wrong_correlations_that_marginals_hide():
 @pytest.mark.parametrize(("width", "sign"), [(0.8, -1), (1.25, 1)])
 def test_tarp_has_the_sign_of_the_fault(width, sign):
     data = synthetic.calibration(n=4000, width=width)
-    error, scatter = calibration.tarp_error(data["joint_ranks"].to_numpy()[:, 0], 99)
+    error, scatter = tarp.tarp_error(data["joint_ranks"].to_numpy()[:, 0], 99)
     assert sign * error > 5 * scatter
     assert abs(error) == pytest.approx(0.025, rel=0.35)
 
 
 def test_tarp_error_scatters_as_it_says():
     rng = np.random.default_rng(0)
-    found = [calibration.tarp_error(rng.integers(0, 100, size=500), 99) for _ in range(400)]
+    found = [tarp.tarp_error(rng.integers(0, 100, size=500), 99) for _ in range(400)]
     errors, scatters = np.array(found).T
     # The scatter of an sd from 400 values is 3.5 %.
     assert errors.std() == pytest.approx(scatters[0], rel=0.12)
@@ -174,4 +175,4 @@ def test_joint_ranks_join_the_parameters():
 
 def test_ranks_beyond_the_number_of_draws_are_refused():
     with pytest.raises(ValueError, match=r"0\.\.50"):
-        calibration.coverage(np.array([3, 60]), 50)
+        coverage.coverage(np.array([3, 60]), 50)

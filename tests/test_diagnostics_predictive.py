@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from sbi_pipeline.diagnostics import predictive
+from sbi_pipeline.diagnostics.in_distribution import in_distribution
+from sbi_pipeline.diagnostics.predictive import typicality
+from sbi_pipeline.diagnostics.typicality import similarity
 
 DAYS = np.arange(80)
 REPEATS = 60
@@ -19,7 +21,7 @@ def _p_values(mutate):
     found = []
     for seed in range(REPEATS):
         rng = np.random.default_rng(seed)
-        found.append(predictive.typicality(_curve(rng), mutate(_curve(rng, 1)[0], rng)).p_value)
+        found.append(typicality(_curve(rng), mutate(_curve(rng, 1)[0], rng)).p_value)
     return np.array(found)
 
 
@@ -48,7 +50,7 @@ def test_the_guilty_statistic_is_named():
     rng = np.random.default_rng(0)
     x = _curve(rng)
     glitch = _curve(rng, 1)[0] + 20 * (DAYS == 40)
-    p_values = predictive.typicality(x, glitch).p_values
+    p_values = typicality(x, glitch).p_values
     assert p_values["largest residual"] == pytest.approx(1 / 401)
     assert p_values["mean"] > 0.01
 
@@ -57,7 +59,7 @@ def test_units_do_not_matter():
     rng = np.random.default_rng(1)
     x, x_o = _curve(rng), _curve(rng, 1)[0]
     scale = 10.0 ** rng.integers(-8, 8)
-    one, other = (predictive.typicality(x * s, x_o * s).p_values for s in (1.0, scale))
+    one, other = (typicality(x * s, x_o * s).p_values for s in (1.0, scale))
     assert one == other
 
 
@@ -65,9 +67,9 @@ def test_images_are_taken_whole():
     rng = np.random.default_rng(3)
     images = rng.normal(size=(300, 12, 12))
     x_o = rng.normal(size=(12, 12))
-    assert predictive.typicality(images, x_o).p_value > 0.01
+    assert typicality(images, x_o).p_value > 0.01
     x_o[3:6, 3:6] += 5
-    assert predictive.typicality(images, x_o).p_value < 0.01
+    assert typicality(images, x_o).p_value < 0.01
 
 
 def test_in_distribution_is_honest():
@@ -75,7 +77,7 @@ def test_in_distribution_is_honest():
     for seed in range(REPEATS):
         rng = np.random.default_rng(seed)
         x = rng.normal(0, 5, size=(401, 1)) * np.sin(DAYS / 8) + rng.normal(size=(401, DAYS.size))
-        found.append(predictive.in_distribution(x[1:], x[0]).p_value)
+        found.append(in_distribution(x[1:], x[0]).p_value)
     assert 3 <= np.sum(np.array(found) < 0.2) <= 22
     assert np.sum(np.array(found) < 0.01) <= 3
 
@@ -84,8 +86,8 @@ def test_in_distribution_sees_data_off_a_curved_sheet():
     rng = np.random.default_rng(4)
     angle = rng.uniform(0, 2 * np.pi, size=800)
     ring = np.column_stack([np.cos(angle), np.sin(angle)]) + 0.05 * rng.normal(size=(800, 2))
-    assert predictive.in_distribution(ring[1:], ring[0]).p_value > 0.01
-    centre = predictive.in_distribution(ring, np.zeros(2))
+    assert in_distribution(ring[1:], ring[0]).p_value > 0.01
+    centre = in_distribution(ring, np.zeros(2))
     assert centre.p_value < 0.01
     assert centre.p_values["distance"] > 0.5  # the bulk's middle: only the density tells
 
@@ -94,11 +96,11 @@ def test_similarity_finds_the_same_data_whatever_the_units():
     rng = np.random.default_rng(5)
     x = rng.normal(size=(500, 3))
     x_o = x[77] + 1e-6
-    found = predictive.similarity(x, x_o)
+    found = similarity(x, x_o)
     assert found.argmin() == 77
     assert np.linalg.norm(x[np.argsort(found)[:20]] - x_o, axis=1).max() < 1.5
     scale = np.array([1e-9, 1.0, 1e6])
-    np.testing.assert_allclose(predictive.similarity(x * scale, x_o * scale), found)
+    np.testing.assert_allclose(similarity(x * scale, x_o * scale), found)
 
 
 @pytest.mark.parametrize(
@@ -112,4 +114,4 @@ def test_similarity_finds_the_same_data_whatever_the_units():
 )
 def test_bad_data_are_refused(x, x_o, message):
     with pytest.raises(ValueError, match=message):
-        predictive.typicality(x, x_o)
+        typicality(x, x_o)

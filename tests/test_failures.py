@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+import synthetic
 import torch
 from shard_for_tests import NAMES, make, manifest_of
 
 import sbi_pipeline
-from sbi_pipeline import checks
 from sbi_pipeline.posterior import log_posterior
 from sbi_pipeline.stages import train
 from sbi_pipeline.storage.reading import open_campaign
@@ -97,13 +97,18 @@ def test_what_was_learnt_is_saved_and_added_to_the_density(tmp_path):
     )
 
 
+def _modelled(who, **told):
+    known = {"simulated": 1000, "failed": 30, **told}
+    return synthetic.judged("modelled_failures", known, who)
+
+
 def test_the_report_says_what_was_done():
-    said = checks.modelled_failures(30, 1000, "nle", target="likelihood", modelled=True)
+    said = _modelled("nle", target="likelihood", modelled=True)
     assert said.status == "pass"
     assert said.advice.startswith("3 % of simulations failed; log p(valid | theta) was learnt and")
-    ignored = checks.modelled_failures(30, 1000, "nre", target="ratio", modelled=False)
+    ignored = _modelled("nre", target="ratio", modelled=False)
     assert ignored.status == "warn"
-    dropped = checks.modelled_failures(30, 1000, "npe", target="posterior", modelled=False)
+    dropped = _modelled("npe", target="posterior", modelled=False)
     assert dropped.status == "pass"
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import synthetic
 from scipy import stats
 
-from sbi_pipeline import checks, priors
+from sbi_pipeline import priors
 from sbi_pipeline.importance import Weights, resample, weigh
 from sbi_pipeline.priors.supports import check_covers
 from sbi_pipeline.types import Array
@@ -40,9 +41,12 @@ def test_the_error_of_the_evidence_is_its_scatter() -> None:
 def test_a_proposal_too_narrow_is_noticed() -> None:
     _, found = weighted(0.4)
     assert found.k_hat > 0.7
-    status = {check.name: check.status for check in checks.refinement(_facts(found), "npe, mock")}
+    status = {
+        check.name: check.status
+        for check in synthetic.judged("refinement", _facts(found), "npe, mock")
+    }
     assert status["weights"] == "fail"
-    good = checks.refinement(_facts(weighted(1.3)[1]), "npe, mock")
+    good = synthetic.judged("refinement", _facts(weighted(1.3)[1]), "npe, mock")
     assert {check.status for check in good} == {"pass"}
 
 
@@ -59,7 +63,9 @@ def test_one_draw_that_outweighs_all_is_noticed() -> None:
     log_weight = np.append(np.zeros(1000), np.log(2000))
     found = weigh(log_weight, RNG)
     assert found.top == pytest.approx(2 / 3)
-    by_name = {check.name: check for check in checks.refinement(_facts(found), "npe, mock")}
+    by_name = {
+        check.name: check for check in synthetic.judged("refinement", _facts(found), "npe, mock")
+    }
     assert by_name["largest weight"].status == "fail"
     assert "single draw" in by_name["largest weight"].advice
 
@@ -68,7 +74,7 @@ def test_equal_weights_and_zero_weights() -> None:
     found = weigh(np.full(500, -3.0), RNG)
     assert found.effective == pytest.approx(500)
     assert found.log_mean_error < 1e-6
-    assert {c.status for c in checks.refinement(_facts(found), "x")} == {"pass"}
+    assert {c.status for c in synthetic.judged("refinement", _facts(found), "x")} == {"pass"}
     half = weigh(np.where(np.arange(1000) % 2, 0.0, -np.inf), RNG)
     assert half.log_mean == pytest.approx(np.log(0.5))
     assert half.weight[::2].max() == 0

@@ -11,10 +11,10 @@ import xarray as xr
 from samplers_for_tests import emcee
 from scipy import stats
 
-from sbi_pipeline import checks
-from sbi_pipeline.diagnostics import convergence
-from sbi_pipeline.diagnostics.local import local_test
-from sbi_pipeline.diagnostics.predictive import in_distribution, typicality
+from sbi_pipeline.diagnostics.in_distribution import in_distribution
+from sbi_pipeline.diagnostics.local_calibration import local_test
+from sbi_pipeline.diagnostics.predictive import typicality
+from sbi_pipeline.diagnostics.sampling import SAMPLING
 from sbi_pipeline.posterior import log_normal
 from sbi_pipeline.priors import build
 from sbi_pipeline.samplers.draws import labelled
@@ -39,8 +39,7 @@ def of_ranks(truth, drawn):
         {"parameter": ["theta"]},
         {"draws": drawn.shape[1]},
     )
-    made = (checks.calibration, checks.probability_plot, checks.coverage)
-    return [check(data, "npe") for check in made]
+    return [synthetic.asked(name, data) for name in ("calibration", "probability_plot", "coverage")]
 
 
 def two_modes(seed, *, lost=False, draws=99):
@@ -77,7 +76,7 @@ def near_the_observation(seed, *, width=1.0, n=1000):
     scores = rng.normal(size=(n, 5, 1))
     scores[x > 1, 0] /= width
     found = local_test(scores, ["theta"], x[:, None], np.array([1.6]), seed=seed)
-    return [checks.local_calibration(found, "npe, event")]
+    return [synthetic.judged("local_calibration", found, "npe, event")]
 
 
 def chain(seed, *, steps=2000):
@@ -94,11 +93,7 @@ def chain(seed, *, steps=2000):
         texts={},
         attrs={},
     )
-    facts = drawn.facts
-    table = convergence.summary(tree)
-    return checks.sampling(
-        table, "nle", sampler="emcee", steps=facts["steps"], stopped=str(facts["stopped"])
-    )
+    return SAMPLING.ask("sampling", synthetic.sampled(tree), {}).checks
 
 
 def observation(seed, *, noise=1.0, bump=0.0):
@@ -109,8 +104,8 @@ def observation(seed, *, noise=1.0, bump=0.0):
     x_o = x[0] + np.sqrt(noise**2 - 1) * rng.normal(size=DAYS.size)
     x_o += bump * np.exp(-0.5 * ((DAYS - 40) / 2) ** 2)
     return [
-        checks.predictive(typicality(x[1:], x_o), "npe"),
-        checks.in_distribution(in_distribution(x[1:], x_o), "event"),
+        synthetic.judged("predictive", typicality(x[1:], x_o), "npe"),
+        synthetic.judged("in_distribution", in_distribution(x[1:], x_o), "event"),
     ]
 
 

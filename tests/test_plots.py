@@ -11,7 +11,12 @@ import xarray as xr
 from matplotlib.patches import Polygon
 from PIL import Image
 
-from sbi_pipeline import plots
+from sbi_pipeline import diagnostics
+from sbi_pipeline.plots import style
+from sbi_pipeline.plots.posterior import corner_overlay, prior_to_posterior
+from sbi_pipeline.plots.steps import step_sweep
+from sbi_pipeline.plots.style import Look
+from sbi_pipeline.subjects import SampledPosterior, SimulatedRows
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
 
@@ -40,34 +45,59 @@ def _swept():
     return xr.Dataset({"energy_score": (("steps", "statistic"), table)}, coords)
 
 
-def _calibrations():
-    return {"npe": synthetic.calibration(), "nle": synthetic.calibration(n=100, density=False)}
+def _estimators():
+    few = synthetic.calibration(n=100, density=False)
+    return [synthetic.estimator(synthetic.calibration()), synthetic.estimator(few, "nle")]
+
+
+LOOK = Look(style.palette(["npe", "nle", "cmpe"]), {"mass": "$M$"})
+
+
+def _drawn(stem, subjects):
+    """The figure of a diagnostic, found by the stem of its files."""
+    every = (each for one in diagnostics.registered().values() for each in one.figures)
+    (drawing,) = (each for each in every if each.stem == stem)
+    return style.styled(drawing.draw)(subjects, LOOK)
+
+
+def _predicted(*shapes):
+    names = ("npe", "nle")[: len(shapes)]
+    made = zip(names, map(_predictive, shapes), strict=True)
+    posteriors = [SampledPosterior(who, "event", None, None, each) for who, each in made]
+    return _drawn("predictive-{observation}", posteriors)
+
+
+def _failed():
+    reasons = np.where(np.arange(100) > 80, "timeout", "")
+    rows = SimulatedRows(100, {"timeout": 19}, ({"mass": np.arange(100.0)}, reasons))
+    return _drawn("failures", [rows])
 
 
 FIGURES = {
-    "corner": lambda: plots.corner_overlay(_posteriors(), TRUTH),
-    "corner without truth": lambda: plots.corner_overlay({"npe": synthetic.posterior()}),
-    "prior": lambda: plots.prior_to_posterior(_posteriors(), TRUTH),
-    "trace": lambda: plots.trace(synthetic.posterior(), TRUTH),
-    "loss": lambda: plots.loss_curves({"npe": synthetic.history()}),
-    "ranks": lambda: plots.sbc_ranks(_calibrations()),
-    "ecdf": lambda: plots.sbc_ecdf(_calibrations(), labels={"mass": "$M$"}),
-    "coverage": lambda: plots.coverage(_calibrations()),
-    "step sweep": lambda: plots.step_sweep({"cmpe": _swept()}),
-    "series": lambda: plots.predictive_fit({"npe": _predictive((14,)), "nle": _predictive((14,))}),
-    "pair": lambda: plots.predictive_fit({"npe": _predictive((2,))}),
-    "image": lambda: plots.predictive_fit({"npe": _predictive((8, 8))}),
-    "cube": lambda: plots.predictive_fit({"npe": _predictive((3, 4, 2))}),
-    "failures": lambda: plots.failures(
-        {"mass": np.arange(100.0)}, np.where(np.arange(100) > 80, "timeout", "")
+    "corner": lambda: corner_overlay(_posteriors(), TRUTH),
+    "corner without truth": lambda: corner_overlay({"npe": synthetic.posterior()}),
+    "prior": lambda: prior_to_posterior(_posteriors(), TRUTH),
+    "trace": lambda: _drawn(
+        "trace-{observation}-{estimator}", [synthetic.sampled(synthetic.posterior(), truth=TRUTH)]
     ),
+    "loss": lambda: _drawn("loss", [synthetic.estimator(None)]),
+    "ranks": lambda: _drawn("sbc-ranks", _estimators()),
+    "ecdf": lambda: _drawn("sbc-ecdf", _estimators()),
+    "P-P": lambda: _drawn("pp", _estimators()),
+    "coverage": lambda: _drawn("coverage", _estimators()),
+    "step sweep": lambda: style.styled(step_sweep)([synthetic.estimator(_swept(), "cmpe")], LOOK),
+    "series": lambda: _predicted((14,), (14,)),
+    "pair": lambda: _predicted((2,)),
+    "image": lambda: _predicted((8, 8)),
+    "cube": lambda: _predicted((3, 4, 2)),
+    "failures": _failed,
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_drawn(name, tmp_path):
     figure = FIGURES[name]()
-    path = plots.save(figure, tmp_path / "figures", "one")
+    path = style.save(figure, tmp_path / "figures", "one")
     image = np.asarray(Image.open(path).convert("L"), dtype=float)
     assert image.shape[1] > 300
     assert 0.005 < np.mean(image < 200) < 0.9  # neither blank nor black
@@ -76,9 +106,9 @@ def test_every_figure_is_drawn(name, tmp_path):
 
 
 def test_settings_of_the_caller_are_neither_used_nor_changed():
-    plain = plots.png(FIGURES["series"]())
+    plain = style.png(FIGURES["series"]())
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        assert plots.png(FIGURES["series"]()) == plain
+        assert style.png(FIGURES["series"]()) == plain
         assert mpl.rcParams["font.size"] == 30
 
 
@@ -86,7 +116,7 @@ def test_a_corner_plot_is_as_high_as_its_narrowest_posterior():
     wide = synthetic.posterior()
     for name, values in wide["posterior"].data_vars.items():
         wide[f"posterior/{name}"] = values.mean() + 4 * (values - values.mean())
-    figure = plots.corner_overlay({"nle": synthetic.posterior(), "npe": wide})
+    figure = corner_overlay({"nle": synthetic.posterior(), "npe": wide})
     count = round(len(figure.axes) ** 0.5)
     for axis in figure.axes[:: count + 1]:
         outlines = [each for each in axis.patches if isinstance(each, Polygon)]  # not the prior
@@ -96,7 +126,7 @@ def test_a_corner_plot_is_as_high_as_its_narrowest_posterior():
 
 
 def test_the_corner_shows_the_draws_and_the_truth():
-    figure = plots.corner_overlay(_posteriors(), {**TRUTH, "mass": 9.0})
+    figure = corner_overlay(_posteriors(), {**TRUTH, "mass": 9.0})
     corner_axis = figure.axes[0]
     assert corner_axis.get_xlim()[1] > 9.0  # a truth far away is not cut off
     assert figure.axes[6].get_xlabel() == r"$M$ [$M_\odot$]"
@@ -111,37 +141,44 @@ def test_a_constant_parameter_does_not_break_the_corner():
     tree = synthetic.posterior()
     for group in ("posterior", "prior"):
         tree[f"{group}/spin"] = tree[f"{group}/spin"] * 0 + 2.0
-    plots.png(plots.corner_overlay({"npe": tree}))
+    style.png(corner_overlay({"npe": tree}))
 
 
 def test_posteriors_that_share_nothing_are_refused():
     other = xr.DataTree.from_dict({"posterior": xr.Dataset({"q": (("chain", "draw"), [[0.0]])})})
     with pytest.raises(ValueError, match="npe, nle share no parameter"):
-        plots.corner_overlay({"npe": other, "nle": synthetic.posterior()})
+        corner_overlay({"npe": other, "nle": synthetic.posterior()})
 
 
 def test_the_kept_epoch_is_marked():
-    history = synthetic.history(best=30)
-    (axis,) = plots.loss_curves({"npe": history}).axes
+    estimator = synthetic.estimator(None)
+    history = estimator.history
+    (axis,) = _drawn("loss", [estimator]).axes
     best = history["epoch"][history["validation_loss"].idxmin()]
     assert f"kept: epoch {best}" in [text.get_text() for text in axis.get_legend().get_texts()]
 
 
 def test_estimators_keep_their_colours():
-    assert plots.palette(["nle", "npe"])["npe"] == plots.palette(["npe"])["npe"]
-    colours = plots.palette(["wide", "npe", "deep", "nle"])
+    assert style.palette(["nle", "npe"])["npe"] == style.palette(["npe"])["npe"]
+    colours = style.palette(["wide", "npe", "deep", "nle"])
     assert len(set(colours.values())) == 4
 
 
 def test_pdf_is_the_same_for_the_same_figure(tmp_path):
     files = []
     for stem in ("a", "b"):
-        plots.save(FIGURES["pair"](), tmp_path, stem)
+        style.save(FIGURES["pair"](), tmp_path, stem)
         files.append((tmp_path / f"{stem}.pdf").read_bytes())
     assert files[0] == files[1]
 
 
 def test_png_has_at_least_150_dots_an_inch():
     figure = FIGURES["pair"]()
-    image = Image.open(io.BytesIO(plots.png(figure)))
+    image = Image.open(io.BytesIO(style.png(figure)))
     assert image.width >= 150 * figure.get_figwidth()
+
+
+def test_what_has_nothing_to_see_is_not_drawn():
+    independent = synthetic.sampled(synthetic.posterior(method="npe"), "npe")
+    assert _drawn("trace-{observation}-{estimator}", [independent]) is None
+    assert step_sweep(_estimators(), LOOK) is None

@@ -11,12 +11,10 @@ import pandas as pd
 import pytest
 import synthetic
 
-from sbi_pipeline import checks, plots
-from sbi_pipeline.diagnostics import comparison, convergence, predictive
-from sbi_pipeline.diagnostics.information import information
-from sbi_pipeline.plots import typeset
-from sbi_pipeline.reports import contents, overview, report
+from sbi_pipeline.plots import style, typeset
+from sbi_pipeline.reports import assessment, contents, overview, report
 from sbi_pipeline.reports.verdict import to_json
+from sbi_pipeline.subjects import ObservedData, SimulatedRows
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
 MISSING_CHROMIUM = shutil.which("chromium") is None
@@ -24,35 +22,35 @@ MISSING_CHROMIUM = shutil.which("chromium") is None
 
 def make_report(*, width=1.0, title="Two black holes", nuisance=True):
     """A report on two observations by two estimators; ``width`` mutates the posterior of nle."""
-    calibrations = {
-        "npe": synthetic.calibration(seed=1),
-        "nle": synthetic.calibration(seed=2, n=200, width=width, density=False),
-    }
-    found = [checks.failures({"timeout": 37}, 5000)]
-    for name, data in calibrations.items():
-        found += [
-            checks.training(synthetic.history(), name),
-            checks.calibration(data, name),
-            checks.coverage(data, name),
-            checks.information(information(data), name),
-            checks.parameter_order(data, name),
-        ]
-    observations = []
-    for which, (name, truth) in enumerate({"mock": TRUTH, "event": {}}.items()):
-        observation, more = _observation(name, truth, seed=10 * which, width=width)
-        observations.append(observation)
-        found += more
+    estimators = [
+        synthetic.estimator(synthetic.calibration(seed=1)),
+        dataclasses.replace(
+            synthetic.estimator(synthetic.calibration(seed=2, n=200, width=width, density=False)),
+            name="nle",
+            history=synthetic.history(60, 50),
+        ),
+    ]
+    observations = [
+        _observation(name, truth, seed=10 * which, width=width)
+        for which, (name, truth) in enumerate({"mock": TRUTH, "event": {}}.items())
+    ]
     rng = np.random.default_rng(0)
     theta = {"mass": 2 * rng.normal(size=5000), "spin": rng.normal(size=5000)}
-    reasons = np.where(theta["mass"] + rng.normal(size=5000) > 5.5, "timeout", "")
+    reasons = np.where(rng.random(5000) < 0.0074, "timeout", "")
+    simulations = SimulatedRows(5000, {"timeout": 37}, (theta, reasons))
+    groups = [[simulations], *([each] for each in estimators)]
+    for each in observations:
+        groups += [[one] for one in each.posteriors.values()] + [each.pairs, [each]]
     parameters = [
-        contents.Parameter("mass", "inferred", "normal, mean 0, sd 2", "$M$", r"$M_\odot$"),
-        contents.Parameter("spin", "inferred", "normal, mean 0, sd 1", r"$\chi$"),
-        contents.Parameter("total", "derived", "mass + spin", r"$M + \chi$"),
+        contents.DescribedParameter(
+            "mass", "inferred", "normal, mean 0, sd 2", "$M$", r"$M_\odot$"
+        ),
+        contents.DescribedParameter("spin", "inferred", "normal, mean 0, sd 1", r"$\chi$"),
+        contents.DescribedParameter("total", "derived", "mass + spin", r"$M + \chi$"),
     ]
     if nuisance:
         parameters.insert(
-            2, contents.Parameter("phase", "nuisance", "uniform, 0 … 2π", r"$\phi_0$")
+            2, contents.DescribedParameter("phase", "nuisance", "uniform, 0 … 2π", r"$\phi_0$")
         )
     return contents.Report(
         campaign="holes",
@@ -60,8 +58,7 @@ def make_report(*, width=1.0, title="Two black holes", nuisance=True):
         question="How heavy were they, and how fast did they spin?",
         simulator="my_module:Holes",
         parameters=parameters,
-        rows=5000,
-        failures={"timeout": 37},
+        simulations=simulations,
         errors=[
             {
                 "status": "raised",
@@ -70,17 +67,13 @@ def make_report(*, width=1.0, title="Two black holes", nuisance=True):
                 "parameters": {"beta": 0.12345},
             }
         ],
-        checks=found,
-        estimators=[
-            contents.Estimator(name, name, synthetic.history(40 + 20 * i, 30 + 20 * i), data)
-            for i, (name, data) in enumerate(calibrations.items())
-        ],
+        findings=list(assessment.assess(groups, {})),
+        estimators=estimators,
         observations=observations,
         config_yaml="campaigns:\n  holes:\n    simulator: my_module:Holes\n    simulations: 5000\n",
         versions={"sbi_pipeline": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
         keys={"simulations": "f00d" * 8, "npe": "beef" * 8},
         timings={"simulate": 512.3, "train npe": 81.0, "train nle": 62.7, "sample nle": 14.2},
-        failed_theta=(theta, reasons),
         epilogue="Run snakemake in the folder of the configuration below.",
     )
 
@@ -91,24 +84,11 @@ def _observation(name, truth, seed, width):
         "nle": synthetic.posterior(seed + 2, width=width),
     }
     data = synthetic.predictive(seed)
-    posteriors, found = {}, []
-    for who, tree in trees.items():
-        table = convergence.summary(tree, truth)
-        posteriors[who] = contents.Posterior(tree, table, data)
-        sampler = tree["sample_stats"].attrs["sampler"]
-        found += checks.sampling(table, f"{who}, {name}", sampler=sampler, steps=300)
-        typical = predictive.typicality(data["x"].to_numpy(), data["x_o"].to_numpy())
-        found.append(checks.predictive(typical, f"{who}, {name}"))
-    columns = [
-        {each: tree[f"posterior/{each}"].to_numpy().ravel() for each in synthetic.NAMES}
-        for tree in trees.values()
-    ]
-    table = comparison.compare_marginals(*columns)
-    found.append(checks.agreement(table, f"npe and nle, {name}"))
-    comparisons = {"npe and nle": table}
-    return contents.Observation(
-        name, "simulated", posteriors, comparisons, {"npe and nle": (0.51, 1000)}
-    ), found
+    posteriors = {
+        who: synthetic.sampled(tree, who, name, truth, data) for who, tree in trees.items()
+    }
+    x = synthetic.calibration(seed=seed)["x"].to_numpy()
+    return ObservedData(name, "simulated", posteriors, x, list(synthetic.NAMES))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +98,7 @@ def content():
 
 @pytest.fixture(scope="module")
 def images(content):
-    return {stem: plots.png(figure) for stem, figure in report.figures(content)}
+    return {stem: style.png(figure) for stem, figure in report.figures(content)}
 
 
 @pytest.fixture(scope="module")
@@ -251,12 +231,11 @@ def test_a_report_may_have_one_estimator_and_no_calibration(content):
             dataclasses.replace(
                 first,
                 posteriors={"npe": dataclasses.replace(first.posteriors["npe"], predictive=None)},
-                comparisons={},
             )
         ],
-        failures={},
-        failed_theta=None,
     )
+    findings = assessment.assess([alone.estimators, [SimulatedRows(5000, {})]], {})
+    alone = dataclasses.replace(alone, findings=list(findings))
     stems = [stem for stem, _ in report.figures(alone)]
     assert stems == ["corner-event", "prior-event", "loss"]
     parsed = Page(report.render(alone, {}))
@@ -266,7 +245,10 @@ def test_a_report_may_have_one_estimator_and_no_calibration(content):
 
 def test_of_many_observations_the_first_are_shown(content):
     one = content.observations[1]
-    many = [dataclasses.replace(one, name=f"event_{i}") for i in range(11)]
+    many = [
+        dataclasses.replace(one, name=f"event_{i}", detailed=i < contents.MAX_SHOWN)
+        for i in range(11)
+    ]
     crowd = dataclasses.replace(content, observations=many)
     assert [each.name for each in crowd.shown] == [f"event_{i}" for i in range(8)]
     page = report.render(crowd, {})

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 import torch
 import xarray as xr
 from scipy import stats
 
 import sbi_pipeline
-from sbi_pipeline import checks, importance
-from sbi_pipeline.diagnostics.information import information
+from sbi_pipeline import importance
 from sbi_pipeline.simulators.moons import Moons
 from sbi_pipeline.storage import reading
 from sbi_pipeline.types import Array, Prior
@@ -153,6 +153,6 @@ def test_a_network_that_learned_nothing_of_sigma_is_flagged(
     results: Path, path: str, flagged: bool
 ) -> None:
     with xr.open_dataset(results / path / "calibration.nc", engine="h5netcdf") as data:
-        check = checks.information(information(data), path)
+        check = synthetic.asked("information", data)
     assert check.status == ("warn" if flagged else "pass")
     assert ("sigma" in check.advice) == flagged

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from sbi_pipeline.diagnostics.calibration import coverage
+from sbi_pipeline.diagnostics.coverage import coverage
 from sbi_pipeline.diagnostics.information import information
 
 ROOT = Path(__file__).parents[1]

@@ -11,8 +11,10 @@ import synthetic
 import yaml
 from test_rerun import TESTS, rows_simulated, snakemake, stages_run
 
-from sbi_pipeline import plots, study
+from sbi_pipeline import study
 from sbi_pipeline.diagnostics.fits import measures
+from sbi_pipeline.plots import style
+from sbi_pipeline.plots.sweeps import sweep_curves
 from sbi_pipeline.reports import overview
 from sbi_pipeline.study import sweeps
 
@@ -133,10 +135,10 @@ def test_settings_have_an_order_of_their_own(table):
 
 def test_the_page_has_one_row_a_fit(table):
     assert overview.settings(table) == ["simulations", "seed"]
-    figure = plots.sweep_curves(table, overview.settings(table), overview.MEASURES)
+    figure = sweep_curves(table, overview.settings(table), overview.MEASURES)
     assert len(figure.axes) == len(overview.MEASURES)
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["500", "2000"]
-    page = overview.render_comparison("budget", table, plots.png(figure))
+    page = overview.render_comparison("budget", table, style.png(figure))
     assert page.count("<tr>") == 5
     assert "http" not in page
     assert "Means over 2 seeds" in page

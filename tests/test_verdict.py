@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from sbi_pipeline.checks import Check
+from sbi_pipeline.diagnostics.check import Check
 from sbi_pipeline.reports import verdict
 
 

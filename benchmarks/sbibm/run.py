@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 from tasks import ESTIMATORS, TASKS, data, prepare
 
-from sbi_pipeline.diagnostics.comparison import c2st
+from sbi_pipeline.diagnostics.joint_agreement import c2st
 from sbi_pipeline.samplers import some
 
 HERE = Path(__file__).resolve().parent

@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
-from sbi_pipeline.diagnostics.calibration import coverage
+from sbi_pipeline.diagnostics.coverage import coverage
 from sbi_pipeline.diagnostics.information import information
 from sbi_pipeline.plots.style import FAINT, INK, KNOWN, SERIES, TRUTH, key, line_of, styled
 from sbi_pipeline.types import Array

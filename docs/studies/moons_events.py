@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from sbi_pipeline import plots, priors
+from sbi_pipeline import priors
+from sbi_pipeline.plots.posterior import corner_overlay
 from sbi_pipeline.simulators.moons import log_mixture
 from sbi_pipeline.types import Array
 
@@ -44,4 +45,4 @@ def moons_events(results: Path) -> Figure:
     for campaign, method in (("", "nle"), ("", "nre"), ("_sets", "npe")):
         path = results / f"moons_events{campaign}" / method / "points/posterior.nc"
         trees[method] = xr.open_datatree(path, engine="h5netcdf")
-    return plots.corner_overlay(trees, TRUTH)
+    return corner_overlay(trees, TRUTH)

@@ -1,6 +1,38 @@
-"""Numbers that say whether a posterior can be believed, each with what chance would give.
+"""From results to checks: what is measured, when it passes, how it is drawn, what is said of it.
 
-``convergence`` asks whether the draws are enough, ``calibration`` whether the estimator is honest,
-``comparison`` whether two posteriors agree, ``predictive`` whether the model could have made the
-data. They measure and never judge: thresholds live in ``verdict``.
+A diagnostic is one file: its measure, its judgement with the thresholds as keyword arguments, its
+figures, and the record `Diagnostic` that holds them together; ``registry.DIAGNOSTICS`` has a line
+for each, in the order of the page. Measures come with what chance would give.
+
+A check fails on what is both beyond chance and large enough to matter, and warns on what is either
+suspicious or small: with enough simulations every estimator differs from the truth, and with few
+a bad one hides. P-values are corrected for the number of parameters looked at. With the default
+thresholds a perfect campaign of two estimators and two observations passes everything in 19 of 20
+cases.
+
+Not diagnostics but what they stand on: `diagnostic` and `check`, the records; `thresholds`, as a
+user writes them; `ranks`, `scores`, `evidence` and `steps`, made in `calibrate`; `convergence`, the
+summary made in `diagnose`; `uniform` and `typicality`, the tests that several share; `fits`, the
+numbers of a sweep.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import registry
+from .diagnostic import Diagnostic
+
+
+def registered() -> dict[str, Diagnostic[Any, Any]]:
+    """Return every diagnostic by name, in the order in which they are asked and shown."""
+    return {name: registry.load(name, registry.DIAGNOSTICS) for name in registry.DIAGNOSTICS}
+
+
+def thresholds() -> dict[str, Callable[..., Any]]:
+    """Return the functions whose keyword arguments are thresholds, by the name of the diagnostic.
+
+    What has nothing to set is left out.
+    """
+    return {name: each.judge for name, each in registered().items() if each.thresholds}

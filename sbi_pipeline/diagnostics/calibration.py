@@ -1,73 +1,55 @@
-"""Is the estimator honest on data it has not seen?
+"""Is the estimator honest on data it has not seen? Simulation-based calibration (SBC).
 
-Everything here reads the calibration dataset: for held-out simulations, the rank of the truth among
-the posterior draws. If the estimator is honest, each rank is uniform on 0..L; that alone is not
-enough, since a posterior equal to the prior passes, so `information` belongs beside it.
+For held-out simulations, the rank of the truth among the posterior draws is uniform on 0..L if the
+estimator is honest; that alone is not enough, since a posterior equal to the prior passes, so
+`information` belongs beside it.
 
 References:
     Talts, Betancourt, Simpson, Vehtari, Gelman, Validating Bayesian inference algorithms with
         simulation-based calibration, 2018, https://arxiv.org/abs/1804.06788
-    Lemos, Coogan, Hezaveh, Perreault-Levasseur, Sampling-based accuracy testing of posterior
-        estimators for general inference, 2023, https://arxiv.org/abs/2302.03026
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
 
+from ..plots.style import INK, Look, key, label_outer, line_of, panels
+from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
-from .uniform import checked, chi2_p_value, ecdf_difference, ks_p_value
+from .check import Check, WarnFail, significant
+from .coverage import coverage
+from .diagnostic import Diagnostic, Drawing
+from .uniform import chi2_p_value, ecdf_difference, ks_p_value, rank_histogram
 
-LEVELS = np.linspace(0.02, 0.98, 49)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BAND = 0.14
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """How often central credible intervals contain the truth.
+class Uniformity:
+    """Tests of the ranks of one estimator.
 
     Attributes:
-        levels: Credible levels, ``(levels,)``.
-        observed: Fractions of simulations whose interval holds the truth, ``(levels,)``.
-        low: Lower end of the binomial band around ``levels``, ``(levels,)``.
-        high: Upper end, ``(levels,)``.
+        table: As made by `uniformity`.
+        parameters: Names of the rows that are parameters; the others are joint quantities.
     """
 
-    levels: Array
-    observed: Array
-    low: Array
-    high: Array
+    table: pd.DataFrame
+    parameters: tuple[str, ...]
 
-
-def coverage(ranks: Array, draws: int, levels: Array = LEVELS, prob: float = 0.95) -> Coverage:
-    """Return the coverage of central credible intervals of one parameter.
-
-    A rank stands for the slot of width 1 / (draws + 1) it was found in; a slot cut by the end of an
-    interval counts by the part inside. Honest ranks cover exactly ``levels`` on average.
-    """
-    ranks = checked(ranks, draws)
-    slot = np.array(levels)[:, None] / 2
-    left, right = ranks / (draws + 1), (ranks + 1) / (draws + 1)
-    inside = np.minimum(right, 0.5 + slot) - np.maximum(left, 0.5 - slot)
-    observed = (np.clip(inside, 0, None) * (draws + 1)).mean(axis=1)
-    low, high = stats.binom.interval(prob, ranks.size, levels)
-    return Coverage(np.array(levels), observed, low / ranks.size, high / ranks.size)
-
-
-def coverage_error(calibration: xr.Dataset) -> tuple[float, float]:
-    """Return the mean distance of coverage from its level, and what chance gives on average.
-
-    Over `LEVELS` and parameters.
-    """
-    draws, ranks = int(calibration.attrs["draws"]), calibration["ranks"]
-    rows = ranks.transpose("parameter", "simulation").to_numpy()
-    observed = np.array([coverage(row, draws).observed for row in rows])
-    scatter = np.sqrt(LEVELS * (1 - LEVELS) / rows.shape[1])
-    return float(np.abs(observed - LEVELS).mean()), float(np.sqrt(2 / np.pi) * scatter.mean())
+    @property
+    def marginal(self) -> pd.DataFrame:
+        """The rows of parameters."""
+        return self.table[self.table["parameter"].isin(self.parameters)]
 
 
 def uniformity(calibration: xr.Dataset) -> pd.DataFrame:
@@ -112,18 +94,141 @@ def all_ranks(calibration: xr.Dataset) -> dict[str, Array]:
     return found
 
 
-def tarp_error(ranks: Array, draws: int) -> tuple[float, float]:
-    """Return the signed area between expected and nominal coverage, and its scatter by chance.
+def measure_uniformity(asked: TrainedEstimator) -> Uniformity | None:
+    """Test the ranks of an estimator; None where it was not calibrated."""
+    data = asked.calibration
+    if data is None:
+        return None
+    return Uniformity(uniformity(data), tuple(map(str, data["parameter"].to_numpy())))
 
-    The area above credibility one half, between -1/8 and 1/8: positive for a posterior that is too
-    wide, negative for one that is too narrow or in the wrong place. Below one half the curve
-    mirrors it, so that the area of the whole would be near zero for either.
+
+def judge_calibration(
+    found: Uniformity,
+    subject: str,
+    *,
+    p: WarnFail = (0.005, 0.001),
+    difference: WarnFail = (0.02, 0.1),
+) -> Check:
+    """Judge whether the truth ranks uniformly among draws (SBC), over all quantities.
 
     Args:
-        ranks: From `ranks.tarp_ranks`, ``(n,)``.
-        draws: Draws L of each posterior.
+        found: Tests of the ranks.
+        subject: The estimator.
+        p: P-value, corrected for the number of quantities: warn below, fail below.
+        difference: Largest distance between the ECDF of ranks and uniform: smaller than the first
+            never matters, larger than the second is needed to fail.
     """
-    credibility = (checked(ranks, draws) + 0.5) / (draws + 1)
-    # The integral over a > 1/2 of [c < a] - a; for uniform c its mean is 0, its variance 5 / 192.
-    area = 1 - np.maximum(credibility, 0.5) - 3 / 8
-    return float(area.mean()), float(np.sqrt(5 / 192 / area.size))
+    table, marginal = found.table, found.marginal
+    row = table.loc[table["ecdf_p"].idxmin()]
+    if marginal["ecdf_p"].min() * len(table) < p[1]:  # a parameter says more than a joint quantity
+        row = marginal.loc[marginal["ecdf_p"].idxmin()]
+    p_value = min(1.0, float(row["ecdf_p"]) * len(table))
+    distance, n = float(row["max_difference"]), int(row["simulations"])
+    judged = significant(p_value, distance, p, difference, "calibration")
+    return judged.check(
+        name="calibration",
+        subject=subject,
+        quantity=f"SBC: largest ECDF distance from uniform ranks ({row['parameter']}, "
+        f"p = {p_value:.2g} over {len(table)} quantities)",
+        value=distance,
+        chance=f"below {1.36 / math.sqrt(n):.2g} in 95 % of cases with {n} simulations",
+        good="Credible intervals mean what they say, on average over the prior.",
+        bad=fault(row, found),
+    )
+
+
+def fault(row: pd.Series, found: Uniformity) -> str:
+    """Say in words what ranks that are not uniform mean, and what to do."""
+    if row["parameter"] not in found.parameters:
+        said = f"The joint posterior is not honest (ranks of {row['parameter']})"
+    else:
+        said = f"The posterior of {row['parameter']} is {_shape(row)}"
+    return f"{said}; train on more simulations, or a larger network."
+
+
+def _shape(row: pd.Series) -> str:
+    if abs(row["bias"]) > 0.03:
+        return "too low" if row["bias"] > 0 else "too high"
+    if row["coverage_68"] < 0.6827 - 0.03:
+        return "too narrow"
+    return "too wide" if row["coverage_68"] > 0.6827 + 0.03 else "of the wrong shape"
+
+
+def draw_ecdf(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
+    """Show ECDF of ranks minus uniform; a curve that leaves its band has p < 0.05."""
+    grouped = _by_quantity(asked)
+    figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
+    for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
+        reach = 0.05
+        for line, (who, (each, draws)) in enumerate(ranks.items()):
+            found, colour = ecdf_difference(each, draws), look.colours[who]
+            axis.fill_between(found.at, found.low, found.high, color=colour, alpha=BAND, lw=0)
+            axis.plot(found.at, found.difference, color=colour, lw=1.6)
+            reach = max(reach, *np.abs([*found.difference, *found.high]))
+            axis.text(
+                0.98, 0.98 - 0.12 * line, f"p = {found.p_value:.2g}", transform=axis.transAxes,
+                ha="right", va="top", fontsize=8.5, color=colour,
+            )  # fmt: skip
+        axis.axhline(0, color=INK, lw=0.6)
+        reach *= 1.3 + 0.1 * len(ranks)
+        axis.set(xlim=(0, 1), ylim=(-reach, reach), title=look.label(what))
+    label_outer(axes, "rank of the truth", "ECDF − uniform")
+    key(figure, {each.name: line_of(look.colours[each.name]) for each in asked})
+    return figure
+
+
+def draw_ranks(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
+    """Show histograms of the truth's rank among draws; flat within its band is honest."""
+    grouped = _by_quantity(asked)
+    figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
+    for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
+        top = 1.5
+        for who, (each, draws) in ranks.items():
+            found, colour = rank_histogram(each, draws), look.colours[who]
+            low, counts, high = np.array([found.low, found.counts, found.high]) / found.expected
+            axis.stairs(high, found.edges, baseline=low, fill=True, color=colour, alpha=BAND, lw=0)
+            axis.stairs(counts, found.edges, baseline=None, color=colour, lw=1.5)
+            top = max(top, *counts, *high)
+        axis.axhline(1, color=INK, lw=0.6)
+        axis.set(xlim=(0, 1), ylim=(0, 1.1 * top), title=look.label(what))
+    label_outer(axes, "rank of the truth", "relative frequency")
+    key(figure, {each.name: line_of(look.colours[each.name]) for each in asked})
+    return figure
+
+
+def _by_quantity(asked: Sequence[TrainedEstimator]) -> dict[str, dict[str, tuple[Array, int]]]:
+    """Return ranks and draws of each posterior by quantity, then by estimator."""
+    grouped: dict[str, dict[str, tuple[Array, int]]] = {}
+    for who, data in calibrations(asked).items():
+        for what, ranks in all_ranks(data).items():
+            grouped.setdefault(what, {})[who] = ranks, int(data.attrs["draws"])
+    return grouped
+
+
+CALIBRATION = Diagnostic(
+    of=TrainedEstimator,
+    measure=measure_uniformity,
+    judge=judge_calibration,
+    checks=("calibration",),
+    value="SBC: distance of the ECDF of ranks from uniform",
+    chance="simultaneous band",
+    figures=(
+        Drawing(
+            stem="sbc-ecdf",
+            draw=draw_ecdf,
+            alt="ECDF of ranks minus uniform",
+            title="Simulation-based calibration.",
+            text="ECDF of the truth’s rank among draws, minus uniform. An honest estimator stays "
+            "inside its whole band in 95 % of cases; p by estimator.",
+            section="calibration",
+        ),
+        Drawing(
+            stem="sbc-ranks",
+            draw=draw_ranks,
+            alt="Histograms of ranks",
+            title="Rank histograms.",
+            text="∪: too narrow, ∩: too wide, a slope: shifted.",
+            section="calibration",
+        ),
+    ),
+)

@@ -20,6 +20,7 @@ import xarray as xr
 from scipy import stats
 
 from ..expressions import Expression
+from ..subjects import ensemble_labels
 from ..types import Array
 
 QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
@@ -71,14 +72,6 @@ def ensembles(posterior: xr.DataTree, name: str) -> Array:
             "give every ensemble as many walkers"
         )
     return np.stack(groups)
-
-
-def ensemble_labels(posterior: xr.DataTree) -> Array:
-    """Return which ensemble each chain belongs to, ``(chains,)``."""
-    for group in ("sample_stats", "posterior"):
-        if group in posterior.children and "ensemble" in posterior[group].coords:
-            return np.asarray(posterior[group].coords["ensemble"].to_numpy())
-    return np.arange(posterior["posterior"].sizes["chain"])
 
 
 def r_hat(chains: Array) -> float:

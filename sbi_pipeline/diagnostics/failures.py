@@ -1,42 +1,47 @@
-"""What failed simulations do to the prior.
-
-Failed rows are left out of training, so the prior in force is the prior of the rows that ran. If
-failing does not depend on the parameters, that is the same prior, only with fewer rows.
-"""
+"""How many simulations failed?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-import pandas as pd
-from scipy import stats
-
-from ..types import Array
+from ..subjects import SimulatedRows
+from .check import Check, WarnFail, above
+from .diagnostic import Diagnostic
 
 
-def prior_shift(theta: Mapping[str, Array], failed: Array) -> pd.DataFrame:
-    """Compare the parameters of rows that ran with those of all rows.
+def judge_failures(
+    found: SimulatedRows, subject: str, *, fraction: WarnFail = (0.01, 0.2)
+) -> Check:
+    """Judge the fraction of simulations that failed.
 
     Args:
-        theta: Values of each parameter, all rows, each ``(n,)``.
-        failed: Which rows failed, ``(n,)``.
-
-    Returns:
-        One row a parameter: ``shift``, the largest distance between the two cumulative
-        distributions, between 0 and 1, and ``p``, of a Kolmogorov-Smirnov test that failing does
-        not depend on it.
+        found: The simulations.
+        subject: The simulations.
+        fraction: Warn above, fail above.
 
     Raises:
-        ValueError: No row failed, or all did.
+        ValueError: No rows, or contradicting thresholds.
     """
-    failed = np.asarray(failed, dtype=bool)
-    if failed.all() or not failed.any():
-        raise ValueError(f"{failed.sum()} of {failed.size} rows failed; wanted some of each kind")
-    rows = []
-    for name, values in theta.items():
-        test = stats.ks_2samp(values[failed], values[~failed])
-        # all = (1 - f) ran + f failed, so all - ran = f (failed - ran).
-        shift = float(failed.mean() * test.statistic)
-        rows.append({"parameter": name, "shift": shift, "p": float(test.pvalue)})
-    return pd.DataFrame(rows)
+    if found.rows < 1:
+        raise ValueError("the campaign has 0 rows; there is nothing to judge")
+    failed = sum(found.failures.values()) / found.rows
+    judged = above(failed, fraction, "failures")
+    reason = max(found.failures, key=lambda name: found.failures[name]) if failed > 0 else ""
+    return judged.check(
+        name="failures",
+        subject=subject,
+        quantity="fraction of simulations that failed",
+        value=failed,
+        chance="0",
+        good="Simulations ran.",
+        bad=f"Failed rows are left out of training; the usual reason is {reason!r}. "
+        "Mend the simulator or narrow the prior.",
+    )
+
+
+FAILURES = Diagnostic(
+    of=SimulatedRows,
+    measure=lambda simulations: simulations,
+    judge=judge_failures,
+    checks=("failures",),
+    value="fraction of simulations that failed",
+    chance="0",
+)

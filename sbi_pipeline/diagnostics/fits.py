@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .calibration import coverage_error
+from .coverage import coverage_error
 from .information import information
 
 

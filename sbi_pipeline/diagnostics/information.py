@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 from scipy import stats
 
+from ..subjects import TrainedEstimator
 from ..types import Array
+from .check import Check, Status
+from .diagnostic import Diagnostic
 
 
 @dataclass(frozen=True)
@@ -47,33 +51,78 @@ def information(calibration: xr.Dataset) -> Information:
         standard_error=float(stats.sem(known)) if certain else float("nan"),
         sd_ratio={name: float(column["sd_ratio"].median()) for name, column in columns.items()},
         correlation={
-            name: _spearman(column["mean"].to_numpy(), column["truth"].to_numpy())
+            name: spearman(column["mean"].to_numpy(), column["truth"].to_numpy())
             for name, column in columns.items()
         },
     )
 
 
-def swapped(calibration: xr.Dataset) -> list[tuple[str, str]]:
-    """Return pairs whose posterior means follow each other's truth better than their own."""
-    names = [str(name) for name in calibration["parameter"].to_numpy()]
-    mean = calibration["mean"].transpose("simulation", "parameter").to_numpy()
-    truth = calibration["truth"].transpose("simulation", "parameter").to_numpy()
-    size = len(names)
-    follows = np.array(
-        [[abs(_spearman(mean[:, i], truth[:, j])) for j in range(size)] for i in range(size)]
-    )
-    # Correlations of two unrelated columns scatter by 1 / sqrt(n); ask for clearly more.
-    margin = 4 / np.sqrt(truth.shape[0])
-    return [
-        (names[i], names[j])
-        for i in range(size)
-        for j in range(i + 1, size)
-        if follows[i, j] > follows[i, i] + margin and follows[j, i] > follows[j, j] + margin
-    ]
-
-
-def _spearman(a: Array, b: Array) -> float:
+def spearman(a: Array, b: Array) -> float:
     """Return Spearman's correlation, 0 for a column that never varies (it follows nothing)."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     return float(stats.spearmanr(a, b).statistic)
+
+
+def measure_information(asked: TrainedEstimator) -> Information | None:
+    """Measure what an estimator learned; None where it was not calibrated."""
+    return None if asked.calibration is None else information(asked.calibration)
+
+
+def judge_information(
+    found: Information,
+    subject: str,
+    *,
+    nats: float = 0.05,
+    sd_ratio: float = 0.9,
+    correlation: float = 0.15,
+) -> Check:
+    """Judge whether the posterior learned anything; one that equals the prior is calibrated too.
+
+    Args:
+        found: As made by `information`.
+        subject: The estimator.
+        nats: Fail below this gain over the prior, or within three standard errors of zero.
+        sd_ratio: Warn where a parameter's posterior sd stays above this fraction of the prior's.
+        correlation: Without a density, fail where no parameter's posterior mean follows its truth
+            more than this.
+    """
+    idle = [name for name, ratio in found.sd_ratio.items() if not ratio < sd_ratio]
+    best = max(found.correlation.values())
+    if math.isnan(found.nats):
+        quantity, value = "largest correlation of posterior mean with truth", best
+        learned, limit = best > correlation, f"fail below {correlation:g}"
+    else:
+        quantity = (
+            f"held-out information gained over the prior, ± {found.standard_error:.2g} (nats)"
+        )
+        value, limit = found.nats, f"fail below {nats:g} or within 3 standard errors of 0"
+        learned = found.nats > max(nats, 3 * found.standard_error)
+    status: Status = "fail" if not learned else "warn" if idle else "pass"
+    advice = {
+        "pass": "The data narrow every parameter.",
+        "warn": f"The posterior of {', '.join(idle)} is about as wide as the prior: the data "
+        "may say little, or the network missed it.",
+        "fail": "The posterior is no better than the prior: the network learned nothing, or the "
+        "data hold nothing.",
+    }
+    return Check(
+        name="information",
+        subject=subject,
+        status=status,
+        quantity=quantity,
+        value=value,
+        threshold=f"{limit}; warn where sd / prior sd is above {sd_ratio:g}",
+        chance="0 for a posterior equal to the prior",
+        advice=advice[status],
+    )
+
+
+INFORMATION = Diagnostic(
+    of=TrainedEstimator,
+    measure=measure_information,
+    judge=judge_information,
+    checks=("information",),
+    value="held-out log q over the prior (nats)",
+    chance="0",
+)

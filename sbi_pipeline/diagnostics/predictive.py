@@ -1,96 +1,41 @@
 """Could the model, as inferred, have made the observation?
 
-All p-values here come from ranks among exchangeable data sets: the observation is put among the
-simulated ones, whatever is fitted is fitted to all of them alike, and p is its rank in the
-statistic. If the observation is one more draw of the same law, p <= u happens with probability at
-most u, for any law and any number of draws. Against the posterior predictive p is conservative,
-since the posterior has seen the observation already.
-
 References:
     Gelman, Meng, Stern, Posterior predictive assessment of model fitness via realized
         discrepancies, 1996, https://www3.stat.sinica.edu.tw/statistica/j6n4/j6n41/j6n41.htm
-    Vovk, Gammerman, Shafer, Algorithmic learning in a random world, 2005,
-        https://doi.org/10.1007/b106715
-    Breunig, Kriegel, Ng, Sander, LOF: identifying density-based local outliers, 2000,
-        https://doi.org/10.1145/335191.335388
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
-from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
-from sklearn.neighbors import LocalOutlierFactor
+import xarray as xr
 
+from ..plots.style import INK, Look, axis_label, canvas, key, line_of, panels, patch
+from ..subjects import SampledPosterior
 from ..types import Array
+from .check import Check, WarnFail
+from .diagnostic import Diagnostic, Drawing
+from .typicality import (
+    Typicality,
+    features_of,
+    judge_typicality,
+    largest_residual,
+    mahalanobis,
+    pool,
+    rank_among,
+    summaries,
+    two_sided,
+    upper,
+)
 
-MAX_FEATURES = 64
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-
-@dataclass(frozen=True)
-class Typicality:
-    """How typical the observation is of simulated data sets.
-
-    Attributes:
-        p_value: Of all statistics together: the rank of the observation's smallest p-value among
-            those of the simulated data sets, so looking at many statistics costs nothing.
-        p_values: By statistic.
-        outside_90: Fraction of elements outside the central 90 % of the simulated ones; about 0.1
-            or less is expected.
-        draws: How many simulated data sets; no p-value can fall below 1 / (draws + 1).
-    """
-
-    p_value: float
-    p_values: dict[str, float]
-    outside_90: float
-    draws: int
-
-
-@dataclass(frozen=True)
-class DataPath:
-    """Whether an observation came the way of the simulations.
-
-    Attributes:
-        problems: What cannot be, in sentences.
-        outside: Fraction of elements of the observation beyond the range of all simulations.
-        by_chance: What ``outside`` is on average for one more simulation, at most.
-        decades: Median of log10 of the ratio of its elements to typical simulated ones.
-    """
-
-    problems: tuple[str, ...]
-    outside: float
-    by_chance: float
-    decades: float
-
-
-def data_path(
-    x: Array, x_o: Array, learnt: Mapping[str, Sequence[str]], parameters: Sequence[str]
-) -> DataPath:
-    """Compare an observation with simulations element by element, and orders of parameters.
-
-    Args:
-        x: Simulations, ``(n, *x_shape)``.
-        x_o: The observation, ``x_shape``.
-        learnt: Parameters in the order each estimator has learnt them, by estimator.
-        parameters: Parameters in the order of the configuration.
-    """
-    problems = [
-        f"{who} learnt {', '.join(names)}, wanted {', '.join(parameters)}."
-        for who, names in learnt.items()
-        if list(names) != list(parameters)
-    ]
-    if x.shape[1:] != x_o.shape:
-        problems.append(f"The observation has shape {x_o.shape}, simulations have {x.shape[1:]}.")
-        return DataPath(tuple(problems), float("nan"), 0.0, 0.0)
-    outside = (x_o < x.min(axis=0)) | (x_o > x.max(axis=0))
-    size, typical = np.abs(x_o), np.median(np.abs(x), axis=0)
-    both = (size > 0) & (typical > 0)
-    decades = float(np.median(np.log10(size[both] / typical[both]))) if both.any() else 0.0
-    return DataPath(tuple(problems), float(outside.mean()), 2 / (len(x) + 1), decades)
+SHORT = 8
 
 
 def typicality(x: Array, x_o: Array) -> Typicality:
@@ -103,134 +48,133 @@ def typicality(x: Array, x_o: Array) -> Typicality:
         x: Posterior predictive data sets, ``(draws, *x_shape)``.
         x_o: The observation, ``x_shape``.
     """
-    pooled = _pooled(x, x_o)
-    return _typicality(
+    pooled = pool(x, x_o)
+    return rank_among(
         pooled,
         {
-            "distance": _upper(_mahalanobis(_features(pooled))),
-            "largest residual": _upper(_largest_residual(pooled)),
-            **{name: _two_sided(values) for name, values in summaries(pooled).items()},
+            "distance": upper(mahalanobis(features_of(pooled))),
+            "largest residual": upper(largest_residual(pooled)),
+            **{name: two_sided(values) for name, values in summaries(pooled).items()},
         },
     )
 
 
-def in_distribution(simulations: Array, x_o: Array, neighbours: int = 20) -> Typicality:
-    """Ask whether ``x_o`` lies where the simulator puts data for any parameters of the prior.
+def measure_predictive(asked: SampledPosterior) -> Typicality | None:
+    """Put the observation among what the posterior predicts; None where nothing was simulated."""
+    if asked.predictive is None:
+        return None
+    x, x_o = (asked.predictive[name].to_numpy() for name in ("x", "x_o"))
+    return typicality(x, x_o)
 
-    An estimator extrapolates blindly outside. Statistics: distance from the bulk, and the local
-    outlier factor, which also sees holes and curved sheets.
+
+def judge_predictive(found: Typicality, subject: str, *, p: WarnFail = (0.005, 0.002)) -> Check:
+    """Judge whether the inferred model could have made the observation.
 
     Args:
-        simulations: Prior predictive data sets, ``(draws, *x_shape)``; held-out ones will do.
-        x_o: The observation, ``x_shape``.
-        neighbours: How many for the local outlier factor.
+        found: As made by `typicality`.
+        subject: Estimator and observation.
+        p: P-value: warn below, fail below.
     """
-    pooled = _pooled(simulations, x_o)
-    features = _features(pooled)
-    outlier = LocalOutlierFactor(n_neighbors=min(neighbours, len(simulations) - 1)).fit(features)
-    return _typicality(
-        pooled,
+    return judge_typicality(
+        found,
+        subject,
+        name="predictive",
+        p=p,
+        good="Data simulated from the posterior look like the observation.",
+        bad="Data simulated from the posterior do not look like the observation ({}): the model "
+        "lacks something, or the posterior is wrong.",
+    )
+
+
+def draw_predictive(asked: Sequence[SampledPosterior], look: Look) -> Figure:
+    """Show the observation over what each posterior predicts: 50 % and 90 % of simulated data.
+
+    Series get bands, short vectors intervals, images the mean prediction and the residual. Where
+    ``x_o`` has a coordinate it becomes the horizontal axis; attributes ``label`` and ``unit`` name
+    the axes.
+    """
+    known = {each.name: each.predictive for each in asked if each.predictive is not None}
+    if next(iter(known.values()))["x_o"].ndim == 2:
+        return _draw_images(known)
+    figure, axes = panels(len(known), columns=3, width=4.0, height=3.0, sharex=True, sharey=True)
+    for (name, data), axis in zip(known.items(), axes, strict=True):
+        x_o = data["x_o"]
+        (dim,) = x_o.dims if x_o.ndim == 1 else ("element",)
+        observed = x_o.to_numpy().ravel()
+        at = x_o[dim].to_numpy() if dim in x_o.coords else np.arange(1, observed.size + 1)
+        simulated = data["x"].to_numpy().reshape(-1, observed.size)
+        draw = _draw_intervals if observed.size < SHORT else _draw_bands
+        draw(axis, at, simulated, look.colours[name])
+        axis.plot(at, observed, "o", color=INK, ms=4, mec="white", mew=0.5)
+        labels = x_o[dim].attrs if dim in x_o.coords else {}
+        axis.set(title=name, xlabel=axis_label(labels, "element of the data"))
+    axes[0].set_ylabel(axis_label(x_o.attrs, "data"))
+    key(
+        figure,
         {
-            "distance": _upper(_mahalanobis(features)),
-            "local density": _upper(-outlier.negative_outlier_factor_),
+            "observed": line_of(INK, lw=0, marker="o", ms=4),
+            "50 % of predictions": patch("#777777"),
+            "90 %": patch("#BBBBBB"),
         },
     )
+    return figure
 
 
-def similarity(simulations: Array, x_o: Array) -> Array:
-    """Return the squared distance of each simulated data set to the observation, ``(n,)``.
-
-    Euclidean in normal scores of the elements, so that units do not matter.
-
-    Args:
-        simulations: Data sets, ``(n, *x_shape)``.
-        x_o: The observation, ``x_shape``.
-    """
-    features = _features(_pooled(simulations, x_o))
-    return np.asarray(((features[1:] - features[0]) ** 2).sum(axis=1))
+def _draw_bands(axis: Axes, at: Array, simulated: Array, colour: str) -> None:
+    for prob, alpha in ((0.9, 0.22), (0.5, 0.4)):
+        low, high = np.quantile(simulated, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+        axis.fill_between(at, low, high, color=colour, alpha=alpha, lw=0)
+    axis.plot(at, np.median(simulated, axis=0), color=colour, lw=1.3)
 
 
-SUMMARIES: Mapping[str, Callable[[Array], Array]] = {
-    "mean": lambda flat: flat.mean(axis=1),
-    "spread": lambda flat: flat.std(axis=1),
-    "smallest": lambda flat: flat.min(axis=1),
-    "largest": lambda flat: flat.max(axis=1),
-    "roughness": lambda flat: np.sqrt((np.diff(flat, axis=1) ** 2).mean(axis=1)),
-}
+def _draw_intervals(axis: Axes, at: Array, simulated: Array, colour: str) -> None:
+    for prob, width in ((0.9, 1.5), (0.5, 5.0)):
+        low, high = np.quantile(simulated, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+        axis.vlines(at, low, high, color=colour, lw=width, alpha=0.6)
+    axis.set_xticks(at)
+    axis.margins(x=0.3 / len(at))
 
 
-def summaries(x: Array) -> dict[str, Array]:
-    """Return simple summaries of data sets ``(n, *x_shape)``, each ``(n,)``.
-
-    Mean, spread and extremes of the elements, and roughness: the root mean square step from one
-    element to the next, which tells more noise from a different shape.
-    """
-    flat = x.reshape(len(x), -1)
-    if flat.shape[1] < 3:
-        return {}
-    return {name: summarise(flat) for name, summarise in SUMMARIES.items()}
-
-
-def _pooled(x: Array, x_o: Array) -> Array:
-    """Return the observation, then the data sets, flattened: ``(1 + draws, elements)``."""
-    x, x_o = np.asarray(x, dtype=float), np.asarray(x_o, dtype=float)
-    if x.shape[1:] != x_o.shape:
-        raise ValueError(
-            f"the observation has shape {x_o.shape}, simulated data {x.shape[1:]}: "
-            "is it the data of another simulator, or of other options?"
-        )
-    if len(x) < 20:
-        raise ValueError(f"{len(x)} simulated data sets are too few for a p-value; give 20 or more")
-    if not (np.isfinite(x_o).all() and np.isfinite(x).all()):
-        where = "the observation" if not np.isfinite(x_o).all() else "simulated data"
-        raise ValueError(f"{where} has NaN or infinite elements; mask or drop them first")
-    return np.concatenate([x_o[None], x]).reshape(1 + len(x), -1)
+def _draw_images(predictives: Mapping[str, xr.Dataset]) -> Figure:
+    """Show observation, mean prediction and residual in predictive sds, one row an estimator."""
+    figure = canvas(9.0, 2.9 * len(predictives))
+    rows = figure.subplots(len(predictives), 3, squeeze=False, sharex=True, sharey=True)
+    for (name, data), axes in zip(predictives.items(), rows, strict=True):
+        x_o, mean, sd = data["x_o"], data["x"].mean("draw"), data["x"].std("draw")
+        top = float(max(x_o.max(), mean.max()))
+        shared: dict[str, Any] = {"vmin": float(min(x_o.min(), mean.min())), "vmax": top}
+        pull = (x_o - mean) / sd.where(sd > 0)
+        for axis, image, title, options in (
+            (axes[0], x_o, "observed", {**shared, "cmap": "cividis"}),
+            (axes[1], mean, f"mean prediction of {name}", {**shared, "cmap": "cividis"}),
+            (axes[2], pull, "residual [sd]", {"vmin": -4, "vmax": 4, "cmap": "RdBu_r"}),
+        ):
+            drawn = axis.imshow(image, origin="lower", interpolation="nearest", **options)
+            axis.set_title(title)
+            if image is not x_o:
+                figure.colorbar(drawn, ax=axis, shrink=0.85)
+    return figure
 
 
-def _features(pooled: Array) -> Array:
-    """Return normal scores of the elements, reduced to principal components where there are many.
-
-    What the components leave over is kept as one more feature, so data off their plane stand out.
-    """
-    ranks = stats.rankdata(pooled, axis=0)
-    scores = stats.norm.ppf((ranks - 0.5) / len(pooled))
-    if scores.shape[1] <= MAX_FEATURES:
-        return np.asarray(scores)
-    components = PCA(min(MAX_FEATURES, len(pooled) // 4), random_state=0).fit(scores)
-    reduced = components.transform(scores)
-    left = np.linalg.norm(scores - components.inverse_transform(reduced), axis=1)
-    whitened = np.column_stack([reduced, left])
-    return np.asarray(stats.zscore(whitened, axis=0))
-
-
-def _mahalanobis(features: Array) -> Array:
-    return np.asarray(LedoitWolf().fit(features).mahalanobis(features))
-
-
-def _largest_residual(pooled: Array) -> Array:
-    """Return the largest distance of an element from its median, in interquartile ranges."""
-    low, median, high = np.quantile(pooled, [0.25, 0.5, 0.75], axis=0)
-    width = np.where(high > low, high - low, pooled.std(axis=0))
-    return np.asarray((np.abs(pooled - median) / np.where(width > 0, width, 1.0)).max(axis=1))
-
-
-def _upper(statistic: Array) -> Array:
-    """Return the p-value of every entry: how many are at least as large."""
-    return np.asarray(stats.rankdata(-statistic, method="max") / statistic.size)
-
-
-def _two_sided(statistic: Array) -> Array:
-    return np.minimum(1.0, 2 * np.minimum(_upper(statistic), _upper(-statistic)))
-
-
-def _typicality(pooled: Array, p_values: Mapping[str, Array]) -> Typicality:
-    """Read off the observation (row 0) from the p-values of all rows, by statistic."""
-    smallest = np.min(list(p_values.values()), axis=0)
-    low, high = np.quantile(pooled[1:], [0.05, 0.95], axis=0)
-    outside = (pooled[0] < low) | (pooled[0] > high)
-    return Typicality(
-        p_value=float(np.mean(smallest <= smallest[0])),
-        p_values={name: float(values[0]) for name, values in p_values.items()},
-        outside_90=float(outside.mean()),
-        draws=len(pooled) - 1,
-    )
+PREDICTIVE = Diagnostic(
+    of=SampledPosterior,
+    measure=measure_predictive,
+    judge=judge_predictive,
+    checks=("predictive",),
+    value="p-value of the observation among predictions",
+    chance="uniform or conservative",
+    figures=(
+        Drawing(
+            stem="predictive-{observation}",
+            draw=draw_predictive,
+            alt="Posterior predictive for {observation}",
+            title="Predictive fit.",
+            text="Data simulated from the posterior, against the observation. Nuisance parameters "
+            "are drawn from their prior, since nothing is known of them given the data: the bands "
+            "are wider than, and may be offset from, those of a fit to all parameters, and "
+            "p-values err on the side of passing. To see a tight fit, infer the nuisances too; "
+            "that costs no simulation.",
+            section="observation",
+        ),
+    ),
+)

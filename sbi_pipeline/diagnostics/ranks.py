@@ -25,9 +25,9 @@ from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..priors.discrete import combinations
 from ..trained import Posterior
 from ..types import Array, Traits
-from .events import scores
 from .evidence import log_evidence
-from .local import normal_scores
+from .local_calibration import normal_scores
+from .scores import scores
 from .steps import sweep
 
 MEMBERS = 4
@@ -65,9 +65,9 @@ def rank(
         ``sd_ratio`` (simulation, parameter), ``joint_ranks`` (simulation,
         quantity) of the log density and of TARP distances, ``log_prob`` and ``prior_log_prob``
         (simulation) in nats, ``converged`` (simulation), and ``scores`` (simulation, member,
-        parameter): normal scores of the truth (member 0) and a few draws, for `local`. Of a
-        method that chooses the number of its steps, ``energy_score`` (steps, statistic); of what is
-        multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
+        parameter): normal scores of the truth (member 0) and a few draws, for `local_calibration`.
+        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
+        what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
 
     Raises:
         ValueError: There are no held-out simulations, or an option of the sampler is wrong.

@@ -1,4 +1,4 @@
-"""Figures of posteriors: corner, prior against posterior, traces."""
+"""Figures of posteriors: corner, prior against posterior."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import ScalarFormatter
 from scipy.stats import gaussian_kde
 
-from ..diagnostics.convergence import ensemble_labels
 from ..types import Array
-from .style import FAINT, SERIES, TRUTH, axis_label, key, line_of, palette, panels, styled
+from .style import FAINT, TRUTH, axis_label, key, line_of, palette, panels, styled
 from .typeset import asymmetric
 
 # Probability inside 1 and 2 sigma of a two-dimensional normal.
 LEVELS = (0.393, 0.865)
 MAX_DRAWS = 20_000
-MAX_WALKERS = 12
 LINE = 0.25  # inches from one line of medians to the next
 
 
@@ -131,49 +129,6 @@ def prior_to_posterior(
         axis.spines["left"].set_visible(False)
     axes[0].set_ylabel("probability density")
     key(figure, _entries(shades, list(posteriors), first, known))
-    return figure
-
-
-@styled
-def trace(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) -> Figure:
-    """Show kept steps of walkers, one colour an ensemble, and each ensemble's marginal.
-
-    Args:
-        posterior: Tree of ``posterior.nc`` of an MCMC sampler.
-        truth: Known true values by parameter.
-    """
-    known, labels = dict(truth or {}), ensemble_labels(posterior)
-    variables = [*posterior["posterior"].data_vars.values(), posterior["sample_stats/lp"]]
-    thin = int(posterior["sample_stats"].attrs.get("thin", 1))
-    start = int(posterior["sample_stats"].attrs.get("burn_in", 0))
-    figure = Figure(figsize=(8.2, 0.4 + 1.3 * len(variables)), layout="constrained")
-    axes = figure.subplots(len(variables), 2, sharey="row", width_ratios=(5, 1))
-    # Densities of different parameters have no common scale.
-    for line in axes[:-1, 0]:
-        line.sharex(axes[-1, 0])
-        line.tick_params(labelbottom=False)
-    for (line, side), variable in zip(axes, variables, strict=True):
-        values = variable.transpose("chain", "draw").to_numpy()
-        steps = start + thin * np.arange(values.shape[1])
-        for colour, label in zip(SERIES * 9, np.unique(labels), strict=False):
-            walkers = values[labels == label]
-            for walker in walkers[:MAX_WALKERS]:
-                line.plot(steps, walker, color=colour, lw=0.35, alpha=0.55, rasterized=True)
-            side.hist(
-                walkers.ravel(), 40, density=True, histtype="step", orientation="horizontal",
-                color=colour, lw=1.2,
-            )  # fmt: skip
-        name = str(variable.name)
-        if name in known:
-            for axis in (line, side):
-                axis.axhline(known[name], color=TRUTH, ls="--", lw=1)
-        is_lp = name == "lp"
-        line.set_ylabel("log density" if is_lp else axis_label(variable.attrs, name))
-        line.margins(x=0)
-        side.set_xticks([])
-    axes[-1, 0].set_xlabel("step")
-    shown = zip(SERIES, np.unique(labels), strict=False)
-    key(figure, {f"ensemble {label}": line_of(colour) for colour, label in shown})
     return figure
 
 

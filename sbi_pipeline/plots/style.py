@@ -1,4 +1,8 @@
-"""What all figures share: colours, type, panels, files."""
+"""What all figures share: colours, type, panels, files.
+
+Diagnostics import this at their top, and are themselves imported to check thresholds before
+anything runs; matplotlib, which takes half a second, is imported only where something is drawn.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,19 @@ import functools
 import io
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+
+from .. import registry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 # Old fonts in PDFs: their missing dates are nobody's concern.
 logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
@@ -22,22 +30,17 @@ logging.getLogger("fontTools.ttLib.tables._h_e_a_d").setLevel(logging.ERROR)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KNOWN = {
-    "npe": "#0072B2",
-    "nle": "#D55E00",
-    "nre": "#009E73",
-    "fmpe": "#AA4499",
-    "cmpe": "#B8860B",
-}
+KNOWN = dict(
+    zip(registry.ESTIMATORS, ("#0072B2", "#D55E00", "#009E73", "#AA4499", "#B8860B"), strict=False)
+)
+"""Of estimators called like their method."""
 OTHERS = ("#56B4E9", "#E69F00", "#332288", "#117733", "#882255", "#44AA99")
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255")
 INK, FAINT, TRUTH = "#222222", "#9A9A9A", "#000000"
 
 DOTS_PER_INCH = 170
 
-STYLE: dict[Any, Any] = {
-    # The backend belongs to whoever runs us; all other settings are the same for everyone.
-    **{name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"},
+STYLE: dict[str, Any] = {
     "axes.edgecolor": "#555555",
     "axes.grid": False,
     "axes.labelsize": 10,
@@ -60,6 +63,23 @@ STYLE: dict[Any, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Look:
+    """How things are called and coloured in all figures of a page.
+
+    Attributes:
+        colours: By estimator.
+        labels: By parameter, LaTeX between dollars or text.
+    """
+
+    colours: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, name: str) -> str:
+        """Return the label of a parameter or quantity: its name if there is none."""
+        return self.labels.get(name, name)
+
+
 def palette(names: Iterable[str]) -> dict[str, str]:
     """Return a colour for each estimator, the same for the same names."""
     others = iter(OTHERS * 10)
@@ -71,7 +91,12 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(plot)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with mpl.rc_context(STYLE):
+        import matplotlib as mpl
+
+        # The backend belongs to whoever runs us; all other settings are the same for everyone.
+        settings: dict[Any, Any] = {**mpl.rcParamsDefault, **STYLE}
+        del settings["backend"]
+        with mpl.rc_context(settings):
             return plot(*args, **kwargs)
 
     return wrapped
@@ -96,13 +121,20 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def canvas(width: float, height: float) -> Figure:
+    """Return an empty figure, sizes in inches, that no window and no global state knows."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def panels(
     count: int, columns: int, width: float = 3.0, height: float = 2.4, **kwargs: Any
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with ``count`` axes in at most ``columns`` columns, sizes in inches."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    figure = canvas(columns * width, rows * height)
     axes = np.ravel(figure.subplots(rows, columns, squeeze=False, **kwargs))
     for unused in axes[count:]:
         unused.set_visible(False)
@@ -118,7 +150,25 @@ def key(figure: Figure, entries: Mapping[str, Line2D | Patch]) -> None:
 
 def line_of(colour: str, **kwargs: Any) -> Line2D:
     """Return a line for a legend."""
+    from matplotlib.lines import Line2D
+
     return Line2D([], [], color=colour, **{"lw": 2.0, **kwargs})
+
+
+def patch(colour: str) -> Patch:
+    """Return an area for a legend."""
+    from matplotlib.patches import Patch
+
+    return Patch(color=colour)
+
+
+def label_outer(axes: list[Axes], x: str, y: str, columns: int = 4) -> None:
+    """Label the axes at the left and at the bottom of some panels."""
+    for place, axis in enumerate(axes):
+        if place % columns == 0:
+            axis.set_ylabel(y)
+        if place >= len(axes) - columns:
+            axis.set_xlabel(x)
 
 
 def axis_label(attrs: Mapping[str, str], name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..checks.check import STATUSES
+from ..diagnostics.check import STATUSES
 from .rendering import embedded, template
 
 MEASURES = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import jinja2
+from markupsafe import Markup, escape
 
-from .. import plots
-from ..plots import typeset
+from ..plots import style, typeset
 
 PIXELS_PER_INCH = 112
 """Figures are set in 9.5 points; the page in 16 pixels."""
@@ -27,9 +28,15 @@ def template(name: str) -> jinja2.Template:
         "label": typeset.label,
         "duration": typeset.duration,
         "tidy": typeset.tidy,
+        "prose": prose,
     }
     environment.globals |= {"measured": typeset.measured, "interval": typeset.interval}
     return environment.get_template(name)
+
+
+def prose(text: str) -> Markup:
+    """Return text as HTML, with what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 def embedded(png: bytes) -> dict[str, object]:
@@ -37,5 +44,5 @@ def embedded(png: bytes) -> dict[str, object]:
     pixels = int.from_bytes(png[16:20], "big")  # of the IHDR chunk, first in every PNG
     return {
         "data": base64.b64encode(png).decode(),
-        "width": round(pixels / plots.DOTS_PER_INCH * PIXELS_PER_INCH),
+        "width": round(pixels / style.DOTS_PER_INCH * PIXELS_PER_INCH),
     }

@@ -7,8 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from ..checks import Check, Status
-from ..checks.check import STATUSES
+from ..diagnostics.check import STATUSES, Check, Status
 
 
 @dataclass(frozen=True)

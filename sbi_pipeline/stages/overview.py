@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from .. import plots
 from ..diagnostics.fits import measures
+from ..plots import style
+from ..plots.sweeps import sweep_curves
 from ..reports import overview
 from .files import Keys, read_dataset, write
 
@@ -41,8 +42,8 @@ def compare(
     partial = table.with_name(f"{table.name}.partial")
     fits.to_csv(partial, index=False)
     partial.replace(table)
-    drawn = plots.sweep_curves(fits, overview.settings(fits), overview.MEASURES)
-    plots.save(drawn, figure.parent, figure.stem)
+    drawn = sweep_curves(fits, overview.settings(fits), overview.MEASURES)
+    style.save(drawn, figure.parent, figure.stem)
     write(comparison, overview.render_comparison(sweep, fits, image.read_bytes()))
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import plots
-from ..diagnostics import comparison
+from ..plots import style
 from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.verdict import to_json
 from ..storage import reading
+from ..subjects import ObservedData, SampledPosterior, SimulatedRows, TrainedEstimator, calibrations
 from ..types import Array, Status
 from .files import Keys, noise_at_load, read_dataset, read_manifest, write
 
@@ -35,8 +34,6 @@ VERSIONS = (
     "snakemake",
 )
 MAPPED_ROWS = 200_000
-CLASSIFIED = 1_000
-"""Draws of each posterior given to a classifier; a pair takes about a second."""
 
 
 def report(
@@ -71,57 +68,55 @@ def report(
     trained = [
         _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
     ]
-    observed = [
-        _observation(path, posteriors, diagnostics, predictives, inputs, place < contents.MAX_SHOWN)
-        for place, path in enumerate(observations)
-    ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     reader = reading.open_campaign(simulations, inferred, noise_at_load(noise))
     seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
-    failed = _failed(reader) if any(listed["failures"].values()) else None
-    ask = assessment.asker(thresholds or {})
-    found = [
-        *assessment.of_simulations(listed["failures"], listed["rows"], failed, ask),
-        *itertools.chain(*(assessment.of_estimator(each, ask) for each in trained)),
-        *assessment.of_neighbourhood(trained, observed, seen["test"], ask),
-        *itertools.chain(
-            *(assessment.of_observation(each, seen["train"].x, inferred, ask) for each in observed)
-        ),
-        *assessment.of_events(trained, observed, seen["train"].x.ndim - 1, ask),
+    made = posteriors, diagnostics, predictives
+    observed = [
+        _observation(
+            path,
+            *made,
+            inputs,
+            simulated=seen["train"].x,
+            inferred=inferred,
+            detailed=place < contents.MAX_SHOWN,
+        )
+        for place, path in enumerate(observations)
     ]
+    failed = _failed(reader) if any(listed["failures"].values()) else None
+    simulated = SimulatedRows(listed["rows"], listed["failures"], failed)
+    subjects = assessment.subjects_of(simulated, trained, observed, seen["test"])
     told = contents.Report(
         campaign=campaign,
         title=title,
         question=question,
         simulator=simulator,
-        parameters=[contents.Parameter(**each) for each in parameters],  # type: ignore[arg-type]
-        rows=listed["rows"],
-        failures=listed["failures"],
-        checks=found,
+        parameters=[contents.DescribedParameter(**each) for each in parameters],  # type: ignore[arg-type]
+        simulations=simulated,
         estimators=trained,
         observations=observed,
+        findings=list(assessment.assess(subjects, thresholds or {})),
         config_yaml=configuration,
         versions=_versions(),
         keys={"simulations": listed["simulation_key"], **inputs},
         timings=_timings(listed, trained, observed),
-        failed_theta=failed,
         errors=listed["examples"],
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
     )
     figures.mkdir(parents=True, exist_ok=True)
     images = {}
     for stem, figure in page.figures(told):
-        plots.save(figure, figures, stem)
+        style.save(figure, figures, stem)
         images[stem] = (figures / f"{stem}.png").read_bytes()
-    write(verdict, to_json(found) + "\n")
+    write(verdict, to_json(told.checks) + "\n")
     write(report, page.render(told, images))
 
 
-def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> contents.Estimator:
+def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> TrainedEstimator:
     name, header = path.parent.name, json.loads(path.read_text())
     data = read_dataset(calibration, keys, f"{name}/calibrate")
     told = {"failures": header.get("failures", {}), "search": header.get("search", [])}
-    return contents.Estimator(name, header["method"], pd.read_csv(history), data, **told)
+    return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
 
 
 def _observation(
@@ -130,59 +125,26 @@ def _observation(
     diagnostics: Sequence[Path],
     predictives: Sequence[Path],
     keys: Keys,
-    classify: bool,
-) -> contents.Observation:
-    """Gather the posteriors of one observation, and compare them pair by pair.
-
-    ``classify`` asks for C2ST too, which takes a second a pair: too long for hundreds.
-    """
+    **told: Any,
+) -> ObservedData:
+    """Gather the posteriors of one observation; ``told`` is the rest of the record."""
     name = path.stem
     made = {}
     for files in zip(posteriors, diagnostics, predictives, strict=True):
         folder = files[0].parent
         if folder.name == name:
-            predictive = read_dataset(files[2], keys, f"{folder.parent.name}/{name}")
+            who = folder.parent.name
+            predictive = read_dataset(files[2], keys, f"{who}/{name}")
             with xr.open_datatree(files[0], engine="h5netcdf") as tree:
                 table = pd.read_csv(files[1])
-                made[folder.parent.name] = contents.Posterior(tree.load(), table, predictive)
-    pairs = list(_independent(made))
-    comparisons = {
-        f"{a} and {b}": comparison.compare_marginals(
-            one.columns, other.columns, effective=(one.effective, other.effective)
-        )
-        for (a, one), (b, other) in pairs
-    }
-    classified = pairs if classify else []
-    accuracies = {f"{a} and {b}": _accuracy(one, other) for (a, one), (b, other) in classified}
-    source = read_dataset(path).attrs["source"]
-    return contents.Observation(name, source, made, comparisons, accuracies)
+                made[who] = SampledPosterior(who, name, tree.load(), table, predictive)
+    return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
 
 
-def _independent(
-    made: Mapping[str, contents.Posterior],
-) -> Iterator[tuple[tuple[str, contents.Posterior], tuple[str, contents.Posterior]]]:
-    """Pair posteriors, but for one refined and its own proposal: those are meant to differ.
-
-    What the proposal missed shows in the weights.
-    """
-    for one, other in itertools.combinations(made.items(), 2):
-        proposals = [each.tree.attrs.get("proposal") for _, each in (one, other)]
-        if one[0] != proposals[1] and other[0] != proposals[0]:
-            yield one, other
-
-
-def _accuracy(one: contents.Posterior, other: contents.Posterior) -> tuple[float, int]:
-    """Return how well a classifier tells two posteriors apart, and from how many draws."""
-    effective = [*one.effective.values(), *other.effective.values()]
-    size = max(20, int(np.nanmin([CLASSIFIED, *effective])))
-    a, b = (np.stack(list(each.columns.values()), axis=1) for each in (one, other))
-    return comparison.c2st(a, b, n=size), size
-
-
-def _calibrated(trained: Sequence[contents.Estimator]) -> int:
+def _calibrated(trained: Sequence[TrainedEstimator]) -> int:
     """Return how many held-out simulations the estimators were asked about, at most."""
-    data = [each.calibration for each in trained if each.calibration is not None]
-    return max((each.sizes["simulation"] for each in data), default=0)
+    sizes = (data.sizes["simulation"] for data in calibrations(trained).values())
+    return max(sizes, default=0)
 
 
 def _failed(reader: reading.Reader) -> tuple[dict[str, Array], Array] | None:
@@ -202,8 +164,8 @@ def _versions() -> dict[str, str]:
 
 def _timings(
     listed: Mapping[str, Any],
-    trained: Sequence[contents.Estimator],
-    observed: Sequence[contents.Observation],
+    trained: Sequence[TrainedEstimator],
+    observed: Sequence[ObservedData],
 ) -> dict[str, float]:
     """Return seconds of work by stage."""
     timings = {"simulate": float(sum(shard["seconds"] for shard in listed["shards"]))}

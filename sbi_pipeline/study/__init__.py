@@ -6,7 +6,7 @@ key. What is not there as planned is made anew, even where Snakemake's records a
 """
 
 from .configuration import load, taken
-from .files import ConfigurationError
+from .files import ConfigurationError, assignments
 from .plan import Plan
 
-__all__ = ["ConfigurationError", "Plan", "load", "taken"]
+__all__ = ["ConfigurationError", "Plan", "assignments", "load", "taken"]

@@ -70,7 +70,7 @@ def read(files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None
     """
     whole = Written({})
     for path in files:
-        whole = whole.updated(read_file(path))
+        whole = whole.updated(read_file(_from_here(path)))
     given = dict(overrides or {})
     return whole.updated(Written(given, dict.fromkeys(_every(given), "--config")))
 
@@ -97,6 +97,31 @@ def read_file(path: str | Path) -> Written:
         )
     reading = Reading(str(path))
     return Written(reading.value(node, ()), reading.places)
+
+
+def _from_here(path: str | Path) -> Path:
+    """Return a path as one would write it in this folder."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """Return what ``--config KEY=VALUE ...`` says, values read as YAML.
+
+    Raises:
+        ConfigurationError: A text is not of this form.
+    """
+    given = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise ConfigurationError(f"--config: got {text!r}; wanted KEY=VALUE")
+        try:
+            node = yaml.compose(value, Loader=Loader)
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"--config: {key}: {value!r} is not YAML") from error
+        given[key] = None if node is None else Reading("--config").value(node, ())
+    return given
 
 
 def _text(path: str | Path) -> str:

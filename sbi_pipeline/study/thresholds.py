@@ -1,12 +1,12 @@
-"""Thresholds of the verdict, bound to the checks that take them."""
+"""Thresholds of the verdict, bound to the diagnostics that take them."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from .. import checks
+from .. import diagnostics
 from ..options import Described
 from .binding import Binding, near
 from .schema import Config
@@ -17,25 +17,18 @@ TWO = Annotated[tuple[float, float], Described("[warn, fail]")]
 
 
 def known() -> dict[str, Record]:
-    """Return the thresholds of each check: numbers, and pairs to warn and to fail at."""
-    records = {name: _record(name, function) for name, function in judges().items()}
-    return {name: record for name, record in records.items() if record.options}
-
-
-def judges() -> Mapping[str, Callable[..., Any]]:
-    """Return the functions whose keyword arguments are thresholds, by name."""
-    functions = {name: vars(checks)[name] for name in checks.__all__}
-    return {name: each for name, each in functions.items() if inspect.isfunction(each)}
+    """Return the thresholds of each diagnostic: numbers, and pairs to warn and to fail at."""
+    return {name: _record(name, judge) for name, judge in diagnostics.thresholds().items()}
 
 
 def check_thresholds(binding: Binding, thresholds: Config) -> None:
-    """Check names, kinds and order of thresholds against the defaults of the checks."""
+    """Check names, kinds and order of thresholds against the defaults of diagnostics."""
     records = known()
     for name, given in thresholds.items():
         keys = ("thresholds", name)
         if name not in records:
             listed = ", ".join(records)
-            binding.wrong(keys, f"unknown check{near(name, records)}; wanted one of {listed}")
+            binding.wrong(keys, f"unknown diagnostic{near(name, records)}; wanted one of {listed}")
             continue
         before = len(binding.problems)
         binding.record(records[name], given, keys)
@@ -62,4 +55,4 @@ def _record(name: str, function: Callable[..., Any]) -> Record:
         if isinstance(each.default, int | float | tuple) and not isinstance(each.default, bool):
             kind = TWO if isinstance(each.default, tuple) else ONE
             options[each.name] = Option(kind, each.default, meanings.get(each.name, ""))
-    return Record(f"the check {name}", options)
+    return Record(f"the diagnostic {name}", options)

@@ -1,24 +1,30 @@
-"""How far apart two sets of posterior draws are: C2ST and marginal Jensen-Shannon divergence.
-
-References:
-    Lopez-Paz, Oquab, Revisiting classifier two-sample tests, 2017,
-        https://arxiv.org/abs/1610.06545
-    Lueckmann, Boelts, Greenberg, Gonçalves, Macke, Benchmarking simulation-based inference, 2021,
-        https://arxiv.org/abs/2101.04653
-"""
+"""Do two posteriors agree, parameter by parameter? By their Jensen-Shannon divergence."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from scipy.special import rel_entr
-from sklearn.model_selection import KFold, cross_val_score
-from sklearn.neural_network import MLPClassifier
 
+from ..subjects import PosteriorPair
 from ..types import Array
+from .check import Check, WarnFail, above
+from .diagnostic import Diagnostic
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far apart two posteriors are.
+
+    Attributes:
+        table: As made by `compare_marginals`.
+    """
+
+    table: pd.DataFrame
 
 
 def jsd_mnat(a: Array, b: Array, bins: int = 30) -> float:
@@ -88,30 +94,42 @@ def compare_marginals(
     return pd.DataFrame(rows, columns=["parameter", "shift", "width", "jsd_mnat", "by_chance"])
 
 
-def c2st(a: Array, b: Array, n: int = 2000, seed: int = 0) -> float:
-    """Return the cross-validated accuracy of a classifier that tells ``a`` from ``b``.
+def measure_agreement(asked: PosteriorPair) -> Agreement:
+    """Compare the marginals of a pair."""
+    one, other = asked.one, asked.other
+    effective = one.effective, other.effective
+    return Agreement(compare_marginals(one.columns, other.columns, effective=effective))
 
-    0.5: cannot be told apart, 1: disjoint. As in the sbibm benchmark: z-scored by the reference
-    ``b``, two hidden layers of 10 dim ReLU units, Adam, five shuffled folds.
+
+def judge_agreement(found: Agreement, subject: str, *, jsd: WarnFail = (10.0, 50.0)) -> Check:
+    """Judge whether two estimators give the same marginals.
 
     Args:
-        a: Draws, ``(n_a, dim)``.
-        b: Reference draws, ``(n_b, dim)``.
-        n: At most so many draws of each are used; differences below 0.02 are noise at 2 000.
-        seed: Seed of the choice of draws, the folds and the classifier.
-
-    Raises:
-        ValueError: The draws differ in dimension.
+        found: As made by `compare_marginals`.
+        subject: The two estimators and the observation.
+        jsd: Jensen-Shannon divergence in mnat, beyond what chance gives: warn above, fail above. 10
+            is a shift of 0.28 sd or a width off by 20 %, 50 a shift of 0.65 sd.
     """
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ValueError(f"c2st got draws of shape {a.shape} and {b.shape}; wanted (n, dim) twice")
-    rng = np.random.default_rng(seed)
-    size = min(n, len(a), len(b))
-    one, other = (rng.permutation(draws)[:size] for draws in (a, b))
-    mean, sd = b.mean(axis=0), b.std(axis=0)
-    features = (np.concatenate([one, other]) - mean) / np.where(sd > 0, sd, 1.0)
-    labels = np.repeat([0, 1], size)
-    units = 10 * a.shape[1]
-    classifier = MLPClassifier((units, units), max_iter=10_000, random_state=seed)
-    folds = KFold(5, shuffle=True, random_state=seed)
-    return float(cross_val_score(classifier, features, labels, cv=folds).mean())
+    row = found.table.loc[found.table["jsd_mnat"].idxmax()]
+    value, chance = float(row["jsd_mnat"]), float(row["by_chance"])
+    judged = above(value if value > chance else 0.0, jsd, "agreement")
+    return judged.check(
+        name="agreement",
+        subject=subject,
+        quantity=f"largest Jensen-Shannon divergence of marginals ({row['parameter']}, mnat)",
+        value=value,
+        chance=f"below {chance:.2g} in 95 % of cases",
+        good="Two methods that err differently agree.",
+        bad=f"They differ in {row['parameter']}: means by {row['shift']:+.2f} sd, widths by a "
+        f"factor {row['width']:.2f}. Believe the better calibrated one, or train both on more.",
+    )
+
+
+AGREEMENT = Diagnostic(
+    of=PosteriorPair,
+    measure=measure_agreement,
+    judge=judge_agreement,
+    checks=("agreement",),
+    value="JSD of marginals (mnat)",
+    chance="chi-squared",
+)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sbi_pipeline.diagnostics.local import local_test, normal_scores
+from sbi_pipeline.diagnostics.local_calibration import local_test, normal_scores
 
 REPEATS = 40
 NAMES = ("a", "b")

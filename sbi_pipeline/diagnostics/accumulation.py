@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ..posterior import LogDensity, log_normal
+from ..subjects import ManyEvents
 from ..types import Array
-
-STEP = 0.01
+from .check import Check, WarnFail, above
+from .diagnostic import Diagnostic
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,6 @@ class Accumulated:
     simulations: float
 
 
-def scores(log_density: LogDensity, z: Array) -> Array:
-    """Return the gradient of the log likelihood of each event at its z, ``(n, dim)``.
-
-    By central differences.
-
-    Args:
-        log_density: Log posterior density of n events, ``(n, k, dim) -> (n, k)``, prior included.
-        z: Where, ``(n, dim)``.
-    """
-    steps = STEP * np.concatenate([np.eye(z.shape[1]), -np.eye(z.shape[1])])
-    points = z[:, None] + steps
-    up, down = np.split(log_density(points) - log_normal(points), 2, axis=1)
-    return np.asarray((up - down) / (2 * STEP))
-
-
 def nearby(theta: Array, centre: Array, fraction: float = 0.5) -> Array:
     """Return weights, ``(n,)``, that fall with the distance of theta from a point.
 
@@ -72,7 +57,7 @@ def accumulated(score: Array, weights: Array, events: int) -> Accumulated:
     """Say what the mean score of held-out events does to a product over many.
 
     Args:
-        score: From `scores`, ``(n, dim)``.
+        score: From `scores.scores`, ``(n, dim)``.
         weights: From `nearby`, ``(n,)``.
         events: How many are multiplied.
     """
@@ -88,3 +73,53 @@ def accumulated(score: Array, weights: Array, events: int) -> Accumulated:
         events=events,
         simulations=simulations,
     )
+
+
+def measure_accumulation(asked: ManyEvents) -> Accumulated | None:
+    """Weight the scores of held-out events to the posterior; None where none were kept."""
+    data, posterior = asked.estimator.calibration, asked.posterior
+    if data is None or "event_score" not in data:
+        return None
+    means = posterior.summary.set_index("parameter")["mean"]
+    centre = means.loc[data["parameter"].to_numpy()].to_numpy()
+    weights = nearby(data["event_theta"].to_numpy(), centre)
+    return accumulated(data["event_score"].to_numpy(), weights, len(posterior.x_o))
+
+
+def judge_accumulation(found: Accumulated, subject: str, *, nats: WarnFail = (0.5, 2.0)) -> Check:
+    """Judge whether small errors of a per-event likelihood add up over the events.
+
+    Args:
+        found: As made by `accumulated`.
+        subject: Estimator and observation.
+        nats: Divergence of the posterior, beyond what chance gives: warn above, fail above. Half a
+            nat is a shift by one posterior sd.
+    """
+    certain = found.nats > found.by_chance
+    judged = above(found.nats if certain else 0.0, nats, "accumulation")
+    bad = "Errors of single events add up: the posterior of all is shifted; train on more."
+    if not certain and found.by_chance > nats[0]:
+        judged = judged._replace(status="warn")
+        bad = (
+            f"{found.simulations:.0f} held-out simulations are too few to tell whether errors add "
+            f"up over {found.events} events; hold out more (split.test)."
+        )
+    return judged.check(
+        name="accumulation",
+        subject=subject,
+        quantity=f"divergence of the posterior of {found.events} events by the mean score (nats)",
+        value=found.nats,
+        chance=f"below {found.by_chance:.2g} in 95 % of cases",
+        good="Errors of single events do not add up to much.",
+        bad=bad,
+    )
+
+
+ACCUMULATION = Diagnostic(
+    of=ManyEvents,
+    measure=measure_accumulation,
+    judge=judge_accumulation,
+    checks=("accumulation",),
+    value="divergence by the mean score of events (nats)",
+    chance="chi-squared",
+)

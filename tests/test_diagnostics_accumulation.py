@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import synthetic
 
-from sbi_pipeline import checks
-from sbi_pipeline.diagnostics.events import accumulated, nearby, scores
+from sbi_pipeline.diagnostics.accumulation import accumulated, nearby
+from sbi_pipeline.diagnostics.scores import scores
 from sbi_pipeline.posterior import log_normal
 
 REPEATS = 40
@@ -44,14 +45,20 @@ def test_chance_is_what_it_says():
 
 
 def test_a_bias_that_adds_up_is_caught_and_an_honest_likelihood_passes():
-    wrong = [checks.accumulation(_found(s, bias=0.15)[2], "nle").status for s in range(REPEATS)]
+    wrong = [
+        synthetic.judged("accumulation", _found(s, bias=0.15)[2], "nle").status
+        for s in range(REPEATS)
+    ]
     assert wrong.count("pass") <= 0.05 * REPEATS
-    right = [checks.accumulation(_found(s, events=300)[2], "nle").status for s in range(REPEATS)]
+    right = [
+        synthetic.judged("accumulation", _found(s, events=300)[2], "nle").status
+        for s in range(REPEATS)
+    ]
     assert right.count("pass") >= 0.95 * REPEATS
 
 
 def test_too_few_simulations_to_tell_are_no_pass():
-    check = checks.accumulation(_found(0, n=100, events=1000)[2], "nle, event")
+    check = synthetic.judged("accumulation", _found(0, n=100, events=1000)[2], "nle, event")
     assert check.status == "warn"
     assert "too few to tell" in check.advice
 

@@ -18,14 +18,18 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from ..subjects import Neighbourhood
 from ..types import Array
-from .predictive import similarity
+from .check import Check, WarnFail, significant
+from .diagnostic import Diagnostic
+from .typicality import similarity
 
 FAR = 1e-3
 """Simulations that weigh less than this against the nearest are left out."""
@@ -137,3 +141,53 @@ def _names(names: Sequence[str]) -> list[str]:
         for i, j in pairs
     )
     return [*(f"the mean of {name}" for name in names), *products]
+
+
+def measure_local_calibration(asked: Neighbourhood) -> Local | None:
+    """Test the estimator on held-out simulations like the observation."""
+    data = asked.estimator.calibration
+    if data is None:
+        return None
+    names = [str(name) for name in data["parameter"].to_numpy()]
+    return local_test(data["scores"].to_numpy(), names, asked.x, asked.posterior.x_o)
+
+
+def judge_local_calibration(
+    found: Local,
+    subject: str,
+    *,
+    p: WarnFail = (0.005, 0.001),
+    difference: WarnFail = (0.1, 0.3),
+) -> Check:
+    """Judge whether the posterior is honest for data like the observation (a local C2ST).
+
+    Args:
+        found: As made by `local_test`.
+        subject: Estimator and observation.
+        p: P-value: warn below, fail below.
+        difference: Largest difference of truths from draws, in posterior sds for means: smaller
+            than the first never matters, larger than the second is needed to fail.
+    """
+    size = abs(found.differences[found.worst])
+    judged = significant(found.p_value, size, p, difference, "local_calibration")
+    return judged.check(
+        name="local calibration",
+        subject=subject,
+        quantity="local C2ST: largest difference of truths from draws, near the observation "
+        f"({found.worst}, p = {found.p_value:.2g}, {found.simulations:.0f} simulations)",
+        value=found.differences[found.worst],
+        chance=f"0 ± {1 / math.sqrt(found.simulations):.2g} for a mean",
+        good="The posterior is honest for data like the observation.",
+        bad=f"For data like the observation {found.worst} is off; train on more simulations, or "
+        "reweight with a likelihood.",
+    )
+
+
+LOCAL_CALIBRATION = Diagnostic(
+    of=Neighbourhood,
+    measure=measure_local_calibration,
+    judge=judge_local_calibration,
+    checks=("local calibration",),
+    value="local C2ST: truths against draws near the observation",
+    chance="exact, by exchanges",
+)

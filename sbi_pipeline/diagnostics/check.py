@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 Status = Literal["pass", "warn", "fail"]
 STATUSES: tuple[Status, ...] = ("pass", "warn", "fail")
-Limits = tuple[float, float]
+WarnFail = tuple[float, float]
 """Where a check warns and where it fails."""
 
 
@@ -66,7 +66,7 @@ class Judged(NamedTuple):
         )
 
 
-def above(value: float, limits: Limits, name: str) -> Judged:
+def above(value: float, limits: WarnFail, name: str) -> Judged:
     """Judge what should be small; NaN fails.
 
     Raises:
@@ -77,7 +77,7 @@ def above(value: float, limits: Limits, name: str) -> Judged:
     return Judged(status, f"warn above {warn:g}, fail above {fail:g}")
 
 
-def below(value: float, limits: Limits, name: str) -> Judged:
+def below(value: float, limits: WarnFail, name: str) -> Judged:
     """Judge what should be large; NaN fails.
 
     Raises:
@@ -88,7 +88,7 @@ def below(value: float, limits: Limits, name: str) -> Judged:
     return Judged(status, f"warn below {warn:g}, fail below {fail:g}")
 
 
-def significant(p_value: float, size: float, p: Limits, sizes: Limits, name: str) -> Judged:
+def significant(p_value: float, size: float, p: WarnFail, sizes: WarnFail, name: str) -> Judged:
     """Judge a difference by its p-value and by its size; both must be bad.
 
     Raises:
@@ -105,7 +105,7 @@ def significant(p_value: float, size: float, p: Limits, sizes: Limits, name: str
     return Judged(status, "warn at {}, fail at {}".format(*words))
 
 
-def _ordered(limits: Limits, name: str, *, rising: bool = True) -> Limits:
+def _ordered(limits: WarnFail, name: str, *, rising: bool = True) -> WarnFail:
     low, high = limits if rising else limits[::-1]
     if not low <= high:
         raise ValueError(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sbi_pipeline.diagnostics.failures import prior_shift
+from sbi_pipeline.diagnostics.lost_prior import prior_shift
 
 
 def test_a_cut_shifts_the_prior_by_what_it_cuts():

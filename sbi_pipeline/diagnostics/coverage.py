@@ -1,0 +1,174 @@
+"""Do central credible intervals hold the truth as often as they claim?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from ..plots.style import FAINT, INK, SERIES, Look, canvas, key
+from ..subjects import TrainedEstimator, calibrations
+from ..types import Array
+from .check import Check, WarnFail, significant
+from .diagnostic import Diagnostic, Drawing
+from .uniform import checked
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LEVELS = np.linspace(0.02, 0.98, 49)
+DASHES = ("-", "--", ":")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How often central credible intervals contain the truth.
+
+    Attributes:
+        levels: Credible levels, ``(levels,)``.
+        observed: Fractions of simulations whose interval holds the truth, ``(levels,)``.
+        low: Lower end of the binomial band around ``levels``, ``(levels,)``.
+        high: Upper end, ``(levels,)``.
+    """
+
+    levels: Array
+    observed: Array
+    low: Array
+    high: Array
+
+
+def coverage(ranks: Array, draws: int, levels: Array = LEVELS, prob: float = 0.95) -> Coverage:
+    """Return the coverage of central credible intervals of one parameter.
+
+    A rank stands for the slot of width 1 / (draws + 1) it was found in; a slot cut by the end of an
+    interval counts by the part inside. Honest ranks cover exactly ``levels`` on average.
+    """
+    ranks = checked(ranks, draws)
+    slot = np.array(levels)[:, None] / 2
+    left, right = ranks / (draws + 1), (ranks + 1) / (draws + 1)
+    inside = np.minimum(right, 0.5 + slot) - np.maximum(left, 0.5 - slot)
+    observed = (np.clip(inside, 0, None) * (draws + 1)).mean(axis=1)
+    low, high = stats.binom.interval(prob, ranks.size, levels)
+    return Coverage(np.array(levels), observed, low / ranks.size, high / ranks.size)
+
+
+def coverage_error(calibration: xr.Dataset) -> tuple[float, float]:
+    """Return the mean distance of coverage from its level, and what chance gives on average.
+
+    Over `LEVELS` and parameters.
+    """
+    draws, ranks = int(calibration.attrs["draws"]), calibration["ranks"]
+    rows = ranks.transpose("parameter", "simulation").to_numpy()
+    observed = np.array([coverage(row, draws).observed for row in rows])
+    scatter = np.sqrt(LEVELS * (1 - LEVELS) / rows.shape[1])
+    return float(np.abs(observed - LEVELS).mean()), float(np.sqrt(2 / np.pi) * scatter.mean())
+
+
+def judge_coverage(
+    data: xr.Dataset,
+    subject: str,
+    *,
+    p: WarnFail = (0.005, 0.001),
+    difference: WarnFail = (0.02, 0.1),
+) -> Check:
+    """Judge how often central 68.27 % and 95.45 % intervals hold the truth, over all parameters.
+
+    Args:
+        data: The calibration dataset.
+        subject: The estimator.
+        p: Binomial p-value, corrected for all intervals looked at: warn below, fail below.
+        difference: Distance from the nominal coverage: smaller than the first never matters, larger
+            than the second is needed to fail.
+    """
+    levels, draws = np.array([0.6827, 0.9545]), int(data.attrs["draws"])
+    names = [str(name) for name in data["parameter"].to_numpy()]
+    ranks = data["ranks"].transpose("parameter", "simulation").to_numpy()
+    observed = np.array([coverage(row, draws, levels).observed for row in ranks])
+    error = np.sqrt(levels * (1 - levels) / ranks.shape[1])
+    p_values = np.minimum(1.0, 2 * stats.norm.sf(np.abs(observed - levels) / error) * observed.size)
+    at, which = np.unravel_index(int(np.argmin(p_values)), p_values.shape)
+    p_value, off = float(p_values[at, which]), float(observed[at, which] - levels[which])
+    judged = significant(p_value, abs(off), p, difference, "coverage")
+    level = f"{100 * levels[which]:.1f} %"
+    return judged.check(
+        name="coverage",
+        subject=subject,
+        quantity=f"coverage of the central {level} interval ({names[at]}, p = {p_value:.2g} over "
+        f"{observed.size} intervals)",
+        value=float(observed[at, which]),
+        chance=f"{levels[which]:.3g} ± {error[which]:.2g}",
+        good="Intervals hold the truth as often as they claim.",
+        bad=f"{level} intervals of {names[at]} hold the truth in {100 * observed[at, which]:.0f} % "
+        f"of held-out simulations: error bars are too {'wide' if off > 0 else 'narrow'}.",
+    )
+
+
+def draw_coverage(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
+    """Show how often central credible intervals hold the truth, in probability and in sigma.
+
+    The band holds 95 % of what chance gives at each level. Below the line: too narrow.
+    """
+    known = calibrations(asked)
+    figure = canvas(0.5 + 2.8 * len(known), 5.6)
+    axes = figure.subplots(2, len(known), squeeze=False)
+    in_sigma = 2 * stats.norm.cdf(np.linspace(0.1, 3.0, 59)) - 1
+    for (name, data), (linear, sigma) in zip(known.items(), axes.T, strict=True):
+        _draw_curves(linear, data, LEVELS, lambda level: level, look)
+        _draw_curves(sigma, data, in_sigma, _sigma, look)
+        linear.set(title=name, xlabel="credible level", xlim=(0, 1), ylim=(0, 1))
+        sigma.set(xlabel="credible level [σ]", xlim=(0, 3), ylim=(0, 4))
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    key(figure, dict(zip(names, handles, strict=True)))
+    axes[0, 0].set_ylabel("fraction that hold the truth")
+    axes[1, 0].set_ylabel("fraction that hold the truth [σ]")
+    return figure
+
+
+def _sigma(level: Array) -> Array:
+    """Return how many sigma of a normal a central interval of this probability reaches."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(stats.norm.ppf((1 + level) / 2))
+
+
+def _draw_curves(
+    axis: Axes,
+    data: xr.Dataset,
+    levels: Array,
+    scale: Callable[[Array], Array],
+    look: Look,
+) -> None:
+    draws = int(data.attrs["draws"])
+    for place, name in enumerate(data["parameter"].to_numpy()):
+        found = coverage(data["ranks"].sel(parameter=name).to_numpy(), draws, levels)
+        label = look.label(str(name))
+        dashes, colour = DASHES[place // len(SERIES) % len(DASHES)], SERIES[place % len(SERIES)]
+        axis.plot(scale(levels), scale(found.observed), dashes, color=colour, lw=1.4, label=label)
+    low, high = scale(found.low), np.minimum(scale(found.high), 10)
+    axis.fill_between(scale(levels), low, high, color=FAINT, alpha=0.3, lw=0, zorder=0)
+    axis.plot([0, 10], [0, 10], color=INK, lw=0.6)
+
+
+COVERAGE = Diagnostic(
+    of=TrainedEstimator,
+    measure=lambda estimator: estimator.calibration,
+    judge=judge_coverage,
+    checks=("coverage",),
+    value="coverage of central 68.3 and 95.4 % intervals",
+    chance="binomial",
+    figures=(
+        Drawing(
+            stem="coverage",
+            draw=draw_coverage,
+            alt="Coverage of credible intervals",
+            title="Coverage.",
+            text="How often central credible intervals hold the truth. The band holds 95 % of what "
+            "chance gives; below the line intervals are too narrow.",
+            section="calibration",
+        ),
+    ),
+)

@@ -1,0 +1,100 @@
+"""P-P plots: how often does the truth lie below each credible level?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from ..plots.style import FAINT, INK, SERIES, Look, label_outer, panels
+from ..subjects import TrainedEstimator, calibrations
+from .calibration import Uniformity, fault, measure_uniformity
+from .check import Check, WarnFail, significant
+from .diagnostic import Diagnostic, Drawing
+from .uniform import ks_p_value
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def judge_probability_plot(
+    found: Uniformity,
+    subject: str,
+    *,
+    p: WarnFail = (0.005, 0.001),
+    difference: WarnFail = (0.02, 0.1),
+) -> Check:
+    """Judge the P-P plot by Kolmogorov and Smirnov's test, over all parameters.
+
+    Args:
+        found: Tests of the ranks.
+        subject: The estimator.
+        p: P-value, corrected for the number of parameters: warn below, fail below.
+        difference: Largest distance between the ECDF of ranks and uniform: smaller than the first
+            never matters, larger than the second is needed to fail.
+    """
+    table = found.marginal
+    row = table.loc[table["ks_p"].idxmin()]
+    p_value, n = min(1.0, float(row["ks_p"]) * len(table)), int(row["simulations"])
+    distance = float(row["max_difference"])
+    judged = significant(p_value, distance, p, difference, "probability_plot")
+    return judged.check(
+        name="P-P",
+        subject=subject,
+        quantity=f"smallest KS p-value, times {len(table)} parameters ({row['parameter']}, {n} "
+        "simulations)",
+        value=p_value,
+        chance="uniform between 0 and 1, or above",
+        good="The P-P curves stay at the diagonal.",
+        bad=fault(row, found),
+    )
+
+
+def draw_probability_plot(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
+    """Show P-P plots: how often the truth lies below each credible level, with KS p-values.
+
+    Bands hold 68.3, 95.4 and 99.7 % of what chance gives at each level.
+    """
+    columns = 3
+    known = calibrations(asked)
+    figure, axes = panels(len(known), columns, width=3.4, height=3.4, sharey=True)
+    levels = np.linspace(0, 1, 101)
+    for (who, data), axis in zip(known.items(), axes, strict=True):
+        draws, n = int(data.attrs["draws"]), data.sizes["simulation"]
+        for sigma in (1, 2, 3):
+            low, high = stats.binom.interval(2 * stats.norm.cdf(sigma) - 1, n, levels)
+            axis.fill_between(levels, low / n, high / n, color=FAINT, alpha=0.16, lw=0)
+        for place, name in enumerate(data["parameter"].to_numpy()):
+            ranks = np.sort(data["ranks"].sel(parameter=name).to_numpy())
+            text = f"{look.label(str(name))}: {ks_p_value(ranks, draws):.2g}"
+            at = (ranks + 0.5) / (draws + 1)
+            colour = SERIES[place % len(SERIES)]
+            axis.step(at, np.arange(1, n + 1) / n, color=colour, lw=1.3, label=text)
+        axis.plot([0, 1], [0, 1], color=INK, lw=0.6)
+        axis.set(title=who, xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axis.legend(title="KS p", loc="lower right", title_fontsize=8.5, fontsize=8.5)
+    label_outer(axes, "credible level", "fraction of truths below", columns)
+    return figure
+
+
+PROBABILITY_PLOT = Diagnostic(
+    of=TrainedEstimator,
+    measure=measure_uniformity,
+    judge=judge_probability_plot,
+    checks=("P-P",),
+    value="KS p-value over parameters",
+    chance="uniform",
+    figures=(
+        Drawing(
+            stem="pp",
+            draw=draw_probability_plot,
+            alt="P-P plots",
+            title="P-P plots.",
+            text="How often the truth lies below each credible level, with p-values of Kolmogorov "
+            "and Smirnov. Grey: 1, 2 and 3 σ of what chance gives.",
+            section="calibration",
+        ),
+    ),
+)

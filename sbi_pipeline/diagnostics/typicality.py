@@ -1,0 +1,182 @@
+"""How typical is a data set of others? P-values by rank, and what checks make of them.
+
+All p-values here come from ranks among exchangeable data sets: the observation is put among the
+simulated ones, whatever is fitted is fitted to all of them alike, and p is its rank in the
+statistic. If the observation is one more draw of the same law, p <= u happens with probability at
+most u, for any law and any number of draws. Against the posterior predictive p is conservative,
+since the posterior has seen the observation already.
+
+References:
+    Gelman, Meng, Stern, Posterior predictive assessment of model fitness via realized
+        discrepancies, 1996, https://www3.stat.sinica.edu.tw/statistica/j6n4/j6n41/j6n41.htm
+    Vovk, Gammerman, Shafer, Algorithmic learning in a random world, 2005,
+        https://doi.org/10.1007/b106715
+    Breunig, Kriegel, Ng, Sander, LOF: identifying density-based local outliers, 2000,
+        https://doi.org/10.1145/335191.335388
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+
+from ..types import Array
+from .check import Check, WarnFail, below
+
+MAX_FEATURES = 64
+
+
+@dataclass(frozen=True)
+class Typicality:
+    """How typical the observation is of simulated data sets.
+
+    Attributes:
+        p_value: Of all statistics together: the rank of the observation's smallest p-value among
+            those of the simulated data sets, so looking at many statistics costs nothing.
+        p_values: By statistic.
+        outside_90: Fraction of elements outside the central 90 % of the simulated ones; about 0.1
+            or less is expected.
+        draws: How many simulated data sets; no p-value can fall below 1 / (draws + 1).
+    """
+
+    p_value: float
+    p_values: dict[str, float]
+    outside_90: float
+    draws: int
+
+
+def similarity(simulations: Array, x_o: Array) -> Array:
+    """Return the squared distance of each simulated data set to the observation, ``(n,)``.
+
+    Euclidean in normal scores of the elements, so that units do not matter.
+
+    Args:
+        simulations: Data sets, ``(n, *x_shape)``.
+        x_o: The observation, ``x_shape``.
+    """
+    features = features_of(pool(simulations, x_o))
+    return np.asarray(((features[1:] - features[0]) ** 2).sum(axis=1))
+
+
+SUMMARIES: Mapping[str, Callable[[Array], Array]] = {
+    "mean": lambda flat: flat.mean(axis=1),
+    "spread": lambda flat: flat.std(axis=1),
+    "smallest": lambda flat: flat.min(axis=1),
+    "largest": lambda flat: flat.max(axis=1),
+    "roughness": lambda flat: np.sqrt((np.diff(flat, axis=1) ** 2).mean(axis=1)),
+}
+
+
+def summaries(x: Array) -> dict[str, Array]:
+    """Return simple summaries of data sets ``(n, *x_shape)``, each ``(n,)``.
+
+    Mean, spread and extremes of the elements, and roughness: the root mean square step from one
+    element to the next, which tells more noise from a different shape.
+    """
+    flat = x.reshape(len(x), -1)
+    if flat.shape[1] < 3:
+        return {}
+    return {name: summarise(flat) for name, summarise in SUMMARIES.items()}
+
+
+def pool(x: Array, x_o: Array) -> Array:
+    """Return the observation, then the data sets, flattened: ``(1 + draws, elements)``."""
+    x, x_o = np.asarray(x, dtype=float), np.asarray(x_o, dtype=float)
+    if x.shape[1:] != x_o.shape:
+        raise ValueError(
+            f"the observation has shape {x_o.shape}, simulated data {x.shape[1:]}: "
+            "is it the data of another simulator, or of other options?"
+        )
+    if len(x) < 20:
+        raise ValueError(f"{len(x)} simulated data sets are too few for a p-value; give 20 or more")
+    if not (np.isfinite(x_o).all() and np.isfinite(x).all()):
+        where = "the observation" if not np.isfinite(x_o).all() else "simulated data"
+        raise ValueError(f"{where} has NaN or infinite elements; mask or drop them first")
+    return np.concatenate([x_o[None], x]).reshape(1 + len(x), -1)
+
+
+def features_of(pooled: Array) -> Array:
+    """Return normal scores of the elements, reduced to principal components where there are many.
+
+    What the components leave over is kept as one more feature, so data off their plane stand out.
+    """
+    ranks = stats.rankdata(pooled, axis=0)
+    scores = stats.norm.ppf((ranks - 0.5) / len(pooled))
+    if scores.shape[1] <= MAX_FEATURES:
+        return np.asarray(scores)
+    components = PCA(min(MAX_FEATURES, len(pooled) // 4), random_state=0).fit(scores)
+    reduced = components.transform(scores)
+    left = np.linalg.norm(scores - components.inverse_transform(reduced), axis=1)
+    whitened = np.column_stack([reduced, left])
+    return np.asarray(stats.zscore(whitened, axis=0))
+
+
+def mahalanobis(features: Array) -> Array:
+    """Return the distance of each row of features from the bulk of all, ``(n,)``."""
+    return np.asarray(LedoitWolf().fit(features).mahalanobis(features))
+
+
+def largest_residual(pooled: Array) -> Array:
+    """Return the largest distance of an element from its median, in interquartile ranges."""
+    low, median, high = np.quantile(pooled, [0.25, 0.5, 0.75], axis=0)
+    width = np.where(high > low, high - low, pooled.std(axis=0))
+    return np.asarray((np.abs(pooled - median) / np.where(width > 0, width, 1.0)).max(axis=1))
+
+
+def upper(statistic: Array) -> Array:
+    """Return the p-value of every entry: how many are at least as large."""
+    return np.asarray(stats.rankdata(-statistic, method="max") / statistic.size)
+
+
+def two_sided(statistic: Array) -> Array:
+    """Return the p-value of every entry: how many are at least as far out on its side."""
+    return np.minimum(1.0, 2 * np.minimum(upper(statistic), upper(-statistic)))
+
+
+def rank_among(pooled: Array, p_values: Mapping[str, Array]) -> Typicality:
+    """Read off the observation (row 0) from the p-values of all rows, by statistic."""
+    smallest = np.min(list(p_values.values()), axis=0)
+    low, high = np.quantile(pooled[1:], [0.05, 0.95], axis=0)
+    outside = (pooled[0] < low) | (pooled[0] > high)
+    return Typicality(
+        p_value=float(np.mean(smallest <= smallest[0])),
+        p_values={name: float(values[0]) for name, values in p_values.items()},
+        outside_90=float(outside.mean()),
+        draws=len(pooled) - 1,
+    )
+
+
+def judge_typicality(
+    found: Typicality, subject: str, *, name: str, p: WarnFail, good: str, bad: str
+) -> Check:
+    """Judge by the p-value; too few data sets to tell are no pass.
+
+    Args:
+        found: As measured.
+        subject: What was asked.
+        name: Of the check.
+        p: P-value: warn below, fail below.
+        good: What a pass means.
+        bad: What to do if not, with braces where the worst statistic is to be named.
+    """
+    judged, needed = below(found.p_value, p, name), math.ceil(1 / p[0])
+    if found.draws < needed:
+        # No p-value could fall below the threshold: a pass would mean nothing.
+        judged = judged._replace(status="warn")
+        bad = f"{found.draws} simulated data sets are too few to tell; ask for {needed} or more."
+    worst = min(found.p_values, key=lambda statistic: found.p_values[statistic])
+    return judged.check(
+        name=name,
+        subject=subject,
+        quantity=f"p-value of the observation among {found.draws} simulated data sets",
+        value=found.p_value,
+        chance="uniform between 0 and 1",
+        good=good,
+        bad=bad.format(worst),
+    )

@@ -1,0 +1,143 @@
+"""Which figures a page has, with their captions: those of results and of every diagnostic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import diagnostics
+from ..diagnostics.diagnostic import Drawing, Section
+from ..plots.posterior import corner_overlay, prior_to_posterior
+from ..plots.steps import step_sweep
+from ..plots.style import Look, palette, styled
+from ..subjects import SampledPosterior, Subject
+from .contents import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure of one page, before it is drawn.
+
+    Attributes:
+        stem: Of its files.
+        section: Of the page.
+        names: Of what it shows, by kind: ``observation``, ``estimator``.
+        alt: What it shows, for those who cannot see it.
+        title: Of the caption.
+        text: The caption; code stands in backticks.
+        drawing: How it is drawn.
+        subjects: Of what.
+    """
+
+    stem: str
+    section: Section
+    names: Mapping[str, str]
+    alt: str
+    title: str
+    text: str
+    drawing: Drawing
+    subjects: Sequence[Subject]
+
+    def draw(self, look: Look) -> Figure | None:
+        """Return the figure; None where there is nothing to see."""
+        return styled(self.drawing.draw)(self.subjects, look)
+
+
+def pictures(report: Report) -> list[Picture]:
+    """Return what may be drawn for a page, in its order."""
+    shown = {each.name for each in report.shown}
+    found = []
+    for drawing, subjects in _drawings(report):
+        told = [each for each in subjects if each.names.get("observation", None) in {None, *shown}]
+        for stem, together in _by_stem(drawing, told).items():
+            found.append(_picture(stem, drawing, together))
+    return found
+
+
+def look_of(report: Report) -> Look:
+    """Return how the figures of a page name and colour things."""
+    estimators = [each.name for each in report.estimators]
+    posteriors = (name for each in report.observations for name in each.posteriors)
+    return Look(palette(dict.fromkeys([*estimators, *posteriors])), report.labels)
+
+
+def _drawings(report: Report) -> Iterator[tuple[Drawing, Sequence[Subject]]]:
+    """Yield every drawing with what it is drawn of: the answers first, then what they rest on."""
+    posteriors = [each for one in report.observations for each in one.posteriors.values()]
+    yield CORNER, posteriors
+    yield MARGINALS, posteriors
+    for name, diagnostic in diagnostics.registered().items():
+        asked = [each.subject for each in report.findings if each.diagnostic == name]
+        for drawing in diagnostic.figures:
+            yield drawing, asked
+    yield STEPS, report.estimators
+
+
+def _by_stem(drawing: Drawing, subjects: Iterable[Subject]) -> dict[str, list[Subject]]:
+    grouped: dict[str, list[Subject]] = {}
+    for each in subjects:
+        grouped.setdefault(drawing.stem.format(**each.names), []).append(each)
+    return grouped
+
+
+def _picture(stem: str, drawing: Drawing, subjects: Sequence[Subject]) -> Picture:
+    names = subjects[0].names
+    text = drawing.text if isinstance(drawing.text, str) else drawing.text(subjects)
+    return Picture(
+        stem=stem,
+        section=drawing.section,
+        names=names,
+        alt=drawing.alt.format(**names),
+        title=drawing.title.format(**names),
+        text=text.format(**names),
+        drawing=drawing,
+        subjects=subjects,
+    )
+
+
+def _truth(posteriors: Iterable[SampledPosterior]) -> dict[str, float]:
+    return {name: value for each in posteriors for name, value in each.truth.items()}
+
+
+def _corner_text(posteriors: Sequence[SampledPosterior]) -> str:
+    text = (
+        "Contours hold 39.3 % and 86.5 % of the probability (1 and 2 σ of a normal); above the "
+        "diagonal medians and central 68 %. Grey: prior."
+    )
+    return f"{text} Dashed: truth." if _truth(posteriors) else text
+
+
+CORNER = Drawing(
+    stem="corner-{observation}",
+    draw=lambda asked, look: corner_overlay(
+        {each.name: each.tree for each in asked}, _truth(asked), look.colours
+    ),
+    alt="Corner plot of the posteriors of {observation}",
+    title="Posterior.",
+    text=_corner_text,
+    section="observation",
+)
+MARGINALS = Drawing(
+    stem="prior-{observation}",
+    draw=lambda asked, look: prior_to_posterior(
+        {each.name: each.tree for each in asked}, _truth(asked), look.colours
+    ),
+    alt="Prior and posterior marginals of {observation}",
+    title="What the data taught.",
+    text="Marginals in the range of the prior.",
+    section="observation",
+)
+STEPS = Drawing(
+    stem="steps",
+    draw=step_sweep,
+    alt="Energy score against number of steps",
+    title="Steps.",
+    text="Energy score of draws of held-out simulations, with two standard errors, for numbers of "
+    "network calls a draw. The lowest score is the best; more calls are not always better. The "
+    "number used is `steps` in `network`.",
+    section="calibration",
+)

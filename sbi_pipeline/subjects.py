@@ -1,0 +1,355 @@
+"""What can be judged: simulations, estimators, posteriors, observations, as loaded records.
+
+A diagnostic says which of these it is asked of, and measures on the record alone, which knows no
+paths. ``title`` names a subject on the page and in ``verdict.json``; ``names`` fill in the names of
+files of its figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .types import Array
+
+DISCRETE = ("values", "probabilities")
+
+
+class Subject(Protocol):
+    """Something a diagnostic can be asked of."""
+
+    kind: ClassVar[str]
+    """What it is, in words."""
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names of the entries of the configuration it belongs to, by kind."""
+
+
+@dataclass(frozen=True)
+class SimulatedRows:
+    """The simulations of a campaign.
+
+    Attributes:
+        rows: Simulations asked for.
+        failures: Failed simulations by reason.
+        failed_theta: Parameters of all rows, each ``(n,)``, and the reason each row failed, empty
+            where it did not, ``(n,)``; None where none failed.
+    """
+
+    kind: ClassVar[str] = "simulations"
+
+    rows: int
+    failures: Mapping[str, int]
+    failed_theta: tuple[Mapping[str, Array], Array] | None = None
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+        return "simulations"
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """None: there is one of it."""
+        return {}
+
+
+@dataclass(frozen=True)
+class TrainedEstimator:
+    """One trained estimator.
+
+    Attributes:
+        name: As in the configuration.
+        method: Its method.
+        history: ``history.csv``.
+        calibration: ``calibration.nc`` if there is one.
+        failures: What it knows of failed simulations: ``simulated``, ``failed``, ``target``,
+            ``modelled``; empty where that was not recorded.
+        search: Candidates of a grid, as `training.search.search` tells them; empty without one.
+    """
+
+    kind: ClassVar[str] = "estimator"
+
+    name: str
+    method: str
+    history: pd.DataFrame
+    calibration: xr.Dataset | None = None
+    failures: Mapping[str, Any] = field(default_factory=dict)
+    search: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+        return self.name
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Its name."""
+        return {"estimator": self.name}
+
+    @property
+    def candidates(self) -> list[dict[str, Any]]:
+        """Candidates of the grid, the best first: settings in words, loss, epochs."""
+        found = []
+        for each in sorted(self.search, key=lambda candidate: candidate["validation_loss"]):
+            parts = [each["network"], each["training"]]
+            words = ", ".join(f"{key}: {value}" for part in parts for key, value in part.items())
+            found.append({**each, "settings": words})
+        return found
+
+
+@dataclass(frozen=True)
+class SampledPosterior:
+    """What one estimator, or a refinement of one, says of one observation.
+
+    Attributes:
+        name: Of the estimator or refinement, as in the configuration.
+        observation: Its name.
+        tree: ``posterior.nc``.
+        summary: ``diagnostics.csv``.
+        predictive: ``predictive.nc`` if there is one.
+    """
+
+    kind: ClassVar[str] = "posterior"
+
+    name: str
+    observation: str
+    tree: xr.DataTree
+    summary: pd.DataFrame
+    predictive: xr.Dataset | None = None
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+        return f"{self.name}, {self.observation}"
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names of what made it and of its observation."""
+        return {"estimator": self.name, "observation": self.observation}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the sampler told of its run."""
+        return self.tree["sample_stats"].attrs
+
+    @property
+    def independent(self) -> bool:
+        """Whether the draws are no chain, so that they have no steps and no ensembles."""
+        chain = {"acceptance_rate", "autocorrelation_time"}
+        without = chain.isdisjoint(map(str, self.tree["sample_stats"].data_vars))
+        return bool(self.facts.get("independent", without))
+
+    @property
+    def x_o(self) -> Array:
+        """The observation, ``x_shape``."""
+        return np.asarray(self.tree["observed_data"]["x"].to_numpy())
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences: MCMC that did not converge, and probabilities of discrete parameters."""
+        found = [] if self.facts.get("converged", 1) else [str(self.facts.get("statement", ""))]
+        for name, variable in self.tree["posterior"].data_vars.items():
+            if "values" in variable.attrs:
+                pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)
+                listed = ", ".join(f"P({name} = {value:g}) = {p:.3g}" for value, p in pairs)
+                found.append(f"{listed}.")
+        return found
+
+    @property
+    def inferred(self) -> list[str]:
+        """Names of the parameters that are no function of others."""
+        draws = self.tree["posterior"].data_vars
+        return [str(name) for name, values in draws.items() if "derived" not in values.attrs]
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """Draws by parameter, derived ones left out, each ``(n,)``."""
+        draws = self.tree["posterior"]
+        return {name: draws[name].to_numpy().ravel() for name in self.inferred}
+
+    @property
+    def effective(self) -> dict[str, float]:
+        """Effective sample sizes by parameter."""
+        return dict(zip(self.summary["parameter"], self.summary["ess_bulk"], strict=True))
+
+    @property
+    def truth(self) -> dict[str, float]:
+        """Known true values by parameter."""
+        rows = self.summary.dropna(subset=["truth"])
+        return dict(zip(rows["parameter"], rows["truth"].astype(float), strict=True))
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        """Rows of the summary; empty texts, which CSV files turn into NaN, are empty again."""
+        texts = ("parameter", "label", "unit", "derived")
+        return [
+            {name: "" if name in texts and pd.isna(v) else v for name, v in row.items()}
+            for row in self.summary.to_dict("records")
+        ]
+
+
+@dataclass(frozen=True)
+class PosteriorPair:
+    """Two posteriors of one observation, neither of them made from the other.
+
+    Attributes:
+        one: A posterior.
+        other: Another one, the reference for widths.
+        detailed: Whether a second may be spent on it: too long where there are hundreds.
+    """
+
+    kind: ClassVar[str] = "pair of posteriors"
+
+    one: SampledPosterior
+    other: SampledPosterior
+    detailed: bool = True
+
+    @property
+    def pair(self) -> str:
+        """The names of both."""
+        return f"{self.one.name} and {self.other.name}"
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+        return f"{self.pair}, {self.one.observation}"
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names of both and of the observation."""
+        return {"pair": self.pair, "observation": self.one.observation}
+
+
+@dataclass(frozen=True)
+class ObservedData:
+    """One observation, its posteriors, and simulations to compare it with.
+
+    Attributes:
+        name: As in the configuration.
+        source: Where it came from, in words.
+        posteriors: By estimator, in the order of the configuration.
+        simulated: Data of simulations to compare it with, ``(n, *x_shape)``.
+        inferred: Parameters in the order of the configuration.
+        detailed: Whether the page shows figures of it, and a second may be spent on a pair.
+    """
+
+    kind: ClassVar[str] = "observation"
+
+    name: str
+    source: str
+    posteriors: Mapping[str, SampledPosterior]
+    simulated: Array
+    inferred: Sequence[str]
+    detailed: bool = True
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+        return self.name
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Its name."""
+        return {"observation": self.name}
+
+    @property
+    def x_o(self) -> Array | None:
+        """The observation, ``x_shape``, or several; None without a posterior."""
+        return next((each.x_o for each in self.posteriors.values()), None)
+
+    @property
+    def pairs(self) -> list[PosteriorPair]:
+        """Pairs of posteriors, but for one refined and its own proposal: those are meant to differ.
+
+        What the proposal missed shows in the weights.
+        """
+        found = []
+        for one, other in itertools.combinations(self.posteriors.values(), 2):
+            proposals = [each.tree.attrs.get("proposal") for each in (one, other)]
+            if one.name != proposals[1] and other.name != proposals[0]:
+                found.append(PosteriorPair(one, other, self.detailed))
+        return found
+
+    @property
+    def truth(self) -> dict[str, float]:
+        """Known true values by parameter."""
+        known: dict[str, float] = {}
+        for each in self.posteriors.values():
+            known |= each.truth
+        return known
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """An estimator, an observation, and the held-out simulations some of which are like it.
+
+    Attributes:
+        estimator: A calibrated estimator.
+        posterior: What it says of the observation.
+        x: Data of the held-out simulations, in the order of the calibration, ``(n, *x_shape)``.
+    """
+
+    kind: ClassVar[str] = "estimator, observation"
+
+    estimator: TrainedEstimator
+    posterior: SampledPosterior
+    x: Array
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+        return self.posterior.title
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names of the estimator and of the observation."""
+        return self.posterior.names
+
+
+@dataclass(frozen=True)
+class ManyEvents:
+    """An estimator, and an observation of many events whose likelihoods it multiplies.
+
+    Attributes:
+        estimator: A calibrated estimator.
+        posterior: What it says of the observation.
+    """
+
+    kind: ClassVar[str] = "estimator, many events"
+
+    estimator: TrainedEstimator
+    posterior: SampledPosterior
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+        return self.posterior.title
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Names of the estimator and of the observation."""
+        return self.posterior.names
+
+
+def ensemble_labels(posterior: xr.DataTree) -> Array:
+    """Return which ensemble each chain belongs to, ``(chains,)``."""
+    for group in ("sample_stats", "posterior"):
+        if group in posterior.children and "ensemble" in posterior[group].coords:
+            return np.asarray(posterior[group].coords["ensemble"].to_numpy())
+    return np.arange(posterior["posterior"].sizes["chain"])
+
+
+def calibrations(estimators: Iterable[TrainedEstimator]) -> dict[str, xr.Dataset]:
+    """Return calibrations by estimator, of those that have one."""
+    return {each.name: each.calibration for each in estimators if each.calibration is not None}
