@@ -105,7 +105,7 @@ class Binding:
             return self._taken(takes[0], value, keys, around)
         kind = _member(bare(annotation), value)
         arguments = get_args(kind)
-        if is_typeddict(kind):
+        if is_typeddict(kind) and isinstance(value, Mapping):
             made = self.record(record_of(kind, _called(kind), 0, {}), value, keys)
         elif isinstance(value, Mapping) and _is_mapping(kind) and arguments:
             made = self._mapping(annotation, arguments, value, keys)
@@ -172,18 +172,20 @@ class Binding:
                 return value
             entry_of(tables[0].table, value if is_own else None)
         except (ValueError, TypeError) as error:
-            listed = ", ".join(names)
-            text = f"got {shown(value)}{near(value, names)}; wanted one of {listed}"
-            if is_open(tables[0]):
-                text = str(error) if is_own else f"{text}, or 'my_module:MyClass'"
-            self.wrong(keys, text)
+            own = ", or 'my_module:MyClass'" if is_open(tables[0]) else ""
+            wanted = f"wanted one of {', '.join(names)}{own}"
+            text = f"got {shown(value)}{near(value, names, wanted)}"
+            self.wrong(keys, str(error) if own and is_own else text)
         return value
 
     def _single(self, annotation: Any, value: Any, keys: Keys) -> Any:
         try:
             return converted(annotation, value)
         except ValueError:
-            self.wrong(keys, f"got {shown(value)}; wanted {words(annotation)}")
+            wanted = words(annotation)
+            if wanted == "text" and isinstance(value, int | float):
+                wanted += ", so write it in quotes"
+            self.wrong(keys, f"got {shown(value)}; wanted {wanted}")
             return value
 
 
@@ -203,6 +205,8 @@ def converted(annotation: Any, value: Any) -> Any:
         ValueError: It does not fit.
     """
     members = set(map(bare, parts(annotation)))
+    if not isinstance(value, Mapping) and all(_takes_mappings(each) for each in members):
+        raise ValueError("no mapping")
     if isinstance(value, bool) and bool not in members and members & {int, float}:
         raise ValueError("a truth value is no number")
     if isinstance(value, str) and members & {int, float} and NUMBER.fullmatch(value.strip()):
@@ -225,7 +229,7 @@ def converted(annotation: Any, value: Any) -> Any:
 def unknown(name: str, record: Record) -> str:
     """Return what is said of a key that nothing takes."""
     listed = ", ".join(sorted(record.options)) or "none"
-    return f"unknown key{near(name, record.options)}; {record.name} takes {listed}"
+    return "unknown key" + near(name, record.options, f"{record.name} takes {listed}")
 
 
 def plain(value: Any) -> Any:
@@ -289,10 +293,11 @@ def _limit(mark: Any) -> str:
     return ""
 
 
-def near(name: Any, known: Collection[str]) -> str:
-    """Return the question whether a known name was meant, if one is like it."""
+def near(name: Any, known: Collection[str], then: str = "") -> str:
+    """Return the question whether a known name was meant, if one is like it, and what follows."""
     found = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    asked = f"; did you mean {found[0]!r}?" if found else ""
+    return f"{asked}{' ' if asked else '; '}{then}" if then else asked
 
 
 def shown(value: Any) -> str:
@@ -305,10 +310,14 @@ def _member(annotation: Any, value: Any) -> Any:
     """Return the member of a union that is of the same kind as a value."""
     members = [bare(each) for each in parts(annotation)]
     if isinstance(value, Mapping):
-        members = [each for each in members if _is_mapping(each) or is_typeddict(each)] or members
+        members = list(filter(_takes_mappings, members)) or members
     elif isinstance(value, list | tuple):
         members = [each for each in members if _is_list(each)] or members
     return members[0]
+
+
+def _takes_mappings(kind: Any) -> bool:
+    return _is_mapping(kind) or is_typeddict(kind)
 
 
 def _is_mapping(kind: Any) -> bool:

@@ -122,8 +122,8 @@ def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
             except ValueError as error:
                 raise InconsistentError((*where, name), str(error)) from error
             if not fnmatch.filter(names, name):
-                guess = near(name, names)
-                text = f"the simulator has no such parameter{guess}; it has {_some(names)}"
+                has = f"it has {_some(names)}"
+                text = "the simulator has no such parameter" + near(name, names, has)
                 raise InconsistentError((*where, name), text)
         _check_order(entries, where)
     try:
@@ -346,8 +346,9 @@ def _check_derived(derived: Config, inferred: tuple[str, ...], keys: Keys) -> No
         except ValueError as error:
             raise InconsistentError(where, str(error)) from error
         if unknown:
-            text = f"{unknown[0]!r} is not inferred{near(unknown[0], inferred)}; "
-            raise InconsistentError(where, f"{text}inferred are {', '.join(inferred)}")
+            are = f"inferred are {', '.join(inferred)}"
+            text = f"{unknown[0]!r} is not inferred{near(unknown[0], inferred, are)}"
+            raise InconsistentError(where, text)
 
 
 def _check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
@@ -429,8 +430,8 @@ def _check_partition(
         if unknown := sorted(set(listed) - set(names)):
             raise InconsistentError(
                 (*keys, key),
-                f"{unknown[0]!r} is not a parameter of the simulator{near(unknown[0], names)}; "
-                f"it has {_some(names)}",
+                f"{unknown[0]!r} is not a parameter of the simulator"
+                + near(unknown[0], names, f"it has {_some(names)}"),
             )
     if missing := sorted(set(names) - set(inferred) - set(nuisance)):
         text = f"{missing[0]!r} is neither in inferred_parameters nor in nuisance_parameters"

@@ -102,7 +102,7 @@ def bind_lists(
             trial = Binding()
             firsts = {other: each[0] for other, each in lists.items()}
             tried = {**base, **firsts, name: value}
-            found[name][number] = trial.value(takes, tried, keys, around)[name]
+            found[name][number] = trial.value(takes, tried, keys, around).get(name, value)
             for problem in trial.problems:
                 option, text = problem.keys[len(keys)], problem.text
                 if option in lists and (option, text) not in said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import (
     Annotated,
@@ -79,8 +79,9 @@ def record_of(taker: Any, name: str, given: int, values: Mapping[str, Any]) -> R
     target, label = picked(passes[0], chosen)
     if target is None:
         return own
-    further = record_of(target, label or name, passes[0].given, values)
-    return replace(further, options={**further.options, **options})
+    further = record_of(target, name, passes[0].given, values)
+    options = {**further.options, **options}
+    return Record(label or further.name, options, further.open)
 
 
 def picked(passes: Passes, values: Mapping[str, Any]) -> tuple[Any, str]:

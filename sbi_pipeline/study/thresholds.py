@@ -27,8 +27,8 @@ def check_thresholds(binding: Binding, thresholds: Config) -> None:
     for name, given in thresholds.items():
         keys = ("thresholds", name)
         if name not in records:
-            listed = ", ".join(records)
-            binding.wrong(keys, f"unknown diagnostic{near(name, records)}; wanted one of {listed}")
+            wanted = f"wanted one of {', '.join(records)}"
+            binding.wrong(keys, "unknown diagnostic" + near(name, records, wanted))
             continue
         before = len(binding.problems)
         binding.record(records[name], given, keys)
