@@ -55,7 +55,10 @@ def _values(path: Path) -> Array:
         with np.load(path, allow_pickle=False) as arrays:
             (name,) = arrays.files
             return arrays[name]
-    first = next(line for line in path.read_text().splitlines() if line and line[0] != "#")
+    text = path.read_text()
+    first = next((line for line in text.splitlines() if line and line[0] != "#"), None)
+    if first is None:
+        raise ValueError("it is empty")
     separator = "," if "," in first else r"\s+"
     numbers = all(_is_number(entry) for entry in first.replace(",", " ").split())
     header = None if numbers else 0

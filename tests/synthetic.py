@@ -11,6 +11,9 @@ import xarray as xr
 from sbi_pipeline import diagnostics
 from sbi_pipeline.diagnostics import convergence
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
+from sbi_pipeline.study import thresholds
+from sbi_pipeline.study.binding import Binding
+from sbi_pipeline.study.files import Written
 from sbi_pipeline.subjects import SampledPosterior, TrainedEstimator
 
 NAMES = ("mass", "spin")
@@ -166,3 +169,11 @@ def predictive(seed=0, elements=14):
     coords = {"x_dim_0": ("x_dim_0", day, {"label": "day"})}
     observed = xr.DataArray(data[0], coords, ("x_dim_0",), attrs={"label": "boys in bed"})
     return xr.Dataset({"x": (("draw", "x_dim_0"), data[1:]), "x_o": observed})
+
+
+def bind_thresholds(given):
+    """Bind thresholds to the diagnostics; a ValueError says what is wrong."""
+    binding = Binding()
+    thresholds.check_thresholds(binding, given)
+    if binding.problems:
+        raise ValueError("\n".join(problem.line(Written({})) for problem in binding.problems))

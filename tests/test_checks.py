@@ -16,7 +16,6 @@ from sbi_pipeline.diagnostics.local_calibration import Local, local_test
 from sbi_pipeline.diagnostics.lost_prior import prior_shift
 from sbi_pipeline.diagnostics.predictive import typicality
 from sbi_pipeline.diagnostics.sampling import SAMPLING, Sampling
-from sbi_pipeline.diagnostics.thresholds import check_thresholds
 from sbi_pipeline.diagnostics.typicality import Typicality
 from sbi_pipeline.subjects import SimulatedRows
 
@@ -293,19 +292,22 @@ def test_thresholds_that_contradict_are_refused():
 @pytest.mark.parametrize(
     ("thresholds", "problem"),
     [
-        ({"sampling": {"rhat": [1, 2]}}, "sampling.rhat: not known; wanted one of r_hat, ess"),
+        ({"sampling": {"rhat": [1, 2]}}, "sampling.rhat: unknown key; did you mean 'r_hat'"),
         ({"sampling": {"r_hat": [1.1, 1.01]}}, "contradict each other; .* so larger"),
         ({"sampling": {"ess": [100, 400]}}, "contradict each other; .* so smaller"),
-        ({"coverage": {"p": 0.01}}, r"got 0.01; wanted \[warn, fail\], such as"),
-        ({"training": {"warn": [0.1, 0.2]}}, "wanted one number, such as 0.05"),
-        ({"parameter_order": {"p": 1}}, "parameter_order: not known; wanted one of failures, lost"),
+        ({"coverage": {"p": 0.01}}, r"got 0.01; wanted \[warn, fail\]"),
+        ({"training": {"warn": [0.1, 0.2]}}, "wanted one number"),
+        (
+            {"parameter_order": {"p": 1}},
+            "parameter_order: unknown diagnostic; wanted one of failures, lost",
+        ),
     ],
 )
 def test_bad_thresholds_are_found_before_anything_runs(thresholds, problem):
     with pytest.raises(ValueError, match=f"thresholds.*{problem}"):
-        check_thresholds(thresholds)
+        synthetic.bind_thresholds(thresholds)
 
 
 def test_defaults_are_thresholds_themselves():
     given = {"tarp": {"p": [0.005, 0.001], "difference": [0.01, 0.03]}, "training": {"warn": 1}}
-    check_thresholds(given)
+    synthetic.bind_thresholds(given)

@@ -13,7 +13,6 @@ import pytest
 import synthetic
 
 from sbi_pipeline import diagnostics, registry, subjects
-from sbi_pipeline.diagnostics.thresholds import check_thresholds
 from sbi_pipeline.reports import assessment, contents, pictures, report
 from sbi_pipeline.reports.verdict import to_json
 from sbi_pipeline.subjects import (
@@ -234,11 +233,13 @@ def _added(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("_added")
 def test_adding_a_diagnostic_takes_a_file_and_a_line(content, page, documented):
     assert "distance<small>" not in page
-    check_thresholds({"toy": {"far": [0.1, 0.2]}})
-    with pytest.raises(ValueError, match=r"thresholds.toy.near: not known; wanted one of far"):
-        check_thresholds({"toy": {"near": [1, 2]}})
+    synthetic.bind_thresholds({"toy": {"far": [0.1, 0.2]}})
+    with pytest.raises(
+        ValueError, match=r"thresholds.toy.near: unknown key; the diagnostic toy takes far"
+    ):
+        synthetic.bind_thresholds({"toy": {"near": [1, 2]}})
     with pytest.raises(ValueError, match="warn at 3 and fail at 2 contradict each other"):
-        check_thresholds({"toy": {"far": [3, 2]}})
+        synthetic.bind_thresholds({"toy": {"far": [3, 2]}})
     row = "| distance | `toy` | posterior | mean of the first parameter | 0 | `far` 100, 200 |"
     assert row in documented.table()
 

@@ -77,19 +77,19 @@ def test_a_sweep_does_not_change_what_was_there(monkeypatch):
 @pytest.mark.parametrize(
     ("sweep", "problem"),
     [
-        ({"campaign": "large"}, "campaign 'large' is not among tiny"),
-        ({"estimators": ["nre"]}, "estimator 'nre' is not among npe, nle"),
+        ({"campaign": "large"}, r"campaign: 'large' is not among tiny"),
+        ({"estimators": ["nre"]}, r"estimators: 'nre' is not among npe, nle"),
     ],
 )
 def test_unknown_names_are_refused(sweep, problem):
-    with pytest.raises(ValueError, match=f"sweeps.budget: {problem}"):
-        sweeps.check_sweeps({**CONFIG, "sweeps": {"budget": {**SWEEP, **sweep}}})
+    with pytest.raises(ValueError, match=f"sweeps.budget.{problem}"):
+        study.taken({**CONFIG, "sweeps": {"budget": {**SWEEP, **sweep}}})
 
 
 def test_a_name_that_is_taken_is_refused():
     campaigns = {**CONFIG["campaigns"], "budget_500": CONFIG["campaigns"]["tiny"]}
-    with pytest.raises(ValueError, match="make 'budget_500' twice, or it is taken"):
-        sweeps.check_sweeps({**CONFIG, "campaigns": campaigns, "sweeps": {"budget": SWEEP}})
+    with pytest.raises(ValueError, match=r"sweeps.budget: it makes 'budget_500', which is taken"):
+        study.taken({**CONFIG, "campaigns": campaigns, "sweeps": {"budget": SWEEP}})
 
 
 @pytest.fixture

@@ -13,13 +13,15 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
+from annotated_types import Ge
 from scipy import stats
 
 from .. import samplers
+from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..priors.discrete import combinations
 from ..trained import Posterior
@@ -41,9 +43,9 @@ def rank(
     theta: Array,
     x: Array,
     *,
-    seed: int,
-    simulations: int | None = None,
-    draws: int = 200,
+    seed: Annotated[int, INTERNAL],
+    simulations: Annotated[int, Ge(20)] | None = None,
+    draws: Annotated[int, Ge(20)] = 200,
     sampler: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Rank held-out truths among posterior draws.

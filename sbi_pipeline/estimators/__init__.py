@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from .. import registry
 from ..networks.validity import Validity
+from ..options import INTERNAL, Count, Passes
 from .ensemble import Ensemble
 from .estimator import Estimator, Preview, estimator_class, having, traits
 
@@ -40,11 +42,11 @@ def build(
     z: Tensor,
     x: Tensor,
     *,
-    seed: int,
-    members: int = 1,
-    rows: int | None = None,
-    complete: bool = True,
-    **network: Any,
+    seed: Annotated[int, INTERNAL],
+    members: Count = 1,
+    rows: Annotated[int | None, INTERNAL] = None,
+    complete: Annotated[bool, INTERNAL] = True,
+    **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
     """Build an untrained estimator for data like these.
 

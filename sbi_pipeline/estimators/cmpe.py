@@ -21,13 +21,14 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from ..networks.conditioning import Conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP
+from ..options import Count, Depth, Passes, Positive, Width
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -65,13 +66,13 @@ class CMPE(Estimator):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        noise: float = 10.0,
-        first_levels: int = 10,
-        last_levels: int = 50,
-        steps: int = 10,
-        hidden: int = 128,
-        blocks: int = 4,
-        **conditioner: Any,
+        noise: Positive = 10.0,
+        first_levels: Count = 10,
+        last_levels: Count = 50,
+        steps: Count = 10,
+        hidden: Width = 128,
+        blocks: Depth = 4,
+        **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
         self.theta_dim, self.noise, self.steps = theta_dim, noise, steps

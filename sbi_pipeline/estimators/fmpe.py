@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from scipy.integrate import solve_ivp
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ..networks.conditioning import Conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP
+from ..options import Depth, Index, NonNegative, Passes, Positive, Width
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -54,12 +55,12 @@ class FMPE(Estimator):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        alpha: float = 1.0,
-        hidden: int = 128,
-        blocks: int = 4,
-        frequencies: int = 4,
-        tolerance: float = 1e-4,
-        **conditioner: Any,
+        alpha: NonNegative = 1.0,
+        hidden: Width = 128,
+        blocks: Depth = 4,
+        frequencies: Index = 4,
+        tolerance: Positive = 1e-4,
+        **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
         self.theta_dim, self.alpha, self.tolerance = theta_dim, alpha, tolerance

@@ -22,22 +22,41 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from ..networks.categorical import Categorical
-from ..networks.conditioning import MOST_COLUMNS
-from ..networks.encoders import batched
+from ..networks.conditioning import MOST_COLUMNS, Linear
+from ..networks.encoders import Transform, batched
+from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
 from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
+from ..options import Chosen, Index, OneOf, Passes, Takes
 from ..types import Traits
 from .estimator import Estimator, Preview
 
 FEW = 8  # values a column may take to be learnt as discrete
+
+
+def discrete_columns(
+    *,
+    columns: list[Index],
+    levels: Annotated[int, Ge(2)],
+    **categorical: Annotated[Any, Passes(Categorical, given=3)],
+) -> tuple[list[int], int, dict[str, Any]]:
+    """Return columns, levels and the options of the network that learns them.
+
+    Args:
+        columns: Columns that are learnt as discrete.
+        levels: Number of consecutive whole values each may take, at most.
+        **categorical: Options of `categorical.Categorical`.
+    """
+    return columns, levels, categorical
 
 
 class NLE(Estimator):
@@ -66,24 +85,21 @@ class NLE(Estimator):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        flow: str = "nsf_ar",
-        transform: str = "none",
-        dequantise: bool = False,
-        columns: list[int],
-        discrete: Mapping[str, Any] | None = None,
-        linear: bool = False,
-        **flow_options: Any,
+        flow: Annotated[str, OneOf(FLOWS)] = "nsf_ar",
+        transform: Transform = "none",
+        dequantise: Annotated[bool, Chosen()] = False,
+        columns: Annotated[list[Index], Chosen(("auto", "all"))],
+        discrete: Annotated[Mapping[str, Any] | None, Chosen(), Takes(discrete_columns)] = None,
+        linear: Linear = False,
+        **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
-        few = dict(discrete or {"columns": [], "levels": 1})
+        self.discrete, levels, few = discrete_columns(**discrete) if discrete else ([], 1, {})
         self.x_shape, self.dequantise = x_shape, dequantise
-        self.discrete: list[int] = few.pop("columns")
         self.columns = [i for i in columns if i not in self.discrete]
         context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
         self.categorical = (
-            Categorical(len(self.discrete), few.pop("levels"), theta_dim, **few)
-            if self.discrete
-            else None
+            Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
         )
         self.standardise = Standardise((len(self.columns),), transform)
         self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None

@@ -13,15 +13,16 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from ..networks.conditioning import Conditioner, choose_conditioner
-from ..networks.flows import default_width
+from ..networks.conditioning import Columns, Conditioner, Linear, choose_conditioner
+from ..networks.encoders import Embedded, Transform
+from ..networks.flows import FLOWS, default_width
 from ..networks.flows import flow as build_flow
+from ..options import OneOf, Passes
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -32,9 +33,13 @@ class NPE(Estimator):
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
-        flow: A name of `networks.FLOWS`.
-        transform, embedding, linear, columns: See `conditioning.Conditioner`; ``"auto"`` looks at
-            the training data.
+        flow: The density, a name of `networks.FLOWS`.
+        transform: A name of `scaling.TRANSFORMS`, applied to x.
+        embedding: What summarises x, see `encoders.embed`.
+        linear: Whether a linear regression of z on x comes first; ``"auto"``: for vectors that are
+            not very long.
+        columns: Elements of a vector x that are used; ``"auto"``: those that are linked with z, see
+            `screening`; ``"all"``: all.
         **flow_options: Keyword arguments of that flow.
     """
 
@@ -45,12 +50,12 @@ class NPE(Estimator):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        flow: str = "nsf",
-        transform: str = "none",
-        embedding: str | Mapping[str, Any] = "none",
-        linear: bool = False,
-        columns: list[int] | None = None,
-        **flow_options: Any,
+        flow: Annotated[str, OneOf(FLOWS)] = "nsf",
+        transform: Transform = "none",
+        embedding: Embedded = "none",
+        linear: Linear = False,
+        columns: Columns = None,
+        **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
         self.conditioner = Conditioner(

@@ -32,7 +32,7 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ from torch import Tensor
 from ..networks.conditioning import Conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP, start_at
 from ..networks.scaling import as_ranks
+from ..options import Chosen, Count, Depth, Fraction, NonNegative, Passes, Positive, Width
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -73,13 +74,13 @@ class NRE(Estimator):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        alternatives: int = 8,
-        gamma: float = 1.0,
-        balance: float = 0.0,
-        near: float = 0.0,
-        hidden: int = 128,
-        blocks: int = 3,
-        **conditioner: Any,
+        alternatives: Count = 8,
+        gamma: Positive = 1.0,
+        balance: NonNegative = 0.0,
+        near: Annotated[Fraction, Chosen()] = 0.0,
+        hidden: Width = 128,
+        blocks: Depth = 3,
+        **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
         if not 0 <= near < 1:

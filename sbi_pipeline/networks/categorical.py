@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..options import Depth, Width
 from .residual import AutoregressiveMLP, start_at
 
 UNSEEN = math.log(1e-6)
@@ -32,7 +33,7 @@ class Categorical(nn.Module):
     frequencies: Tensor
 
     def __init__(
-        self, columns: int, levels: int, context_dim: int, *, hidden: int = 64, blocks: int = 1
+        self, columns: int, levels: int, context_dim: int, *, hidden: Width = 64, blocks: Depth = 1
     ) -> None:
         super().__init__()
         self.levels = levels

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from .encoders import Encoder, batched, choose_encoder
+from ..options import Chosen, Index
+from .encoders import Embedded, Encoder, Transform, batched, choose_encoder
 from .regression import GaussianRegression
 from .scaling import constant_columns
 from .screening import linked_columns
 
 MOST_COLUMNS = 1000  # of a linear regression
+
+Linear = Annotated[bool, Chosen()]
+Columns = Annotated[list[Index] | None, Chosen(("auto", "all"))]
 
 
 class Conditioner(nn.Module):
@@ -28,9 +32,11 @@ class Conditioner(nn.Module):
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
         transform: A name of `scaling.TRANSFORMS`, applied to x.
-        embedding: What summarises x, see `encoders.Encoder`.
-        linear: Whether a linear regression comes first.
-        columns: Elements of a vector x that are used; None for all.
+        embedding: What summarises x, see `encoders.embed`.
+        linear: Whether a linear regression of z on x comes first; ``"auto"``: for vectors that are
+            not very long.
+        columns: Elements of a vector x that are used, None for all; ``"auto"``: those that are
+            linked with z, see `screening`; ``"all"``: all.
     """
 
     def __init__(
@@ -38,10 +44,10 @@ class Conditioner(nn.Module):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        transform: str = "none",
-        embedding: str | Mapping[str, Any] = "none",
-        linear: bool = False,
-        columns: list[int] | None = None,
+        transform: Transform = "none",
+        embedding: Embedded = "none",
+        linear: Linear = False,
+        columns: Columns = None,
     ) -> None:
         super().__init__()
         self.x_shape, self.columns = x_shape, columns

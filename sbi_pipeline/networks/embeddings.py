@@ -10,6 +10,7 @@ import math
 
 from torch import Tensor, nn
 
+from ..options import Depth, Odd, Width
 from .embedding import Embedding
 from .sets import Shape, mlp
 
@@ -37,7 +38,7 @@ class MLP(Embedding):
     """
 
     def __init__(
-        self, x_shape: Shape, *, out_dim: int = 32, hidden: int = 128, layers: int = 2
+        self, x_shape: Shape, *, out_dim: Width = 32, hidden: Width = 128, layers: Depth = 2
     ) -> None:
         super().__init__()
         self.out_dim = out_dim
@@ -96,10 +97,18 @@ class Convolutional(Embedding):
 
 
 class CNN1D(Convolutional):
-    """For series, ``(length,)`` or ``(channels, length)``; see `Convolutional`."""
+    """For series, ``(length,)`` or ``(channels, length)``; see `Convolutional`.
+
+    Args:
+        x_shape: Shape of one data set.
+        out_dim: Number of summaries.
+        channels: Number of channels after the first layer; doubled by each further one, to at
+            most four times as many.
+        kernel: Width of the kernels.
+    """
 
     def __init__(
-        self, x_shape: Shape, *, out_dim: int = 32, channels: int = 16, kernel: int = 5
+        self, x_shape: Shape, *, out_dim: Width = 32, channels: Width = 16, kernel: Odd = 5
     ) -> None:
         super().__init__(x_shape, 1, out_dim=out_dim, channels=channels, kernel=kernel)
 
@@ -110,10 +119,18 @@ class CNN1D(Convolutional):
 
 
 class CNN2D(Convolutional):
-    """For images, ``(height, width)`` or ``(channels, height, width)``; see `Convolutional`."""
+    """For images, ``(height, width)`` or ``(channels, height, width)``; see `Convolutional`.
+
+    Args:
+        x_shape: Shape of one data set.
+        out_dim: Number of summaries.
+        channels: Number of channels after the first layer; doubled by each further one, to at
+            most four times as many.
+        kernel: Width of the kernels.
+    """
 
     def __init__(
-        self, x_shape: Shape, *, out_dim: int = 32, channels: int = 16, kernel: int = 3
+        self, x_shape: Shape, *, out_dim: Width = 32, channels: Width = 16, kernel: Odd = 3
     ) -> None:
         super().__init__(x_shape, 2, out_dim=out_dim, channels=channels, kernel=kernel)
 

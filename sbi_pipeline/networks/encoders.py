@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from ..options import Chosen, OneOf, Passes, Takes
 from ..registry import EMBEDDINGS, load
 from .embedding import Embedding
-from .scaling import Standardise, choose_transform, constant_columns
+from .scaling import TRANSFORMS, Standardise, choose_transform, constant_columns
+
+
+def embed(
+    x_shape: tuple[int, ...],
+    *,
+    name: Annotated[str, OneOf(EMBEDDINGS)],
+    mask: bool = False,
+    mixed: bool = False,
+    **options: Annotated[Any, Passes(EMBEDDINGS, by="name", given=1)],
+) -> tuple[Embedding, tuple[int, ...]]:
+    """Make an embedding; return it and the shape of the scales of what it sees.
+
+    Args:
+        x_shape: Shape of one data set.
+        name: Of `registry.EMBEDDINGS`, or ``"my_module:MyEmbedding"``.
+        mask: Whether the last feature of each event is 1 for events that are there and 0 for
+            padding.
+        mixed: Whether the embedding multiplies in bfloat16: faster on recent GPUs, to three
+            digits; flows never do.
+        **options: Those of the embedding.
+    """
+    made_of: Any = find_embedding(name)
+    seen = (*x_shape[:-1], x_shape[-1] - 1) if mask else x_shape
+    return made_of(seen, **options), made_of.scale_shape(seen)
+
+
+Embedded = Annotated[str | Mapping[str, Any], Chosen(), Takes(embed, given=1, short="name")]
+Transform = Annotated[str, Chosen(), OneOf(TRANSFORMS)]
 
 
 class Encoder(nn.Module):
@@ -21,27 +50,25 @@ class Encoder(nn.Module):
         x_shape: Shape of one data set.
         transform: A name of `scaling.TRANSFORMS`.
         embedding: A name of `registry.EMBEDDINGS`, ``"my_module:MyEmbedding"``, or a mapping of
-            ``name`` and options. With option ``mask: true``, the last feature of each event
-            is 1 for events that are there and 0 for padding. With ``mixed: true``, the embedding
-            multiplies in bfloat16: faster on recent GPUs, to three digits; flows never do.
+            ``name`` and options, see `embed`.
     """
 
     def __init__(
         self,
         x_shape: tuple[int, ...],
         *,
-        transform: str = "none",
-        embedding: str | Mapping[str, Any] = "none",
+        transform: Transform = "none",
+        embedding: Embedded = "none",
     ) -> None:
         super().__init__()
-        options = {"name": embedding} if isinstance(embedding, str) else dict(embedding)
-        made_of: Any = find_embedding(options.pop("name"))
-        self.x_shape, self.masked = x_shape, options.pop("mask", False)
-        self.mixed = bool(options.pop("mixed", False))
-        seen = (*x_shape[:-1], x_shape[-1] - 1) if self.masked else x_shape
-        self.embedding: Embedding = made_of(seen, **options)
-        self.out_dim = self.embedding.out_dim
-        self.standardise = Standardise(made_of.scale_shape(seen), transform)
+        options: dict[str, Any] = (
+            {"name": embedding} if isinstance(embedding, str) else dict(embedding)
+        )
+        self.x_shape = x_shape
+        self.masked, self.mixed = options.get("mask", False), options.get("mixed", False)
+        self.embedding, scale_shape = embed(x_shape, **options)
+        self.out_dim: int = self.embedding.out_dim
+        self.standardise = Standardise(scale_shape, transform)
 
     def fit_scales(self, x: Tensor) -> None:
         """Set what standardises data from training rows, ``(n, *x_shape)``."""

@@ -8,19 +8,23 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from nflows.distributions.normal import StandardNormal
 from nflows.flows.base import Flow
 from nflows.transforms.base import Transform
 from nflows.transforms.permutations import ReversePermutation
 from torch import Tensor
 
+from ..options import Depth, Passes, Positive, Width
 from ..registry import pick
 from .mixture import GaussianMixture, n_outputs
 from .residual import AutoregressiveMLP, ResidualMLP, start_at
 from .splines import Affine, AffineSpline, Autoregressive, Composition, Coupling, Map
+
+Bins = Annotated[int, Ge(2), Le(1_000)]
 
 
 def coupling_mask(features: int, layer: int) -> Tensor:
@@ -43,15 +47,22 @@ def nsf(
     features: int,
     context_dim: int,
     *,
-    transforms: int | None = None,
-    hidden: int = 32,
-    blocks: int = 1,
-    bins: int = 8,
-    bound: float = 5.0,
+    transforms: Depth | None = None,
+    hidden: Width = 32,
+    blocks: Depth = 1,
+    bins: Bins = 8,
+    bound: Positive = 5.0,
 ) -> Transform:
     """Neural spline flow of coupling layers: one network pass a layer both ways.
 
-    By default there are 6 layers, or as many as tell any two features apart.
+    Args:
+        features: Number of features.
+        context_dim: Length of the context.
+        transforms: Number of layers; by default 6, or as many as tell any two features apart.
+        hidden: Width of the networks.
+        blocks: Number of their residual blocks of two layers.
+        bins: Number of pieces of a spline.
+        bound: Splines end there, on both sides; beyond it the map is linear.
     """
     layers: list[Transform] = []
     for i in range(transforms or max(6, 2 * digits(features))):
@@ -89,28 +100,54 @@ def nsf_ar(
     features: int,
     context_dim: int,
     *,
-    transforms: int = 3,
-    hidden: int = 64,
-    blocks: int = 2,
-    bins: int = 8,
-    bound: float = 5.0,
+    transforms: Depth = 3,
+    hidden: Width = 64,
+    blocks: Depth = 2,
+    bins: Bins = 8,
+    bound: Positive = 5.0,
 ) -> Transform:
-    """Autoregressive neural spline flow: density in one pass a layer, draws in ``features``."""
+    """Autoregressive neural spline flow: density in one pass a layer, draws in ``features``.
+
+    Args:
+        features: Number of features.
+        context_dim: Length of the context.
+        transforms: Number of layers.
+        hidden: Width of the networks.
+        blocks: Number of their residual blocks of two layers.
+        bins: Number of pieces of a spline.
+        bound: Splines end there, on both sides; beyond it the map is linear.
+    """
     map_ = AffineSpline(bins, bound)
     return autoregressive(features, context_dim, map_, transforms, hidden, blocks)
 
 
 def maf(
-    features: int, context_dim: int, *, transforms: int = 5, hidden: int = 64, blocks: int = 2
+    features: int, context_dim: int, *, transforms: Depth = 5, hidden: Width = 64, blocks: Depth = 2
 ) -> Transform:
-    """Masked autoregressive flow (Papamakarios et al. 2017, https://arxiv.org/abs/1705.07057)."""
+    """Masked autoregressive flow (Papamakarios et al. 2017, https://arxiv.org/abs/1705.07057).
+
+    Args:
+        features: Number of features.
+        context_dim: Length of the context.
+        transforms: Number of layers.
+        hidden: Width of the networks.
+        blocks: Number of their residual blocks of two layers.
+    """
     return autoregressive(features, context_dim, Affine(), transforms, hidden, blocks)
 
 
 def mdn(
-    features: int, context_dim: int, *, components: int = 8, hidden: int = 64, blocks: int = 2
+    features: int, context_dim: int, *, components: Width = 8, hidden: Width = 64, blocks: Depth = 2
 ) -> GaussianMixture:
-    """Mixture of normals with full covariances: no flow, but small, and quick to draw from."""
+    """Mixture of normals with full covariances: no flow, but small, and quick to draw from.
+
+    Args:
+        features: Number of features.
+        context_dim: Length of the context.
+        components: Number of normals.
+        hidden: Width of the network.
+        blocks: Number of its residual blocks of two layers.
+    """
     outputs = n_outputs(features, components)
     net = ResidualMLP(context_dim, outputs, hidden=hidden, blocks=blocks)
     with torch.no_grad():
@@ -133,7 +170,12 @@ def default_width(name: str) -> int:
     return width
 
 
-def flow(name: str, features: int, context_dim: int, **options: Any) -> Flow | GaussianMixture:
+def flow(
+    name: str,
+    features: int,
+    context_dim: int,
+    **options: Annotated[Any, Passes(FLOWS, by="name", given=2)],
+) -> Flow | GaussianMixture:
     """Build a flow by name; ``options`` are those of the function of that name."""
     made = pick(name, FLOWS, "flow")(features, context_dim, **options)
     return Flow(made, StandardNormal([features])) if isinstance(made, Transform) else made

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..options import Count, Depth, Passes, Positive, Width
 from .embedding import Embedding
 from .neighbourhoods import n_features, neighbourhoods
 
@@ -61,7 +62,7 @@ class DeepSet(Embedding):
     """
 
     def __init__(
-        self, x_shape: Shape, *, out_dim: int = 32, hidden: int = 64, rounds: int = 2
+        self, x_shape: Shape, *, out_dim: Width = 32, hidden: Width = 64, rounds: Depth = 2
     ) -> None:
         super().__init__()
         check_set(x_shape)
@@ -123,11 +124,11 @@ class SetTransformer(Embedding):
         self,
         x_shape: Shape,
         *,
-        out_dim: int = 32,
-        hidden: int = 64,
-        heads: int = 4,
-        inducing: int = 16,
-        layers: int = 2,
+        out_dim: Width = 32,
+        hidden: Width = 64,
+        heads: Count = 4,
+        inducing: Count = 16,
+        layers: Depth = 2,
     ) -> None:
         super().__init__()
         check_set(x_shape)
@@ -175,10 +176,10 @@ class PointCloud(Embedding):
         self,
         x_shape: Shape,
         *,
-        out_dim: int = 32,
-        widest: float = 0.25,
-        windows: int = 3,
-        **deep_set: Any,
+        out_dim: Width = 32,
+        widest: Positive = 0.25,
+        windows: Count = 3,
+        **deep_set: Annotated[Any, Passes(DeepSet, given=1)],
     ) -> None:
         super().__init__()
         check_set(x_shape)

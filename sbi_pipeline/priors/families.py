@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, MinLen, doc
 
+from ..options import Described
 from ..types import Array
 from .distributions import (
     beta,
@@ -20,17 +22,33 @@ from .distributions import (
     uniform,
 )
 
+EXPRESSION = "an expression in parameters written before it"
+REAL = Annotated[float | str, Described(f"a number or {EXPRESSION}")]
+POSITIVE = Annotated[Annotated[float, Gt(0)] | str, Described(f"a number above 0 or {EXPRESSION}")]
+WHOLE = Annotated[int | str, Described(f"a whole number or {EXPRESSION}")]
+PROBABILITY = Annotated[
+    Annotated[float, Ge(0), Le(1)] | str, Described(f"a number from 0 to 1 or {EXPRESSION}")
+]
+PROBABILITIES = Annotated[
+    list[Annotated[float, Ge(0), Le(1)]],
+    MinLen(2),
+    Described("a list of two or more numbers from 0 to 1"),
+    doc("of 0, 1, 2, …"),
+]
+LOGARITHMIC = doc("of the natural logarithm")
+BEFORE = doc("before truncation")
+
 
 @dataclass(frozen=True)
 class Family:
     """A family of distributions: its arguments, the distribution, what must hold.
 
-    ``distribution`` turns arguments, each a number or ``(n,)``, into one with the methods of a
-    frozen distribution of SciPy.
-    ``valid`` says whether arguments make sense; ``rule`` says it in words.
+    ``arguments`` says what each may be, by name. ``distribution`` turns arguments, each a number or
+    ``(n,)``, into one with the methods of a frozen distribution of SciPy. ``valid`` says whether
+    arguments make sense; ``rule`` says it in words.
     """
 
-    arguments: tuple[str, ...]
+    arguments: Mapping[str, Any]
     distribution: Callable[..., Any]
     valid: Callable[..., Any]
     rule: str
@@ -55,55 +73,65 @@ def _truncnormal(mean: Array, sd: Array, min: Array, max: Array) -> Any:  # noqa
 
 TYPES = {
     "uniform": Family(
-        ("min", "max"),
+        {"min": REAL, "max": REAL},
         uniform,
         lambda min, max: min < max,  # noqa: A006
         "min < max",
     ),
-    "normal": Family(("mean", "sd"), normal, lambda mean, sd: sd > 0, "sd > 0"),
+    "normal": Family({"mean": REAL, "sd": POSITIVE}, normal, lambda mean, sd: sd > 0, "sd > 0"),
     "lognormal": Family(
-        ("mean", "sd"),
+        {"mean": Annotated[REAL, LOGARITHMIC], "sd": Annotated[POSITIVE, LOGARITHMIC]},
         lognormal,
         lambda mean, sd: sd > 0,
         "sd > 0 (mean and sd are those of the natural logarithm)",
     ),
-    "halfnormal": Family(("sd",), halfnormal, lambda sd: sd > 0, "sd > 0"),
+    "halfnormal": Family({"sd": POSITIVE}, halfnormal, lambda sd: sd > 0, "sd > 0"),
     "loguniform": Family(
-        ("min", "max"),
+        {"min": POSITIVE, "max": POSITIVE},
         loguniform,
         lambda min, max: (min > 0) & (min < max),  # noqa: A006
         "0 < min < max",
     ),
-    "beta": Family(("a", "b"), beta, lambda a, b: (a > 0) & (b > 0), "a > 0 and b > 0"),
+    "beta": Family(
+        {"a": POSITIVE, "b": POSITIVE},
+        beta,
+        lambda a, b: (a > 0) & (b > 0),
+        "a > 0 and b > 0",
+    ),
     "gamma": Family(
-        ("shape", "scale"),
+        {"shape": POSITIVE, "scale": POSITIVE},
         gamma,
         lambda shape, scale: (shape > 0) & (scale > 0),
         "shape > 0 and scale > 0",
     ),
-    "exponential": Family(("scale",), exponential, lambda scale: scale > 0, "scale > 0"),
+    "exponential": Family({"scale": POSITIVE}, exponential, lambda scale: scale > 0, "scale > 0"),
     "truncnormal": Family(
-        ("mean", "sd", "min", "max"),
+        {
+            "mean": Annotated[REAL, BEFORE],
+            "sd": Annotated[POSITIVE, BEFORE],
+            "min": REAL,
+            "max": REAL,
+        },
         _truncnormal,
         lambda mean, sd, min, max: (sd > 0) & (min < max),  # noqa: A006
         "sd > 0 and min < max",
     ),
     "bernoulli": Family(
-        ("probability",),
+        {"probability": PROBABILITY},
         lambda probability: _scipy_stats().bernoulli(probability),
         lambda probability: (probability >= 0) & (probability <= 1),
         "0 <= probability <= 1",
         discrete=True,
     ),
     "integer": Family(
-        ("min", "max"),
+        {"min": Annotated[WHOLE, doc("included")], "max": Annotated[WHOLE, doc("included")]},
         lambda min, max: _scipy_stats().randint(min, max + 1),  # noqa: A006
         lambda min, max: (min < max) & (min == np.round(min)) & (max == np.round(max)),  # noqa: A006
         "min and max whole numbers, min < max, both included",
         discrete=True,
     ),
     "categorical": Family(
-        ("probabilities",),
+        {"probabilities": PROBABILITIES},
         _categorical,
         lambda probabilities: (
             np.all(np.asarray(probabilities) >= 0) and np.isclose(np.sum(probabilities), 1)

@@ -13,14 +13,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import emcee
 import numpy as np
+from annotated_types import Ge, Gt, Predicate
 from emcee.state import State
 from tqdm import tqdm
 
 from .. import signals
+from ..options import Count, Described, Positive
 from ..types import Array
 from . import stopping
 from .chain import Chain
@@ -41,6 +43,11 @@ QUICK = {
     "prior_draws": 500,
 }
 """Of calibration, whose ranks need less precision than a table of results."""
+
+
+Walkers = Annotated[
+    int, Ge(6), Predicate(lambda value: value % 2 == 0), Described("an even number of at least 6")
+]
 
 
 @dataclass(frozen=True)
@@ -68,15 +75,15 @@ class Emcee(Sampler):
         prior_draws: Draws from the prior (or the proposal) that each ensemble starts from.
     """
 
-    ensembles: int = 4
-    walkers: int | None = None
-    min_steps: int = 100
-    max_steps: int = 20_000
-    minutes: float = 30
-    r_hat: float = 1.01
-    ess: float = 1000
-    autocorrelation_times: float = 50
-    prior_draws: int = 2000
+    ensembles: Annotated[int, Ge(2)] = 4
+    walkers: Walkers | None = None
+    min_steps: Count = 100
+    max_steps: Count = 20_000
+    minutes: Positive = 30
+    r_hat: Annotated[float, Gt(1)] = 1.01
+    ess: Positive = 1000
+    autocorrelation_times: Positive = 50
+    prior_draws: Annotated[int, Ge(100)] = 2000
 
     needs = "density"
 

@@ -14,19 +14,9 @@ from .. import priors as priors_module
 from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
 from ..trained import load
-from ..training import failures, sources
-from ..training.fit import fit_source
-from ..training.search import Settings, Trained, forget, search
-from ..training.watching import watching
+from ..training.learning import learn
+from ..training.search import forget
 from .files import Keys, check_key, noise_at_load, read_manifest, write, write_dataset
-
-OWN_OPTIONS: dict[str, Any] = {
-    "memory": sources.MEMORY,
-    "failures": "auto",
-    "grid": {},
-    "tensorboard": False,
-}
-"""What of a configuration's ``training`` is not for `fit_source`, and its defaults."""
 
 
 def train(
@@ -50,77 +40,43 @@ def train(
 ) -> None:
     """Fit one estimator to one campaign; nuisance parameters are dropped, which marginalises them.
 
-    Of ``training``, ``memory`` goes to `sources.prepare`, ``failures`` to `failures.is_wanted`,
-    ``grid`` to `search.search`, ``tensorboard`` to `watching.watching`, and all else to
-    `fit.fit_source`.
-
     Reads: ``simulations``, a manifest. Writes: ``estimator``; what it says of itself, as JSON, in
     ``header``; ``history``; a checkpoint beside them while it runs, from which a killed training
     goes on.
     """
     torch.set_num_threads(threads)
     read_manifest(simulations, inputs)
-    options = {**OWN_OPTIONS, **(training or {})}
-    memory, about_failures, grid, watched = (options.pop(name) for name in OWN_OPTIONS)
     prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
-    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
-
-    def fit(settings: Settings, checkpoint: Path) -> Trained:
-        made = estimators_module.build(
-            method,
-            *rows.sample,
-            seed=seed,
-            rows=rows.source.rows,
-            complete=not rows.failed,
-            **{**(network or {}), **settings["network"]},
-        )
-        folder = estimator.with_name("tensorboard") / checkpoint.stem
-        with watching(folder if watched else None) as watch:
-            record = fit_source(
-                made,
-                rows.source,
-                rows.held_out,
-                seed=seed,
-                threads=threads,
-                checkpoint=checkpoint,
-                watch=watch,
-                **{**options, **settings["training"]},
-            )
-        return made, record
-
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
-    made, record, searched = (
-        search(grid, fit, checkpoint)
-        if grid
-        else (*fit({"network": {}, "training": {}}, checkpoint), [])
+    options = training or {}
+    learnt = learn(
+        reader,
+        prior,
+        method,
+        network or {},
+        seed=seed,
+        checkpoint=checkpoint,
+        boards=estimator.with_name("tensorboard"),
+        threads=threads,
+        **options,
     )
-    target = made.traits.target
-    modelled = failures.is_wanted(about_failures, rows.failed / rows.simulated, target)
-    if modelled:
-        validity = failures.learn(reader, prior.to_normal, seed=seed, threads=threads)
-        estimators_module.add_validity(made, validity)
     told = {
         "key": key,
         "parameters": list(parameters),
         "inferred_parameters": list(inferred_parameters),
         "priors": priors,
         "events": events,
-        "training_rows": rows.source.rows,
-        "search": searched,
-        "failures": {
-            "simulated": rows.simulated,
-            "failed": rows.failed,
-            "modelled": modelled,
-            "target": target,
-        },
+        "training_rows": learnt.rows,
+        "search": learnt.searched,
+        "failures": learnt.failures,
     }
-    estimators_module.save(estimator, made, told)
-    whole = {**told, **made.spec}
+    estimators_module.save(estimator, learnt.estimator, told)
+    whole = {**told, **learnt.estimator.spec}
     write(header, json.dumps(whole, indent=1) + "\n")
-    record.to_csv(history, index=False)
+    learnt.history.to_csv(history, index=False)
     checkpoint.unlink(missing_ok=True)
-    forget(grid, checkpoint)
+    forget(options.get("grid", {}), checkpoint)
 
 
 def calibrate(

@@ -14,7 +14,7 @@ from ..fingerprint import digest
 from ..samplers.sampler import first_suitable
 from ..types import Traits
 from . import texts
-from .configuration import Config
+from .schema import Config
 from .simulations import RESULTS, Simulations, makers_of
 from .specification import Makers, Specification, maker, stage
 

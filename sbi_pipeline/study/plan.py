@@ -15,7 +15,7 @@ from typing import Any
 from ..fingerprint import canonical
 from . import shards
 from .campaign import Campaign
-from .configuration import Config
+from .schema import Config
 from .simulations import RESULTS, Simulations, joined, simulations_of
 from .specification import Specification, stage
 

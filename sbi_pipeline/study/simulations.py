@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import registry
 from ..storage.noise import is_at_load
-from .configuration import BLOCK_SIZE, SHARD_SIZE, Config
+from .schema import BLOCK_SIZE, SHARD_SIZE, Config
 from .specification import Makers, Specification, code, files, maker, stage
 from .texts import without_texts
 

@@ -13,34 +13,27 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .configuration import Config
+from .binding import Problem
+from .schema import Config
 
 UNUSED = ("observations", "estimators", "title", "question")
 """Of a campaign, what its members in a sweep do without."""
 
 
-def check_sweeps(config: Config) -> None:
-    """Check what sweeps name, before anything runs.
+def check_names(config: Config, whole: Config) -> Iterator[Problem]:
+    """Yield the sweeps whose members would be called like something else.
 
-    Raises:
-        ValueError: An unknown campaign or estimator, or a name that is taken.
+    Args:
+        config: The configuration.
+        whole: The same, expanded.
     """
-    for name, sweep in config.get("sweeps", {}).items():
-        campaigns, estimators = config["campaigns"], config["estimators"]
-        if sweep["campaign"] not in campaigns:
-            raise ValueError(
-                f"sweeps.{name}: campaign {sweep['campaign']!r} is not among {', '.join(campaigns)}"
-            )
-        if unknown := set(sweep.get("estimators", ())) - set(estimators):
-            raise ValueError(
-                f"sweeps.{name}: estimator {unknown.pop()!r} is not among {', '.join(estimators)}"
-            )
-    whole = expanded(config)
-    made = [name for sweep in whole.get("sweeps", {}).values() for name in _names(sweep)]
-    taken = [*config["campaigns"], *config["estimators"], *config.get("sweeps", {})]
-    for name in made:
-        if made.count(name) > 1 or name in taken:
-            raise ValueError(f"sweeps make {name!r} twice, or it is taken; rename the sweep")
+    sweeps = whole.get("sweeps", {})
+    made = [name for sweep in sweeps.values() for name in _names(sweep)]
+    taken = [*config["campaigns"], *config["estimators"], *sweeps]
+    for key, sweep in sweeps.items():
+        for name in _names(sweep):
+            if made.count(name) > 1 or name in taken:
+                yield Problem(("sweeps", key), f"it makes {name!r}, which is taken; rename it")
 
 
 def expanded(config: Config) -> dict[str, Any]:

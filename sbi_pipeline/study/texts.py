@@ -11,7 +11,7 @@ import yaml
 from .. import priors
 from ..fingerprint import canonical
 from ..priors.families import TYPES
-from .configuration import Config
+from .schema import Config
 
 ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
 """Keys of the configuration of which one campaign's report says nothing, or only its part."""

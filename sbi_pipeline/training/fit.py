@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import torch
@@ -28,6 +28,7 @@ from tqdm import tqdm
 from .. import signals
 from ..estimators.ensemble import Ensemble
 from ..networks.trainable import Trainable
+from ..options import INTERNAL, Count, NonNegative, OneOf, Passes, Positive
 from ..registry import pick
 from ..streams import integer
 from ..types import Array, Traits
@@ -70,7 +71,7 @@ def fit(
     *,
     train: Array,
     validation: Array,
-    **options: Any,
+    **options: Annotated[Any, Passes("sbi_pipeline.training.fit:fit_source", given=3)],
 ) -> pd.DataFrame:
     """Train an estimator on rows in memory, see `fit_source`.
 
@@ -93,21 +94,21 @@ def fit_source(
     source: Source,
     held_out: InMemory,
     *,
-    seed: int,
-    max_epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    schedule: str = "one_cycle",
-    weight_decay: float = 1e-4,
-    patience: int = 10,
-    clip_norm: float = 5.0,
-    average: float = 1.0,
+    seed: Annotated[int, INTERNAL],
+    max_epochs: Count | None = None,
+    batch_size: Count | None = None,
+    learning_rate: Positive | None = None,
+    schedule: Annotated[str, OneOf(SCHEDULES)] = "one_cycle",
+    weight_decay: NonNegative = 1e-4,
+    patience: Count = 10,
+    clip_norm: Positive = 5.0,
+    average: NonNegative = 1.0,
     compile: bool | Literal["auto"] = "auto",  # noqa: A002 - the word users know
-    device: str = "auto",
-    threads: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: Annotated[int | None, INTERNAL] = None,
     progress: bool = True,
-    checkpoint: Path | None = None,
-    watch: Watch = lambda record: None,
+    checkpoint: Annotated[Path | None, INTERNAL] = None,
+    watch: Annotated[Watch, INTERNAL] = lambda record: None,
 ) -> pd.DataFrame:
     """Train an estimator in place; it ends on the CPU with the weights of its best epoch.
 

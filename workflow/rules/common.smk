@@ -4,27 +4,19 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
-from snakemake.utils import update_config
-
 from sbi_pipeline import signals, study
-from sbi_pipeline.study import configuration, sweeps
-
-# A study may say what is smaller in a quick run of it: snakemake --config quick=true
-smaller = config.pop("if_quick", {})
-if config.pop("quick", False):
-    update_config(config, smaller)
 
 if workflow.is_main_process:
     signals.once()
 
+# Files are read with their lines; as a module of another Snakefile, this has what that one gives.
+CHECK = workflow.is_main_process
 try:
-    schema = Path(workflow.source_path("../schemas/config.schema.yaml"))
-    if workflow.is_main_process:
-        configuration.check(config, yaml.safe_load(schema.read_text()))
-        sweeps.check_sweeps(config)
-    PLAN = study.Plan(sweeps.expanded(config))
+    PLAN = study.Plan(
+        study.load(workflow.configfiles, workflow.config_settings.config, CHECK)
+        if workflow.configfiles and workflow.modifier.is_main_snakefile()
+        else study.taken(config, CHECK)
+    )
 except ValueError as error:
     sys.exit(f"{error}")
 

@@ -1,0 +1,438 @@
+"""What the entries of a configuration say of each other: whether it makes sense as a whole."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import estimators, observations, priors, registry
+from ..expressions import Expression
+from ..priors.discrete import combinations
+from ..priors.supports import check_covers
+from ..storage.manifest import split
+from ..training.fit import MIN_TRAIN, MIN_VALIDATION
+from ..types import Prior
+from .binding import near
+from .files import Keys
+from .schema import BLOCK_SIZE, SHARD_SIZE, Config
+
+RESERVED = ("chain", "draw", "ensemble")
+"""Axes of the files that parameters are written to."""
+MIN_HELD_OUT = 20
+"""Held-out simulations below which calibration says nothing."""
+
+
+class InconsistentError(ValueError):
+    """Entries that contradict each other.
+
+    Attributes:
+        keys: The way to what is wrong, as far as it is in one place.
+    """
+
+    def __init__(self, keys: Keys, text: str) -> None:
+        super().__init__(text)
+        self.keys = keys
+
+
+def check_campaign(name: str, config: Config) -> None:
+    """Check one campaign, and what of the rest concerns it.
+
+    Raises:
+        InconsistentError: With the first thing that makes no sense.
+    """
+    campaign, keys = config["campaigns"][name], ("campaigns", name)
+    names = parameters_of(campaign, keys)
+    prior = _prior(campaign, names, keys)
+    inferred = tuple(campaign["inferred_parameters"])
+    _check_partition(names, inferred, nuisances(campaign, names), keys)
+    chosen = _chosen(campaign, config["estimators"], keys)
+    methods = {each: config["estimators"][each]["method"] for each in chosen}
+    try:
+        kept = prior.keep(inferred)
+        _check_discrete(kept, methods, keys)
+    except InconsistentError:
+        raise
+    except ValueError as error:
+        raise InconsistentError((*keys, "inferred_parameters"), str(error)) from error
+    _check_events(campaign, methods, keys)
+    _check_names(campaign, inferred, keys)
+    _check_derived(campaign.get("derived_parameters", {}), inferred, keys)
+    _check_observations(campaign, prior, keys)
+    _check_proposals(config["estimators"], chosen)
+    _check_refine(config.get("refine", {}), campaign, kept, methods)
+    _check_sizes(campaign, keys)
+
+
+def check_sweep(name: str, config: Config) -> None:
+    """Check what a sweep names.
+
+    Raises:
+        InconsistentError: An unknown campaign or estimator.
+    """
+    sweep = config["sweeps"][name]
+    for key, table in (("campaign", "campaigns"), ("estimators", "estimators")):
+        listed = sweep.get(key, [])
+        for each in [listed] if isinstance(listed, str) else listed:
+            if each not in config[table]:
+                raise InconsistentError(("sweeps", name, key), _not_among(each, config[table]))
+
+
+def parameters_of(campaign: Config, keys: Keys) -> tuple[str, ...]:
+    """Return the names of a simulator's parameters.
+
+    Raises:
+        InconsistentError: It cannot be made, or names none.
+    """
+    simulator = campaign["simulator"]
+    try:
+        made_of = registry.load(simulator, registry.SIMULATORS)
+    except ValueError as error:
+        raise InconsistentError((*keys, "simulator"), str(error)) from error
+    try:
+        made = made_of(**campaign.get("options", {}))
+    except Exception as error:  # a user's class may raise anything
+        where = (*keys, "options") if "options" in campaign else (*keys, "simulator")
+        text = f"{simulator!r} cannot be made: {type(error).__name__}: {error}"
+        raise InconsistentError(where, text) from error
+    try:
+        names = tuple(made.parameters)
+    except (AttributeError, TypeError) as error:
+        raise InconsistentError(
+            (*keys, "simulator"),
+            f"{simulator!r} has no parameters; write parameters = ('a', 'b') in its class",
+        ) from error
+    return names
+
+
+def nuisances(campaign: Config, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the nuisance parameters of a campaign, patterns such as ``flux_*`` written out."""
+    listed = campaign.get("nuisance_parameters", ())
+    return tuple(name for entry in listed for name in fnmatch.filter(names, entry) or [entry])
+
+
+def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
+    entries, where = campaign["priors"], (*keys, "priors")
+    if isinstance(entries, Mapping):
+        for name, entry in entries.items():
+            try:
+                priors.parameter(name, entry)
+            except ValueError as error:
+                raise InconsistentError((*where, name), str(error)) from error
+            if not fnmatch.filter(names, name):
+                has = f"it has {_some(names)}"
+                text = "the simulator has no such parameter" + near(name, names, has)
+                raise InconsistentError((*where, name), text)
+        _check_order(entries, where)
+    try:
+        return priors.build(entries, names)
+    except Exception as error:  # a prior of the user's own may raise anything
+        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise InconsistentError(where, told) from error
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _not_among(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    return f"{name!r} is not among {', '.join(known)}{near(name, list(known))}"
+
+
+def _chosen(campaign: Config, entries: Config, keys: Keys) -> list[str]:
+    chosen = list(campaign.get("estimators", entries))
+    for name in chosen:
+        if name not in entries:
+            raise InconsistentError((*keys, "estimators"), _not_among(name, entries))
+    return chosen
+
+
+def _check_sizes(campaign: Config, keys: Keys) -> None:
+    """Refuse what leaves too little to train on, to stop by or to calibrate with."""
+    shard, block = campaign.get("shard_size", SHARD_SIZE), campaign.get("block_size", BLOCK_SIZE)
+    if shard % block:
+        text = f"shard_size {shard} is no multiple of block_size {block}"
+        raise InconsistentError(
+            (*keys, "shard_size" if "shard_size" in campaign else "block_size"), text
+        )
+    fractions = {"validation": 0.1, "test": 0.05, **campaign.get("split", {})}
+    if sum(fractions.values()) >= 1:
+        raise InconsistentError(
+            (*keys, "split"),
+            f"validation {fractions['validation']:g} and test {fractions['test']:g} leave nothing "
+            "to train on; wanted fractions that are together below 1",
+        )
+    rows = campaign["simulations"]
+    masks = split(0, rows, seed=campaign.get("seed", 1), **fractions)
+    counts = {part: int(mask.sum()) for part, mask in masks.items()}
+    wanted = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT}
+    purpose = {"train": "train on", "validation": "stop by", "test": "calibrate with"}
+    for part, least in wanted.items():
+        if counts[part] < least:
+            raise InconsistentError(
+                (*keys, "split", part)
+                if part in campaign.get("split", {})
+                else (*keys, "simulations"),
+                f"{counts[part]} of {rows} simulations are to {purpose[part]}; at least {least} "
+                "are wanted: raise simulations, or change split",
+            )
+
+
+def _check_names(campaign: Config, inferred: tuple[str, ...], keys: Keys) -> None:
+    """Refuse names that the files of draws cannot hold."""
+    for key, names in (
+        ("inferred_parameters", inferred),
+        ("derived_parameters", tuple(campaign.get("derived_parameters", {}))),
+    ):
+        for name in names:
+            if name in RESERVED or "/" in name:
+                raise InconsistentError(
+                    (*keys, key),
+                    f"{name!r} cannot name a parameter in a file of draws; wanted a name without / "
+                    f"that is none of {', '.join(RESERVED)}",
+                )
+    if both := set(campaign.get("derived_parameters", {})) & set(inferred):
+        name = both.pop()
+        text = f"{name!r} is an inferred parameter; give the derived one another name"
+        raise InconsistentError((*keys, "derived_parameters", name), text)
+
+
+def _check_discrete(prior: Prior, methods: Mapping[str, str], keys: Keys) -> None:
+    """Refuse discrete parameters where they cannot be inferred."""
+    discrete = combinations(prior)
+    if discrete is None:
+        return
+    named = prior.names[discrete.columns[0]]
+    if name := _that_draws(methods):
+        raise InconsistentError(
+            (*keys, "inferred_parameters"),
+            f"{named!r} is discrete, and {name!r} ({methods[name]}) learns densities of continuous "
+            f"parameters only; give this campaign estimators: those of {_for_mcmc()}, or make it a "
+            "nuisance",
+        )
+
+
+def _check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
+    """Refuse a product over events where it is not the likelihood of all of them."""
+    if not campaign.get("events", False):
+        if "nuisance_scope" in campaign:
+            text = "has no effect: it is of a campaign with events: true; remove it"
+            raise InconsistentError((*keys, "nuisance_scope"), text)
+        return
+    if name := _that_draws(methods):
+        raise InconsistentError(
+            (*keys, "events"),
+            f"posteriors of single events cannot be multiplied, and {name!r} "
+            f"({methods[name]}) learns posteriors; give this campaign estimators: those of "
+            f"{_for_mcmc()}, or let one simulation be a whole set of events",
+        )
+    listed = ", ".join(campaign.get("nuisance_parameters", ()))
+    match campaign.get("nuisance_scope"):
+        case None if listed:
+            raise InconsistentError(
+                (*keys, "events"),
+                f"is {listed} drawn anew for every event (nuisance_scope: event) or shared by all "
+                "events of a data set (nuisance_scope: dataset)? The posterior depends on it",
+            )
+        case "dataset":
+            raise InconsistentError(
+                (*keys, "nuisance_scope"),
+                f"{listed} is shared by all events of a data set, so the likelihood of all "
+                "is not the product of theirs and the posterior would come out too narrow; infer "
+                "it too, or let one simulation be a whole set of events and take npe",
+            )
+
+
+def _for_mcmc() -> str:
+    return estimators.having(lambda traits: not traits.draws)
+
+
+def _that_draws(methods: Mapping[str, str]) -> str | None:
+    """Return the first estimator that learns a posterior, if there is one."""
+    return next((name for name, each in methods.items() if estimators.traits(each).draws), None)
+
+
+def _check_proposals(entries: Config, chosen: Sequence[str]) -> None:
+    """Refuse MCMC that proposes from an estimator that is not trained or no posterior."""
+    for name in chosen:
+        proposal = entries[name].get("sampler", {}).get("proposal")
+        if proposal is None:
+            continue
+        keys = ("estimators", name, "sampler", "proposal")
+        if proposal not in chosen:
+            text = f"{proposal!r} is not trained here; wanted one of {', '.join(chosen)}"
+            raise InconsistentError(keys, text)
+        method = entries[proposal]["method"]
+        if not estimators.traits(method).proposes:
+            raise InconsistentError(
+                keys,
+                f"{proposal!r} ({method}) does not give draws with their density; "
+                f"{estimators.having(lambda traits: traits.proposes)} does",
+            )
+
+
+def _check_refine(
+    entries: Config, campaign: Config, prior: Prior, methods: Mapping[str, str]
+) -> None:
+    """Refuse to reweight what has no density, by what is no likelihood, or to wider priors."""
+    for name, entry in entries.items():
+        proposal, likelihood, keys = entry["proposal"], entry.get("likelihood"), ("refine", name)
+        if name in methods:
+            raise InconsistentError(keys, "an estimator has this name too; give it another")
+        if proposal not in methods:
+            continue  # another campaign's
+        if likelihood is None and "priors" not in entry:
+            raise InconsistentError(keys, "wanted a likelihood, priors, or both")
+        if likelihood is not None and not estimators.traits(methods[proposal]).proposes:
+            raise InconsistentError(
+                (*keys, "proposal"),
+                f"draws of {proposal!r} ({methods[proposal]}) have no known density to be "
+                "reweighted by a likelihood; those of "
+                f"{estimators.having(lambda traits: traits.proposes)} have",
+            )
+        if likelihood not in (None, "exact") and (
+            likelihood not in methods or estimators.traits(methods[likelihood]).draws
+        ):
+            raise InconsistentError(
+                (*keys, "likelihood"),
+                f"{likelihood!r} is no estimator of a likelihood trained here; wanted one of "
+                f"{_for_mcmc()}, or exact",
+            )
+        if "nuisance_draws" in entry and likelihood != "exact":
+            text = "has no effect: it is of an exact likelihood; remove it"
+            raise InconsistentError((*keys, "nuisance_draws"), text)
+        _check_new_priors(entry.get("priors", {}), campaign, prior, (*keys, "priors"))
+
+
+def check_refinement(name: str, config: Config) -> None:
+    """Check that there is what a posterior is refined from.
+
+    Raises:
+        InconsistentError: There is no such estimator.
+    """
+    proposal = config["refine"][name]["proposal"]
+    if proposal not in config["estimators"]:
+        text = _not_among(proposal, config["estimators"])
+        raise InconsistentError(("refine", name, "proposal"), text)
+
+
+def _check_new_priors(new: Config, campaign: Config, prior: Prior, keys: Keys) -> None:
+    if not new:
+        return
+    if isinstance(campaign["priors"], str):
+        raise InconsistentError(keys, "the prior is a class of your own, which has no entries")
+    if unknown := set(new) - set(prior.names):
+        name = sorted(unknown)[0]
+        raise InconsistentError(
+            (*keys, name),
+            f"{name!r} is not inferred; a prior can be changed after training for "
+            f"{', '.join(prior.names)} only",
+        )
+    entries = {name: campaign["priors"][name] for name in prior.names}
+    try:
+        check_covers(prior, priors.build({**entries, **new}, prior.names))
+    except ValueError as error:
+        raise InconsistentError(keys, str(error)) from error
+
+
+def _check_derived(derived: Config, inferred: tuple[str, ...], keys: Keys) -> None:
+    for name, entry in derived.items():
+        where = (*keys, "derived_parameters", name)
+        try:
+            unknown = sorted(set(Expression(entry["expression"]).names) - set(inferred))
+        except ValueError as error:
+            raise InconsistentError(where, str(error)) from error
+        if unknown:
+            are = f"inferred are {', '.join(inferred)}"
+            text = f"{unknown[0]!r} is not inferred{near(unknown[0], inferred, are)}"
+            raise InconsistentError(where, text)
+
+
+def _check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
+    events = campaign.get("events", False)
+    for name, entry in campaign.get("observations", {}).items():
+        where = (*keys, "observations", name)
+        if ("file" in entry) == ("parameters" in entry):
+            raise InconsistentError(where, "wanted either 'file' or 'parameters'")
+        if ("events" in entry) != (events and "parameters" in entry):
+            raise InconsistentError(
+                where,
+                "'events' says how many to simulate, for a campaign with events: true and no file; "
+                "wanted there, and only there",
+            )
+        if "truth" in entry and "file" not in entry:
+            text = "'truth' is for a file; 'parameters' are truths"
+            raise InconsistentError((*where, "truth"), text)
+        if "seed" in entry and "file" in entry:
+            text = "has no effect: a file has no seed; remove it"
+            raise InconsistentError((*where, "seed"), text)
+        for key in ("parameters", "truth"):
+            for parameter in entry.get(key, {}):
+                if parameter not in prior.names:
+                    guess = near(parameter, prior.names)
+                    text = f"{parameter!r} is none of {_some(prior.names)}{guess}"
+                    raise InconsistentError((*where, key, parameter), text)
+        _check_truth(entry.get("truth", {}), prior, (*where, "truth"))
+        if "file" in entry:
+            try:
+                observations.read_observation(entry["file"])
+            except ValueError as error:
+                raise InconsistentError((*where, "file"), str(error)) from error
+
+
+def _check_truth(truth: Mapping[str, float], prior: Prior, keys: Keys) -> None:
+    """Refuse a truth that the prior excludes, as far as that can be told."""
+    if isinstance(prior, priors.NamedPrior):
+        given = {name: np.asarray(float(value)) for name, value in truth.items()}
+        for each in prior.parameters:
+            if each.name not in truth or set(each.parents) - set(truth):
+                continue
+            low, high = each.given(given).support()
+            if not low <= truth[each.name] <= high:
+                raise InconsistentError(
+                    (*keys, each.name),
+                    f"got {truth[each.name]:g}; its prior reaches from {float(low):g} to "
+                    f"{float(high):g}: widen it, or leave this truth out",
+                )
+    elif set(truth) == set(prior.names):
+        row = np.array([[truth[name] for name in prior.names]])
+        if np.isneginf(prior.log_prob(row)).any():
+            raise InconsistentError(
+                keys, "lies outside the prior: widen it, or leave the truth out"
+            )
+
+
+def _check_order(entries: Config, keys: Keys) -> None:
+    """Refuse an expression in a parameter that is written only later."""
+    seen: list[str] = []
+    for name, entry in entries.items():
+        for parent in priors.parameter(name, entry).parents:
+            if not any(fnmatch.fnmatchcase(parent, written) for written in seen):
+                raise InconsistentError(
+                    (*keys, name),
+                    f"depends on {parent!r}, which is not written before it; "
+                    f"before it come {', '.join(seen) or 'none'}",
+                )
+        seen.append(name)
+
+
+def _check_partition(
+    names: tuple[str, ...], inferred: tuple[str, ...], nuisance: tuple[str, ...], keys: Keys
+) -> None:
+    """Refuse lists of inferred and nuisance parameters that overlap, or miss or invent one."""
+    if both := set(inferred) & set(nuisance):
+        text = f"{both.pop()!r} is both inferred and nuisance; wanted one of the two"
+        raise InconsistentError((*keys, "nuisance_parameters"), text)
+    for key, listed in (("inferred_parameters", inferred), ("nuisance_parameters", nuisance)):
+        if unknown := sorted(set(listed) - set(names)):
+            raise InconsistentError(
+                (*keys, key),
+                f"{unknown[0]!r} is not a parameter of the simulator"
+                + near(unknown[0], names, f"it has {_some(names)}"),
+            )
+    if missing := sorted(set(names) - set(inferred) - set(nuisance)):
+        text = f"{missing[0]!r} is neither in inferred_parameters nor in nuisance_parameters"
+        raise InconsistentError(keys, text)

@@ -1,0 +1,368 @@
+"""The form of a configuration: every key, what it may be and what it means.
+
+What a part of the house takes (``network``, ``training``, ``options`` and the like) stands in the
+signature of that part; here it says in which.
+"""
+
+# No deferred annotations: typed dictionaries read `Required` when they are made.
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Required, TypedDict
+
+from annotated_types import Ge, Le, MinLen
+from pydantic import AfterValidator, StringConstraints
+
+from .. import registry
+from ..options import Count, Default, Described, Fraction, OneOf, Passes, Positive, Seed, Takes
+from ..priors.families import TYPES
+
+Config = Mapping[str, Any]
+
+SHARD_SIZE = 100_000
+BLOCK_SIZE = 1_000
+FOLDERS = ("simulations", "observations", "figures")
+"""Folders of ours below `results` and below a campaign, which no entry can be named like."""
+
+
+def _free(name: str) -> str:
+    """Refuse a name that is one of our folders."""
+    if name in FOLDERS:
+        raise ValueError(f"{name} is a folder of ours")
+    return name
+
+
+def _different(items: list[Any]) -> list[Any]:
+    """Refuse a list that has something twice."""
+    if len(set(map(str, items))) < len(items):
+        raise ValueError("twice")
+    return items
+
+
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$"),
+    AfterValidator(_free),
+    Described(
+        "a name of letters, digits and underscores that begins with a letter and is none of "
+        + ", ".join(FOLDERS)
+    ),
+]
+Names = Annotated[list[str], AfterValidator(_different), Described("a list of names, each once")]
+Sizes = Annotated[
+    list[Annotated[int, Ge(100)]],
+    MinLen(1),
+    AfterValidator(_different),
+    Described("a list of whole numbers of at least 100, each once"),
+]
+Seeds = Annotated[
+    list[Seed],
+    MinLen(1),
+    AfterValidator(_different),
+    Described("a list of whole numbers of at least 0, each once"),
+]
+Values = Annotated[list[Any], MinLen(1), Described("a list of values")]
+Address = Annotated[
+    str,
+    StringConstraints(pattern=r"^(s3|gs|az)://[^/]+"),
+    Described("an address such as s3://name/prefix"),
+]
+
+DISTRIBUTIONS = {name: family.arguments for name, family in TYPES.items()}
+"""Arguments of the families of priors, by type."""
+
+
+def prior_entry(
+    *,
+    type: Annotated[str, OneOf(TYPES)],  # noqa: A002 - the word of the configuration
+    unit: str = "",
+    label: str = "",
+    description: str = "",
+    **arguments: Annotated[Any, Passes(DISTRIBUTIONS, by="type")],
+) -> None:
+    """Take what the prior of one parameter is written with.
+
+    Args:
+        type: The family of distributions.
+        unit: Shown in tables and on axes.
+        label: LaTeX between dollars or plain, shown on axes; the name where there is none.
+        description: A note to yourself.
+        **arguments: Those of the family.
+    """
+
+
+Prior = Annotated[Mapping[str, Any], Takes(prior_entry)]
+
+
+class Observation(TypedDict, total=False):
+    """One data set: a file, or simulated.
+
+    Attributes:
+        file: A .csv, .txt, .npy or .npz file with one data set.
+        parameters: Simulate it, with these values; parameters not named are drawn from the prior.
+        truth: What is known of the parameters of a file, drawn in figures.
+        seed: Of a simulated observation.
+        events: How many to simulate, in a campaign of events.
+    """
+
+    file: str
+    parameters: dict[str, float]
+    truth: dict[str, float]
+    seed: Annotated[Seed, Default(0)]
+    events: Count
+
+
+class Derived(TypedDict, total=False):
+    """An expression in inferred parameters.
+
+    Attributes:
+        expression: Such as ``beta / gamma``.
+        unit: Shown in tables and on axes.
+        label: Shown on axes; the name where there is none.
+    """
+
+    expression: Required[str]
+    unit: str
+    label: str
+
+
+class Axis(TypedDict, total=False):
+    """The axis of a series of data; its values are start, start + step, ...
+
+    Attributes:
+        label: What stands at the axis.
+        start: Its first value.
+        step: From one value to the next.
+    """
+
+    label: str
+    start: Annotated[float, Default(1)]
+    step: Annotated[float, Default(1)]
+
+
+class Data(TypedDict, total=False):
+    """What the data are called on the axes of figures.
+
+    Attributes:
+        label: What they are.
+        unit: Their unit.
+        axis: Of a series.
+    """
+
+    label: str
+    unit: str
+    axis: Axis
+
+
+class Split(TypedDict, total=False):
+    """Fractions of the simulations that are held out.
+
+    Attributes:
+        validation: For early stopping.
+        test: For calibration.
+    """
+
+    validation: Annotated[Fraction, Default(0.1)]
+    test: Annotated[Fraction, Default(0.05)]
+
+
+class Limits(TypedDict, total=False):
+    """For simulators that crash, hang or leak: each call is made in a guarded child process.
+
+    Attributes:
+        isolate: Guard without a limit.
+        time_limit: Seconds a call may take.
+        memory_limit: Bytes a call may use.
+        retries: Tries more after a crash or time-out.
+    """
+
+    isolate: Annotated[bool, Default(False)]
+    time_limit: Positive
+    memory_limit: Count
+    retries: Annotated[int, Ge(0), Default(0)]
+
+
+class Dask(TypedDict, total=False):
+    """How simulations run; never changes a result.
+
+    Attributes:
+        cluster: ``local``, ``slurm``, or the address of a scheduler, ``tcp://…``.
+        workers: Processes of a shard's job.
+        minimum: Fewest workers, of a cluster that grows up to ``workers`` while there is work.
+        chunk_size: Rows of one task; chosen so that one takes 1 to 2 s.
+    """
+
+    cluster: Annotated[
+        str,
+        StringConstraints(pattern=r"^(local|slurm|\w+://.+)$"),
+        Described("local, slurm, or the address of a scheduler, tcp://..."),
+        Default("local"),
+    ]
+    workers: Annotated[Count, Default(1)]
+    minimum: Annotated[Count, Default("all at once")]
+    chunk_size: Annotated[Count, Default("auto")]
+
+
+class Campaign(TypedDict, total=False):
+    r"""A simulator, its priors and its observations.
+
+    Attributes:
+        simulator: A name of the registry, or ``my_module:MySimulator``.
+        options: Keyword arguments of the simulator (\*).
+        simulations: How many; raise it and only the missing ones are run.
+        seed: Of prior, simulations and split (\*).
+        priors: One entry for every parameter of the simulator, or pattern (``flux_*``), below; or
+            ``my_module:MyPrior`` (\*).
+        inferred_parameters: What the posterior is of, in this order.
+        nuisance_parameters: All others: simulated, then dropped, which marginalises over them.
+        events: One simulation is one event, and an observation has several, independent given
+            theta: nle and nre learn single events, and their log likelihoods or ratios are summed.
+        nuisance_scope: Of a campaign of events, where there are nuisances: ``event``, drawn anew
+            for every event; with ``dataset``, shared by all, the sum would be wrong and is refused.
+        derived_parameters: Expressions in inferred parameters, reported beside them:
+            ``{R0: {expression: beta / gamma, label: $R_0$}}``.
+        data: What the data are called on the axes of figures.
+        observations: Data sets by name, below.
+        estimators: Which of ``estimators`` below to train.
+        title: Heading of the report.
+        question: What the study asks, in a sentence or three.
+        split: Fractions for early stopping and for calibration.
+        max_failed_fraction: Stop when more simulations fail.
+        shard_size: Rows of one job (\*).
+        block_size: Rows of one call of a vectorised simulator (\*).
+        store_nuisance: With ``false`` nuisances are never written (\*).
+        code_version: A text; change it to simulate anew, for a new library (\*).
+        extra_files: Files whose content the simulations depend on (\*).
+        limits: For simulators that crash, hang or leak; a row that breaks a limit is a failed row.
+        requires: Files the simulator needs, such as a program: made first if a rule makes them.
+        bucket: ``s3://name/prefix``: the arrays of new shards go to an object store, see below.
+        dask: How simulations run; never changes a result.
+    """
+
+    simulator: Required[Annotated[str, OneOf(registry.SIMULATORS)]]
+    options: Annotated[Mapping[str, Any], Takes(registry.SIMULATORS, by="simulator")]
+    simulations: Required[Annotated[int, Ge(100)]]
+    seed: Annotated[Seed, Default(1)]
+    priors: Required[str | dict[str, Prior]]
+    inferred_parameters: Required[Annotated[Names, MinLen(1)]]
+    nuisance_parameters: Names
+    events: Annotated[bool, Default(False)]
+    nuisance_scope: Literal["event", "dataset"]
+    derived_parameters: dict[str, Derived]
+    data: Data
+    observations: dict[Name, Observation]
+    estimators: Annotated[Names, Default("all")]
+    title: str
+    question: str
+    split: Split
+    max_failed_fraction: Annotated[float, Ge(0), Le(1), Default(0.5)]
+    shard_size: Annotated[Count, Default(SHARD_SIZE)]
+    block_size: Annotated[Count, Default(BLOCK_SIZE)]
+    store_nuisance: Annotated[bool, Default(True)]
+    code_version: str
+    extra_files: Names
+    limits: Limits
+    requires: Names
+    bucket: Address
+    dask: Dask
+
+
+class Sampler(TypedDict, total=False):
+    """How draws are made; further options are those of the sampler.
+
+    Attributes:
+        name: Of the registry, or ``my_module:MySampler``; with ``auto`` the first one that suits
+            the estimator.
+        draws: How many.
+        proposal: An estimator with draws and their density (npe, fmpe) of the same campaign, which
+            MCMC starts and proposes from.
+    """
+
+    name: Annotated[str, OneOf(registry.SAMPLERS, besides=("auto",)), Default("auto")]
+    draws: Annotated[int, Ge(100), Default(10_000)]
+    proposal: str
+
+
+class Estimator(TypedDict, total=False):
+    """A method and its options; trained once on each campaign, for all its observations.
+
+    Attributes:
+        method: ``npe``: density of the posterior; ``nle``: density of the data, then MCMC; ``nre``:
+            ratio of the two, then MCMC; ``fmpe``: flow matching; ``cmpe``: consistency model, draws
+            only; or ``my_module:MyEstimator``.
+        network: Options of the method, below.
+        training: Options of the training, below.
+        seed: Of weights and batches.
+        sampler: How draws are made, below.
+    """
+
+    method: Required[Annotated[str, OneOf(registry.ESTIMATORS)]]
+    network: Annotated[Mapping[str, Any], Takes("sbi_pipeline.estimators:build", given=3)]
+    training: Annotated[Mapping[str, Any], Takes("sbi_pipeline.training.learning:learn", given=4)]
+    seed: Annotated[Seed, Default(1)]
+    sampler: Mapping[str, Any]
+
+
+class Sweep(TypedDict, total=False):
+    """One question asked with other numbers of simulations, networks and seeds.
+
+    Attributes:
+        campaign: Which campaign to repeat.
+        estimators: Which estimators; by default those of the campaign.
+        simulations: Numbers of them; the largest is simulated, the others are its first rows.
+        network: Options of the network, each with a list of values.
+        seeds: Of weights and batches.
+    """
+
+    campaign: Required[str]
+    estimators: Annotated[Names, MinLen(1)]
+    simulations: Sizes
+    network: dict[str, Values]
+    seeds: Seeds
+
+
+class Refinement(TypedDict, total=False):
+    """A posterior made from that of an estimator by reweighting its draws.
+
+    Attributes:
+        proposal: The estimator whose draws are reweighted; one with draws and their density (npe,
+            fmpe) for a likelihood, any for another prior.
+        likelihood: An estimator of nle or nre, or ``exact``: the simulator's own
+            ``log_likelihood(parameters, x)``, in nats, of all its parameters, ``(n,
+            n_parameters)``, for one data set.
+        nuisance_draws: With ``exact`` and nuisances: draws of them from their prior over which the
+            likelihood is averaged; unused where the simulator has ``log_marginal_likelihood(theta,
+            x)`` of its ``marginal_parameters``, and these are the inferred ones.
+        priors: Priors to change, of inferred parameters; refused where they are wider than those
+            trained on.
+    """
+
+    proposal: Required[str]
+    likelihood: str
+    nuisance_draws: Annotated[Count, Default(64)]
+    priors: dict[str, Prior]
+
+
+class Configuration(TypedDict, total=False):
+    """Configuration of a study.
+
+    Attributes:
+        campaigns: By name: a simulator, its priors and its observations.
+        estimators: By name: a method and its options.
+        sweeps: By name: one question asked with other numbers of simulations, networks and seeds.
+        refine: By name: posteriors made from those of estimators by reweighting their draws.
+        calibration: How estimators are asked about held-out simulations.
+        predictive_draws: Data sets of the posterior predictive.
+        strict: With ``true`` a failed verdict makes snakemake fail, after all reports are written.
+        thresholds: Limits of the verdict, by check and its argument; ``docs/checks.md`` lists them.
+            Two are ``[warn, fail]``.
+        if_quick: What ``snakemake --config quick=true`` replaces, in the form of all the rest.
+    """
+
+    campaigns: Required[Annotated[dict[Name, Campaign], MinLen(1)]]
+    estimators: Required[Annotated[dict[Name, Estimator], MinLen(1)]]
+    sweeps: dict[Name, Sweep]
+    refine: dict[Name, Refinement]
+    calibration: Annotated[Mapping[str, Any], Takes("sbi_pipeline.diagnostics.ranks:rank", given=3)]
+    predictive_draws: Annotated[int, Ge(10), Default(1000)]
+    strict: Annotated[bool, Default(False)]
+    thresholds: dict[str, dict[str, Any]]
+    if_quick: dict[str, Any]

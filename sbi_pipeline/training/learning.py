@@ -1,0 +1,144 @@
+"""From a campaign to a trained estimator: rows, a search if one is asked for, and failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from annotated_types import Gt, Predicate
+from dask.utils import parse_bytes
+
+from .. import estimators
+from ..estimators import Estimator
+from ..options import INTERNAL, Described, OneOf, Passes
+from ..storage.reading import Reader
+from ..types import Prior
+from . import sources
+from .failures import CHOICES, is_wanted
+from .failures import learn as learn_failures
+from .fit import fit_source
+from .search import Settings, Trained, search
+from .watching import watching
+
+
+def are_bytes(text: str) -> bool:
+    """Say whether a text such as "2 GB" is a number of bytes."""
+    try:
+        return bool(parse_bytes(text) > 0)
+    except ValueError:
+        return False
+
+
+Memory = Annotated[
+    Annotated[float, Gt(0)] | Annotated[str, Predicate(are_bytes)],
+    Described("bytes above 0, a number or such as '2 GB'"),
+]
+Grid = Annotated[
+    Mapping[str, Any] | None,
+    Described("options of network and training with a list of values each, {network: {...}}"),
+]
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What came of a training.
+
+    Attributes:
+        estimator: The trained estimator.
+        history: A row for each epoch, see `fit.fit_source`.
+        rows: Training rows.
+        searched: What a search has tried, see `search.search`; empty without one.
+        failures: Simulations that were made, that failed, and whether that is modelled.
+    """
+
+    estimator: Estimator
+    history: pd.DataFrame
+    rows: int
+    searched: list[dict[str, Any]]
+    failures: Mapping[str, Any]
+
+
+def learn(
+    reader: Reader,
+    prior: Prior,
+    method: str,
+    network: Mapping[str, Any],
+    *,
+    seed: Annotated[int, INTERNAL],
+    checkpoint: Annotated[Path, INTERNAL],
+    boards: Annotated[Path, INTERNAL],
+    threads: Annotated[int, INTERNAL] = 1,
+    memory: Memory = sources.MEMORY,
+    failures: Annotated[str, OneOf(CHOICES)] = "auto",
+    grid: Grid = None,
+    tensorboard: bool = False,
+    **fitting: Annotated[Any, Passes(fit_source, given=3)],
+) -> Learnt:
+    """Train an estimator on a campaign; nuisance parameters are dropped, which marginalises them.
+
+    Args:
+        reader: Of the campaign.
+        prior: Of theta.
+        method: A name of `registry.ESTIMATORS` or ``"module:Class"``.
+        network: Options of the method.
+        seed: Of weights, batches and all noise.
+        checkpoint: The state while it lasts, from which a killed training goes on; candidates of a
+            search are kept beside it, until `search.forget`.
+        boards: Folder of what TensorBoard reads.
+        threads: Number of CPU threads.
+        memory: Bytes of training rows above which they are streamed, a number or such as
+            ``2 GB``, see `sources.prepare`.
+        failures: Whether nle and nre learn log p(valid | theta); ``"auto"``: above 0.1 % failed
+            rows; ``"model"``: where any failed; ``"ignore"``: never.
+        grid: Options of network and training with a list of values each: every combination is
+            trained and the one with the least validation loss is kept.
+        tensorboard: Whether losses are written for TensorBoard as it trains.
+        **fitting: Options of `fit.fit_source`.
+
+    Raises:
+        ValueError: See `sources.prepare`, `estimators.build` and `fit.fit_source`.
+    """
+    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
+
+    def fit(settings: Settings, checkpoint: Path) -> Trained:
+        made = estimators.build(
+            method,
+            *rows.sample,
+            seed=seed,
+            rows=rows.source.rows,
+            complete=not rows.failed,
+            **{**network, **settings["network"]},
+        )
+        with watching(boards / checkpoint.stem if tensorboard else None) as watch:
+            record = fit_source(
+                made,
+                rows.source,
+                rows.held_out,
+                seed=seed,
+                threads=threads,
+                checkpoint=checkpoint,
+                watch=watch,
+                **{**fitting, **settings["training"]},
+            )
+        return made, record
+
+    made, history, searched = (
+        search(grid, fit, checkpoint)
+        if grid
+        else (*fit({"network": {}, "training": {}}, checkpoint), [])
+    )
+    target = made.traits.target
+    modelled = is_wanted(failures, rows.failed / rows.simulated, target)
+    if modelled:
+        validity = learn_failures(reader, prior.to_normal, seed=seed, threads=threads)
+        estimators.add_validity(made, validity)
+    told = {
+        "simulated": rows.simulated,
+        "failed": rows.failed,
+        "modelled": modelled,
+        "target": target,
+    }
+    return Learnt(made, history, rows.source.rows, searched, told)

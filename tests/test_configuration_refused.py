@@ -1,0 +1,454 @@
+"""What is wrong with a configuration is said before any job: file, line, what was wanted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sbi_pipeline import study
+
+TESTS = Path(__file__).parent
+TINY = (TESTS / "config.yaml").read_text()
+
+LEVEL = "    simulator: tiny:Tiny\n"
+MOCK = "      mock: {parameters: {slope: 0.5}}\n"
+NPE = "    training: {max_epochs: 2}\n  nle:"
+NLE = "    sampler: {ensembles: 2, walkers: 8, min_steps: 20, max_steps: 40}\n"
+SLOPE = "      slope: {type: normal, mean: 0, sd: 1, unit: m/s}\n"
+LAST = "predictive_draws: 100\n"
+
+
+def campaign(line: str) -> tuple[str, str]:
+    """Write a line into the campaign."""
+    return LEVEL, f"{LEVEL}    {line} # !\n"
+
+
+def observation(entry: str) -> tuple[str, str]:
+    return MOCK, f"      mock: {entry} # !\n"
+
+
+def prior(entry: str) -> tuple[str, str]:
+    return SLOPE, f"      slope: {entry} # !\n"
+
+
+def npe(lines: str) -> tuple[str, str]:
+    """Write lines into the entry of an NPE."""
+    return NPE, f"    {lines} # !\n  nle:"
+
+
+def network(options: str) -> tuple[str, str]:
+    return npe(f"network: {options}")
+
+
+def training(options: str) -> tuple[str, str]:
+    return npe(f"training: {options}")
+
+
+def sampler(options: str) -> tuple[str, str]:
+    """Write options of the sampler of NLE."""
+    return NLE, f"    sampler: {options} # !\n"
+
+
+def end(lines: str) -> tuple[str, str]:
+    return LAST, f"{lines} # !\n"
+
+
+# (what is replaced in tests/config.yaml, by what; its line marked "# !"), what is said of it
+OPTIONS = [
+    (network("{hiden: 6}"), r"network.hiden: unknown key; did you mean 'hidden'\? npe takes bins"),
+    (network("{hidden: 1000000}"), r"hidden: got 1000000; .* whole number .* at most 16384"),
+    (network("{hidden: 0}"), "hidden: got 0; wanted a whole number of at least 1"),
+    (network("{hidden: 32.5}"), "hidden: got 32.5; wanted a whole number"),
+    (network("{hidden: wide}"), "hidden: got 'wide'; wanted a whole number"),
+    (network("{hidden: true}"), "hidden: got true; wanted a whole number"),
+    (network("{hidden: [32, 64]}"), r"hidden: got \[32, 64\]; wanted a whole number"),
+    (network("{hidden: null}"), "hidden: got null; wanted a whole number"),
+    (network("{flow: nfs}"), r"flow: got 'nfs'; did you mean 'nsf'\? wanted one of nsf, nsf_ar"),
+    (network("{flow: maf, bins: 8}"), "network.bins: unknown key; .* takes blocks"),
+    (network("{bins: 1}"), "bins: got 1; wanted a whole number of at least 2"),
+    (network("{bound: -5}"), "bound: got -5; wanted a number above 0"),
+    (network("{transform: logg}"), r"transform: got 'logg'; did you mean 'log'\? wanted one of"),
+    (network("{linear: maybe}"), "linear: got 'maybe'; wanted true or false or auto"),
+    (network("{columns: [0, -1]}"), r"columns\[1\]: got -1; wanted a whole number of at least 0"),
+    (network("{columns: some}"), "columns: got 'some'; wanted a list of a whole number"),
+    (network("{embedding: mpl}"), r"embedding: got 'mpl'; did you mean 'mlp'\? wanted one of none"),
+    (network("{embedding: {name: cnn3d}}"), r"embedding.name: got 'cnn3d'; did you mean 'cnn"),
+    (network("{embedding: {hidden: 3}}"), "embedding: 'name' is missing; wanted one of none"),
+    (network("{embedding: {name: mlp, hiden: 3}}"), r"embedding.hiden: unknown key; .* mlp takes"),
+    (network("{embedding: {name: cnn1d, kernel: 4}}"), "kernel: got 4; wanted an odd number"),
+    (network("{embedding: {name: point_cloud, round: 1}}"), "did you mean 'rounds'"),
+    (network("{embedding: no_module:Own}"), "embedding: .*importing 'no_module' failed"),
+    (network("{members: 0}"), "members: got 0; wanted a whole number of at least 1"),
+    (network("{rows: 100}"), "network.rows: unknown key"),
+    (network("[hidden]"), r"network: got \[\"hidden\"\]; wanted"),
+    (training("{max_epoch: 6}"), r"max_epoch: unknown key; did you mean 'max_epochs'\? training"),
+    (training("{max_epochs: 0}"), "max_epochs: got 0; wanted a whole number of at least 1 or null"),
+    (training("{batch_size: -1}"), "batch_size: got -1; wanted a whole number of at least 1"),
+    (training("{learning_rate: 0}"), "learning_rate: got 0; wanted a number above 0"),
+    (training("{learning_rate: 1e-3x}"), "learning_rate: got '1e-3x'; wanted a number above 0"),
+    (training("{learning_rate: .inf}"), "learning_rate: got .*; wanted a number"),
+    (training("{schedule: onecycle}"), "schedule: got 'onecycle'; did you mean 'one_cycle'"),
+    (training("{device: gpu}"), "device: got 'gpu'; wanted auto or cpu or cuda"),
+    (training("{compile: perhaps}"), "compile: got 'perhaps'; wanted true or false or auto"),
+    (training("{memory: 2 gigs}"), "memory: got '2 gigs'; wanted bytes above 0, .* '2 GB'"),
+    (training("{checkpoint: here}"), "checkpoint: unknown key"),
+    (training("{failures: model}"), "failures: has no effect: npe learns the posterior"),
+    (training("{grid: {networks: {hidden: [8]}}}"), "grid has 'networks'; it can have network and"),
+    (training("{grid: {network: {hidden: 8}}}"), "grid.network.hidden is 8; wanted a list"),
+    (training("{grid: {network: {hiden: [8]}}}"), "grid.network.hiden: unknown key; did you"),
+    (training("{grid: {training: {max_epochs: [5, 0]}}}"), "grid.training.max_epochs: got 0"),
+    (training("{grid: {training: {memory: [1, 2]}}}"), "grid.training.memory: unknown key"),
+    (npe("sampler: {walkers: 64}"), "sampler.walkers: has no effect: npe is drawn from directly"),
+    (npe("sampler: {proposal: npe}"), "sampler.proposal: has no effect: npe is drawn from"),
+    (npe("sampler: {draws: 10}"), "draws: got 10; wanted a whole number of at least 100"),
+    (sampler("{walkers: 7}"), "walkers: got 7; wanted an even number of at least 6"),
+    (sampler("{walker: 8}"), "sampler.walker: unknown key; did you mean 'walkers'"),
+    (sampler("{r_hat: 1}"), "r_hat: got 1; wanted a number above 1"),
+    (sampler("{ess: many}"), "ess: got 'many'; wanted a number above 0"),
+    (sampler("{name: emcees}"), "sampler.name: .*'emcees'"),
+    (sampler("{name: direct}"), "sampler.name: sampler 'direct' needs draws"),
+    (sampler("{proposal: npo}"), "sampler.proposal: 'npo' is not trained here; .* npe, nle"),
+    (sampler("{proposal: nle}"), r"sampler.proposal: 'nle' \(nle\) does not give draws"),
+    (npe("method: npf"), "'method' is written twice|method: got 'npf'"),
+    (npe("traning: {}"), "npe.traning: unknown key; did you mean 'training'"),
+    (npe("seed: -1"), "npe.seed: got -1; wanted a whole number of at least 0"),
+    (
+        ("    method: npe\n", "    method: npo # !\n"),
+        r"method: got 'npo'; did you mean 'npe'\? wanted one of .*my_module:MyClass",
+    ),
+    (("    method: npe\n", "    method: no_module:Own # !\n"), "importing 'no_module' failed"),
+]
+
+CAMPAIGNS = [
+    (campaign("simulatoor: x"), r"simulatoor: unknown key; did you mean 'simulator'\? a campaign"),
+    ((LEVEL, "    simulator: tyni # !\n"), "simulator: got 'tyni'; wanted one of influenza, .*or"),
+    ((LEVEL, "    simulator: no_module:Tiny # !\n"), "importing 'no_module' failed"),
+    ((LEVEL, "    simulator: tiny:Tny # !\n"), "tiny.py has no 'Tny'"),
+    ((LEVEL, ""), "campaigns.tiny: 'simulator' is missing; wanted one of influenza"),
+    (campaign("options: {width: 3}"), "options.width: unknown key; tiny:Tiny takes none"),
+    (("simulations: 2000", "simulations: many # !"), "simulations: got 'many'; wanted a whole"),
+    (("simulations: 2000", "simulations: -5 # !"), "simulations: got -5; .* of at least 100"),
+    (("simulations: 2000", "simulations: 1.5e2.5 # !"), "simulations: got '1.5e2.5'; wanted"),
+    (("simulations: 2000", "simulations: 100 # !"), "of 100 simulations are to calibrate with"),
+    (("seed: 3", "seed: 3\n    seed: 4 # !"), "'seed' is written twice, first in line 7"),
+    (campaign("split: {validation: 0.9, test: 0.2}"), "split: .* together below 1"),
+    (campaign("split: {validation: 0.001}"), "split.validation: .* simulations are to stop by"),
+    (campaign("split: {test: 0}"), "split.test: 0 of 2000 simulations are to calibrate with"),
+    (campaign("split: {validation: 1}"), "split.validation: got 1; wanted a number .* below 1"),
+    (campaign("split: {train: 0.5}"), "split.train: unknown key; a split takes test, validation"),
+    (campaign("limits: {time_limit: 0}"), "time_limit: got 0; wanted a number above 0"),
+    (campaign("limits: {retry: 3}"), "limits.retry: unknown key; did you mean 'retries'"),
+    (campaign("dask: {workers: 0}"), "dask.workers: got 0; wanted a whole number of at least 1"),
+    (campaign("dask: {cluster: slrm}"), "cluster: got 'slrm'; wanted local, slurm, or the"),
+    (campaign("bucket: name/prefix"), "bucket: got 'name/prefix'; wanted an address such as s3"),
+    (campaign("max_failed_fraction: 50"), "got 50; wanted a number of at least 0 and at most 1"),
+    (campaign("store_nuisance: never"), "store_nuisance: got 'never'; wanted true or false"),
+    (campaign("code_version: 2"), "code_version: got 2; wanted text, so write it in quotes"),
+    (campaign("nuisance_scope: event"), "nuisance_scope: has no effect"),
+    (campaign("estimators: [npf]"), r"estimators: 'npf' is not among npe, nle; did you mean"),
+    (("shard_size: 1000", "shard_size: 150 # !"), "shard_size 150 is no multiple of block_size"),
+    (prior("{type: gauss, mean: 0, sd: 1}"), "slope.type: got 'gauss'; wanted one of uniform"),
+    (prior("{type: normal, mean: 0, sd: 0}"), "slope.sd: got 0; wanted a number above 0 or an"),
+    (prior("{type: normal, mean: 0}"), "priors.slope: 'sd' is missing; wanted a number above 0"),
+    (prior("{type: normal, mean: 0, std: 1}"), "slope.*(std: unknown key|'sd' is missing)"),
+    (prior("{mean: 0, sd: 1}"), "priors.slope: 'type' is missing; wanted one of uniform"),
+    (prior("{type: uniform, min: 1, max: 1}"), "prior of 'slope'.*wanted min < max"),
+    (prior("{type: normal, mean: offset, sd: 1}"), "slope: depends on 'offset', which is not"),
+    (prior("{type: normal, mean: \"__import__('os')\", sd: 1}"), "slope: .*not understood"),
+    (prior("{type: normal, mean: 0 +, sd: 1}"), "slope: '0 \\+' is not an expression"),
+    (
+        (SLOPE, "      slope: {type: bernoulli, probability: 0.5}\n"),
+        "'slope' is discrete, and 'npe'",
+    ),
+    (prior("{type: categorical, probabilities: [1]}"), "a list of two or more numbers"),
+    (prior("[normal, 0, 1]"), "priors.slope: got .*; wanted"),
+    ((SLOPE, ""), "priors: no prior for 'slope'"),
+    (
+        (SLOPE, f"{SLOPE}      ofset: {{type: normal, mean: 0, sd: 1}} # !\n"),
+        "did you mean 'offset'",
+    ),
+    (("parameters: [slope]", "parameters: [slop] # !"), "'slop' is not a parameter of the simul"),
+    (
+        ("parameters: [slope]", "parameters: slope # !"),
+        "inferred_parameters: got 'slope'; wanted a",
+    ),
+    (("parameters: [slope]", "parameters: [slope, slope] # !"), "a list of names, each once"),
+    (("parameters: [slope]", "parameters: [] # !"), "inferred_parameters: got .*; wanted"),
+    (
+        ("[offset, scatter]", "[offset, scatter, slope] # !"),
+        "'slope' is both inferred and nuisance",
+    ),
+    (("[offset, scatter]", "[offset]"), "'scatter' is neither in inferred_parameters nor"),
+    (campaign("derived_parameters: {twice: {expression: 2 * offset}}"), "'offset' is not inferred"),
+    (campaign("derived_parameters: {twice: {expression: 2 *}}"), "'2 \\*' is not an expression"),
+    (campaign("derived_parameters: {slope: {expression: slope}}"), "give the derived one another"),
+    (
+        campaign("derived_parameters: {chain: {expression: slope}}"),
+        "'chain' cannot name a parameter",
+    ),
+    (campaign("derived_parameters: {a/b: {expression: slope}}"), "'a/b' cannot name a parameter"),
+    (campaign("data: {axes: {}}"), "data.axes: unknown key; did you mean 'axis'"),
+    (observation("{file: none.csv}"), "file: observation none.csv: no such file"),
+    (observation("{file: nan.csv}"), "nan.csv is NaN or infinite, first at index"),
+    (observation("{file: empty.csv}"), "observation empty.csv could not be read: it is empty"),
+    (observation("{file: words.csv}"), "observation words.csv holds .*; wanted numbers"),
+    (observation("{parameters: {slpe: 1}}"), "'slpe' is none of slope, .*; did you mean 'slope'"),
+    (observation("{parameters: {slope: steep}}"), "slope: got 'steep'; wanted a number"),
+    (observation("{file: good.csv, parameters: {slope: 1}}"), "either 'file' or 'parameters'"),
+    (observation("{}"), "observations.mock: wanted either 'file' or 'parameters'"),
+    (
+        observation("{file: good.csv, truth: {offset: 3}}"),
+        "offset: got 3; its prior reaches from -1",
+    ),
+    (observation("{parameters: {slope: 1}, truth: {slope: 1}}"), "'truth' is for a file"),
+    (observation("{file: good.csv, seed: 1}"), "seed: has no effect: a file has no seed"),
+    (observation("{parameters: {slope: 1}, events: 3}"), "'events' says how many to simulate"),
+    (
+        (MOCK, "      a b: {parameters: {slope: 1}} # !\n"),
+        "observations.a b: got 'a b'; wanted a name",
+    ),
+]
+
+THE_REST = [
+    (("  tiny:\n", "  simulations: # !\n"), "got 'simulations'; wanted a name .* none of simul"),
+    (("  tiny:\n", "  1st: # !\n"), "campaigns.1st: got '1st'; wanted a name of letters"),
+    (end("predictive_draw: 100"), "predictive_draw: unknown key; did you mean 'predictive_draws'"),
+    (end("predictive_draws: 5"), "predictive_draws: got 5; wanted a whole number of at least 10"),
+    (end("strict: perhaps"), "strict: got 'perhaps'; wanted true or false"),
+    (end("thresholds: {sampleng: {ess: [1, 2]}}"), "unknown diagnostic; did you mean 'sampling'"),
+    (
+        end("thresholds: {sampling: {rhat: [1, 2]}}"),
+        "sampling.rhat: unknown key; did you mean 'r_h",
+    ),
+    (end("thresholds: {sampling: {r_hat: 1.1}}"), r"r_hat: got 1.1; wanted \[warn, fail\]"),
+    (end("thresholds: {sampling: {r_hat: [1.1, 1.01]}}"), "contradict each other; .* so larger"),
+    (end("thresholds: {training: {warn: [1, 2]}}"), r"warn: got \[1, 2\]; wanted one number"),
+    (
+        (
+            "  sampler: {ensembles: 2, walkers: 8, min_steps: 20, max_steps: 20}\n",
+            "  sampler: {walker: 8} # !\n",
+        ),
+        "calibration.sampler.walker: unknown key; did you mean 'walkers'",
+    ),
+    (
+        (
+            "  sampler: {ensembles: 2, walkers: 8, min_steps: 20, max_steps: 20}\n",
+            "  sampler: {proposal: npe} # !\n",
+        ),
+        "calibration.sampler.proposal: proposals are for observations only",
+    ),
+    (("  simulations: 40\n", "  simulations: 4 # !\n"), "calibration.simulations: got 4; wanted a"),
+    (("  simulations: 40\n", "  simulation: 40 # !\n"), "did you mean 'simulations'"),
+    (end("refine: {better: {proposal: npo, likelihood: nle}}"), "'npo' is not among npe, nle"),
+    (end("refine: {better: {likelihood: nle}}"), "refine.better: 'proposal' is missing"),
+    (end("refine: {better: {proposal: npe}}"), "wanted a likelihood, priors, or both"),
+    (end("refine: {better: {proposal: nle, likelihood: exact}}"), "have no known density"),
+    (end("refine: {npe: {proposal: npe, likelihood: nle}}"), "an estimator has this name too"),
+    (
+        end("refine: {better: {proposal: npe, likelihood: nle, nuisance_draws: 3}}"),
+        "nuisance_draws: has no effect",
+    ),
+    (end("sweeps: {size: {campaign: tny}}"), "'tny' is not among tiny; did you mean 'tiny'"),
+    (end("sweeps: {size: {campaign: tiny, estimators: [nre]}}"), "'nre' is not among npe, nle"),
+    (end("sweeps: {size: {campaign: tiny, simulations: [10]}}"), r"simulations\[0\]: got 10"),
+    (end("sweeps: {size: {campaign: tiny, seeds: [1, 1]}}"), "seeds: got .*, each once"),
+    (end("sweeps: {size: {campaign: tiny, network: {hiden: [8]}}}"), "network.hiden: unknown key"),
+    (end("sweeps: {size: {campaign: tiny, network: {hidden: 8}}}"), "hidden: got 8; wanted a list"),
+    (end("if_quick: {estimators: {npe: {training: {max_epoch: 1}}}}"), "max_epoch: unknown key"),
+    (("estimators:\n", "\n"), "campaigns.npe: unknown key|'estimators' is missing|campaigns.npe"),
+]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder that holds observations, bad ones and good ones."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(TESTS))
+    np.savetxt("nan.csv", [1.0, np.nan, 2.0])
+    np.savetxt("good.csv", [1.0, 2.0, 3.0, 4.0])
+    Path("empty.csv").write_text("")
+    Path("words.csv").write_text("flux\nbright\n")
+
+
+def refused(text: str) -> str:
+    """Return what is said of a configuration."""
+    Path("bad.yaml").write_text(text)
+    with pytest.raises(study.ConfigurationError) as caught:
+        study.load(["bad.yaml"])
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("change", "message"), [*OPTIONS, *CAMPAIGNS, *THE_REST])
+def test_one_line_with_its_place(change: tuple[str, str], message: str) -> None:
+    old, new = change
+    assert TINY.count(old) == 1
+    text = TINY.replace(old, new)
+    said = refused(text)
+    assert re.search(message, said)
+    marked = [i for i, line in enumerate(text.splitlines(), 1) if line.endswith("# !")]
+    lines = said.splitlines()
+    for number in marked:
+        assert any(line.startswith(f"bad.yaml:{number}: ") for line in lines)
+    assert all(re.match(r"bad\.yaml:\d+: ", line) for line in lines) or not marked
+
+
+FILES = [
+    (b"", "1: the file is empty; wanted campaigns and estimators"),
+    (b"# nothing\n", "1: the file is empty"),
+    (b"- campaigns\n", "1: got a list; wanted keys: campaigns and estimators"),
+    (b"campaigns\n", "1: got 'campaigns'; wanted keys"),
+    (b"campaigns:\n\ttiny: {}\n", "2: a tab; wanted spaces"),
+    (b"campaigns:\n  tiny:\n    simulator tiny\n    seed: 3\n", "4: .* is a colon missing in the"),
+    (b"campaigns: {tiny: {seed: 3}\nestimators: {}\n", "2: while parsing a flow mapping"),
+    (
+        b"campaigns: {}\nestimators: {}\ncampaigns: {}\n",
+        "3: 'campaigns' is written twice, first in",
+    ),
+    (b"campaigns: {}\ntitle: caf\xe9\n", "2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+    (b"campaigns: *tiny\n", "1: .*undefined alias"),
+    (b"campaigns: &a {tiny: *a}\n", "1: an alias of what it stands in"),
+    (b"campaigns: !!python/name:os.system x\n", "1: the tag .* is not understood"),
+    (b"campaigns: {}\n---\nestimators: {}\n", "2: expected a single document"),
+    (b"campaigns: {}\n? [a, b]\n: 3\n", "2: a list or mapping as a key; wanted a name"),
+    (b"campaigns: {}\nestimators: {}\n", r"1: campaigns: got no entry; wanted one or more"),
+    (b"campaigns: 3\nestimators: 4\n", "1: campaigns: got 3; wanted a mapping"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), FILES)
+def test_what_is_no_yaml_or_no_configuration(content: bytes, message: str) -> None:
+    Path("bad.yaml").write_bytes(content)
+    with pytest.raises(study.ConfigurationError, match=f"^bad.yaml:{message}"):
+        study.load(["bad.yaml"])
+
+
+def test_a_file_that_is_not_there() -> None:
+    with pytest.raises(study.ConfigurationError, match=r"^none.yaml: cannot be read: No such file"):
+        study.load(["none.yaml"])
+
+
+def test_the_tables_are_long_enough() -> None:
+    assert len({*OPTIONS, *CAMPAIGNS, *THE_REST}) == len([*OPTIONS, *CAMPAIGNS, *THE_REST]) >= 60
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    said = refused(TINY.replace("simulations: 2000", "simulations: 0\n    colour: red"))
+    assert [line.split(": ")[1] for line in said.splitlines()] == [
+        "campaigns.tiny.simulations",
+        "campaigns.tiny.colour",
+    ]
+
+
+def test_the_last_of_several_files_is_named() -> None:
+    Path("base.yaml").write_text(TINY)
+    Path("over.yaml").write_text("estimators:\n  npe:\n    training: {max_epochs: 0}\n")
+    with pytest.raises(study.ConfigurationError, match=r"^over\.yaml:3: estimators.npe.training"):
+        study.load(["base.yaml", "over.yaml"])
+    with pytest.raises(study.ConfigurationError, match=r"^--config: strict: got 3"):
+        study.load(["base.yaml"], {"strict": 3})
+
+
+def test_numbers_are_numbers_however_they_are_written() -> None:
+    text = (
+        TINY.replace("simulations: 2000", "simulations: 2e3")
+        .replace(NPE, "    training: {max_epochs: 1e1, learning_rate: 1e-3}\n  nle:")
+        .replace("sd: 0.3", "sd: '3e-1'")
+    )
+    Path("config.yaml").write_text(text)
+    for config in (study.load(["config.yaml"]), study.load(["config.yaml"], check=False)):
+        entry = config["campaigns"]["tiny"]
+        assert entry["simulations"] == 2000
+        assert isinstance(entry["simulations"], int)
+        assert entry["priors"]["scatter"]["sd"] == 0.3
+        assert config["estimators"]["npe"]["training"] == {"max_epochs": 10, "learning_rate": 1e-3}
+
+
+def test_text_that_looks_like_a_number_is_one_where_one_is_wanted() -> None:
+    Path("config.yaml").write_text(TINY)
+    config = study.load(["config.yaml"])
+    config["estimators"]["npe"]["training"] = {"learning_rate": "1e-3"}  # as YAML 1.1 has it
+    config["campaigns"]["tiny"] |= {"simulations": "1e4", "title": "1e4"}
+    for check in (True, False):
+        taken = study.taken(config, check)
+        assert taken["estimators"]["npe"]["training"] == {"learning_rate": 0.001}
+        assert taken["campaigns"]["tiny"]["simulations"] == 10_000
+        assert taken["campaigns"]["tiny"]["title"] == "1e4"
+
+
+def test_a_quick_run_replaces() -> None:
+    Path("config.yaml").write_text(TINY + "if_quick: {campaigns: {tiny: {simulations: 1000}}}\n")
+    sizes = [
+        study.load(["config.yaml"], {"quick": quick})["campaigns"]["tiny"]["simulations"]
+        for quick in (False, True)
+    ]
+    assert sizes == [2000, 1000]
+
+
+OWN = """
+from sbi_pipeline.estimators import Estimator
+from sbi_pipeline.samplers import Sampler
+from sbi_pipeline.types import Traits
+
+
+class OwnEstimator(Estimator):
+    traits = Traits(target="posterior")
+
+    def __init__(self, theta_dim, x_shape, *, depth: int = 3, **rest):
+        super().__init__()
+
+
+class OwnEmbedding:
+    def __init__(self, x_shape, width: int = 8):
+        self.out_dim = width
+
+
+class OwnSampler(Sampler):
+    needs = "density"
+
+    def __init__(self, steps: int = 100):
+        self.steps = steps
+
+    def __call__(self, problem, n):
+        raise NotImplementedError
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("    method: npe\n", "    method: own:OwnEstimator\n    network: {depth: 2, a: 1}\n"),
+            "",
+        ),
+        (
+            ("    method: npe\n", "    method: own:OwnEstimator\n    network: {depth: two}\n"),
+            "depth: got 'two'; wanted a whole number",
+        ),
+        (network("{embedding: {name: own:OwnEmbedding, width: 3}}"), ""),
+        (network("{embedding: own:OwnEmbedding}"), ""),
+        (
+            network("{embedding: {name: own:OwnEmbedding, wide: 3}}"),
+            "embedding.wide: unknown key; did you mean 'width'. own:OwnEmbedding takes mask",
+        ),
+        (sampler("{name: own:OwnSampler, steps: 10, draws: 200}"), ""),
+        (
+            sampler("{name: own:OwnSampler, step: 10}"),
+            "sampler.step: unknown key; did you mean 'steps'. the sampler of nle takes",
+        ),
+        (npe("sampler: {name: own:OwnSampler, steps: 10}"), ""),
+    ],
+)
+def test_parts_of_ones_own_are_bound_alike(
+    change: tuple[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(".")
+    text = TINY.replace(*change)
+    if message:
+        assert re.search(message, refused(text))
+    else:
+        Path("config.yaml").write_text(text)
+        study.load(["config.yaml"])
