@@ -208,7 +208,7 @@ def test_the_truth_of_a_file_may_be_known_in_part(tmp_path: Path) -> None:
     config = changed(update(observations={"mock": entry}))
     spec = study.Plan(config)["results/tiny/observations/mock.spec.json"]
     given = {"observation": tmp_path / "mock.nc", **spec.arguments}
-    observe(**job.bound(observe, given, {"key": spec.key}))
+    observe(**job.arguments_of(observe, given, {"key": spec.key}))
     with xr.open_dataset(tmp_path / "mock.nc", engine="h5netcdf") as data:
         np.testing.assert_array_equal(data["x"], [1, 2, 3, 4])
         np.testing.assert_array_equal(data["truth"], [1.5, np.nan, np.nan])

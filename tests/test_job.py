@@ -96,4 +96,4 @@ def test_what_is_wrong_is_one_line_and_leaves_no_specification(
 
 def test_what_a_stage_lacks_is_named() -> None:
     with pytest.raises(ValueError, match="lacks made; it was given source"):
-        job.bound(toy, {"source": Path("there")}, {})
+        job.arguments_of(toy, {"source": Path("there")}, {})

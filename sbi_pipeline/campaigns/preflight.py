@@ -17,7 +17,7 @@ from ..types import Array
 from .first_rows import Shape, chunk_rows, probe
 from .settings import Limits
 from .shard import draw_parameters
-from .simulation import SimulatedRows, simulate_rows
+from .simulation import SimulatedBatch, simulate_rows
 from .tasks import Recipe
 
 ROWS = 20  # simulations to look at, or one block
@@ -104,9 +104,9 @@ def forecast_campaign(
     return forecast
 
 
-def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedRows, SimulatedRows]:
+def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, SimulatedBatch]:
     """Simulate the same rows in two child processes: what one remembers, the other does not."""
-    outcomes: list[SimulatedRows] = []
+    outcomes: list[SimulatedBatch] = []
     shape: Shape | None = None
     for _ in range(2):
         with closing(recipe.caller()) as call:
@@ -128,7 +128,7 @@ def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedRows, Sim
 
 
 def _check_same(
-    model: Model, first: SimulatedRows, second: SimulatedRows, parameters: Array
+    model: Model, first: SimulatedBatch, second: SimulatedBatch, parameters: Array
 ) -> None:
     """Make sure that the same row gave the same data."""
     same = np.array(
@@ -148,7 +148,7 @@ def _check_same(
 
 
 def _forecast(
-    shape: Shape, outcome: SimulatedRows, rows: int, dim: int, block: int | None, workers: int
+    shape: Shape, outcome: SimulatedBatch, rows: int, dim: int, block: int | None, workers: int
 ) -> Forecast:
     seconds = float(outcome.seconds.mean(dtype=float))
     cost = Shape(shape.x_shape, shape.x_dtype, min(seconds, shape.seconds) or shape.seconds)

@@ -46,7 +46,7 @@ class Failure:
 
 
 @dataclass
-class SimulatedRows:
+class SimulatedBatch:
     """What became of consecutive rows; the arrays are filled in place.
 
     Attributes:
@@ -64,7 +64,7 @@ class SimulatedRows:
     attempts: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, rows: int, shape: tuple[int, ...], dtype: str) -> SimulatedRows:
+    def empty(cls, rows: int, shape: tuple[int, ...], dtype: str) -> SimulatedBatch:
         """Return rows that wait to be filled; NaN, or 0 where the dtype has none, stays if not."""
         missing = np.nan if np.dtype(dtype).kind in "fc" else 0
         return cls(
@@ -83,7 +83,7 @@ def simulate_rows(
     x_shape: tuple[int, ...],
     x_dtype: str,
     retries: int = 0,
-) -> SimulatedRows:
+) -> SimulatedBatch:
     """Simulate consecutive rows.
 
     Args:
@@ -95,7 +95,7 @@ def simulate_rows(
         x_dtype: Dtype of the data.
         retries: How often a row that crashed or ran too long is tried again, same stream.
     """
-    out = SimulatedRows.empty(len(parameters), x_shape, x_dtype)
+    out = SimulatedBatch.empty(len(parameters), x_shape, x_dtype)
     if block_size is None:
         for index in range(len(parameters)):
             _one(call, parameters, index, start, retries, out, "simulate")
@@ -113,7 +113,7 @@ def _one(
     index: int,
     start: int,
     retries: int,
-    out: SimulatedRows,
+    out: SimulatedBatch,
     stage: str,
 ) -> None:
     """Simulate one row and write what became of it into ``out``."""
@@ -144,7 +144,7 @@ def _block(
     start: int,
     block: int,
     retries: int,
-    out: SimulatedRows,
+    out: SimulatedBatch,
 ) -> None:
     """Simulate one block at once, or its rows alone if that fails."""
     begin = time.perf_counter()
@@ -209,7 +209,7 @@ def not_vectorised(x: Array, rows: int) -> str:
     )
 
 
-def _mark_not_finite(out: SimulatedRows, parameters: Array, start: int) -> None:
+def _mark_not_finite(out: SimulatedBatch, parameters: Array, start: int) -> None:
     """Turn OK rows with NaN or infinity in their data into failed ones."""
     if out.x.dtype.kind not in "fc":
         return
@@ -223,7 +223,7 @@ def _mark_not_finite(out: SimulatedRows, parameters: Array, start: int) -> None:
         _note(out, start + int(index), Outcome.NAN, text, parameters[index])
 
 
-def _note(out: SimulatedRows, row: int, status: Outcome, text: str, parameters: Array) -> None:
+def _note(out: SimulatedBatch, row: int, status: Outcome, text: str, parameters: Array) -> None:
     """Keep a failure as an example if its kind is new and there is room."""
     kinds = {error_kind(failure.text) for failure in out.failures if failure.status == status.label}
     if error_kind(text) not in kinds and len(kinds) < EXAMPLES:

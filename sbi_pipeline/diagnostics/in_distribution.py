@@ -11,7 +11,7 @@ from .typicality import (
     features_of,
     judge_typicality,
     mahalanobis,
-    pool,
+    pool_data,
     rank_among,
     upper,
 )
@@ -30,7 +30,7 @@ def in_distribution(simulations: Array, x_o: Array, neighbours: int = 20) -> Typ
     """
     from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415 - half a second
 
-    pooled = pool(simulations, x_o)
+    pooled = pool_data(simulations, x_o)
     features = features_of(pooled)
     outlier = LocalOutlierFactor(n_neighbors=min(neighbours, len(simulations) - 1)).fit(features)
     return rank_among(

@@ -24,7 +24,7 @@ from .typicality import (
     judge_typicality,
     largest_residual,
     mahalanobis,
-    pool,
+    pool_data,
     rank_among,
     summaries,
     two_sided,
@@ -48,7 +48,7 @@ def typicality(x: Array, x_o: Array) -> Typicality:
         x: Posterior predictive data sets, ``(draws, *x_shape)``.
         x_o: The observation, ``x_shape``.
     """
-    pooled = pool(x, x_o)
+    pooled = pool_data(x, x_o)
     return rank_among(
         pooled,
         {

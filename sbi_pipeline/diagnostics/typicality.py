@@ -58,7 +58,7 @@ def similarity(simulations: Array, x_o: Array) -> Array:
         simulations: Data sets, ``(n, *x_shape)``.
         x_o: The observation, ``x_shape``.
     """
-    features = features_of(pool(simulations, x_o))
+    features = features_of(pool_data(simulations, x_o))
     return np.asarray(((features[1:] - features[0]) ** 2).sum(axis=1))
 
 
@@ -83,7 +83,7 @@ def summaries(x: Array) -> dict[str, Array]:
     return {name: summarise(flat) for name, summarise in SUMMARIES.items()}
 
 
-def pool(x: Array, x_o: Array) -> Array:
+def pool_data(x: Array, x_o: Array) -> Array:
     """Return the observation, then the data sets, flattened: ``(1 + draws, elements)``."""
     x, x_o = np.asarray(x, dtype=float), np.asarray(x_o, dtype=float)
     if x.shape[1:] != x_o.shape:

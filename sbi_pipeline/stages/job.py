@@ -49,7 +49,7 @@ def run(
     given = {**inputs, **outputs, **spec.get("arguments", {}), **params}
     offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
     try:
-        arguments = bound(stage, given, offered)
+        arguments = arguments_of(stage, given, offered)
         with ExitStack() as stack:
             if near is not None and "simulations" in inputs:
                 from ..storage.staging import staged  # noqa: PLC0415 - light stages need no store
@@ -80,7 +80,7 @@ def start_logging(log: Path) -> logging.Handler:
     return terminal
 
 
-def bound(
+def arguments_of(
     stage: Callable[..., None], given: Mapping[str, Any], offered: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the arguments of a stage, mappings made into the records it asks for.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .plan import Plan, read
+from .plan import Plan, read_if_whole
 from .simulations import RESULTS
 from .specification import Specification
 
@@ -53,7 +53,7 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
     """
     for path in _wanted(plan, targets):
         if not plan.is_made(path):
-            planned, there = plan[path], read(Path(path))
+            planned, there = plan[path], read_if_whole(Path(path))
             reasons = list(differences(there, planned))
             if planned.stage == "manifest" and there is not None:
                 reasons += _simulations_differ(plan, path, there)
@@ -128,7 +128,7 @@ def _simulations_differ(plan: Plan, path: str, there: Content) -> Iterator[str]:
     """Yield why a campaign's simulations are not those that its manifest lists."""
     (campaign,) = (each for each in plan.campaigns.values() if path in each)
     listed = there.get("arguments", {}).get("store", there.get("store", ""))
-    before = read(Path(path).parent / listed / "shard-0.spec.json")
+    before = read_if_whole(Path(path).parent / listed / "shard-0.spec.json")
     if before is None or "arguments" not in before:
         return
     asked = {key: before["arguments"].get(key) for key in campaign.simulations.spec.arguments}

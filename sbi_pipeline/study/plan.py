@@ -134,7 +134,7 @@ class Plan(Mapping[str, Specification]):
     def is_made(self, path: str) -> bool:
         """Say whether what is there was made with the specification planned for ``path``."""
         planned = self[path]
-        there = read(Path(path))
+        there = read_if_whole(Path(path))
         if there is None or canonical(there) != canonical(planned.content):
             return False
         if planned.stage == "manifest":  # a receipt that was deleted wants its shard again
@@ -251,13 +251,13 @@ class Plan(Mapping[str, Specification]):
     def verdicts(self) -> Iterator[str]:
         """Yield a line for each report that is there: where it is and what its verdict says."""
         for name in self.reported:
-            verdict = read(Path(RESULTS, name, "verdict.json"))
+            verdict = read_if_whole(Path(RESULTS, name, "verdict.json"))
             if verdict is not None:
                 status, sentence = verdict["status"], verdict["sentence"]
                 yield f"{RESULTS}/{name}/report.html: {status}. {sentence}"
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def read_if_whole(path: Path) -> dict[str, Any] | None:
     """Return the JSON of a file; None where there is none, or none that can be read."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
