@@ -6,13 +6,13 @@ from pathlib import Path
 
 from sbi_pipeline import study
 
-# Files are read with their lines; as a module of another Snakefile, this has what that one gives.
+# Files are read with their lines; a module of another Snakefile has what that one gives.
 CHECK = workflow.is_main_process
 try:
     PLAN = study.Plan(
-        study.taken(config, CHECK)
-        if workflow.modifier.is_module
-        else study.load(workflow.configfiles, workflow.config_settings.config, CHECK)
+        study.load(workflow.configfiles, workflow.config_settings.config, CHECK)
+        if workflow.configfiles and workflow.modifier.is_main_snakefile()
+        else study.taken(config, CHECK)
     )
 except ValueError as error:
     sys.exit(f"{error}")
