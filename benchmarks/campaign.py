@@ -21,28 +21,30 @@ import numpy as np
 from campaign_simulators import PARAMETERS, Cheap, Sleepy
 
 from sbi_pipeline import streams
-from sbi_pipeline.campaigns import campaign, inspection
+from sbi_pipeline.campaigns import inspection
+from sbi_pipeline.campaigns.settings import Effort
+from sbi_pipeline.campaigns.shard import simulate_shard
+from sbi_pipeline.model import Model
 from sbi_pipeline.storage.prior import write_prior
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 
-def simulate(folder, simulator, rows, *, draw=True, **options):
+def simulate(folder, simulator, rows, *, draw=True, simulator_options=None, **effort):
     """Make one shard and return the seconds it took."""
     if draw:
         drawn = streams.uniforms(1, "prior", 0, rows, len(PARAMETERS))
         write_prior(folder / "prior-0.zarr", drawn, PARAMETERS, key="k", start=0)
     begin = time.perf_counter()
-    campaign.simulate(
+    simulate_shard(
         prior=folder / "prior-0.zarr",
         store=folder / "shard-0.zarr",
         receipt=folder / "shard-0.json",
-        simulator=f"campaign_simulators:{simulator}",
-        options=options.pop("simulator_options", {}),
+        model=Model(f"campaign_simulators:{simulator}", simulator_options or {}, PARAMETERS, {}),
         seed=1,
         key="k",
-        **options,
+        effort=Effort(**effort),
     )
     return time.perf_counter() - begin
 

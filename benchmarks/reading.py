@@ -20,7 +20,7 @@ from campaign import simulate
 from campaign_simulators import PARAMETERS
 
 from sbi_pipeline import estimators
-from sbi_pipeline.storage import dataset
+from sbi_pipeline.storage.manifest import join_receipts
 from sbi_pipeline.storage.reading import open_campaign
 from sbi_pipeline.training.fit import fit_source
 from sbi_pipeline.training.sources import prepare
@@ -37,7 +37,7 @@ def campaign_of(folder, rows):
     """Simulate and return a reader of two of the parameters."""
     simulate(folder, "Cheap", rows)
     receipts = [folder / "shard-0.json"]
-    made = dataset.manifest(receipts, rows=rows, key="m", store=".", split=SPLIT)
+    made = join_receipts(receipts, rows=rows, key="m", store=".", split=SPLIT)
     path = folder / "simulations.json"
     path.write_text(json.dumps(made))
     return open_campaign(path, PARAMETERS[:2])

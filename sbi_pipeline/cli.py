@@ -104,7 +104,7 @@ def _status(folder: Path) -> None:
 
 
 def _seal(folder: Path) -> None:
-    sealed = inspection.seal(folder)
+    sealed = inspection.seal_finished(folder)
     for store in sealed:
         sys.stdout.write(f"sealed: {store}\n")
     sys.stdout.write(f"{len(sealed)} shards sealed\n")

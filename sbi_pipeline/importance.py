@@ -19,11 +19,11 @@ References:
 
 from __future__ import annotations
 
-import warnings
+import math
 from dataclasses import dataclass
 
-import arviz as az
 import numpy as np
+from arviz_stats.base import array_stats
 from scipy import special
 
 from .types import Array
@@ -92,12 +92,18 @@ def weigh(log_weight: Array, rng: np.random.Generator) -> Weights:
 
 
 def _smooth(log_weight: Array) -> tuple[Array, float]:
-    """Return smoothed log weights and k-hat; equal weights have no tail, which is the best case."""
-    if np.ptp(log_weight[np.isfinite(log_weight)]) < 1e-9:
+    """Return smoothed log weights and k-hat.
+
+    Largest weights that are all equal have no tail, which is the best case.
+    """
+    n = len(log_weight)
+    largest = np.sort(log_weight)[-math.ceil(min(n / 5, 3 * math.sqrt(n))) :]
+    if np.ptp(largest[np.isfinite(largest)]) < 1e-9:
         return log_weight, 0.0
-    with warnings.catch_warnings():  # ArviZ warns of a large k-hat, which we report
-        warnings.simplefilter("ignore")
-        smoothed, k_hat = az.psislw(np.where(np.isfinite(log_weight), log_weight, -1e300))
+    # ArviZ takes log ratios upside down, as those of leaving one out.
+    upside_down = -np.where(np.isfinite(log_weight), log_weight, -1e300)
+    with np.errstate(all="ignore"):  # where one weight outweighs all, the others underflow
+        smoothed, k_hat = array_stats.psislw(upside_down)
     return np.asarray(smoothed), float(k_hat)
 
 

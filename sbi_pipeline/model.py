@@ -64,9 +64,13 @@ def build_simulator(name: str, options: Mapping[str, Any]) -> Simulator:
     try:
         simulator: Simulator = make(**options)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         raise ValueError(
-            f"{name} with options {dict(options)!r}: {reason}; "
+            f"{name} with options {dict(options)!r}: {describe_error(error)}; "
             "options are the keyword arguments of its constructor"
         ) from error
     return simulator
+
+
+def describe_error(error: BaseException) -> str:
+    """Return what a simulator raised in one line, not too long."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]

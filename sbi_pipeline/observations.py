@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from . import streams
 from .storage import noise
 from .types import Array, Prior, Simulator
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 TRIES = 20
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -21,7 +22,7 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 log = logging.getLogger(__name__)
 
 
-def read(path: str | Path) -> Array:
+def read_observation(path: str | Path) -> Array:
     """Read one data set from a .csv, .txt, .npy or .npz file.
 
     A text file may begin with comments (``#``) and a line of column names; one column is read as a
@@ -61,6 +62,8 @@ def _values(path: Path) -> Array:
     separator = "," if "," in first else r"\s+"
     numbers = all(_is_number(entry) for entry in first.replace(",", " ").split())
     header = None if numbers else 0
+    import pandas as pd  # noqa: PLC0415 - needed for text files alone
+
     return pd.read_csv(path, sep=separator, comment="#", header=header).to_numpy()
 
 
@@ -72,7 +75,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def simulate(
+def simulate_observation(
     simulator: Simulator, prior: Prior, parameters: Mapping[str, float], seed: int
 ) -> tuple[Array, Array]:
     """Simulate one data set; parameters not given are drawn from the prior.
@@ -88,7 +91,9 @@ def simulate(
         u = streams.generator(seed, "observe/prior", attempt).random((1, len(prior.names)))
         row = prior.complete(known, u)
         try:
-            x = call(simulator, row, streams.generator(seed, "observe/simulate", attempt))[0]
+            x = call_simulator(
+                simulator, row, streams.generator(seed, "observe/simulate", attempt)
+            )[0]
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
             continue
@@ -115,7 +120,7 @@ def simulate_events(
         The events that worked, ``(at most events, *x_shape)``, and all parameters, with NaN for
         those that differ from event to event.
     """
-    _, row = simulate(simulator, prior, parameters, seed)
+    _, row = simulate_observation(simulator, prior, parameters, seed)
     shared = {
         name: value
         for name, value in zip(prior.names, row, strict=True)
@@ -124,16 +129,16 @@ def simulate_events(
     known = {name: np.full(events, value) for name, value in shared.items()}
     u = streams.generator(seed, "observe/events/prior").random((events, len(prior.names)))
     rng = streams.generator(seed, "observe/events/simulate")
-    x = replicate(simulator, prior.complete(known, u), rng)
+    x = simulate_replicates(simulator, prior.complete(known, u), rng)
     return x, np.array([shared.get(name, np.nan) for name in prior.names])
 
 
-def quantiles(x: Array, axis: int) -> Array:
+def event_quantiles(x: Array, axis: int) -> Array:
     """Return `LEVELS` of every column over the events along an axis, there in their place."""
     return np.moveaxis(np.nanquantile(x, LEVELS, axis=axis), 0, axis)
 
 
-def call(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
+def call_simulator(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
     """Simulate ``(n, *x_shape)`` for parameters, ``(n, n_parameters)``, vectorised or not.
 
     With all noise, also that which is drawn at load elsewhere.
@@ -143,17 +148,17 @@ def call(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> A
     """
     if not getattr(simulator, "vectorised", True):
         x = np.stack([np.asarray(simulator(row, rng)) for row in parameters])
-        return noise.observe(simulator, x, rng)
+        return noise.add_noise(simulator, x, rng)
     x = np.asarray(simulator(parameters, rng))
     if x.shape[:1] != (len(parameters),):
         raise ValueError(
             f"the simulator returned shape {x.shape} for {len(parameters)} rows of parameters; "
             f"wanted ({len(parameters)}, ...), or say `vectorised = False` in its class"
         )
-    return noise.observe(simulator, x, rng)
+    return noise.add_noise(simulator, x, rng)
 
 
-def replicate(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
+def simulate_replicates(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
     """Simulate one data set for each row of parameters, leaving out rows that fail.
 
     Returns:
@@ -163,7 +168,7 @@ def replicate(simulator: Simulator, parameters: Array, rng: np.random.Generator)
         ValueError: All rows failed.
     """
     try:
-        x = call(simulator, parameters, rng)
+        x = call_simulator(simulator, parameters, rng)
     except Exception as error:
         log.warning("simulated row by row, leaving out failed ones, after: %s", error)
         each = (_attempt(simulator, row, rng) for row in parameters[:, None])
@@ -179,13 +184,13 @@ def replicate(simulator: Simulator, parameters: Array, rng: np.random.Generator)
 
 def _attempt(simulator: Simulator, row: Array, rng: np.random.Generator) -> Array | None:
     try:
-        return call(simulator, row, rng)
+        return call_simulator(simulator, row, rng)
     except Exception as error:
         log.debug("a simulation failed: %s", error)
         return None
 
 
-def named(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
+def with_texts(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
     """Return data with ``label`` and ``unit``, and for a series with its ``axis``, for figures."""
     texts = {key: names[key] for key in ("label", "unit") if key in names}
     axis = names.get("axis")
@@ -196,8 +201,12 @@ def named(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
     return x.assign_attrs(texts)
 
 
-def labelled(x: Array, truth: Array | None, names: tuple[str, ...], source: str) -> xr.Dataset:
+def label_observation(
+    x: Array, truth: Array | None, names: tuple[str, ...], source: str
+) -> xr.Dataset:
     """Return an observation as a labelled data set; ``truth`` is None where nobody knows it."""
+    import xarray as xr  # noqa: PLC0415 - half a second, which reading a file does without
+
     dims = [f"x_dim_{axis}" for axis in range(x.ndim)]
     dataset = xr.Dataset({"x": (dims, x)}, attrs={"source": source})
     if truth is not None:

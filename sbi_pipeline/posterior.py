@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .estimators import Estimator
+from .estimators import Estimator, having
 from .types import Array, Prior
 
 LogDensity = Callable[[Array], Array]
@@ -51,10 +51,11 @@ def log_posterior(
             posterior, where a sum over events means nothing.
     """
     x = check_x(estimator, x, events)
-    if events and estimator.traits.target == "posterior":
+    if events and estimator.traits.draws:
+        others = having(lambda traits: not traits.draws)
         raise ValueError(
-            "posteriors of single events cannot be multiplied; take nle or nre for events, or "
-            "simulate whole data sets for npe"
+            f"posteriors of single events cannot be multiplied; take {others} for events, or "
+            "simulate whole data sets"
         )
     device = next(estimator.parameters()).device
     data = torch.as_tensor(x if events else x[:, None])

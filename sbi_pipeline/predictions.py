@@ -28,7 +28,7 @@ def predicted(
         seed: Of nuisances and simulations.
     """
     rows = completed(draws, prior, n, seed)
-    x = observations.replicate(simulator, rows, streams.generator(seed, STREAM))
+    x = observations.simulate_replicates(simulator, rows, streams.generator(seed, STREAM))
     return _labelled(x, x_o)
 
 
@@ -42,10 +42,10 @@ def predicted_events(
     events = len(x_o)
     sets = min(n, max(FEWEST_SETS, MOST_EVENTS // events))
     rows = completed(draws, prior, sets, seed, events)
-    x = observations.call(simulator, rows, streams.generator(seed, STREAM))
-    x = observations.quantiles(x.reshape(sets, events, *x_o.shape[1:]), axis=1)
+    x = observations.call_simulator(simulator, rows, streams.generator(seed, STREAM))
+    x = observations.event_quantiles(x.reshape(sets, events, *x_o.shape[1:]), axis=1)
     dims = ("quantile", *x_o.dims[1:])
-    seen = xr.DataArray(observations.quantiles(x_o.to_numpy(), axis=0), dims=dims)
+    seen = xr.DataArray(observations.event_quantiles(x_o.to_numpy(), axis=0), dims=dims)
     return _labelled(x, seen)
 
 

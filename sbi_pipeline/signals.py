@@ -8,6 +8,7 @@ same here: the first one ends the work, those after it change nothing.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -148,9 +149,28 @@ def told(stage: str) -> Iterator[None]:
     except Interrupted as stop:
         # A traceback goes nowhere: it would show where the work was, and nothing that is wrong.
         logger.warning("%s: %s; %s", stage, stop, GO_ON)
-        for number in REQUESTS:
-            signal.signal(number, signal.SIG_IGN)  # Python gives them back before it has ended
         sys.exit(128 + stop.number)
+    finally:
+        # What is done is done; Python would give the signals back before it has ended.
+        for number in REQUESTS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def once() -> None:
+    """Have SIGINT interrupt this process, but not again while its jobs end, `GRACE` at most.
+
+    For Snakemake, which a second Ctrl-C ends with tracebacks while its jobs are still at work.
+    """
+    last = -math.inf
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before > GRACE:
+            raise KeyboardInterrupt
+
+    if _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, receive)
 
 
 def _limit(stage: str) -> None:

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 Target = Literal["posterior", "likelihood", "ratio"]
 
 
-class Status(IntEnum):
+class Outcome(IntEnum):
     """What became of one simulation; stored as a byte beside ``x``."""
 
     OK = 0

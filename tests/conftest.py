@@ -8,10 +8,9 @@ from xdist.scheduler import LoadScopeScheduling
 # One thread for each process, whether there are two of them or one; torch reads it when imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from shard_for_tests import NAMES, SEED, parameters
+from shard_for_tests import NAMES, parameters, simulate
 from slurm_for_tests import cluster, prepared, slurm  # noqa: F401 - fixtures
 
-from sbi_pipeline.campaigns import campaign
 from sbi_pipeline.storage.prior import write_prior
 
 
@@ -26,18 +25,7 @@ def run(tmp_path):
         whole = drawn or -(-rows // block) * block
         prior = shard.with_name("prior-0.zarr")
         write_prior(prior, parameters(start, whole), NAMES, key="k", start=start)
-        receipt = campaign.simulate(
-            prior=prior,
-            store=shard,
-            receipt=shard.with_suffix(".json"),
-            simulator=f"simulators_for_tests:{simulator}",
-            options=options.pop("simulator_options", {}),
-            seed=SEED,
-            key="k",
-            rows=rows,
-            **options,
-        )
-        return shard, receipt
+        return shard, simulate(prior, shard, simulator, rows=rows, **options)
 
     return make
 

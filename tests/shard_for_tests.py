@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from sbi_pipeline import signals, streams
-from sbi_pipeline.campaigns import campaign, completion
-from sbi_pipeline.storage import dataset, journal, store
+from sbi_pipeline.campaigns import missing_rows
+from sbi_pipeline.campaigns.settings import Effort, Limits
+from sbi_pipeline.campaigns.shard import simulate_shard
+from sbi_pipeline.model import Model
+from sbi_pipeline.storage import journal
+from sbi_pipeline.storage.manifest import join_receipts
 from sbi_pipeline.storage.prior import prior_rows, write_prior
 from sbi_pipeline.storage.reading import blocks
-from sbi_pipeline.types import Status
+from sbi_pipeline.storage.rows import read_rows
+from sbi_pipeline.types import Outcome
 
 NAMES = ("a", "b")
 SEED = 5
@@ -28,18 +33,24 @@ def make(folder, rows, simulator, drawn, start=0, **options):
     prior = folder / "prior-0.zarr"
     if not prior.exists() or prior_rows(prior) < drawn:
         write_prior(prior, parameters(start, drawn), NAMES, key="k", start=start)
-    simulator_options = options.pop("simulator_options", {})
+    return simulate(prior, folder / "shard-0.zarr", simulator, rows=rows, **options)
+
+
+def simulate(prior, shard, simulator, **options):
+    """Make a shard of parameters that are drawn; entries of `Effort` and `Limits` may be given."""
+    settings = {
+        kind: {name: options.pop(name) for name in set(options) & set(kind.__dataclass_fields__)}
+        for kind in (Effort, Limits)
+    }
     name = options.pop("simulator_name", f"simulators_for_tests:{simulator}")
-    return campaign.simulate(
+    return simulate_shard(
         prior=prior,
-        store=folder / "shard-0.zarr",
-        receipt=folder / "shard-0.json",
-        simulator=name,
-        options=simulator_options,
-        seed=SEED,
-        key="k",
-        rows=rows,
-        **options,
+        store=shard,
+        receipt=shard.with_suffix(".json"),
+        model=Model(name, options.pop("simulator_options", {}), NAMES, {}),
+        effort=Effort(**settings[Effort]),
+        limits=Limits(**settings[Limits]),
+        **{"seed": SEED, "key": "k", **options},
     )
 
 
@@ -54,7 +65,7 @@ def content(shard, rows):
 
 
 def rows_of(shard):
-    return [record for record in journal.read(shard) if record["kind"] == "rows"]
+    return [record for record in journal.read_records(shard) if record["kind"] == "rows"]
 
 
 def simulated(shard):
@@ -65,7 +76,7 @@ def simulated(shard):
 def manifest_of(shard, rows, **changes):
     receipts = [shard.with_suffix(".json")]
     split = {"seed": 1, "validation": 0.1, "test": 0.05}
-    made = dataset.manifest(receipts, rows=rows, key="m", store=".", split=split | changes)
+    made = join_receipts(receipts, rows=rows, key="m", store=".", split=split | changes)
     path = shard.with_name("simulations.json")
     path.write_text(json.dumps(made))
     return path
@@ -73,13 +84,13 @@ def manifest_of(shard, rows, **changes):
 
 def by_row(shard, receipt):
     """Return the status label of every row."""
-    status = store.read_rows(shard, 0, receipt["rows"]).status
+    status = read_rows(shard, 0, receipt["rows"]).status
     assert receipt["failures"] == {
         label: count
         for label in ("nan", "raised", "wrong shape", "crashed", "timed out")
-        if (count := sum(Status(code).label == label for code in status))
+        if (count := sum(Outcome(code).label == label for code in status))
     }
-    return [Status(code).label for code in status]
+    return [Outcome(code).label for code in status]
 
 
 def expected(rows, moods):
@@ -89,6 +100,6 @@ def expected(rows, moods):
 
 if __name__ == "__main__":
     orders = json.loads(sys.argv[1])
-    completion.DASK_SECONDS = orders.pop("dask_seconds", completion.DASK_SECONDS)
+    missing_rows.DASK_SECONDS = orders.pop("dask_seconds", missing_rows.DASK_SECONDS)
     with signals.told("simulate"):
         make(**orders)

@@ -172,14 +172,16 @@ def receipt(folder: Path, shard: int) -> str:
 
 def rows(folder: Path, n: int) -> list[bytes]:
     """Return the first rows of a campaign, none of which failed."""
-    view = reading.load(folder / MANIFEST)
+    view = reading.load_simulations(folder / MANIFEST)
     return [array[:n].tobytes() for array in (view.theta, view.x, view.row)]
 
 
 def commits(folder: Path) -> list[dict[str, Any]]:
     """Return the records of all rows committed, twice if they were simulated twice."""
     stores = sorted(folder.glob("results/simulations/*/shard-*.zarr"))
-    return [each for store in stores for each in journal.read(store) if each["kind"] == "rows"]
+    return [
+        each for store in stores for each in journal.read_records(store) if each["kind"] == "rows"
+    ]
 
 
 def simulated(folder: Path) -> int:
@@ -188,7 +190,9 @@ def simulated(folder: Path) -> int:
 
 def runs(folder: Path) -> int:
     stores = folder.glob("results/simulations/*/shard-*.zarr")
-    return sum(record["kind"] == "run" for store in stores for record in journal.read(store))
+    return sum(
+        record["kind"] == "run" for store in stores for record in journal.read_records(store)
+    )
 
 
 def job_of(folder: Path, rule: str) -> str:

@@ -10,8 +10,7 @@ import xarray as xr
 
 from sbi_pipeline import diagnostics
 from sbi_pipeline.diagnostics import convergence
-from sbi_pipeline.diagnostics.local_calibration import normal_scores
-from sbi_pipeline.diagnostics.ranks import tarp_ranks
+from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
 from sbi_pipeline.study import thresholds
 from sbi_pipeline.study.binding import Binding
 from sbi_pipeline.study.files import Written

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from shard_for_tests import by_row, content, expected, parameters, rows_of, simulated
 
-from sbi_pipeline.storage import store
+from sbi_pipeline.storage.rows import read_rows
 
 
 def test_every_way_to_fail_marks_its_row_and_no_other(run):
@@ -37,7 +37,7 @@ def test_a_bad_row_in_a_block_fails_alone_whatever_the_chunks(run):
     shard, _ = run("cut", 50, "MoodyBlocks", chunk_size=100, **options)
     shard, _ = run("cut", 200, "MoodyBlocks", **options)
     assert content(shard, 200) == content(whole, 200)
-    x = store.read_rows(whole, 0, 200)
+    x = read_rows(whole, 0, 200)
     noise = (x.x - x.parameters)[x.status == 0]
     assert len(np.unique(noise)) == noise.size  # no two rows share their noise
 
@@ -47,7 +47,7 @@ def test_retries_use_the_same_stream_and_are_counted(run):
     again, _ = run("again", 100, "Moody", time_limit=0.3, retries=2)
     assert content(once, 100) == content(again, 100)
     attempts = {row: n for record in rows_of(again) for row, n in record["attempts"].items()}
-    status = store.read_rows(again, 0, 100).status
+    status = read_rows(again, 0, 100).status
     assert attempts == {str(row): 3 for row in np.flatnonzero((status == 4) | (status == 5))}
     assert attempts
 
@@ -91,6 +91,6 @@ def test_a_memory_limit_fails_the_greedy_rows(run):
     shard, receipt = run("a", 50, "Greedy", memory_limit=900_000_000)
     greedy = parameters(0, 50)[:50, 0] > 0.9
     assert greedy.any()
-    np.testing.assert_array_equal(store.read_rows(shard, 0, 50).status, 2 * greedy)
+    np.testing.assert_array_equal(read_rows(shard, 0, 50).status, 2 * greedy)
     (example,) = receipt["examples"]
     assert "MemoryError" in example["text"]

@@ -16,8 +16,9 @@ import pytest
 from shard_for_tests import make
 
 from sbi_pipeline.campaigns.parallel import AHEAD
-from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage import journal
 from sbi_pipeline.storage.reading import blocks
+from sbi_pipeline.storage.rows import read_rows
 
 TESTS = Path(__file__).parent
 LOOKED = 50  # rows simulated, at most, to size the chunks of a new store
@@ -50,7 +51,7 @@ def kill_group(process):
 
 def committed(shard):
     """Return the bytes of every committed row, and the rows simulated in all runs."""
-    records = [record for record in journal.read(shard) if record["kind"] == "rows"]
+    records = [record for record in journal.read_records(shard) if record["kind"] == "rows"]
     simulated = sum(record["stop"] - record["start"] for record in records)
     end = max(record["stop"] for record in records)
     parts = [block.read() for block in blocks(shard, "k", end)]
@@ -62,7 +63,7 @@ def committed(shard):
 
 
 def committed_rows(shard):
-    records = journal.committed(journal.read(shard)).values()
+    records = journal.committed(journal.read_records(shard)).values()
     return sum(record["stop"] - record["start"] for record in records)
 
 
@@ -74,7 +75,9 @@ def wait_for(condition, seconds=60):
 
 
 def rows_in(folder):
-    return sum(record["kind"] == "rows" for record in journal.read(Path(folder) / "shard-0.zarr"))
+    return sum(
+        record["kind"] == "rows" for record in journal.read_records(Path(folder) / "shard-0.zarr")
+    )
 
 
 @pytest.mark.slow
@@ -124,7 +127,7 @@ def started(process, shard, before):
 
 
 def runs(shard):
-    return sum(record["kind"] == "run" for record in journal.read(shard))
+    return sum(record["kind"] == "run" for record in journal.read_records(shard))
 
 
 def test_a_simulator_that_kills_this_process_is_found_by_the_next_run(tmp_path):
@@ -140,7 +143,7 @@ def test_a_simulator_that_kills_this_process_is_found_by_the_next_run(tmp_path):
         process.wait(60)
         assert process.returncode in (-signal.SIGSEGV, 3)
     shard = finish(**orders)
-    status = store.read_rows(shard, 0, 200).status
+    status = read_rows(shard, 0, 200).status
     assert sum(status == 4) >= 1
 
 
@@ -157,7 +160,7 @@ def test_a_simulator_that_kills_its_dask_worker_is_found_in_the_same_run(tmp_pat
         simulator_options={"spare": [3]},
         max_failed_fraction=0.9,
     )
-    assert sum(store.read_rows(shard, 0, 200).status == 4) >= 1
+    assert sum(read_rows(shard, 0, 200).status == 4) >= 1
 
 
 @pytest.mark.slow
@@ -190,8 +193,8 @@ def test_dask_workers_and_their_children_may_die(tmp_path, victim):
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     shard = tmp_path / "hurt" / "shard-0.zarr"
-    hurt = store.read_rows(shard, 0, 400)
-    whole = store.read_rows(finish(**orders, folder=str(tmp_path / "whole")), 0, 400)
+    hurt = read_rows(shard, 0, 400)
+    whole = read_rows(finish(**orders, folder=str(tmp_path / "whole")), 0, 400)
     # The row in the hands of a child that is killed counts as crashed; no other may differ.
     differ = (hurt.x != whole.x).any(axis=1)
     assert differ.sum() <= (1 if victim == "child" else 0)

@@ -11,7 +11,7 @@ from shard_for_tests import make
 from test_campaign_killed import TESTS, committed, finish, rows_in, start, wait_for
 
 from sbi_pipeline.campaigns import cluster
-from sbi_pipeline.storage import store
+from sbi_pipeline.storage.rows import read_status
 
 ORDERS = {
     "rows": 400,
@@ -74,7 +74,7 @@ def test_schedulers_and_nannies_may_die(tmp_path, victim):
     whole = finish(**ORDERS | {"workers": 1}, folder=str(tmp_path / "whole"))
     assert committed(hurt / "shard-0.zarr") == committed(whole)
     assert not list((hurt / "shard-0.zarr").glob("**/*.partial"))
-    assert store.read_status(whole, 400).sum() == 0
+    assert read_status(whole, 400).sum() == 0
 
 
 def test_an_address_where_nobody_answers_is_one_line(tmp_path, monkeypatch):

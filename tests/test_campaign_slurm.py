@@ -5,7 +5,8 @@ import pytest
 from shard_for_tests import make
 from slurm_for_tests import queue, wait_for
 
-from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage import journal
+from sbi_pipeline.storage.rows import read_rows
 
 pytest.importorskip("dask_jobqueue")  # which adds its defaults to the configuration
 
@@ -32,9 +33,9 @@ def test_workers_come_from_slurm(tmp_path):
         make(tmp_path / "there", cluster="slurm", workers=2, **options)
     make(tmp_path / "here", **options)
     shards = [tmp_path / folder / "shard-0.zarr" for folder in ("here", "there")]
-    here, there = (store.read_rows(shard, 0, 400).checksum() for shard in shards)
+    here, there = (read_rows(shard, 0, 400).checksum() for shard in shards)
     assert here == there
-    pids = {record["pid"] for record in journal.read(shards[1]) if record["kind"] == "rows"}
+    pids = {record["pid"] for record in journal.read_records(shards[1]) if record["kind"] == "rows"}
     assert os.getpid() not in pids
     wait_for(lambda: ["dask-worker"] not in queue("%j"))
 

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from sbi_pipeline import cli, priors
-from sbi_pipeline.campaigns import campaign
+from sbi_pipeline import cli
+from sbi_pipeline.campaigns.settings import Effort
+from sbi_pipeline.campaigns.shard import draw_parameters, simulate_shard
+from sbi_pipeline.model import Model
 from sbi_pipeline.storage.prior import write_prior
 
 SPECS = {name: {"type": "normal", "mean": 0, "sd": 1} for name in ("theta_1", "theta_2")}
@@ -14,17 +16,17 @@ def folder(tmp_path: Path) -> Path:
     """Simulations of one shard, whole."""
     home = tmp_path / "simulations/linear_gaussian-abc"
     home.mkdir(parents=True)
-    drawn = campaign.draw(priors.build(SPECS, tuple(SPECS)), seed=1, start=0, rows=2000)
+    model = Model("linear_gaussian", {}, tuple(SPECS), SPECS)
+    drawn = draw_parameters(model.build_prior(), seed=1, start=0, rows=2000)
     write_prior(home / "prior-0.zarr", drawn, tuple(SPECS), key="abc", start=0)
-    campaign.simulate(
+    simulate_shard(
         prior=home / "prior-0.zarr",
         store=home / "shard-0.zarr",
         receipt=home / "shard-0.json",
-        simulator="linear_gaussian",
-        options={},
+        model=model,
         seed=1,
         key="abc",
-        chunk_size=1000,
+        effort=Effort(chunk_size=1000),
     )
     return tmp_path / "simulations"
 

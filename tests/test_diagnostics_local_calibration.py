@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sbi_pipeline.diagnostics.local_calibration import local_test, normal_scores
+from sbi_pipeline.diagnostics.local_calibration import local_test
+from sbi_pipeline.diagnostics.ranks import normal_scores
 
 REPEATS = 40
 NAMES = ("a", "b")

@@ -56,7 +56,7 @@ def test_events_of_an_observation_share_theta_and_not_the_nuisance() -> None:
 
 def test_quantiles_stand_where_events_stood() -> None:
     x = np.arange(101.0)[None, :, None] * np.array([1.0, 2.0])
-    found = observations.quantiles(x, axis=1)
+    found = observations.event_quantiles(x, axis=1)
     assert found.shape == (1, 5, 2)
     np.testing.assert_allclose(found[0, :, 1], [10, 50, 100, 150, 190])
 

@@ -5,10 +5,11 @@ import pytest
 from shard_for_tests import make
 
 from sbi_pipeline.campaigns import inspection
-from sbi_pipeline.storage import journal, store
+from sbi_pipeline.storage import journal
 from sbi_pipeline.storage.chunks import whole_chunks
 from sbi_pipeline.storage.layout import Layout
 from sbi_pipeline.storage.lease import Lease
+from sbi_pipeline.storage.rows import read_rows
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def damage(shard, chunk):
 
 @pytest.mark.parametrize("chunk", [0, 1, 2])
 def test_a_damaged_chunk_is_found_deleted_and_simulated_again(shard, tmp_path, chunk):
-    whole = store.read_rows(shard, 0, 300).checksum()
+    whole = read_rows(shard, 0, 300).checksum()
     assert inspection.verify(tmp_path) == []
     damage(shard, chunk)
     start = 100 * chunk
@@ -37,12 +38,12 @@ def test_a_damaged_chunk_is_found_deleted_and_simulated_again(shard, tmp_path, c
     assert "checksum" in found.reason
     assert inspection.repair(tmp_path) == [found]
     assert not shard.with_suffix(".json").exists()
-    before = len(journal.read(shard))
+    before = len(journal.read_records(shard))
     make(shard.parent, 300, "NoiseOneByOne", 300)
-    lines = journal.read(shard)[before:]
+    lines = journal.read_records(shard)[before:]
     assert [(line["kind"], line["start"]) for line in lines] == [("run", 0), ("rows", start)]
     assert inspection.verify(tmp_path) == []
-    assert store.read_rows(shard, 0, 300).checksum() == whole
+    assert read_rows(shard, 0, 300).checksum() == whole
 
 
 def test_a_chunk_committed_in_two_parts_is_repaired_as_one(tmp_path):
@@ -55,28 +56,28 @@ def test_a_chunk_committed_in_two_parts_is_repaired_as_one(tmp_path):
 
 
 def test_what_describes_the_arrays_is_written_anew_and_nothing_simulated(shard, tmp_path):
-    whole = store.read_rows(shard, 0, 300).checksum()
+    whole = read_rows(shard, 0, 300).checksum()
     (shard / "x" / "zarr.json").write_text("{")
     (found,) = inspection.repair(tmp_path)
     assert (found.chunk, found.start, found.stop) == (None, 0, 300)
     assert "x/zarr.json was damaged or edited" in found.reason
     assert inspection.verify(tmp_path) == []
     assert shard.with_suffix(".json").exists()
-    assert store.read_rows(shard, 0, 300).checksum() == whole
+    assert read_rows(shard, 0, 300).checksum() == whole
 
 
 def test_a_lost_description_and_a_damaged_chunk_are_repaired_together(shard, tmp_path):
-    whole = store.read_rows(shard, 0, 300).checksum()
+    whole = read_rows(shard, 0, 300).checksum()
     damage(shard, 1)
     (shard / "zarr.json").unlink()
     assert [found.chunk for found in inspection.repair(tmp_path)] == [None, 1]
     make(shard.parent, 300, "NoiseOneByOne", 300)
     assert inspection.verify(tmp_path) == []
-    assert store.read_rows(shard, 0, 300).checksum() == whole
+    assert read_rows(shard, 0, 300).checksum() == whole
 
 
 def test_a_journal_that_cannot_describe_the_arrays_says_what_to_do(shard, tmp_path):
-    lines = [line for line in journal.read(shard) if line["kind"] == "rows"]
+    lines = [line for line in journal.read_records(shard) if line["kind"] == "rows"]
     (shard / journal.FILE).write_bytes(b"".join(map(journal.encode, lines)))
     (shard / "zarr.json").write_text("")
     with pytest.raises(ValueError, match=r"restore zarr\.json, or delete shard-0\.zarr"):
@@ -102,7 +103,7 @@ def test_status_follows_a_shard(shard, tmp_path):
     (done,) = inspection.status(tmp_path)
     assert (done.rows, done.wanted, done.failures, done.state) == (300, 300, {}, "done")
     with journal.Journal(shard) as ledger:
-        lines = journal.read(shard)
+        lines = journal.read_records(shard)
         ledger.append(lines[0] | {"rows": 700, "time": 1000.0})
         ledger.append(
             lines[1] | {"start": 300, "stop": 400, "time": 1010.0, "failures": {"nan": 4}}

@@ -17,7 +17,7 @@ def shard(tmp_path):
 
 
 def test_records_come_back_as_json_lines(shard):
-    assert journal.read(shard) == RECORDS
+    assert journal.read_records(shard) == RECORDS
     lines = (shard / FILE).read_text().splitlines()
     assert [json.loads(line)["start"] for line in lines] == [0, 10]
 
@@ -27,7 +27,7 @@ def test_every_torn_tail_is_dropped_and_written_over(shard):
     second = whole.index(b"\n") + 1
     for length in range(second, len(whole)):
         (shard / FILE).write_bytes(whole[:length])
-        assert journal.read(shard) == RECORDS[:1]
+        assert journal.read_records(shard) == RECORDS[:1]
         with Journal(shard) as ledger:
             ledger.append(RECORDS[1])
         assert (shard / FILE).read_bytes() == whole
@@ -39,7 +39,7 @@ def test_every_flipped_byte_is_noticed(shard):
         changed = bytearray(whole)
         changed[position] ^= 1
         (shard / FILE).write_bytes(changed)
-        assert journal.read(shard) == RECORDS[1:]
+        assert journal.read_records(shard) == RECORDS[1:]
 
 
 def spans(*pairs):
@@ -62,4 +62,4 @@ def test_a_record_replaced_in_part_does_not_hold():
 
 
 def test_no_journal_is_an_empty_one(tmp_path):
-    assert journal.read(tmp_path) == []
+    assert journal.read_records(tmp_path) == []

@@ -11,9 +11,10 @@ from shard_for_tests import make
 from test_campaign_killed import committed, finish, kill_group, rows_in, start, wait_for
 
 from sbi_pipeline.campaigns import inspection
-from sbi_pipeline.storage import journal, location, store
+from sbi_pipeline.storage import journal, location
 from sbi_pipeline.storage.chunks import whole_chunks
 from sbi_pipeline.storage.layout import read_layout
+from sbi_pipeline.storage.rows import read_rows
 
 moto = pytest.importorskip("moto.server", reason="needs moto: the extra dev")
 obstore = pytest.importorskip("obstore", reason="needs obstore: the extra s3")
@@ -51,7 +52,7 @@ def bucket(server, monkeypatch, request):
 
 
 def content(shard, rows):
-    part = store.read_rows(shard, 0, rows)
+    part = read_rows(shard, 0, rows)
     return part.parameters.tobytes(), part.x.tobytes(), part.status.tobytes()
 
 
@@ -107,9 +108,11 @@ def test_damage_in_a_bucket_is_found_and_repaired(bucket, tmp_path):
     found = inspection.repair(tmp_path)
     assert [damage.chunk for damage in found] == [None, 1, 2]
     assert whole_chunks(shard, read_layout(shard)) == {0}
-    before = len(journal.read(shard))
+    before = len(journal.read_records(shard))
     make(tmp_path, 300, "NoiseOneByOne", 300)
-    lines = [line["start"] for line in journal.read(shard)[before:] if line["kind"] == "rows"]
+    lines = [
+        line["start"] for line in journal.read_records(shard)[before:] if line["kind"] == "rows"
+    ]
     assert lines == [100, 200]
     assert (content(shard, 300), inspection.verify(tmp_path)) == (whole, [])
 

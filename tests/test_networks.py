@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from sbi_pipeline import estimators
+from sbi_pipeline.networks.embedding import Embedding
 from sbi_pipeline.networks.encoders import Encoder, batched, choose_encoder
 from sbi_pipeline.networks.flows import FLOWS, coupling_mask, flow
 from sbi_pipeline.networks.neighbourhoods import FLOOR, n_features, neighbourhoods
@@ -293,7 +294,7 @@ def test_embeddings_refuse_other_shapes():
         batched(torch.zeros(4, 5), (3,))
 
 
-class Halves(torch.nn.Module):
+class Halves(Embedding):
     """An embedding of a user's own."""
 
     def __init__(self, x_shape, scale=1.0):
@@ -310,6 +311,11 @@ def test_an_embedding_of_ones_own():
     npe = estimators.build("npe", z, x, seed=1, embedding=embedding, hidden=8, transforms=2)
     assert npe.log_prob(z, x).shape == (100,)
     assert npe.conditioner.encoder(x).abs().max() > 1
+
+
+def test_what_is_no_embedding_is_refused():
+    with pytest.raises(ValueError, match="'toy:NoEstimator' is no embedding; wanted a subclass"):
+        Encoder((6,), embedding="toy:NoEstimator")
 
 
 def test_neighbourhoods_are_weighted_means_and_covariances():

@@ -8,7 +8,7 @@ from test_training import Interrupted, Line
 
 from sbi_pipeline import estimators, observations, priors, samplers, signals, streams, study
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
-from sbi_pipeline.storage.noise import Noise, is_at_load, observe
+from sbi_pipeline.storage.noise import Noise, add_noise, is_at_load
 from sbi_pipeline.storage.reading import PARTS, open_campaign
 from sbi_pipeline.training.fit import fit_source
 from sbi_pipeline.training.sources import Streamed, prepare
@@ -64,9 +64,9 @@ def test_blocks_and_rows_have_streams_of_their_own():
 def test_observations_and_predictions_have_the_noise():
     quiet, loud = LinearGaussian(**OPTIONS), LinearGaussian(**OPTIONS | {"noise_at_load": False})
     parameters = np.zeros((500, 2))
-    x = observations.call(quiet, parameters, streams.generator(1, "test"))
+    x = observations.call_simulator(quiet, parameters, streams.generator(1, "test"))
     np.testing.assert_array_equal(
-        x, observations.call(loud, parameters, streams.generator(1, "test"))
+        x, observations.call_simulator(loud, parameters, streams.generator(1, "test"))
     )
     assert x.std() == pytest.approx(0.5, abs=0.05)
     assert not quiet(parameters, streams.generator(1, "test")).any()
@@ -135,9 +135,9 @@ def test_a_hook_that_is_missing_or_wrong_is_one_line():
         is_at_load(NoHook())
     rng = np.random.default_rng(1)
     with pytest.raises(ValueError, match=r"Wrong.observe returned shape \(5, 3\) for 10 rows"):
-        observe(Wrong("shape"), np.zeros((10, 3)), rng)
+        add_noise(Wrong("shape"), np.zeros((10, 3)), rng)
     with pytest.raises(ValueError, match=r"Wrong.observe raised RuntimeError: no luck"):
-        observe(Wrong("raise"), np.zeros((10, 3)), rng)
+        add_noise(Wrong("raise"), np.zeros((10, 3)), rng)
     with pytest.raises(ValueError, match="NaN or infinity in row 70"):
         Noise("test_noise:Wrong", {"how": "nan"}, 1000, 1)(np.zeros((1, 3)), np.array([70]), "test")
 
@@ -157,7 +157,7 @@ def test_noise_at_load_gives_the_posterior_of_the_noisy_model(tmp_path):
     made = estimators.build("npe", *data.sample, seed=1)
     fit_source(made, data.source, data.held_out, seed=1, threads=1)
     truth = np.array([[0.3, 0.6], [0.7, 0.4]])
-    x = observations.call(simulator, truth, streams.generator(9, "observe"))
+    x = observations.call_simulator(simulator, truth, streams.generator(9, "observe"))
     found = samplers.draw(made, x, 10_000, seed=2).flat(10_000)
     grid = (np.arange(200) + 0.5) / 200
     points = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)

@@ -4,12 +4,12 @@ import os
 import pytest
 from shard_for_tests import content, parameters, rows_of
 
-from sbi_pipeline.campaigns import completion, parallel
+from sbi_pipeline.campaigns import missing_rows, parallel, sequential
 
 
 def test_rows_do_not_depend_on_workers(run, monkeypatch):
     wanted = content(run("one", 3000)[0], 3000)
-    monkeypatch.setattr(completion, "DASK_SECONDS", 0.0)
+    monkeypatch.setattr(missing_rows, "DASK_SECONDS", 0.0)
     shard, _ = run("two", 3000, chunk_size=1000, workers=2)
     assert content(shard, 3000) == wanted
     assert {record["pid"] for record in rows_of(shard)} - {os.getpid()}
@@ -36,7 +36,7 @@ def test_an_existing_scheduler_is_used(run):
 @pytest.mark.slow
 def test_tasks_may_take_longer_than_a_look_at_the_cluster(run, monkeypatch):
     monkeypatch.setattr(parallel, "POLL", 0.2)
-    monkeypatch.setattr(completion, "DASK_SECONDS", 0.0)
+    monkeypatch.setattr(missing_rows, "DASK_SECONDS", 0.0)
     _, receipt = run("a", 4, "Slow", chunk_size=2, workers=2, simulator_options={"seconds": 1.0})
     assert receipt["rows"] == 4
 
@@ -46,7 +46,7 @@ def test_silent_workers_are_restarted_and_given_up_in_the_end(run, monkeypatch, 
     monkeypatch.setattr(parallel, "POLL", 0.2)
     monkeypatch.setattr(parallel, "BUSY_STALL", 2.0)
     monkeypatch.setattr(parallel, "RESTARTS", 1)
-    monkeypatch.setattr(completion, "DASK_SECONDS", 0.0)
+    monkeypatch.setattr(missing_rows, "DASK_SECONDS", 0.0)
     hang = {"seconds": 0.001, "at": parameters(0, 40)[30, 0]}
     with (
         caplog.at_level(logging.WARNING),
@@ -83,7 +83,7 @@ def test_a_window_grows_with_its_cluster(monkeypatch):
 
 
 def test_a_simulation_that_takes_suspiciously_long_is_told_of(run, monkeypatch, caplog):
-    monkeypatch.setattr(parallel, "_suspicious", lambda work, seconds: 0.2)
+    monkeypatch.setattr(sequential, "suspicious", lambda work, seconds: 0.2)
     with caplog.at_level(logging.WARNING):
         run("a", 4, "Slow", simulator_options={"seconds": 0.2})
     assert "if the simulator can hang, stop this run and set limits: {time_limit" in caplog.text

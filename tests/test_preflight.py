@@ -2,19 +2,21 @@ import json
 
 import pytest
 
-from sbi_pipeline import priors
-from sbi_pipeline.campaigns import preflight as preflight_module
-from sbi_pipeline.campaigns import sizing
-from sbi_pipeline.campaigns.preflight import preflight
+from sbi_pipeline.campaigns import preflight
+from sbi_pipeline.campaigns.first_rows import TASK_SECONDS
+from sbi_pipeline.campaigns.preflight import forecast_campaign
+from sbi_pipeline.campaigns.settings import Effort
 from sbi_pipeline.model import Model
 from sbi_pipeline.stages import simulations
 
-PRIOR = priors.build({name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}, ("a", "b"))
+UNIFORM = {name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}
 
 
 def look(tmp_path, simulator, rows=10_000, **changes):
-    options = {"options": {}, "seed": 5, "folder": tmp_path / "not yet"} | changes
-    return preflight(PRIOR, simulator=f"simulators_for_tests:{simulator}", rows=rows, **options)
+    options = {"seed": 5, "folder": tmp_path / "not yet"} | changes
+    simulator_options = options.pop("options", {})
+    model = Model(f"simulators_for_tests:{simulator}", simulator_options, ("a", "b"), UNIFORM)
+    return forecast_campaign(model, rows=rows, **options)
 
 
 def test_a_slow_simulator_is_forecast(tmp_path):
@@ -26,7 +28,7 @@ def test_a_slow_simulator_is_forecast(tmp_path):
     assert forecast.size == 1_000_000 * (2 * 8 + 3 * 8 + 5)
     assert 600 < forecast.shard_size * forecast.row_seconds < 1800
     task = forecast.chunk_size * forecast.row_seconds
-    assert sizing.TASK_SECONDS / 2 < task <= sizing.TASK_SECONDS
+    assert TASK_SECONDS / 2 < task <= TASK_SECONDS
     assert "10 to 30 minutes" in str(forecast)
     assert "none of 20 failed" in str(forecast)
 
@@ -57,9 +59,9 @@ def test_what_cannot_work_is_refused(tmp_path, simulator, options, message):
 
 
 def test_few_rows_of_a_slow_simulator_are_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight_module, "LOOK_SECONDS", 0.25)
+    monkeypatch.setattr(preflight, "LOOK_SECONDS", 0.25)
     assert look(tmp_path, "Slow", options={"seconds": 0.05}).looked_at in (3, 4, 5)
-    monkeypatch.setattr(preflight_module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(preflight, "LOOK_SECONDS", 0.0)
     assert look(tmp_path, "Slow", options={"seconds": 0.05}).looked_at == 2
 
 
@@ -68,11 +70,10 @@ def first_shard(tmp_path):
     """Return a function that runs the stage on the first shard of a campaign."""
     home = tmp_path / "simulations"
     home.mkdir()
-    uniform = {name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}
     shard = {"start": 0, "rows": 1000, "shard_size": 10_000, "block_size": 1000}
 
     def run(simulator, **options):
-        model = Model(f"simulators_for_tests:{simulator}", {}, ["a", "b"], uniform)
+        model = Model(f"simulators_for_tests:{simulator}", {}, ["a", "b"], UNIFORM)
         same = {"prior": home / "prior-0.zarr", "model": model, "seed": 5, "key": "k", **shard}
         simulations.sample_prior(**same)
         simulations.simulate(receipt=home / "shard-0.json", **same, **options)
@@ -109,4 +110,4 @@ def test_nothing_is_stored_of_a_large_campaign_that_cannot_work(
         first_shard(simulator, campaign_rows=rows)
     assert [path.name for path in (tmp_path / "simulations").iterdir()] == ["prior-0.zarr"]
     with pytest.raises(ValueError, match="came out different"):
-        first_shard("Forgetful", campaign_rows=10**14, effort={"bucket": "s3://name/prefix"})
+        first_shard("Forgetful", campaign_rows=10**14, effort=Effort(bucket="s3://name/prefix"))

@@ -196,3 +196,18 @@ def test_a_wrong_shape_names_the_parameters() -> None:
     prior = build(a={"type": "normal", "mean": 0, "sd": 1})
     with pytest.raises(ValueError, match=r"shape \(5, 2\); the prior has 1 parameters \(a\)"):
         prior.to_normal(np.zeros((5, 2)))
+
+
+@pytest.mark.parametrize("kind", sorted(set(EXPECTED) - {"truncnormal"}))
+def test_closed_forms_are_those_of_scipy(kind: str) -> None:
+    made, scipy = TYPES[kind].distribution(**SPECS[kind]), EXPECTED[kind]
+    inside = np.random.default_rng(1).random(10_000)
+    q = np.concatenate([[0.0, 1.0, 1e-300, 1e-16, 1 - 1e-16, -0.1, 1.1, np.nan], inside])
+    np.testing.assert_array_equal(made.ppf(q), scipy.ppf(q))
+    np.testing.assert_allclose(made.isf(q), scipy.isf(q), rtol=1e-13)
+    values = np.concatenate([scipy.ppf(inside), scipy.support(), [-3.0, -1e-12, 0.0, 11.0, np.nan]])
+    for name in ("cdf", "sf", "logpdf"):
+        with np.errstate(invalid="ignore"):  # SciPy's gamma subtracts infinities
+            wanted = getattr(scipy, name)(values)
+        np.testing.assert_allclose(getattr(made, name)(values), wanted, rtol=1e-11, atol=1e-15)
+    assert made.support() == scipy.support()

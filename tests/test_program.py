@@ -10,9 +10,11 @@ import psutil
 import pytest
 from shard_for_tests import make
 
-from sbi_pipeline.campaigns.isolation import Guarded, TimedOut
+from sbi_pipeline.campaigns.callers import GuardedCaller, TimedOut
+from sbi_pipeline.campaigns.settings import Limits
+from sbi_pipeline.model import Model
 from sbi_pipeline.simulators.program import Program
-from sbi_pipeline.storage import store
+from sbi_pipeline.storage.rows import read_rows
 from sbi_pipeline.types import StopCampaign
 
 SOURCE = Path(__file__).parents[1] / "config" / "programs" / "decay.c"
@@ -128,7 +130,8 @@ def test_the_limit_of_the_campaign_also_ends_a_program(tmp_path):
         "print(sys.argv[1])\n"
     )
     options = {"command": f"{sys.executable} {script} {{a}}", "parameters": ["a", "b"]}
-    guarded = Guarded("program", options, 1, time_limit=3.0)
+    model = Model("program", options, ("a", "b"), {})
+    guarded = GuardedCaller(model, 1, Limits(time_limit=3.0))
     assert guarded(np.array([0.25, 0.0]), "simulate", 0) == [0.25]
     with pytest.raises(TimedOut):
         guarded(np.array([0.75, 0.0]), "simulate", 1)
@@ -156,7 +159,7 @@ def test_the_example_in_c_makes_a_campaign(tmp_path):
     options = {"command": f"{binary} 100 {{a}} {{b}} {{seed}}", "parameters": ["a", "b"]}
     receipt = make(tmp_path, 60, "", 60, simulator_name="program", simulator_options=options)
     assert (receipt["rows"], receipt["failures"], receipt["x_shape"]) == (60, {}, [10])
-    rows = store.read_rows(tmp_path / "shard-0.zarr", 0, 60)
+    rows = read_rows(tmp_path / "shard-0.zarr", 0, 60)
     assert abs(rows.x[:, 0].mean() - 100.5) < 5 * np.sqrt(100.5 / 60)
     os.remove(binary)
     with pytest.raises(ValueError, match="decay cannot be run"):

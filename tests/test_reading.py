@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from shard_for_tests import by_row, manifest_of, parameters
 
-from sbi_pipeline.storage import dataset, reading
+from sbi_pipeline.storage import reading
+from sbi_pipeline.storage.manifest import split
 from sbi_pipeline.storage.reading import PARTS, open_campaign
 
 SPLIT = {"seed": 3, "validation": 0.2, "test": 0.1}
@@ -12,11 +13,11 @@ def test_parts_share_no_row_and_leave_none_out(run):
     shard, _ = run("a", 4000, chunk_size=1000)
     reader = open_campaign(manifest_of(shard, 3500, **SPLIT), ["b"])
     views = reader.collect(dict.fromkeys(PARTS, 10_000))
-    whole = reading.load(manifest_of(shard, 3500, **SPLIT), ["b"])
+    whole = reading.load_simulations(manifest_of(shard, 3500, **SPLIT), ["b"])
     np.testing.assert_array_equal(
         np.sort(np.concatenate([view.row for view in views.values()])), np.arange(3500)
     )
-    masks = dataset.split(0, int(whole.row[-1]) + 1, **SPLIT)
+    masks = split(0, int(whole.row[-1]) + 1, **SPLIT)
     for part, view in views.items():
         np.testing.assert_array_equal(view.row, np.flatnonzero(masks[part]))
         np.testing.assert_array_equal(view.x, whole.x[view.row])

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from sbi_pipeline import estimators
-from sbi_pipeline.networks.regression import LinearGaussian
+from sbi_pipeline.networks.regression import GaussianRegression
 
 
 def slopes(columns: int) -> torch.Tensor:
@@ -20,7 +20,7 @@ def pairs(n: int, columns: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tens
 
 def test_is_least_squares_where_rows_are_many() -> None:
     z, x = pairs(5000, 4)
-    linear = LinearGaussian(4, 3)
+    linear = GaussianRegression(4, 3)
     linear.fit(x, z)
     design = np.column_stack([x.numpy(), np.ones(len(x))])
     wanted, *_ = np.linalg.lstsq(design, z.numpy(), rcond=None)
@@ -30,14 +30,14 @@ def test_is_least_squares_where_rows_are_many() -> None:
 
 def test_residuals_are_white() -> None:
     z, x = pairs(5000, 4)
-    linear = LinearGaussian(4, 3)
+    linear = GaussianRegression(4, 3)
     linear.fit(x, z)
     np.testing.assert_allclose(np.cov(linear.residual(z, x).T), np.eye(3), atol=0.02)
 
 
 def test_shrinks_where_columns_are_as_many_as_rows() -> None:
     z, x = pairs(80, 70)
-    linear = LinearGaussian(70, 3)
+    linear = GaussianRegression(70, 3)
     linear.fit(x, z)
     fresh_z, fresh_x = pairs(2000, 70, seed=1)
     error = (fresh_z - linear.predict(fresh_x)).square().mean()
@@ -60,6 +60,6 @@ def test_npe_starts_at_the_linear_posterior() -> None:
 def test_outputs_that_do_not_vary_are_survived() -> None:
     z, x = pairs(200, 4)
     z[:, 1] = 2.0
-    linear = LinearGaussian(4, 3)
+    linear = GaussianRegression(4, 3)
     linear.fit(x, z)
     assert torch.isfinite(linear.residual(z, x)).all()

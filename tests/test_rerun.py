@@ -275,7 +275,7 @@ def test_growing_and_asking_at_once_give_the_same_bytes(study: Path, tmp_path: P
     for name in ("config.yaml", "tiny.py"):
         shutil.copy(study / name, fresh)
     snakemake(fresh, manifest)
-    grown, once = (reading.load(folder / manifest) for folder in (study, fresh))
+    grown, once = (reading.load_simulations(folder / manifest) for folder in (study, fresh))
     np.testing.assert_array_equal(grown.theta, once.theta)
     np.testing.assert_array_equal(grown.x, once.x)
     assert len(grown.x) == 2350
@@ -359,14 +359,14 @@ def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
 ) -> None:
     from sbi_pipeline.storage import reading
 
-    whole = reading.load(study / MANIFEST)
+    whole = reading.load_simulations(study / MANIFEST)
     shard = next(study.glob("results/simulations/*/shard-1.zarr"))
     chunk = shard / "x/c/0/0"
     content = bytearray(chunk.read_bytes())
     content[100] ^= 1
     chunk.write_bytes(content)
     with pytest.raises(ValueError, match=r"shard-1\.zarr, chunk 0, rows 0 to 1000: .*repair"):
-        reading.load(study / MANIFEST)
+        reading.load_simulations(study / MANIFEST)
     repair = ["repair", str(study / "results/simulations")]
     cli.main(repair)
     assert "shard-1.zarr: chunk 0 deleted" in capsys.readouterr().out
@@ -374,7 +374,7 @@ def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
     assert rows_simulated(study) == 3000
     cli.main(repair)
     assert capsys.readouterr().out.startswith("0 damaged chunks")
-    repaired = reading.load(study / MANIFEST)
+    repaired = reading.load_simulations(study / MANIFEST)
     assert repaired.x.tobytes() == whole.x.tobytes()
     assert repaired.theta.tobytes() == whole.theta.tobytes()
 

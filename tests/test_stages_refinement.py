@@ -16,8 +16,8 @@ from sbi_pipeline.samplers.direct import in_chains
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.stages.files import write_dataset
-from sbi_pipeline.stages.page import _independent
 from sbi_pipeline.stages.refinement import refine
+from sbi_pipeline.subjects import ObservedData
 from sbi_pipeline.types import Array
 
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
@@ -57,7 +57,7 @@ def run(tmp_path: Path, nuisances: int, normalised: bool = True, **options: Any)
     simulator = LinearGaussian(theta_dim=2, nuisances=nuisances)
     rng = np.random.default_rng(3)
     x = simulator(rng.normal(size=(1, 2 + nuisances)), rng)[0]
-    labelled = observations.labelled(x, None, simulator.parameters, "here")
+    labelled = observations.label_observation(x, None, simulator.parameters, "here")
     write_dataset(tmp_path / "mock.nc", labelled.assign_attrs(key="o"))
     exact = proposal(tmp_path / "npe.nc", simulator, x, normalised)
     refine(
@@ -132,11 +132,13 @@ def test_another_prior_gives_its_posterior(tmp_path: Path) -> None:
 
 
 def test_a_refined_posterior_is_not_compared_with_its_own_proposal() -> None:
-    def posterior(**attrs: str) -> Any:
-        return SimpleNamespace(tree=SimpleNamespace(attrs=attrs))
+    def posterior(name: str, **attrs: str) -> Any:
+        return SimpleNamespace(name=name, tree=SimpleNamespace(attrs=attrs))
 
-    made = {"npe": posterior(), "nle": posterior(), "npe_exact": posterior(proposal="npe")}
-    pairs = [(a, b) for (a, _), (b, _) in _independent(made)]
+    made = [posterior("npe"), posterior("nle"), posterior("npe_exact", proposal="npe")]
+    by_name = {each.name: each for each in made}
+    observed = ObservedData("mock", "simulated", by_name, np.zeros((1, 2)), ["theta_1"])
+    pairs = [(each.one.name, each.other.name) for each in observed.pairs]
     assert pairs == [("npe", "nle"), ("nle", "npe_exact")]
 
 

@@ -21,11 +21,11 @@ def manifest(tmp_path):
 def test_a_copy_has_the_same_rows_and_is_deleted(manifest, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    here = reading.load(manifest)
+    here = reading.load_simulations(manifest)
     with staged(manifest, scratch) as near:
         shutil.move(tmp_path / "shard-0.zarr", tmp_path / "away")
         assert near.is_relative_to(scratch)
-        np.testing.assert_array_equal(reading.load(near).x, here.x)
+        np.testing.assert_array_equal(reading.load_simulations(near).x, here.x)
     assert not list(scratch.iterdir())
 
 

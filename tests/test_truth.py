@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from sbi_pipeline import estimators, priors, samplers, streams
-from sbi_pipeline.campaigns import campaign
+from sbi_pipeline.campaigns.shard import draw_parameters
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
-from sbi_pipeline.storage import dataset
+from sbi_pipeline.storage.manifest import split
 from sbi_pipeline.training.fit import fit
 from sbi_pipeline.types import Array
 
@@ -25,7 +25,7 @@ OBSERVATIONS = 5
 
 
 def simulate(prior: priors.NamedPrior, simulator: LinearGaussian, rows: int) -> tuple[Array, Array]:
-    parameters = campaign.draw(prior, seed=1, start=0, rows=rows)
+    parameters = draw_parameters(prior, seed=1, start=0, rows=rows)
     return parameters, simulator(parameters, streams.generator(1, "simulate"))
 
 
@@ -35,7 +35,7 @@ def posterior_moments(
     """Train on (theta, x) and return mean and sd of theta for each data set observed."""
     torch.set_num_threads(1)
     z, data = torch.as_tensor(prior.to_normal(theta)).float(), torch.as_tensor(x).float()
-    masks = dataset.split(0, len(z), seed=1, validation=0.1, test=0.0)
+    masks = split(0, len(z), seed=1, validation=0.1, test=0.0)
     made = estimators.build(method, z, data, seed=1)
     rows = {"train": masks["train"], "validation": masks["validation"]}
     fit(made, z, data, **rows, seed=1, threads=1, max_epochs=EPOCHS)

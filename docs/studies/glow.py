@@ -18,5 +18,5 @@ if __name__ == "__main__":
     for pixels in (64, 128):
         simulator = SourceCounts(pixels=pixels, background=GLOW, noise=False, mirror=True)
         prior = priors.build(specs, simulator.parameters)
-        x, _ = observations.simulate(simulator, prior, TRUTH, 1)
+        x, _ = observations.simulate_observation(simulator, prior, TRUTH, 1)
         np.savez_compressed(CONFIG / f"data/source_counts_glow_{pixels}.npz", x=x)

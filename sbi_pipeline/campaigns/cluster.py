@@ -14,6 +14,7 @@ import dask
 from distributed import Client, LocalCluster
 
 from . import tasks
+from .settings import Effort
 
 log = logging.getLogger(__name__)
 
@@ -23,17 +24,16 @@ CLUSTERS = "local, slurm, or the address of a scheduler such as tcp://10.0.0.1:8
 
 
 @contextmanager
-def connect(cluster: str, workers: int, minimum: int | None = None) -> Iterator[Client]:
+def connect(effort: Effort) -> Iterator[Client]:
     """Connect to a cluster, starting it if that is ours to do, and take it down at the end.
 
     Args:
-        cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
-        workers: Workers to start, or the most of them.
-        minimum: The fewest; None to start all at once. Of no effect with an address.
+        effort: Which cluster, and how many workers; with an address, these have no effect.
 
     Raises:
         ValueError: There is no such cluster, or it cannot be reached or started.
     """
+    cluster, workers, minimum = effort.cluster, effort.workers, effort.minimum
     if "://" in cluster:
         with _existing(cluster) as client:
             yield client
@@ -68,7 +68,7 @@ def _existing(address: str) -> Iterator[Client]:
     with client:
         log.info("Dask scheduler at %s; dashboard at %s", address, client.dashboard_link)
         yield client
-        client.run(tasks.finish, on_error="ignore")
+        client.run(tasks.release_simulators, on_error="ignore")
 
 
 def _local(workers: int) -> LocalCluster:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ..storage import chunks, journal, lease
-from ..storage.dataset import read_record
-from ..storage.layout import Layout, read_layout, rebuild
+from ..storage.chunks import rebuild
+from ..storage.failures import Tally
+from ..storage.layout import Layout, read_layout
 from ..storage.lease import Lease
-from ..storage.tally import Tally
+from ..storage.rows import read_record
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def repair(folder: Path) -> list[Damage]:
     return damages
 
 
-def seal(folder: Path) -> list[Path]:
+def seal_finished(folder: Path) -> list[Path]:
     """Make each array of the finished shards below a folder one file; return those shards.
 
     A shard in an object store is left alone: there is nothing to save. Not while they are read.
@@ -131,18 +132,18 @@ def seal(folder: Path) -> list[Path]:
         if _shard_status(store).state != "done" or not chunks.in_chunks(store):
             continue
         with Lease(store):
-            chunks.seal(store)
+            chunks.seal_arrays(store)
             if damages := list(_damages(store)):
-                chunks.unseal(store)
+                chunks.unseal_arrays(store)
                 raise ValueError(damages[0].reason)
-            chunks.tidy(store)
+            chunks.delete_stale_files(store)
         sealed.append(store)
     return sealed
 
 
 def _rebuild(store: Path) -> None:
     """Describe the arrays of a shard as its journal does, which has outlived them."""
-    records = journal.read(store)
+    records = journal.read_records(store)
     runs = [record for record in records if record["kind"] == "run" and "x_shape" in record]
     if not runs:
         raise ValueError(
@@ -171,7 +172,7 @@ def _stores(folder: Path) -> list[Path]:
 
 
 def _damages(store: Path) -> Iterator[Damage]:
-    done = journal.committed(journal.read(store))
+    done = journal.committed(journal.read_records(store))
     end = max((record["stop"] for record in done.values()), default=0)
     reason = f"{store} has a journal but lost its zarr.json"
     try:
@@ -198,7 +199,7 @@ def _shard_status(store: Path) -> ShardStatus:
         return ShardStatus(
             store, content["rows"], content["rows"], content["failures"], rate, "done"
         )
-    records = journal.read(store)
+    records = journal.read_records(store)
     tally = Tally(journal.committed(records).values())
     run, rate = _last_run(records)
     state = "running" if _is_held(store) else "stopped"

@@ -1,4 +1,4 @@
-"""Tasks of a shard, in this process or through Dask.
+"""Tasks of a shard through Dask.
 
 Dask gets a small window of tasks at a time and returns small records; no wait is without an end.
 A task whose worker dies is tried again with the simulator in a guarded child process, so that the
@@ -9,104 +9,52 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent import futures
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
 
 from distributed import CancelledError, Client, Future, KilledWorker, secede, wait
 from distributed.comm import CommClosedError
 
 from . import tasks
 from .cluster import START, connect
-from .tasks import Part, Work
+from .sequential import HANG, Records, guarded, suspicious
+from .settings import Effort
+from .tasks import Gaps, Work
 
 log = logging.getLogger(__name__)
 
-Records = list[dict[str, Any]]
-
 AHEAD = 3  # tasks in Dask's hands for each worker: one at work, one being written, one to begin
-OVERLAP = 5.0  # seconds of simulating above which a chunk is written before the next begins
 POLL = 5.0  # seconds between looks at a cluster
-SUSPICIOUS = 600.0  # seconds, beyond ten times what it should take, after which a task may hang
 IDLE_STALL = 120.0  # seconds in which no worker has a task although there are some
 BUSY_STALL = 3600.0  # seconds, beyond what tasks should take, in which none was finished
 RESTARTS = 3
 QUEUE = 86_400.0  # seconds workers may wait in a queue
 
 
-def here(work: Work, parts: Sequence[Part], row_seconds: float = math.inf) -> Iterator[Records]:
-    """Run tasks one after the other in this process; yield the records of each.
-
-    A chunk is written while the next one is simulated, unless that takes so long that what is
-    written had better be committed first.
-    """
-    writing: futures.Future[Records] | None = None
-    try:
-        with futures.ThreadPoolExecutor(1) as writer:
-            for part in parts:
-                begin = time.monotonic()
-                with _suspicion(work, row_seconds):
-                    made = tasks.simulate(work, part)
-                if writing:
-                    yield writing.result()
-                writing = writer.submit(tasks.write, work, made)
-                if time.monotonic() - begin > OVERLAP:
-                    yield writing.result()
-                    writing = None
-            if writing:
-                yield writing.result()
-    finally:
-        tasks.finish()
-
-
-@contextmanager
-def _suspicion(work: Work, row_seconds: float) -> Iterator[None]:
-    """Say in the log, once, that a task of this process takes suspiciously long."""
-    alarm = threading.Timer(_suspicious(work, row_seconds), log.warning, [HANG])
-    alarm.daemon = True
-    alarm.start()
-    try:
-        yield
-    finally:
-        alarm.cancel()
-
-
-def _suspicious(work: Work, row_seconds: float) -> float:
-    """Return after how many seconds a task is suspected to hang."""
-    expected = work.layout.chunk_size * row_seconds if math.isfinite(row_seconds) else 0.0
-    return SUSPICIOUS + 10 * expected
-
-
-def task(work: Work, part: Part) -> Records:
+def run_task(work: Work, part: Gaps) -> Records:
     """Run one task on a Dask worker."""
-    made = tasks.simulate(work, part)
+    made = tasks.simulate_gaps(work, part)
     secede()  # the worker may begin its next task while this one is written
-    return tasks.write(work, made)
+    return tasks.write_made(work, made)
 
 
-def through_dask(
+def run_on_dask(
     work: Work,
-    parts: Sequence[Part],
+    parts: Sequence[Gaps],
     *,
-    cluster: str,
-    workers: int,
+    effort: Effort,
     row_seconds: float,
-    minimum: int | None = None,
 ) -> Iterator[Records]:
     """Run tasks on Dask workers.
 
     Args:
         work: What they share.
         parts: The tasks.
-        cluster: ``"local"``, ``"slurm"`` or the address of a scheduler.
-        workers: Processes to start; with an address, what the window is sized for at first.
+        effort: Where, and by how many processes; with an address, what the window is sized for at
+            first.
         row_seconds: What a row takes; infinity if that is not known.
-        minimum: The fewest processes, for a cluster that grows and shrinks; None for a fixed one.
 
     Yields:
         The records of each task, in the order they finish.
@@ -115,14 +63,14 @@ def through_dask(
         ValueError: No workers came, or they fell silent again and again, or the scheduler died.
     """
     waiting = deque((part, work) for part in parts)
-    running: dict[Future, tuple[Part, Work]] = {}
-    silence = _Silence(work, row_seconds, cluster)
-    with _scheduler_alive(cluster), connect(cluster, workers, minimum) as client:
-        window = _Window(client, workers)
+    running: dict[Future, tuple[Gaps, Work]] = {}
+    silence = _Silence(work, row_seconds, effort.cluster)
+    with _scheduler_alive(effort.cluster), connect(effort) as client:
+        window = _Window(client, effort.workers)
         while waiting or running:
             while waiting and len(running) < window.size():
                 part, shared = waiting.popleft()
-                running[client.submit(task, shared, part, pure=False)] = part, shared
+                running[client.submit(run_task, shared, part, pure=False)] = part, shared
             try:
                 done = wait(list(running), timeout=POLL, return_when="FIRST_COMPLETED").done
             except TimeoutError:
@@ -137,7 +85,7 @@ def through_dask(
                 try:
                     yield future.result(timeout=START)
                 except KilledWorker as error:
-                    if shared.recipe.isolate:
+                    if shared.recipe.limits.is_guarded:
                         raise ValueError(_killed(part, error)) from error
                     log.warning("rows %s killed their worker; trying them guarded", part.ranges)
                     waiting.appendleft((part, guarded(shared)))
@@ -172,10 +120,10 @@ def _patience(work: Work, row_seconds: float) -> float:
 
     A worker that hangs cannot be told from one that is slow, so this is generous.
     """
-    recipe = work.recipe
+    limits = work.recipe.limits
     seconds = 100 * row_seconds if math.isfinite(row_seconds) else 0.0
-    if recipe.time_limit is not None:
-        seconds += recipe.time_limit * (1 + recipe.retries)
+    if limits.time_limit is not None:
+        seconds += limits.time_limit * (1 + limits.retries)
     return BUSY_STALL + seconds * work.layout.chunk_size
 
 
@@ -190,7 +138,7 @@ class _Silence:
 
     def __init__(self, work: Work, row_seconds: float, cluster: str) -> None:
         self.cluster = cluster
-        self.suspicious = _suspicious(work, row_seconds)
+        self.suspicious = suspicious(work, row_seconds)
         self.limit = _patience(work, row_seconds)
         self.restarts = 0
         self.broken()
@@ -242,18 +190,7 @@ def _scheduler_alive(cluster: str) -> Iterator[None]:
         ) from error
 
 
-HANG = (
-    "no simulation has come back for a long time; if the simulator can hang, stop this run and set "
-    "limits: {time_limit: SECONDS} of its campaign, for which nothing is simulated again"
-)
-
-
-def guarded(work: Work) -> Work:
-    """Return the work with the simulator in a guarded child process."""
-    return replace(work, recipe=replace(work.recipe, isolate=True))
-
-
-def _killed(part: Part, error: KilledWorker) -> str:
+def _killed(part: Gaps, error: KilledWorker) -> str:
     return (
         f"rows {part.ranges} killed {error.allowed_failures + 1} Dask workers although the "
         "simulator ran guarded; is it the memory? Lower chunk_size or the workers of a node"

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..storage.tally import count_failures
-from ..types import Array, Prior
-from .campaign import draw, is_vectorised
-from .simulation import Outcome, Shape, probe, simulate
-from .sizing import chunk_rows
+from ..model import Model
+from ..storage.failures import count_failures
+from ..types import Array
+from .first_rows import Shape, chunk_rows, probe
+from .settings import Limits
+from .shard import draw_parameters
+from .simulation import SimulatedRows, simulate_rows
 from .tasks import Recipe
 
 ROWS = 20  # simulations to look at, or one block
@@ -25,6 +26,7 @@ LOOK_SECONDS = 20.0  # that looking at them may take
 SHARD_SECONDS = 1200.0  # a shard should take 10 to 30 minutes
 SHARDS = 2000  # more make Snakemake slow to plan
 SPARE = 1.1  # of the disk space the simulations themselves take
+UNLIMITED = Limits()
 
 
 @dataclass(frozen=True)
@@ -66,73 +68,67 @@ class Forecast:
         )
 
 
-def preflight(
-    prior: Prior,
+def forecast_campaign(
+    model: Model,
     *,
-    simulator: str,
-    options: Mapping[str, Any],
     seed: int,
     rows: int,
     folder: Path | None,
     block_size: int = 1000,
     workers: int = 1,
-    time_limit: float | None = None,
+    limits: Limits = UNLIMITED,
 ) -> Forecast:
     """Simulate the first rows of a campaign, twice, in a guarded child process.
 
     Args:
-        prior: Of all parameters of the simulator.
-        simulator: Name in the registry or ``"module:Class"``.
-        options: Its keyword arguments.
+        model: What simulates, from where.
         seed: Seed of the campaign.
         rows: Simulations of the whole campaign.
         folder: Where they will be stored; it need not exist yet. None if space is no matter.
         block_size: Rows a vectorised simulator is called on.
         workers: Processes to simulate in, over all jobs.
-        time_limit: Seconds a call may take.
+        limits: What guards a call in the campaign. Here a child process does in any case, and a
+            row that fails is not tried again.
 
     Raises:
         ValueError: The simulator breaks its contract, or the campaign does not fit on the disk.
     """
-    block = block_size if is_vectorised(simulator, options) else None
-    recipe = Recipe(simulator, json.dumps(dict(options)), seed, block, True, time_limit, 0)
-    parameters = draw(prior, seed=seed, start=0, rows=block or ROWS)
+    block = block_size if model.is_vectorised else None
+    recipe = Recipe(model, seed, block, replace(limits, isolate=True, retries=0))
+    parameters = draw_parameters(model.build_prior(), seed=seed, start=0, rows=block or ROWS)
     shape, first, second = _twice(recipe, parameters)
-    _check_same(simulator, first, second, parameters, prior.names)
-    forecast = _forecast(shape, first, rows, len(prior.names), block, workers)
+    _check_same(model, first, second, parameters)
+    forecast = _forecast(shape, first, rows, len(model.parameters), block, workers)
     if folder is not None:
         _check_space(forecast, folder)
     return forecast
 
 
-def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, Outcome, Outcome]:
+def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedRows, SimulatedRows]:
     """Simulate the same rows in two child processes: what one remembers, the other does not."""
-    outcomes: list[Outcome] = []
+    outcomes: list[SimulatedRows] = []
     shape: Shape | None = None
     for _ in range(2):
-        call = recipe.call()
-        try:
+        with closing(recipe.caller()) as call:
             options: dict[str, Any] = {"start": 0, "block_size": recipe.block_size}
             if shape is None:
                 shape, failures = probe(call, parameters, limit=len(parameters), **options)
             if shape is None:
                 raise ValueError(
-                    f"{recipe.simulator}: all of the first {len(parameters)} simulations failed: "
-                    f"{failures[0].text}"
+                    f"{recipe.model.simulator}: all of the first {len(parameters)} simulations "
+                    f"failed: {failures[0].text}"
                 )
             if recipe.block_size is None:
                 some = int(LOOK_SECONDS / max(shape.seconds, 1e-9))
                 parameters = parameters[: max(some, LEAST)]
             options |= {"x_shape": shape.x_shape, "x_dtype": shape.x_dtype}
-            outcomes.append(simulate(call, parameters, **options))
-        finally:
-            call.close()
+            outcomes.append(simulate_rows(call, parameters, **options))
     assert shape is not None
     return shape, outcomes[0], outcomes[1]
 
 
 def _check_same(
-    simulator: str, first: Outcome, second: Outcome, parameters: Array, names: tuple[str, ...]
+    model: Model, first: SimulatedRows, second: SimulatedRows, parameters: Array
 ) -> None:
     """Make sure that the same row gave the same data."""
     same = np.array(
@@ -141,17 +137,18 @@ def _check_same(
     if not same.all():
         row = int(np.flatnonzero(~same)[0])
         values = ", ".join(
-            f"{name}={value:.6g}" for name, value in zip(names, parameters[row], strict=True)
+            f"{name}={value:.6g}"
+            for name, value in zip(model.parameters, parameters[row], strict=True)
         )
         raise ValueError(
-            f"{simulator}: {int((~same).sum())} of {len(same)} simulations came out different when "
-            f"repeated, row {row} with {values} first; all randomness must come from rng, and "
-            "nothing may be kept from one call to the next"
+            f"{model.simulator}: {int((~same).sum())} of {len(same)} simulations came out "
+            f"different when repeated, row {row} with {values} first; all randomness must come "
+            "from rng, and nothing may be kept from one call to the next"
         )
 
 
 def _forecast(
-    shape: Shape, outcome: Outcome, rows: int, dim: int, block: int | None, workers: int
+    shape: Shape, outcome: SimulatedRows, rows: int, dim: int, block: int | None, workers: int
 ) -> Forecast:
     seconds = float(outcome.seconds.mean(dtype=float))
     cost = Shape(shape.x_shape, shape.x_dtype, min(seconds, shape.seconds) or shape.seconds)

@@ -7,27 +7,28 @@ not exist for anybody.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..model import Model
+from ..storage.failures import count_failures
 from ..storage.layout import Layout
 from ..storage.prior import read_prior
-from ..storage.store import Rows, write_rows
-from ..storage.tally import count_failures
-from . import simulation
-from .isolation import Call, Direct, Guarded
+from ..storage.rows import Rows, write_rows
+from .callers import Caller, DirectCaller, GuardedCaller
+from .settings import Limits
+from .simulation import simulate_rows
 
-_idle: deque[tuple[Recipe, Call]] = deque()  # of this process: as many as simulate at once
+_idle: deque[tuple[Recipe, Caller]] = deque()  # of this process: as many as simulate at once
 
 
 @dataclass(frozen=True)
@@ -35,37 +36,26 @@ class Recipe:
     """How to call a simulator.
 
     Attributes:
-        simulator: Name in the registry or ``"module:Class"``.
-        options: Its keyword arguments, as JSON.
+        model: What simulates.
         seed: Seed of the campaign.
         block_size: Rows a vectorised simulator is called on; None for one at a time.
-        isolate: Whether to call it in a guarded child process.
-        time_limit: Seconds a call may take; None for no limit. Needs ``isolate``.
-        retries: How often a crash or a time-out is tried again.
-        memory_limit: Bytes of address space it may use; None for no limit. Needs ``isolate``.
+        limits: What guards a call.
     """
 
-    simulator: str
-    options: str
+    model: Model
     seed: int
     block_size: int | None
-    isolate: bool
-    time_limit: float | None
-    retries: int
-    memory_limit: int | None = None
+    limits: Limits
 
-    def call(self) -> Call:
+    def caller(self) -> Caller:
         """Return the simulator, ready to be called."""
-        options = json.loads(self.options)
-        if self.isolate:
-            return Guarded(
-                self.simulator,
-                options,
-                self.seed,
-                time_limit=self.time_limit,
-                memory_limit=self.memory_limit,
-            )
-        return Direct(self.simulator, options, self.seed)
+        if self.limits.is_guarded:
+            return GuardedCaller(self.model, self.seed, self.limits)
+        return DirectCaller(self.model, self.seed)
+
+    def guarded(self) -> Recipe:
+        """Return the recipe with the simulator in a guarded child process."""
+        return replace(self, limits=replace(self.limits, isolate=True))
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Part:
+class Gaps:
     """Rows missing in one chunk: ranges of local indices, none crossing the chunk."""
 
     ranges: tuple[tuple[int, int], ...]
@@ -105,40 +95,40 @@ class Made:
     record: dict[str, Any]
 
 
-def simulate(work: Work, part: Part) -> list[Made]:
-    """Simulate one part, range by range."""
+def simulate_gaps(work: Work, gaps: Gaps) -> list[Made]:
+    """Simulate the rows missing in one chunk, range by range."""
     with _simulator(work.recipe) as call:
-        return [_simulate(work, call, start, stop) for start, stop in part.ranges]
+        return [_simulate(work, call, start, stop) for start, stop in gaps.ranges]
 
 
-def write(work: Work, made: Sequence[Made]) -> list[dict[str, Any]]:
-    """Write what was simulated of one part; return a record for each of its ranges."""
+def write_made(work: Work, made: Sequence[Made]) -> list[dict[str, Any]]:
+    """Write what was simulated of one chunk; return a record for each of its ranges."""
     return [{**one.record, "checksum": write_rows(work.shard, one.start, one.rows)} for one in made]
 
 
 @contextmanager
-def _simulator(recipe: Recipe) -> Iterator[Call]:
+def _simulator(recipe: Recipe) -> Iterator[Caller]:
     """Lend a simulator of this process, kept from one task to the next."""
     try:
         held, call = _idle.pop()
     except IndexError:
-        held, call = recipe, recipe.call()
+        held, call = recipe, recipe.caller()
     if held != recipe:
         call.close()
-        call = recipe.call()
+        call = recipe.caller()
     try:
         yield call
     finally:
         _idle.append((recipe, call))
 
 
-def finish() -> None:
+def release_simulators() -> None:
     """Give up this process's idle simulators and end their child processes."""
     while _idle:
         _idle.pop()[1].close()
 
 
-def _simulate(work: Work, call: Call, start: int, stop: int) -> Made:
+def _simulate(work: Work, call: Caller, start: int, stop: int) -> Made:
     begin = time.perf_counter()
     layout, recipe = work.layout, work.recipe
     parameters, names, attrs = read_prior(work.prior, slice(start, stop))
@@ -148,14 +138,14 @@ def _simulate(work: Work, call: Call, start: int, stop: int) -> Made:
             f"{attrs['key']} and {len(parameters)} of the rows {start} to {stop}, wanted "
             f"{layout.key} and all; nothing committed is lost, let one run at a time work here"
         )
-    outcome = simulation.simulate(
+    made = simulate_rows(
         call,
         parameters,
         start=layout.start + start,
         block_size=recipe.block_size,
         x_shape=layout.x_shape,
         x_dtype=layout.x_dtype,
-        retries=recipe.retries,
+        retries=recipe.limits.retries,
     )
     if layout.names != names:
         kept = [names.index(name) for name in layout.names]
@@ -164,13 +154,13 @@ def _simulate(work: Work, call: Call, start: int, stop: int) -> Made:
         "kind": "rows",
         "start": start,
         "stop": stop,
-        "failures": count_failures(outcome.status),
-        "examples": [failure.record(names) for failure in outcome.failures],
-        "attempts": {str(row): tries for row, tries in outcome.attempts.items()},
-        "simulator_seconds": round(float(outcome.seconds.sum(dtype=float)), 6),
+        "failures": count_failures(made.status),
+        "examples": [failure.record(names) for failure in made.failures],
+        "attempts": {str(row): tries for row, tries in made.attempts.items()},
+        "simulator_seconds": round(float(made.seconds.sum(dtype=float)), 6),
         "seconds": round(time.perf_counter() - begin, 6),
         "time": round(time.time(), 3),
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
-    return Made(start, Rows(parameters, outcome.x, outcome.status, outcome.seconds), record)
+    return Made(start, Rows(parameters, made.x, made.status, made.seconds), record)

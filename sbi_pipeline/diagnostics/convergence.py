@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_stats.base import array_stats
 from scipy import stats
 
 from ..expressions import Expression
@@ -24,6 +24,8 @@ from ..subjects import ensemble_labels
 from ..types import Array
 
 QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
+TAILS = (0.05, 0.95)
+"""Quantiles whose effective draws are those of the tails."""
 COLUMNS = (
     *("parameter", "label", "unit", "derived", "mean", "sd", *QUANTILES),
     *("r_hat", "ess_bulk", "ess_tail", "mcse_mean", "autocorrelation_time", "acceptance"),
@@ -78,7 +80,7 @@ def r_hat(chains: Array) -> float:
     """Return rank-normalised split R-hat of ``(chains, draws)``; NaN for fewer than two chains."""
     if chains.shape[0] < 2 or chains.shape[1] < 4:
         return float("nan")
-    return float(az.rhat(chains, method="rank"))
+    return float(array_stats.rhat(chains, method="rank"))
 
 
 def divergence(draws: Array, prior: Array, neighbours: int = 40) -> float:
@@ -112,6 +114,8 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
     levels = np.quantile(chains, list(QUANTILES.values()))
     facts = tree["sample_stats"].attrs if "sample_stats" in tree.children else {}
     most = facts.get("effective", np.inf)  # draws with weights count for less
+    bulk = float(array_stats.ess(chains, method="bulk"))
+    tail = float(array_stats.ess(chains, method="tail", prob=TAILS))
     constant = sd == 0  # a discrete parameter of which one value is certain
     return {
         "parameter": name,
@@ -122,9 +126,9 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "sd": sd,
         **dict(zip(QUANTILES, map(float, levels), strict=True)),
         "r_hat": 1.0 if constant else r_hat(ensembles(tree, name)),
-        "ess_bulk": min(most, chains.size if constant else float(az.ess(chains, method="bulk"))),
-        "ess_tail": min(most, chains.size if constant else float(az.ess(chains, method="tail"))),
-        "mcse_mean": float(az.mcse(chains, method="mean")),
+        "ess_bulk": min(most, chains.size if constant else bulk),
+        "ess_tail": min(most, chains.size if constant else tail),
+        "mcse_mean": float(array_stats.mcse(chains, method="mean")),
         "autocorrelation_time": _autocorrelation_time(tree, name),
         "acceptance": _acceptance(tree),
         "prior_mean": float(prior_mean),

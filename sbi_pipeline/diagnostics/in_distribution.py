@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sklearn.neighbors import LocalOutlierFactor
-
 from ..subjects import ObservedData
 from ..types import Array
 from .check import Check, WarnFail
@@ -30,6 +28,8 @@ def in_distribution(simulations: Array, x_o: Array, neighbours: int = 20) -> Typ
         x_o: The observation, ``x_shape``.
         neighbours: How many for the local outlier factor.
     """
+    from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415 - half a second
+
     pooled = pool(simulations, x_o)
     features = features_of(pooled)
     outlier = LocalOutlierFactor(n_neighbors=min(neighbours, len(simulations) - 1)).fit(features)

@@ -13,8 +13,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import KFold, cross_val_score
-from sklearn.neural_network import MLPClassifier
 
 from ..subjects import PosteriorPair
 from ..types import Array
@@ -53,6 +51,10 @@ def c2st(a: Array, b: Array, n: int = 2000, seed: int = 0) -> float:
     Raises:
         ValueError: The draws differ in dimension.
     """
+    # Takes half a second, which pages that compare nothing do without.
+    from sklearn.model_selection import KFold, cross_val_score  # noqa: PLC0415
+    from sklearn.neural_network import MLPClassifier  # noqa: PLC0415
+
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise ValueError(f"c2st got draws of shape {a.shape} and {b.shape}; wanted (n, dim) twice")
     rng = np.random.default_rng(seed)

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from ..subjects import Neighbourhood
 from ..types import Array
@@ -56,23 +55,6 @@ class Local:
         return max(self.differences, key=lambda name: abs(self.differences[name]))
 
 
-def normal_scores(draws: Array, truth: Array, members: int) -> Array:
-    """Return normal scores of truth and some draws among all of their simulation.
-
-    Args:
-        draws: Posterior draws, ``(n, L, dim)``.
-        truth: True values, ``(n, dim)``.
-        members: Draws to return beside the truth.
-
-    Returns:
-        ``(n, 1 + members, dim)``, the truth first.
-    """
-    pool = np.concatenate([truth[:, None], draws], axis=1)
-    kept = np.linspace(0, draws.shape[1], members + 1).astype(int)
-    ranks = stats.rankdata(pool, axis=1)[:, kept]
-    return np.asarray(stats.norm.ppf((ranks - 0.5) / pool.shape[1]))
-
-
 def local_test(
     scores: Array,
     names: Sequence[str],
@@ -86,7 +68,7 @@ def local_test(
     """Test the posterior for data like the observation.
 
     Args:
-        scores: From `normal_scores`, ``(n, 1 + members, dim)``.
+        scores: From `ranks.normal_scores`, ``(n, 1 + members, dim)``.
         names: Of the parameters.
         x: Data of the simulations, ``(n, *x_shape)``.
         x_o: The observation, ``x_shape``.

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import xarray as xr
 from annotated_types import Ge
+from scipy import stats
 
 from .. import samplers
 from ..options import INTERNAL
@@ -26,7 +27,6 @@ from ..priors.discrete import combinations
 from ..trained import Posterior
 from ..types import Array, Traits
 from .evidence import log_evidence
-from .local_calibration import normal_scores
 from .scores import scores
 from .steps import sweep
 
@@ -146,6 +146,23 @@ def tarp_ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
     far = np.linalg.norm(truth - reference, axis=1)
     near = np.linalg.norm(draws - reference[:, None, :], axis=2) < far[:, None]
     return np.asarray(near.sum(axis=1))
+
+
+def normal_scores(draws: Array, truth: Array, members: int) -> Array:
+    """Return normal scores of truth and some draws among all of their simulation.
+
+    Args:
+        draws: Posterior draws, ``(n, L, dim)``.
+        truth: True values, ``(n, dim)``.
+        members: Draws to return beside the truth.
+
+    Returns:
+        ``(n, 1 + members, dim)``, the truth first.
+    """
+    pool = np.concatenate([truth[:, None], draws], axis=1)
+    kept = np.linspace(0, draws.shape[1], members + 1).astype(int)
+    ranks = stats.rankdata(pool, axis=1)[:, kept]
+    return np.asarray(stats.norm.ppf((ranks - 0.5) / pool.shape[1]))
 
 
 def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:

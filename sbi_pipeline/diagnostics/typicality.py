@@ -23,8 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from sklearn.covariance import LedoitWolf
-from sklearn.decomposition import PCA
 
 from ..types import Array
 from .check import Check, WarnFail, below
@@ -110,6 +108,8 @@ def features_of(pooled: Array) -> Array:
     scores = stats.norm.ppf((ranks - 0.5) / len(pooled))
     if scores.shape[1] <= MAX_FEATURES:
         return np.asarray(scores)
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - half a second
+
     components = PCA(min(MAX_FEATURES, len(pooled) // 4), random_state=0).fit(scores)
     reduced = components.transform(scores)
     left = np.linalg.norm(scores - components.inverse_transform(reduced), axis=1)
@@ -119,6 +119,8 @@ def features_of(pooled: Array) -> Array:
 
 def mahalanobis(features: Array) -> Array:
     """Return the distance of each row of features from the bulk of all, ``(n,)``."""
+    from sklearn.covariance import LedoitWolf  # noqa: PLC0415 - half a second
+
     return np.asarray(LedoitWolf().fit(features).mahalanobis(features))
 
 

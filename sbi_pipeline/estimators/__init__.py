@@ -18,7 +18,7 @@ from .. import registry
 from ..networks.validity import Validity
 from ..options import INTERNAL, Count, Passes
 from .ensemble import Ensemble
-from .estimator import Estimator, Preview, find, having, traits
+from .estimator import Estimator, Preview, estimator_class, having, traits
 
 __all__ = [
     "Ensemble",
@@ -26,7 +26,7 @@ __all__ = [
     "Preview",
     "build",
     "construct",
-    "find",
+    "estimator_class",
     "having",
     "load",
     "save",
@@ -67,7 +67,7 @@ def build(
     preview = Preview(z, x, rows or len(z), complete)
     spec = {
         "method": method,
-        "network": find(method).choose(preview, **network),
+        "network": estimator_class(method).choose(preview, **network),
         "members": members,
         "theta_dim": z.shape[1],
         "x_shape": list(x.shape[1:]),
@@ -77,7 +77,7 @@ def build(
 
 def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Estimator:
     """Make the estimator a spec describes, with scales fitted to rows (z, x) if there are any."""
-    estimator_class: Any = find(spec["method"])
+    method: Any = estimator_class(spec["method"])
     if spec["members"] < 1:
         raise ValueError(f"members is {spec['members']}; at least 1 is wanted")
     made = []
@@ -85,9 +85,7 @@ def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | 
         torch.manual_seed(seed)
         for _ in range(spec["members"]):
             try:
-                member = estimator_class(
-                    spec["theta_dim"], tuple(spec["x_shape"]), **spec["network"]
-                )
+                member = method(spec["theta_dim"], tuple(spec["x_shape"]), **spec["network"])
             except TypeError as error:
                 raise ValueError(f"network options of {spec['method']}: {error}") from error
             if rows is not None:

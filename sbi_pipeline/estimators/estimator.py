@@ -95,11 +95,15 @@ class Estimator(Trainable):
         return None
 
     def log_prob_of_summary(self, z: Tensor, summary: Tensor) -> Tensor:
-        """Return ``log_prob``, ``(n,)``, for rows z and what `summarise` returned of their x."""
-        raise NotImplementedError
+        """Return ``log_prob``, ``(n,)``, for rows z and what `summarise` returned of their x.
+
+        Raises:
+            ValueError: The class has `summarise` without it.
+        """
+        raise ValueError(f"{type(self).__name__} has summarise, but no log_prob_of_summary")
 
 
-def find(method: str) -> type[Estimator]:
+def estimator_class(method: str) -> type[Estimator]:
     """Return the class of a method, one of `registry.ESTIMATORS` or ``"my_module:MyEstimator"``.
 
     Raises:
@@ -119,8 +123,8 @@ def find(method: str) -> type[Estimator]:
 
 
 def traits(method: str) -> Traits:
-    """Return what a method is, see `find`."""
-    return find(method).traits
+    """Return what a method is, see `estimator_class`."""
+    return estimator_class(method).traits
 
 
 def having(wanted: Callable[[Traits], bool]) -> str:

@@ -33,7 +33,7 @@ from ..networks.conditioning import MOST_COLUMNS, Linear
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
-from ..networks.regression import LinearGaussian
+from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..options import Chosen, Index, OneOf, Passes, Takes
@@ -102,7 +102,7 @@ class NLE(Estimator):
             Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
         )
         self.standardise = Standardise((len(self.columns),), transform)
-        self.linear = LinearGaussian(context_dim, len(self.columns)) if linear else None
+        self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
         self.flow = (
             build_flow(flow, len(self.columns), context_dim, **flow_options)
             if self.columns

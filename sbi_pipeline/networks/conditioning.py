@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..options import Chosen, Index
 from .encoders import Embedded, Encoder, Transform, batched, choose_encoder
-from .regression import LinearGaussian
+from .regression import GaussianRegression
 from .scaling import constant_columns
 from .screening import linked_columns
 
@@ -53,7 +53,7 @@ class Conditioner(nn.Module):
         self.x_shape, self.columns = x_shape, columns
         shape = x_shape if columns is None else (len(columns),)
         self.encoder = Encoder(shape, transform=transform, embedding=embedding)
-        self.linear = LinearGaussian(math.prod(shape), theta_dim) if linear else None
+        self.linear = GaussianRegression(math.prod(shape), theta_dim) if linear else None
         self.out_dim = self.encoder.out_dim + (theta_dim if linear else 0)
 
     def _kept(self, x: Tensor) -> Tensor:

@@ -1,9 +1,7 @@
 """Networks that summarise one data set: vectors, series, images; sets of events are in `sets`.
 
-An embedding takes standardised data ``(n, *x_shape)`` and returns ``(n, out_dim)``. It says which
-elements of x share a scale: ``scale_shape(x_shape)`` has a 1 along each axis of like elements (the
-pixels of a channel, the events of a set). Those for sets also take a mask ``(n, events)``, true
-for events that are there.
+What an embedding is stands in `embedding`. Like elements are the pixels of a channel, or the
+events of a set.
 """
 
 from __future__ import annotations
@@ -13,10 +11,11 @@ import math
 from torch import Tensor, nn
 
 from ..options import Depth, Odd, Width
+from .embedding import Embedding
 from .sets import Shape, mlp
 
 
-class Flat(nn.Module):
+class Flat(Embedding):
     """The elements of x as they are."""
 
     def __init__(self, x_shape: Shape) -> None:
@@ -28,7 +27,7 @@ class Flat(nn.Module):
         return x.flatten(1)
 
 
-class MLP(nn.Module):
+class MLP(Embedding):
     """Fully connected layers over the flattened elements.
 
     Args:
@@ -51,7 +50,7 @@ class MLP(nn.Module):
         return out
 
 
-class Convolutional(nn.Module):
+class Convolutional(Embedding):
     """Strided convolutions until few elements are left, then fully connected layers.
 
     Args:

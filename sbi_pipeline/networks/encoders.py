@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..options import Chosen, OneOf, Passes, Takes
 from ..registry import EMBEDDINGS, load
+from .embedding import Embedding
 from .scaling import TRANSFORMS, Standardise, choose_transform, constant_columns
 
 
@@ -21,7 +22,7 @@ def embed(
     mask: bool = False,
     mixed: bool = False,
     **options: Annotated[Any, Passes(EMBEDDINGS, by="name", given=1)],
-) -> tuple[Any, tuple[int, ...]]:
+) -> tuple[Embedding, tuple[int, ...]]:
     """Make an embedding; return it and the shape of the scales of what it sees.
 
     Args:
@@ -33,10 +34,9 @@ def embed(
             digits; flows never do.
         **options: Those of the embedding.
     """
-    made_of = find_embedding(name)
+    made_of: Any = find_embedding(name)
     seen = (*x_shape[:-1], x_shape[-1] - 1) if mask else x_shape
-    scale_shape = getattr(made_of, "scale_shape", lambda shape: shape)
-    return made_of(seen, **options), scale_shape(seen)
+    return made_of(seen, **options), made_of.scale_shape(seen)
 
 
 Embedded = Annotated[str | Mapping[str, Any], Chosen(), Takes(embed, given=1, short="name")]
@@ -89,9 +89,19 @@ class Encoder(nn.Module):
         return out.float()
 
 
-def find_embedding(name: str) -> Any:
-    """Return the class of an embedding, one of ours or ``"my_module:MyEmbedding"``."""
-    return load(name, EMBEDDINGS)
+def find_embedding(name: str) -> type[Embedding]:
+    """Return the class of an embedding, one of ours or ``"my_module:MyEmbedding"``.
+
+    Raises:
+        ValueError: It cannot be found, or is no embedding.
+    """
+    found = load(name, EMBEDDINGS)
+    if not (isinstance(found, type) and issubclass(found, Embedding)):
+        raise ValueError(
+            f"{name!r} is no embedding; wanted a subclass of Embedding of "
+            "sbi_pipeline.networks.embedding"
+        )
+    return found
 
 
 def choose_encoder(

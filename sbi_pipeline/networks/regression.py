@@ -15,7 +15,7 @@ from torch import Tensor, nn
 SHRINKAGES = 10.0 ** torch.arange(-8, 2, 0.5, dtype=torch.float64)
 
 
-class LinearGaussian(nn.Module):
+class GaussianRegression(nn.Module):
     """Outputs as N(W inputs + b, S), fitted in closed form.
 
     W is a ridge regression whose strength generalised cross-validation chooses (Golub, Heath &

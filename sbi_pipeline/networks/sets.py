@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..options import Count, Depth, Passes, Positive, Width
+from .embedding import Embedding
 from .neighbourhoods import n_features, neighbourhoods
 
 Shape = tuple[int, ...]
@@ -47,7 +48,7 @@ def log_count(x: Tensor, mask: Tensor | None) -> Tensor:
     return (1 + count).log() - math.log(1 + events)
 
 
-class DeepSet(nn.Module):
+class DeepSet(Embedding):
     """Pooled features of events, told back to each event, pooled again.
 
     One round of pooling sees each event alone. With two, an event is seen in the light of all
@@ -107,7 +108,7 @@ class Attention(nn.Module):
         return out
 
 
-class SetTransformer(nn.Module):
+class SetTransformer(Embedding):
     """Events attend to each other through a few inducing points, then are pooled.
 
     Args:
@@ -157,7 +158,7 @@ class SetTransformer(nn.Module):
         return out
 
 
-class PointCloud(nn.Module):
+class PointCloud(Embedding):
     """Events as positions, each told what is around it, pooled as by `DeepSet`.
 
     Sets are brought to mean 0 and sd 1, each by itself; means and sds go to the head. Distances

@@ -17,8 +17,12 @@ class Trainable(nn.Module):
     traits: Traits
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return the loss of each pair, ``(n,)``; its own noise in training is welcome."""
-        raise NotImplementedError
+        """Return the loss of each pair, ``(n,)``; its own noise in training is welcome.
+
+        Raises:
+            ValueError: The class does not say.
+        """
+        raise ValueError(f"{type(self).__name__} has no loss(z, x); it needs one to be trained")
 
     def training_done(self, share: float) -> None:
         """Take note of the share of the training that is done, in [0, 1), before each epoch."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import corner
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def corner_overlay(
     labels = [axis_label(first[f"posterior/{name}"].attrs, name) for name in names]
     figure, panel, margins = _square(len(names), len(posteriors))
     for who, draws in columns.items():
-        corner.corner(
+        _corner().corner(
             draws,
             fig=figure,
             bins=30,
@@ -145,6 +145,14 @@ def _square(parameters: int, lines: int) -> tuple[Figure, float, tuple[float, ..
     width, height = left + side + right, bottom + side + top
     margins = left / width, bottom / height, 1 - right / width, 1 - top / height
     return Figure(figsize=(width, height)), panel, margins
+
+
+def _corner() -> Any:
+    """Import corner, and with it ArviZ where that is installed: over a second, and a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing a major", FutureWarning)
+        import corner  # noqa: PLC0415
+    return corner
 
 
 def _shared(posteriors: Mapping[str, xr.DataTree]) -> list[str]:

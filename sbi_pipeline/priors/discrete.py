@@ -18,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from ..types import Array, Prior
+from .distributions import normal
 from .named import NamedPrior, Parameter
 
 MOST = 64
@@ -52,7 +53,7 @@ class Discrete:
 
     def _as_prior(self) -> Array:
         """Return what replaces N(0, I) at the codes by the probability of the values, ``(k,)``."""
-        return np.asarray(self.log_prior - stats.norm.logpdf(self.codes).sum(axis=1))
+        return np.asarray(self.log_prior - normal(0, 1).logpdf(self.codes).sum(axis=1))
 
     def joint(self, log_density: LogDensity) -> LogDensity:
         """Return log p(z, k | x): z, ``(m, n, c)``, to ``(m, n, k)``, from the density of all.

@@ -8,10 +8,19 @@ from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, MinLen, doc
-from scipy import stats
 
 from ..options import Described
 from ..types import Array
+from .distributions import (
+    beta,
+    exponential,
+    gamma,
+    halfnormal,
+    lognormal,
+    loguniform,
+    normal,
+    uniform,
+)
 
 EXPRESSION = "an expression in parameters written before it"
 REAL = Annotated[float | str, Described(f"a number or {EXPRESSION}")]
@@ -32,70 +41,70 @@ BEFORE = doc("before truncation")
 
 @dataclass(frozen=True)
 class Family:
-    """A family of distributions: its arguments, the SciPy distribution, what must hold.
+    """A family of distributions: its arguments, the distribution, what must hold.
 
-    ``arguments`` says what each may be, by name. ``scipy`` turns arguments, each a number or
-    ``(n,)``, into a frozen SciPy distribution. ``valid`` says whether arguments make
-    sense; ``rule`` says it in words.
+    ``arguments`` says what each may be, by name. ``distribution`` turns arguments, each a number or
+    ``(n,)``, into one with the methods of a frozen distribution of SciPy. ``valid`` says whether
+    arguments make sense; ``rule`` says it in words.
     """
 
     arguments: Mapping[str, Any]
-    scipy: Callable[..., Any]
+    distribution: Callable[..., Any]
     valid: Callable[..., Any]
     rule: str
     discrete: bool = False
 
 
+def _scipy_stats() -> Any:
+    """Import SciPy's distributions: they take half a second, which the usual families save."""
+    from scipy import stats  # noqa: PLC0415
+
+    return stats
+
+
 def _categorical(probabilities: Sequence[float]) -> Any:
     values = np.arange(len(probabilities))
-    return stats.rv_discrete(values=(values, np.asarray(probabilities, float)))
+    return _scipy_stats().rv_discrete(values=(values, np.asarray(probabilities, float)))
 
 
 def _truncnormal(mean: Array, sd: Array, min: Array, max: Array) -> Any:  # noqa: A002
-    return stats.truncnorm((min - mean) / sd, (max - mean) / sd, mean, sd)
+    return _scipy_stats().truncnorm((min - mean) / sd, (max - mean) / sd, mean, sd)
 
 
 TYPES = {
     "uniform": Family(
         {"min": REAL, "max": REAL},
-        lambda min, max: stats.uniform(min, max - min),  # noqa: A006
+        uniform,
         lambda min, max: min < max,  # noqa: A006
         "min < max",
     ),
-    "normal": Family({"mean": REAL, "sd": POSITIVE}, stats.norm, lambda mean, sd: sd > 0, "sd > 0"),
+    "normal": Family({"mean": REAL, "sd": POSITIVE}, normal, lambda mean, sd: sd > 0, "sd > 0"),
     "lognormal": Family(
         {"mean": Annotated[REAL, LOGARITHMIC], "sd": Annotated[POSITIVE, LOGARITHMIC]},
-        lambda mean, sd: stats.lognorm(sd, scale=np.exp(mean)),
+        lognormal,
         lambda mean, sd: sd > 0,
         "sd > 0 (mean and sd are those of the natural logarithm)",
     ),
-    "halfnormal": Family(
-        {"sd": POSITIVE}, lambda sd: stats.halfnorm(scale=sd), lambda sd: sd > 0, "sd > 0"
-    ),
+    "halfnormal": Family({"sd": POSITIVE}, halfnormal, lambda sd: sd > 0, "sd > 0"),
     "loguniform": Family(
         {"min": POSITIVE, "max": POSITIVE},
-        stats.loguniform,
+        loguniform,
         lambda min, max: (min > 0) & (min < max),  # noqa: A006
         "0 < min < max",
     ),
     "beta": Family(
         {"a": POSITIVE, "b": POSITIVE},
-        stats.beta,
+        beta,
         lambda a, b: (a > 0) & (b > 0),
         "a > 0 and b > 0",
     ),
     "gamma": Family(
         {"shape": POSITIVE, "scale": POSITIVE},
-        lambda shape, scale: stats.gamma(shape, scale=scale),
+        gamma,
         lambda shape, scale: (shape > 0) & (scale > 0),
         "shape > 0 and scale > 0",
     ),
-    "exponential": Family(
-        {"scale": POSITIVE},
-        lambda scale: stats.expon(scale=scale),
-        lambda scale: scale > 0,
-        "scale > 0",
-    ),
+    "exponential": Family({"scale": POSITIVE}, exponential, lambda scale: scale > 0, "scale > 0"),
     "truncnormal": Family(
         {
             "mean": Annotated[REAL, BEFORE],
@@ -109,14 +118,14 @@ TYPES = {
     ),
     "bernoulli": Family(
         {"probability": PROBABILITY},
-        stats.bernoulli,
+        lambda probability: _scipy_stats().bernoulli(probability),
         lambda probability: (probability >= 0) & (probability <= 1),
         "0 <= probability <= 1",
         discrete=True,
     ),
     "integer": Family(
         {"min": Annotated[WHOLE, doc("included")], "max": Annotated[WHOLE, doc("included")]},
-        lambda min, max: stats.randint(min, max + 1),  # noqa: A006
+        lambda min, max: _scipy_stats().randint(min, max + 1),  # noqa: A006
         lambda min, max: (min < max) & (min == np.round(min)) & (max == np.round(max)),  # noqa: A006
         "min and max whole numbers, min < max, both included",
         discrete=True,

@@ -44,7 +44,7 @@ class Parameter:
         return tuple(sorted({name for e in expressions for name in e.names}))
 
     def given(self, values: Mapping[str, Array]) -> Any:
-        """Return the SciPy distribution, given the values of the parents.
+        """Return the distribution, given the values of the parents.
 
         Raises:
             ValueError: The arguments break the family's rule.
@@ -56,7 +56,7 @@ class Parameter:
         if not np.all(self.family.valid(**arguments)):
             got = ", ".join(f"{key} = {value}" for key, value in arguments.items())
             raise ValueError(f"prior of {self.name!r}: got {got}; wanted {self.family.rule}")
-        return self.family.scipy(*(arguments[key] for key in self.family.arguments))
+        return self.family.distribution(*(arguments[key] for key in self.family.arguments))
 
 
 def parameter(name: str, spec: Mapping[str, Any]) -> Parameter:

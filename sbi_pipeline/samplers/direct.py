@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from .sampler import Problem, Sampler
 CHAINS = 4
 
 
+@dataclass(frozen=True)
 class Direct(Sampler):
     """The estimator's own draws, as four chains: their number is a multiple of four."""
 
@@ -28,7 +29,7 @@ class Direct(Sampler):
         began = time.monotonic()
         z = problem.draw(-(-n // CHAINS) * CHAINS, problem.seed)
         log_prob = problem.log_density(z)
-        return dataclasses.replace(
+        return replace(
             in_chains(z),
             log_prob=log_prob.reshape(len(z), CHAINS, -1),
             normalised=bool(np.isfinite(log_prob).all()),

@@ -23,8 +23,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import gammaln
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from ..types import Array
 from .sampler import Proposal
@@ -110,7 +108,11 @@ def fit(points: Array, seed: int) -> Mixture:
     return Mixture(best.weights_ / best.weights_.sum(), means, factors)
 
 
-def _gaussians(points: Array, count: int, seed: int) -> GaussianMixture:
+def _gaussians(points: Array, count: int, seed: int) -> Any:
+    # Takes half a second, which samplers that fit no mixture do without.
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+    from sklearn.mixture import GaussianMixture  # noqa: PLC0415
+
     gaussians = GaussianMixture(count, reg_covar=1e-8, init_params="k-means++", random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -22,11 +22,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import arviz as az
 import emcee
 import numpy as np
+from arviz_stats.base import array_stats
 
 from ..types import Array
+
+TAILS = (0.05, 0.95)
+"""Quantiles whose effective draws are those of the tails."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def autocorrelation_time(chain: Array) -> Array:
 def r_hat(chain: Array) -> float:
     """Return the largest R-hat over parameters, from (ensembles, walkers, steps, dim)."""
     by_time = np.moveaxis(chain, 1, 2).reshape(len(chain), -1, chain.shape[-1])
-    return max(float(az.rhat(column)) for column in np.moveaxis(by_time, -1, 0))
+    return max(float(array_stats.rhat(column)) for column in np.moveaxis(by_time, -1, 0))
 
 
 def effective(chain: Array) -> float:
@@ -106,11 +109,10 @@ def effective(chain: Array) -> float:
     if chain.shape[2] < 4:
         return 0.0
     chains = chain.reshape(-1, *chain.shape[2:])
-    return min(
-        float(az.ess(column, method=method))
-        for column in np.moveaxis(chains, -1, 0)
-        for method in ("bulk", "tail")
-    )
+    columns = np.moveaxis(chains, -1, 0)
+    bulk = [array_stats.ess(column, method="bulk") for column in columns]
+    tail = [array_stats.ess(column, method="tail", prob=TAILS) for column in columns]
+    return float(min(*bulk, *tail))
 
 
 def statement(reason: str, steps: int, reached: State, wanted: Criteria) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from ..storage.noise import Noise
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Keys = Mapping[str, str]
 """Keys that inputs must carry, by keyword of the rule."""
@@ -24,6 +25,8 @@ def read_manifest(path: Path, keys: Keys | None, name: str = "simulations") -> d
 
 def read_dataset(path: Path, keys: Keys | None = None, name: str = "") -> xr.Dataset:
     """Read a data set and check its key."""
+    import xarray as xr  # noqa: PLC0415 - half a second, which stages without such files save
+
     with xr.open_dataset(path, engine="h5netcdf") as data:
         check_key(data.attrs["key"], keys, name, path)
         return data.load()

@@ -19,7 +19,7 @@ from ..reports import report as page
 from ..reports.verdict import to_json
 from ..storage import reading
 from ..subjects import ObservedData, SampledPosterior, SimulatedRows, TrainedEstimator, calibrations
-from ..types import Array, Status
+from ..types import Array, Outcome
 from .files import Keys, noise_at_load, read_dataset, read_manifest, write
 
 VERSIONS = (
@@ -27,7 +27,7 @@ VERSIONS = (
     "torch",
     "nflows",
     "emcee",
-    "arviz",
+    "arviz-stats",
     "dask",
     "zarr",
     "numpy",
@@ -150,7 +150,7 @@ def _calibrated(trained: Sequence[TrainedEstimator]) -> int:
 def _failed(reader: reading.Reader) -> tuple[dict[str, Array], Array] | None:
     """Return parameters of the first rows and why each failed, if any did, for a map."""
     _, theta, status = zip(*reader.outcomes(MAPPED_ROWS), strict=True)
-    reasons = [Status(code).label if code else "" for code in np.concatenate(status)]
+    reasons = [Outcome(code).label if code else "" for code in np.concatenate(status)]
     if not any(reasons):
         return None
     columns = np.concatenate(theta).T

@@ -137,7 +137,7 @@ def diagnose(
         truth = dict(zip(model.parameters, known, strict=True))
     summary(tree, truth).to_csv(diagnostics, index=False)
     predict = predictions.predicted_events if several else predictions.predicted
-    x_o = observed["x"] if several else observations.named(observed["x"], data or {})
+    x_o = observed["x"] if several else observations.with_texts(observed["x"], data or {})
     draws = tree["posterior"].to_dataset()
     made, prior = model.build_simulator(), model.build_prior()
     predicted = predict(made, prior, draws, x_o, predictive_draws, seed)

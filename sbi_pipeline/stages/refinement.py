@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import arviz as az
 import numpy as np
 import torch
 import xarray as xr
+from arviz_stats.base import array_stats
 
 from .. import priors as priors_module
 from .. import streams
@@ -104,7 +104,7 @@ def _read(path: Path, inputs: Keys | None) -> Proposed:
         group, drawn = tree["posterior"], tree["sample_stats"]
         names = tuple(str(name) for name, v in group.data_vars.items() if "derived" not in v.attrs)
         theta = np.stack([group[name].to_numpy().ravel() for name in names], axis=1)
-        sizes = [float(az.ess(group[name].to_numpy())) for name in names]
+        sizes = [float(array_stats.ess(group[name].to_numpy())) for name in names]
         return Proposed(
             who=str(tree.attrs.get("estimator", "")),
             names=names,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import observations
-from ..campaigns import campaign
-from ..campaigns import preflight as preflight_module
+from ..campaigns.preflight import forecast_campaign
+from ..campaigns.settings import Effort, Limits
+from ..campaigns.shard import draw_parameters, simulate_shard
 from ..model import Model
-from ..storage import dataset
+from ..storage.manifest import join_receipts
 from ..storage.prior import write_prior
 from .files import Keys, check_key, write, write_dataset
 
@@ -35,10 +36,8 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """
     for each in campaigns:
         model = Model(**each["model"])
-        forecast = preflight_module.preflight(
-            model.build_prior(),
-            simulator=model.simulator,
-            options=model.options,
+        forecast = forecast_campaign(
+            model,
             seed=each["seed"],
             rows=each["rows"],
             folder=Path(each["folder"]),
@@ -67,7 +66,7 @@ def sample_prior(
     Writes: ``prior``, a Zarr store.
     """
     whole = min(-(-rows // block_size) * block_size, shard_size)
-    drawn = campaign.draw(model.build_prior(), seed=seed, start=start, rows=whole)
+    drawn = draw_parameters(model.build_prior(), seed=seed, start=start, rows=whole)
     write_prior(prior, drawn, model.parameters, key=key, start=start)
 
 
@@ -83,8 +82,8 @@ def simulate(
     shard_size: int,
     key: str,
     keep: Sequence[str] | None = None,
-    limits: Mapping[str, Any] | None = None,
-    effort: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    effort: Effort | None = None,
     campaign_rows: int = 0,
     threads: int = 1,
 ) -> None:
@@ -93,38 +92,35 @@ def simulate(
     Reads: ``prior``, made by `sample_prior`. Writes: the store ``shard-{shard}.zarr`` beside
     ``receipt``, and last the receipt; ``preflight.json`` of a large campaign.
     """
-    effort, guards = dict(effort or {}), dict(limits or {})
-    if effort.get("cluster", "local") == "local":
-        effort["workers"] = threads  # Snakemake may have given fewer
+    limits, effort = limits or Limits(), effort or Effort()
+    if effort.cluster == "local":  # Snakemake may have given fewer threads than were asked for
+        effort = replace(effort, workers=threads, minimum=None)
     forecast = receipt.with_name("preflight.json")
     begun = forecast.exists() or any(receipt.parent.glob("shard-*.zarr"))
     if campaign_rows > LARGE and not begun:
-        made = preflight_module.preflight(
-            model.build_prior(),
-            simulator=model.simulator,
-            options=model.options,
+        made = forecast_campaign(
+            model,
             seed=seed,
             rows=campaign_rows,
-            folder=None if effort.get("bucket") else receipt.parent,
+            folder=None if effort.bucket else receipt.parent,
             block_size=block_size,
             workers=threads,
-            time_limit=guards.get("time_limit"),
+            limits=limits,
         )
         logger.info("%s", made)
         write(forecast, json.dumps(asdict(made), indent=1) + "\n")
-    campaign.simulate(
+    simulate_shard(
         prior=prior,
         store=receipt.with_suffix(".zarr"),
         receipt=receipt,
-        simulator=model.simulator,
-        options=model.options,
+        model=model,
         seed=seed,
         rows=rows,
         block_size=block_size,
         key=key,
         keep=keep,
-        **effort,
-        **guards,
+        limits=limits,
+        effort=effort,
     )
 
 
@@ -143,9 +139,7 @@ def manifest(
 
     Reads: receipts. Writes: ``simulations``, as JSON.
     """
-    made = dataset.manifest(
-        receipts, rows=rows, key=key, store=store, split={"seed": seed, **split}
-    )
+    made = join_receipts(receipts, rows=rows, key=key, store=store, split={"seed": seed, **split})
     check_key(made["simulation_key"], inputs, "receipts", receipts[0])
     write(simulations, json.dumps(made, indent=1) + "\n")
     if failures := made["failures"]:
@@ -177,15 +171,15 @@ def observe(
     """
     made, prior, names = model.build_simulator(), model.build_prior(), tuple(model.parameters)
     known = truth or {}
-    x, values = observations.simulate(made, prior, known, seed)
+    x, values = observations.simulate_observation(made, prior, known, seed)
     if file is None and several:
         x, values = observations.simulate_events(
             made, prior, known, inferred_parameters, events or 1, seed
         )
     if file is None:
-        data = observations.labelled(x, values, names, "simulated")
+        data = observations.label_observation(x, values, names, "simulated")
     else:
-        x_o = observations.read(file)
+        x_o = observations.read_observation(file)
         if several and x_o.size % x.size == 0 and x_o.shape[1:] in (x.shape, ()):
             x_o = x_o.reshape(-1, *x.shape)
         if x_o.shape[several:] != x.shape:
@@ -194,5 +188,5 @@ def observe(
                 + (", after an axis of events" if several else "")
             )
         told = np.array([known.get(name, np.nan) for name in names]) if known else None
-        data = observations.labelled(x_o, told, names, f"file {file}")
+        data = observations.label_observation(x_o, told, names, f"file {file}")
     write_dataset(observation, data.assign_attrs(key=key))

@@ -34,7 +34,7 @@ def decode(line: bytes) -> dict[str, Any] | None:
     return record
 
 
-def read(store: Path) -> list[dict[str, Any]]:
+def read_records(store: Path) -> list[dict[str, Any]]:
     """Return the valid records of a shard store in the order they were written."""
     path = store / FILE
     if not path.exists():

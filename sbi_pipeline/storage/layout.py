@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from . import location, sealing
+from . import location
 from .arrays import (
     ARRAYS,
     FORMAT,
@@ -23,7 +23,6 @@ from .arrays import (
     group_of,
     misdescribed,
     new_array,
-    open_group,
 )
 
 UNKNOWN = 255  # status of rows not simulated yet
@@ -60,19 +59,7 @@ def create(path: Path, layout: Layout, rows: int, prefix: str | None = None) -> 
         prefix: Address in an object store for the arrays; None for the folder itself.
     """
     location.assign(path, prefix)
-    _describe(path, layout, rows, overwrite=True)
-
-
-def rebuild(path: Path, layout: Layout, rows: int) -> None:
-    """Write what describes the arrays anew, as `create` did; chunks stay as they are."""
-    place = location.of(path)
-    for key in _descriptions():
-        place.delete(key)
-    _describe(path, layout, rows, overwrite=False)
-    if isinstance(place, location.Folder):
-        for name, array in arrays_of(path, open_group(path, "r")).items():
-            if sealing.one_file(path / name, array).exists():
-                sealing.unpack(path / name, array)
+    describe_arrays(path, layout, rows, overwrite=True)
 
 
 def read_layout(path: Path) -> Layout | None:
@@ -108,11 +95,20 @@ def read_layout(path: Path) -> Layout | None:
     return layout
 
 
-def _descriptions() -> list[str]:
+def descriptions() -> list[str]:
+    """Return the keys of what describes the arrays."""
     return ["zarr.json", *(f"{name}/zarr.json" for name in ARRAYS)]
 
 
-def _describe(path: Path, layout: Layout, rows: int, *, overwrite: bool) -> None:
+def describe_arrays(path: Path, layout: Layout, rows: int, *, overwrite: bool) -> None:
+    """Write what describes the arrays, the layout last; chunks that are there stay as they are.
+
+    Args:
+        path: Folder of the shard.
+        layout: What it is made for.
+        rows: Rows planned.
+        overwrite: Whether descriptions may be there already.
+    """
     place = location.of(path)
     dtype = np.dtype(layout.x_dtype)
     missing = np.nan if dtype.kind in "fc" else 0
@@ -135,4 +131,4 @@ def _describe(path: Path, layout: Layout, rows: int, *, overwrite: bool) -> None
                 "chunk_size": chunk,
             }
         )
-    place.settle(_descriptions())
+    place.settle(descriptions())

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry, streams
+from .. import streams
+from ..model import build_simulator
 from ..types import Array
 
 
@@ -38,7 +39,7 @@ def is_at_load(simulator: Any) -> bool:
     return wanted
 
 
-def observe(simulator: Any, x: Array, rng: np.random.Generator) -> Array:
+def add_noise(simulator: Any, x: Array, rng: np.random.Generator) -> Array:
     """Return data as they would be observed, ``(n, *y_shape)``, with noise if it is at load.
 
     Args:
@@ -82,7 +83,7 @@ class Noise:
 
     @cached_property
     def _made(self) -> Any:
-        return registry.load(self.simulator, registry.SIMULATORS)(**self.options)
+        return build_simulator(self.simulator, self.options)
 
     def __call__(self, x: Array, row: Array, part: str, epoch: int = 0) -> Array:
         """Return rows with their noise, ``(n, *y_shape)``; the last draw of an epoch is the same.
@@ -105,7 +106,7 @@ class Noise:
         indices = row[starts] // size if len(x) else [0]
         y = np.concatenate(
             [
-                observe(made, block, stream(int(index)))
+                add_noise(made, block, stream(int(index)))
                 for block, index in zip(blocks, indices, strict=True)
             ]
         )

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ..types import Array, Status
+from ..types import Array, Outcome
 from . import journal
-from .dataset import read_record, split
 from .layout import Layout, read_layout
+from .manifest import split
 from .noise import Noise
-from .store import Rows, read_outcomes
+from .rows import Rows, read_outcomes, read_record
 
 PARTS = ("train", "validation", "test")
 
@@ -87,7 +87,7 @@ class Reader:
         names: Names of the parameters to keep, in order.
         x_shape: Shape of one data set, without noise that is drawn at load.
         x_dtype: Its dtype.
-        split: Arguments of `dataset.split`; may be empty where only ``all`` rows are read.
+        split: Arguments of `manifest.split`; may be empty where only ``all`` rows are read.
         noise: What draws the noise at load, if there is any.
     """
 
@@ -108,7 +108,7 @@ class Reader:
         for block in self.blocks:
             good = np.ones(block.rows, bool)
             if block.record["failures"]:
-                good = block.outcomes()[1] == Status.OK
+                good = block.outcomes()[1] == Outcome.OK
             found["failed"] += int((~good).sum())
             for part, mask in split(block.start, block.rows, **self.split).items():
                 found[part] += int((good & mask).sum())
@@ -117,7 +117,7 @@ class Reader:
     def read(self, block: Block, *wanted: str) -> dict[str, View]:
         """Return the rows of a block that worked, by part, without noise that is drawn at load."""
         rows = block.read()
-        good = rows.status == Status.OK
+        good = rows.status == Outcome.OK
         masks = {"all": good}
         if set(wanted) - {"all"}:
             masks |= split(block.start, block.rows, **self.split)
@@ -223,7 +223,7 @@ def open_campaign(
     )
 
 
-def load(manifest: Path | str, names: Sequence[str] | None = None) -> View:
+def load_simulations(manifest: Path | str, names: Sequence[str] | None = None) -> View:
     """Read all simulations of a campaign that worked into memory, every byte checked.
 
     Args:
@@ -257,7 +257,7 @@ def blocks(path: Path, key: str, stop: int) -> Iterator[Block]:
     if layout is None or layout.key != key:
         raise ValueError(f"{path} is not the store of key {key}; simulate again")
     end = 0
-    for start, record in journal.committed(journal.read(path)).items():
+    for start, record in journal.committed(journal.read_records(path)).items():
         if start != end or end >= stop:
             break
         end = record["stop"]

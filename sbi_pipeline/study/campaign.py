@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import observations, registry
+from ..estimators import traits
 from ..fingerprint import digest
+from ..samplers.sampler import first_suitable
+from ..types import Traits
 from . import texts
 from .schema import Config
 from .simulations import RESULTS, Simulations, makers_of
@@ -131,7 +135,7 @@ class Campaign(Mapping[str, Specification]):
             arguments |= {"several": True, "events": entry.get("events")}
         makers = stage("observe") | makers_of(self.entry)
         if "file" in entry:
-            content = digest(observations.read(entry["file"]).tolist())
+            content = digest(observations.read_observation(entry["file"]).tolist())
             makers |= Makers({}, {f"file {entry['file']}": content})
         return Specification("observe", arguments, makers=makers)
 
@@ -159,18 +163,22 @@ class Campaign(Mapping[str, Specification]):
         )
 
     def _calibrate(self, name: str) -> Specification:
+        options = dict(self.config.get("calibration", {}))
+        sampler = options.pop("sampler", {})
+        if "name" in sampler or not self._traits(name).draws:  # it is of those that need MCMC
+            options["sampler"] = sampler
         largest = self.config["campaigns"][self.entry.get("held_out", self.name)]
         return Specification(
             "calibrate",
             {
-                "calibration_options": self.config.get("calibration", {}),
+                "calibration_options": options,
                 **self.simulations.noise,
             },
             {
                 "simulations": manifest(largest, self.simulations).key,
                 "estimator": self.key("train", name),
             },
-            stage("calibrate"),
+            stage("calibrate") | self._sampler(name, options.get("sampler", {})),
         )
 
     def _sample(self, name: str, observation: str) -> Specification:
@@ -179,7 +187,19 @@ class Campaign(Mapping[str, Specification]):
         if "proposal" in sampler:
             inputs["proposals"] = self.key("train", sampler["proposal"])
         arguments = {"sampler": sampler, **self._labels(name, observation)}
-        return Specification("sample", arguments, inputs, stage("sample"))
+        makers = stage("sample") | self._sampler(name, sampler)
+        return Specification("sample", arguments, inputs, makers)
+
+    def _sampler(self, name: str, options: Config) -> Makers:
+        """Return the sampler that draws from an estimator: the one named, or that suits it."""
+        named = options.get("name", "auto")
+        if named == "auto":
+            named = first_suitable(self._traits(name))
+        return maker("sampler", named, registry.SAMPLERS)
+
+    def _traits(self, name: str) -> Traits:
+        """Return what an estimator is."""
+        return traits(self.config["estimators"][name]["method"])
 
     def _refine(self, name: str, observation: str) -> Specification:
         entry = self.config["refine"][name]
@@ -221,6 +241,7 @@ class Campaign(Mapping[str, Specification]):
 
     def _report(self) -> Specification:
         entry, config = self.entry, self.config
+        asked = [maker("diagnostic", name, registry.DIAGNOSTICS) for name in registry.DIAGNOSTICS]
         inputs = {"manifest": self.key("manifest")}
         inputs |= {f"{name}/calibrate": self.key("calibrate", name) for name in self.estimators}
         inputs |= {
@@ -240,7 +261,7 @@ class Campaign(Mapping[str, Specification]):
                 **self.simulations.noise,
             },
             inputs,
-            stage("report"),
+            functools.reduce(operator.or_, asked, stage("report")),
         )
 
 

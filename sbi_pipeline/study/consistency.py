@@ -12,7 +12,7 @@ from .. import estimators, observations, priors, registry
 from ..expressions import Expression
 from ..priors.discrete import combinations
 from ..priors.supports import check_covers
-from ..storage.dataset import split
+from ..storage.manifest import split
 from ..training.fit import MIN_TRAIN, MIN_VALIDATION
 from ..types import Prior
 from .binding import near
@@ -378,7 +378,7 @@ def _check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
         _check_truth(entry.get("truth", {}), prior, (*where, "truth"))
         if "file" in entry:
             try:
-                observations.read(entry["file"])
+                observations.read_observation(entry["file"])
             except ValueError as error:
                 raise InconsistentError((*where, "file"), str(error)) from error
 

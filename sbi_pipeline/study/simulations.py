@@ -27,7 +27,7 @@ class Simulations:
         rows: Rows wanted by the largest of these campaigns.
         dask: How to run them: the ``dask`` entry of the first of these campaigns.
         max_failed_fraction: Largest of these campaigns.
-        limits: How to guard a simulator that crashes or hangs.
+        limits: How to guard a simulator that crashes or hangs: entries of `Limits`.
         bucket: Address in an object store for the arrays of new shards; empty for none.
         noise: What stages that read data are told of noise at load; empty without it.
         requires: Files that must be there before the simulator is called, such as programs.

@@ -10,10 +10,10 @@ import torch
 
 from ..networks.validity import Validity
 from ..registry import pick
-from ..storage.dataset import split
+from ..storage.manifest import split
 from ..storage.reading import Reader
 from ..streams import integer
-from ..types import Array, Status, Target
+from ..types import Array, Outcome, Target
 from .fit import fit
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def learn(
     """
     columns = [reader.stored.index(name) for name in reader.names]
     _, parameters, status = zip(*reader.outcomes(rows), strict=True)
-    valid = np.concatenate(status) == Status.OK
+    valid = np.concatenate(status) == Outcome.OK
     theta = np.concatenate([part[:, columns] for part in parameters])
     masks = split(0, len(valid), **reader.split)
     with torch.random.fork_rng(devices=[]):

@@ -4,7 +4,10 @@ import sys
 import time
 from pathlib import Path
 
-from sbi_pipeline import study
+from sbi_pipeline import signals, study
+
+if workflow.is_main_process:
+    signals.once()
 
 # Files are read with their lines; a module of another Snakefile has what that one gives.
 CHECK = workflow.is_main_process

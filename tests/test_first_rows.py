@@ -1,9 +1,6 @@
 import pytest
 
-from sbi_pipeline.campaigns.simulation import Shape
-from sbi_pipeline.campaigns.sizing import CHUNK_BYTES, CHUNK_ROWS, CHUNKS, chunk_rows, missing
-from sbi_pipeline.campaigns.tasks import Part
-from sbi_pipeline.storage.layout import Layout
+from sbi_pipeline.campaigns.first_rows import CHUNK_BYTES, CHUNK_ROWS, CHUNKS, Shape, chunk_rows
 
 
 def shape(seconds, numbers=10):
@@ -37,14 +34,3 @@ def test_chunks_of_a_shard_are_even():
     size = chunk_rows(shape(1e-7), 2, 1_010_000, 1, 1000)
     number = -(-1_010_000 // size)
     assert number * size - 1_010_000 < number * 1000
-
-
-def test_what_is_missing_are_the_gaps_between_committed_rows():
-    layout = Layout("k", 0, ("a",), (1,), "float64", 100)
-    done = {0: {"stop": 100}, 100: {"stop": 130}, 150: {"stop": 160}, 300: {"stop": 350}}
-    assert missing(layout, 380, done) == [
-        Part(((130, 150), (160, 200))),
-        Part(((200, 300),)),
-        Part(((350, 380),)),
-    ]
-    assert missing(layout, 100, done) == []

@@ -2,12 +2,15 @@ import logging
 
 import numpy as np
 import pytest
-from shard_for_tests import NAMES, SEED, content, parameters, simulated
+from shard_for_tests import NAMES, SEED, content, parameters, simulate, simulated
 
-from sbi_pipeline.campaigns import campaign, tasks
-from sbi_pipeline.storage import journal, store
+from sbi_pipeline.campaigns import tasks
+from sbi_pipeline.campaigns.settings import Limits
+from sbi_pipeline.model import Model
+from sbi_pipeline.storage import journal
 from sbi_pipeline.storage.layout import read_layout
 from sbi_pipeline.storage.prior import write_prior
+from sbi_pipeline.storage.rows import read_rows, write_rows
 
 
 @pytest.mark.parametrize("simulator", ["Noise", "NoiseOneByOne"])
@@ -32,20 +35,20 @@ def test_rows_are_what_their_streams_say(run):
     drawn = parameters(2000, 2000)
     shard, _ = run("blocks", 2000, start=2000, block_size=500)
     block = Noise()(drawn[500:1000].copy(), streams.generator(SEED, "simulate", 5))
-    np.testing.assert_array_equal(store.read_rows(shard, 500, 1000).x, block)
-    np.testing.assert_array_equal(store.read_rows(shard, 0, 2000).parameters, drawn)
+    np.testing.assert_array_equal(read_rows(shard, 500, 1000).x, block)
+    np.testing.assert_array_equal(read_rows(shard, 0, 2000).parameters, drawn)
     shard, _ = run("rows", 2000, "NoiseOneByOne", start=2000)
     row = NoiseOneByOne()(drawn[7].copy(), streams.generator(SEED, "simulate", 2007))
-    np.testing.assert_array_equal(store.read_rows(shard, 7, 8).x[0], row)
+    np.testing.assert_array_equal(read_rows(shard, 7, 8).x[0], row)
 
 
 def test_lowering_and_repeating_simulate_nothing(run):
     shard, _ = run("a", 3000, "NoiseOneByOne")
-    lines = journal.read(shard)
+    lines = journal.read_records(shard)
     for rows in (3000, 1000):
         _, receipt = run("a", rows, "NoiseOneByOne")
         assert receipt["rows"] == 3000
-        assert journal.read(shard) == lines
+        assert journal.read_records(shard) == lines
 
 
 def test_one_at_a_time_makes_exactly_the_rows_asked_for(run):
@@ -83,9 +86,9 @@ def test_what_is_written_but_not_committed_does_not_count(run):
     path = shard / journal.FILE
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]))
-    rows = store.read_rows(shard, 3000, 4000)
+    rows = read_rows(shard, 3000, 4000)
     rows.x[:] = 7.0  # as if the chunk had been written by something half way
-    store.write_rows(shard, 3000, rows)
+    write_rows(shard, 3000, rows)
     with pytest.raises(ValueError, match="holds 3000 rows in sequence, wanted 4000"):
         content(shard, 4000)
     run("a", 4000)
@@ -117,15 +120,7 @@ def test_inconsistent_orders_are_refused_and_cost_nothing(run, tmp_path):
     ):
         write_prior(prior, parameters(0, 3000) + moved, NAMES, key=key, start=0)
         with pytest.raises(ValueError, match=message):
-            campaign.simulate(
-                prior=prior,
-                store=shard,
-                receipt=shard.with_suffix(".json"),
-                simulator="simulators_for_tests:Noise",
-                options={},
-                seed=SEED,
-                key="k",
-            )
+            simulate(prior, shard, "Noise")
     assert before == sorted((path, path.stat().st_mtime_ns) for path in shard.glob("**/c/**/*"))
 
 
@@ -149,16 +144,17 @@ def test_a_store_that_lost_its_layout_is_not_made_anew(run):
 
 def test_parameters_replaced_under_a_running_campaign_are_never_simulated(run):
     shard, _ = run("a", 2000, chunk_size=1000)
-    prior, lines = shard.with_name("prior-0.zarr"), journal.read(shard)
-    recipe = tasks.Recipe("simulators_for_tests:Noise", "{}", SEED, 1000, False, None, 0)
+    prior, lines = shard.with_name("prior-0.zarr"), journal.read_records(shard)
+    model = Model("simulators_for_tests:Noise", {}, NAMES, {})
+    recipe = tasks.Recipe(model, SEED, 1000, Limits())
     work = tasks.Work(recipe, read_layout(shard), prior, shard)
-    assert tasks.simulate(work, tasks.Part(((0, 1000),)))[0].start == 0
+    assert tasks.simulate_gaps(work, tasks.Gaps(((0, 1000),)))[0].start == 0
     for rows, key in ((2000, "other"), (500, "k")):
         write_prior(prior, parameters(0, rows), NAMES, key=key, start=0)
         with pytest.raises(ValueError, match=r"prior-0\.zarr was replaced while its rows were"):
-            tasks.simulate(work, tasks.Part(((0, 1000),)))
-    tasks.finish()
-    assert journal.read(shard) == lines
+            tasks.simulate_gaps(work, tasks.Gaps(((0, 1000),)))
+    tasks.release_simulators()
+    assert journal.read_records(shard) == lines
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Shards of simulations as one data set: the manifest, the split, the rows committed."""
+"""The manifest of a campaign: the receipts of its shards joined, and which rows are for what."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 from .. import streams
 from ..types import Array
 from . import journal
-from .arrays import FORMAT, damaged
-from .layout import Layout
-from .store import Rows, read_rows, read_status
-from .tally import count_failures, distinct
+from .arrays import FORMAT
+from .failures import count_failures, distinct_failures
+from .rows import read_status
 
 RECEIPT = (
     *("format", "key", "shard", "start", "rows", "names", "x_shape", "x_dtype"),
@@ -21,7 +20,7 @@ RECEIPT = (
 )
 
 
-def manifest(
+def join_receipts(
     receipts: Sequence[Path], *, rows: int, key: str, store: str, split: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Join the receipts of shards into the record of one campaign.
@@ -56,7 +55,7 @@ def manifest(
         "rows": rows,
         "shards": shards,
         "failures": dict(failures),
-        "examples": distinct(
+        "examples": distinct_failures(
             example for shard in shards for example in shard["examples"] if example["row"] < rows
         ),
         "split": dict(split),
@@ -137,17 +136,3 @@ def _failures(path: Path, shard: Mapping[str, Any], rows: int) -> dict[str, int]
         return {}
     status = read_status(path.with_suffix(".zarr"), wanted)
     return count_failures(status)
-
-
-def read_record(path: Path, layout: Layout, record: Mapping[str, Any]) -> Rows:
-    """Return the rows of a record of the journal.
-
-    Raises:
-        ValueError: They are not what was committed.
-    """
-    start, stop = record["start"], record["stop"]
-    rows = read_rows(path, start, stop)
-    if rows.checksum() != record["checksum"]:
-        reason = "these are not the rows committed"
-        raise damaged(path, layout.chunk_size, start, stop, reason)
-    return rows

@@ -1,4 +1,6 @@
-"""Simulators in a child process of their own, for those that crash, hang or leak.
+"""Simulators called with their random streams: here, or in a guarded child process of their own.
+
+The child is for those that crash, hang or leak.
 
 One child serves one worker for as long as it lives; a call costs a message there and back (tens
 of microseconds). A child that dies or runs past its limit is killed with everything it started,
@@ -16,16 +18,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import psutil
 
-from .. import registry, streams
+from .. import streams
+from ..model import Model, describe_error
 from ..types import Array, StopCampaign
+from .settings import Limits
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +53,7 @@ REPLIES: dict[str, type[Exception]] = {
 }
 
 
-class Call(Protocol):
+class Caller(Protocol):
     """A simulator with its random streams: parameters, stream and index in, data out."""
 
     def __call__(self, parameters: Array, stage: str, index: int) -> Array:
@@ -59,11 +63,19 @@ class Call(Protocol):
         """Free what the simulator holds."""
 
 
-class Direct:
-    """A simulator called in this process: no cost, no protection."""
+class DirectCaller:
+    """A simulator called in this process: no cost, no protection.
 
-    def __init__(self, simulator: str, options: Mapping[str, Any], seed: int) -> None:
-        self.simulator = build(simulator, options)
+    Args:
+        model: What simulates.
+        seed: Seed of the campaign.
+
+    Raises:
+        ValueError: The simulator cannot be imported or built.
+    """
+
+    def __init__(self, model: Model, seed: int) -> None:
+        self.simulator = model.build_simulator()
         self._seed = seed
         self._streams: dict[str, Callable[[int], np.random.Generator]] = {}
 
@@ -88,37 +100,27 @@ class Direct:
         except ChildProcessError as error:
             raise Crashed(str(error)) from error
         except (Exception, SystemExit) as error:
-            raise Raised(_describe(error)) from error
+            raise Raised(describe_error(error)) from error
 
     def close(self) -> None:
         """Nothing to free."""
 
 
-class Guarded:
+class GuardedCaller:
     """A simulator called in a guarded child process.
 
     Args:
-        simulator: Name in the registry or ``"module:Class"``.
-        options: Its keyword arguments.
+        model: What simulates.
         seed: Seed of the campaign.
-        time_limit: Seconds one call may take; None for no limit.
-        memory_limit: Bytes of address space the child may use; None for no limit.
+        limits: Of one call, in seconds, and of the child, in bytes.
 
     Raises:
         ValueError: The child cannot import or build the simulator.
     """
 
-    def __init__(
-        self,
-        simulator: str,
-        options: Mapping[str, Any],
-        seed: int,
-        *,
-        time_limit: float | None = None,
-        memory_limit: int | None = None,
-    ) -> None:
-        self._order = (simulator, dict(options), seed, memory_limit)
-        self._time_limit = time_limit
+    def __init__(self, model: Model, seed: int, limits: Limits) -> None:
+        self._order = (model, seed, limits.memory_limit)
+        self._simulator, self._time_limit = model.simulator, limits.time_limit
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
         self._start()
 
@@ -163,11 +165,11 @@ class Guarded:
             ours.send(self._order)
             if not ours.poll(START_LIMIT):
                 self.close()
-                raise ValueError(f"{self._order[0]}: not imported after {START_LIMIT:g} s")
+                raise ValueError(f"{self._simulator}: not imported after {START_LIMIT:g} s")
             kind, value = ours.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise ValueError(
-                f"{self._order[0]}: importing it ended its process with {self._bury()}"
+                f"{self._simulator}: importing it ended its process with {self._bury()}"
             ) from None
         if kind == "broken":
             self.close()
@@ -200,32 +202,12 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def build(simulator: str, options: Mapping[str, Any]) -> Any:
-    """Return the simulator of a name with its options.
-
-    Raises:
-        ValueError: It is not known, or does not take the options.
-    """
-    make = registry.load(simulator, registry.SIMULATORS)
-    try:
-        return make(**options)
-    except Exception as error:
-        raise ValueError(
-            f"{simulator} with options {dict(options)!r}: {_describe(error)}; "
-            "options are the keyword arguments of its constructor"
-        ) from error
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
-
-
 def serve(pipe: Connection, parent: int) -> None:
     """Answer calls until the other end of the pipe is closed; the child's whole life."""
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    simulator, options, seed, memory_limit = pipe.recv()
+    model, seed, memory_limit = pipe.recv()
     try:
-        call = Direct(simulator, options, seed)
+        call = DirectCaller(model, seed)
     except ValueError as error:
         pipe.send(("broken", str(error)))
         return

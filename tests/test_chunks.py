@@ -6,8 +6,9 @@ import pytest
 import zarr
 
 from sbi_pipeline.campaigns import inspection
-from sbi_pipeline.storage import dataset, journal, sealing, store
+from sbi_pipeline.storage import chunks, journal
 from sbi_pipeline.storage.layout import read_layout
+from sbi_pipeline.storage.rows import read_record, read_rows
 
 OPTIONS = {"chunk_size": 100, "block_size": 50, "drawn": 600}
 
@@ -27,28 +28,28 @@ def files(shard):
 
 
 def committed(shard, rows):
-    layout, done = read_layout(shard), journal.committed(journal.read(shard))
+    layout, done = read_layout(shard), journal.committed(journal.read_records(shard))
     assert sum(each["stop"] - each["start"] for each in done.values()) >= rows
-    return [dataset.read_record(shard, layout, each).checksum() for each in done.values()]
+    return [read_record(shard, layout, each).checksum() for each in done.values()]
 
 
 def test_a_sealed_shard_has_one_file_an_array_and_the_same_rows(finished):
     shard = finished(530)
     before = committed(shard, 530)
-    assert inspection.seal(shard.parent) == [shard]
+    assert inspection.seal_finished(shard.parent) == [shard]
     assert committed(shard, 530) == before
     assert len(files(shard)) == 11
     assert [name for name in files(shard) if name.startswith("status/")] == [
         "status/c.0",
         "status/zarr.json",
     ]
-    assert inspection.seal(shard.parent) == []
+    assert inspection.seal_finished(shard.parent) == []
     assert inspection.verify(shard.parent) == []
 
 
 def test_a_sealed_array_is_what_zarr_itself_calls_sharded(finished, tmp_path):
     shard = finished(500)
-    inspection.seal(shard.parent)
+    inspection.seal_finished(shard.parent)
     ours = zarr.open_array(shard / "parameters", mode="r")
     copy = zarr.create_array(
         tmp_path / "copy.zarr",
@@ -72,31 +73,35 @@ def test_a_sealed_array_is_what_zarr_itself_calls_sharded(finished, tmp_path):
 
 def test_nothing_is_simulated_again_for_a_sealed_shard(finished):
     shard = finished(500)
-    inspection.seal(shard.parent)
-    lines = len(journal.read(shard))
+    inspection.seal_finished(shard.parent)
+    lines = len(journal.read_records(shard))
     finished(500)
-    assert len(journal.read(shard)) == lines
+    assert len(journal.read_records(shard)) == lines
     assert len(files(shard)) == 11
 
 
 def test_a_sealed_shard_grows(finished, run):
     shard = finished(430)
-    inspection.seal(shard.parent)
-    simulated = sum(line["stop"] - line["start"] for line in journal.read(shard) if "stop" in line)
+    inspection.seal_finished(shard.parent)
+    simulated = sum(
+        line["stop"] - line["start"] for line in journal.read_records(shard) if "stop" in line
+    )
     finished(600)
-    after = sum(line["stop"] - line["start"] for line in journal.read(shard) if "stop" in line)
+    after = sum(
+        line["stop"] - line["start"] for line in journal.read_records(shard) if "stop" in line
+    )
     assert after - simulated == 600 - simulated
     assert read_layout(shard) is not None
     assert "status/c.0" not in files(shard)
-    rows = store.read_rows(shard, 0, 600).checksum()
-    assert inspection.seal(shard.parent) == [shard]
-    assert store.read_rows(shard, 0, 600).checksum() == rows
+    rows = read_rows(shard, 0, 600).checksum()
+    assert inspection.seal_finished(shard.parent) == [shard]
+    assert read_rows(shard, 0, 600).checksum() == rows
 
 
 def test_a_flipped_bit_in_a_sealed_shard_is_found_and_repaired(finished):
     shard = finished(500)
     before = committed(shard, 500)
-    inspection.seal(shard.parent)
+    inspection.seal_finished(shard.parent)
     file = shard / "x/c.0.0"
     content = bytearray(file.read_bytes())
     content[5000] ^= 1
@@ -110,32 +115,31 @@ def test_a_flipped_bit_in_a_sealed_shard_is_found_and_repaired(finished):
 def test_a_damaged_description_of_a_sealed_shard_is_written_anew(finished):
     shard = finished(500)
     before = committed(shard, 500)
-    inspection.seal(shard.parent)
+    inspection.seal_finished(shard.parent)
     (shard / "x/zarr.json").write_text("{")
     assert len(inspection.repair(shard.parent)) == 1
     assert committed(shard, 500) == before
 
 
-@pytest.mark.parametrize("moment", ["pack", "switch", "tidy"])
+@pytest.mark.parametrize("moment", ["_pack", "_switch", "delete_stale_files"])
 def test_killed_while_sealing_the_rows_are_there(finished, monkeypatch, moment):
     shard = finished(500)
     before = committed(shard, 500)
-    owner = inspection.chunks if moment == "tidy" else sealing
-    whole, calls = getattr(owner, moment), []
+    whole, calls = getattr(chunks, moment), []
 
     def killed(*arguments):
         calls.append(arguments)
-        if len(calls) == (1 if moment == "tidy" else 2):
+        if len(calls) == (1 if moment == "delete_stale_files" else 2):
             raise KeyboardInterrupt
         return whole(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(owner, moment, killed)
+        patched.setattr(chunks, moment, killed)
         with pytest.raises(KeyboardInterrupt):
-            inspection.seal(shard.parent)
+            inspection.seal_finished(shard.parent)
     assert committed(shard, 500) == before
     finished(500)
     assert committed(shard, 500) == before
-    inspection.seal(shard.parent)
+    inspection.seal_finished(shard.parent)
     assert committed(shard, 500) == before
     assert len(files(shard)) == 11

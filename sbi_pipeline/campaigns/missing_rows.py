@@ -1,4 +1,4 @@
-"""The rows of a shard that are missing: simulated by whoever does it fastest, and committed.
+"""The rows of a shard that are missing: found, simulated by who does it fastest, committed.
 
 Workers simulate, write and return small records; this process alone appends them to the journal,
 which is the commit.
@@ -7,12 +7,15 @@ which is the commit.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -20,39 +23,39 @@ from tqdm.auto import tqdm
 from .. import signals
 from ..storage import journal
 from ..storage.arrays import FORMAT
+from ..storage.chunks import whole_chunks
+from ..storage.failures import Tally
 from ..storage.journal import Journal
 from ..storage.layout import Layout
 from ..storage.lease import Lease
 from ..storage.prior import read_prior
-from ..storage.store import grow, read_rows
-from ..storage.tally import Tally
-from . import parallel
+from ..storage.rows import grow, read_rows
+from . import sequential
 from .settings import Effort
-from .sizing import missing, present
-from .tasks import Part, Work
+from .tasks import Gaps, Work
 
 log = logging.getLogger(__name__)
 
 DASK_SECONDS = 3.0  # work for which starting Dask pays
 
 
-def complete(
+def simulate_missing(
     work: Work, effort: Effort, rows: int, cost: float, lease: Lease, ledger: Journal
 ) -> None:
     """Simulate the rows that are missing and commit them."""
     store, layout = work.shard, work.layout
-    done = present(store, layout, journal.committed(journal.read(store)))
+    done = _still_there(store, layout, journal.committed(journal.read_records(store)))
     _check_parameters(work, done)
     grow(store, rows)
     tally = Tally(done.values())
     tally.judge(effort.max_failed_fraction, str(store))
-    parts = missing(layout, rows, done)
+    parts = missing_rows(layout, rows, done)
     if not parts:
         return
     if tally.rows:
         cost = tally.simulator_seconds / tally.rows
     # After a run that died, what runs in this process is guarded: the simulator may have killed it.
-    here = parallel.guarded(work) if lease.unclean else work
+    here = sequential.guarded(work) if lease.unclean else work
     ledger.append(_opening(layout, rows, effort))
     bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
     with (
@@ -67,6 +70,53 @@ def complete(
                 if not (signals.asked() and any(record["failures"] for record in records)):
                     _commit(records, tally, ledger, bar)
             tally.judge(effort.max_failed_fraction, str(store))
+
+
+def _still_there(
+    store: Path, layout: Layout, done: Mapping[int, Mapping[str, Any]]
+) -> dict[int, Mapping[str, Any]]:
+    """Return those committed records, by first row, whose chunk is still there."""
+    there, whole = {}, whole_chunks(store, layout) if done else set()
+    for start, record in done.items():
+        chunk = start // layout.chunk_size
+        if chunk in whole:
+            there[start] = record
+        else:
+            span = f"rows {start} to {record['stop']}"
+            log.warning("%s: chunk %d is gone; %s are simulated again", store, chunk, span)
+    return there
+
+
+def missing_rows(layout: Layout, rows: int, done: Mapping[int, Mapping[str, Any]]) -> list[Gaps]:
+    """Return what is to be simulated to make ``rows`` rows, one part a chunk, in order.
+
+    Args:
+        layout: Layout of the shard.
+        rows: Rows it shall have.
+        done: Committed records by their first row.
+    """
+    spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for start, record in done.items():
+        spans[start // layout.chunk_size].append((start, record["stop"]))
+    parts = []
+    for chunk in range(math.ceil(rows / layout.chunk_size)):
+        first = chunk * layout.chunk_size
+        gaps = _gaps(first, min(first + layout.chunk_size, rows), spans[chunk])
+        if gaps:
+            parts.append(Gaps(tuple(gaps)))
+    return parts
+
+
+def _gaps(first: int, last: int, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the ranges in ``first`` to ``last`` that no span covers."""
+    gaps = []
+    for start, stop in sorted(spans):
+        if start > first:
+            gaps.append((first, start))
+        first = max(first, stop)
+    if first < last:
+        gaps.append((first, last))
+    return gaps
 
 
 def _check_parameters(work: Work, done: Mapping[int, Mapping[str, Any]]) -> None:
@@ -98,24 +148,24 @@ def _opening(layout: Layout, rows: int, effort: Effort) -> dict[str, Any]:
 
 
 def _run(
-    work: Work, here: Work, parts: Sequence[Part], cost: float, effort: Effort
-) -> Generator[parallel.Records, None, None]:
+    work: Work, here: Work, parts: Sequence[Gaps], cost: float, effort: Effort
+) -> Generator[sequential.Records, None, None]:
     """Run tasks where it takes least time: starting Dask takes as long as a small shard."""
     seconds = cost * sum(part.rows for part in parts)
     if effort.cluster == "local" and (effort.workers == 1 or seconds < DASK_SECONDS):
-        yield from parallel.here(here, parts, cost)
+        yield from sequential.run_here(here, parts, cost)
     else:
-        yield from parallel.through_dask(
+        from . import parallel  # noqa: PLC0415 - Dask takes half a second to import
+
+        yield from parallel.run_on_dask(
             work,
             parts,
-            cluster=effort.cluster,
-            workers=effort.workers,
-            minimum=effort.minimum,
+            effort=effort,
             row_seconds=cost,
         )
 
 
-def _commit(records: parallel.Records, tally: Tally, ledger: Journal, bar: tqdm[Any]) -> None:
+def _commit(records: sequential.Records, tally: Tally, ledger: Journal, bar: tqdm[Any]) -> None:
     """Append what a task did to the journal: from here on its rows exist."""
     for record in records:
         known = len(tally.examples)

@@ -3,12 +3,13 @@ import shutil
 
 import numpy as np
 import pytest
-from shard_for_tests import NAMES, SEED, by_row, manifest_of, parameters
+from shard_for_tests import NAMES, by_row, manifest_of, parameters, simulate
 
-from sbi_pipeline.campaigns import campaign
-from sbi_pipeline.storage import dataset, reading, store
+from sbi_pipeline.storage import reading
+from sbi_pipeline.storage.manifest import join_receipts, split
 from sbi_pipeline.storage.prior import write_prior
 from sbi_pipeline.storage.reading import open_campaign
+from sbi_pipeline.storage.rows import read_rows
 
 
 def test_damage_is_named_and_never_trained_on(run):
@@ -18,48 +19,50 @@ def test_damage_is_named_and_never_trained_on(run):
     good = file.read_bytes()
     file.write_bytes(good[:100] + b"\x00" + good[101:])
     with pytest.raises(ValueError, match=r"shard-0\.zarr, chunk 2, rows 2000 to 3000.*repair"):
-        reading.load(manifest)
+        reading.load_simulations(manifest)
     shutil.copy(shard / "x" / "c" / "1" / "0", file)  # whole, but another chunk's
     with pytest.raises(ValueError, match=r"chunk 2.*not the rows committed"):
-        reading.load(manifest)
+        reading.load_simulations(manifest)
 
 
 def test_nuisance_parameters_are_dropped_in_the_view(run):
     shard, _ = run("a", 2000)
     manifest = manifest_of(shard, 1500)
-    view = reading.load(manifest, ["b"])
+    view = reading.load_simulations(manifest, ["b"])
     assert (view.theta.shape, view.x.shape, view.names) == ((1500, 1), (1500, 2), ("b",))
     np.testing.assert_array_equal(view.theta[:, 0], parameters(0, 2000)[:1500, 1])
-    np.testing.assert_array_equal(reading.load(manifest).theta, parameters(0, 2000)[:1500])
+    np.testing.assert_array_equal(
+        reading.load_simulations(manifest).theta, parameters(0, 2000)[:1500]
+    )
     with pytest.raises(ValueError, match="c not among the stored parameters"):
-        reading.load(manifest, ["a", "c"])
+        reading.load_simulations(manifest, ["a", "c"])
 
 
 def test_nuisance_parameters_need_never_be_written(run):
     wanted, _ = run("a", 1000)
     shard, _ = run("b", 1000, keep=["b"])
-    rows = store.read_rows(shard, 0, 1000)
+    rows = read_rows(shard, 0, 1000)
     np.testing.assert_array_equal(rows.parameters, parameters(0, 1000)[:, 1:])
-    assert rows.x.tobytes() == store.read_rows(wanted, 0, 1000).x.tobytes()
+    assert rows.x.tobytes() == read_rows(wanted, 0, 1000).x.tobytes()
     with pytest.raises(ValueError, match="store_nuisance"):
-        reading.load(manifest_of(shard, 1000), ["a"])
+        reading.load_simulations(manifest_of(shard, 1000), ["a"])
 
 
 def test_data_keep_the_simulators_dtype(run):
     shard, receipt = run("a", 1000, simulator_options={"dtype": "float32"})
     assert receipt["x_dtype"] == "float32"
-    assert reading.load(manifest_of(shard, 1000)).x.dtype == np.float32
+    assert reading.load_simulations(manifest_of(shard, 1000)).x.dtype == np.float32
     shard, receipt = run("b", 1000, simulator_options={"dtype": ">i4"})
     assert receipt["x_dtype"] == "int32"
 
 
 def test_split_keeps_every_row_when_the_campaign_grows():
     options = {"seed": 3, "validation": 0.1, "test": 0.05}
-    whole = dataset.split(0, 50_000, **options)
+    whole = split(0, 50_000, **options)
     assert (sum(whole.values()) == 1).all()
     assert whole["validation"].mean() == pytest.approx(0.1, abs=0.01)
     assert whole["test"].mean() == pytest.approx(0.05, abs=0.01)
-    for name, mask in dataset.split(700, 39_300, **options).items():
+    for name, mask in split(700, 39_300, **options).items():
         np.testing.assert_array_equal(mask, whole[name][700:40_000])
 
 
@@ -69,7 +72,7 @@ def test_split_keeps_every_row_when_the_campaign_grows():
 )
 def test_split_refuses_what_makes_no_sense(fractions, message):
     with pytest.raises(ValueError, match=message):
-        dataset.split(0, 10, seed=1, validation=fractions[0], test=fractions[1])
+        split(0, 10, seed=1, validation=fractions[0], test=fractions[1])
 
 
 def test_manifest_refuses_what_does_not_fit(run, tmp_path):
@@ -87,14 +90,14 @@ def test_manifest_refuses_what_does_not_fit(run, tmp_path):
     ):
         other.write_text(json.dumps(receipt | changes))
         with pytest.raises(ValueError, match=message):
-            dataset.manifest([path, other], **options)
+            join_receipts([path, other], **options)
 
 
 def test_failed_rows_are_left_out_of_the_view_and_can_be_looked_at(run):
     shard, receipt = run("a", 300, "Moody", time_limit=0.2)
     manifest = manifest_of(shard, 200)
     bad = np.array([label != "ok" for label in by_row(shard, receipt)])[:200]
-    view = reading.load(manifest)
+    view = reading.load_simulations(manifest)
     np.testing.assert_array_equal(view.row, np.flatnonzero(~bad))
     assert np.isfinite(view.x).all()
     _, theta, status = zip(*open_campaign(manifest).outcomes(150), strict=True)
@@ -110,23 +113,15 @@ def test_shards_join_into_one_campaign_that_grows_inside_the_last(tmp_path):
     def make(number, rows):
         prior, shard = folder / f"prior-{number}.zarr", folder / f"shard-{number}.zarr"
         write_prior(prior, parameters(2000 * number, rows), NAMES, key="k", start=2000 * number)
-        campaign.simulate(
-            prior=prior,
-            store=shard,
-            receipt=shard.with_suffix(".json"),
-            simulator="simulators_for_tests:NoiseOneByOne",
-            options={},
-            seed=SEED,
-            key="k",
-        )
+        simulate(prior, shard, "NoiseOneByOne")
         return shard.with_suffix(".json")
 
     def view(receipts, rows):
-        made = dataset.manifest(receipts, rows=rows, key="m", store="../simulations", split={})
+        made = join_receipts(receipts, rows=rows, key="m", store="../simulations", split={})
         path = tmp_path / "campaign" / "simulations.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(made))
-        return reading.load(path)
+        return reading.load_simulations(path)
 
     first, second, third = make(0, 2000), make(1, 2000), make(2, 700)
     small = view([first, second, third], 4700)

@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
-from sbi_pipeline.storage import arrays, store
-from sbi_pipeline.storage.chunks import delete_chunk, sweep, whole_chunks
-from sbi_pipeline.storage.layout import Layout, create, read_layout, rebuild
+from sbi_pipeline.storage import arrays
+from sbi_pipeline.storage.chunks import delete_chunk, delete_partial_files, rebuild, whole_chunks
+from sbi_pipeline.storage.layout import Layout, create, read_layout
 from sbi_pipeline.storage.prior import prior_rows, read_prior, write_prior
-from sbi_pipeline.storage.store import Rows
+from sbi_pipeline.storage.rows import Rows, grow, read_rows, write_rows
 
 NAMES = ("a", "b")
 LAYOUT = Layout("key", 0, NAMES, (3,), "float64", 100)
@@ -47,8 +47,8 @@ def test_rows_come_back_bit_by_bit(tmp_path, dtype, x_shape):
     path = tmp_path / "shard-0.zarr"
     create(path, Layout("k", 0, NAMES, x_shape, dtype, 100), 250)
     rows = make_rows(50, x_shape=x_shape, dtype=dtype)
-    checksum = store.write_rows(path, 200, rows)
-    back = store.read_rows(path, 200, 250)
+    checksum = write_rows(path, 200, rows)
+    back = read_rows(path, 200, 250)
     assert back.x.tobytes() == rows.x.tobytes()
     assert back.checksum() == checksum == rows.checksum()
     layout = read_layout(path)
@@ -59,42 +59,42 @@ def test_zeros_with_a_sign_survive(shard):
     # Equal to a fill value of 0, such a chunk would not be written, and come back without sign.
     rows = make_rows(100)
     rows.x[:] = -0.0
-    assert store.write_rows(shard, 0, rows) == store.read_rows(shard, 0, 100).checksum()
+    assert write_rows(shard, 0, rows) == read_rows(shard, 0, 100).checksum()
 
 
 def test_growing_keeps_rows_and_replaces_chunk_files(shard):
     first, second = make_rows(50, 1), make_rows(50, 2)
-    store.write_rows(shard, 200, first)
+    write_rows(shard, 200, first)
     file = shard / "x" / "c" / "2" / "0"
     inode = os.stat(file).st_ino
-    store.grow(shard, 300)
-    store.write_rows(shard, 250, second)
-    assert store.read_rows(shard, 200, 250).checksum() == first.checksum()
-    assert store.read_rows(shard, 250, 300).checksum() == second.checksum()
+    grow(shard, 300)
+    write_rows(shard, 250, second)
+    assert read_rows(shard, 200, 250).checksum() == first.checksum()
+    assert read_rows(shard, 250, 300).checksum() == second.checksum()
     # A file written in place could be torn by a kill. (Zarr before 3.0.8 wrote in place.)
     assert os.stat(file).st_ino != inode
-    store.grow(shard, 10)  # never shorter: that would delete chunks
-    assert store.read_rows(shard, 250, 300).checksum() == second.checksum()
+    grow(shard, 10)  # never shorter: that would delete chunks
+    assert read_rows(shard, 250, 300).checksum() == second.checksum()
 
 
 def test_rows_never_cross_a_chunk(shard):
     with pytest.raises(ValueError, match="rows 50 to 150 cross a chunk of 100"):
-        store.write_rows(shard, 50, make_rows(100))
+        write_rows(shard, 50, make_rows(100))
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 @pytest.mark.parametrize("array", ["parameters", "x", "status"])
 def test_damage_is_found(shard, array, damage):
-    store.write_rows(shard, 0, make_rows(100))
+    write_rows(shard, 0, make_rows(100))
     file = next(path for path in (shard / array / "c").rglob("*") if path.is_file())
     content = bytearray(file.read_bytes())
     if damage == "flip":
         content[len(content) // 2] ^= 1
     file.write_bytes({"flip": content, "cut": content[:-10], "empty": b""}[damage])
     with pytest.raises(ValueError, match=r"shard-0\.zarr, chunk 0, rows 0 to 100: .*repair"):
-        store.read_rows(shard, 0, 100)
+        read_rows(shard, 0, 100)
     with pytest.raises(ValueError, match=r"shard-0\.zarr, chunk 0, rows 50 to 60: .*repair"):
-        store.write_rows(shard, 50, make_rows(10))  # reads what else is in the chunk
+        write_rows(shard, 50, make_rows(10))  # reads what else is in the chunk
 
 
 def edited(file, **changes):
@@ -130,7 +130,7 @@ ARRAY_DESCRIPTIONS = {
 )
 def test_a_damaged_description_is_named_and_written_anew(shard, key, damage):
     rows = make_rows(100)
-    store.write_rows(shard, 0, rows)
+    write_rows(shard, 0, rows)
     (DESCRIPTIONS | ARRAY_DESCRIPTIONS)[damage](shard / key)
     with pytest.raises(
         ValueError, match=rf"{key} was damaged or edited .*'sbi-pipeline repair'"
@@ -140,12 +140,12 @@ def test_a_damaged_description_is_named_and_written_anew(shard, key, damage):
     rebuild(shard, LAYOUT, 250)
     assert read_layout(shard) == LAYOUT
     if damage != "gone":
-        assert store.read_rows(shard, 0, 100).checksum() == rows.checksum()
+        assert read_rows(shard, 0, 100).checksum() == rows.checksum()
 
 
 def test_whole_chunks_are_those_with_all_their_files(shard):
     for start in (0, 100, 200):
-        store.write_rows(shard, start, make_rows(50))
+        write_rows(shard, start, make_rows(50))
     assert whole_chunks(shard, LAYOUT) == {0, 1, 2}
     (shard / "x" / "c" / "1" / "0").unlink()
     (shard / "status" / "c" / "2.1234.partial").touch()
@@ -160,7 +160,7 @@ def test_leftovers_are_swept(shard):
     leftover = shard / "x" / "c" / "0" / "0.1234.partial"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half")
-    assert sweep(shard) == 1
+    assert delete_partial_files(shard) == 1
     assert not leftover.exists()
 
 

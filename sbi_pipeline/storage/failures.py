@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..types import Array, Status
+from ..types import Array, Outcome
 
 ERRORS = 20  # distinct errors kept of a shard
 
@@ -45,7 +45,7 @@ class Tally:
         self.simulator_seconds += record["simulator_seconds"]
         self.hosts.add(record["host"])
         if record["examples"]:
-            self.examples = distinct([*self.examples, *record["examples"]])
+            self.examples = distinct_failures([*self.examples, *record["examples"]])
 
     def judge(self, max_failed_fraction: float, what: str) -> None:
         """Stop a campaign of which too much fails, beyond three standard deviations of chance.
@@ -59,19 +59,19 @@ class Tally:
             raise ValueError(
                 f"{what}: {failed} of {self.rows} simulations failed, more than "
                 f"max_failed_fraction {fraction:g}; mend the simulator or the priors, or allow "
-                f"more; {describe(self.failures, self.examples)}"
+                f"more; {describe_failures(self.failures, self.examples)}"
             )
 
 
-def distinct(examples: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def distinct_failures(examples: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the first failed row of each kind of error, and of no more than `ERRORS` kinds."""
     kinds: dict[tuple[str, str], Mapping[str, Any]] = {}
     for example in examples:
-        kinds.setdefault((example["status"], kind(example["text"])), example)
+        kinds.setdefault((example["status"], error_kind(example["text"])), example)
     return list(kinds.values())[:ERRORS]
 
 
-def describe(failures: Mapping[str, int], examples: Sequence[Mapping[str, Any]]) -> str:
+def describe_failures(failures: Mapping[str, int], examples: Sequence[Mapping[str, Any]]) -> str:
     """Return reasons of failures and one example in one line."""
     text = ", ".join(f"{number} {reason}" for reason, number in sorted(failures.items()))
     for example in examples[:1]:
@@ -82,12 +82,12 @@ def describe(failures: Mapping[str, int], examples: Sequence[Mapping[str, Any]])
 
 def count_failures(status: Array) -> dict[str, int]:
     """Return the number of failed rows by reason, from their status, ``(n,)``."""
-    codes, numbers = np.unique(status[status != Status.OK], return_counts=True)
+    codes, numbers = np.unique(status[status != Outcome.OK], return_counts=True)
     return {
-        Status(int(code)).label: int(number) for code, number in zip(codes, numbers, strict=True)
+        Outcome(int(code)).label: int(number) for code, number in zip(codes, numbers, strict=True)
     }
 
 
-def kind(text: str) -> str:
+def error_kind(text: str) -> str:
     """Return the text of an error without its numbers, which make no other error."""
     return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "#", text)

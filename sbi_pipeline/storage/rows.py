@@ -10,15 +10,18 @@ would lose rows silently, so rows are only ever written inside one chunk, by one
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..types import Array
-from . import location, sealing
-from .arrays import arrays_of, damage_named, open_group
-from .chunks import chunk_key, unseal
+from . import location
+from .arrays import arrays_of, damage_named, damaged, open_group
+from .chunks import chunk_key, is_sealed, unseal_arrays
+from .layout import Layout
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Rows:
     Attributes:
         parameters: ``(n, dim)``.
         x: ``(n, *x_shape)``; failed rows hold NaN, or 0 where the dtype has no NaN.
-        status: `types.Status` of each row, ``(n,)``.
+        status: `types.Outcome` of each row, ``(n,)``.
         seconds: Time each row took, ``(n,)``.
     """
 
@@ -53,8 +56,8 @@ def grow(path: Path, rows: int) -> None:
     """Lengthen the arrays to ``rows``; never shorten them, which would delete chunks."""
     place = location.of(path)
     arrays = arrays_of(path, open_group(path, "r+"))
-    if arrays["status"].shape[0] < rows and any(map(sealing.is_sealed, arrays.values())):
-        unseal(path)
+    if arrays["status"].shape[0] < rows and any(map(is_sealed, arrays.values())):
+        unseal_arrays(path)
         arrays = arrays_of(path, open_group(path, "r+"))
     for name, array in arrays.items():
         if array.shape[0] < rows:
@@ -90,6 +93,20 @@ def read_rows(path: Path, start: int, stop: int) -> Rows:
     arrays = arrays_of(path, open_group(path, "r"))
     with damage_named(path, arrays["status"].chunks[0], start, stop):
         return Rows(**{name: np.asarray(array[start:stop]) for name, array in arrays.items()})
+
+
+def read_record(path: Path, layout: Layout, record: Mapping[str, Any]) -> Rows:
+    """Return the rows of a record of the journal.
+
+    Raises:
+        ValueError: They are not what was committed.
+    """
+    start, stop = record["start"], record["stop"]
+    rows = read_rows(path, start, stop)
+    if rows.checksum() != record["checksum"]:
+        reason = "these are not the rows committed"
+        raise damaged(path, layout.chunk_size, start, stop, reason)
+    return rows
 
 
 def read_status(path: Path, stop: int) -> Array:

@@ -1,0 +1,174 @@
+"""What the first rows of a shard show: what the data look like, their cost, fitting chunks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..storage.failures import describe_failures
+from ..storage.prior import read_prior
+from ..types import Array, Outcome
+from .callers import Caller
+from .simulation import Failure, attempt, attempt_alone, not_vectorised
+from .tasks import Recipe
+
+TASK_SECONDS = 1.0  # work in a task; Dask costs about 10 ms each
+TASK_SECONDS_LEAST = 0.1  # still enough when there are few rows for many workers
+TASKS = 4  # for each worker, at least, so that they end at about the same time
+CHUNK_BYTES = 32_000_000
+CHUNK_ROWS = 10_000  # a chunk may be this long though the shard is shorter: shards grow
+CHUNKS = 4_000  # of a shard, at most, for the sake of file systems
+LOOK = 0.2  # seconds of calls that tell what one costs
+DEAR = 2.0  # seconds after which one call has to do
+PROBES = 20  # rows that must fail before all seem to
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a simulator returns for one row, and how long it takes.
+
+    Attributes:
+        x_shape: Shape of the data of one row.
+        x_dtype: Its dtype.
+        seconds: Time a row takes.
+    """
+
+    x_shape: tuple[int, ...]
+    x_dtype: str
+    seconds: float
+
+
+def probe(
+    call: Caller, parameters: Array, *, start: int, block_size: int | None, limit: int
+) -> tuple[Shape | None, list[Failure]]:
+    """Find out what a simulator returns and what a row costs, from its first rows.
+
+    The first row that works decides, so the answer does not depend on how rows are scheduled.
+
+    Args:
+        call: The simulator.
+        parameters: Rows of the shard from its first on, ``(n, dim)``.
+        start: Global index of the first row.
+        block_size: As for `simulate_rows`.
+        limit: Give up after this many rows without a success.
+
+    Returns:
+        What it returns, None if no row worked; and the failures on the way.
+    """
+    step = block_size or 1
+    failures: list[Failure] = []
+    found: Array | None = None
+    costs: list[float] = []
+    for first in range(0, len(parameters), step):
+        if first >= limit if found is None else _is_known(costs):
+            break
+        begin = time.perf_counter()
+        x, failure = _look(call, parameters[first : first + step], start + first, block_size)
+        costs.append(time.perf_counter() - begin)
+        if failure is not None:
+            failures.append(failure)
+        elif found is None:
+            found = x
+    if found is None:
+        return None, failures
+    seconds = float(np.median(costs[1:] or costs)) / min(step, len(parameters))
+    return Shape(found.shape, str(found.dtype.newbyteorder("=")), seconds), failures
+
+
+def _is_known(costs: Sequence[float]) -> bool:
+    """Say whether calls, in seconds, were timed long enough.
+
+    The first one may import and fill caches: it counts only if it is too dear to be repeated.
+    """
+    return costs[0] > DEAR or sum(costs[1:]) > LOOK or len(costs) > 20
+
+
+def _look(
+    call: Caller, parameters: Array, row: int, block_size: int | None
+) -> tuple[Array | None, Failure | None]:
+    """Return one row's data from the first row or block that works, or why none does."""
+    if block_size is None:
+        x, status, text, _ = attempt(call, parameters[0], "simulate", row, 0)
+    else:
+        x, status, text, _ = attempt(call, parameters, "simulate", row // block_size, 0)
+        if x is not None and x.shape[:1] != (len(parameters),):
+            text, status = not_vectorised(x, len(parameters)), Outcome.WRONG_SHAPE
+            x = None
+        elif x is not None:
+            x = x[0]
+        else:
+            for index in range(len(parameters)):
+                x, status, text = attempt_alone(call, parameters, index, row + index, 0)[:3]
+                if x is not None:
+                    break
+    if x is not None and x.dtype.kind not in "biufc":
+        raise ValueError(f"the simulator returned {x.dtype} in row {row}; wanted numbers")
+    if x is not None:
+        return x, None
+    return None, Failure(row, status.label, text, parameters[0].tolist())
+
+
+def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: float) -> Shape:
+    """Simulate the first rows to learn what the simulator returns and what a row costs.
+
+    Args:
+        recipe: How to call the simulator.
+        prior: Store of the shard's parameters.
+        rows: Rows to make; no more than these are tried.
+        max_failed_fraction: Of rows; decides how many to try.
+
+    Raises:
+        ValueError: None of them worked.
+    """
+    sparse = 1 - min(max_failed_fraction, 1.0)
+    limit = rows if sparse == 0 else min(rows, math.ceil(PROBES / sparse))
+    some = max(limit, 3 * recipe.block_size if recipe.block_size else CHUNK_ROWS)
+    parameters, names, attrs = read_prior(prior, slice(0, min(rows, some)))
+    with closing(recipe.caller()) as call:
+        shape, failures = probe(
+            call,
+            parameters,
+            start=int(attrs["start"]),
+            block_size=recipe.block_size,
+            limit=limit,
+        )
+    if shape is None:
+        raise ValueError(
+            f"{recipe.model.simulator}: the first rows all failed, nothing is stored; "
+            + describe_failures(
+                Counter(failure.status for failure in failures),
+                [failure.record(names) for failure in failures],
+            )
+        )
+    return shape
+
+
+def chunk_rows(shape: Shape, dim: int, rows: int, workers: int, block_size: int | None) -> int:
+    """Return how many rows to put in a chunk, which is also the work of a task.
+
+    About `TASK_SECONDS` of work, less if there are few rows for the workers, more if the shard
+    would be cut into too many files; never too much memory; whole blocks.
+    """
+    seconds = max(shape.seconds, 1e-9)
+    wanted = TASK_SECONDS / seconds
+    if workers > 1:
+        wanted = min(wanted, max(rows / (TASKS * workers), TASK_SECONDS_LEAST / seconds))
+    wanted = max(wanted, rows / CHUNKS)
+    x_bytes = math.prod(shape.x_shape) * np.dtype(shape.x_dtype).itemsize
+    row_bytes = 8 * dim + x_bytes + 5
+    wanted = min(wanted, CHUNK_BYTES / row_bytes, max(rows, CHUNK_ROWS))
+    block = block_size or 1
+    size = max(block, int(wanted) // block * block)
+    if rows > size:  # even chunks, since a padded last one is written in full
+        chunks = math.ceil(rows / size)
+        if chunks > 1 and shape.seconds * rows > TASK_SECONDS:  # so that all workers end together
+            chunks = math.ceil(chunks / workers) * workers
+        size = max(math.ceil(rows / chunks / block), 1) * block
+    return size

@@ -1,0 +1,24 @@
+"""The contract of an embedding: from the data of one set to numbers that say what matters."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+class Embedding(nn.Module):
+    """From standardised data ``(n, *x_shape)`` to summaries ``(n, out_dim)``.
+
+    It is called as ``MyEmbedding(x_shape, **options)``, the options being keyword arguments of its
+    own, and its ``forward`` with the data; of sets with a mask also with that, ``(n, events)``,
+    true where there is an event.
+
+    Attributes:
+        out_dim: Number of summaries; set by ``__init__``.
+    """
+
+    out_dim: int
+
+    @staticmethod
+    def scale_shape(x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the scales of data: 1 along each axis of like elements."""
+        return x_shape
