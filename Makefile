@@ -26,6 +26,7 @@ check: $(VENV)/installed
 # Parts of the documentation that are made from the code; a test holds them equal.
 docs: $(VENV)/installed
 	$(BIN)/python docs/checks.py
+	$(BIN)/python docs/configuration.py
 
 # What declared versions cover, recorded after a version was raised or with a reason why not.
 lock: $(VENV)/installed

@@ -213,10 +213,8 @@ def converted(annotation: Any, value: Any) -> Any:
         value = float(value) if re.search("[.eE]", value) else int(value)
     if isinstance(value, float) and not math.isfinite(value) and members & {int, float}:
         raise ValueError("it is not finite")
-    kept = [each for each in metadata(annotation) if type(each).__module__ != Described.__module__]
     try:
-        kind: Any = Annotated[bare(annotation), *kept] if kept else bare(annotation)
-        adapter = TypeAdapter(kind)
+        adapter = TypeAdapter(for_pydantic(annotation))
     except PydanticSchemaGenerationError:
         return value  # a class of the user's own, of which nothing is known
     try:
@@ -230,6 +228,14 @@ def unknown(name: str, record: Record) -> str:
     """Return what is said of a key that nothing takes."""
     listed = ", ".join(sorted(record.options)) or "none"
     return "unknown key" + near(name, record.options, f"{record.name} takes {listed}")
+
+
+def for_pydantic(annotation: Any) -> Any:
+    """Return an annotation with what pydantic knows of it: ranges, patterns, predicates."""
+    ours = Described.__module__
+    kept = [each for each in metadata(annotation) if type(each).__module__ != ours]
+    kind: Any = Annotated[bare(annotation), *kept] if kept else bare(annotation)
+    return kind
 
 
 def plain(value: Any) -> Any:

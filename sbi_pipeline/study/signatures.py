@@ -84,6 +84,13 @@ def record_of(taker: Any, name: str, given: int, values: Mapping[str, Any]) -> R
     return Record(label or further.name, options, further.open)
 
 
+def own_options(taker: Callable[..., Any], given: int) -> tuple[dict[str, Option], Passes | None]:
+    """Return the options of a signature itself, and where it passes others on to."""
+    options, rest = _keywords(taker, given)
+    passes = marks(rest, Passes)
+    return options, passes[0] if passes else None
+
+
 def picked(passes: Passes, values: Mapping[str, Any]) -> tuple[Any, str]:
     """Return where options go and its name, if it was picked by one; None if nobody knows."""
     if isinstance(passes.to, Mapping):

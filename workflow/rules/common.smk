@@ -9,7 +9,7 @@ from sbi_pipeline import signals, study
 if workflow.is_main_process:
     signals.once()
 
-# Files are read with their lines; as a module of another Snakefile, this has what that one gives.
+# Files are read with their lines; a module of another Snakefile has what that one gives.
 CHECK = workflow.is_main_process
 try:
     PLAN = study.Plan(
