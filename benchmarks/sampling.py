@@ -66,7 +66,7 @@ def trained(task, method, path):
             for name, width in zip(names, task[kind].tolist(), strict=True)
         }
         header = {"key": "benchmark", "parameters": names, "inferred_parameters": names}
-        estimators.save(path, made, header | {"priors": entries})
+        estimators.save_estimator(path, made, header | {"priors": entries})
     return load(path)
 
 

@@ -52,7 +52,7 @@ def write_task(name, rows, path):
     simulator_name, options, prior_specs = tasks.TASKS[name]
     if not simulator_name.islower():
         simulator_name = f"sbibm_simulators:{simulator_name}"
-    simulator = registry.load(simulator_name, registry.SIMULATORS)(**options)
+    simulator = registry.load_part(simulator_name, registry.SIMULATORS)(**options)
     prior = priors.build(prior_specs, simulator.parameters)
     rng = np.random.default_rng(1)
     theta = prior.from_uniform(rng.random((rows, len(prior.names))))

@@ -30,12 +30,12 @@ from sbi_pipeline.study.signatures import (
     Record,
     bare,
     default_of,
-    entry_of,
+    documented_entry,
     marks,
     own_options,
     record_of,
 )
-from sbi_pipeline.training.learning import learn
+from sbi_pipeline.training.learning import learn_estimator
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -176,7 +176,7 @@ def all_of(passes: Passes) -> Record:
         return Record(
             "", options, any(isinstance(each, registry.Part) for each in passes.to.values())
         )
-    target = registry.load(passes.to, {}) if isinstance(passes.to, str) else passes.to
+    target = registry.load_part(passes.to, {}) if isinstance(passes.to, str) else passes.to
     return with_rest(target, passes.given)
 
 
@@ -193,12 +193,12 @@ def with_rest(target: Any, given: int) -> Record:
 
 def of_part(name: str, table: Mapping[str, Any], given: int) -> Record:
     """Return the options of an entry of a table."""
-    return with_rest(entry_of(table, name), given)
+    return with_rest(documented_entry(table, name), given)
 
 
 def network_schema(method: str) -> Schema:
     """Return the schema of the options of a method's network."""
-    build, _ = own_options(registry.load("sbi_pipeline.estimators:build", {}), 3)
+    build, _ = own_options(registry.load_part("sbi_pipeline.estimators:build", {}), 3)
     own = of_part(method, registry.ESTIMATORS, 2)
     return record_schema(Record("", {**build, **own.options}))
 
@@ -214,7 +214,7 @@ def sampler_schema() -> Schema:
 
 def sampler_record() -> Record:
     """Return the options of all registered samplers and those of any."""
-    own = record_of(schema.Sampler, "", 0, {}).options
+    own = record_of(schema.SamplerEntry, "", 0, {}).options
     return Record("", {**own, **all_of(Passes(registry.SAMPLERS)).options})
 
 
@@ -236,18 +236,18 @@ def prior_schema(made: Schema) -> Schema:
 
 def tables() -> dict[str, str]:
     """Return the tables of the manual by name."""
-    build, _ = own_options(registry.load("sbi_pipeline.estimators:build", {}), 3)
+    build, _ = own_options(registry.load_part("sbi_pipeline.estimators:build", {}), 3)
     return {
         "configuration": table(entries(schema.Configuration)),
-        "campaigns": table(entries(schema.Campaign)),
+        "campaigns": table(entries(schema.CampaignEntry)),
         "observations": table(entries(schema.Observation)),
         "priors": priors_table(),
-        "estimators": table(entries(schema.Estimator)),
+        "estimators": table(entries(schema.EstimatorEntry)),
         "network": table(build),
         "methods": by_name(registry.ESTIMATORS, 2),
         "flows": by_name(FLOWS, 2),
         "embeddings": table(own_options(embed, 1)[0]) + "\n" + by_name(registry.EMBEDDINGS, 1),
-        "training": table(with_rest(learn, 4).options),
+        "training": table(with_rest(learn_estimator, 4).options),
         "sampler": table(sampler_record().options),
         "refine": table(entries(schema.Refinement)),
         "calibration": table(with_rest(rank, 3).options),
@@ -279,7 +279,7 @@ def by_name(named: Mapping[str, Any], given: int) -> str:
     """Return one table of the options of all entries of a table of parts."""
     lines = ["| | key | default | what it can be | meaning |", "|---|---|---|---|---|"]
     for name in named:
-        options, passes = own_options(entry_of(named, name), given)
+        options, passes = own_options(documented_entry(named, name), given)
         if passes is not None and passes.by is None:
             options = {**options, **all_of(passes).options}
         rows = [f"`{key}` | {' | '.join(cells(each))} |" for key, each in options.items()]

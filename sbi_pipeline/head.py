@@ -99,7 +99,7 @@ def warn_of_hopeless(queue: Sequence[Job], known: set[str]) -> None:
             )
 
 
-def run(arguments: Sequence[str], hand_over: Callable[[], None] | None = None) -> int:
+def run_snakemake(arguments: Sequence[str], hand_over: Callable[[], None] | None = None) -> int:
     """Run Snakemake in this folder, alone, and return its exit code.
 
     Args:
@@ -227,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif chosen.sbatch is not None and here is None:
             sys.stdout.write(f"job {submit(chosen.sbatch, rest)}; it tells what it does in {LOG}\n")
         else:
-            sys.exit(run(rest, _successor(chosen.sbatch, rest, here) if here else None))
+            sys.exit(run_snakemake(rest, _successor(chosen.sbatch, rest, here) if here else None))
     except (ValueError, OSError) as error:  # OSError: no space for the lease or the log
         sys.exit(str(error))
 

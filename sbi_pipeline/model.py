@@ -60,7 +60,7 @@ def build_simulator(name: str, options: Mapping[str, Any]) -> Simulator:
     Raises:
         ValueError: It is not known, or does not take the options.
     """
-    make = registry.load(name, registry.SIMULATORS)
+    make = registry.load_part(name, registry.SIMULATORS)
     try:
         simulator: Simulator = make(**options)
     except Exception as error:

@@ -159,7 +159,7 @@ def pick(name: str, table: Mapping[str, Entry], what: str) -> Entry:
     return table[name]
 
 
-def load(name: str, table: Table) -> Any:
+def load_part(name: str, table: Table) -> Any:
     """Import what a name stands for.
 
     Raises:

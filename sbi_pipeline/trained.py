@@ -93,7 +93,7 @@ def load(
     Raises:
         ValueError: The file is of another format, damaged, or has its parameters in another order.
     """
-    estimator, header = estimators.load(Path(path), device=device)
+    estimator, header = estimators.load_estimator(Path(path), device=device)
     if parameters is not None and list(parameters) != header["inferred_parameters"]:
         raise ValueError(
             f"{path} was trained on {', '.join(header['inferred_parameters'])}, in this order; "

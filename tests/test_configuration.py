@@ -48,8 +48,8 @@ def test_the_studies_of_the_repository_are_valid(monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(ROOT)
     files = [ROOT / "config/config.yaml", *(ROOT / "config/studies").glob("*.yaml")]
     for path in files:
-        assert len(study.Plan(study.load([path])))
-    study.taken(TINY)
+        assert len(study.Plan(study.load_configuration([path])))
+    study.take_configuration(TINY)
 
 
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
@@ -57,12 +57,12 @@ NORMAL = {"type": "normal", "mean": 0, "sd": 1}
 
 def test_patterns_stand_for_many_parameters() -> None:
     several = changed(update(nuisance_parameters=["*off*", "scat*"]))
-    study.taken(several)
+    study.take_configuration(several)
     planned = study.Plan(several)["results/tiny/report.spec.json"]
     described = planned.arguments["parameters"]
     assert [each["name"] for each in described] == ["slope", "*off*", "scat*"]
     with pytest.raises(ValueError, match="'sets_\\*' is not a parameter of the simulator"):
-        study.taken(changed(update(nuisance_parameters=["*t*", "sets_*"])))
+        study.take_configuration(changed(update(nuisance_parameters=["*t*", "sets_*"])))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_bad_proposals_are_refused(proposal: str, message: str) -> None:
     config = copy.deepcopy(TINY)
     config["estimators"]["nle"]["sampler"]["proposal"] = proposal
     with pytest.raises(ValueError, match=message):
-        study.taken(config)
+        study.take_configuration(config)
 
 
 def kind(campaign: Any) -> None:
@@ -94,34 +94,34 @@ def test_discrete_parameters_and_events_need_nle_or_nre() -> None:
     config = changed(kind)
     message = r"'offset' is discrete, and 'npe' .npe. learns densities of continuous parameters"
     with pytest.raises(ValueError, match=message):
-        study.taken(config)
+        study.take_configuration(config)
     config["campaigns"]["tiny"]["estimators"] = ["nle"]
-    study.taken(config)
+    study.take_configuration(config)
     config["campaigns"]["tiny"]["estimators"] = ["npe", "nle"]
     config["campaigns"]["tiny"].update(events=True, observations={})
     with pytest.raises(ValueError, match="'offset' is discrete"):
-        study.taken(config)
+        study.take_configuration(config)
     with pytest.raises(ValueError, match="posteriors of single events cannot be multiplied"):
-        study.taken(changed(events(estimators=["npe"])))
+        study.take_configuration(changed(events(estimators=["npe"])))
 
 
 def test_nuisances_of_events_must_say_their_scope() -> None:
-    study.taken(changed(events()))
+    study.take_configuration(changed(events()))
     with pytest.raises(ValueError, match="offset, scatter is shared by all events of a data set"):
-        study.taken(changed(events(nuisance_scope="dataset")))
+        study.take_configuration(changed(events(nuisance_scope="dataset")))
     config = changed(events())
     del config["campaigns"]["tiny"]["nuisance_scope"]
     with pytest.raises(ValueError, match="is offset, scatter drawn anew for every event"):
-        study.taken(config)
+        study.take_configuration(config)
 
 
 def test_observations_of_events_say_how_many() -> None:
     mock = {"parameters": {"slope": 0.5}}
     with pytest.raises(ValueError, match=r"observations.mock: 'events' says how many to simulate"):
-        study.taken(changed(events(observations={"mock": mock})))
+        study.take_configuration(changed(events(observations={"mock": mock})))
     with pytest.raises(ValueError, match=r"observations.mock: 'events' says how many to simulate"):
-        study.taken(changed(update(observations={"mock": {**mock, "events": 3}})))
-    study.taken(changed(events(observations={"mock": {**mock, "events": 3}})))
+        study.take_configuration(changed(update(observations={"mock": {**mock, "events": 3}})))
+    study.take_configuration(changed(events(observations={"mock": {**mock, "events": 3}})))
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_refinements_that_make_no_sense(entry: Any, message: str) -> None:
     config = copy.deepcopy(TINY)
     config["refine"] = {"better": entry}
     with pytest.raises(ValueError, match=message):
-        study.taken(config)
+        study.take_configuration(config)
 
 
 def test_wider_priors_are_refused_before_anything_runs() -> None:
     config = changed(prior("slope", type="uniform", min=-1, max=1))
     config["refine"] = {"other": {"proposal": "npe", "priors": {"slope": NORMAL}}}
     with pytest.raises(ValueError, match="the new prior of 'slope' reaches from -inf to inf"):
-        study.taken(config)
+        study.take_configuration(config)
 
 
 def test_proposals_in_calibration_are_refused() -> None:
@@ -160,20 +160,20 @@ def test_proposals_in_calibration_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"calibration.sampler.proposal: proposals are for observations"
     ):
-        study.taken(config)
+        study.take_configuration(config)
 
 
 def test_every_problem_of_form_is_listed() -> None:
     config = changed(update(simulations=0, colour="red"))
     with pytest.raises(ValueError, match=r"simulations: got 0.*\n.*colour: unknown key"):
-        study.taken(config)
+        study.take_configuration(config)
 
 
 def test_names_that_are_folders_of_ours_are_refused() -> None:
     config = copy.deepcopy(TINY)
     config["campaigns"]["simulations"] = config["campaigns"].pop("tiny")
     with pytest.raises(ValueError, match="simulations"):
-        study.taken(config)
+        study.take_configuration(config)
 
 
 @pytest.mark.parametrize(

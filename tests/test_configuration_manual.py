@@ -85,7 +85,7 @@ TAKERS = [
     *((name, registry.SAMPLERS, 0) for name in registry.SAMPLERS),
     *((name, FLOWS, 2) for name in FLOWS),
     ("sbi_pipeline.estimators:build", {}, 3),
-    ("sbi_pipeline.training.learning:learn", {}, 4),
+    ("sbi_pipeline.training.learning:learn_estimator", {}, 4),
     ("sbi_pipeline.training.fit:fit_source", {}, 3),
     ("sbi_pipeline.diagnostics.ranks:rank", {}, 3),
     ("sbi_pipeline.networks.encoders:embed", {}, 1),
@@ -95,7 +95,7 @@ TAKERS = [
 
 @pytest.mark.parametrize(("name", "table", "given"), TAKERS, ids=lambda value: str(value)[:40])
 def test_every_option_is_annotated_and_explained(name: str, table: Any, given: int) -> None:
-    taker = signatures.entry_of(table, name) if table else registry.load(name, {})
+    taker = signatures.documented_entry(table, name) if table else registry.load_part(name, {})
     options, passes = own_options(taker, given)
     for option, each in options.items():
         assert each.annotation is not Any, option

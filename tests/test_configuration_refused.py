@@ -277,7 +277,7 @@ def refused(text: str) -> str:
     """Return what is said of a configuration."""
     Path("bad.yaml").write_text(text)
     with pytest.raises(study.ConfigurationError) as caught:
-        study.load(["bad.yaml"])
+        study.load_configuration(["bad.yaml"])
     return str(caught.value)
 
 
@@ -322,12 +322,12 @@ FILES = [
 def test_what_is_no_yaml_or_no_configuration(content: bytes, message: str) -> None:
     Path("bad.yaml").write_bytes(content)
     with pytest.raises(study.ConfigurationError, match=f"^bad.yaml:{message}"):
-        study.load(["bad.yaml"])
+        study.load_configuration(["bad.yaml"])
 
 
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(study.ConfigurationError, match=r"^none.yaml: cannot be read: No such file"):
-        study.load(["none.yaml"])
+        study.load_configuration(["none.yaml"])
 
 
 def test_the_tables_are_long_enough() -> None:
@@ -346,9 +346,9 @@ def test_the_last_of_several_files_is_named() -> None:
     Path("base.yaml").write_text(TINY)
     Path("over.yaml").write_text("estimators:\n  npe:\n    training: {max_epochs: 0}\n")
     with pytest.raises(study.ConfigurationError, match=r"^over\.yaml:3: estimators.npe.training"):
-        study.load(["base.yaml", "over.yaml"])
+        study.load_configuration(["base.yaml", "over.yaml"])
     with pytest.raises(study.ConfigurationError, match=r"^--config: strict: got 3"):
-        study.load(["base.yaml"], {"strict": 3})
+        study.load_configuration(["base.yaml"], {"strict": 3})
 
 
 def test_numbers_are_numbers_however_they_are_written() -> None:
@@ -358,7 +358,10 @@ def test_numbers_are_numbers_however_they_are_written() -> None:
         .replace("sd: 0.3", "sd: '3e-1'")
     )
     Path("config.yaml").write_text(text)
-    for config in (study.load(["config.yaml"]), study.load(["config.yaml"], check=False)):
+    for config in (
+        study.load_configuration(["config.yaml"]),
+        study.load_configuration(["config.yaml"], check=False),
+    ):
         entry = config["campaigns"]["tiny"]
         assert entry["simulations"] == 2000
         assert isinstance(entry["simulations"], int)
@@ -368,11 +371,11 @@ def test_numbers_are_numbers_however_they_are_written() -> None:
 
 def test_text_that_looks_like_a_number_is_one_where_one_is_wanted() -> None:
     Path("config.yaml").write_text(TINY)
-    config = study.load(["config.yaml"])
+    config = study.load_configuration(["config.yaml"])
     config["estimators"]["npe"]["training"] = {"learning_rate": "1e-3"}  # as YAML 1.1 has it
     config["campaigns"]["tiny"] |= {"simulations": "1e4", "title": "1e4"}
     for check in (True, False):
-        taken = study.taken(config, check)
+        taken = study.take_configuration(config, check)
         assert taken["estimators"]["npe"]["training"] == {"learning_rate": 0.001}
         assert taken["campaigns"]["tiny"]["simulations"] == 10_000
         assert taken["campaigns"]["tiny"]["title"] == "1e4"
@@ -381,7 +384,9 @@ def test_text_that_looks_like_a_number_is_one_where_one_is_wanted() -> None:
 def test_a_quick_run_replaces() -> None:
     Path("config.yaml").write_text(TINY + "if_quick: {campaigns: {tiny: {simulations: 1000}}}\n")
     sizes = [
-        study.load(["config.yaml"], {"quick": quick})["campaigns"]["tiny"]["simulations"]
+        study.load_configuration(["config.yaml"], {"quick": quick})["campaigns"]["tiny"][
+            "simulations"
+        ]
         for quick in (False, True)
     ]
     assert sizes == [2000, 1000]
@@ -451,4 +456,4 @@ def test_parts_of_ones_own_are_bound_alike(
         assert re.search(message, refused(text))
     else:
         Path("config.yaml").write_text(text)
-        study.load(["config.yaml"])
+        study.load_configuration(["config.yaml"])

@@ -47,8 +47,8 @@ def test_an_estimator_keeps_its_contract(method, members, tmp_path):
     assert isinstance(estimator, Estimator)
     assert estimator.traits == estimators.traits(method)
     train(estimator, z, x, max_epochs=2)
-    estimators.save(tmp_path / "estimator.pt", estimator, {})
-    again, _ = estimators.load(tmp_path / "estimator.pt")
+    estimators.save_estimator(tmp_path / "estimator.pt", estimator, {})
+    again, _ = estimators.load_estimator(tmp_path / "estimator.pt")
     assert again.traits == estimator.traits
     assert again.validity is None
     assert isinstance(again.spec["network"], dict)

@@ -60,8 +60,8 @@ def test_saved_and_loaded_is_the_same(method, tmp_path):
     estimator = estimators.build(method, z, x, seed=1, **small(method))
     train(estimator, z, x, max_epochs=1)
     path = tmp_path / "estimator.pt"
-    estimators.save(path, estimator, {"key": "abc", "inferred_parameters": ["rate"]})
-    again, header = estimators.load(path)
+    estimators.save_estimator(path, estimator, {"key": "abc", "inferred_parameters": ["rate"]})
+    again, header = estimators.load_estimator(path)
     assert header["key"] == "abc"
     assert header["method"] == method
     assert header["theta_dim"] == 1
@@ -72,8 +72,8 @@ def test_saved_and_loaded_is_the_same(method, tmp_path):
     torch.manual_seed(1)
     assert torch.equal(again.loss(z, x), loss)
     assert [p.name for p in tmp_path.iterdir()] == ["estimator.pt"]
-    estimators.save(tmp_path / "copy.pt", again, header)
-    assert estimators.load(tmp_path / "copy.pt")[1] == header
+    estimators.save_estimator(tmp_path / "copy.pt", again, header)
+    assert estimators.load_estimator(tmp_path / "copy.pt")[1] == header
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -132,7 +132,7 @@ def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "estimator.pt"
     torch.save({"header": {"format": 99}, "state": {}}, path)
     with pytest.raises(ValueError, match="has format 99; this version reads 3: upgrade"):
-        estimators.load(path)
+        estimators.load_estimator(path)
 
 
 def changed(path, change):
@@ -145,7 +145,7 @@ def test_an_older_format_is_refused(tmp_path):
     path = tmp_path / "estimator.pt"
     torch.save({"header": {"format": 1, "method": "npe"}, "state": {}}, path)
     with pytest.raises(ValueError, match=r"older version \(format 1.*lacks network, members"):
-        estimators.load(path)
+        estimators.load_estimator(path)
 
 
 @pytest.mark.parametrize(
@@ -159,24 +159,24 @@ def test_an_older_format_is_refused(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path, change, message):
     z, x = gaussian(50)
     path = tmp_path / "estimator.pt"
-    estimators.save(path, estimators.build("npe", z, x, seed=1, **SMALL), {})
+    estimators.save_estimator(path, estimators.build("npe", z, x, seed=1, **SMALL), {})
     changed(path, change)
     with pytest.raises(ValueError, match=message):
-        estimators.load(path)
+        estimators.load_estimator(path)
 
 
 def test_what_is_no_estimator_is_refused(tmp_path):
     path = tmp_path / "estimator.pt"
     path.write_bytes(b"not a model")
     with pytest.raises(ValueError, match="cannot be read as an estimator"):
-        estimators.load(path)
+        estimators.load_estimator(path)
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch):
     z, x = gaussian(50)
     npe = estimators.build("npe", z, x, seed=1, **SMALL)
     path = tmp_path / "estimator.pt"
-    estimators.save(path, npe, {"key": "old"})
+    estimators.save_estimator(path, npe, {"key": "old"})
 
     def full(content, file):
         file.write(b"some")
@@ -184,8 +184,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(ValueError, match=r"estimator.pt cannot be written: .*No space left"):
-        estimators.save(path, npe, {"key": "new"})
-    assert estimators.load(path)[1]["key"] == "old"
+        estimators.save_estimator(path, npe, {"key": "new"})
+    assert estimators.load_estimator(path)[1]["key"] == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["estimator.pt"]
 
 

@@ -40,8 +40,8 @@ def test_an_ensemble_learns_and_is_saved(method, tmp_path):
     )  # it keeps what it learns, were it worse than the regression
     train(ensemble, z, x, max_epochs=2)
     assert not any(torch.equal(*pair) for pair in zip(start, ensemble.stacked, strict=True))
-    estimators.save(tmp_path / "estimator.pt", ensemble, {})
-    again, header = estimators.load(tmp_path / "estimator.pt")
+    estimators.save_estimator(tmp_path / "estimator.pt", ensemble, {})
+    again, header = estimators.load_estimator(tmp_path / "estimator.pt")
     assert header["members"] == 3
     for one, other in zip(ensemble.stacked, again.stacked, strict=True):
         assert torch.equal(one, other)

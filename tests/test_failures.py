@@ -55,7 +55,7 @@ def trained(manifest, method, **training):
 
 def test_the_probability_to_work_is_learnt_from_status(tmp_path):
     reader = open_campaign(simulate(tmp_path, 10_000), ["a"])
-    validity = failures.learn(reader, lambda theta: 4 * theta - 2, seed=1, threads=1)
+    validity = failures.learn_validity(reader, lambda theta: 4 * theta - 2, seed=1, threads=1)
     a = np.linspace(0.02, 0.98, 50)
     learnt = validity.log_prob(torch.as_tensor(4 * a - 2).float()[:, None]).exp().detach().numpy()
     np.testing.assert_allclose(learnt, works(a), atol=0.06)

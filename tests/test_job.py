@@ -54,7 +54,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def run(folder: Path, *, rule: str = "toy", arguments: Any = None, **params: Any) -> Path:
     content = {"stage": "toy", "arguments": arguments or {}, "inputs": {"source": "s"}, "key": "k"}
-    job.run(
+    job.run_stage(
         rule,
         inputs={"source": folder / "source"},
         outputs={"made": folder / "made", "spec": folder / "toy.spec.json"},

@@ -5,22 +5,10 @@ from collections import defaultdict
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "sbi_pipeline"
-ONE_DIAGNOSTIC = "the numbers, the check and the figure of one diagnostic"
 # Each with its reason; one that is no exception any longer makes the test fail.
 ALLOWED = {
     "build": "`priors.build` and `estimators.build` say what; a stage is named after its rule",
-    "coverage": ONE_DIAGNOSTIC,
-    "data_path": ONE_DIAGNOSTIC,
-    "failures": "the check of failed simulations and the figure of them",
-    "in_distribution": ONE_DIAGNOSTIC,
-    "information": ONE_DIAGNOSTIC,
     "main": "the entry points of two programs",
-    "probability_plot": ONE_DIAGNOSTIC,
-}
-# Two meanings, to be told apart by new names; nothing is to be added.
-CONFUSING = {
-    *("Estimator", "Parameter", "Posterior", "fit", "judge", "labelled", "learn", "load"),
-    *("manifest", "r_hat", "refined", "run", "save", "write"),
 }
 
 
@@ -40,7 +28,7 @@ def with_two_meanings(package):
 
 
 def test_a_public_name_is_defined_once():
-    found, known = with_two_meanings(PACKAGE), CONFUSING | set(ALLOWED)
+    found, known = with_two_meanings(PACKAGE), set(ALLOWED)
     new = {name: sorted(places) for name, places in found.items() if name not in known}
     assert not new, f"rename one of each: {new}"
     assert not known - set(found), "take out of the lists above what is defined once"

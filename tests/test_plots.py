@@ -97,7 +97,7 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_is_drawn(name, tmp_path):
     figure = FIGURES[name]()
-    path = style.save(figure, tmp_path / "figures", "one")
+    path = style.save_figure(figure, tmp_path / "figures", "one")
     image = np.asarray(Image.open(path).convert("L"), dtype=float)
     assert image.shape[1] > 300
     assert 0.005 < np.mean(image < 200) < 0.9  # neither blank nor black
@@ -167,7 +167,7 @@ def test_estimators_keep_their_colours():
 def test_pdf_is_the_same_for_the_same_figure(tmp_path):
     files = []
     for stem in ("a", "b"):
-        style.save(FIGURES["pair"](), tmp_path, stem)
+        style.save_figure(FIGURES["pair"](), tmp_path, stem)
         files.append((tmp_path / f"{stem}.pdf").read_bytes())
     assert files[0] == files[1]
 

@@ -27,7 +27,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     z, x = torch.randn(100, 2), torch.randn(100, 3)
     estimator = estimators.build("npe", z, x, seed=1)
     file = tmp_path_factory.mktemp("model") / "estimator.pt"
-    estimators.save(file, estimator, header())
+    estimators.save_estimator(file, estimator, header())
     return file
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sbi_pipeline.samplers.mixture import DEGREES, Mixture, fit, learn
+from sbi_pipeline.samplers.mixture import DEGREES, Mixture, fit_mixture, learn_mixture
 from sbi_pipeline.types import Array
 
 
@@ -33,7 +33,10 @@ def ring(n: int, rng: np.random.Generator) -> Array:
 
 def test_a_ring_takes_many_components_and_a_gaussian_one() -> None:
     rng = np.random.default_rng(1)
-    bent, plain = fit(ring(4000, rng), seed=1), fit(rng.normal(size=(4000, 10)), seed=1)
+    bent, plain = (
+        fit_mixture(ring(4000, rng), seed=1),
+        fit_mixture(rng.normal(size=(4000, 10)), seed=1),
+    )
     assert len(bent.weights) >= 8
     assert len(plain.weights) == 1
     radius = np.hypot(*bent.draw(4000, rng).T)
@@ -43,7 +46,7 @@ def test_a_ring_takes_many_components_and_a_gaussian_one() -> None:
 def test_each_posterior_has_its_own() -> None:
     rng = np.random.default_rng(1)
     chain = rng.normal(size=(2, 4, 8, 50, 3)) + np.array([-5, 5])[:, None, None, None, None]
-    proposal = learn(chain, seed=1)
+    proposal = learn_mixture(chain, seed=1)
     z = proposal.draw(500, 1)
     assert z.shape == (2, 500, 3)
     assert z.mean(axis=(1, 2)) == pytest.approx([-5, 5], abs=0.2)
@@ -52,4 +55,4 @@ def test_each_posterior_has_its_own() -> None:
 
 
 def test_points_that_are_all_alike_are_no_error() -> None:
-    assert np.isfinite(fit(np.ones((100, 2)), seed=1).log_prob(np.ones((1, 2)))).all()
+    assert np.isfinite(fit_mixture(np.ones((100, 2)), seed=1).log_prob(np.ones((1, 2)))).all()

@@ -15,7 +15,7 @@ RNG = np.random.default_rng
 
 @pytest.mark.parametrize("name", sorted({*registry.SIMULATORS} - {"program"}))
 def test_contract_of_every_simulator(name: str) -> None:
-    simulator = registry.load(name, registry.SIMULATORS)()
+    simulator = registry.load_part(name, registry.SIMULATORS)()
     parameters = RNG(0).uniform(0.2, 1, size=(50, len(simulator.parameters)))
     x = simulator(parameters, streams.generator(1, "test"))
     again = simulator(parameters, streams.generator(1, "test"))

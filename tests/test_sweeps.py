@@ -83,13 +83,13 @@ def test_a_sweep_does_not_change_what_was_there(monkeypatch):
 )
 def test_unknown_names_are_refused(sweep, problem):
     with pytest.raises(ValueError, match=f"sweeps.budget.{problem}"):
-        study.taken({**CONFIG, "sweeps": {"budget": {**SWEEP, **sweep}}})
+        study.take_configuration({**CONFIG, "sweeps": {"budget": {**SWEEP, **sweep}}})
 
 
 def test_a_name_that_is_taken_is_refused():
     campaigns = {**CONFIG["campaigns"], "budget_500": CONFIG["campaigns"]["tiny"]}
     with pytest.raises(ValueError, match=r"sweeps.budget: it makes 'budget_500', which is taken"):
-        study.taken({**CONFIG, "campaigns": campaigns, "sweeps": {"budget": SWEEP}})
+        study.take_configuration({**CONFIG, "campaigns": campaigns, "sweeps": {"budget": SWEEP}})
 
 
 @pytest.fixture

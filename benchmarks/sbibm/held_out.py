@@ -17,14 +17,14 @@ import torch
 from tasks import CONSTANTS, TASKS, write_constants
 
 from sbi_pipeline import estimators, priors
-from sbi_pipeline.registry import SIMULATORS, load
+from sbi_pipeline.registry import SIMULATORS, load_part
 from sbi_pipeline.training.fit import fit
 
 
 def rows(task, n, seed):
     """Return z and x of n simulations."""
     name, options, entries = TASKS[task]
-    made = load(name, SIMULATORS) if name in SIMULATORS else getattr(sbibm_simulators, name)
+    made = load_part(name, SIMULATORS) if name in SIMULATORS else getattr(sbibm_simulators, name)
     with tempfile.TemporaryDirectory() as folder:
         if task in CONSTANTS:
             path = Path(folder, "constants.npz")

@@ -27,7 +27,7 @@ from .diagnostic import Diagnostic
 
 def registered() -> dict[str, Diagnostic[Any, Any]]:
     """Return every diagnostic by name, in the order in which they are asked and shown."""
-    return {name: registry.load(name, registry.DIAGNOSTICS) for name in registry.DIAGNOSTICS}
+    return {name: registry.load_part(name, registry.DIAGNOSTICS) for name in registry.DIAGNOSTICS}
 
 
 def thresholds() -> dict[str, Callable[..., Any]]:

@@ -28,8 +28,8 @@ __all__ = [
     "construct",
     "estimator_class",
     "having",
-    "load",
-    "save",
+    "load_estimator",
+    "save_estimator",
     "traits",
 ]
 
@@ -123,14 +123,14 @@ def check_rows(z: Tensor, x: Tensor) -> None:
         )
 
 
-def save(path: Path, estimator: Estimator, header: Mapping[str, Any]) -> None:
+def save_estimator(path: Path, estimator: Estimator, header: Mapping[str, Any]) -> None:
     """Write an estimator that `build` or `load` made, whole or not at all."""
     full = {**header, "format": FORMAT, **estimator.spec}
     state = {name: value.cpu() for name, value in estimator.state_dict().items()}
-    write(Path(path), {"header": full, "state": state})
+    write_tensors(Path(path), {"header": full, "state": state})
 
 
-def write(path: Path, content: Any) -> None:
+def write_tensors(path: Path, content: Any) -> None:
     """Write what torch can read with ``weights_only=True``, whole or not at all.
 
     Raises:
@@ -148,7 +148,7 @@ def write(path: Path, content: Any) -> None:
         raise ValueError(f"{path} cannot be written: {error}") from error
 
 
-def load(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str, Any]]:
+def load_estimator(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str, Any]]:
     """Read an estimator and its header.
 
     Raises:

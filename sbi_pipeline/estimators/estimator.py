@@ -109,7 +109,7 @@ def estimator_class(method: str) -> type[Estimator]:
     Raises:
         ValueError: It cannot be found, or is no estimator.
     """
-    found = registry.load(method, registry.ESTIMATORS)
+    found = registry.load_part(method, registry.ESTIMATORS)
     if not (isinstance(found, type) and issubclass(found, Estimator)):
         raise ValueError(
             f"{method!r} is no estimator; wanted a subclass of sbi_pipeline.estimators.Estimator"

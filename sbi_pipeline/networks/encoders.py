@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..options import Chosen, OneOf, Passes, Takes
-from ..registry import EMBEDDINGS, load
+from ..registry import EMBEDDINGS, load_part
 from .embedding import Embedding
 from .scaling import TRANSFORMS, Standardise, choose_transform, constant_columns
 
@@ -95,7 +95,7 @@ def find_embedding(name: str) -> type[Embedding]:
     Raises:
         ValueError: It cannot be found, or is no embedding.
     """
-    found = load(name, EMBEDDINGS)
+    found = load_part(name, EMBEDDINGS)
     if not (isinstance(found, type) and issubclass(found, Embedding)):
         raise ValueError(
             f"{name!r} is no embedding; wanted a subclass of Embedding of "

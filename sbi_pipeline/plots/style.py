@@ -103,7 +103,7 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
 
 
 @styled
-def save(figure: Figure, folder: Path, stem: str) -> Path:
+def save_figure(figure: Figure, folder: Path, stem: str) -> Path:
     """Write ``stem.png`` and ``stem.pdf``; return the path of the first."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.png"

@@ -26,7 +26,7 @@ def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) ->
         ValueError: Parameters without a prior, priors without a parameter, or a bad entry.
     """
     if isinstance(specs, str):
-        prior: Prior = registry.load(specs, {})()
+        prior: Prior = registry.load_part(specs, {})()
         if tuple(prior.names) != tuple(names):
             raise ValueError(
                 f"{specs!r} has the parameters {', '.join(prior.names)}; "

@@ -27,7 +27,7 @@ from ..types import Array
 from . import stopping
 from .chain import Chain
 from .draws import Draws
-from .mixture import learn
+from .mixture import learn_mixture
 from .moves import DifferentialEvolution, Fitted, Independence, Snooker, Stretch
 from .sampler import Problem, Sampler
 from .starting import start
@@ -129,7 +129,9 @@ class Emcee(Sampler):
             """Return a sampler that has learned from the second half of so many steps."""
             far = [Independence(groups, problem.proposal, targets)] if problem.proposal else []
             if steps:
-                learned = learn(by_target(chain.get_chain()[steps // 2 : steps]), problem.seed)
+                learned = learn_mixture(
+                    by_target(chain.get_chain()[steps // 2 : steps]), problem.seed
+                )
                 far.append(Independence(groups, learned, targets))
             elif walkers // 2 >= 4 * theta_dim:
                 far.append(Fitted(groups))
@@ -142,7 +144,7 @@ class Emcee(Sampler):
 
         def judge(everything: bool = False) -> stopping.State:
             kept = by_target(chain.get_chain(discard=chain.iteration // 2))
-            return stopping.judge(kept, chain.iteration, wanted, everything)
+            return stopping.judge_chains(kept, chain.iteration, wanted, everything)
 
         most = 60 * self.minutes
         with signals.interruptible(chain.keep):

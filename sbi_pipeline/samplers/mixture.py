@@ -70,7 +70,7 @@ class Mixture:
         return np.linalg.inv(self.factors)
 
 
-def learn(chain: Array, seed: int) -> Proposal:
+def learn_mixture(chain: Array, seed: int) -> Proposal:
     """Fit a mixture to each of m posteriors, from ``(m, ensembles, walkers, steps, dim)``."""
     rng = np.random.default_rng(seed)
     least, most, together = POINTS
@@ -78,7 +78,7 @@ def learn(chain: Array, seed: int) -> Proposal:
     count = min(points.shape[1], max(least, min(most, together // len(chain))))
     few = [rng.choice(points.shape[1], count, replace=False) for _ in points]
     seeds = rng.integers(2**31, size=len(points))
-    mixtures = [fit(points[i, few[i]], int(seeds[i])) for i in range(len(points))]
+    mixtures = [fit_mixture(points[i, few[i]], int(seeds[i])) for i in range(len(points))]
 
     def draw(n: int, seed: int) -> Array:
         rng = np.random.default_rng(seed)
@@ -90,7 +90,7 @@ def learn(chain: Array, seed: int) -> Proposal:
     return Proposal(draw, log_prob)
 
 
-def fit(points: Array, seed: int) -> Mixture:
+def fit_mixture(points: Array, seed: int) -> Mixture:
     """Fit a mixture to points, ``(n, d)``: 1, 2, 4, ... components, as many as make it better."""
     n, dim = points.shape
     centre, factor = points.mean(axis=0), _factor(np.atleast_2d(np.cov(points.T)))

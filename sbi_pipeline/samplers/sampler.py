@@ -108,7 +108,7 @@ def sampler_class(name: str, traits: Traits) -> type[Sampler]:
 
 
 def _load(name: str) -> type[Sampler]:
-    found = registry.load(name, registry.SAMPLERS)
+    found = registry.load_part(name, registry.SAMPLERS)
     if not (isinstance(found, type) and issubclass(found, Sampler)):
         raise ValueError(
             f"{name!r} is no sampler; wanted a subclass of sbi_pipeline.samplers.Sampler"

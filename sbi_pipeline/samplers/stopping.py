@@ -58,7 +58,7 @@ class State:
     converged: Array
 
 
-def judge(kept: Array, steps: int, wanted: Criteria, everything: bool = False) -> State:
+def judge_chains(kept: Array, steps: int, wanted: Criteria, everything: bool = False) -> State:
     """Judge the chains of m posteriors.
 
     Args:
@@ -75,7 +75,7 @@ def judge(kept: Array, steps: int, wanted: Criteria, everything: bool = False) -
     for which in np.arange(m) if everything or converged.all() else ():
         # Every quarter of an autocorrelation time says nearly all there is to say.
         few = kept[which][:, :, :: max(1, int(tau[which].min() / 4))]
-        r_hats[which] = r_hat(few)
+        r_hats[which] = worst_r_hat(few)
         converged[which] &= bool(r_hats[which] < wanted.r_hat)
         if everything or converged[which]:
             ess[which] = effective(few)
@@ -98,7 +98,7 @@ def autocorrelation_time(chain: Array) -> Array:
     return np.maximum(np.nan_to_num(np.mean(times, axis=0), nan=chain.shape[2]), 1)
 
 
-def r_hat(chain: Array) -> float:
+def worst_r_hat(chain: Array) -> float:
     """Return the largest R-hat over parameters, from (ensembles, walkers, steps, dim)."""
     by_time = np.moveaxis(chain, 1, 2).reshape(len(chain), -1, chain.shape[-1])
     return max(float(array_stats.rhat(column)) for column in np.moveaxis(by_time, -1, 0))

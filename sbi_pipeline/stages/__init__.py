@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..registry import STAGES, load
+from ..registry import STAGES, load_part
 
 
 def __getattr__(name: str) -> Any:
     """Import the stage ``name``."""
     if name in STAGES:
-        return load(name, STAGES)
+        return load_part(name, STAGES)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

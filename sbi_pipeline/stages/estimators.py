@@ -14,9 +14,9 @@ from .. import priors as priors_module
 from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
 from ..trained import load
-from ..training.learning import learn
+from ..training.learning import learn_estimator
 from ..training.search import forget
-from .files import Keys, check_key, noise_at_load, read_manifest, write, write_dataset
+from .files import Keys, check_key, noise_at_load, read_manifest, write_dataset, write_text
 
 
 def train(
@@ -50,7 +50,7 @@ def train(
     reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
-    learnt = learn(
+    learnt = learn_estimator(
         reader,
         prior,
         method,
@@ -71,9 +71,9 @@ def train(
         "search": learnt.searched,
         "failures": learnt.failures,
     }
-    estimators_module.save(estimator, learnt.estimator, told)
+    estimators_module.save_estimator(estimator, learnt.estimator, told)
     whole = {**told, **learnt.estimator.spec}
-    write(header, json.dumps(whole, indent=1) + "\n")
+    write_text(header, json.dumps(whole, indent=1) + "\n")
     learnt.history.to_csv(history, index=False)
     checkpoint.unlink(missing_ok=True)
     forget(options.get("grid", {}), checkpoint)

@@ -64,7 +64,7 @@ def write_dataset(path: Path, data: xr.Dataset | xr.DataTree) -> None:
     partial.replace(path)
 
 
-def write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write text to a sibling, then rename."""
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(text)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
-from .files import write
+from .files import write_text
 
 CHATTY = ("distributed", "fontTools")
 """Libraries whose logs say nothing that helps."""
 
 
-def run(
+def run_stage(
     rule: str,
     *,
     inputs: Mapping[str, Any],
@@ -43,7 +43,7 @@ def run(
     """
     terminal = start_logging(log)
     name = max(filter(rule.endswith, registry.STAGES), key=len)
-    stage = registry.load(name, registry.STAGES)
+    stage = registry.load_part(name, registry.STAGES)
     outputs, params = dict(outputs), dict(params)
     spec, beside = params.pop("spec", {}), outputs.pop("spec", None)
     given = {**inputs, **outputs, **spec.get("arguments", {}), **params}
@@ -58,7 +58,7 @@ def run(
                 arguments["simulations"] = stack.enter_context(copied)
             stage(**arguments)
         if beside is not None:
-            write(beside, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+            write_text(beside, json.dumps(spec, indent=1, sort_keys=True) + "\n")
     except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
         logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", name)

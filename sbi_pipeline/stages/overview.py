@@ -14,7 +14,7 @@ from ..diagnostics.fits import measures
 from ..plots import style
 from ..plots.sweeps import sweep_curves
 from ..reports import overview
-from .files import Keys, read_dataset, write
+from .files import Keys, read_dataset, write_text
 
 
 def compare(
@@ -43,8 +43,8 @@ def compare(
     fits.to_csv(partial, index=False)
     partial.replace(table)
     drawn = sweep_curves(fits, overview.settings(fits), overview.MEASURES)
-    style.save(drawn, figure.parent, figure.stem)
-    write(comparison, overview.render_comparison(sweep, fits, image.read_bytes()))
+    style.save_figure(drawn, figure.parent, figure.stem)
+    write_text(comparison, overview.render_comparison(sweep, fits, image.read_bytes()))
 
 
 def _calibration(path: Path, member: Mapping[str, Any], inputs: Keys | None) -> xr.Dataset:
@@ -72,7 +72,7 @@ def index(
         for path in verdicts
     ]
     addresses = {path.parent.name: f"{path.parent.name}/{path.name}" for path in comparisons}
-    write(index, overview.render_index(entries, addresses))
+    write_text(index, overview.render_index(entries, addresses))
 
 
 def judge(*, verdicts: Sequence[Path], index: Path, accepted: Path) -> None:
@@ -89,4 +89,4 @@ def judge(*, verdicts: Sequence[Path], index: Path, accepted: Path) -> None:
         sentences = " ".join(f"{name}: {found[name]['sentence']}" for name in bad)
         raise ValueError(f"strict, and {len(bad)} of {len(found)} verdicts failed. {sentences}")
     statuses = {name: verdict["status"] for name, verdict in found.items()}
-    write(accepted, json.dumps(statuses, indent=2) + "\n")
+    write_text(accepted, json.dumps(statuses, indent=2) + "\n")

@@ -20,7 +20,7 @@ from ..reports.verdict import to_json
 from ..storage import reading
 from ..subjects import ObservedData, SampledPosterior, SimulatedRows, TrainedEstimator, calibrations
 from ..types import Array, Outcome
-from .files import Keys, noise_at_load, read_dataset, read_manifest, write
+from .files import Keys, noise_at_load, read_dataset, read_manifest, write_text
 
 VERSIONS = (
     "sbi-pipeline",
@@ -106,10 +106,10 @@ def report(
     figures.mkdir(parents=True, exist_ok=True)
     images = {}
     for stem, figure in page.figures(told):
-        style.save(figure, figures, stem)
+        style.save_figure(figure, figures, stem)
         images[stem] = (figures / f"{stem}.png").read_bytes()
-    write(verdict, to_json(told.checks) + "\n")
-    write(report, page.render(told, images))
+    write_text(verdict, to_json(told.checks) + "\n")
+    write_text(report, page.render(told, images))
 
 
 def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> TrainedEstimator:

@@ -66,7 +66,9 @@ def sample(
     if not drawn.converged.all():
         logger.warning("%s", drawn.facts.get("statement", f"{drawn.sampler} has not converged"))
     attrs = {"key": key, "method": trained.header["method"], **(names or {})}
-    tree = labelled(drawn, trained.prior, x_o, attrs, seed=seed, derived=derived, texts=texts)
+    tree = labelled_posterior(
+        drawn, trained.prior, x_o, attrs, seed=seed, derived=derived, texts=texts
+    )
     if trained.events and trained.estimator.traits.target == "likelihood":
         group = samplers.log_likelihood(drawn, 0, trained.estimator, x_o)
         tree["log_likelihood"] = xr.DataTree(group)
@@ -74,7 +76,7 @@ def sample(
     shutil.rmtree(chain, ignore_errors=True)
 
 
-def labelled(
+def labelled_posterior(
     drawn: samplers.Draws,
     prior: Prior,
     x_o: Array,

@@ -22,7 +22,7 @@ from ..refinement import Proposed, estimated_likelihood, exact_likelihood, refin
 from ..trained import Posterior, load
 from ..types import Prior
 from .files import Keys, check_key, read_dataset, write_dataset
-from .posteriors import labelled
+from .posteriors import labelled_posterior
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def refine(
     logger.info("reweighted: %s", facts)
     drawn = dataclasses.replace(drawn, facts=facts)
     attrs = {"key": key, "method": "reweighted", "proposal": given.who, **(names or {})}
-    tree = labelled(drawn, target, x_o, attrs, seed=seed, derived=derived, texts=texts)
+    tree = labelled_posterior(drawn, target, x_o, attrs, seed=seed, derived=derived, texts=texts)
     write_dataset(posterior, tree)
 
 

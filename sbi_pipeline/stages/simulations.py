@@ -18,7 +18,7 @@ from ..campaigns.shard import draw_parameters, simulate_shard
 from ..model import Model
 from ..storage.manifest import join_receipts
 from ..storage.prior import write_prior
-from .files import Keys, check_key, write, write_dataset
+from .files import Keys, check_key, write_dataset, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def simulate(
             limits=limits,
         )
         logger.info("%s", made)
-        write(forecast, json.dumps(asdict(made), indent=1) + "\n")
+        write_text(forecast, json.dumps(asdict(made), indent=1) + "\n")
     simulate_shard(
         prior=prior,
         store=receipt.with_suffix(".zarr"),
@@ -141,7 +141,7 @@ def manifest(
     """
     made = join_receipts(receipts, rows=rows, key=key, store=store, split={"seed": seed, **split})
     check_key(made["simulation_key"], inputs, "receipts", receipts[0])
-    write(simulations, json.dumps(made, indent=1) + "\n")
+    write_text(simulations, json.dumps(made, indent=1) + "\n")
     if failures := made["failures"]:
         logger.warning("failed simulations: %s", failures)
 

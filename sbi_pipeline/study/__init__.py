@@ -5,8 +5,8 @@ Everything that knows the keys of the configuration is in here. Every result has
 key. What is not there as planned is made anew, even where Snakemake's records are lost.
 """
 
-from .configuration import load, taken
+from .configuration import load_configuration, take_configuration
 from .files import ConfigurationError, assignments
 from .plan import Plan
 
-__all__ = ["ConfigurationError", "Plan", "assignments", "load", "taken"]
+__all__ = ["ConfigurationError", "Plan", "assignments", "load_configuration", "take_configuration"]

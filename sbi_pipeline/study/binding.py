@@ -21,7 +21,7 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from ..options import Chosen, Described, OneOf, Takes
 from .files import Keys, Written
-from .signatures import Record, bare, entry_of, marks, metadata, names_of, picked, record_of
+from .signatures import Record, bare, documented_entry, marks, metadata, names_of, picked, record_of
 
 NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 UNIONS = (Union, types.UnionType)
@@ -29,7 +29,7 @@ PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or f
 
 
 @dataclass(frozen=True)
-class Problem:
+class Refusal:
     """One thing that is wrong: the way to it, and what is wrong, what was wanted, what to do."""
 
     keys: Keys
@@ -58,12 +58,12 @@ class Binding:
     """
 
     def __init__(self, thorough: bool = True) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[Refusal] = []
         self.thorough = thorough
 
     def wrong(self, keys: Keys, text: str) -> None:
         """Note a problem."""
-        self.problems.append(Problem(keys, text))
+        self.problems.append(Refusal(keys, text))
 
     def record(
         self, record: Record, given: Any, keys: Keys, known: Mapping[str, Any] | None = None
@@ -170,7 +170,7 @@ class Binding:
         try:
             if value in names:
                 return value
-            entry_of(tables[0].table, value if is_own else None)
+            documented_entry(tables[0].table, value if is_own else None)
         except (ValueError, TypeError) as error:
             own = ", or 'my_module:MyClass'" if is_open(tables[0]) else ""
             wanted = f"wanted one of {', '.join(names)}{own}"
@@ -192,7 +192,7 @@ class Binding:
 def is_open(one_of: OneOf) -> bool:
     """Say whether a table takes names of the user's own."""
     try:
-        entry_of(one_of.table, "")
+        documented_entry(one_of.table, "")
     except ValueError as error:
         return "my_module" in str(error)
     return False

@@ -37,7 +37,7 @@ class Campaign(Mapping[str, Specification]):
         self.name, self.config = name, config
         self.simulations, self.estimators = simulations, estimators
         self.entry: Config = config["campaigns"][name]
-        self.refined = refined(config, estimators)
+        self.refined = refined_names(config, estimators)
         self._made: dict[str, Specification] = {}
         self._recipes = dict(self._all_recipes())
 
@@ -120,7 +120,7 @@ class Campaign(Mapping[str, Specification]):
         }
 
     def _manifest(self) -> Specification:
-        return manifest(self.entry, self.simulations)
+        return manifest_specification(self.entry, self.simulations)
 
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
@@ -175,7 +175,7 @@ class Campaign(Mapping[str, Specification]):
                 **self.simulations.noise,
             },
             {
-                "simulations": manifest(largest, self.simulations).key,
+                "simulations": manifest_specification(largest, self.simulations).key,
                 "estimator": self.key("train", name),
             },
             stage("calibrate") | self._sampler(name, options.get("sampler", {})),
@@ -265,7 +265,7 @@ class Campaign(Mapping[str, Specification]):
         )
 
 
-def manifest(entry: Config, made: Simulations) -> Specification:
+def manifest_specification(entry: Config, made: Simulations) -> Specification:
     """Return which rows a campaign takes, and which of them are held out."""
     return Specification(
         "manifest",
@@ -280,7 +280,7 @@ def manifest(entry: Config, made: Simulations) -> Specification:
     )
 
 
-def refined(config: Config, estimators: Iterable[str]) -> list[str]:
+def refined_names(config: Config, estimators: Iterable[str]) -> list[str]:
     """Return the refined posteriors of a campaign: those whose proposal it trains."""
     entries = config.get("refine", {})
     return [name for name, entry in entries.items() if entry["proposal"] in estimators]

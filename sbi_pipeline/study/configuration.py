@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .binding import Binding, Problem
+from .binding import Binding, Refusal
 from .files import ConfigurationError, Written, read
 from .schema import Config, Configuration
 from .signatures import record_of
 from .sweeps import check_names, expanded
 
 
-def load(
+def load_configuration(
     files: Sequence[str | Path], overrides: Config | None = None, check: bool = True
 ) -> dict[str, Any]:
     """Read the configuration of a study.
@@ -36,7 +36,7 @@ def load(
     return _finished(read(files, overrides), check)
 
 
-def taken(config: Config, check: bool = True) -> dict[str, Any]:
+def take_configuration(config: Config, check: bool = True) -> dict[str, Any]:
     """Take a configuration that comes from no file of ours, see `load`."""
     return _finished(Written(dict(config)), check)
 
@@ -63,7 +63,7 @@ def _finished(written: Written, check: bool) -> dict[str, Any]:
     return whole
 
 
-def bound(written: Written, check: bool) -> tuple[dict[str, Any], list[Problem]]:
+def bound(written: Written, check: bool) -> tuple[dict[str, Any], list[Refusal]]:
     """Bind a configuration to what takes it; return it and what is wrong.
 
     Args:
@@ -92,7 +92,7 @@ def bound(written: Written, check: bool) -> tuple[dict[str, Any], list[Problem]]
     return config, binding.problems
 
 
-def _inconsistencies(config: Config) -> Iterator[Problem]:
+def _inconsistencies(config: Config) -> Iterator[Refusal]:
     from . import consistency  # noqa: PLC0415 - torch takes seconds
 
     checks = [
@@ -104,10 +104,10 @@ def _inconsistencies(config: Config) -> Iterator[Problem]:
         try:
             check(name, config)
         except consistency.InconsistentError as error:
-            yield Problem(error.keys, str(error))
+            yield Refusal(error.keys, str(error))
 
 
-def _refuse(problems: Iterable[Problem], written: Written) -> None:
+def _refuse(problems: Iterable[Refusal], written: Written) -> None:
     _refuse_lines([problem.line(written) for problem in problems])
 
 

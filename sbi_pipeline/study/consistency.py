@@ -88,7 +88,7 @@ def parameters_of(campaign: Config, keys: Keys) -> tuple[str, ...]:
     """
     simulator = campaign["simulator"]
     try:
-        made_of = registry.load(simulator, registry.SIMULATORS)
+        made_of = registry.load_part(simulator, registry.SIMULATORS)
     except ValueError as error:
         raise InconsistentError((*keys, "simulator"), str(error)) from error
     try:

@@ -12,12 +12,11 @@ from ..training.search import candidates
 from ..types import Traits
 from .binding import Binding
 from .files import Keys
-from .schema import Config, Estimator
-from .schema import Sampler as SamplerEntry
+from .schema import Config, EstimatorEntry, SamplerEntry
 from .signatures import Option, Record, record_of
 
 SEARCHED = {
-    "network": Estimator.__annotations__["network"],
+    "network": EstimatorEntry.__annotations__["network"],
     "training": Annotated[
         Mapping[str, Any], Takes("sbi_pipeline.training.fit:fit_source", given=3)
     ],
@@ -156,7 +155,7 @@ def _bind_sampler(
 
 def _of_others(record: Record) -> set[str]:
     """Return the options of registered samplers that are none of a record's."""
-    every = (registry.load(name, registry.SAMPLERS) for name in registry.SAMPLERS)
+    every = (registry.load_part(name, registry.SAMPLERS) for name in registry.SAMPLERS)
     return {option for each in every for option in options_of(each)} - set(record.options)
 
 

@@ -164,7 +164,7 @@ class Split(TypedDict, total=False):
     test: Annotated[Fraction, Default(0.05)]
 
 
-class Limits(TypedDict, total=False):
+class LimitsEntry(TypedDict, total=False):
     """For simulators that crash, hang or leak: each call is made in a guarded child process.
 
     Attributes:
@@ -201,7 +201,7 @@ class Dask(TypedDict, total=False):
     chunk_size: Annotated[Count, Default("auto")]
 
 
-class Campaign(TypedDict, total=False):
+class CampaignEntry(TypedDict, total=False):
     r"""A simulator, its priors and its observations.
 
     Attributes:
@@ -259,13 +259,13 @@ class Campaign(TypedDict, total=False):
     store_nuisance: Annotated[bool, Default(True)]
     code_version: str
     extra_files: Names
-    limits: Limits
+    limits: LimitsEntry
     requires: Names
     bucket: Address
     dask: Dask
 
 
-class Sampler(TypedDict, total=False):
+class SamplerEntry(TypedDict, total=False):
     """How draws are made; further options are those of the sampler.
 
     Attributes:
@@ -281,7 +281,10 @@ class Sampler(TypedDict, total=False):
     proposal: str
 
 
-class Estimator(TypedDict, total=False):
+LEARNING = "sbi_pipeline.training.learning:learn_estimator"
+
+
+class EstimatorEntry(TypedDict, total=False):
     """A method and its options; trained once on each campaign, for all its observations.
 
     Attributes:
@@ -296,7 +299,9 @@ class Estimator(TypedDict, total=False):
 
     method: Required[Annotated[str, OneOf(registry.ESTIMATORS)]]
     network: Annotated[Mapping[str, Any], Takes("sbi_pipeline.estimators:build", given=3)]
-    training: Annotated[Mapping[str, Any], Takes("sbi_pipeline.training.learning:learn", given=4)]
+    training: Annotated[
+        Mapping[str, Any], Takes("sbi_pipeline.training.learning:learn_estimator", given=4)
+    ]
     seed: Annotated[Seed, Default(1)]
     sampler: Mapping[str, Any]
 
@@ -357,8 +362,8 @@ class Configuration(TypedDict, total=False):
         if_quick: What ``snakemake --config quick=true`` replaces, in the form of all the rest.
     """
 
-    campaigns: Required[Annotated[dict[Name, Campaign], MinLen(1)]]
-    estimators: Required[Annotated[dict[Name, Estimator], MinLen(1)]]
+    campaigns: Required[Annotated[dict[Name, CampaignEntry], MinLen(1)]]
+    estimators: Required[Annotated[dict[Name, EstimatorEntry], MinLen(1)]]
     sweeps: dict[Name, Sweep]
     refine: dict[Name, Refinement]
     calibration: Annotated[Mapping[str, Any], Takes("sbi_pipeline.diagnostics.ranks:rank", given=3)]

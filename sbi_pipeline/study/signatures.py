@@ -96,13 +96,13 @@ def picked(passes: Passes, values: Mapping[str, Any]) -> tuple[Any, str]:
     if isinstance(passes.to, Mapping):
         name = values.get(passes.by or "")
         try:
-            return entry_of(passes.to, name), str(name)
+            return documented_entry(passes.to, name), str(name)
         except ValueError:
             return None, ""
-    return (registry.load(passes.to, {}) if isinstance(passes.to, str) else passes.to), ""
+    return (registry.load_part(passes.to, {}) if isinstance(passes.to, str) else passes.to), ""
 
 
-def entry_of(table: Mapping[str, Any], name: Any) -> Any:
+def documented_entry(table: Mapping[str, Any], name: Any) -> Any:
     """Return what a name stands for in a table, or ``"module:name"`` in one of parts.
 
     Raises:
@@ -110,7 +110,7 @@ def entry_of(table: Mapping[str, Any], name: Any) -> Any:
     """
     is_open = all(isinstance(each, registry.Part) for each in table.values())
     if isinstance(name, str) and is_open:
-        return registry.load(name, table)
+        return registry.load_part(name, table)
     if name not in table:
         raise ValueError(f"{name!r} is none of {', '.join(table)}")
     return table[name]

@@ -80,7 +80,7 @@ class Simulations:
 def simulations_of(campaign: Config) -> Simulations:
     """Return what a campaign wants simulated; its key depends on nothing else."""
     simulator, options = campaign["simulator"], campaign.get("options", {})
-    made = registry.load(simulator, registry.SIMULATORS)(**options)
+    made = registry.load_part(simulator, registry.SIMULATORS)(**options)
     priors = campaign["priors"]
     own_prior = isinstance(priors, str)
     model = {

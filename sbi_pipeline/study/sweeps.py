@@ -13,14 +13,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .binding import Problem
+from .binding import Refusal
 from .schema import Config
 
 UNUSED = ("observations", "estimators", "title", "question")
 """Of a campaign, what its members in a sweep do without."""
 
 
-def check_names(config: Config, whole: Config) -> Iterator[Problem]:
+def check_names(config: Config, whole: Config) -> Iterator[Refusal]:
     """Yield the sweeps whose members would be called like something else.
 
     Args:
@@ -33,7 +33,7 @@ def check_names(config: Config, whole: Config) -> Iterator[Problem]:
     for key, sweep in sweeps.items():
         for name in _names(sweep):
             if made.count(name) > 1 or name in taken:
-                yield Problem(("sweeps", key), f"it makes {name!r}, which is taken; rename it")
+                yield Refusal(("sweeps", key), f"it makes {name!r}, which is taken; rename it")
 
 
 def expanded(config: Config) -> dict[str, Any]:

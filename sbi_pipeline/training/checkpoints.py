@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..estimators import write
+from ..estimators import write_tensors
 from .learner import Learner
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def identity(model: nn.Module, data: Iterable[Any], settings: Sequence[object]) 
     return digest.hexdigest()
 
 
-def save(checkpoint: Path | None, state: State) -> None:
+def save_checkpoint(checkpoint: Path | None, state: State) -> None:
     """Write a state, whole or not at all; before the first epoch there is nothing to write.
 
     That it cannot be written is no reason to stop training.
@@ -43,14 +43,14 @@ def save(checkpoint: Path | None, state: State) -> None:
     if checkpoint is None or not state["history"]:
         return
     try:
-        write(checkpoint, state)
+        write_tensors(checkpoint, state)
     except ValueError as error:
         logger.warning("the training cannot be resumed if it is stopped: %s", error)
 
 
 def keep(checkpoint: Path | None, state: State) -> str:
     """Write the state of a training that is interrupted; return up to where it is kept."""
-    save(checkpoint, state)
+    save_checkpoint(checkpoint, state)
     if checkpoint is None or not state["history"]:
         return ""
     return f"after epoch {len(state['history'])}"

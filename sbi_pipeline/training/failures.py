@@ -44,7 +44,7 @@ def is_wanted(option: str, fraction: float, target: Target) -> bool:
     return wanted and target != "posterior"
 
 
-def learn(
+def learn_validity(
     reader: Reader,
     to_normal: Callable[[Array], Array],
     *,

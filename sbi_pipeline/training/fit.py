@@ -204,11 +204,11 @@ def fit_source(
                 if checkpoint is not None:
                     state["learner"] = copy.deepcopy(learner.state_dict())
                     if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                        checkpoints.save(checkpoint, state)
+                        checkpoints.save_checkpoint(checkpoint, state)
                         saved = time.monotonic()
             bar.set_postfix(train=f"{train_loss:.3f}", validation=f"{validation_loss:.3f}")
             bar.update()
-        checkpoints.save(checkpoint, state)
+        checkpoints.save_checkpoint(checkpoint, state)
     finish(estimator, state, held_out.to(torch.device("cpu")))
     return pd.DataFrame(history)
 

@@ -18,7 +18,7 @@ from ..storage.reading import Reader
 from ..types import Prior
 from . import sources
 from .failures import CHOICES, is_wanted
-from .failures import learn as learn_failures
+from .failures import learn_validity as learn_failures
 from .fit import fit_source
 from .search import Settings, Trained, search
 from .watching import watching
@@ -61,7 +61,7 @@ class Learnt:
     failures: Mapping[str, Any]
 
 
-def learn(
+def learn_estimator(
     reader: Reader,
     prior: Prior,
     method: str,

@@ -90,10 +90,10 @@ def _candidate(
 ) -> Trained:
     """Train one candidate, or read it where an earlier run has."""
     if path.exists():
-        made, header = estimators.load(path)
+        made, header = estimators.load_estimator(path)
         return made, pd.DataFrame(header["history"])
     checkpoint = path.with_suffix(".checkpoint")
     made, history = train(settings, checkpoint)
-    estimators.save(path, made, {"history": history.to_dict("list")})
+    estimators.save_estimator(path, made, {"history": history.to_dict("list")})
     checkpoint.unlink(missing_ok=True)
     return made, history

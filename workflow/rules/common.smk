@@ -13,9 +13,9 @@ if workflow.is_main_process:
 CHECK = workflow.is_main_process
 try:
     PLAN = study.Plan(
-        study.load(workflow.configfiles, workflow.config_settings.config, CHECK)
+        study.load_configuration(workflow.configfiles, workflow.config_settings.config, CHECK)
         if workflow.configfiles and workflow.modifier.is_main_snakefile()
-        else study.taken(config, CHECK)
+        else study.take_configuration(config, CHECK)
     )
 except ValueError as error:
     sys.exit(f"{error}")

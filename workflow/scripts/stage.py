@@ -28,7 +28,7 @@ def paths(named):
 with signals.told(snakemake.rule):  # noqa: F821
     from sbi_pipeline.stages import job  # it takes seconds in which a signal may come
 
-    job.run(
+    job.run_stage(
         snakemake.rule,  # noqa: F821
         inputs=paths(snakemake.input),  # noqa: F821
         outputs=paths(snakemake.output),  # noqa: F821
