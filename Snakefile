@@ -7,12 +7,6 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-# With --configfile the default study is not read at all; Snakemake would merge the two.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config/config.yaml"
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/programs.smk"
 include: "workflow/rules/simulate.smk"

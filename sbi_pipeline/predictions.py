@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import observations, samplers, streams
+from . import observations, streams
 from .types import Array, Prior, Simulator
 
 FEWEST_SETS, MOST_EVENTS = 100, 50_000
@@ -59,7 +59,7 @@ def completed(draws: xr.Dataset, prior: Prior, n: int, seed: int, events: int = 
     """
     theta = {name: draws[name].to_numpy().ravel() for name in prior.names if name in draws}
     total = len(next(iter(theta.values())))
-    pick = np.repeat(np.resize(samplers.some(total, min(n, total)), n), events)
+    pick = np.repeat(np.resize(streams.some(total, min(n, total)), n), events)
     u = streams.uniforms(seed, "predictive/prior", 0, len(pick), len(prior.names))
     return prior.complete({name: values[pick] for name, values in theta.items()}, u)
 

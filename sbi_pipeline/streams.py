@@ -54,3 +54,11 @@ def indexed(seed: int, stage: str) -> Callable[[int], np.random.Generator]:
         return rng
 
     return at
+
+
+def some(total: int, n: int) -> Array:
+    """Return ``n`` of so many indices, in order, picked at random but always the same.
+
+    Not every k-th: draws of many chains in turn would then be those of a few chains.
+    """
+    return np.sort(np.random.default_rng(0).choice(total, n, replace=False))

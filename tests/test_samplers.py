@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sbi_pipeline import priors, samplers
+from sbi_pipeline import priors, samplers, streams
 from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.types import Target, Traits
 
@@ -158,7 +158,7 @@ class TestLabelled:
 
 def test_draws_that_are_picked_are_of_all_chains() -> None:
     """Every sixth of 12 000 draws of 480 chains in turn would be of 80 chains."""
-    picked = samplers.some(12_000, 2000)
+    picked = streams.some(12_000, 2000)
     assert len(np.unique(picked)) == 2000
     assert len(np.unique(picked % 480)) > 460
-    np.testing.assert_array_equal(samplers.some(10, 10), np.arange(10))
+    np.testing.assert_array_equal(streams.some(10, 10), np.arange(10))

@@ -13,7 +13,7 @@ from ..posterior import log_posterior
 from ..priors.discrete import Discrete, combinations
 from ..types import Array, Prior
 from .direct import CHAINS, draws_of, in_chains
-from .draws import Draws, labelled, log_likelihood, some
+from .draws import Draws, labelled, log_likelihood
 from .sampler import Problem, Proposal, Sampler, first_suitable, sampler_class
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "labelled",
     "log_likelihood",
     "sampler_class",
-    "some",
 ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .. import streams
 from ..estimators import Estimator
 from ..expressions import Expression
 from ..posterior import pointwise, to_theta_density
@@ -60,15 +61,7 @@ class Draws:
         z = by_time.reshape(len(self.z), -1, self.z.shape[-1])
         if n > z.shape[1]:
             raise ValueError(f"{n} draws wanted of {z.shape[1]}")
-        return z[:, some(z.shape[1], n)]
-
-
-def some(total: int, n: int) -> Array:
-    """Return ``n`` of so many indices, in order, picked at random but always the same.
-
-    Not every k-th: draws of many chains in turn would then be those of a few chains.
-    """
-    return np.sort(np.random.default_rng(0).choice(total, n, replace=False))
+        return z[:, streams.some(z.shape[1], n)]
 
 
 def labelled(

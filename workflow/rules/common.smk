@@ -9,12 +9,14 @@ from sbi_pipeline import signals, study
 if workflow.is_main_process:
     signals.once()
 
-# Files are read with their lines; a module of another Snakefile has what that one gives.
+# Files are read here, with their lines, instead of by `configfile:`; those of --configfile take the
+# place of the default one. A module of another Snakefile has what that one gives.
+FILES = workflow.configfiles or ["config/config.yaml"]
 CHECK = workflow.is_main_process
 try:
     PLAN = study.Plan(
-        study.load_configuration(workflow.configfiles, workflow.config_settings.config, CHECK)
-        if workflow.configfiles and workflow.modifier.is_main_snakefile()
+        study.load_configuration(FILES, workflow.config_settings.config, CHECK)
+        if workflow.modifier.is_main_snakefile()
         else study.take_configuration(config, CHECK)
     )
 except ValueError as error:
