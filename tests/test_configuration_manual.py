@@ -93,7 +93,7 @@ TAKERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "table", "given"), TAKERS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "table", "given"), TAKERS, ids=[name for name, *_ in TAKERS])
 def test_every_option_is_annotated_and_explained(name: str, table: Any, given: int) -> None:
     taker = signatures.documented_entry(table, name) if table else registry.load_part(name, {})
     options, passes = own_options(taker, given)
