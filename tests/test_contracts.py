@@ -18,7 +18,7 @@ from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.posterior import log_posterior
 from sbi_pipeline.registry import Part
 from sbi_pipeline.samplers.ensemble import Emcee
-from sbi_pipeline.study.configuration import check
+from sbi_pipeline.study import taken
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.types import Traits
 
@@ -134,14 +134,13 @@ def test_alternatives_near_the_answer_need_the_whole_prior():
 
 def test_adding_an_estimator_is_a_file_and_a_line(monkeypatch):
     config = yaml.safe_load((ROOT / "tests/config.yaml").read_text())
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
     config["estimators"]["mine"] = {"method": "toy"}
     for campaign in config["campaigns"].values():
         campaign["estimators"] = ["mine"]
     with pytest.raises(ValueError, match="'toy' is not known"):
         estimators.traits("toy")
     monkeypatch.setitem(registry.ESTIMATORS, "toy", Part("toy:ToyEstimator"))
-    check(config, schema)
+    taken(config)
     z, x, _ = made("toy:ToyEstimator")
     assert estimators.build("toy", z, x, seed=1).spec["method"] == "toy"
     with pytest.raises(ValueError, match=r"CMPE has no density; take npe, fmpe or toy for one"):
