@@ -11,7 +11,7 @@ import pytest
 import yaml
 from test_configuration_refused import TINY, network, npe, prior, sampler, training
 
-from sbi_pipeline import registry
+from sbi_pipeline import registry, study
 from sbi_pipeline.networks.flows import FLOWS
 from sbi_pipeline.study import files, signatures
 from sbi_pipeline.study.signatures import own_options
@@ -44,6 +44,15 @@ def test_they_are_made_from_the_signatures(documented: Any) -> None:
     assert documented.SCHEMA.read_text() == documented.schema_text()
     manual = documented.MANUAL.read_text()
     assert manual == documented.manual_text(manual)
+
+
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_checked_or_not_the_same_comes_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of Snakemake read it anew, unchecked."""
+    monkeypatch.chdir(ROOT)
+    for quick in (False, True):
+        checked, unchecked = (study.load([path], {"quick": quick}, each) for each in (True, False))
+        assert repr(checked) == repr(unchecked)
 
 
 @pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
@@ -93,7 +102,7 @@ TAKERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "table", "given"), TAKERS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("name", "table", "given"), TAKERS, ids=[name for name, *_ in TAKERS])
 def test_every_option_is_annotated_and_explained(name: str, table: Any, given: int) -> None:
     taker = signatures.entry_of(table, name) if table else registry.load(name, {})
     options, passes = own_options(taker, given)
