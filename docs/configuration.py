@@ -31,6 +31,7 @@ from sbi_pipeline.study.signatures import (
     bare,
     default_of,
     documented_entry,
+    is_open,
     marks,
     own_options,
     record_of,
@@ -150,8 +151,9 @@ def single(annotation: Any) -> Schema:
 def names(one_of: OneOf) -> Schema:
     """Return the schema of a name of a table, open or closed."""
     known: Schema = {"enum": [*one_of.besides, *one_of.table]}
-    is_open = binding.is_open(one_of)
-    return {"anyOf": [known, {"type": "string", "pattern": OWN}]} if is_open else known
+    return (
+        {"anyOf": [known, {"type": "string", "pattern": OWN}]} if is_open(one_of.table) else known
+    )
 
 
 def taken(takes: Takes, kind: Any) -> Schema:
@@ -173,9 +175,7 @@ def all_of(passes: Passes) -> Record:
     if isinstance(passes.to, Mapping):
         records = [of_part(name, passes.to, passes.given) for name in passes.to]
         options = {name: each for one in records for name, each in one.options.items()}
-        return Record(
-            "", options, any(isinstance(each, registry.Part) for each in passes.to.values())
-        )
+        return Record("", options, is_open(passes.to))
     target = registry.load_part(passes.to, {}) if isinstance(passes.to, str) else passes.to
     return with_rest(target, passes.given)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from test_configuration_refused import TINY, network, npe, prior, sampler, training
 
-from sbi_pipeline import registry
+from sbi_pipeline import registry, study
 from sbi_pipeline.networks.flows import FLOWS
 from sbi_pipeline.study import files, signatures
 from sbi_pipeline.study.signatures import own_options
@@ -44,6 +44,17 @@ def test_they_are_made_from_the_signatures(documented: Any) -> None:
     assert documented.SCHEMA.read_text() == documented.schema_text()
     manual = documented.MANUAL.read_text()
     assert manual == documented.manual_text(manual)
+
+
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_checked_or_not_the_same_comes_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of Snakemake read it anew, unchecked."""
+    monkeypatch.chdir(ROOT)
+    for quick in (False, True):
+        checked, unchecked = (
+            study.load_configuration([path], {"quick": quick}, each) for each in (True, False)
+        )
+        assert repr(checked) == repr(unchecked)
 
 
 @pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)

@@ -254,6 +254,10 @@ THE_REST = [
     (end("sweeps: {size: {campaign: tny}}"), "'tny' is not among tiny; did you mean 'tiny'"),
     (end("sweeps: {size: {campaign: tiny, estimators: [nre]}}"), "'nre' is not among npe, nle"),
     (end("sweeps: {size: {campaign: tiny, simulations: [10]}}"), r"simulations\[0\]: got 10"),
+    (
+        end("sweeps: {size: {campaign: tiny, simulations: [100, 200]}}"),
+        "sweeps.size.simulations: .* of 200 simulations are to calibrate with",
+    ),
     (end("sweeps: {size: {campaign: tiny, seeds: [1, 1]}}"), "seeds: got .*, each once"),
     (end("sweeps: {size: {campaign: tiny, network: {hiden: [8]}}}"), "network.hiden: unknown key"),
     (end("sweeps: {size: {campaign: tiny, network: {hidden: 8}}}"), "hidden: got 8; wanted a list"),
@@ -323,6 +327,21 @@ def test_what_is_no_yaml_or_no_configuration(content: bytes, message: str) -> No
     Path("bad.yaml").write_bytes(content)
     with pytest.raises(study.ConfigurationError, match=f"^bad.yaml:{message}"):
         study.load_configuration(["bad.yaml"])
+
+
+def test_walkers_that_are_too_few_for_the_parameters() -> None:
+    names = [f"theta_{i}" for i in range(1, 6)]
+    priors = "".join(f"      {name}: {{type: normal, mean: 0, sd: 1}}\n" for name in names)
+    text = (
+        "campaigns:\n  line:\n    simulator: linear_gaussian\n    options: {theta_dim: 5}\n"
+        f"    simulations: 1000\n    inferred_parameters: [{', '.join(names)}]\n"
+        f"    priors:\n{priors}"
+        "estimators:\n  nle:\n    method: nle\n    sampler: {walkers: 8}\n"
+    )
+    said = (
+        "bad.yaml:16: estimators.nle.sampler: got 8 walkers; wanted an even number of at least 10"
+    )
+    assert refused(text).startswith(said)
 
 
 def test_a_file_that_is_not_there() -> None:

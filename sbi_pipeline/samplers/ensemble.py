@@ -92,6 +92,23 @@ class Emcee(Sampler):
         """Return options for shorter chains of as few walkers as the parameters allow, or 16."""
         return {"walkers": max(16, 2 * theta_dim), **QUICK}
 
+    def check(self, theta_dim: int) -> None:
+        """Refuse too few ensembles, and too few walkers or an odd number of them.
+
+        Raises:
+            ValueError: See above.
+        """
+        least, walkers = max(6, 2 * theta_dim), self.walkers
+        if self.ensembles < 2:
+            raise ValueError(
+                f"got {self.ensembles} ensembles; wanted 2 or more, to compare them by R-hat"
+            )
+        if walkers is not None and (walkers < least or walkers % 2):
+            raise ValueError(
+                f"got {walkers} walkers; wanted an even number of at least {least}, "
+                f"twice the {theta_dim} parameters and no fewer than 6"
+            )
+
     def __call__(self, problem: Problem, n: int) -> Draws:
         """Draw ``n`` of each posterior; rather more, and fewer only if it had to stop.
 
@@ -100,9 +117,9 @@ class Emcee(Sampler):
             ValueError: Too few ensembles, too few or an odd number of walkers, or no draw to start
                 from has finite density.
         """
+        self.check(problem.theta_dim)
         ensembles, targets, theta_dim = self.ensembles, problem.targets, problem.theta_dim
         walkers = max(64, 12 * theta_dim) if self.walkers is None else self.walkers
-        _check(ensembles, walkers, theta_dim)
         min_steps = max(self.min_steps, -(-2 * n // (ensembles * walkers)))  # half of them are kept
         groups = targets * ensembles
 
@@ -176,17 +193,6 @@ class Emcee(Sampler):
                 + stopping.stuck(reached, kept.shape[3] * walkers * ensembles),
                 "seconds": chain.worked(),
             },
-        )
-
-
-def _check(ensembles: int, walkers: int, theta_dim: int) -> None:
-    least = max(6, 2 * theta_dim)
-    if ensembles < 2:
-        raise ValueError(f"got {ensembles} ensembles; wanted 2 or more, to compare them by R-hat")
-    if walkers < least or walkers % 2:
-        raise ValueError(
-            f"got {walkers} walkers; wanted an even number of at least {least}, "
-            f"twice the {theta_dim} parameters and no fewer than 6"
         )
 
 

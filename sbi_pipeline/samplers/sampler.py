@@ -71,6 +71,13 @@ class Sampler(ABC):
     def __call__(self, problem: Problem, n: int) -> Draws:
         """Draw at least ``n`` of each posterior."""
 
+    def check(self, theta_dim: int) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuse options that do not suit so many parameters.
+
+        Raises:
+            ValueError: They do not; says what was wanted.
+        """
+
     @classmethod
     def quick(cls, theta_dim: int) -> dict[str, Any]:
         """Return options for many posteriors at once, of which ranks are wanted and no table."""

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ..options import Count
+
 Array = NDArray[Any]
 
 
@@ -33,7 +35,7 @@ class Influenza:
 
     parameters = ("beta", "gamma", "phi", "i0")
 
-    def __init__(self, boys: int = 763, days: int = 14, steps_per_day: int = 20) -> None:
+    def __init__(self, boys: Count = 763, days: Count = 14, steps_per_day: Count = 20) -> None:
         self.boys = boys
         self.days = days
         self.steps_per_day = steps_per_day

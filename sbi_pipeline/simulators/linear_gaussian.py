@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..options import Count, Index, Positive
+
 Array = NDArray[Any]
 
 
@@ -31,10 +33,10 @@ class LinearGaussian:
 
     def __init__(
         self,
-        theta_dim: int = 2,
-        nuisances: int = 0,
-        x_dim: int = 6,
-        noise: float = 0.5,
+        theta_dim: Count = 2,
+        nuisances: Index = 0,
+        x_dim: Count = 6,
+        noise: Positive = 0.5,
         noise_at_load: bool = False,
     ) -> None:
         self.theta_dim = theta_dim

@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from ..options import Count
+
 Array = NDArray[Any]
 
 
@@ -38,7 +40,7 @@ class Moons:
         largest: Points in the largest set; None where all sets have ``points``.
     """
 
-    def __init__(self, points: int = 200, largest: int | None = None) -> None:
+    def __init__(self, points: Count = 200, largest: Count | None = None) -> None:
         self.points = points
         self.largest = largest
         self.parameters = ("d", "sigma", "t") if largest is None else ("d", "sigma", "t", "points")

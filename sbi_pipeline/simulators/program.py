@@ -15,11 +15,12 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..options import Index, OneOf, Positive
 from ..types import StopCampaign
 
 Array = NDArray[Any]
@@ -59,12 +60,12 @@ class Program:
         command: str,
         parameters: Sequence[str],
         *,
-        input: str = "arguments",  # noqa: A002 - the word of the configuration
-        output: str = "stdout",
+        input: Annotated[str, OneOf(INPUTS)] = "arguments",  # noqa: A002 - the word of the configuration
+        output: Annotated[str, OneOf(OUTPUTS)] = "stdout",
         array: str = "x",
-        time_limit: float | None = None,
+        time_limit: Positive | None = None,
         retry_codes: Sequence[int] = (),
-        retries: int = 2,
+        retries: Index = 2,
         stop_codes: Sequence[int] = (),
         keep_failed: str | None = None,
     ) -> None:

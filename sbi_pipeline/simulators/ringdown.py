@@ -28,6 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..options import Positive
+
 Array = NDArray[Any]
 
 BLOCK = 32
@@ -53,9 +55,9 @@ class Ringdown:
 
     def __init__(
         self,
-        length: float = 0.25,
-        lowest: float = 40.0,
-        highest: float = 500.0,
+        length: Positive = 0.25,
+        lowest: Positive = 40.0,
+        highest: Positive = 500.0,
         time_range: tuple[float, float] = (-5.0, 5.0),
         noise_at_load: bool = False,
     ) -> None:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, special
 from scipy.stats import qmc
 
+from ..options import Count, Index, NonNegative
+
 Array = NDArray[Any]
 
 KINDS = ("longitude", "latitude", "flux")
@@ -45,12 +47,12 @@ class SourceCounts:
 
     def __init__(
         self,
-        most: int = 500,
-        pixels: int = 128,
-        background: float = 0.0,
+        most: Count = 500,
+        pixels: Count = 128,
+        background: NonNegative = 0.0,
         noise: bool = True,
         mirror: bool = False,
-        nuisances: int | None = None,
+        nuisances: Index | None = None,
     ) -> None:
         self.most, self.pixels, self.background, self.noise = most, pixels, background, noise
         self.mirror = mirror

@@ -21,7 +21,17 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from ..options import Chosen, Described, OneOf, Takes
 from .files import Keys, Written
-from .signatures import Record, bare, documented_entry, marks, metadata, names_of, picked, record_of
+from .signatures import (
+    Record,
+    bare,
+    documented_entry,
+    is_open,
+    marks,
+    metadata,
+    names_of,
+    picked,
+    record_of,
+)
 
 NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 UNIONS = (Union, types.UnionType)
@@ -119,10 +129,14 @@ class Binding:
 
     def _taken(self, takes: Takes, value: Any, keys: Keys, around: Mapping[str, Any]) -> Any:
         """Bind the options of what an entry describes."""
-        if isinstance(takes.to, str):
+        if isinstance(takes.to, str):  # what comes out must not depend on whether it is asked
             value = plain(value)
-            if not self.thorough:
-                return value
+            if self.thorough:
+                self._bind_taken(takes, value, keys, around)
+            return value
+        return self._bind_taken(takes, value, keys, around)
+
+    def _bind_taken(self, takes: Takes, value: Any, keys: Keys, around: Mapping[str, Any]) -> Any:
         given = {takes.short: value} if isinstance(value, str) else value
         target, name = picked(takes, around)
         if target is None:
@@ -172,7 +186,7 @@ class Binding:
                 return value
             documented_entry(tables[0].table, value if is_own else None)
         except (ValueError, TypeError) as error:
-            own = ", or 'my_module:MyClass'" if is_open(tables[0]) else ""
+            own = ", or 'my_module:MyClass'" if is_open(tables[0].table) else ""
             wanted = f"wanted one of {', '.join(names)}{own}"
             text = f"got {shown(value)}{near(value, names, wanted)}"
             self.wrong(keys, str(error) if own and is_own else text)
@@ -187,15 +201,6 @@ class Binding:
                 wanted += ", so write it in quotes"
             self.wrong(keys, f"got {shown(value)}; wanted {wanted}")
             return value
-
-
-def is_open(one_of: OneOf) -> bool:
-    """Say whether a table takes names of the user's own."""
-    try:
-        documented_entry(one_of.table, "")
-    except ValueError as error:
-        return "my_module" in str(error)
-    return False
 
 
 def converted(annotation: Any, value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .binding import Binding, Refusal
+from .binding import Binding, Refusal, plain
 from .files import ConfigurationError, Written, read
 from .schema import Config, Configuration
 from .signatures import record_of
@@ -73,23 +73,38 @@ def bound(written: Written, check: bool) -> tuple[dict[str, Any], list[Refusal]]
     binding = Binding(thorough=check)
     record = record_of(Configuration, "a configuration", 0, {})
     config = binding.record(record, written.values, ())
-    if binding.problems or not check:
+    if binding.problems:
+        return config, binding.problems
+    config = _with_numbers(config)
+    if not check:
         return config, binding.problems
     from . import methods, thresholds  # noqa: PLC0415 - torch takes seconds
 
-    estimators = {
-        name: methods.bind_estimator(binding, entry, ("estimators", name))
-        for name, entry in config["estimators"].items()
-    }
-    config = {**config, "estimators": estimators}
+    for name, entry in config["estimators"].items():
+        methods.bind_estimator(binding, entry, ("estimators", name))
     if "calibration" in config:
-        used = [entry["method"] for entry in estimators.values()]
-        config["calibration"] = methods.bind_calibration(binding, config["calibration"], used)
+        used = [entry["method"] for entry in config["estimators"].values()]
+        methods.bind_calibration(binding, config["calibration"], used)
     for name, sweep in config.get("sweeps", {}).items():
         methods.check_sweep_network(binding, config, sweep, ("sweeps", name, "network"))
     if "thresholds" in config:
         thresholds.check_thresholds(binding, config["thresholds"])
     return config, binding.problems
+
+
+def _with_numbers(config: Config) -> dict[str, Any]:
+    """Return a configuration with numbers in options that are bound later, or not at all."""
+    estimators = {
+        name: {**entry, "sampler": plain(entry["sampler"])} if "sampler" in entry else entry
+        for name, entry in config["estimators"].items()
+    }
+    sweeps = {
+        name: {**entry, "network": plain(entry["network"])} if "network" in entry else entry
+        for name, entry in config.get("sweeps", {}).items()
+    }
+    found = {"estimators": estimators, "sweeps": sweeps}
+    found["thresholds"] = plain(config.get("thresholds", {}))
+    return {key: found.get(key, value) for key, value in config.items()}
 
 
 def _inconsistencies(config: Config) -> Iterator[Refusal]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import estimators, observations, priors, registry
+from .. import estimators, observations, priors, registry, samplers
 from ..expressions import Expression
 from ..priors.discrete import combinations
 from ..priors.supports import check_covers
@@ -18,11 +18,14 @@ from ..types import Prior
 from .binding import near
 from .files import Keys
 from .schema import BLOCK_SIZE, SHARD_SIZE, Config
+from .signatures import record_of
 
 RESERVED = ("chain", "draw", "ensemble")
 """Axes of the files that parameters are written to."""
 MIN_HELD_OUT = 20
 """Held-out simulations below which calibration says nothing."""
+WANTED = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT}
+PURPOSE = {"train": "train on", "validation": "stop by", "test": "calibrate with"}
 
 
 class InconsistentError(ValueError):
@@ -62,15 +65,16 @@ def check_campaign(name: str, config: Config) -> None:
     _check_derived(campaign.get("derived_parameters", {}), inferred, keys)
     _check_observations(campaign, prior, keys)
     _check_proposals(config["estimators"], chosen)
+    _check_samplers(config, chosen, kept)
     _check_refine(config.get("refine", {}), campaign, kept, methods)
     _check_sizes(campaign, keys)
 
 
 def check_sweep(name: str, config: Config) -> None:
-    """Check what a sweep names.
+    """Check what a sweep names, and its numbers of simulations.
 
     Raises:
-        InconsistentError: An unknown campaign or estimator.
+        InconsistentError: An unknown campaign or estimator, or too few simulations.
     """
     sweep = config["sweeps"][name]
     for key, table in (("campaign", "campaigns"), ("estimators", "estimators")):
@@ -78,6 +82,11 @@ def check_sweep(name: str, config: Config) -> None:
         for each in [listed] if isinstance(listed, str) else listed:
             if each not in config[table]:
                 raise InconsistentError(("sweeps", name, key), _not_among(each, config[table]))
+    campaign = config["campaigns"][sweep["campaign"]]
+    sizes = sorted(sweep.get("simulations", []))
+    for size in sizes:  # all are calibrated with those held out of the largest
+        wanted = {part: least for part, least in WANTED.items() if part != "test"}
+        _check_counts(campaign, size, WANTED if size == sizes[-1] else wanted, ("sweeps", name))
 
 
 def parameters_of(campaign: Config, keys: Keys) -> tuple[str, ...]:
@@ -165,19 +174,21 @@ def _check_sizes(campaign: Config, keys: Keys) -> None:
             f"validation {fractions['validation']:g} and test {fractions['test']:g} leave nothing "
             "to train on; wanted fractions that are together below 1",
         )
-    rows = campaign["simulations"]
+    _check_counts(campaign, campaign["simulations"], WANTED, keys)
+
+
+def _check_counts(campaign: Config, rows: int, wanted: Mapping[str, int], keys: Keys) -> None:
+    """Refuse numbers of simulations whose parts are too few."""
+    fractions = {"validation": 0.1, "test": 0.05, **campaign.get("split", {})}
     masks = split(0, rows, seed=campaign.get("seed", 1), **fractions)
-    counts = {part: int(mask.sum()) for part, mask in masks.items()}
-    wanted = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT}
-    purpose = {"train": "train on", "validation": "stop by", "test": "calibrate with"}
     for part, least in wanted.items():
-        if counts[part] < least:
+        count = int(masks[part].sum())
+        if count < least:
+            said = part in campaign.get("split", {}) and keys[0] == "campaigns"
             raise InconsistentError(
-                (*keys, "split", part)
-                if part in campaign.get("split", {})
-                else (*keys, "simulations"),
-                f"{counts[part]} of {rows} simulations are to {purpose[part]}; at least {least} "
-                "are wanted: raise simulations, or change split",
+                (*keys, "split", part) if said else (*keys, "simulations"),
+                f"{count} of {rows} simulations are to {PURPOSE[part]}; at least {least} are "
+                "wanted: raise simulations, or change split",
             )
 
 
@@ -244,6 +255,27 @@ def _check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> N
                 "is not the product of theirs and the posterior would come out too narrow; infer "
                 "it too, or let one simulation be a whole set of events and take npe",
             )
+
+
+def _check_samplers(config: Config, chosen: Sequence[str], prior: Prior) -> None:
+    """Refuse options of samplers that do not suit the number of parameters."""
+    discrete = combinations(prior)
+    dim = len(prior.names) if discrete is None else len(discrete.continuous)
+    asked: list[tuple[Keys, Config, str]] = [
+        (("estimators", name, "sampler"), config["estimators"][name].get("sampler", {}), name)
+        for name in chosen
+    ]
+    common = config.get("calibration", {}).get("sampler", {})
+    asked += [(("calibration", "sampler"), common, name) for name in chosen if common]
+    for keys, given, name in asked:
+        traits = estimators.traits(config["estimators"][name]["method"])
+        made_of = samplers.sampler_class(given.get("name", "auto"), traits)
+        known = record_of(made_of, "", 0, {})
+        options = {key: each for key, each in given.items() if key in known.options}
+        try:
+            made_of(**options).check(dim)
+        except ValueError as error:
+            raise InconsistentError(keys, str(error)) from error
 
 
 def _for_mcmc() -> str:

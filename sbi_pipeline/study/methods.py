@@ -24,7 +24,7 @@ SEARCHED = {
 """What takes the options that a search tries values of."""
 
 
-def bind_estimator(binding: Binding, entry: Config, keys: Keys) -> Config:
+def bind_estimator(binding: Binding, entry: Config, keys: Keys) -> None:
     """Bind what depends on the method, and refuse what would have no effect with it.
 
     Args:
@@ -33,22 +33,19 @@ def bind_estimator(binding: Binding, entry: Config, keys: Keys) -> Config:
         keys: The way to it.
     """
     if not {"sampler", "training"} & set(entry):
-        return entry
+        return
     method, traits = entry["method"], estimators.traits(entry["method"])
-    made, training = dict(entry), dict(entry.get("training", {}))
+    training = entry.get("training", {})
     if "sampler" in entry:
-        where = (*keys, "sampler")
-        made["sampler"] = _bind_sampler(binding, entry["sampler"], method, traits, where)
+        _bind_sampler(binding, entry["sampler"], method, traits, (*keys, "sampler"))
     for name, why in _without_effect(traits):
         if training.get(name):
             binding.wrong((*keys, "training", name), f"has no effect: {method} {why}; remove it")
     if training.get("grid"):
-        where = (*keys, "training", "grid")
-        training["grid"] = _bind_grid(binding, training["grid"], entry, where)
-    return {**made, "training": training} if training else made
+        _bind_grid(binding, training["grid"], entry, (*keys, "training", "grid"))
 
 
-def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) -> Config:
+def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) -> None:
     """Bind the sampler of the calibration to those that take its options.
 
     Args:
@@ -57,11 +54,11 @@ def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) ->
         methods: Of all estimators.
     """
     if "sampler" not in entry:
-        return entry
+        return
     given, keys = entry["sampler"], ("calibration", "sampler")
     if "proposal" in given:
         binding.wrong((*keys, "proposal"), "proposals are for observations only; remove it here")
-        return entry
+        return
     try:
         used = [
             samplers.sampler_class(given.get("name", "auto"), estimators.traits(method))
@@ -69,7 +66,7 @@ def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) ->
         ]
     except ValueError as error:
         binding.wrong((*keys, "name"), str(error))
-        return entry
+        return
     options = {name: each for one in used for name, each in options_of(one).items()}
     name = {"name": record_of(SamplerEntry, "", 0, {}).options["name"]}
     record = Record("the sampler of a calibration", {**name, **options})
@@ -77,12 +74,12 @@ def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) ->
     for key in [each for each in given if each in others]:
         binding.wrong((*keys, key), f"has no effect: {_listed(methods)} are drawn from directly")
     rest = {key: value for key, value in given.items() if key not in others}
-    return {**entry, "sampler": {**given, **binding.record(record, rest, keys)}}
+    binding.record(record, rest, keys)
 
 
 def bind_lists(
     binding: Binding, part: str, entry: Config, lists: Mapping[str, Sequence[Any]], keys: Keys
-) -> dict[str, list[Any]]:
+) -> None:
     """Bind options that come with a list of values each, in all combinations.
 
     Args:
@@ -94,20 +91,17 @@ def bind_lists(
     """
     takes, around = SEARCHED[part], {"method": entry["method"]}
     base = {key: value for key, value in entry.get(part, {}).items() if key not in OWN[part]}
-    found = {name: list(values) for name, values in lists.items()}
+    firsts = {name: values[0] for name, values in lists.items()}
     said = set()
     for name, values in lists.items():
-        for number, value in enumerate(values):
+        for value in values:
             trial = Binding()
-            firsts = {other: each[0] for other, each in lists.items()}
-            tried = {**base, **firsts, name: value}
-            found[name][number] = trial.value(takes, tried, keys, around).get(name, value)
+            trial.value(takes, {**base, **firsts, name: value}, keys, around)
             for problem in trial.problems:
                 option, text = problem.keys[len(keys)], problem.text
                 if option in lists and (option, text) not in said:
                     said.add((option, text))
                     binding.wrong((*keys, option), text)
-    return found
 
 
 def check_sweep_network(binding: Binding, config: Config, sweep: Config, keys: Keys) -> None:
@@ -132,16 +126,14 @@ OWN = {
 """What of a part's options a search cannot try."""
 
 
-def _bind_sampler(
-    binding: Binding, given: Config, method: str, traits: Traits, keys: Keys
-) -> Config:
+def _bind_sampler(binding: Binding, given: Config, method: str, traits: Traits, keys: Keys) -> None:
     """Bind the options of a sampler to the one that will be used."""
     name = given.get("name", "auto")
     try:
         chosen = samplers.sampler_class(name, traits)
     except ValueError as error:
         binding.wrong((*keys, "name"), str(error))
-        return given
+        return
     entry = record_of(SamplerEntry, "a sampler", 0, {})
     record = Record(f"the sampler of {method}", {**entry.options, **options_of(chosen)})
     others = _of_others(record)
@@ -150,7 +142,7 @@ def _bind_sampler(
     for key in [each for each in given if each in others]:
         binding.wrong((*keys, key), f"has no effect: {method} is drawn from directly; remove it")
     rest = {key: value for key, value in given.items() if key not in others}
-    return {**given, **binding.record(record, rest, keys)}
+    binding.record(record, rest, keys)
 
 
 def _of_others(record: Record) -> set[str]:
@@ -169,16 +161,15 @@ def _without_effect(traits: Traits) -> Iterator[tuple[str, str]]:
         yield "patience", "is trained to its last epoch"
 
 
-def _bind_grid(binding: Binding, grid: Any, entry: Config, keys: Keys) -> Any:
+def _bind_grid(binding: Binding, grid: Any, entry: Config, keys: Keys) -> None:
     """Bind every value of a search."""
     try:
         candidates(grid)
     except ValueError as error:
         binding.wrong(keys, str(error))
-        return grid
-    return {
-        part: bind_lists(binding, part, entry, lists, (*keys, part)) for part, lists in grid.items()
-    }
+        return
+    for part, lists in grid.items():
+        bind_lists(binding, part, entry, lists, (*keys, part))
 
 
 def _listed(methods: Sequence[str]) -> str:

@@ -108,12 +108,16 @@ def documented_entry(table: Mapping[str, Any], name: Any) -> Any:
     Raises:
         ValueError: It stands for nothing, or cannot be imported.
     """
-    is_open = all(isinstance(each, registry.Part) for each in table.values())
-    if isinstance(name, str) and is_open:
+    if isinstance(name, str) and is_open(table):
         return registry.load_part(name, table)
     if name not in table:
         raise ValueError(f"{name!r} is none of {', '.join(table)}")
     return table[name]
+
+
+def is_open(table: Mapping[str, Any]) -> bool:
+    """Say whether ``"module:name"`` can stand for an entry of a table: one of parts."""
+    return all(isinstance(each, registry.Part) for each in table.values())
 
 
 def marks(annotation: Any, kind: type) -> list[Any]:
