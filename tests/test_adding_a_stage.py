@@ -121,6 +121,11 @@ def test_a_stage_is_a_function_a_line_a_rule_and_a_specification(repository: Pat
     assert "tally tiny: doubled True → False" in call(repository, *why).splitlines()
     assert snakemake(repository) == ["tally"]
     assert (repository / "results/tiny/counted.json").read_text() == "2000"
+    # An edit that changes no version, such as where a store lies, makes nothing anew.
+    with (repository / "sbi_pipeline/storage/location.py").open("a") as source:
+        source.write("MORE = 1\n")
+    edit(repository / "sbi_pipeline/stages/tally.py", "Count rows.", "Count the rows.")
+    assert snakemake(repository) == []
     raised = 'Part("sbi_pipeline.stages.tally:tally", 2)'
     edit(
         repository / "sbi_pipeline/registry.py",

@@ -59,3 +59,34 @@ def test_repair_deletes_what_is_damaged(folder: Path, capsys: pytest.CaptureFixt
 def test_a_wrong_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no such folder; are you where snakemake is called"):
         cli.main(["status", str(tmp_path / "none")])
+
+
+@pytest.fixture
+def tiny_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder that holds the tiny study, of which nothing is made."""
+    for name in ("config.yaml", "tiny.py"):
+        (tmp_path / name).write_text(Path(__file__).with_name(name).read_text())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_configuration_is_checked_without_snakemake(
+    tiny_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["check"])
+    assert capsys.readouterr().out == "the configuration is right; campaigns: tiny\n"
+    config = tiny_study / "config.yaml"
+    config.write_text(config.read_text().replace("method: npe", "\tmethod: npe"))
+    with pytest.raises(SystemExit, match=r"^config\.yaml:20: a tab; wanted spaces$"):
+        cli.main(["check"])
+    config.unlink()
+    with pytest.raises(SystemExit, match="no config/config.yaml or config.yaml here; name one"):
+        cli.main(["check"])
+
+
+def test_why_lists_what_would_run(tiny_study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["why", "results/tiny/npe/estimator.pt", "--configfile", "config.yaml"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "train tiny/npe: not made yet" in lines
+    assert not any("nle" in line for line in lines)
+    assert not (tiny_study / "results").exists()

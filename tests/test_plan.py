@@ -219,6 +219,61 @@ def test_the_version_of_one_method_leaves_the_other_alone(
     assert not any("/npe" in line.split(":")[0] for line in found)
 
 
+def test_the_version_of_an_embedding_concerns_what_may_use_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make(Plan(TINY))
+    raised = registry.Part(registry.EMBEDDINGS["mlp"].target, 2)
+    monkeypatch.setitem(registry.EMBEDDINGS, "mlp", raised)
+    found = told(Plan(TINY))
+    assert found[0] == "train tiny/npe: embedding mlp: version 1 → 2"
+    assert not any("/nle" in line.split(":")[0] for line in found)
+
+
+def test_the_version_of_a_sampler_concerns_what_it_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    make(Plan(TINY))
+    raised = registry.Part(registry.SAMPLERS["emcee"].target, 2)
+    monkeypatch.setitem(registry.SAMPLERS, "emcee", raised)
+    found = told(Plan(TINY))
+    assert found[0] == "calibrate tiny/nle: sampler emcee: version 1 → 2"
+    assert found[1] == "sample tiny/nle/mock: sampler emcee: version 1 → 2"
+    assert not any("/npe" in line.split(":")[0] for line in found)
+
+
+def test_a_diagnostic_concerns_the_page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    make(Plan(TINY))
+    raised = registry.Part(registry.DIAGNOSTICS["coverage"].target, 2)
+    monkeypatch.setitem(registry.DIAGNOSTICS, "coverage", raised)
+    assert told(Plan(TINY)) == [
+        "report tiny: diagnostic coverage: version 1 → 2",
+        "index: its tiny is made anew",
+    ]
+
+
+OWN = {
+    "estimator": (lambda c: c["estimators"]["npe"].update(method="toy:ToyEstimator"), "train"),
+    "sampler": (
+        lambda c: c["estimators"]["nle"].update(sampler={"name": "toy:ToySampler"}),
+        "sample",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_an_edit_of_ones_own_part_concerns_what_uses_it(kind: str) -> None:
+    change, stage = OWN[kind]
+    Path("toy.py").write_text(Path(__file__).with_name("toy.py").read_text())
+    config = copy.deepcopy(TINY)
+    change(config)
+    make(Plan(config))
+    with Path("toy.py").open("a") as file:
+        file.write("MORE = 1\n")
+    found = told(Plan(config))
+    assert any(line.startswith(f"{stage} tiny/") and ": toy was edited" in line for line in found)
+    concerned = "npe" if kind == "estimator" else "nle"
+    assert all(concerned in line or "report" in line or "index" in line for line in found)
+
+
 @pytest.mark.parametrize("table", [registry.ESTIMATORS, registry.SIMULATORS, registry.EMBEDDINGS])
 def test_a_new_line_of_the_registry_makes_nothing_anew(
     monkeypatch: pytest.MonkeyPatch, table: Any

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import observations, registry
-from ..estimators import traits
+from ..estimators import estimator_class, traits
 from ..fingerprint import digest
 from ..samplers.sampler import first_suitable
 from ..types import Traits
 from . import texts
 from .schema import Config
+from .signatures import record_of
 from .simulations import RESULTS, Simulations, makers_of
 from .specification import Makers, Specification, maker, stage
 
@@ -143,7 +144,7 @@ class Campaign(Mapping[str, Specification]):
         entry, made = self.config["estimators"][name], self.simulations
         network, training = entry.get("network", {}), entry.get("training", {})
         makers = stage("train") | maker("estimator", entry["method"], registry.ESTIMATORS)
-        for embedding in embeddings(network, training):
+        for embedding in embeddings(entry["method"], network, training):
             makers |= maker("embedding", embedding, registry.EMBEDDINGS)
         return Specification(
             "train",
@@ -286,8 +287,10 @@ def refined_names(config: Config, estimators: Iterable[str]) -> list[str]:
     return [name for name, entry in entries.items() if entry["proposal"] in estimators]
 
 
-def embeddings(network: Config, training: Config) -> Iterator[str]:
+def embeddings(method: str, network: Config, training: Config) -> Iterator[str]:
     """Yield the names of the embeddings that a training may use, those of its grid too."""
+    if "embedding" not in record_of(estimator_class(method), method, 2, network).options:
+        return
     grid = training.get("grid", {}).get("network", {})
     for embedding in [network.get("embedding", "auto"), *grid.get("embedding", [])]:
         name = embedding["name"] if isinstance(embedding, Mapping) else embedding
