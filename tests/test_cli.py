@@ -80,7 +80,7 @@ def test_a_configuration_is_checked_without_snakemake(
     with pytest.raises(SystemExit, match=r"^config\.yaml:20: a tab; wanted spaces$"):
         cli.main(["check"])
     config.unlink()
-    with pytest.raises(SystemExit, match="no config/config.yaml or config.yaml here; name one"):
+    with pytest.raises(SystemExit, match=r"no config/config\.yaml or config\.yaml here; name one"):
         cli.main(["check"])
 
 
