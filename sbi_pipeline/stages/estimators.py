@@ -13,10 +13,11 @@ from .. import estimators as estimators_module
 from .. import priors as priors_module
 from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
+from ..storage.noise import Noise
 from ..trained import load
 from ..training.learning import learn_estimator
 from ..training.search import forget
-from .files import Keys, check_key, noise_at_load, read_manifest, write_dataset, write_text
+from .files import Keys, check_key, read_manifest, write_dataset, write_text
 
 
 def train(
@@ -34,7 +35,7 @@ def train(
     inputs: Keys | None = None,
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
-    noise: Mapping[str, Any] | None = None,
+    noise: Noise | None = None,
     events: bool = False,
     threads: int = 1,
 ) -> None:
@@ -47,7 +48,7 @@ def train(
     torch.set_num_threads(threads)
     read_manifest(simulations, inputs)
     prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
-    reader = reading.open_campaign(simulations, inferred_parameters, noise_at_load(noise))
+    reader = reading.open_campaign(simulations, inferred_parameters, noise)
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
     learnt = learn_estimator(
@@ -87,7 +88,7 @@ def calibrate(
     key: str,
     inputs: Keys | None = None,
     calibration_options: Mapping[str, Any] | None = None,
-    noise: Mapping[str, Any] | None = None,
+    noise: Noise | None = None,
     threads: int = 1,
 ) -> None:
     """Ask the estimator about held-out simulations whose truth is known.
@@ -104,7 +105,7 @@ def calibrate(
         trained.estimator.traits
     )
     wanted = max(options["simulations"], SCORED if trained.events else 0)
-    reader = reading.open_campaign(simulations, trained.names, noise_at_load(noise))
+    reader = reading.open_campaign(simulations, trained.names, noise)
     test = reader.collect({"test": wanted})["test"]
     data = rank(trained, test.theta, test.x, seed=listed["split"]["seed"], **options)
     write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..storage.noise import Noise
-
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -30,11 +28,6 @@ def read_dataset(path: Path, keys: Keys | None = None, name: str = "") -> xr.Dat
     with xr.open_dataset(path, engine="h5netcdf") as data:
         check_key(data.attrs["key"], keys, name, path)
         return data.load()
-
-
-def noise_at_load(entry: Mapping[str, Any] | None) -> Noise | None:
-    """Return what draws the noise that a specification leaves for loading, if it does."""
-    return None if entry is None else Noise(**entry)
 
 
 def check_key(found: str, keys: Keys | None, name: str, path: Path) -> None:

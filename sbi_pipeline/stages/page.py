@@ -18,9 +18,10 @@ from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.verdict import to_json
 from ..storage import reading
+from ..storage.noise import Noise
 from ..subjects import ObservedData, SampledPosterior, SimulatedRows, TrainedEstimator, calibrations
 from ..types import Array, Outcome
-from .files import Keys, noise_at_load, read_dataset, read_manifest, write_text
+from .files import Keys, read_dataset, read_manifest, write_text
 
 VERSIONS = (
     "sbi-pipeline",
@@ -57,7 +58,7 @@ def report(
     configuration: str,
     inputs: Keys,
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
-    noise: Mapping[str, Any] | None = None,
+    noise: Noise | None = None,
 ) -> None:
     """Check everything and tell it on one page.
 
@@ -69,7 +70,7 @@ def report(
         _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
     ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
-    reader = reading.open_campaign(simulations, inferred, noise_at_load(noise))
+    reader = reading.open_campaign(simulations, inferred, noise)
     seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
     made = posteriors, diagnostics, predictives
     observed = [

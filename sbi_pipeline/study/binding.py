@@ -51,6 +51,18 @@ class Refusal:
         return ": ".join(part for part in parts if part)
 
 
+class InconsistentError(ValueError):
+    """Entries that contradict each other.
+
+    Attributes:
+        keys: The way to what is wrong, as far as it is in one place.
+    """
+
+    def __init__(self, keys: Keys, text: str) -> None:
+        super().__init__(text)
+        self.keys = keys
+
+
 def dotted(keys: Keys) -> str:
     """Return the way to an entry as one writes it, such as ``campaigns.tiny.columns[2]``."""
     said = ""

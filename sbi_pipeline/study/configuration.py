@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .binding import Binding, Refusal, plain
+from .binding import Binding, InconsistentError, Refusal, plain
 from .files import ConfigurationError, Written, read
 from .schema import Config, Configuration
 from .signatures import record_of
@@ -118,7 +118,7 @@ def _inconsistencies(config: Config) -> Iterator[Refusal]:
     for check, name in checks:
         try:
             check(name, config)
-        except consistency.InconsistentError as error:
+        except InconsistentError as error:
             yield Refusal(error.keys, str(error))
 
 

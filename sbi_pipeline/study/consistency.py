@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import estimators, observations, priors, registry, samplers
+from .. import observations, priors, registry
 from ..expressions import Expression
-from ..priors.discrete import combinations
-from ..priors.supports import check_covers
 from ..storage.manifest import split
 from ..training.fit import MIN_TRAIN, MIN_VALIDATION
 from ..types import Prior
-from .binding import near
+from . import suitability
+from .binding import InconsistentError, near
 from .files import Keys
 from .schema import BLOCK_SIZE, SHARD_SIZE, Config
-from .signatures import record_of
 
 RESERVED = ("chain", "draw", "ensemble")
 """Axes of the files that parameters are written to."""
@@ -26,18 +24,6 @@ MIN_HELD_OUT = 20
 """Held-out simulations below which calibration says nothing."""
 WANTED = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT}
 PURPOSE = {"train": "train on", "validation": "stop by", "test": "calibrate with"}
-
-
-class InconsistentError(ValueError):
-    """Entries that contradict each other.
-
-    Attributes:
-        keys: The way to what is wrong, as far as it is in one place.
-    """
-
-    def __init__(self, keys: Keys, text: str) -> None:
-        super().__init__(text)
-        self.keys = keys
 
 
 def check_campaign(name: str, config: Config) -> None:
@@ -55,18 +41,18 @@ def check_campaign(name: str, config: Config) -> None:
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     try:
         kept = prior.keep(inferred)
-        _check_discrete(kept, methods, keys)
+        suitability.check_discrete(kept, methods, keys)
     except InconsistentError:
         raise
     except ValueError as error:
         raise InconsistentError((*keys, "inferred_parameters"), str(error)) from error
-    _check_events(campaign, methods, keys)
+    suitability.check_events(campaign, methods, keys)
     _check_names(campaign, inferred, keys)
     _check_derived(campaign.get("derived_parameters", {}), inferred, keys)
     _check_observations(campaign, prior, keys)
-    _check_proposals(config["estimators"], chosen)
-    _check_samplers(config, chosen, kept)
-    _check_refine(config.get("refine", {}), campaign, kept, methods)
+    suitability.check_proposals(config["estimators"], chosen)
+    suitability.check_samplers(config, chosen, kept)
+    suitability.check_refine(config.get("refine", {}), campaign, kept, methods)
     _check_sizes(campaign, keys)
 
 
@@ -211,134 +197,6 @@ def _check_names(campaign: Config, inferred: tuple[str, ...], keys: Keys) -> Non
         raise InconsistentError((*keys, "derived_parameters", name), text)
 
 
-def _check_discrete(prior: Prior, methods: Mapping[str, str], keys: Keys) -> None:
-    """Refuse discrete parameters where they cannot be inferred."""
-    discrete = combinations(prior)
-    if discrete is None:
-        return
-    named = prior.names[discrete.columns[0]]
-    if name := _that_draws(methods):
-        raise InconsistentError(
-            (*keys, "inferred_parameters"),
-            f"{named!r} is discrete, and {name!r} ({methods[name]}) learns densities of continuous "
-            f"parameters only; give this campaign estimators: those of {_for_mcmc()}, or make it a "
-            "nuisance",
-        )
-
-
-def _check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
-    """Refuse a product over events where it is not the likelihood of all of them."""
-    if not campaign.get("events", False):
-        if "nuisance_scope" in campaign:
-            text = "has no effect: it is of a campaign with events: true; remove it"
-            raise InconsistentError((*keys, "nuisance_scope"), text)
-        return
-    if name := _that_draws(methods):
-        raise InconsistentError(
-            (*keys, "events"),
-            f"posteriors of single events cannot be multiplied, and {name!r} "
-            f"({methods[name]}) learns posteriors; give this campaign estimators: those of "
-            f"{_for_mcmc()}, or let one simulation be a whole set of events",
-        )
-    listed = ", ".join(campaign.get("nuisance_parameters", ()))
-    match campaign.get("nuisance_scope"):
-        case None if listed:
-            raise InconsistentError(
-                (*keys, "events"),
-                f"is {listed} drawn anew for every event (nuisance_scope: event) or shared by all "
-                "events of a data set (nuisance_scope: dataset)? The posterior depends on it",
-            )
-        case "dataset":
-            raise InconsistentError(
-                (*keys, "nuisance_scope"),
-                f"{listed} is shared by all events of a data set, so the likelihood of all "
-                "is not the product of theirs and the posterior would come out too narrow; infer "
-                "it too, or let one simulation be a whole set of events and take npe",
-            )
-
-
-def _check_samplers(config: Config, chosen: Sequence[str], prior: Prior) -> None:
-    """Refuse options of samplers that do not suit the number of parameters."""
-    discrete = combinations(prior)
-    dim = len(prior.names) if discrete is None else len(discrete.continuous)
-    asked: list[tuple[Keys, Config, str]] = [
-        (("estimators", name, "sampler"), config["estimators"][name].get("sampler", {}), name)
-        for name in chosen
-    ]
-    common = config.get("calibration", {}).get("sampler", {})
-    asked += [(("calibration", "sampler"), common, name) for name in chosen if common]
-    for keys, given, name in asked:
-        traits = estimators.traits(config["estimators"][name]["method"])
-        made_of = samplers.sampler_class(given.get("name", "auto"), traits)
-        known = record_of(made_of, "", 0, {})
-        options = {key: each for key, each in given.items() if key in known.options}
-        try:
-            made_of(**options).check(dim)
-        except ValueError as error:
-            raise InconsistentError(keys, str(error)) from error
-
-
-def _for_mcmc() -> str:
-    return estimators.having(lambda traits: not traits.draws)
-
-
-def _that_draws(methods: Mapping[str, str]) -> str | None:
-    """Return the first estimator that learns a posterior, if there is one."""
-    return next((name for name, each in methods.items() if estimators.traits(each).draws), None)
-
-
-def _check_proposals(entries: Config, chosen: Sequence[str]) -> None:
-    """Refuse MCMC that proposes from an estimator that is not trained or no posterior."""
-    for name in chosen:
-        proposal = entries[name].get("sampler", {}).get("proposal")
-        if proposal is None:
-            continue
-        keys = ("estimators", name, "sampler", "proposal")
-        if proposal not in chosen:
-            text = f"{proposal!r} is not trained here; wanted one of {', '.join(chosen)}"
-            raise InconsistentError(keys, text)
-        method = entries[proposal]["method"]
-        if not estimators.traits(method).proposes:
-            raise InconsistentError(
-                keys,
-                f"{proposal!r} ({method}) does not give draws with their density; "
-                f"{estimators.having(lambda traits: traits.proposes)} does",
-            )
-
-
-def _check_refine(
-    entries: Config, campaign: Config, prior: Prior, methods: Mapping[str, str]
-) -> None:
-    """Refuse to reweight what has no density, by what is no likelihood, or to wider priors."""
-    for name, entry in entries.items():
-        proposal, likelihood, keys = entry["proposal"], entry.get("likelihood"), ("refine", name)
-        if name in methods:
-            raise InconsistentError(keys, "an estimator has this name too; give it another")
-        if proposal not in methods:
-            continue  # another campaign's
-        if likelihood is None and "priors" not in entry:
-            raise InconsistentError(keys, "wanted a likelihood, priors, or both")
-        if likelihood is not None and not estimators.traits(methods[proposal]).proposes:
-            raise InconsistentError(
-                (*keys, "proposal"),
-                f"draws of {proposal!r} ({methods[proposal]}) have no known density to be "
-                "reweighted by a likelihood; those of "
-                f"{estimators.having(lambda traits: traits.proposes)} have",
-            )
-        if likelihood not in (None, "exact") and (
-            likelihood not in methods or estimators.traits(methods[likelihood]).draws
-        ):
-            raise InconsistentError(
-                (*keys, "likelihood"),
-                f"{likelihood!r} is no estimator of a likelihood trained here; wanted one of "
-                f"{_for_mcmc()}, or exact",
-            )
-        if "nuisance_draws" in entry and likelihood != "exact":
-            text = "has no effect: it is of an exact likelihood; remove it"
-            raise InconsistentError((*keys, "nuisance_draws"), text)
-        _check_new_priors(entry.get("priors", {}), campaign, prior, (*keys, "priors"))
-
-
 def check_refinement(name: str, config: Config) -> None:
     """Check that there is what a posterior is refined from.
 
@@ -349,25 +207,6 @@ def check_refinement(name: str, config: Config) -> None:
     if proposal not in config["estimators"]:
         text = _not_among(proposal, config["estimators"])
         raise InconsistentError(("refine", name, "proposal"), text)
-
-
-def _check_new_priors(new: Config, campaign: Config, prior: Prior, keys: Keys) -> None:
-    if not new:
-        return
-    if isinstance(campaign["priors"], str):
-        raise InconsistentError(keys, "the prior is a class of your own, which has no entries")
-    if unknown := set(new) - set(prior.names):
-        name = sorted(unknown)[0]
-        raise InconsistentError(
-            (*keys, name),
-            f"{name!r} is not inferred; a prior can be changed after training for "
-            f"{', '.join(prior.names)} only",
-        )
-    entries = {name: campaign["priors"][name] for name in prior.names}
-    try:
-        check_covers(prior, priors.build({**entries, **new}, prior.names))
-    except ValueError as error:
-        raise InconsistentError(keys, str(error)) from error
 
 
 def _check_derived(derived: Config, inferred: tuple[str, ...], keys: Keys) -> None:

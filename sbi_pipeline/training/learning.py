@@ -17,8 +17,7 @@ from ..options import INTERNAL, Described, OneOf, Passes
 from ..storage.reading import Reader
 from ..types import Prior
 from . import sources
-from .failures import CHOICES, is_wanted
-from .failures import learn_validity as learn_failures
+from .failures import CHOICES, is_wanted, learn_validity
 from .fit import fit_source
 from .search import Settings, Trained, search
 from .watching import watching
@@ -133,7 +132,7 @@ def learn_estimator(
     target = made.traits.target
     modelled = is_wanted(failures, rows.failed / rows.simulated, target)
     if modelled:
-        validity = learn_failures(reader, prior.to_normal, seed=seed, threads=threads)
+        validity = learn_validity(reader, prior.to_normal, seed=seed, threads=threads)
         estimators.add_validity(made, validity)
     told = {
         "simulated": rows.simulated,
