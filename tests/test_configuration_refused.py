@@ -361,6 +361,11 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     ]
 
 
+def test_a_misspelt_key_is_not_missing_too() -> None:
+    said = refused(TINY.replace("simulations: 2000", "simulation: 2000"))
+    assert re.fullmatch(r"bad.yaml:6: campaigns.tiny.simulation: unknown key; .*", said)
+
+
 def test_the_last_of_several_files_is_named() -> None:
     Path("base.yaml").write_text(TINY)
     Path("over.yaml").write_text("estimators:\n  npe:\n    training: {max_epochs: 0}\n")

@@ -60,5 +60,5 @@ def test_rules_of_the_module_may_have_a_prefix(repository: Path) -> None:
 def test_a_mistake_in_the_configuration_is_one_line_here_too(repository: Path) -> None:
     config = repository / "config/config.yaml"
     config.write_text(config.read_text().replace("simulations: 10000", "simulation: 10000"))
-    with pytest.raises(AssertionError, match=r"campaigns\.decay: unknown key 'simulation'"):
+    with pytest.raises(AssertionError, match=r"campaigns\.decay\.simulation: unknown key; did"):
         snakemake(repository, "--dry-run")

@@ -101,8 +101,10 @@ class Binding:
         if not isinstance(given, Mapping):
             self.wrong(keys, f"got {shown(given)}; wanted {', '.join(record.options)}")
             return given
+        unknowns = [] if record.open else [key for key in given if key not in record.options]
+        meant = {each for key in unknowns for each in alike(key, record.options)}
         for name, option in record.options.items():
-            if option.required and name not in given:
+            if option.required and name not in given and name not in meant:
                 meaning = f": {option.meaning.rstrip('.')}" if option.meaning else ""
                 self.wrong(keys, f"{name!r} is missing; wanted {words(option.annotation)}{meaning}")
         around = {**(known or {}), **given}
@@ -316,9 +318,14 @@ def _limit(mark: Any) -> str:
     return ""
 
 
+def alike(name: Any, known: Collection[str]) -> list[str]:
+    """Return the known name that is most like one; none where none is like it."""
+    return difflib.get_close_matches(str(name), list(known), n=1)
+
+
 def near(name: Any, known: Collection[str], then: str = "") -> str:
     """Return the question whether a known name was meant, if one is like it, and what follows."""
-    found = difflib.get_close_matches(str(name), list(known), n=1)
+    found = alike(name, known)
     asked = f"; did you mean {found[0]!r}?" if found else ""
     return f"{asked}{' ' if asked else '; '}{then}" if then else asked
 
