@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import observations, registry
-from ..estimators import estimator_class, traits
 from ..fingerprint import digest
-from ..samplers.sampler import first_suitable
 from ..types import Traits
 from . import texts
 from .schema import Config
@@ -195,11 +193,16 @@ class Campaign(Mapping[str, Specification]):
         """Return the sampler that draws from an estimator: the one named, or that suits it."""
         named = options.get("name", "auto")
         if named == "auto":
+            from ..samplers.sampler import first_suitable  # noqa: PLC0415 - as in `_traits`
+
             named = first_suitable(self._traits(name))
         return maker("sampler", named, registry.SAMPLERS)
 
     def _traits(self, name: str) -> Traits:
         """Return what an estimator is."""
+        # Torch takes seconds, and on a cluster every job plans: those before training go without.
+        from ..estimators import traits  # noqa: PLC0415
+
         return traits(self.config["estimators"][name]["method"])
 
     def _refine(self, name: str, observation: str) -> Specification:
@@ -289,6 +292,8 @@ def refined_names(config: Config, estimators: Iterable[str]) -> list[str]:
 
 def embeddings(method: str, network: Config, training: Config) -> Iterator[str]:
     """Yield the names of the embeddings that a training may use, those of its grid too."""
+    from ..estimators import estimator_class  # noqa: PLC0415 - torch takes seconds
+
     if "embedding" not in record_of(estimator_class(method), method, 2, network).options:
         return
     grid = training.get("grid", {}).get("network", {})
