@@ -43,12 +43,12 @@ def run_stage(
     """
     terminal = start_logging(log)
     name = max(filter(rule.endswith, registry.STAGES), key=len)
-    stage = registry.load_part(name, registry.STAGES)
     outputs, params = dict(outputs), dict(params)
     spec, beside = params.pop("spec", {}), outputs.pop("spec", None)
     given = {**inputs, **outputs, **spec.get("arguments", {}), **params}
     offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
     try:
+        stage = registry.load_part(name, registry.STAGES)
         check_unedited(spec.get("contents", {}))
         arguments = arguments_of(stage, given, offered)
         with ExitStack() as stack:
