@@ -138,6 +138,8 @@ def locate(name: str, table: Table) -> str:
     Raises:
         ValueError: The name is neither.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"got {name!r}; wanted one of {', '.join(sorted(table))}")
     if name in table:
         return table[name].target
     if name.count(":") == 1 and all(part for part in name.split(":")):

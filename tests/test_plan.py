@@ -146,7 +146,7 @@ WHY: list[tuple[Edit, list[str]]] = [
             "diagnose tiny/npe/mock: its posterior is made anew",
             "report tiny: configuration changed; its calibration of npe is made anew; "
             "its posterior of npe, mock is made anew",
-            "index: its tiny is made anew",
+            "index: its report of tiny is made anew",
         ],
     ),
     (
@@ -247,7 +247,7 @@ def test_a_diagnostic_concerns_the_page_alone(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(registry.DIAGNOSTICS, "coverage", raised)
     assert told(Plan(TINY)) == [
         "report tiny: diagnostic coverage: version 1 → 2",
-        "index: its tiny is made anew",
+        "index: its report of tiny is made anew",
     ]
 
 

@@ -26,7 +26,11 @@ def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) ->
         ValueError: Parameters without a prior, priors without a parameter, or a bad entry.
     """
     if isinstance(specs, str):
-        prior: Prior = registry.load_part(specs, {})()
+        prior = registry.load_part(specs, {})()
+        if not isinstance(prior, Prior):
+            raise ValueError(
+                f"{specs!r} is no prior; wanted the methods of sbi_pipeline.types.Prior"
+            )
         if tuple(prior.names) != tuple(names):
             raise ValueError(
                 f"{specs!r} has the parameters {', '.join(prior.names)}; "

@@ -17,6 +17,8 @@ from .signatures import record_of
 from .simulations import RESULTS, Simulations, makers_of
 from .specification import Makers, Specification, maker, stage
 
+WATCHING = ("progress", "tensorboard")
+"""Options of a training that show it and change nothing."""
 SPLIT = {"validation": 0.1, "test": 0.05}
 
 
@@ -118,9 +120,14 @@ class Campaign(Mapping[str, Specification]):
         """Return what posterior files say of parameters and of themselves."""
         return {
             "derived": self._derived,
-            "texts": texts.texts_of(self.entry),
+            "texts": self._texts(),
             "names": {"campaign": self.name, "estimator": name, "observation": observation},
         }
+
+    def _texts(self) -> dict[str, dict[str, str]]:
+        """Return label and unit of what a posterior is of."""
+        shown = {*self.entry["inferred_parameters"], *self._derived}
+        return {name: text for name, text in texts.texts_of(self.entry).items() if name in shown}
 
     def _manifest(self) -> Specification:
         return manifest_specification(self.entry, self.simulations)
@@ -156,7 +163,7 @@ class Campaign(Mapping[str, Specification]):
                 "inferred_parameters": list(self.entry["inferred_parameters"]),
                 "method": entry["method"],
                 "network": network,
-                "training": training,
+                "training": {k: v for k, v in training.items() if k not in WATCHING},
                 "seed": entry.get("seed", 1),
                 "events": self._events,
                 **made.noise,

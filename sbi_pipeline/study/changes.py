@@ -6,6 +6,7 @@ records nor the machine that a result was made on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from .specification import Specification
 Content = Mapping[str, Any]
 NOT_MADE = "not made yet"
 EARLIER = "made by an earlier version of sbi_pipeline, whose specifications have another form"
+ABSENT = object()
 SHORT = 60
 """Characters of a value that is told whole."""
 
@@ -51,15 +53,34 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
     Raises:
         ValueError: A target is none of the plan's.
     """
+    again: set[str] = set()  # keys of results that are made again as they were
     for path in _wanted(plan, targets):
-        if not plan.is_made(path):
-            planned, there = plan[path], read_if_whole(Path(path))
-            reasons = [*differences(there, planned), *_deleted(path, there or {})]
-            if planned.stage == "manifest" and there is not None:
-                reasons += _simulations_differ(plan, path, there)
-            if not reasons:
-                reasons = ["a shard of it was deleted"]
-            yield Change(planned.stage, _place(path), tuple(reasons))
+        planned, there = plan[path], read_if_whole(Path(path))
+        gone = list(_deleted(path, there or {}))
+        reasons = [*_readable(path, there), *differences(there, planned), *gone]
+        if planned.stage == "manifest" and there is not None:
+            reasons += _simulations_differ(plan, path, there)
+        if not reasons and not plan.is_made(path):
+            reasons = ["a shard of it was deleted"]
+        if not reasons:
+            follows = [name for name, key in planned.inputs.items() if key in again]
+            reasons = [f"its {name} {_is(name)} made anew" for name in follows]
+            gone = follows
+        if gone:
+            again.add(planned.key)
+        if reasons:
+            yield Change(planned.stage, _place(path), tuple(_telling(reasons)))
+
+
+def _telling(reasons: Sequence[str]) -> list[str]:
+    """Leave out what only repeats the rest: the text of the configuration on a page."""
+    rest = [each for each in reasons if each != "configuration changed"]
+    return rest or list(reasons)
+
+
+def _readable(path: str, there: Content | None) -> Iterator[str]:
+    if there is None and Path(path).exists():
+        yield "its specification cannot be read"
 
 
 def _deleted(path: str, there: Content) -> Iterator[str]:
@@ -113,14 +134,19 @@ def _inputs(old: Content, new: Content) -> Iterator[str]:
         elif name not in new:
             yield f"{name} is gone"
         elif old[name] != new[name]:
-            yield f"its {name} {'are' if name.endswith('s') else 'is'} made anew"
+            yield f"its {name} {_is(name)} made anew"
+
+
+def _is(name: str) -> str:
+    return "are" if name.endswith("s") else "is"
 
 
 def _values(where: str, old: Any, new: Any) -> Iterator[str]:
     """Yield each value that differs, by its place."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
-            yield from _values(f"{where}.{key}".lstrip("."), old.get(key), new.get(key))
+            inner = f"{where}.{key}".lstrip(".")
+            yield from _values(inner, old.get(key, ABSENT), new.get(key, ABSENT))
     elif old != new:
         told = [_told(each) for each in (old, new)]
         long = max(map(len, told)) > SHORT
@@ -128,7 +154,9 @@ def _values(where: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _told(value: Any) -> str:
-    return "none" if value is None else str(value)
+    if value is ABSENT:
+        return "default"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _simulations_differ(plan: Plan, path: str, there: Content) -> Iterator[str]:

@@ -48,6 +48,9 @@ def _finished(written: Written, check: bool) -> dict[str, Any]:
     if smaller is not None and not isinstance(smaller.values, Mapping):
         asked.wrong(("if_quick",), "wanted a mapping, in the form of all the rest")
         _refuse(asked.problems, written)
+    if quick is not None and not isinstance(quick.values, bool):
+        asked.wrong(("quick",), f"got {quick.values!r}; wanted true or false")
+        _refuse(asked.problems, written)
     variant = None if smaller is None else rest.updated(smaller)
     if variant is not None and quick is not None and quick.values:
         rest, variant = variant, None

@@ -166,6 +166,8 @@ class Reading:
         """Return what a node stands for."""
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
+        if node.tag not in (f"{TAG}map", f"{TAG}seq"):
+            raise self._tagged(node)
         if id(node) in self._above:
             raise self._error(node, "an alias of what it stands in; wanted one of something before")
         self._above.append(id(node))
@@ -218,11 +220,21 @@ class Reading:
                 return None
             case "bool" if text.lower() in (*TRUE, *FALSE):
                 return text.lower() in TRUE
-            case "int":
+            case "int" | "float" as kind:
+                return self._number(node, kind)
+        raise self._tagged(node)
+
+    def _number(self, node: yaml.ScalarNode, kind: str) -> int | float:
+        text = node.value
+        try:
+            if kind == "int":
                 return int(text, 0) if text[:2] in ("0x", "0o") else int(text)
-            case "float":
-                return float(text.replace(".inf", "inf").replace(".nan", "nan").lower())
-        raise self._error(node, f"the tag {node.tag} is not understood; wanted plain YAML")
+            return float(text.replace(".inf", "inf").replace(".nan", "nan").lower())
+        except ValueError:
+            raise self._error(node, f"got {text!r}; wanted a number") from None
+
+    def _tagged(self, node: yaml.Node) -> ConfigurationError:
+        return self._error(node, f"the tag {node.tag} is not understood; wanted plain YAML")
 
     def _error(self, node: yaml.Node, text: str) -> ConfigurationError:
         return ConfigurationError(f"{self.path}:{_line(node)}: {text}")

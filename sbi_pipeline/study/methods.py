@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from .. import estimators, registry, samplers
+from ..networks.encoders import find_embedding
 from ..options import Takes
 from ..samplers import Sampler
 from ..training.search import candidates
@@ -32,9 +33,13 @@ def bind_estimator(binding: Binding, entry: Config, keys: Keys) -> None:
         entry: An estimator's entry, whose form is right.
         keys: The way to it.
     """
-    if not {"sampler", "training"} & set(entry):
+    method = entry["method"]
+    try:
+        traits = estimators.traits(method)
+    except ValueError as error:
+        binding.wrong((*keys, "method"), str(error))
         return
-    method, traits = entry["method"], estimators.traits(entry["method"])
+    _check_embedding(binding, entry.get("network", {}), (*keys, "network", "embedding"))
     training = entry.get("training", {})
     if "sampler" in entry:
         _bind_sampler(binding, entry["sampler"], method, traits, (*keys, "sampler"))
@@ -43,6 +48,17 @@ def bind_estimator(binding: Binding, entry: Config, keys: Keys) -> None:
             binding.wrong((*keys, "training", name), f"has no effect: {method} {why}; remove it")
     if training.get("grid"):
         _bind_grid(binding, training["grid"], entry, (*keys, "training", "grid"))
+
+
+def _check_embedding(binding: Binding, network: Config, keys: Keys) -> None:
+    """Refuse a class of the user's own that is no embedding."""
+    written = network.get("embedding", "auto")
+    name = written.get("name", "auto") if isinstance(written, Mapping) else written
+    if ":" in str(name):
+        try:
+            find_embedding(name)
+        except ValueError as error:
+            binding.wrong(keys, str(error))
 
 
 def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) -> None:

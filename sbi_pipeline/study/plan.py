@@ -97,8 +97,8 @@ class Plan(Mapping[str, Specification]):
 
     def _index(self) -> Specification:
         titles = {name: self.campaigns[name].entry.get("title", name) for name in self.reported}
-        keys = {name: self.campaigns[name].key("report") for name in self.reported}
-        keys |= {name: self._compare(name).key for name in self.sweeps}
+        keys = {f"report of {name}": self.campaigns[name].key("report") for name in self.reported}
+        keys |= {f"comparison of {name}": self._compare(name).key for name in self.sweeps}
         return Specification("index", {"titles": titles}, keys, stage("index"))
 
     def _judge(self) -> Specification:
@@ -198,6 +198,10 @@ class Plan(Mapping[str, Specification]):
         named = [sampler["proposal"]] if "proposal" in sampler else []
         return [f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt" for name in named]
 
+    def training(self, wildcards: Any) -> dict[str, Any]:
+        """Return all options of a training, also those that are in no key."""
+        return dict(self.config["estimators"][wildcards.estimator].get("training", {}))
+
     def refined_from(self, wildcards: Any) -> str:
         """Return the posterior whose draws are reweighted."""
         name = self.config["refine"][wildcards.refined]["proposal"]
@@ -262,7 +266,7 @@ class Plan(Mapping[str, Specification]):
 def read_if_whole(path: Path) -> dict[str, Any] | None:
     """Return the JSON of a file; None where there is none, or none that can be read."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return content
+    return content if isinstance(content, dict) else None

@@ -109,8 +109,11 @@ def documented_entry(table: Mapping[str, Any], name: Any) -> Any:
         ValueError: It stands for nothing, or cannot be imported.
     """
     if isinstance(name, str) and is_open(table):
-        return registry.load_part(name, table)
-    if name not in table:
+        found = registry.load_part(name, table)
+        if not callable(found):
+            raise ValueError(f"{name!r} is no class; wanted 'my_module:MyClass'")
+        return found
+    if not isinstance(name, str) or name not in table:
         raise ValueError(f"{name!r} is none of {', '.join(table)}")
     return table[name]
 

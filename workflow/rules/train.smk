@@ -15,6 +15,7 @@ rule train:
     threads: 1
     params:
         spec=PLAN.specification,
+        training=PLAN.training,
     script:
         "../scripts/stage.py"
 
