@@ -118,7 +118,7 @@ def test_a_stage_is_a_function_a_line_a_rule_and_a_specification(repository: Pat
     assert snakemake(repository) == []
     edit(repository / "config.yaml", "    title: A tiny study\n", "")
     why = ("sbi_pipeline.cli", "why", "results/tiny/counted.json", "--configfile", "config.yaml")
-    assert "tally tiny: doubled True → False" in call(repository, *why).splitlines()
+    assert "tally tiny: doubled true → false" in call(repository, *why).splitlines()
     assert snakemake(repository) == ["tally"]
     assert (repository / "results/tiny/counted.json").read_text() == "2000"
     # An edit that changes no version, such as where a store lies, makes nothing anew.

@@ -418,6 +418,7 @@ def test_a_quick_run_replaces() -> None:
 
 OWN = """
 from sbi_pipeline.estimators import Estimator
+from sbi_pipeline.networks.embedding import Embedding
 from sbi_pipeline.samplers import Sampler
 from sbi_pipeline.types import Traits
 
@@ -429,8 +430,9 @@ class OwnEstimator(Estimator):
         super().__init__()
 
 
-class OwnEmbedding:
+class OwnEmbedding(Embedding):
     def __init__(self, x_shape, width: int = 8):
+        super().__init__()
         self.out_dim = width
 
 

@@ -140,11 +140,11 @@ WHY: list[tuple[Edit, list[str]]] = [
     (
         lambda c: c["estimators"]["npe"]["training"].update(learning_rate=0.1),
         [
-            "train tiny/npe: training.learning_rate none → 0.1",
+            "train tiny/npe: training.learning_rate default → 0.1",
             "calibrate tiny/npe: its estimator is made anew",
             "sample tiny/npe/mock: its estimator is made anew",
             "diagnose tiny/npe/mock: its posterior is made anew",
-            "report tiny: configuration changed; its calibration of npe is made anew; "
+            "report tiny: its calibration of npe is made anew; "
             "its posterior of npe, mock is made anew",
             "index: its report of tiny is made anew",
         ],
@@ -152,8 +152,8 @@ WHY: list[tuple[Edit, list[str]]] = [
     (
         lambda c: c["campaigns"]["tiny"].update(title="Other"),
         [
-            "report tiny: configuration changed; title A tiny study → Other",
-            "index: titles.tiny A tiny study → Other; its tiny is made anew",
+            "report tiny: title A tiny study → Other",
+            "index: titles.tiny A tiny study → Other; its report of tiny is made anew",
         ],
     ),
 ]
@@ -312,7 +312,11 @@ def test_a_deleted_result_is_not_made(tmp_path: Path) -> None:
     make(plan)
     path = Path("results/tiny/npe/train.spec.json")
     path.write_text(json.dumps({**plan[str(path)].content, "outputs": ["estimator.pt"]}))
-    assert told(plan) == ["train tiny/npe: estimator.pt is gone"]
+    found = told(plan)
+    assert found[0] == "train tiny/npe: estimator.pt is gone"
+    assert found[1] == "calibrate tiny/npe: its estimator is made anew"
+    assert found[-1] == "index: its report of tiny is made anew"
+    assert not any("nle" in line.split(":")[0] for line in found)
     path.with_name("estimator.pt").touch()
     assert told(plan) == []
 
@@ -328,6 +332,18 @@ def test_campaigns_that_share_simulations_have_the_strictest_limits() -> None:
 def test_results_of_an_earlier_form_are_said_to_be_so() -> None:
     plan = Plan(TINY)
     make(plan)
-    Path("results/tiny/npe/train.spec.json").write_text('{"key": "0", "method": "npe"}')
+    path = Path("results/tiny/npe/train.spec.json")
+    path.write_text('{"key": "0", "method": "npe"}')
     (line,) = told(plan)
     assert line.startswith("train tiny/npe: made by an earlier version of sbi_pipeline")
+    for broken in ("", "{", "[]"):
+        path.write_text(broken)
+        (line,) = told(plan)
+        assert line == "train tiny/npe: its specification cannot be read; not made yet"
+
+
+def test_what_only_shows_a_training_is_in_no_key() -> None:
+    config = copy.deepcopy(TINY)
+    config["estimators"]["npe"]["training"] |= {"tensorboard": True, "progress": False}
+    make(Plan(TINY))
+    assert told(Plan(config)) == []
