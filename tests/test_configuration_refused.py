@@ -143,6 +143,20 @@ CAMPAIGNS = [
     (campaign("limits: {retry: 3}"), "limits.retry: unknown key; did you mean 'retries'"),
     (campaign("dask: {workers: 0}"), "dask.workers: got 0; wanted a whole number of at least 1"),
     (campaign("dask: {cluster: slrm}"), "cluster: got 'slrm'; wanted local, slurm, or the"),
+    (
+        campaign("dask: {cluster: slurm, workers: 2, minimum: 5}"),
+        "tiny.dask: minimum is 5; wanted 1 to workers, which is 2",
+    ),
+    (campaign("dask: {workers: 4, minimum: 2}"), "dask.minimum: has no effect: it is of cluster"),
+    (
+        campaign("dask: {cluster: tcp://here:1, workers: 4, minimum: 2}"),
+        "dask.minimum: has no effect",
+    ),
+    (campaign("dask: {chunk_size: 150}"), "chunk_size: got 150; wanted a multiple .* which is 100"),
+    (
+        campaign("extra_files: [good.csv, none.csv]"),
+        r"extra_files\[1\]: no such file: none.csv \(look",
+    ),
     (campaign("bucket: name/prefix"), "bucket: got 'name/prefix'; wanted an address such as s3"),
     (campaign("max_failed_fraction: 50"), "got 50; wanted a number of at least 0 and at most 1"),
     (campaign("store_nuisance: never"), "store_nuisance: got 'never'; wanted true or false"),
@@ -193,6 +207,7 @@ CAMPAIGNS = [
     (campaign("data: {axes: {}}"), "data.axes: unknown key; did you mean 'axis'"),
     (observation("{file: none.csv}"), "file: observation none.csv: no such file"),
     (observation("{file: nan.csv}"), "nan.csv is NaN or infinite, first at index"),
+    (observation("{file: complex.npy}"), "is complex; wanted real numbers: stack real and imag"),
     (observation("{file: empty.csv}"), "observation empty.csv could not be read: it is empty"),
     (observation("{file: words.csv}"), "observation words.csv holds .*; wanted numbers"),
     (observation("{parameters: {slpe: 1}}"), "'slpe' is none of slope, .*; did you mean 'slope'"),
@@ -261,6 +276,14 @@ THE_REST = [
     (end("sweeps: {size: {campaign: tiny, seeds: [1, 1]}}"), "seeds: got .*, each once"),
     (end("sweeps: {size: {campaign: tiny, network: {hiden: [8]}}}"), "network.hiden: unknown key"),
     (end("sweeps: {size: {campaign: tiny, network: {hidden: 8}}}"), "hidden: got 8; wanted a list"),
+    (
+        end("sweeps: {size: {campaign: tiny, network: {hidden: [32, 32]}}}"),
+        "sweeps.size.network: two of its fits are called 'size_npe_hidden32_seed1'; wanted values",
+    ),
+    (
+        end("sweeps: {size: {campaign: tiny, estimators: [npe], network: {bound: [1.5, 15e-1]}}}"),
+        "two of its fits are called 'size_npe_bound1_5_seed1'",
+    ),
     (end("if_quick: {estimators: {npe: {training: {max_epoch: 1}}}}"), "max_epoch: unknown key"),
     (("estimators:\n", "\n"), "campaigns.npe: unknown key|'estimators' is missing|campaigns.npe"),
 ]
@@ -273,6 +296,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(TESTS))
     np.savetxt("nan.csv", [1.0, np.nan, 2.0])
     np.savetxt("good.csv", [1.0, 2.0, 3.0, 4.0])
+    np.save("complex.npy", np.array([1j, 2.0]))
     Path("empty.csv").write_text("")
     Path("words.csv").write_text("flux\nbright\n")
 
