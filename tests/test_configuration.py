@@ -116,7 +116,7 @@ def test_estimators_of_a_sweep_suit_its_campaign() -> None:
     config = changed(kind)
     config["campaigns"]["tiny"]["estimators"] = ["nle"]
     config["sweeps"] = {"size": {"campaign": "tiny", "estimators": ["npe"]}}
-    with pytest.raises(ValueError, match=r"sweeps.size.estimators: 'offset' is discrete, and 'npe'"):
+    with pytest.raises(ValueError, match=r"size.estimators: 'offset' is discrete, and 'npe'"):
         study.take_configuration(config)
 
 

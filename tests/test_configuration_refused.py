@@ -71,6 +71,8 @@ OPTIONS = [
     (network("{bins: 1}"), "bins: got 1; wanted a whole number of at least 2"),
     (network("{bound: -5}"), "bound: got -5; wanted a number above 0"),
     (network("{transform: logg}"), r"transform: got 'logg'; did you mean 'log'\? wanted one of"),
+    (network("{linear: 'false'}"), "linear: got 'false'; wanted true or false or auto"),
+    (network("{linear: 1}"), "linear: got 1; wanted true or false or auto"),
     (network("{linear: maybe}"), "linear: got 'maybe'; wanted true or false or auto"),
     (network("{columns: [0, -1]}"), r"columns\[1\]: got -1; wanted a whole number of at least 0"),
     (network("{columns: some}"), "columns: got 'some'; wanted a list of a whole number"),
@@ -429,6 +431,36 @@ def test_text_that_looks_like_a_number_is_one_where_one_is_wanted() -> None:
         assert taken["campaigns"]["tiny"]["title"] == "1e4"
 
 
+def test_options_are_numbers_where_numbers_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own_tags.py").write_text(TAGGED)
+    monkeypatch.syspath_prepend(".")
+    Path("config.yaml").write_text(TINY)
+    config = study.load_configuration(["config.yaml"])
+    config["estimators"]["own"] = {
+        "method": "own_tags:Tagged",
+        "network": {"tag": "12", "depth": "12", "width": 12.0, "scale": 3.0},
+        "training": {"max_epochs": 3.0, "grid": {"network": {"tag": ["1", "2"], "depth": ["4"]}}},
+        "sampler": {"name": "own_tags:Named", "tag": "7", "steps": "7", "draws": 1e3},
+    }
+    config["calibration"]["draws"] = "60"
+    config["sweeps"] = {
+        "s": {"campaign": "tiny", "estimators": ["own"], "network": {"tag": ["3"], "depth": ["3"]}}
+    }
+    config["thresholds"] = {"sampling": {"r_hat": ["1.01", 2.0]}}
+    for check in (True, False):
+        taken = study.take_configuration(config, check)
+        found = {key: repr(each) for key, each in taken["estimators"]["own"].items()}
+        assert found == {
+            "method": "'own_tags:Tagged'",
+            "network": "{'tag': '12', 'depth': 12, 'width': 12, 'scale': 3.0}",
+            "training": "{'max_epochs': 3, 'grid': {'network': {'tag': ['1', '2'], 'depth': [4]}}}",
+            "sampler": "{'name': 'own_tags:Named', 'tag': '7', 'steps': 7, 'draws': 1000}",
+        }
+        assert taken["calibration"]["draws"] == 60
+        assert taken["sweeps"]["s"]["network"] == {"tag": ["3"], "depth": [3]}
+        assert taken["thresholds"] == {"sampling": {"r_hat": [1.01, 2.0]}}
+
+
 def test_a_quick_run_replaces() -> None:
     Path("config.yaml").write_text(TINY + "if_quick: {campaigns: {tiny: {simulations: 1000}}}\n")
     sizes = [
@@ -439,6 +471,31 @@ def test_a_quick_run_replaces() -> None:
     ]
     assert sizes == [2000, 1000]
 
+
+TAGGED = """
+from sbi_pipeline.estimators import Estimator
+from sbi_pipeline.samplers import Sampler
+from sbi_pipeline.types import Traits
+
+
+class Tagged(Estimator):
+    traits = Traits(target="posterior")
+
+    def __init__(
+        self, theta_dim, x_shape, *, tag: str = "", depth: int = 3, width: int = 3, scale: float = 1
+    ):
+        super().__init__()
+
+
+class Named(Sampler):
+    needs = "density"
+
+    def __init__(self, tag: str = "", steps: int = 100):
+        self.steps = steps
+
+    def __call__(self, problem, n):
+        raise NotImplementedError
+"""
 
 OWN = """
 from sbi_pipeline.estimators import Estimator
