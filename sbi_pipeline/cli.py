@@ -49,9 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, run in {"check": _check, "why": _why}.items():
         command = commands.add_parser(name)
         command.set_defaults(run=run)
-        command.add_argument("targets", nargs="*", help="files or folders below results")
         command.add_argument("--configfile", action="append", default=[], metavar="FILE")
         command.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
+        if name == "why":
+            command.add_argument("targets", nargs="*", help="files or folders below results")
     for name, look in COMMANDS.items():
         command = commands.add_parser(name)
         command.set_defaults(run=_of_folder(look))

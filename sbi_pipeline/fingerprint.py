@@ -21,6 +21,8 @@ from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 from typing import Any
 
+from .types import Array
+
 PACKAGE = __package__ or "sbi_pipeline"
 Imported = tuple[str, str | None, int]
 """A module, what is taken from it (None for the module itself), and the level of a relative one."""
@@ -78,6 +80,12 @@ def of_file(path: Path) -> str:
     if not path.is_file():
         raise ValueError(f"file {path} does not exist")
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def of_array(x: Array) -> str:
+    """Return the hash of an array's dtype, shape and bytes, 16 hexadecimal digits."""
+    form = canonical([x.dtype.str, list(x.shape)])
+    return hashlib.sha256(form.encode() + x.tobytes()).hexdigest()[:16]
 
 
 def _plain(value: Any, where: str) -> Any:

@@ -29,7 +29,7 @@ def read_observation(path: str | Path) -> Array:
     vector. An .npz file holds one array.
 
     Raises:
-        ValueError: No such file, not numbers, or values that are NaN or infinite.
+        ValueError: No such file, not real numbers, or values that are NaN or infinite.
     """
     path = Path(path)
     if not path.is_file():
@@ -40,6 +40,10 @@ def read_observation(path: str | Path) -> Array:
         raise ValueError(f"observation {path} could not be read: {error}") from error
     if not np.issubdtype(x.dtype, np.number):
         raise ValueError(f"observation {path} holds {x.dtype}; wanted numbers")
+    if np.iscomplexobj(x):
+        raise ValueError(
+            f"observation {path} is complex; wanted real numbers: stack real and imaginary part"
+        )
     if not x.size:
         raise ValueError(f"observation {path} is empty")
     if not np.isfinite(x).all():
@@ -167,19 +171,31 @@ def simulate_replicates(simulator: Simulator, parameters: Array, rng: np.random.
     Raises:
         ValueError: All rows failed.
     """
-    try:
-        x = call_simulator(simulator, parameters, rng)
-    except Exception as error:
-        log.warning("simulated row by row, leaving out failed ones, after: %s", error)
-        each = (_attempt(simulator, row, rng) for row in parameters[:, None])
-        worked = [data for data in each if data is not None]
-        if not worked:
-            raise ValueError(f"all of {len(parameters)} simulations failed: {error}") from error
-        x = np.concatenate(worked)
+    x = simulate_or_nan(simulator, parameters, rng)
     finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
     if not finite.any():
         raise ValueError(f"all of {len(parameters)} simulations gave NaN or infinite values")
     return np.asarray(x[finite])
+
+
+def simulate_or_nan(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
+    """Simulate one data set for each row of parameters, ``(n, *x_shape)``: NaN for rows that raise.
+
+    Raises:
+        ValueError: All rows raised.
+    """
+    try:
+        return call_simulator(simulator, parameters, rng)
+    except Exception as error:
+        log.warning("simulated row by row, leaving out failed ones, after: %s", error)
+        each = [_attempt(simulator, row, rng) for row in parameters[:, None]]
+        worked = [row for row, data in enumerate(each) if data is not None]
+        if not worked:
+            raise ValueError(f"all of {len(parameters)} simulations failed: {error}") from error
+    data = np.concatenate([each[row] for row in worked])
+    x = np.full((len(parameters), *data.shape[1:]), np.nan, np.result_type(data, np.float16))
+    x[worked] = data
+    return x
 
 
 def _attempt(simulator: Simulator, row: Array, rng: np.random.Generator) -> Array | None:

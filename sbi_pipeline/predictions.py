@@ -37,13 +37,15 @@ def predicted_events(
 ) -> xr.Dataset:
     """Return predictions of several events: the quantiles of their columns, (draw, quantile, ...).
 
-    Args are those of `predicted`.
+    Events whose simulation fails are left out of their set. Args are those of `predicted`.
     """
     events = len(x_o)
     sets = min(n, max(FEWEST_SETS, MOST_EVENTS // events))
     rows = completed(draws, prior, sets, seed, events)
-    x = observations.call_simulator(simulator, rows, streams.generator(seed, STREAM))
-    x = observations.event_quantiles(x.reshape(sets, events, *x_o.shape[1:]), axis=1)
+    x = observations.simulate_or_nan(simulator, rows, streams.generator(seed, STREAM))
+    x = x.reshape(sets, events, *x_o.shape[1:])
+    x = x[np.isfinite(x).reshape(sets, -1).any(axis=1)]  # an empty set has no quantiles
+    x = observations.event_quantiles(x, axis=1)
     dims = ("quantile", *x_o.dims[1:])
     seen = xr.DataArray(observations.event_quantiles(x_o.to_numpy(), axis=0), dims=dims)
     return _labelled(x, seen)

@@ -87,7 +87,7 @@ def exact_likelihood(
     Raises:
         ValueError: It has no likelihood.
     """
-    if getattr(simulator, "marginal_parameters", ()) == given.names:
+    if tuple(getattr(simulator, "marginal_parameters", ())) == given.names:
         return np.asarray(simulator.log_marginal_likelihood(given.theta, x_o))
     if not hasattr(simulator, "log_likelihood"):
         raise ValueError(

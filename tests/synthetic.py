@@ -174,6 +174,6 @@ def predictive(seed=0, elements=14):
 def bind_thresholds(given):
     """Bind thresholds to the diagnostics; a ValueError says what is wrong."""
     binding = Binding()
-    thresholds.check_thresholds(binding, given)
+    thresholds.bind_thresholds(binding, given)
     if binding.problems:
         raise ValueError("\n".join(problem.line(Written({})) for problem in binding.problems))

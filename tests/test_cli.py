@@ -79,6 +79,9 @@ def test_a_configuration_is_checked_without_snakemake(
     config.write_text(config.read_text().replace("method: npe", "\tmethod: npe"))
     with pytest.raises(SystemExit, match=r"^config\.yaml:20: a tab; wanted spaces$"):
         cli.main(["check"])
+    with pytest.raises(SystemExit):
+        cli.main(["check", "results/tiny"])
+    assert "unrecognized arguments: results/tiny" in capsys.readouterr().err
     config.unlink()
     with pytest.raises(SystemExit, match=r"no config/config\.yaml or config\.yaml here; name one"):
         cli.main(["check"])

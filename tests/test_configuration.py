@@ -105,6 +105,26 @@ def test_discrete_parameters_and_events_need_nle_or_nre() -> None:
         study.take_configuration(changed(events(estimators=["npe"])))
 
 
+def test_estimators_of_a_sweep_suit_its_campaign() -> None:
+    message = "sweeps.size.estimators: posteriors of single events cannot be multiplied, and 'npe'"
+    config = changed(events())
+    config["sweeps"] = {"size": {"campaign": "tiny", "estimators": ["nle"]}}
+    study.take_configuration(config)
+    config["sweeps"]["size"]["estimators"] = ["npe"]
+    with pytest.raises(ValueError, match=message):
+        study.take_configuration(config)
+    config = changed(kind)
+    config["campaigns"]["tiny"]["estimators"] = ["nle"]
+    config["sweeps"] = {"size": {"campaign": "tiny", "estimators": ["npe"]}}
+    with pytest.raises(ValueError, match=r"size.estimators: 'offset' is discrete, and 'npe'"):
+        study.take_configuration(config)
+
+
+def test_events_have_no_names_of_data() -> None:
+    with pytest.raises(ValueError, match=r"tiny.data: has no effect with events: true"):
+        study.take_configuration(changed(events(data={"label": "counts"})))
+
+
 def test_nuisances_of_events_must_say_their_scope() -> None:
     study.take_configuration(changed(events()))
     with pytest.raises(ValueError, match="offset, scatter is shared by all events of a data set"):
@@ -152,6 +172,16 @@ def test_wider_priors_are_refused_before_anything_runs() -> None:
     config["refine"] = {"other": {"proposal": "npe", "priors": {"slope": NORMAL}}}
     with pytest.raises(ValueError, match="the new prior of 'slope' reaches from -inf to inf"):
         study.take_configuration(config)
+
+
+def test_a_new_prior_may_be_of_a_parameter_that_a_pattern_matches() -> None:
+    config = copy.deepcopy(TINY)
+    config["campaigns"]["tiny"]["priors"]["slo*"] = config["campaigns"]["tiny"]["priors"].pop(
+        "slope"
+    )
+    narrow = {**NORMAL, "sd": 0.5}
+    config["refine"] = {"other": {"proposal": "npe", "priors": {"slope": narrow}}}
+    study.take_configuration(config)
 
 
 def test_proposals_in_calibration_are_refused() -> None:

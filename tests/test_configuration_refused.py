@@ -71,6 +71,8 @@ OPTIONS = [
     (network("{bins: 1}"), "bins: got 1; wanted a whole number of at least 2"),
     (network("{bound: -5}"), "bound: got -5; wanted a number above 0"),
     (network("{transform: logg}"), r"transform: got 'logg'; did you mean 'log'\? wanted one of"),
+    (network("{linear: 'false'}"), "linear: got 'false'; wanted true or false or auto"),
+    (network("{linear: 1}"), "linear: got 1; wanted true or false or auto"),
     (network("{linear: maybe}"), "linear: got 'maybe'; wanted true or false or auto"),
     (network("{columns: [0, -1]}"), r"columns\[1\]: got -1; wanted a whole number of at least 0"),
     (network("{columns: some}"), "columns: got 'some'; wanted a list of a whole number"),
@@ -143,6 +145,20 @@ CAMPAIGNS = [
     (campaign("limits: {retry: 3}"), "limits.retry: unknown key; did you mean 'retries'"),
     (campaign("dask: {workers: 0}"), "dask.workers: got 0; wanted a whole number of at least 1"),
     (campaign("dask: {cluster: slrm}"), "cluster: got 'slrm'; wanted local, slurm, or the"),
+    (
+        campaign("dask: {cluster: slurm, workers: 2, minimum: 5}"),
+        "tiny.dask: minimum is 5; wanted 1 to workers, which is 2",
+    ),
+    (campaign("dask: {workers: 4, minimum: 2}"), "dask.minimum: has no effect: it is of cluster"),
+    (
+        campaign("dask: {cluster: tcp://here:1, workers: 4, minimum: 2}"),
+        "dask.minimum: has no effect",
+    ),
+    (campaign("dask: {chunk_size: 150}"), "chunk_size: got 150; wanted a multiple .* which is 100"),
+    (
+        campaign("extra_files: [good.csv, none.csv]"),
+        r"extra_files\[1\]: no such file: none.csv \(look",
+    ),
     (campaign("bucket: name/prefix"), "bucket: got 'name/prefix'; wanted an address such as s3"),
     (campaign("max_failed_fraction: 50"), "got 50; wanted a number of at least 0 and at most 1"),
     (campaign("store_nuisance: never"), "store_nuisance: got 'never'; wanted true or false"),
@@ -193,6 +209,7 @@ CAMPAIGNS = [
     (campaign("data: {axes: {}}"), "data.axes: unknown key; did you mean 'axis'"),
     (observation("{file: none.csv}"), "file: observation none.csv: no such file"),
     (observation("{file: nan.csv}"), "nan.csv is NaN or infinite, first at index"),
+    (observation("{file: complex.npy}"), "is complex; wanted real numbers: stack real and imag"),
     (observation("{file: empty.csv}"), "observation empty.csv could not be read: it is empty"),
     (observation("{file: words.csv}"), "observation words.csv holds .*; wanted numbers"),
     (observation("{parameters: {slpe: 1}}"), "'slpe' is none of slope, .*; did you mean 'slope'"),
@@ -261,6 +278,14 @@ THE_REST = [
     (end("sweeps: {size: {campaign: tiny, seeds: [1, 1]}}"), "seeds: got .*, each once"),
     (end("sweeps: {size: {campaign: tiny, network: {hiden: [8]}}}"), "network.hiden: unknown key"),
     (end("sweeps: {size: {campaign: tiny, network: {hidden: 8}}}"), "hidden: got 8; wanted a list"),
+    (
+        end("sweeps: {size: {campaign: tiny, network: {hidden: [32, 32]}}}"),
+        "sweeps.size.network: two of its fits are called 'size_npe_hidden32_seed1'; wanted values",
+    ),
+    (
+        end("sweeps: {size: {campaign: tiny, estimators: [npe], network: {bound: [1.5, 15e-1]}}}"),
+        "two of its fits are called 'size_npe_bound1_5_seed1'",
+    ),
     (end("if_quick: {estimators: {npe: {training: {max_epoch: 1}}}}"), "max_epoch: unknown key"),
     (("estimators:\n", "\n"), "campaigns.npe: unknown key|'estimators' is missing|campaigns.npe"),
 ]
@@ -273,6 +298,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(TESTS))
     np.savetxt("nan.csv", [1.0, np.nan, 2.0])
     np.savetxt("good.csv", [1.0, 2.0, 3.0, 4.0])
+    np.save("complex.npy", np.array([1j, 2.0]))
     Path("empty.csv").write_text("")
     Path("words.csv").write_text("flux\nbright\n")
 
@@ -405,6 +431,36 @@ def test_text_that_looks_like_a_number_is_one_where_one_is_wanted() -> None:
         assert taken["campaigns"]["tiny"]["title"] == "1e4"
 
 
+def test_options_are_numbers_where_numbers_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own_tags.py").write_text(TAGGED)
+    monkeypatch.syspath_prepend(".")
+    Path("config.yaml").write_text(TINY)
+    config = study.load_configuration(["config.yaml"])
+    config["estimators"]["own"] = {
+        "method": "own_tags:Tagged",
+        "network": {"tag": "12", "depth": "12", "width": 12.0, "scale": 3.0},
+        "training": {"max_epochs": 3.0, "grid": {"network": {"tag": ["1", "2"], "depth": ["4"]}}},
+        "sampler": {"name": "own_tags:Named", "tag": "7", "steps": "7", "draws": 1e3},
+    }
+    config["calibration"]["draws"] = "60"
+    config["sweeps"] = {
+        "s": {"campaign": "tiny", "estimators": ["own"], "network": {"tag": ["3"], "depth": ["3"]}}
+    }
+    config["thresholds"] = {"sampling": {"r_hat": ["1.01", 2.0]}}
+    for check in (True, False):
+        taken = study.take_configuration(config, check)
+        found = {key: repr(each) for key, each in taken["estimators"]["own"].items()}
+        assert found == {
+            "method": "'own_tags:Tagged'",
+            "network": "{'tag': '12', 'depth': 12, 'width': 12, 'scale': 3.0}",
+            "training": "{'max_epochs': 3, 'grid': {'network': {'tag': ['1', '2'], 'depth': [4]}}}",
+            "sampler": "{'name': 'own_tags:Named', 'tag': '7', 'steps': 7, 'draws': 1000}",
+        }
+        assert taken["calibration"]["draws"] == 60
+        assert taken["sweeps"]["s"]["network"] == {"tag": ["3"], "depth": [3]}
+        assert taken["thresholds"] == {"sampling": {"r_hat": [1.01, 2.0]}}
+
+
 def test_a_quick_run_replaces() -> None:
     Path("config.yaml").write_text(TINY + "if_quick: {campaigns: {tiny: {simulations: 1000}}}\n")
     sizes = [
@@ -415,6 +471,31 @@ def test_a_quick_run_replaces() -> None:
     ]
     assert sizes == [2000, 1000]
 
+
+TAGGED = """
+from sbi_pipeline.estimators import Estimator
+from sbi_pipeline.samplers import Sampler
+from sbi_pipeline.types import Traits
+
+
+class Tagged(Estimator):
+    traits = Traits(target="posterior")
+
+    def __init__(
+        self, theta_dim, x_shape, *, tag: str = "", depth: int = 3, width: int = 3, scale: float = 1
+    ):
+        super().__init__()
+
+
+class Named(Sampler):
+    needs = "density"
+
+    def __init__(self, tag: str = "", steps: int = 100):
+        self.steps = steps
+
+    def __call__(self, problem, n):
+        raise NotImplementedError
+"""
 
 OWN = """
 from sbi_pipeline.estimators import Estimator

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from scipy import stats
 
-from sbi_pipeline import estimators, observations, priors, samplers
+from sbi_pipeline import estimators, observations, predictions, priors, samplers
 from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.training.fit import fit
@@ -138,3 +138,28 @@ def test_shapes_of_events_for_notebooks() -> None:
     assert log_prob[1] - log_prob[0] == pytest.approx(-0.5 * 0.01 * (7 / 0.25 + 1), rel=1e-3)
     with pytest.raises(ValueError, match=r"learnt \(events, ...\) of \(1,\)"):
         posterior.sample(100, np.zeros((7, 2), "f4"))
+
+
+class Refusing(Line):
+    """Raises for large ``mu``."""
+
+    def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
+        if (parameters[:, 1] > 1).any():
+            raise ValueError("mu is too large")
+        return super().__call__(parameters, rng)
+
+
+def test_events_that_raise_are_left_out_of_predictions() -> None:
+    mu = np.array([0.0, 2.0, 0.5, 3.0])
+    draws = xr.Dataset({"kind": ("draw", np.zeros(4)), "mu": ("draw", mu)})
+    x_o = xr.DataArray(np.zeros((50, 1)), dims=("event", "column"))
+    found = predictions.predicted_events(Refusing(), prior(), draws, x_o, 4, 1)["x"].to_numpy()
+    assert found.shape == (2, 5, 1)  # two of the four sets have no event
+    assert np.isfinite(found).all()
+    assert found[:, 2, 0] == pytest.approx([0.0, 0.5], abs=0.4)
+
+
+def test_one_event_that_raises_is_nan() -> None:
+    rows = np.array([[0.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    x = observations.simulate_or_nan(Refusing(), rows, np.random.default_rng(1))
+    assert np.isnan(x[:, 0]).tolist() == [False, True, False]

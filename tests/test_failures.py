@@ -8,7 +8,7 @@ import sbi_pipeline
 from sbi_pipeline.posterior import log_posterior
 from sbi_pipeline.stages import train
 from sbi_pipeline.storage.reading import open_campaign
-from sbi_pipeline.training import failures
+from sbi_pipeline.training import failures, learning
 
 NOISE, SLOPE = 0.4, 8.0
 UNIFORM = {"type": "uniform", "min": 0, "max": 1}
@@ -94,6 +94,19 @@ def test_what_was_learnt_is_saved_and_added_to_the_density(tmp_path):
     np.testing.assert_allclose((with_it - without)[0], expected.detach().numpy(), rtol=1e-4)
     ignored = trained(tmp_path / "simulations.json", "nle", failures="ignore", **quick)
     assert ignored.estimator.validity is None
+
+
+def test_failures_are_learnt_on_the_device_of_the_training(tmp_path, monkeypatch):
+    told = {}
+    learn = learning.learn_validity
+
+    def noted(*args, **options):
+        told.update(options)
+        return learn(*args, **options)
+
+    monkeypatch.setattr(learning, "learn_validity", noted)
+    trained(simulate(tmp_path, 2000), "nle", max_epochs=1, device="cpu")
+    assert told["device"] == "cpu"
 
 
 def _modelled(who, **told):

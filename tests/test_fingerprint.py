@@ -4,7 +4,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from sbi_pipeline.fingerprint import canonical, digest, of_file, sources, syntax
+from sbi_pipeline.fingerprint import canonical, digest, of_array, of_file, sources, syntax
 
 SIMULATOR = '''"""A simulator."""
 import numpy as np
@@ -176,3 +176,11 @@ def test_canonical_is_the_same_for_equal_values():
 def test_canonical_says_what_it_cannot_write(value, message):
     with pytest.raises(ValueError, match=message):
         canonical(value)
+
+
+def test_arrays_differ_by_dtype_shape_and_bytes():
+    x = np.arange(6.0)
+    others = [x.reshape(2, 3), x.astype(np.float32), x + 1, x.astype(int)]
+    found = {of_array(each) for each in [x, x.copy(), *others]}
+    assert len(found) == 5
+    assert of_array(np.array([1j])) != of_array(np.array([2j]))

@@ -1,14 +1,18 @@
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
+from sbi_pipeline import study
 from sbi_pipeline.campaigns import preflight
 from sbi_pipeline.campaigns.first_rows import TASK_SECONDS
 from sbi_pipeline.campaigns.preflight import forecast_campaign
-from sbi_pipeline.campaigns.settings import Effort
+from sbi_pipeline.campaigns.settings import Effort, Limits
 from sbi_pipeline.model import Model
 from sbi_pipeline.stages import simulations
 
+TESTS = Path(__file__).parent
 UNIFORM = {name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}
 
 
@@ -111,3 +115,37 @@ def test_nothing_is_stored_of_a_large_campaign_that_cannot_work(
     assert [path.name for path in (tmp_path / "simulations").iterdir()] == ["prior-0.zarr"]
     with pytest.raises(ValueError, match="came out different"):
         first_shard("Forgetful", campaign_rows=10**14, effort=Effort(bucket="s3://name/prefix"))
+
+
+@pytest.mark.parametrize("bucket", ["", "s3://name/prefix"])
+def test_what_preflight_is_told(monkeypatch, bucket):
+    monkeypatch.syspath_prepend(str(TESTS))
+    config = yaml.safe_load((TESTS / "config.yaml").read_text())
+    config["campaigns"]["tiny"]["limits"] = {"time_limit": 3}
+    if bucket:
+        config["campaigns"]["tiny"]["bucket"] = bucket
+    told = {}
+
+    def forecast(model, **given):
+        told.update(given)
+
+    monkeypatch.setattr(simulations, "forecast_campaign", forecast)
+    plan = study.Plan(study.take_configuration(config, check=False))
+    simulations.preflight(campaigns=plan.models())
+    assert told["limits"] == Limits(time_limit=3)
+    assert (told["folder"] is None) == bool(bucket)
+
+
+def test_workers_elsewhere_are_forecast_with(first_shard, monkeypatch):
+    told = {}
+
+    def forecast(model, **given):
+        told.update(given)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(simulations, "forecast_campaign", forecast)
+    with pytest.raises(ValueError, match="enough"):
+        first_shard(
+            "Noise", campaign_rows=1_000_000, effort=Effort(workers=50, cluster="slurm"), threads=1
+        )
+    assert told["workers"] == 50

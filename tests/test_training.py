@@ -325,6 +325,8 @@ def test_cuda_asked_for_and_absent_is_one_line():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"max_epochs": 0}, "max_epochs is 0; wanted 1 or more"),
+        ({"batch_size": -1}, "batch_size is -1; wanted 1 or more"),
         ({"device": "gpu"}, "device is 'gpu'; it can be auto, cpu or cuda"),
         ({"schedule": "step"}, "schedule is 'step'; it can be one_cycle, cosine, constant"),
     ],

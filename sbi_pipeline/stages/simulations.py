@@ -29,7 +29,8 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """Simulate a handful of rows, twice, and forecast what each campaign costs.
 
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
-    ``block_size`` and ``workers``. Writes nothing; the forecasts are logged.
+    ``bucket``, ``block_size``, ``workers`` and ``limits``. Writes nothing; the forecasts are
+    logged.
 
     Raises:
         ValueError: A simulator breaks its contract, or a campaign does not fit on the disk.
@@ -40,9 +41,10 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
             model,
             seed=each["seed"],
             rows=each["rows"],
-            folder=Path(each["folder"]),
+            folder=None if each["bucket"] else Path(each["folder"]),
             block_size=each["block_size"],
             workers=each["workers"],
+            limits=Limits(**each["limits"]),
         )
         logger.info("%s\n%s", each["name"], forecast)
 
@@ -104,7 +106,7 @@ def simulate(
             rows=campaign_rows,
             folder=None if effort.bucket else receipt.parent,
             block_size=block_size,
-            workers=threads,
+            workers=effort.workers,
             limits=limits,
         )
         logger.info("%s", made)

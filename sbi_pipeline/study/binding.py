@@ -143,12 +143,10 @@ class Binding:
 
     def _taken(self, takes: Takes, value: Any, keys: Keys, around: Mapping[str, Any]) -> Any:
         """Bind the options of what an entry describes."""
-        if isinstance(takes.to, str):  # what comes out must not depend on whether it is asked
-            value = plain(value)
-            if self.thorough:
-                self._bind_taken(takes, value, keys, around)
-            return value
-        return self._bind_taken(takes, value, keys, around)
+        if self.thorough or not isinstance(takes.to, str):
+            return self._bind_taken(takes, value, keys, around)
+        # What comes out must not depend on whether problems are asked for.
+        return Binding()._bind_taken(takes, value, keys, around) if may_change(value) else value
 
     def _bind_taken(self, takes: Takes, value: Any, keys: Keys, around: Mapping[str, Any]) -> Any:
         given = {takes.short: value} if isinstance(value, str) else value
@@ -240,6 +238,8 @@ def converted(annotation: Any, value: Any) -> Any:
         made = adapter.validate_python(value)
     except ValidationError as error:
         raise ValueError(str(error)) from error
+    if isinstance(made, bool) and not isinstance(value, bool):
+        raise ValueError("it is no truth value")
     return made if isinstance(made, int) else value
 
 
@@ -257,15 +257,15 @@ def for_pydantic(annotation: Any) -> Any:
     return kind
 
 
-def plain(value: Any) -> Any:
-    """Return options with numbers for texts and floats that stand for them, whoever takes them."""
+def may_change(value: Any) -> bool:
+    """Say whether options hold texts or whole floats, for which `converted` may have others."""
     if isinstance(value, Mapping):
-        return {name: plain(each) for name, each in value.items()}
+        return any(map(may_change, value.values()))
     if isinstance(value, list):
-        return [plain(each) for each in value]
-    if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
-        value = float(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        return any(map(may_change, value))
+    if isinstance(value, str):
+        return NUMBER.fullmatch(value.strip()) is not None
+    return isinstance(value, float) and value.is_integer()
 
 
 def parts(annotation: Any) -> list[Any]:

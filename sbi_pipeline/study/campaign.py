@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import observations, registry
-from ..fingerprint import digest
+from ..fingerprint import of_array
 from ..types import Traits
 from . import texts
 from .schema import Config
@@ -145,7 +145,7 @@ class Campaign(Mapping[str, Specification]):
             arguments |= {"several": True, "events": entry.get("events")}
         makers = stage("observe") | makers_of(self.entry)
         if "file" in entry:
-            content = digest(observations.read_observation(entry["file"]).tolist())
+            content = of_array(observations.read_observation(entry["file"]))
             makers |= Makers({}, {f"data {entry['file']}": content})
         return Specification("observe", arguments, makers=makers)
 

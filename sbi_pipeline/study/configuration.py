@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .binding import Binding, InconsistentError, Refusal, plain
+from .binding import Binding, InconsistentError, Refusal, may_change
 from .files import ConfigurationError, Written, read
 from .schema import Config, Configuration
 from .signatures import record_of
@@ -78,36 +78,43 @@ def bound(written: Written, check: bool) -> tuple[dict[str, Any], list[Refusal]]
     config = binding.record(record, written.values, ())
     if binding.problems:
         return config, binding.problems
-    config = _with_numbers(config)
-    if not check:
-        return config, binding.problems
-    from . import methods, thresholds  # noqa: PLC0415 - torch takes seconds
-
-    for name, entry in config["estimators"].items():
-        methods.bind_estimator(binding, entry, ("estimators", name))
-    if "calibration" in config:
-        used = [entry["method"] for entry in config["estimators"].values()]
-        methods.bind_calibration(binding, config["calibration"], used)
-    for name, sweep in config.get("sweeps", {}).items():
-        methods.check_sweep_network(binding, config, sweep, ("sweeps", name, "network"))
-    if "thresholds" in config:
-        thresholds.check_thresholds(binding, config["thresholds"])
+    if check:
+        config = _with_late(binding, config)
+    elif may_change(
+        _bound_late(config)
+    ):  # what comes out must not depend on whether problems are asked for
+        config = _with_late(Binding(), config)
     return config, binding.problems
 
 
-def _with_numbers(config: Config) -> dict[str, Any]:
-    """Return a configuration with numbers in options that are bound later, or not at all."""
-    estimators = {
-        name: {**entry, "sampler": plain(entry["sampler"])} if "sampler" in entry else entry
+def _bound_late(config: Config) -> list[Any]:
+    """Return the options whose takers depend on what an estimator is, or must be imported."""
+    late = [config.get("calibration", {}), config.get("thresholds", {})]
+    for entry in config["estimators"].values():
+        late += [entry.get("sampler", {}), entry.get("training", {}).get("grid")]
+    return late + [sweep.get("network", {}) for sweep in config.get("sweeps", {}).values()]
+
+
+def _with_late(binding: Binding, config: Config) -> dict[str, Any]:
+    """Return a configuration with those options bound."""
+    from . import methods, thresholds  # noqa: PLC0415 - torch takes seconds
+
+    made = dict(config)
+    made["estimators"] = {
+        name: methods.bind_estimator(binding, entry, ("estimators", name))
         for name, entry in config["estimators"].items()
     }
-    sweeps = {
-        name: {**entry, "network": plain(entry["network"])} if "network" in entry else entry
-        for name, entry in config.get("sweeps", {}).items()
-    }
-    found = {"estimators": estimators, "sweeps": sweeps}
-    found["thresholds"] = plain(config.get("thresholds", {}))
-    return {key: found.get(key, value) for key, value in config.items()}
+    if "calibration" in config:
+        used = [entry["method"] for entry in config["estimators"].values()]
+        made["calibration"] = methods.bind_calibration(binding, config["calibration"], used)
+    if "sweeps" in config:
+        made["sweeps"] = {
+            name: methods.bind_sweep(binding, config, sweep, ("sweeps", name))
+            for name, sweep in config["sweeps"].items()
+        }
+    if "thresholds" in config:
+        made["thresholds"] = thresholds.bind_thresholds(binding, config["thresholds"])
+    return made
 
 
 def _inconsistencies(config: Config) -> Iterator[Refusal]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import observations, priors, registry
+from ..campaigns.settings import Effort, Limits
 from ..expressions import Expression
+from ..model import Model
 from ..storage.manifest import split
 from ..training.fit import MIN_TRAIN, MIN_VALIDATION
 from ..types import Prior
@@ -33,19 +36,11 @@ def check_campaign(name: str, config: Config) -> None:
         InconsistentError: With the first thing that makes no sense.
     """
     campaign, keys = config["campaigns"][name], ("campaigns", name)
-    names = parameters_of(campaign, keys)
-    prior = _prior(campaign, names, keys)
-    inferred = tuple(campaign["inferred_parameters"])
-    _check_partition(names, inferred, nuisances(campaign, names), keys)
+    prior, kept = _priors(campaign, keys)
+    inferred = kept.names
     chosen = _chosen(campaign, config["estimators"], keys)
     methods = {each: config["estimators"][each]["method"] for each in chosen}
-    try:
-        kept = prior.keep(inferred)
-        suitability.check_discrete(kept, methods, keys)
-    except InconsistentError:
-        raise
-    except ValueError as error:
-        raise InconsistentError((*keys, "inferred_parameters"), str(error)) from error
+    suitability.check_discrete(kept, methods, keys)
     suitability.check_events(campaign, methods, keys)
     _check_names(campaign, inferred, keys)
     _check_derived(campaign.get("derived_parameters", {}), inferred, keys)
@@ -54,13 +49,16 @@ def check_campaign(name: str, config: Config) -> None:
     suitability.check_samplers(config, chosen, kept)
     suitability.check_refine(config.get("refine", {}), campaign, kept, methods)
     _check_sizes(campaign, keys)
+    _check_files(campaign.get("extra_files", ()), (*keys, "extra_files"))
+    _check_effort(campaign, keys)
 
 
 def check_sweep(name: str, config: Config) -> None:
-    """Check what a sweep names, and its numbers of simulations.
+    """Check what a sweep names, whether that goes together, and its numbers of simulations.
 
     Raises:
-        InconsistentError: An unknown campaign or estimator, or too few simulations.
+        InconsistentError: An unknown campaign or estimator, an estimator that does not suit the
+            campaign, or too few simulations.
     """
     sweep = config["sweeps"][name]
     for key, table in (("campaign", "campaigns"), ("estimators", "estimators")):
@@ -68,11 +66,26 @@ def check_sweep(name: str, config: Config) -> None:
         for each in [listed] if isinstance(listed, str) else listed:
             if each not in config[table]:
                 raise InconsistentError(("sweeps", name, key), _not_among(each, config[table]))
+    if "estimators" in sweep:
+        _check_estimators(sweep, config, ("sweeps", name, "estimators"))
     campaign = config["campaigns"][sweep["campaign"]]
     sizes = sorted(sweep.get("simulations", []))
     for size in sizes:  # all are calibrated with those held out of the largest
         wanted = {part: least for part, least in WANTED.items() if part != "test"}
         _check_counts(campaign, size, WANTED if size == sizes[-1] else wanted, ("sweeps", name))
+
+
+def _check_estimators(sweep: Config, config: Config, keys: Keys) -> None:
+    """Refuse estimators of a sweep that its campaign could not have either."""
+    campaign, where = config["campaigns"][sweep["campaign"]], ("campaigns", sweep["campaign"])
+    _, kept = _priors(campaign, where)
+    methods = {name: config["estimators"][name]["method"] for name in sweep["estimators"]}
+    try:
+        suitability.check_discrete(kept, methods, where)
+        suitability.check_products(campaign, methods, where)
+    except InconsistentError as error:
+        raise InconsistentError(keys, str(error)) from error
+    suitability.check_samplers(config, sweep["estimators"], kept)
 
 
 def parameters_of(campaign: Config, keys: Keys) -> tuple[str, ...]:
@@ -106,6 +119,18 @@ def nuisances(campaign: Config, names: Sequence[str]) -> tuple[str, ...]:
     """Return the nuisance parameters of a campaign, patterns such as ``flux_*`` written out."""
     listed = campaign.get("nuisance_parameters", ())
     return tuple(name for entry in listed for name in fnmatch.filter(names, entry) or [entry])
+
+
+def _priors(campaign: Config, keys: Keys) -> tuple[Prior, Prior]:
+    """Return the prior of all parameters of a campaign, and of the inferred ones."""
+    names = parameters_of(campaign, keys)
+    prior = _prior(campaign, names, keys)
+    inferred = tuple(campaign["inferred_parameters"])
+    _check_partition(names, inferred, nuisances(campaign, names), keys)
+    try:
+        return prior, prior.keep(inferred)
+    except ValueError as error:
+        raise InconsistentError((*keys, "inferred_parameters"), str(error)) from error
 
 
 def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
@@ -161,6 +186,36 @@ def _check_sizes(campaign: Config, keys: Keys) -> None:
             "to train on; wanted fractions that are together below 1",
         )
     _check_counts(campaign, campaign["simulations"], WANTED, keys)
+
+
+def _check_files(paths: Sequence[str], keys: Keys) -> None:
+    for index, path in enumerate(paths):
+        if not Path(path).is_file():
+            raise InconsistentError(
+                (*keys, index), f"no such file: {path} (looked in {Path.cwd()})"
+            )
+
+
+def _check_effort(campaign: Config, keys: Keys) -> None:
+    """Refuse what the job of a shard would refuse, and what does nothing there."""
+    entry, where = campaign.get("dask", {}), (*keys, "dask")
+    for key, record in (("dask", Effort), ("limits", Limits)):
+        try:
+            record(**campaign.get(key, {}))
+        except ValueError as error:
+            raise InconsistentError((*keys, key), str(error)) from error
+    if "minimum" in entry and entry.get("cluster") != "slurm":
+        text = "has no effect: it is of cluster: slurm; remove it"
+        raise InconsistentError((*where, "minimum"), text)
+    block = campaign.get("block_size", BLOCK_SIZE) if _is_vectorised(campaign) else 1
+    if (size := entry.get("chunk_size", block)) % block:
+        text = f"got {size}; wanted a multiple of block_size, which is {block}"
+        raise InconsistentError((*where, "chunk_size"), text)
+
+
+def _is_vectorised(campaign: Config) -> bool:
+    made = Model(campaign["simulator"], campaign.get("options", {}), (), {})
+    return made.is_vectorised
 
 
 def _check_counts(campaign: Config, rows: int, wanted: Mapping[str, int], keys: Keys) -> None:

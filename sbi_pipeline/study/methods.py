@@ -25,29 +25,36 @@ SEARCHED = {
 """What takes the options that a search tries values of."""
 
 
-def bind_estimator(binding: Binding, entry: Config, keys: Keys) -> None:
+def bind_estimator(binding: Binding, entry: Config, keys: Keys) -> Config:
     """Bind what depends on the method, and refuse what would have no effect with it.
 
     Args:
         binding: Where problems go.
         entry: An estimator's entry, whose form is right.
         keys: The way to it.
+
+    Returns:
+        The entry, with what it was bound to.
     """
     method = entry["method"]
     try:
         traits = estimators.traits(method)
     except ValueError as error:
         binding.wrong((*keys, "method"), str(error))
-        return
+        return entry
     _check_embedding(binding, entry.get("network", {}), (*keys, "network", "embedding"))
     training = entry.get("training", {})
+    made = dict(entry)
     if "sampler" in entry:
-        _bind_sampler(binding, entry["sampler"], method, traits, (*keys, "sampler"))
+        where = (*keys, "sampler")
+        made["sampler"] = _bind_sampler(binding, entry["sampler"], method, traits, where)
     for name, why in _without_effect(traits):
         if training.get(name):
             binding.wrong((*keys, "training", name), f"has no effect: {method} {why}; remove it")
     if training.get("grid"):
-        _bind_grid(binding, training["grid"], entry, (*keys, "training", "grid"))
+        grid = _bind_grid(binding, training["grid"], entry, (*keys, "training", "grid"))
+        made["training"] = {**training, "grid": grid}
+    return made
 
 
 def _check_embedding(binding: Binding, network: Config, keys: Keys) -> None:
@@ -61,20 +68,23 @@ def _check_embedding(binding: Binding, network: Config, keys: Keys) -> None:
             binding.wrong(keys, str(error))
 
 
-def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) -> None:
+def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) -> Config:
     """Bind the sampler of the calibration to those that take its options.
 
     Args:
         binding: Where problems go.
         entry: The entry ``calibration``, whose form is right.
         methods: Of all estimators.
+
+    Returns:
+        The entry, with what it was bound to.
     """
     if "sampler" not in entry:
-        return
+        return entry
     given, keys = entry["sampler"], ("calibration", "sampler")
     if "proposal" in given:
         binding.wrong((*keys, "proposal"), "proposals are for observations only; remove it here")
-        return
+        return entry
     try:
         used = [
             samplers.sampler_class(given.get("name", "auto"), estimators.traits(method))
@@ -82,7 +92,7 @@ def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) ->
         ]
     except ValueError as error:
         binding.wrong((*keys, "name"), str(error))
-        return
+        return entry
     options = {name: each for one in used for name, each in options_of(one).items()}
     name = {"name": record_of(SamplerEntry, "", 0, {}).options["name"]}
     record = Record("the sampler of a calibration", {**name, **options})
@@ -90,12 +100,12 @@ def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) ->
     for key in [each for each in given if each in others]:
         binding.wrong((*keys, key), f"has no effect: {_listed(methods)} are drawn from directly")
     rest = {key: value for key, value in given.items() if key not in others}
-    binding.record(record, rest, keys)
+    return {**entry, "sampler": binding.record(record, rest, keys)}
 
 
 def bind_lists(
     binding: Binding, part: str, entry: Config, lists: Mapping[str, Sequence[Any]], keys: Keys
-) -> None:
+) -> dict[str, list[Any]]:
     """Bind options that come with a list of values each, in all combinations.
 
     Args:
@@ -104,30 +114,38 @@ def bind_lists(
         entry: The estimator whose options they replace.
         lists: Values by option.
         keys: The way to them.
+
+    Returns:
+        The lists, with what their values were bound to.
     """
     takes, around = SEARCHED[part], {"method": entry["method"]}
     base = {key: value for key, value in entry.get(part, {}).items() if key not in OWN[part]}
     firsts = {name: values[0] for name, values in lists.items()}
     said = set()
+    made: dict[str, list[Any]] = {name: [] for name in lists}
     for name, values in lists.items():
         for value in values:
             trial = Binding()
-            trial.value(takes, {**base, **firsts, name: value}, keys, around)
+            options = trial.value(takes, {**base, **firsts, name: value}, keys, around)
+            made[name].append(options.get(name, value))
             for problem in trial.problems:
                 option, text = problem.keys[len(keys)], problem.text
                 if option in lists and (option, text) not in said:
                     said.add((option, text))
                     binding.wrong((*keys, option), text)
+    return made
 
 
-def check_sweep_network(binding: Binding, config: Config, sweep: Config, keys: Keys) -> None:
+def bind_sweep(binding: Binding, config: Config, sweep: Config, keys: Keys) -> Config:
     """Bind the options that a sweep tries to the networks of all its estimators."""
     if "network" not in sweep:
-        return
+        return sweep
+    network, where = sweep["network"], (*keys, "network")
     base = config["campaigns"].get(sweep["campaign"], {}).get("estimators", config["estimators"])
     for name in sweep.get("estimators", base):
         if name in config["estimators"]:
-            bind_lists(binding, "network", config["estimators"][name], sweep["network"], keys)
+            network = bind_lists(binding, "network", config["estimators"][name], network, where)
+    return {**sweep, "network": network}
 
 
 def options_of(sampler: type[Sampler]) -> Mapping[str, Option]:
@@ -142,14 +160,16 @@ OWN = {
 """What of a part's options a search cannot try."""
 
 
-def _bind_sampler(binding: Binding, given: Config, method: str, traits: Traits, keys: Keys) -> None:
+def _bind_sampler(
+    binding: Binding, given: Config, method: str, traits: Traits, keys: Keys
+) -> Config:
     """Bind the options of a sampler to the one that will be used."""
     name = given.get("name", "auto")
     try:
         chosen = samplers.sampler_class(name, traits)
     except ValueError as error:
         binding.wrong((*keys, "name"), str(error))
-        return
+        return given
     entry = record_of(SamplerEntry, "a sampler", 0, {})
     record = Record(f"the sampler of {method}", {**entry.options, **options_of(chosen)})
     others = _of_others(record)
@@ -158,7 +178,8 @@ def _bind_sampler(binding: Binding, given: Config, method: str, traits: Traits, 
     for key in [each for each in given if each in others]:
         binding.wrong((*keys, key), f"has no effect: {method} is drawn from directly; remove it")
     rest = {key: value for key, value in given.items() if key not in others}
-    binding.record(record, rest, keys)
+    made: Config = binding.record(record, rest, keys)
+    return made
 
 
 def _of_others(record: Record) -> set[str]:
@@ -177,15 +198,16 @@ def _without_effect(traits: Traits) -> Iterator[tuple[str, str]]:
         yield "patience", "is trained to its last epoch"
 
 
-def _bind_grid(binding: Binding, grid: Any, entry: Config, keys: Keys) -> None:
+def _bind_grid(binding: Binding, grid: Config, entry: Config, keys: Keys) -> Config:
     """Bind every value of a search."""
     try:
         candidates(grid)
     except ValueError as error:
         binding.wrong(keys, str(error))
-        return
-    for part, lists in grid.items():
-        bind_lists(binding, part, entry, lists, (*keys, part))
+        return grid
+    return {
+        part: bind_lists(binding, part, entry, lists, (*keys, part)) for part, lists in grid.items()
+    }
 
 
 def _listed(methods: Sequence[str]) -> str:

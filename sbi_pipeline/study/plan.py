@@ -162,6 +162,8 @@ class Plan(Mapping[str, Specification]):
                 "rows": made.rows,
                 "workers": made.effort["workers"],
                 "folder": made.folder,
+                "bucket": made.bucket,
+                "limits": dict(made.limits),
                 **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
             }
             for name, made in self.simulations.items()

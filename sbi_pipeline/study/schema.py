@@ -186,7 +186,8 @@ class Dask(TypedDict, total=False):
     Attributes:
         cluster: ``local``, ``slurm``, or the address of a scheduler, ``tcp://…``.
         workers: Processes of a shard's job.
-        minimum: Fewest workers, of a cluster that grows up to ``workers`` while there is work.
+        minimum: With ``slurm``: fewest workers, of a cluster that grows up to ``workers`` while
+            there is work.
         chunk_size: Rows of one task; chosen so that one takes 1 to 2 s.
     """
 

@@ -36,13 +36,10 @@ def check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> No
             text = "has no effect: it is of a campaign with events: true; remove it"
             raise InconsistentError((*keys, "nuisance_scope"), text)
         return
-    if name := _that_draws(methods):
-        raise InconsistentError(
-            (*keys, "events"),
-            f"posteriors of single events cannot be multiplied, and {name!r} "
-            f"({methods[name]}) learns posteriors; give this campaign estimators: those of "
-            f"{_for_mcmc()}, or let one simulation be a whole set of events",
-        )
+    check_products(campaign, methods, keys)
+    if "data" in campaign:
+        text = "has no effect with events: true, whose figures are of quantiles; remove it"
+        raise InconsistentError((*keys, "data"), text)
     listed = ", ".join(campaign.get("nuisance_parameters", ()))
     match campaign.get("nuisance_scope"):
         case None if listed:
@@ -58,6 +55,19 @@ def check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> No
                 "is not the product of theirs and the posterior would come out too narrow; infer "
                 "it too, or let one simulation be a whole set of events and take npe",
             )
+
+
+def check_products(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
+    """Refuse to multiply over events what is no likelihood."""
+    if not campaign.get("events", False):
+        return
+    if name := _that_draws(methods):
+        raise InconsistentError(
+            (*keys, "events"),
+            f"posteriors of single events cannot be multiplied, and {name!r} "
+            f"({methods[name]}) learns posteriors; give this campaign estimators: those of "
+            f"{_for_mcmc()}, or let one simulation be a whole set of events",
+        )
 
 
 def check_samplers(config: Config, chosen: Sequence[str], prior: Prior) -> None:
@@ -154,8 +164,11 @@ def _check_new_priors(new: Config, campaign: Config, prior: Prior, keys: Keys) -
             f"{name!r} is not inferred; a prior can be changed after training for "
             f"{', '.join(prior.names)} only",
         )
-    entries = {name: campaign["priors"][name] for name in prior.names}
+    given = {**campaign["priors"], **new}
+    entries = {
+        name: entry for name in prior.names if (entry := priors.entry_of(given, name)) is not None
+    }
     try:
-        check_covers(prior, priors.build({**entries, **new}, prior.names))
+        check_covers(prior, priors.build(entries, prior.names))
     except ValueError as error:
         raise InconsistentError(keys, str(error)) from error

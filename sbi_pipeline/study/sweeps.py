@@ -31,6 +31,10 @@ def check_names(config: Config, whole: Config) -> Iterator[Refusal]:
     made = [name for sweep in sweeps.values() for name in _names(sweep)]
     taken = [*config["campaigns"], *config["estimators"], *sweeps]
     for key, sweep in sweeps.items():
+        labels = [label for label, *_ in _fits(key, sweep, config)]
+        if twice := [label for label in labels if labels.count(label) > 1]:
+            text = f"two of its fits are called {twice[0]!r}; wanted values that differ in letters "
+            yield Refusal(("sweeps", key, "network"), text + "or digits, each once")
         for name in _names(sweep):
             if made.count(name) > 1 or name in taken:
                 yield Refusal(("sweeps", key), f"it makes {name!r}, which is taken; rename it")
@@ -49,12 +53,7 @@ def expanded(config: Config) -> dict[str, Any]:
     told = {}
     for name, sweep in sweeps.items():
         base = campaigns[sweep["campaign"]]
-        chosen = list(sweep.get("estimators", base.get("estimators", config["estimators"])))
-        variants = {
-            label: (entry, settings)
-            for each in chosen
-            for label, entry, settings in _variants(name, each, config["estimators"][each], sweep)
-        }
+        variants = {label: rest for label, *rest in _fits(name, sweep, config)}
         sizes = sorted(sweep.get("simulations", [base["simulations"]]))
         kept = {key: value for key, value in base.items() if key not in UNUSED}
         for size in sizes:
@@ -71,6 +70,13 @@ def expanded(config: Config) -> dict[str, Any]:
         ]
         told[name] = {**sweep, "members": members}
     return {**config, "campaigns": campaigns, "estimators": estimators, "sweeps": told}
+
+
+def _fits(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, Config, Config]]:
+    """Yield name, entry and settings of each fit of a sweep."""
+    base = config["campaigns"][sweep["campaign"]]
+    for each in sweep.get("estimators", base.get("estimators", config["estimators"])):
+        yield from _variants(name, each, config["estimators"][each], sweep)
 
 
 def _variants(

@@ -21,9 +21,9 @@ def known() -> dict[str, Record]:
     return {name: _record(name, judge) for name, judge in diagnostics.thresholds().items()}
 
 
-def check_thresholds(binding: Binding, thresholds: Config) -> None:
-    """Check names, kinds and order of thresholds against the defaults of diagnostics."""
-    records = known()
+def bind_thresholds(binding: Binding, thresholds: Config) -> dict[str, Any]:
+    """Bind names, kinds and order of thresholds to the defaults of diagnostics."""
+    records, made = known(), {}
     for name, given in thresholds.items():
         keys = ("thresholds", name)
         if name not in records:
@@ -31,7 +31,7 @@ def check_thresholds(binding: Binding, thresholds: Config) -> None:
             binding.wrong(keys, "unknown diagnostic" + near(name, records, wanted))
             continue
         before = len(binding.problems)
-        binding.record(records[name], given, keys)
+        made[name] = binding.record(records[name], given, keys)
         for argument, value in given.items() if len(binding.problems) == before else ():
             default = records[name].options[argument].default
             if isinstance(default, tuple) and not _agree(value, default):
@@ -41,6 +41,7 @@ def check_thresholds(binding: Binding, thresholds: Config) -> None:
                     f"warn at {value[0]:g} and fail at {value[1]:g} contradict each other; a fail "
                     f"must be worse than a warning, so {worse}",
                 )
+    return made
 
 
 def _agree(value: Any, default: tuple[float, float]) -> bool:

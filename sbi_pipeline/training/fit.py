@@ -256,9 +256,14 @@ def complete(
     learning_rate: float | None,
 ) -> tuple[int, int, float]:
     """Return epochs, batch size and learning rate, chosen where they are None."""
+    for name, count in (("max_epochs", max_epochs), ("batch_size", batch_size)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name} is {count}; wanted 1 or more, or None to have it chosen")
+    if max_epochs is None:
+        max_epochs = round(traits.effort * choose_epochs(rows, stops_early(traits)))
     return (
-        max_epochs or round(traits.effort * choose_epochs(rows, stops_early(traits))),
-        batch_size or choose_batch(rows),
+        max_epochs,
+        choose_batch(rows) if batch_size is None else batch_size,
         traits.learning_rate if learning_rate is None else learning_rate,
     )
 

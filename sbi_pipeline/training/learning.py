@@ -132,7 +132,10 @@ def learn_estimator(
     target = made.traits.target
     modelled = is_wanted(failures, rows.failed / rows.simulated, target)
     if modelled:
-        validity = learn_validity(reader, prior.to_normal, seed=seed, threads=threads)
+        device = fitting.get("device", "auto")
+        validity = learn_validity(
+            reader, prior.to_normal, seed=seed, threads=threads, device=device
+        )
         estimators.add_validity(made, validity)
     told = {
         "simulated": rows.simulated,
