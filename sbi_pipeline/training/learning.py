@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import pandas as pd
 from annotated_types import Gt, Predicate
-from dask.utils import parse_bytes
 
 from .. import estimators
 from ..estimators import Estimator
@@ -26,7 +25,7 @@ from .watching import watching
 def are_bytes(text: str) -> bool:
     """Say whether a text such as "2 GB" is a number of bytes."""
     try:
-        return bool(parse_bytes(text) > 0)
+        return sources.number_of_bytes(text) > 0
     except ValueError:
         return False
 
