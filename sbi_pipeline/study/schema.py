@@ -281,9 +281,6 @@ class SamplerEntry(TypedDict, total=False):
     proposal: str
 
 
-LEARNING = "sbi_pipeline.training.learning:learn_estimator"
-
-
 class EstimatorEntry(TypedDict, total=False):
     """A method and its options; trained once on each campaign, for all its observations.
 
