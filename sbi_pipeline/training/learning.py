@@ -87,10 +87,10 @@ def learn_estimator(
             search are kept beside it, until `search.forget`.
         boards: Folder of what TensorBoard reads.
         threads: Number of CPU threads.
-        memory: Bytes of training rows above which they are streamed, a number or such as
-            ``2 GB``, see `sources.prepare`.
-        failures: Whether nle and nre learn log p(valid | theta); ``"auto"``: above 0.1 % failed
-            rows; ``"model"``: where any failed; ``"ignore"``: never.
+        memory: Bytes of training rows above which they are read from disk in every epoch, a
+            number or such as ``2 GB``.
+        failures: Whether nle and nre learn log p(valid | theta); ``auto``: above 0.1 % failed
+            rows; ``model``: where any failed; ``ignore``: never.
         grid: Options of network and training with a list of values each: every combination is
             trained and the one with the least validation loss is kept.
         tensorboard: Whether losses are written for TensorBoard as it trains.
