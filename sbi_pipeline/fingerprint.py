@@ -209,13 +209,18 @@ def _imports(
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes of a tree but those under ``if TYPE_CHECKING:``."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            children: Iterable[ast.AST] = node.orelse
-        else:
-            yield node
-            children = (node,)
-        for child in children:
-            yield from _executed(child)
+        executed: Iterable[ast.AST] = (node,)
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            executed = node.orelse
+        for each in executed:
+            yield each
+            yield from _executed(each)
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    """Say whether a condition is ``TYPE_CHECKING`` alone, or that of ``typing``."""
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
+    return bool(name == "TYPE_CHECKING")
 
 
 def _find(module: str, roots: Sequence[Path]) -> Path | None:

@@ -56,6 +56,9 @@ ESTIMATORS = {
 }
 
 
+BUILT_OF_NETWORKS = ("npe", "nle", "nre", "fmpe", "cmpe")
+"""Methods whose versions cover `sbi_pipeline.networks`: they count for a class built of these."""
+
 SAMPLERS: Table = {
     "direct": Part("sbi_pipeline.samplers.direct:Direct"),
     "emcee": Part("sbi_pipeline.samplers.ensemble:Emcee"),

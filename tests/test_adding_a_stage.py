@@ -17,13 +17,13 @@ STAGE = '''"""How many rows there are: `tally`."""
 import json
 from pathlib import Path
 
-from .files import Keys, read_manifest, write
+from .files import Keys, read_manifest, write_text
 
 
 def tally(*, simulations: Path, counted: Path, doubled: bool, inputs: Keys | None = None) -> None:
     """Count rows. Reads: ``simulations``. Writes: ``counted``."""
     rows = read_manifest(simulations, inputs)["rows"]
-    write(counted, json.dumps(2 * rows if doubled else rows))
+    write_text(counted, json.dumps(2 * rows if doubled else rows))
 '''
 
 RULE = """

@@ -111,6 +111,18 @@ def test_moving_the_project_changes_nothing(project, tmp_path_factory):
     assert mark(moved) == before
 
 
+@pytest.mark.parametrize(
+    ("test", "followed"),
+    [("TYPE_CHECKING", True), ("not TYPE_CHECKING", False), ("typing.TYPE_CHECKING", True)],
+)
+def test_what_is_executed_in_place_of_annotations_counts(project, test, followed):
+    branches = f"if {test}:\n    import physics.hints\nelse:\n    import physics.other\n"
+    (project / "mine.py").write_text(branches)
+    found = set(sources("mine:Simulator", [project]).modules)
+    assert ("physics.hints" in found) is not followed
+    assert "physics.other" in found
+
+
 def test_files_count_by_their_bytes(tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("1,2\n")

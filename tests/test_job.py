@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sbi_pipeline import registry
+from sbi_pipeline import fingerprint, registry
 from sbi_pipeline.model import Model
 from sbi_pipeline.stages import job
 
@@ -97,3 +97,24 @@ def test_what_is_wrong_is_one_line_and_leaves_no_specification(
 def test_what_a_stage_lacks_is_named() -> None:
     with pytest.raises(ValueError, match="lacks made; it was given source"):
         job.arguments_of(toy, {"source": Path("there")}, {})
+
+
+def test_code_that_was_edited_after_planning_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("class Mine:\n    width = 1\n")
+    Path("table.csv").write_text("1\n")
+    contents = {
+        "simulator mine:Mine": dict(fingerprint.sources("mine:Mine").modules),
+        "file table.csv": fingerprint.of_file(Path("table.csv")),
+        "code_version": "2",
+    }
+    job.check_unedited(contents)
+    Path("table.csv").write_text("2\n")
+    with pytest.raises(ValueError, match=r"table\.csv was edited after this run was planned"):
+        job.check_unedited(contents)
+    Path("table.csv").write_text("1\n")
+    Path("mine.py").write_text("class Mine:\n    width = 2\n")
+    with pytest.raises(ValueError, match="mine:Mine was edited after this run was planned"):
+        job.check_unedited(contents)

@@ -12,6 +12,7 @@ import yaml
 from sbi_pipeline import registry
 from sbi_pipeline.study import Plan
 from sbi_pipeline.study.changes import changes
+from sbi_pipeline.study.specification import code
 
 TINY = yaml.safe_load(Path(__file__).with_name("config.yaml").read_text())
 MANIFEST = "results/tiny/manifest.spec.json"
@@ -143,8 +144,8 @@ WHY: list[tuple[Edit, list[str]]] = [
             "calibrate tiny/npe: its estimator is made anew",
             "sample tiny/npe/mock: its estimator is made anew",
             "diagnose tiny/npe/mock: its posterior is made anew",
-            "report tiny: configuration changed; its npe/calibrate is made anew; "
-            "its npe/mock is made anew",
+            "report tiny: configuration changed; its calibration of npe is made anew; "
+            "its posterior of npe, mock is made anew",
             "index: its tiny is made anew",
         ],
     ),
@@ -294,6 +295,34 @@ def test_an_embedding_of_ones_own_belongs_to_the_key_of_its_training() -> None:
     found = told(Plan(config))
     assert found[0] == "train tiny/npe: embedding mine:Mine: mine was edited"
     assert [line.split(":")[0] for line in found][1] == "calibrate tiny/npe"
+
+
+def test_a_class_built_of_our_networks_counts_with_their_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("mine.py").write_text("from sbi_pipeline.networks import flows\n\nclass Mine: ...\n")
+    before = code("embedding", "mine:Mine").versions
+    assert before["estimator npe"] == 1
+    monkeypatch.setitem(registry.ESTIMATORS, "new", registry.Part("somewhere:Else"))
+    assert code("embedding", "mine:Mine").versions == before
+
+
+def test_a_deleted_result_is_not_made(tmp_path: Path) -> None:
+    plan = Plan(TINY)
+    make(plan)
+    path = Path("results/tiny/npe/train.spec.json")
+    path.write_text(json.dumps({**plan[str(path)].content, "outputs": ["estimator.pt"]}))
+    assert told(plan) == ["train tiny/npe: estimator.pt is gone"]
+    path.with_name("estimator.pt").touch()
+    assert told(plan) == []
+
+
+def test_campaigns_that_share_simulations_have_the_strictest_limits() -> None:
+    config = changed(update(limits={"time_limit": 60, "retries": 2}))
+    other = {**config["campaigns"]["tiny"], "limits": {"time_limit": 5, "isolate": True}}
+    config["campaigns"]["other"] = other
+    (made,) = Plan(config).simulations.values()
+    assert made.limits == {"time_limit": 5, "retries": 2, "isolate": True}
 
 
 def test_results_of_an_earlier_form_are_said_to_be_so() -> None:

@@ -76,8 +76,8 @@ def train(
     whole = {**told, **learnt.estimator.spec}
     write_text(header, json.dumps(whole, indent=1) + "\n")
     learnt.history.to_csv(history, index=False)
+    forget(options.get("grid") or {}, checkpoint)
     checkpoint.unlink(missing_ok=True)
-    forget(options.get("grid", {}), checkpoint)
 
 
 def calibrate(

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from .. import registry
+from .. import fingerprint, registry
 from .files import write_text
 
 CHATTY = ("distributed", "fontTools")
@@ -43,12 +43,13 @@ def run_stage(
     """
     terminal = start_logging(log)
     name = max(filter(rule.endswith, registry.STAGES), key=len)
-    stage = registry.load_part(name, registry.STAGES)
     outputs, params = dict(outputs), dict(params)
     spec, beside = params.pop("spec", {}), outputs.pop("spec", None)
     given = {**inputs, **outputs, **spec.get("arguments", {}), **params}
     offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
     try:
+        stage = registry.load_part(name, registry.STAGES)
+        check_unedited(spec.get("contents", {}))
         arguments = arguments_of(stage, given, offered)
         with ExitStack() as stack:
             if near is not None and "simulations" in inputs:
@@ -58,11 +59,37 @@ def run_stage(
                 arguments["simulations"] = stack.enter_context(copied)
             stage(**arguments)
         if beside is not None:
-            write_text(beside, json.dumps(spec, indent=1, sort_keys=True) + "\n")
+            made = sorted(str(path.relative_to(beside.parent)) for path in outputs.values())
+            whole = {**spec, "outputs": made}
+            write_text(beside, json.dumps(whole, indent=1, sort_keys=True) + "\n")
     except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
         logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", name)
         sys.exit(f"{name}: {error} (more in {log})")
+
+
+def check_unedited(contents: Mapping[str, Any]) -> None:
+    """Refuse to run code or take files of the user's that are not those this run was planned with.
+
+    Args:
+        contents: Of the specification.
+
+    Raises:
+        ValueError: One was edited; the next run plans with it as it is then.
+    """
+    for name, planned in contents.items():
+        kind, _, target = name.partition(" ")
+        if isinstance(planned, Mapping):
+            found: Any = dict(fingerprint.sources(target).modules)
+        elif kind == "file":
+            found = fingerprint.of_file(Path(target))
+        else:
+            continue
+        if found != planned:
+            raise ValueError(
+                f"{target} was edited after this run was planned; run snakemake again, which plans "
+                "with it as it is"
+            )
 
 
 def start_logging(log: Path) -> logging.Handler:

@@ -115,7 +115,7 @@ def report(
 
 def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> TrainedEstimator:
     name, header = path.parent.name, json.loads(path.read_text())
-    data = read_dataset(calibration, keys, f"{name}/calibrate")
+    data = read_dataset(calibration, keys, f"calibration of {name}")
     told = {"failures": header["failures"], "search": header["search"]}
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
 
@@ -135,7 +135,7 @@ def _observation(
         folder = files[0].parent
         if folder.name == name:
             who = folder.parent.name
-            predictive = read_dataset(files[2], keys, f"{who}/{name}")
+            predictive = read_dataset(files[2], keys, f"posterior of {who}, {name}")
             with xr.open_datatree(files[0], engine="h5netcdf") as tree:
                 table = pd.read_csv(files[1])
                 made[who] = SampledPosterior(who, name, tree.load(), table, predictive)

@@ -46,6 +46,10 @@ class Campaign(Mapping[str, Specification]):
             self._made[path] = self._recipes[path]()
         return self._made[path]
 
+    def __contains__(self, path: object) -> bool:
+        """Say whether a specification is written to a path, without making it."""
+        return path in self._recipes
+
     def __iter__(self) -> Iterator[str]:
         """Yield all paths, inputs before what is made of them."""
         return iter(self._recipes)
@@ -135,7 +139,7 @@ class Campaign(Mapping[str, Specification]):
         makers = stage("observe") | makers_of(self.entry)
         if "file" in entry:
             content = digest(observations.read_observation(entry["file"]).tolist())
-            makers |= Makers({}, {f"file {entry['file']}": content})
+            makers |= Makers({}, {f"data {entry['file']}": content})
         return Specification("observe", arguments, makers=makers)
 
     def _train(self, name: str) -> Specification:
@@ -164,7 +168,7 @@ class Campaign(Mapping[str, Specification]):
     def _calibrate(self, name: str) -> Specification:
         options = dict(self.config.get("calibration", {}))
         sampler = options.pop("sampler", {})
-        if "name" in sampler or not self._traits(name).draws:  # it is of those that need MCMC
+        if sampler.get("name", "auto") != "auto" or not self._traits(name).draws:  # those of MCMC
             options["sampler"] = sampler
         largest = self.config["campaigns"][self.entry.get("held_out", self.name)]
         return Specification(
@@ -247,9 +251,11 @@ class Campaign(Mapping[str, Specification]):
         entry, config = self.entry, self.config
         asked = [maker("diagnostic", name, registry.DIAGNOSTICS) for name in registry.DIAGNOSTICS]
         inputs = {"manifest": self.key("manifest")}
-        inputs |= {f"{name}/calibrate": self.key("calibrate", name) for name in self.estimators}
         inputs |= {
-            f"{name}/{each}": self.key("diagnose", name, each)
+            f"calibration of {name}": self.key("calibrate", name) for name in self.estimators
+        }
+        inputs |= {
+            f"posterior of {name}, {each}": self.key("diagnose", name, each)
             for name, each in itertools.product(self.posteriors, self.observations)
         }
         return Specification(
@@ -296,7 +302,7 @@ def embeddings(method: str, network: Config, training: Config) -> Iterator[str]:
 
     if "embedding" not in record_of(estimator_class(method), method, 2, network).options:
         return
-    grid = training.get("grid", {}).get("network", {})
+    grid = (training.get("grid") or {}).get("network", {})
     for embedding in [network.get("embedding", "auto"), *grid.get("embedding", [])]:
         name = embedding["name"] if isinstance(embedding, Mapping) else embedding
         yield from registry.AUTOMATIC_EMBEDDINGS if name == "auto" else [name]

@@ -54,12 +54,19 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
     for path in _wanted(plan, targets):
         if not plan.is_made(path):
             planned, there = plan[path], read_if_whole(Path(path))
-            reasons = list(differences(there, planned))
+            reasons = [*differences(there, planned), *_deleted(path, there or {})]
             if planned.stage == "manifest" and there is not None:
                 reasons += _simulations_differ(plan, path, there)
             if not reasons:
                 reasons = ["a shard of it was deleted"]
             yield Change(planned.stage, _place(path), tuple(reasons))
+
+
+def _deleted(path: str, there: Content) -> Iterator[str]:
+    """Yield which results that a specification lies beside are gone."""
+    for name in there.get("outputs", []):
+        if not Path(path).with_name(name).exists():
+            yield f"{name} is gone"
 
 
 def differences(there: Content | None, planned: Specification) -> Iterator[str]:

@@ -133,9 +133,11 @@ class Plan(Mapping[str, Specification]):
 
     def is_made(self, path: str) -> bool:
         """Say whether what is there was made with the specification planned for ``path``."""
-        planned = self[path]
-        there = read_if_whole(Path(path))
+        planned, there = self[path], read_if_whole(Path(path))
+        outputs = there.pop("outputs", []) if there else []
         if there is None or canonical(there) != canonical(planned.content):
+            return False
+        if not all(Path(path).with_name(name).exists() for name in outputs):
             return False
         if planned.stage == "manifest":  # a receipt that was deleted wants its shard again
             (campaign,) = (each for each in self.campaigns.values() if path in each)

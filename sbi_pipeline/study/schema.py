@@ -19,7 +19,7 @@ Config = Mapping[str, Any]
 
 SHARD_SIZE = 100_000
 BLOCK_SIZE = 1_000
-FOLDERS = ("simulations", "observations", "figures")
+FOLDERS = ("simulations", "observations", "figures", "programs", "tensorboard")
 """Folders of ours below `results` and below a campaign, which no entry can be named like."""
 
 

@@ -27,7 +27,7 @@ class Simulations:
         rows: Rows wanted by the largest of these campaigns.
         dask: How to run them: the ``dask`` entry of the first of these campaigns.
         max_failed_fraction: Largest of these campaigns.
-        limits: How to guard a simulator that crashes or hangs: entries of `Limits`.
+        limits: Entries of `Limits`, which guard a call: the strictest of these campaigns.
         bucket: Address in an object store for the arrays of new shards; empty for none.
         noise: What stages that read data are told of noise at load; empty without it.
         requires: Files that must be there before the simulator is called, such as programs.
@@ -136,6 +136,19 @@ def joined(wanted: Iterable[Simulations]) -> dict[str, Simulations]:
             shared,
             rows=max(made.rows, shared.rows),
             max_failed_fraction=max(made.max_failed_fraction, shared.max_failed_fraction),
+            limits=strictest(made.limits, shared.limits),
+            bucket=shared.bucket or made.bucket,
             requires=tuple(dict.fromkeys([*shared.requires, *made.requires])),
         )
     return folders
+
+
+def strictest(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limits of two campaigns together, of each the strictest."""
+    both = {**one, **other}
+    for name in ("time_limit", "memory_limit"):
+        if found := [each[name] for each in (one, other) if each.get(name) is not None]:
+            both[name] = min(found)
+    if "isolate" in both:
+        both["isolate"] = bool(one.get("isolate") or other.get("isolate"))
+    return both

@@ -94,7 +94,8 @@ def maker(kind: str, name: str, table: Table) -> Makers:
 def code(kind: str, name: str) -> Makers:
     """Return the user's code behind ``"my_module:MyClass"``, and what it takes from this package.
 
-    Of modules of this package that it imports, the versions of the parts in them count.
+    Of modules of this package that it imports, the versions of the parts in them count; where it
+    is built of our networks, the versions of `registry.BUILT_OF_NETWORKS`, which cover those.
     """
     found = sources(name)
     parts = {
@@ -103,6 +104,9 @@ def code(kind: str, name: str) -> Makers:
         for each, entry in table.items()
         if entry.target.partition(":")[0] in found.package
     }
+    if any(".networks" in module for module in found.package):
+        methods = registry.BUILT_OF_NETWORKS
+        parts |= {f"estimator {each}": registry.ESTIMATORS[each].version for each in methods}
     return Makers(parts, {f"{kind} {name}": dict(found.modules)})
 
 

@@ -15,7 +15,7 @@ from .schema import Config
 
 ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
 """Keys of the configuration of which one campaign's report says nothing, or only its part."""
-MEANS = ("dask", "bucket", "requires")
+MEANS = ("dask", "bucket", "requires", "limits", "max_failed_fraction")
 """Keys of a campaign that cannot change a result."""
 
 
