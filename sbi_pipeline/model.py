@@ -8,7 +8,7 @@ from typing import Any
 
 from . import registry
 from .fingerprint import canonical
-from .types import Prior, Simulator
+from .types import Prior, Simulator, is_vectorised
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Model:
     @property
     def is_vectorised(self) -> bool:
         """Whether the simulator takes many rows at once."""
-        return bool(getattr(self.build_simulator(), "vectorised", True))
+        return is_vectorised(self.build_simulator())
 
 
 def build_simulator(name: str, options: Mapping[str, Any]) -> Simulator:

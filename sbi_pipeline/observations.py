@@ -11,7 +11,7 @@ import numpy as np
 
 from . import streams
 from .storage import noise
-from .types import Array, Prior, Simulator
+from .types import Array, Prior, Simulator, is_vectorised
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -150,7 +150,7 @@ def call_simulator(simulator: Simulator, parameters: Array, rng: np.random.Gener
     Raises:
         ValueError: The first axis is not the one of the parameters, or shapes differ.
     """
-    if not getattr(simulator, "vectorised", True):
+    if not is_vectorised(simulator):
         x = np.stack([np.asarray(simulator(row, rng)) for row in parameters])
         return noise.add_noise(simulator, x, rng)
     x = np.asarray(simulator(parameters, rng))

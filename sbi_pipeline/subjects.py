@@ -146,9 +146,7 @@ class SampledPosterior:
     @property
     def independent(self) -> bool:
         """Whether the draws are no chain, so that they have no steps and no ensembles."""
-        chain = {"acceptance_rate", "autocorrelation_time"}
-        without = chain.isdisjoint(map(str, self.tree["sample_stats"].data_vars))
-        return bool(self.facts.get("independent", without))
+        return bool(self.facts["independent"])
 
     @property
     def x_o(self) -> Array:
@@ -158,7 +156,7 @@ class SampledPosterior:
     @property
     def notes(self) -> list[str]:
         """Sentences: MCMC that did not converge, and probabilities of discrete parameters."""
-        found = [] if self.facts.get("converged", 1) else [str(self.facts.get("statement", ""))]
+        found = [] if self.facts["converged"] else [str(self.facts.get("statement", ""))]
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:
                 pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)

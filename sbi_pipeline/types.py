@@ -101,6 +101,11 @@ class Simulator(Protocol):
         """Simulate data for parameters."""
 
 
+def is_vectorised(simulator: Simulator) -> bool:
+    """Say whether a simulator takes many rows at once: it does, unless its class says otherwise."""
+    return bool(getattr(simulator, "vectorised", True))
+
+
 @dataclass(frozen=True)
 class Traits:
     """What an estimator is, as far as others must know to use it.

@@ -104,7 +104,12 @@ def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1
     prior = PRIOR_SD * rng.normal(size=(1, 2000, 2))
     stats = xr.Dataset(
         {"lp": (("chain", "draw"), _normal(draws, mean, EXACT_SD))},
-        attrs={"sampler": "emcee" if mcmc else "direct", "steps": steps, "converged": 1},
+        attrs={
+            "sampler": "emcee" if mcmc else "direct",
+            "independent": int(not mcmc),
+            "steps": steps,
+            "converged": 1,
+        },
     )
     if mcmc:
         stats = stats.assign(

@@ -109,7 +109,7 @@ def test_a_pair_among_hundreds_is_not_given_to_a_classifier():
     assert _names(_checks([observation.pairs])) == ["agreement"]
 
 
-def test_draws_are_a_chain_where_the_sampler_says_so_or_left_its_traces():
+def test_draws_are_a_chain_where_the_sampler_says_so():
     direct, chain = synthetic.posterior(method="npe"), synthetic.posterior()
     assert synthetic.sampled(direct).independent
     assert not synthetic.sampled(chain).independent

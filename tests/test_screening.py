@@ -48,4 +48,5 @@ def test_all_keeps_all() -> None:
     z = draw(2000, 1, 1)
     x = torch.cat((z + draw(2000, 1, 2), draw(2000, 1, 3)), 1)
     assert estimators.build("npe", z, x, seed=1).spec["network"]["columns"] == [0]
-    assert "columns" not in estimators.build("npe", z, x, seed=1, columns="all").spec["network"]
+    for every in ("all", None):  # as `all` and as `null` of a configuration
+        assert "columns" not in estimators.build("npe", z, x, seed=1, columns=every).spec["network"]

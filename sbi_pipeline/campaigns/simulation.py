@@ -169,7 +169,7 @@ def _block(
 def attempt_alone(
     call: Caller, parameters: Array, index: int, row: int, retries: int
 ) -> tuple[Array | None, Outcome, str, int]:
-    """Caller a vectorised simulator on one row."""
+    """Call a vectorised simulator on one row."""
     x, status, text, tries = attempt(call, parameters[index : index + 1], "alone", row, retries)
     if x is not None and x.shape[:1] != (1,):
         return None, Outcome.WRONG_SHAPE, not_vectorised(x, 1), tries
@@ -179,7 +179,7 @@ def attempt_alone(
 def attempt(
     call: Caller, parameters: Array, stage: str, index: int, retries: int
 ) -> tuple[Array | None, Outcome, str, int]:
-    """Caller the simulator; return data or None, the status, what went wrong and the attempts."""
+    """Call the simulator; return data or None, the status, what went wrong and the attempts."""
     for tries in range(1, retries + 2):
         try:
             return call(parameters, stage, index), Outcome.OK, "", tries

@@ -10,10 +10,9 @@ a bad one hides. P-values are corrected for the number of parameters looked at. 
 thresholds a perfect campaign of two estimators and two observations passes everything in 19 of 20
 cases.
 
-Not diagnostics but what they stand on: `diagnostic` and `check`, the records; `thresholds`, as a
-user writes them; `ranks`, `scores`, `evidence` and `steps`, made in `calibrate`; `convergence`, the
-summary made in `diagnose`; `uniform` and `typicality`, the tests that several share; `fits`, the
-numbers of a sweep.
+Not diagnostics but what they stand on: `diagnostic` and `check`, the records; `ranks`, `scores`,
+`evidence` and `steps`, made in `calibrate`; `convergence`, the summary made in `diagnose`;
+`uniform` and `typicality`, the tests that several share; `fits`, the numbers of a sweep.
 """
 
 from __future__ import annotations

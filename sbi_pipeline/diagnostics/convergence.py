@@ -112,8 +112,7 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
     prior_mean, prior_sd = (prior.mean(), prior.std(ddof=1)) if prior.size else (np.nan, np.nan)
     sd = float(chains.std(ddof=1))
     levels = np.quantile(chains, list(QUANTILES.values()))
-    facts = tree["sample_stats"].attrs if "sample_stats" in tree.children else {}
-    most = facts.get("effective", np.inf)  # draws with weights count for less
+    most = tree["sample_stats"].attrs.get("effective", np.inf)  # draws with weights count for less
     bulk = float(array_stats.ess(chains, method="bulk"))
     tail = float(array_stats.ess(chains, method="tail", prob=TAILS))
     constant = sd == 0  # a discrete parameter of which one value is certain
@@ -165,13 +164,13 @@ def _at_edge(draws: Array, prior: Array) -> float:
 
 def _autocorrelation_time(tree: xr.DataTree, name: str) -> float:
     """Return the sampler's autocorrelation time in steps; NaN if it has none for this parameter."""
-    own = tree["sample_stats"].to_dataset() if "sample_stats" in tree.children else xr.Dataset()
+    own = tree["sample_stats"].to_dataset()
     if "autocorrelation_time" not in own or name not in own["parameter"].to_numpy():
         return float("nan")
     return float(own["autocorrelation_time"].sel(parameter=name))
 
 
 def _acceptance(tree: xr.DataTree) -> float:
-    if "sample_stats" not in tree.children or "acceptance_rate" not in tree["sample_stats"]:
+    if "acceptance_rate" not in tree["sample_stats"]:
         return float("nan")
     return float(tree["sample_stats/acceptance_rate"].mean())

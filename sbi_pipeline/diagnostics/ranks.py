@@ -55,8 +55,9 @@ def rank(
         theta: Held-out truths, ``(n, theta_dim)``.
         x: Their data, ``(n, *x_shape)``.
         seed: Seed of the draws.
-        simulations: How many to use, at most n; default 1000, or 200 where MCMC is needed.
-        draws: Draws L of each posterior.
+        simulations: How many held-out ones to use, at most all; by default 1000, or 200 where
+            MCMC is needed.
+        draws: Draws of each posterior.
         sampler: Name and options of the sampler; what is not given is quicker than for an
             observation, since ranks need less precision than a table of results.
 

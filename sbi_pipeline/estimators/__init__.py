@@ -55,7 +55,7 @@ def build(
         z: Training rows of the parameters in standard-normal space, ``(n, theta_dim)``.
         x: Training rows of the data, ``(n, *x_shape)``; only shapes and scales are taken.
         seed: Of the initial weights.
-        members: With more than one, an ensemble, see `ensemble.Ensemble`.
+        members: Networks that are trained together and mixed; with more than one, an ensemble.
         rows: How many rows it will be trained on; None where these are all.
         complete: Whether no simulation failed, so that z is of the whole prior.
         **network: Options of the method.

@@ -65,16 +65,17 @@ class NLE(Estimator):
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set; the flow is over its flattened elements, the columns.
-        flow: A name of `networks.FLOWS`.
-        transform: A name of `scaling.TRANSFORMS`, applied to x; ``"auto"`` looks at the training
-            data.
-        dequantise: Whether x holds whole numbers; ``"auto"``: its type is an integer.
-        columns: Columns that are used; ``"auto"``: those that vary and are linked with z, see
-            `screening`; ``"all"``: those that vary.
-        linear: Whether the flow is over what a linear regression of x on z leaves; ``"auto"``: yes,
-            unless there are very many columns.
-        discrete: ``columns`` of at most ``levels`` consecutive whole values, and options of
-            `categorical.Categorical`; ``"auto"``: columns of at most 8 where x has an integer type.
+        flow: Family of the density of the data.
+        transform: Function that each number of x goes through first; ``auto``: by the training
+            rows.
+        dequantise: Whether x holds whole numbers; ``auto``: where its type is an integer.
+        columns: Numbers of x that are used, counted from 0; ``auto``: those that vary and that
+            something links with the parameters; ``all``: those that vary.
+        linear: Whether the flow is over what a linear regression of x on the parameters leaves;
+            ``auto``: unless x has very many numbers.
+        discrete: Numbers of x, ``columns``, of which probabilities are learnt: each takes at most
+            ``levels`` consecutive whole values; further options are those of the network that
+            learns them; ``auto``: those of at most 8 values where x has an integer type.
         **flow_options: Keyword arguments of that flow.
     """
 

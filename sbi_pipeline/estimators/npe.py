@@ -33,13 +33,14 @@ class NPE(Estimator):
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
-        flow: The density, a name of `networks.FLOWS`.
-        transform: A name of `scaling.TRANSFORMS`, applied to x.
-        embedding: What summarises x, see `encoders.embed`.
-        linear: Whether a linear regression of z on x comes first; ``"auto"``: for vectors that are
-            not very long.
-        columns: Elements of a vector x that are used; ``"auto"``: those that are linked with z, see
-            `screening`; ``"all"``: all.
+        flow: Family of the density of the parameters.
+        transform: Function that each number of x goes through first; ``auto``: by the training
+            rows.
+        embedding: Network that summarises x; ``auto``: by the shape of x.
+        linear: Whether a linear regression of the parameters on x comes first; ``auto``: for
+            vectors that are not very long.
+        columns: Elements of a vector x that are used, counted from 0; ``auto``: those that
+            something links with the parameters; ``all`` or ``null``: all.
         **flow_options: Keyword arguments of that flow.
     """
 

@@ -61,7 +61,7 @@ class NRE(Estimator):
         gamma: Odds that one of them is its own.
         balance: Weight of the balancing penalty; 100 is what its authors use.
         near: Share of the alternatives that is drawn from the linear regression, if there is one;
-            ``"auto"``: half of them, see `choose_near`.
+            ``auto``: half of them, or none where simulations failed or a parameter is discrete.
         hidden: Width of the network.
         blocks: Number of residual blocks.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.

@@ -31,12 +31,13 @@ class Conditioner(nn.Module):
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
-        transform: A name of `scaling.TRANSFORMS`, applied to x.
-        embedding: What summarises x, see `encoders.embed`.
-        linear: Whether a linear regression of z on x comes first; ``"auto"``: for vectors that are
-            not very long.
-        columns: Elements of a vector x that are used, None for all; ``"auto"``: those that are
-            linked with z, see `screening`; ``"all"``: all.
+        transform: Function that each number of x goes through first; ``auto``: by the training
+            rows.
+        embedding: Network that summarises x; ``auto``: by the shape of x.
+        linear: Whether a linear regression of the parameters on x comes first; ``auto``: for
+            vectors that are not very long.
+        columns: Elements of a vector x that are used, counted from 0; ``auto``: those that
+            something links with the parameters; ``all`` or ``null``: all.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ def choose_conditioner(
         if plain:
             constant_columns(x)  # named before they are left out
             columns = linked_columns(z, x)
-    if columns != "all" and len(columns) < x.shape[1]:
+    if columns not in ("all", None) and len(columns) < x.shape[1]:
         options["columns"], x = list(columns), x[:, columns]
     if options.setdefault("linear", "auto") == "auto":
         options["linear"] = x.ndim == 2 and x.shape[1] <= min(MOST_COLUMNS, len(x) // 5)

@@ -27,7 +27,7 @@ def embed(
 
     Args:
         x_shape: Shape of one data set.
-        name: Of `registry.EMBEDDINGS`, or ``"my_module:MyEmbedding"``.
+        name: One of those below, or ``my_module:MyEmbedding``.
         mask: Whether the last feature of each event is 1 for events that are there and 0 for
             padding.
         mixed: Whether the embedding multiplies in bfloat16: faster on recent GPUs, to three

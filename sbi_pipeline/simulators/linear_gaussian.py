@@ -28,7 +28,7 @@ class LinearGaussian:
             joint effect does not grow with K.
         x_dim: Length of the data.
         noise: Standard deviation of the noise, in units of x.
-        noise_at_load: Whether to leave the noise to `observe`.
+        noise_at_load: Whether the noise is left to be drawn when training reads the data.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class Moons:
 
     Args:
         points: Points in a set.
-        largest: Points in the largest set; None where all sets have ``points``.
+        largest: Points in the largest set; by default all sets have ``points``.
     """
 
     def __init__(self, points: Count = 200, largest: Count | None = None) -> None:

@@ -39,18 +39,18 @@ class Program:
     Args:
         command: Such as ``"{folder}/decay {rate} {background} {seed}"``.
         parameters: Names of the parameters, in the order of the priors.
-        input: How parameters get in: ``"arguments"`` (those in the command), ``"environment"``
-            (variables named like parameters, and ``seed``), or the file ``{input}`` as ``"json"``,
-            ``"csv"`` (a header and a line) or ``"npy"`` (the values alone).
-        output: How data come out: ``"stdout"`` (numbers with blanks, commas or line ends between
-            them), or the file ``{output}`` as ``"json"``, ``"csv"``, ``"npy"`` or ``"npz"``.
+        input: How parameters get in: ``arguments`` (those in the command), ``environment``
+            (variables named like parameters, and ``seed``), or the file ``{input}`` as ``json``,
+            ``csv`` (a header and a line) or ``npy`` (the values alone).
+        output: How data come out: ``stdout`` (numbers with blanks, commas or line ends between
+            them), or the file ``{output}`` as ``json``, ``csv``, ``npy`` or ``npz``.
         array: Name of the array in an npz file.
         time_limit: Seconds a run may take; the row then counts as timed out.
         retry_codes: Exit codes after which the run is repeated, with the same seed.
         retries: How often.
         stop_codes: Exit codes that stop the whole campaign: a licence that ran out, a full disk.
-        keep_failed: Folder to which the scratch folders of failed runs are moved; None to delete
-            them.
+        keep_failed: Folder to which the scratch folders of failed runs are moved; by default
+            they are deleted.
     """
 
     vectorised = False

@@ -46,8 +46,9 @@ class Ringdown:
         length: Length T of the segment, in s.
         lowest: First frequency, in Hz.
         highest: Last frequency, in Hz.
-        time_range: Times for `log_marginal_likelihood` are uniform between its ends, in ms.
-        noise_at_load: Whether to leave the noise to `observe`, when training reads the data.
+        time_range: Earliest and latest time of arrival that the exact likelihood averages over,
+            in ms.
+        noise_at_load: Whether the noise is left to be drawn when training reads the data.
     """
 
     parameters = ("frequency", "tau", "amplitude", "delay", "phase", "time")

@@ -37,12 +37,14 @@ class SourceCounts:
         most: Sources with parameters of their own, the largest number there can be.
         pixels: Pixels along a side.
         background: Uniform emission added to the mean map; 0 in the published set-up.
-        noise: False leaves the Poisson noise to `observe`, when training reads the maps.
-        mirror: With ``noise=False``, `observe` mirrors maps at random, left to right and top to
-            bottom. p(x | number, sigma, height) is the same; do not infer positions with it.
+        noise: Whether maps are simulated with their Poisson noise; ``false`` leaves it to be drawn
+            when training reads them.
+        mirror: With ``noise: false``, maps are mirrored at random when they are read, left to right
+            and top to bottom. p(x | number, sigma, height) is the same; do not infer positions
+            with it.
         nuisances: How many of the nuisances are parameters, source by source. The others are not
-            random: standard-normal points of a Halton sequence, scaled by sigma and height. None
-            makes all of them parameters.
+            random: standard-normal points of a Halton sequence, scaled by sigma and height. By
+            default all are parameters.
     """
 
     def __init__(

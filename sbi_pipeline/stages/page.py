@@ -116,7 +116,7 @@ def report(
 def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> TrainedEstimator:
     name, header = path.parent.name, json.loads(path.read_text())
     data = read_dataset(calibration, keys, f"calibration of {name}")
-    told = {"failures": header.get("failures", {}), "search": header.get("search", [])}
+    told = {"failures": header["failures"], "search": header["search"]}
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import streams
 from ..model import build_simulator
-from ..types import Array
+from ..types import Array, is_vectorised
 
 
 def is_at_load(simulator: Any) -> bool:
@@ -54,7 +54,7 @@ def add_noise(simulator: Any, x: Array, rng: np.random.Generator) -> Array:
         return x
     name = f"{type(simulator).__name__}.observe"
     try:
-        if getattr(simulator, "vectorised", True):
+        if is_vectorised(simulator):
             y = np.asarray(simulator.observe(x.copy(), rng))
         else:
             y = np.stack([np.asarray(simulator.observe(row.copy(), rng)) for row in x])
@@ -99,7 +99,7 @@ class Noise:
             ValueError: A value that is not finite.
         """
         made = self._made
-        size = self.block_size if getattr(made, "vectorised", True) else 1
+        size = self.block_size if is_vectorised(made) else 1
         stream = streams.indexed(self.seed, f"noise/{part}/{epoch}")
         starts = np.flatnonzero(np.diff(row // size, prepend=-1))
         blocks = np.split(x, starts[1:]) if len(x) else [x]

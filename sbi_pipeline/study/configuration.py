@@ -37,7 +37,7 @@ def load_configuration(
 
 
 def take_configuration(config: Config, check: bool = True) -> dict[str, Any]:
-    """Take a configuration that comes from no file of ours, see `load`."""
+    """Take a configuration that comes from no file of ours, see `load_configuration`."""
     return _finished(Written(dict(config)), check)
 
 

@@ -206,8 +206,8 @@ class CampaignEntry(TypedDict, total=False):
     r"""A simulator, its priors and its observations.
 
     Attributes:
-        simulator: A name of the registry, or ``my_module:MySimulator``.
-        options: Keyword arguments of the simulator (\*).
+        simulator: One of those below, or ``my_module:MySimulator``.
+        options: Those of the simulator, below (\*).
         simulations: How many; raise it and only the missing ones are run.
         seed: Of prior, simulations and split (\*).
         priors: One entry for every parameter of the simulator, or pattern (``flux_*``), below; or
@@ -270,8 +270,8 @@ class SamplerEntry(TypedDict, total=False):
     """How draws are made; further options are those of the sampler.
 
     Attributes:
-        name: Of the registry, or ``my_module:MySampler``; with ``auto`` the first one that suits
-            the estimator.
+        name: ``direct``: the estimator's own draws; ``emcee``: MCMC; ``auto``: the first of these
+            that suits the estimator; or ``my_module:MySampler``.
         draws: How many.
         proposal: An estimator with draws and their density (npe, fmpe) of the same campaign, which
             MCMC starts and proposes from.
@@ -280,9 +280,6 @@ class SamplerEntry(TypedDict, total=False):
     name: Annotated[str, OneOf(registry.SAMPLERS, besides=("auto",)), Default("auto")]
     draws: Annotated[int, Ge(100), Default(10_000)]
     proposal: str
-
-
-LEARNING = "sbi_pipeline.training.learning:learn_estimator"
 
 
 class EstimatorEntry(TypedDict, total=False):
@@ -358,8 +355,8 @@ class Configuration(TypedDict, total=False):
         calibration: How estimators are asked about held-out simulations.
         predictive_draws: Data sets of the posterior predictive.
         strict: With ``true`` a failed verdict makes snakemake fail, after all reports are written.
-        thresholds: Limits of the verdict, by check and its argument; ``docs/checks.md`` lists them.
-            Two are ``[warn, fail]``.
+        thresholds: Limits of the verdict, by diagnostic; a pair is ``[warn, fail]``.
+            ``docs/checks.md`` lists them.
         if_quick: What ``snakemake --config quick=true`` replaces, in the form of all the rest.
     """
 

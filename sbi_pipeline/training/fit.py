@@ -119,20 +119,23 @@ def fit_source(
         held_out: Rows to stop by; never learnt from.
         seed: Of the order of rows and of all noise in the loss.
         max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
-            None: 60 for 10 000 rows or fewer, falling as rows^(-1/3), times what the estimator
-            says of the effort it takes; up to 200 for fewer rows if it does not stop early.
-        batch_size: Rows per gradient step, at most. None: rows / 40, from 32 to 512.
-        learning_rate: Its peak. None: what the estimator says.
-        schedule: A name of `SCHEDULES`.
-        weight_decay: Of AdamW.
+            By default 60 for 10 000 rows or fewer, falling as rows^(-1/3), and up to 200 for
+            fewer rows where training does not stop early; times the effort of the method, which is
+            2 for cmpe.
+        batch_size: Rows per gradient step, at most; by default a fortieth of the rows, from 32 to
+            512.
+        learning_rate: Its peak; by default what suits the method, 0.001 (nre, cmpe) or 0.003.
+        schedule: How the learning rate changes: ``one_cycle`` rises during 30 % of the training
+            and falls to zero, ``cosine`` rises during 5 % and falls to zero, ``constant`` stays.
+        weight_decay: Pull of the weights towards zero, of the optimiser AdamW.
         patience: Stop after so many epochs without a better validation loss.
         clip_norm: Gradients with a larger norm are scaled down to it.
         average: Memory, in epochs, of the running average of the weights, which is validated and
             kept; 0 for the weights themselves.
         compile: Whether to compile the step, which takes up to a minute the first time and about
-            halves its time; results differ by rounding. ``"auto"``: for trainings of more than
-            20 000 steps of an estimator that says it gains. Without a compiler the training goes
-            on as it is.
+            halves its time; results differ by rounding. ``auto``: for trainings of more than
+            20 000 steps of a method that gains by it (npe, nle). Without a compiler the training
+            goes on as it is.
         device: ``cpu``, ``cuda``, or ``auto``: CUDA if there is one.
         threads: Number of CPU threads; None leaves torch's own.
         progress: Show a bar, where there is a terminal.

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import pandas as pd
 from annotated_types import Gt, Predicate
-from dask.utils import parse_bytes
 
 from .. import estimators
 from ..estimators import Estimator
@@ -26,7 +25,7 @@ from .watching import watching
 def are_bytes(text: str) -> bool:
     """Say whether a text such as "2 GB" is a number of bytes."""
     try:
-        return bool(parse_bytes(text) > 0)
+        return sources.number_of_bytes(text) > 0
     except ValueError:
         return False
 
@@ -88,10 +87,10 @@ def learn_estimator(
             search are kept beside it, until `search.forget`.
         boards: Folder of what TensorBoard reads.
         threads: Number of CPU threads.
-        memory: Bytes of training rows above which they are streamed, a number or such as
-            ``2 GB``, see `sources.prepare`.
-        failures: Whether nle and nre learn log p(valid | theta); ``"auto"``: above 0.1 % failed
-            rows; ``"model"``: where any failed; ``"ignore"``: never.
+        memory: Bytes of training rows above which they are read from disk in every epoch, a
+            number or such as ``2 GB``.
+        failures: Whether nle and nre learn log p(valid | theta); ``auto``: above 0.1 % failed
+            rows; ``model``: where any failed; ``ignore``: never.
         grid: Options of network and training with a list of values each: every combination is
             trained and the one with the least validation loss is kept.
         tensorboard: Whether losses are written for TensorBoard as it trains.

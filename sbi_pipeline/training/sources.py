@@ -214,6 +214,15 @@ class Training:
     failed: int
 
 
+def number_of_bytes(memory: float | str) -> int:
+    """Return bytes written as a number or as a text such as ``"2 GB"``.
+
+    Raises:
+        ValueError: The text is no number of bytes.
+    """
+    return int(parse_bytes(memory))
+
+
 def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: int) -> Training:
     """Read what fits in memory, and stream the training rows where they do not.
 
@@ -229,7 +238,7 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
         ValueError: Rows are damaged or missing, none is left to train on, the noise at load fails,
             or ``memory`` makes no sense.
     """
-    limit = parse_bytes(memory)
+    limit = number_of_bytes(memory)
     counts = reader.counts()
     check_counts(counts)
     row_bytes = _row_bytes(reader)
