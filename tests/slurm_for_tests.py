@@ -38,7 +38,7 @@ CONFIG: dict[str, Any] = {
             "dask": {"chunk_size": 10},
         }
     },
-    "estimators": {"npe": {"method": "npe", "training": {"max_epochs": 80, "patience": 80}}},
+    "estimators": {"npe": {"method": "npe", "training": {"max_epochs": 300, "patience": 300}}},
 }
 
 

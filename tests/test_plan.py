@@ -346,4 +346,7 @@ def test_what_only_shows_a_training_is_in_no_key() -> None:
     config = copy.deepcopy(TINY)
     config["estimators"]["npe"]["training"] |= {"tensorboard": True, "progress": False}
     make(Plan(TINY))
-    assert told(Plan(config)) == []
+    assert told(Plan(config)) == [  # the page shows the configuration
+        "report tiny: configuration changed",
+        "index: its report of tiny is made anew",
+    ]
