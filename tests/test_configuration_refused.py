@@ -461,15 +461,15 @@ def test_options_are_numbers_where_numbers_are_wanted(monkeypatch: pytest.Monkey
         assert taken["thresholds"] == {"sampling": {"r_hat": [1.01, 2.0]}}
 
 
-def test_a_quick_run_replaces() -> None:
+@pytest.mark.parametrize("said", [True, "true", "True", "yes"])
+def test_a_quick_run_replaces(said: Any) -> None:
+    """Snakemake hands on what its command line says as a text."""
     Path("config.yaml").write_text(TINY + "if_quick: {campaigns: {tiny: {simulations: 1000}}}\n")
-    sizes = [
-        study.load_configuration(["config.yaml"], {"quick": quick})["campaigns"]["tiny"][
-            "simulations"
-        ]
-        for quick in (False, True)
-    ]
-    assert sizes == [2000, 1000]
+    for quick, simulations in ((False, 2000), ("false", 2000), (said, 1000)):
+        config = study.load_configuration(["config.yaml"], {"quick": quick})
+        assert config["campaigns"]["tiny"]["simulations"] == simulations
+    with pytest.raises(study.ConfigurationError, match="quick: got 'maybe'; wanted true or false"):
+        study.load_configuration(["config.yaml"], {"quick": "maybe"})
 
 
 TAGGED = """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .binding import Binding, InconsistentError, Refusal, may_change
-from .files import ConfigurationError, Written, read
+from .files import FALSE, TRUE, ConfigurationError, Written, read
 from .schema import Config, Configuration
 from .signatures import record_of
 from .sweeps import check_names, expanded
@@ -48,11 +48,12 @@ def _finished(written: Written, check: bool) -> dict[str, Any]:
     if smaller is not None and not isinstance(smaller.values, Mapping):
         asked.wrong(("if_quick",), "wanted a mapping, in the form of all the rest")
         _refuse(asked.problems, written)
-    if quick is not None and not isinstance(quick.values, bool):
-        asked.wrong(("quick",), f"got {quick.values!r}; wanted true or false")
+    is_quick = "false" if quick is None else str(quick.values).lower()  # `--config` gives texts
+    if is_quick not in (*TRUE, *FALSE):
+        asked.wrong(("quick",), f"got {is_quick!r}; wanted true or false")
         _refuse(asked.problems, written)
     variant = None if smaller is None else rest.updated(smaller)
-    if variant is not None and quick is not None and quick.values:
+    if variant is not None and is_quick in TRUE:
         rest, variant = variant, None
     config, problems = bound(rest, check)
     lines = [problem.line(rest) for problem in problems]
