@@ -382,11 +382,14 @@ def test_a_flipped_bit_is_named_and_repaired_by_simulating_its_rows_alone(
 @pytest.mark.slow
 def test_files_edited_by_hand_are_restored_or_named(study: Path) -> None:
     folder = next(study.glob("results/simulations/*"))
-    spec, receipt = folder / "spec.json", folder / "shard-0.json"
+    spec, receipt = folder / "shard-0.spec.json", folder / "shard-0.json"
     good = spec.read_text()
-    spec.write_text(good.replace('"seed": 3', '"seed": 4'))
-    assert stages_run(snakemake(study, MANIFEST)) == {}
+    edited = good.replace('"seed": 3', '"seed": 4')
+    assert edited != good
+    spec.write_text(edited)
+    assert stages_run(snakemake(study, MANIFEST)) == {"simulate": 1}  # of which nothing is missing
     assert spec.read_text() == good
+    assert rows_simulated(study) == 2000
     receipt.write_text(receipt.read_text()[:50])
     with pytest.raises(AssertionError, match=r"shard-0\.json was damaged or edited .*delete it"):
         snakemake(study, MANIFEST)
