@@ -19,7 +19,7 @@ import xarray as xr
 from tasks import ESTIMATORS, TASKS, data, prepare
 
 from sbi_pipeline.diagnostics.joint_agreement import c2st
-from sbi_pipeline.samplers import some
+from sbi_pipeline.streams import some
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("task", "rows", "method", "observation", "draws", "c2st", "key", "seconds")
