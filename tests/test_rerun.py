@@ -211,7 +211,8 @@ def test_exactly_what_changed_reruns(study: Path, change: str) -> None:
     apply(study)
     assert stages_run(snakemake(study)) == expected
     assert rows_simulated(study) - before == simulated
-    assert stages_run(snakemake(study)) == {}
+    if expected:  # else the run above has shown it
+        assert stages_run(snakemake(study)) == {}
 
 
 @pytest.mark.slow
