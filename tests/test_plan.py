@@ -57,6 +57,10 @@ def told(plan: Plan, *targets: str) -> list[str]:
     return [str(change) for change in changes(plan, targets)]
 
 
+def raise_version(monkeypatch: pytest.MonkeyPatch, table: Any, name: str) -> None:
+    monkeypatch.setitem(table, name, registry.Part(table[name].target, table[name].version + 1))
+
+
 def folder(change: Edit = lambda c: None) -> str:
     return next(iter(Plan(changed(change)).simulations))
 
@@ -197,8 +201,7 @@ def test_a_raised_version_makes_its_stage_and_what_follows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make(Plan(TINY))
-    raised = registry.Part(registry.STAGES["diagnose"].target, 2)
-    monkeypatch.setitem(registry.STAGES, "diagnose", raised)
+    raise_version(monkeypatch, registry.STAGES, "diagnose")
     found = told(Plan(TINY))
     assert [line.split(":")[0] for line in found] == [
         "diagnose tiny/npe/mock",
@@ -213,8 +216,7 @@ def test_the_version_of_one_method_leaves_the_other_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make(Plan(TINY))
-    raised = registry.Part(registry.ESTIMATORS["nle"].target, 2)
-    monkeypatch.setitem(registry.ESTIMATORS, "nle", raised)
+    raise_version(monkeypatch, registry.ESTIMATORS, "nle")
     found = told(Plan(TINY))
     assert found[0] == "train tiny/nle: estimator nle: version 1 → 2"
     assert not any("/npe" in line.split(":")[0] for line in found)
@@ -224,8 +226,7 @@ def test_the_version_of_an_embedding_concerns_what_may_use_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make(Plan(TINY))
-    raised = registry.Part(registry.EMBEDDINGS["mlp"].target, 2)
-    monkeypatch.setitem(registry.EMBEDDINGS, "mlp", raised)
+    raise_version(monkeypatch, registry.EMBEDDINGS, "mlp")
     found = told(Plan(TINY))
     assert found[0] == "train tiny/npe: embedding mlp: version 1 → 2"
     assert not any("/nle" in line.split(":")[0] for line in found)
@@ -233,8 +234,7 @@ def test_the_version_of_an_embedding_concerns_what_may_use_it(
 
 def test_the_version_of_a_sampler_concerns_what_it_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     make(Plan(TINY))
-    raised = registry.Part(registry.SAMPLERS["emcee"].target, 2)
-    monkeypatch.setitem(registry.SAMPLERS, "emcee", raised)
+    raise_version(monkeypatch, registry.SAMPLERS, "emcee")
     found = told(Plan(TINY))
     assert found[0] == "calibrate tiny/nle: sampler emcee: version 1 → 2"
     assert found[1] == "sample tiny/nle/mock: sampler emcee: version 1 → 2"
@@ -243,8 +243,7 @@ def test_the_version_of_a_sampler_concerns_what_it_draws(monkeypatch: pytest.Mon
 
 def test_a_diagnostic_concerns_the_page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     make(Plan(TINY))
-    raised = registry.Part(registry.DIAGNOSTICS["coverage"].target, 2)
-    monkeypatch.setitem(registry.DIAGNOSTICS, "coverage", raised)
+    raise_version(monkeypatch, registry.DIAGNOSTICS, "coverage")
     assert told(Plan(TINY)) == [
         "report tiny: diagnostic coverage: version 1 → 2",
         "index: its report of tiny is made anew",
