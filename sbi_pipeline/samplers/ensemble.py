@@ -153,9 +153,11 @@ class Emcee(Sampler):
             elif walkers // 2 >= 4 * theta_dim:
                 far.append(Fitted(groups))
             moves, size = _moves(groups, far), groups * walkers
-            return emcee.EnsembleSampler(
+            walk = emcee.EnsembleSampler(
                 size, theta_dim, batched, moves=moves, vectorize=True, backend=chain
             )
+            walk.log_prob_fn = batched  # emcee's wrapper of it prints tracebacks of interrupts
+            return walk
 
         wanted = stopping.Criteria(self.r_hat, self.ess, self.autocorrelation_times)
 
