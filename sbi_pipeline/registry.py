@@ -106,7 +106,7 @@ STAGES = {
     "build": Part("sbi_pipeline.stages.programs:build"),
     "preflight": Part("sbi_pipeline.stages.simulations:preflight"),
     "sample_prior": Part("sbi_pipeline.stages.simulations:sample_prior"),
-    "simulate": Part("sbi_pipeline.stages.simulations:simulate"),
+    "simulate": Part("sbi_pipeline.stages.simulations:simulate", version=2),
     "manifest": Part("sbi_pipeline.stages.simulations:manifest"),
     "observe": Part("sbi_pipeline.stages.simulations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),

@@ -111,6 +111,32 @@ class MoodyBlocks:
         return x
 
 
+class Chancy:
+    """Vectorised; raises where the noise of a row is above a limit that falls with its ``a``."""
+
+    parameters = ("a", "b")
+
+    def __init__(self, limit=2.5):
+        self.limit = limit
+
+    def __call__(self, parameters, rng):
+        x = rng.normal(size=len(parameters))
+        if (x > self.limit - parameters[:, 0]).any():
+            raise FloatingPointError("too loud")
+        return x
+
+
+class Lonely:
+    """Vectorised as it says, but works for single rows alone."""
+
+    parameters = ("a", "b")
+
+    def __call__(self, parameters, rng):
+        if len(parameters) > 1:
+            raise MemoryError("too many")
+        return parameters
+
+
 class Broken:
     """Fails always, in the way its option says."""
 

@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 from shard_for_tests import by_row, content, expected, parameters, rows_of, simulated
 
+from sbi_pipeline.campaigns.callers import DirectCaller
+from sbi_pipeline.campaigns.simulation import simulate_rows
+from sbi_pipeline.model import Model
 from sbi_pipeline.storage.rows import read_rows
+from sbi_pipeline.types import Outcome
 
 
 def test_every_way_to_fail_marks_its_row_and_no_other(run):
@@ -50,6 +56,41 @@ def test_retries_use_the_same_stream_and_are_counted(run):
     status = read_rows(again, 0, 100).status
     assert attempts == {str(row): 3 for row in np.flatnonzero((status == 4) | (status == 5))}
     assert attempts
+
+
+@pytest.mark.parametrize("block_size", [1, 10, 1000])
+@pytest.mark.parametrize(("limit", "rows"), [(2.5, 20_000), (4.0, 100_000)])
+def test_failures_by_chance_have_the_law_of_the_simulator(block_size, limit, rows):
+    given = parameters(0, rows)
+    model = Model("simulators_for_tests:Chancy", {"limit": limit}, ("a", "b"), {})
+    made = simulate_rows(
+        DirectCaller(model, 5),
+        given,
+        start=0,
+        block_size=block_size,
+        x_shape=(),
+        x_dtype="float64",
+    )
+    failed = made.status == Outcome.RAISED
+    fraction = scipy.special.ndtr(given[:, 0] - limit)
+    for low in (0.0, 0.25, 0.5, 0.75):  # of a, on which the probability to fail depends
+        part = (given[:, 0] >= low) & (given[:, 0] < low + 0.25)
+        expected = fraction[part].sum()
+        assert abs(failed[part].sum() - expected) < 4 * np.sqrt(expected) + 1
+    # Given that it works, the noise of a row is normal below its limit.
+    noise, below = made.x[~failed], scipy.special.ndtr(limit - given[~failed, 0])
+    assert scipy.stats.kstest(scipy.special.ndtr(noise) / below, "uniform").pvalue > 1e-3
+
+
+def test_a_block_that_fails_whenever_its_rows_do_not_costs_one_of_them(run):
+    shard, receipt = run("a", 200, "Lonely", block_size=100)
+    assert receipt["failures"] == {"raised": 2}
+    np.testing.assert_array_equal(
+        read_rows(shard, 0, 200).status.reshape(2, 100).sum(1), 2 * [Outcome.RAISED]
+    )
+    (example,) = receipt["examples"]
+    told = "MemoryError: too many (in a call with 100 rows; alone, none did 200 times)"
+    assert example["text"] == told
 
 
 @pytest.mark.parametrize(

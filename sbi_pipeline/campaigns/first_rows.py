@@ -105,7 +105,8 @@ def _look(
             x = x[0]
         else:
             for index in range(len(parameters)):
-                x, status, text = attempt_alone(call, parameters, index, row + index, 0)[:3]
+                alone = parameters[index : index + 1]
+                x, status, text, _ = attempt_alone(call, alone, row + index, 0)
                 if x is not None:
                     break
     if x is not None and x.dtype.kind not in "biufc":

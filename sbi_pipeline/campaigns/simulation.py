@@ -1,10 +1,15 @@
 """From parameters to rows of data: every row gets a status, whatever the simulator does.
 
 Random streams go by global index. A one-at-a-time simulator gets stream ``simulate`` of its row. A
-vectorised one is called on fixed blocks of rows with stream ``simulate`` of the block; if that call
-raises, crashes or runs too long, each row of the block is called alone with stream ``alone`` of its
-row. Which of the two a row saw depends on its block only, never on chunks, workers or
-interruptions. (The block's own stream would give all its rows the same noise.)
+vectorised one is called on fixed blocks of rows with stream ``simulate`` of the block. If that call
+raises, crashes or runs too long, all that is known is that at least one of its rows fails: the rows
+are called alone, each with stream ``alone``, again and again until at least one of them fails. What
+a row then gives has exactly the law that the simulator gives it, failures included (rejection
+sampling, given what became of the block). One second chance for each row would instead hide nearly
+all failures that are due to chance.
+
+What a row saw depends on its block only, never on chunks, workers or interruptions. (The block's
+own stream would give all its rows the same noise.)
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +26,8 @@ from ..types import Array, Outcome
 from .callers import Caller, Crashed, Raised, TimedOut
 
 EXAMPLES = 3  # distinct errors kept of each task and status
+ALONE = 20_000  # calls, about, in which a row of a block that failed is to fail alone
+AGAIN = 1 << 40  # between the streams of a row called alone and those of its next turn
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,22 @@ class SimulatedBatch:
         )
 
 
+class Attempt(NamedTuple):
+    """What calling the simulator came to.
+
+    Attributes:
+        x: Data; None if there are none.
+        status: What became of the call.
+        text: What went wrong, one line; empty if nothing did.
+        tries: Calls it took.
+    """
+
+    x: Array | None
+    status: Outcome
+    text: str
+    tries: int
+
+
 def simulate_rows(
     call: Caller,
     parameters: Array,
@@ -96,100 +119,122 @@ def simulate_rows(
         retries: How often a row that crashed or ran too long is tried again, same stream.
     """
     out = SimulatedBatch.empty(len(parameters), x_shape, x_dtype)
-    if block_size is None:
-        for index in range(len(parameters)):
-            _one(call, parameters, index, start, retries, out, "simulate")
-    else:
-        for first in range(0, len(parameters), block_size):
-            rows = slice(first, first + block_size)
-            _block(call, parameters, rows, start, (start + first) // block_size, retries, out)
+    work = _Work(call, parameters, start, retries, out)
+    step = block_size or 1
+    for first in range(0, len(parameters), step):
+        begin = time.perf_counter()
+        rows = range(first, min(first + step, len(parameters)))
+        if block_size is None:
+            work.one(first)
+        else:
+            work.block(rows, (start + first) // block_size)
+        out.seconds[rows.start : rows.stop] = (time.perf_counter() - begin) / len(rows)
     _mark_not_finite(out, parameters, start)
     return out
 
 
-def _one(
-    call: Caller,
-    parameters: Array,
-    index: int,
-    start: int,
-    retries: int,
-    out: SimulatedBatch,
-    stage: str,
-) -> None:
-    """Simulate one row and write what became of it into ``out``."""
-    begin = time.perf_counter()
-    row = start + index
-    if stage == "simulate":
-        x, status, text, tries = attempt(call, parameters[index], stage, row, retries)
-    else:
-        x, status, text, tries = attempt_alone(call, parameters, index, row, retries)
-    if x is not None:
-        text = _misfit(x, out.x.shape[1:], out.x.dtype)
-        if text:
-            status = Outcome.WRONG_SHAPE
+@dataclass(frozen=True)
+class _Work:
+    """Consecutive rows that are simulated; `simulate_rows` says what is what."""
+
+    call: Caller
+    parameters: Array
+    start: int
+    retries: int
+    out: SimulatedBatch
+
+    def one(self, index: int) -> None:
+        """Simulate one row of a simulator that takes one at a time."""
+        row = self.start + index
+        one = attempt(self.call, self.parameters[index], "simulate", row, self.retries)
+        self._keep(index, self._fitting(one))
+
+    def block(self, rows: range, number: int) -> None:
+        """Simulate one block at once, or its rows alone if that fails."""
+        begin = time.perf_counter()
+        given = self.parameters[rows.start : rows.stop]
+        together = attempt(self.call, given, "simulate", number, self.retries)
+        if together.x is None:
+            seconds = (time.perf_counter() - begin) / together.tries
+            for index, each in zip(rows, self._alone(rows, together, seconds), strict=True):
+                self._keep(index, each)
+            return
+        wanted = (len(rows), *self.out.x.shape[1:])
+        if text := _misfit(together.x, wanted, self.out.x.dtype):
+            self.out.status[rows.start : rows.stop] = Outcome.WRONG_SHAPE
+            self._note(rows.start, Outcome.WRONG_SHAPE, text)
         else:
-            out.x[index] = x
-    out.seconds[index] = time.perf_counter() - begin
-    out.status[index] = status
-    if tries > 1:
-        out.attempts[row] = tries
-    if status is not Outcome.OK:
-        _note(out, row, status, text, parameters[index])
+            self.out.x[rows.start : rows.stop] = together.x
+        if together.tries > 1:
+            self.out.attempts[self.start + rows.start] = together.tries
+
+    def _alone(self, rows: range, together: Attempt, seconds: float) -> list[Attempt]:
+        """Return what each row of a block gives that failed together, after ``seconds``.
+
+        If none of them fails alone for too long, one of them does, whichever: failures that are so
+        rare keep their number, and rows that are left out at random leave no trace in what is
+        learnt. But where a block ran too long since its rows together take that long, none does.
+        """
+        if len(rows) == 1:
+            return [together]
+        turns = max(ALONE // len(rows), 1)
+        for turn in range(turns):
+            begin = time.perf_counter()
+            each = [self._one_alone(index, turn) for index in rows]
+            slow = together.status is Outcome.TIMED_OUT and time.perf_counter() - begin > seconds
+            if slow or any(one.status is not Outcome.OK for one in each):
+                return each
+        text = f"{together.text} (in a call with {len(rows)} rows; alone, none did {turns} times)"
+        unlucky = int(np.random.default_rng(self.start + rows.start).integers(len(rows)))
+        each[unlucky] = together._replace(text=text)
+        return each
+
+    def _one_alone(self, index: int, turn: int) -> Attempt:
+        """Call a vectorised simulator on one row."""
+        stream, given = self.start + index + turn * AGAIN, self.parameters[index : index + 1]
+        return self._fitting(attempt_alone(self.call, given, stream, self.retries))
+
+    def _fitting(self, one: Attempt) -> Attempt:
+        """Return what a row gave, without data that are none of this campaign."""
+        text = "" if one.x is None else _misfit(one.x, self.out.x.shape[1:], self.out.x.dtype)
+        return Attempt(None, Outcome.WRONG_SHAPE, text, one.tries) if text else one
+
+    def _keep(self, index: int, one: Attempt) -> None:
+        """Write what became of one row."""
+        if one.x is not None:
+            self.out.x[index] = one.x
+        self.out.status[index] = one.status
+        if one.tries > 1:
+            self.out.attempts[self.start + index] = one.tries
+        if one.status is not Outcome.OK:
+            self._note(index, one.status, one.text)
+
+    def _note(self, index: int, status: Outcome, text: str) -> None:
+        _note(self.out, self.start + index, status, text, self.parameters[index])
 
 
-def _block(
-    call: Caller,
-    parameters: Array,
-    rows: slice,
-    start: int,
-    block: int,
-    retries: int,
-    out: SimulatedBatch,
-) -> None:
-    """Simulate one block at once, or its rows alone if that fails."""
-    begin = time.perf_counter()
-    given = parameters[rows]
-    x, _, _, tries = attempt(call, given, "simulate", block, retries)
-    if x is None:
-        for index in range(rows.start, rows.start + len(given)):
-            _one(call, parameters, index, start, retries, out, "alone")
-        return
-    wanted = (len(given), *out.x.shape[1:])
-    text = _misfit(x, wanted, out.x.dtype)
-    if text:
-        out.status[rows] = Outcome.WRONG_SHAPE
-        _note(out, start + rows.start, Outcome.WRONG_SHAPE, text, given[0])
-    else:
-        out.x[rows] = x
-    out.seconds[rows] = (time.perf_counter() - begin) / len(given)
-    if tries > 1:
-        out.attempts[start + rows.start] = tries
+def attempt_alone(call: Caller, parameters: Array, stream: int, retries: int) -> Attempt:
+    """Call a vectorised simulator on one row, ``(1, dim)``."""
+    one = attempt(call, parameters, "alone", stream, retries)
+    if one.x is None:
+        return one
+    if one.x.shape[:1] != (1,):
+        return Attempt(None, Outcome.WRONG_SHAPE, not_vectorised(one.x, 1), one.tries)
+    return one._replace(x=one.x[0])
 
 
-def attempt_alone(
-    call: Caller, parameters: Array, index: int, row: int, retries: int
-) -> tuple[Array | None, Outcome, str, int]:
-    """Call a vectorised simulator on one row."""
-    x, status, text, tries = attempt(call, parameters[index : index + 1], "alone", row, retries)
-    if x is not None and x.shape[:1] != (1,):
-        return None, Outcome.WRONG_SHAPE, not_vectorised(x, 1), tries
-    return (None if x is None else x[0]), status, text, tries
-
-
-def attempt(
-    call: Caller, parameters: Array, stage: str, index: int, retries: int
-) -> tuple[Array | None, Outcome, str, int]:
-    """Call the simulator; return data or None, the status, what went wrong and the attempts."""
+def attempt(call: Caller, parameters: Array, stage: str, index: int, retries: int) -> Attempt:
+    """Call the simulator with the stream of a stage at an index, again if it crashes."""
     for tries in range(1, retries + 2):
         try:
-            return call(parameters, stage, index), Outcome.OK, "", tries
+            return Attempt(call(parameters, stage, index), Outcome.OK, "", tries)
         except Raised as error:
-            return None, Outcome.RAISED, str(error), tries
+            return Attempt(None, Outcome.RAISED, str(error), tries)
         except Crashed as error:
             status, text = Outcome.CRASHED, str(error)
         except TimedOut as error:
             status, text = Outcome.TIMED_OUT, str(error)
-    return None, status, text, tries
+    return Attempt(None, status, text, tries)
 
 
 def _misfit(x: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
