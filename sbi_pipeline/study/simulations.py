@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import registry
 from ..storage.noise import is_at_load
+from .data import simulator_of
 from .schema import BLOCK_SIZE, SHARD_SIZE, Config
 from .specification import Makers, Specification, code, files, maker, stage
 from .texts import without_texts
@@ -80,7 +81,7 @@ class Simulations:
 def simulations_of(campaign: Config) -> Simulations:
     """Return what a campaign wants simulated; its key depends on nothing else."""
     simulator, options = campaign["simulator"], campaign.get("options", {})
-    made = registry.load_part(simulator, registry.SIMULATORS)(**options)
+    made = simulator_of(campaign)
     priors = campaign["priors"]
     own_prior = isinstance(priors, str)
     model = {
