@@ -152,7 +152,7 @@ def _with_late(binding: Binding, config: Config) -> dict[str, Any]:
 
 
 def _inconsistencies(config: Config) -> list[Refusal]:
-    from . import consistency  # noqa: PLC0415 - torch takes seconds
+    from . import consistency, counts  # noqa: PLC0415 - torch takes seconds
 
     checks: list[Callable[[Config], None]] = [
         *(partial(consistency.check_campaign, name) for name in config["campaigns"]),
@@ -160,7 +160,7 @@ def _inconsistencies(config: Config) -> list[Refusal]:
         *(partial(consistency.check_refinement, name) for name in config.get("refine", {})),
     ]
     found = list(filter(None, (_inconsistency(check, config) for check in checks)))
-    last = None if found else _inconsistency(consistency.check_calibration, config)
+    last = None if found else _inconsistency(counts.check_calibration, config)
     return found if last is None else [last]
 
 

@@ -14,24 +14,17 @@ from .. import observations, priors, registry
 from ..campaigns.settings import Effort, Limits
 from ..expressions import Expression
 from ..priors.supports import check_normal, look_at
-from ..storage.manifest import split
-from ..training.fit import MIN_TRAIN, MIN_VALIDATION
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
-from . import suitability
+from . import counts, suitability
 from .binding import InconsistentError, near
 from .data import data_shape, simulator_of
 from .files import Keys
-from .schema import BLOCK_SIZE, SHARD_SIZE, Config
+from .schema import CampaignEntry, Config
+from .signatures import stated
 
 RESERVED = ("chain", "draw", "ensemble")
 """Axes of the files that parameters are written to."""
-MIN_HELD_OUT = 20
-"""Held-out simulations below which calibration says nothing."""
-MOST_SHARDS = 100_000
-"""Shards of a campaign, each a job of Snakemake: more can only be a slip."""
-WANTED = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT}
-PURPOSE = {"train": "train on", "validation": "stop by", "test": "calibrate with"}
 
 
 def check_campaign(name: str, config: Config) -> None:
@@ -55,7 +48,7 @@ def check_campaign(name: str, config: Config) -> None:
     suitability.check_samplers(config, chosen, kept)
     suitability.check_refine(config.get("refine", {}), campaign, kept, methods)
     _check_networks(config, chosen, campaign)
-    _check_sizes(campaign, keys)
+    counts.check_parts(campaign, keys)
     _check_files(campaign.get("extra_files", ()), (*keys, "extra_files"))
     _check_effort(campaign, keys)
 
@@ -76,40 +69,8 @@ def check_sweep(name: str, config: Config) -> None:
     if "estimators" in sweep:
         _check_estimators(sweep, config, ("sweeps", name, "estimators"))
     campaign = config["campaigns"][sweep["campaign"]]
-    sizes = sorted(sweep.get("simulations", []))
     _check_variation(sweep, config, ("sweeps", name))
-    for size in sizes:  # all are calibrated with those held out of the largest
-        wanted = {part: least for part, least in WANTED.items() if part != "test"}
-        _check_counts(campaign, size, WANTED if size == sizes[-1] else wanted, ("sweeps", name))
-
-
-def check_calibration(config: Config) -> None:
-    """Check that some campaign holds out as many simulations as calibration wants.
-
-    Raises:
-        InconsistentError: All hold out fewer.
-    """
-    wanted = config.get("calibration", {}).get("simulations")
-    if wanted is None:
-        return
-    rows = {name: entry["simulations"] for name, entry in config["campaigns"].items()}
-    held_out = {name: _held_out(config["campaigns"][name], each) for name, each in rows.items()}
-    for sweep in config.get("sweeps", {}).values():
-        base, sizes = sweep["campaign"], sweep.get("simulations", [])
-        if base in rows and max(sizes, default=0) > rows[base]:
-            held_out[base] = max(held_out[base], _held_out(config["campaigns"][base], max(sizes)))
-    name = max(held_out, key=held_out.__getitem__)
-    if wanted > held_out[name]:
-        raise InconsistentError(
-            ("calibration", "simulations"),
-            f"got {wanted}; {name} holds out {held_out[name]} of {rows[name]} simulations, and no "
-            "campaign more: raise its simulations or split.test, or ask for fewer",
-        )
-
-
-def _held_out(campaign: Config, rows: int) -> int:
-    fractions = {"validation": 0.1, "test": 0.05, **campaign.get("split", {})}
-    return int(split(0, rows, seed=campaign.get("seed", 1), **fractions)["test"].sum())
+    counts.check_sweep_sizes(campaign, sweep, ("sweeps", name))
 
 
 def _check_variation(sweep: Config, config: Config, keys: Keys) -> None:
@@ -249,28 +210,6 @@ def _chosen(campaign: Config, entries: Config, keys: Keys) -> list[str]:
     return chosen
 
 
-def _check_sizes(campaign: Config, keys: Keys) -> None:
-    """Refuse what leaves too little to train on, to stop by or to calibrate with."""
-    shard, block = campaign.get("shard_size", SHARD_SIZE), campaign.get("block_size", BLOCK_SIZE)
-    if (shards := -(-campaign["simulations"] // shard)) > MOST_SHARDS:
-        text = f"{campaign['simulations']} are {shards} shards, a job each, of shard_size {shard}; "
-        text += f"wanted at most {MOST_SHARDS} shards: raise shard_size, or ask for fewer"
-        raise InconsistentError((*keys, "simulations"), text)
-    if shard % block:
-        text = f"shard_size {shard} is no multiple of block_size {block}"
-        raise InconsistentError(
-            (*keys, "shard_size" if "shard_size" in campaign else "block_size"), text
-        )
-    fractions = {"validation": 0.1, "test": 0.05, **campaign.get("split", {})}
-    if sum(fractions.values()) >= 1:
-        raise InconsistentError(
-            (*keys, "split"),
-            f"validation {fractions['validation']:g} and test {fractions['test']:g} leave nothing "
-            "to train on; wanted fractions that are together below 1",
-        )
-    _check_counts(campaign, campaign["simulations"], WANTED, keys)
-
-
 def _check_files(paths: Sequence[str], keys: Keys) -> None:
     for index, path in enumerate(paths):
         if not Path(path).is_file():
@@ -294,7 +233,7 @@ def _check_effort(campaign: Config, keys: Keys) -> None:
     if "minimum" in entry and entry.get("cluster") != "slurm":
         text = "has no effect: it is of cluster: slurm; remove it"
         raise InconsistentError((*where, "minimum"), text)
-    block = campaign.get("block_size", BLOCK_SIZE) if _is_vectorised(campaign) else 1
+    block = stated(CampaignEntry, campaign, "block_size") if _is_vectorised(campaign) else 1
     if (size := entry.get("chunk_size", block)) % block:
         text = f"got {size}; wanted a multiple of block_size, which is {block}"
         raise InconsistentError((*where, "chunk_size"), text)
@@ -302,21 +241,6 @@ def _check_effort(campaign: Config, keys: Keys) -> None:
 
 def _is_vectorised(campaign: Config) -> bool:
     return is_vectorised(simulator_of(campaign))
-
-
-def _check_counts(campaign: Config, rows: int, wanted: Mapping[str, int], keys: Keys) -> None:
-    """Refuse numbers of simulations whose parts are too few."""
-    fractions = {"validation": 0.1, "test": 0.05, **campaign.get("split", {})}
-    masks = split(0, rows, seed=campaign.get("seed", 1), **fractions)
-    for part, least in wanted.items():
-        count = int(masks[part].sum())
-        if count < least:
-            said = part in campaign.get("split", {}) and keys[0] == "campaigns"
-            raise InconsistentError(
-                (*keys, "split", part) if said else (*keys, "simulations"),
-                f"{count} of {rows} simulations are to {PURPOSE[part]}; at least {least} are "
-                "wanted: raise simulations, or change split",
-            )
 
 
 def _check_names(campaign: Config, inferred: tuple[str, ...], keys: Keys) -> None:
@@ -383,7 +307,7 @@ def _check_networks(config: Config, chosen: Sequence[str], campaign: Config) -> 
 
 
 def _check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
-    events = campaign.get("events", False)
+    events = stated(CampaignEntry, campaign, "events")
     for name, entry in campaign.get("observations", {}).items():
         where = (*keys, "observations", name)
         if ("file" in entry) == ("parameters" in entry):
@@ -416,7 +340,7 @@ def _check_file(file: str, campaign: Config, keys: Keys) -> None:
     try:
         x_o = observations.read_observation(file)
         if (said := declared_shape(simulator_of(campaign))) is not None:
-            observations.check_shape(file, x_o, said, campaign.get("events", False))
+            observations.check_shape(file, x_o, said, stated(CampaignEntry, campaign, "events"))
     except ValueError as error:
         raise InconsistentError(keys, str(error)) from error
     shown = data_shape(campaign)

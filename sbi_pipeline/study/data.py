@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..model import build_simulator
 from ..observations import read_observation
 from ..types import Simulator, declared_shape
-from .schema import Config
+from .schema import CampaignEntry, Config
+from .signatures import stated
 
 
 def simulator_of(campaign: Config) -> Simulator:
@@ -16,7 +17,7 @@ def simulator_of(campaign: Config) -> Simulator:
 def data_shape(campaign: Config) -> tuple[int, ...] | None:
     """Return the shape of one data set, if the simulator says it or an observation shows it."""
     said = declared_shape(simulator_of(campaign))
-    if said is None and not campaign.get("events", False):
+    if said is None and not stated(CampaignEntry, campaign, "events"):
         entries = campaign.get("observations", {}).values()
         files = [entry["file"] for entry in entries if "file" in entry]
         return read_observation(files[0]).shape if files else None

@@ -14,7 +14,7 @@ from ..types import Traits
 from .binding import Binding
 from .files import Keys
 from .schema import Config, EstimatorEntry, SamplerEntry
-from .signatures import Option, Record, record_of
+from .signatures import Option, Record, record_of, stated
 
 SEARCHED = {
     "network": EstimatorEntry.__annotations__["network"],
@@ -87,7 +87,7 @@ def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) ->
         return entry
     try:
         used = [
-            samplers.sampler_class(given.get("name", "auto"), estimators.traits(method))
+            samplers.sampler_class(stated(SamplerEntry, given, "name"), estimators.traits(method))
             for method in dict.fromkeys(methods)
         ]
     except ValueError as error:
@@ -164,7 +164,7 @@ def _bind_sampler(
     binding: Binding, given: Config, method: str, traits: Traits, keys: Keys
 ) -> Config:
     """Bind the options of a sampler to the one that will be used."""
-    name = given.get("name", "auto")
+    name = stated(SamplerEntry, given, "name")
     try:
         chosen = samplers.sampler_class(name, traits)
     except ValueError as error:

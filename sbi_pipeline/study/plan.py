@@ -16,7 +16,8 @@ from ..fingerprint import canonical
 from . import shards
 from .campaign import Campaign
 from .data import data_shape
-from .schema import Config
+from .schema import Config, Configuration
+from .signatures import stated
 from .simulations import RESULTS, Simulations, joined, simulations_of
 from .specification import Specification, stage
 
@@ -114,7 +115,7 @@ class Plan(Mapping[str, Specification]):
     @property
     def strict(self) -> bool:
         """Whether a failed verdict is an error."""
-        return bool(self.config.get("strict", False))
+        return bool(stated(Configuration, self.config, "strict"))
 
     @property
     def patterns(self) -> dict[str, str]:

@@ -29,8 +29,6 @@ from ..priors.families import TYPES
 
 Config = Mapping[str, Any]
 
-SHARD_SIZE = 100_000
-BLOCK_SIZE = 1_000
 FOLDERS = ("simulations", "observations", "figures", "programs", "tensorboard")
 """Folders of ours below `results` and below a campaign, which no entry can be named like."""
 
@@ -275,8 +273,8 @@ class CampaignEntry(TypedDict, total=False):
     question: str
     split: Split
     max_failed_fraction: Annotated[float, Ge(0), Le(1), Default(0.5)]
-    shard_size: Annotated[Count, Default(SHARD_SIZE)]
-    block_size: Annotated[Count, Default(BLOCK_SIZE)]
+    shard_size: Annotated[Count, Default(100_000)]
+    block_size: Annotated[Count, Default(1_000)]
     store_nuisance: Annotated[bool, Default(True)]
     code_version: str
     extra_files: Names

@@ -14,8 +14,8 @@ from ..types import Prior
 from .binding import InconsistentError
 from .data import simulator_of
 from .files import Keys
-from .schema import Config
-from .signatures import record_of, with_defaults
+from .schema import CampaignEntry, Config, SamplerEntry
+from .signatures import record_of, stated, with_defaults
 
 Shape = tuple[int, ...]
 
@@ -37,7 +37,7 @@ def check_discrete(prior: Prior, methods: Mapping[str, str], keys: Keys) -> None
 
 def check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
     """Refuse a product over events where it is not the likelihood of all of them."""
-    if not campaign.get("events", False):
+    if not stated(CampaignEntry, campaign, "events"):
         if "nuisance_scope" in campaign:
             text = "has no effect: it is of a campaign with events: true; remove it"
             raise InconsistentError((*keys, "nuisance_scope"), text)
@@ -65,7 +65,7 @@ def check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> No
 
 def check_products(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
     """Refuse to multiply over events what is no likelihood."""
-    if not campaign.get("events", False):
+    if not stated(CampaignEntry, campaign, "events"):
         return
     if name := _that_draws(methods):
         raise InconsistentError(
@@ -89,7 +89,7 @@ def check_samplers(config: Config, chosen: Sequence[str], prior: Prior) -> None:
 
 
 def _check_sampler(given: Config, method: str, dim: int, keys: Keys, quick: bool = False) -> None:
-    made_of = samplers.sampler_class(given.get("name", "auto"), estimators.traits(method))
+    made_of = samplers.sampler_class(stated(SamplerEntry, given, "name"), estimators.traits(method))
     known = record_of(made_of, "", 0, {})
     options = {key: each for key, each in given.items() if key in known.options}
     try:
