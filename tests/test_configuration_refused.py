@@ -436,6 +436,10 @@ THE_REST = [
         end("refine: {better: {proposal: npe, likelihood: nle, nuisance_draws: 3}}"),
         "nuisance_draws: has no effect",
     ),
+    (
+        end("refine: {b: {proposal: npe, priors: {slope: {type: normal, mean: 1/0, sd: 1}}}}"),
+        "refine.b.priors.slope: prior of 'slope': 1000 of 1000 draws are infinite or NaN",
+    ),
     (end("sweeps: {size: {campaign: tny}}"), "'tny' is not among tiny; did you mean 'tiny'"),
     (end("sweeps: {size: {campaign: tiny, estimators: [nre]}}"), "'nre' is not among npe, nle"),
     (end("sweeps: {size: {campaign: tiny, simulations: [10]}}"), r"simulations\[0\]: got 10"),

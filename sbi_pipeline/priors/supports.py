@@ -34,7 +34,7 @@ def check_covers(prior: Prior, target: Prior) -> None:
     lost = float(np.mean(np.isneginf(prior.log_prob(_draws(target)))))
     if lost:
         raise ValueError(
-            f"the new prior has {100 * lost:.2g} % of its probability where the one trained on "
+            f"the new prior has {100 * lost:.3g} % of its probability where the one trained on "
             "has none; narrow it or simulate with the wider one"
         )
 

@@ -186,7 +186,8 @@ class LimitsEntry(TypedDict, total=False):
         isolate: Guard without a limit.
         time_limit: Seconds a call may take.
         memory_limit: Bytes a call may use.
-        retries: Tries more after a crash or time-out.
+        retries: Tries more after a crash or time-out; without a guard, of a program that a
+            simulator runs.
     """
 
     isolate: Annotated[bool, Default(False)]

@@ -8,7 +8,7 @@ from typing import Any
 from .. import estimators, priors, samplers
 from ..networks.encoders import embed
 from ..priors.discrete import combinations
-from ..priors.supports import check_covers
+from ..priors.supports import check_covers, look_at
 from ..refinement import check_exact, knows_marginal
 from ..types import Prior
 from .binding import InconsistentError
@@ -222,6 +222,10 @@ def _check_new_priors(new: Config, campaign: Config, prior: Prior, keys: Keys) -
         name: entry for name in prior.names if (entry := priors.entry_of(given, name)) is not None
     }
     try:
-        check_covers(prior, priors.build(entries, prior.names))
+        target = priors.build(entries, prior.names)
+        look_at(target)
+        check_covers(prior, target)
+    except priors.ParameterError as error:
+        raise InconsistentError((*keys, error.name), str(error)) from error
     except ValueError as error:
         raise InconsistentError(keys, str(error)) from error
