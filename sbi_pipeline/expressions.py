@@ -15,7 +15,7 @@ import numpy as np
 
 from .types import Array
 
-FUNCTIONS: dict[str, Callable[..., Array]] = {
+FUNCTIONS: dict[str, np.ufunc] = {
     "abs": np.abs,
     "arctan2": np.arctan2,
     "cos": np.cos,
@@ -77,6 +77,11 @@ class Expression:
             case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
                 return self._check(left) | self._check(right)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+                if len(args) != (wanted := FUNCTIONS[name].nin):
+                    raise ValueError(
+                        f"{self.text!r}: number of arguments of {name}: got {len(args)}, wanted "
+                        f"{wanted}"
+                    )
                 return set().union(*(self._check(argument) for argument in args))
         raise ValueError(
             f"{self.text!r}: {ast.unparse(node)!r} is not understood; write numbers, parameter "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from . import streams
 from .storage import noise
-from .types import Array, Prior, Simulator, is_vectorised
+from .types import Array, Prior, Simulator, declared_shape, is_vectorised
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -148,18 +149,43 @@ def call_simulator(simulator: Simulator, parameters: Array, rng: np.random.Gener
     With all noise, also that which is drawn at load elsewhere.
 
     Raises:
-        ValueError: The first axis is not the one of the parameters, or shapes differ.
+        ValueError: The first axis is not the one of the parameters, shapes differ, or they are
+            not the one that the simulator says.
     """
+    x = noise.add_noise(simulator, _without_noise(simulator, parameters, rng), rng)
+    said = declared_shape(simulator)
+    if said is not None and x.shape[1:] != said:
+        raise ValueError(f"the simulator says x_shape = {said}, and returned {x.shape[1:]}")
+    return x
+
+
+def _without_noise(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
+    """Simulate as `call_simulator` does, without noise that is drawn at load elsewhere."""
     if not is_vectorised(simulator):
-        x = np.stack([np.asarray(simulator(row, rng)) for row in parameters])
-        return noise.add_noise(simulator, x, rng)
+        return np.stack([np.asarray(simulator(row, rng)) for row in parameters])
     x = np.asarray(simulator(parameters, rng))
     if x.shape[:1] != (len(parameters),):
         raise ValueError(
             f"the simulator returned shape {x.shape} for {len(parameters)} rows of parameters; "
             f"wanted ({len(parameters)}, ...), or say `vectorised = False` in its class"
         )
-    return noise.add_noise(simulator, x, rng)
+    return x
+
+
+def check_shape(path: str | Path, x_o: Array, x_shape: tuple[int, ...], several: bool) -> Array:
+    """Return an observation in the shape of the simulator's data, with ``several`` of events.
+
+    Raises:
+        ValueError: It has another shape.
+    """
+    if several and x_o.size % math.prod(x_shape) == 0 and x_o.shape[1:] in (x_shape, ()):
+        x_o = x_o.reshape(-1, *x_shape)
+    if x_o.shape[several:] != x_shape:
+        raise ValueError(
+            f"observation {path} has shape {x_o.shape}; the simulator's data have {x_shape}"
+            + (", after an axis of events" if several else "")
+        )
+    return x_o
 
 
 def simulate_replicates(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le, Lt, Predicate
+from annotated_types import Ge, Gt, Le, Lt, MinLen, Predicate
 
 Count = Annotated[int, Ge(1)]
 Seed = Annotated[int, Ge(0)]
 Index = Annotated[int, Ge(0)]
+Few = Annotated[int, Ge(1), Le(1_000)]
 Width = Annotated[int, Ge(1), Le(16_384)]
 Depth = Annotated[int, Ge(1), Le(1_000)]
 Positive = Annotated[float, Gt(0)]
@@ -31,6 +32,19 @@ class Described:
 
 
 Odd = Annotated[int, Ge(1), Predicate(lambda value: value % 2 == 1), Described("an odd number")]
+
+
+def all_differ(items: list[Any]) -> bool:
+    """Say whether a list has nothing twice."""
+    return not any(items.count(each) > 1 for each in items)
+
+
+Indices = Annotated[
+    list[Index],
+    MinLen(1),
+    Predicate(all_differ),
+    Described("a list of one or more different whole numbers of at least 0"),
+]
 
 
 @dataclass(frozen=True)

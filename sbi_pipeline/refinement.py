@@ -8,6 +8,7 @@ average. `importance` has the formulas of the weights.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,28 @@ def estimated_likelihood(trained: Posterior, theta: Array, x_o: Array) -> Array:
     return np.asarray(log_posterior_z - log_normal(z))
 
 
+def knows_marginal(simulator: Any, names: Sequence[str]) -> bool:
+    """Say whether a simulator knows the likelihood of just these parameters, in this order."""
+    return tuple(getattr(simulator, "marginal_parameters", ())) == tuple(names)
+
+
+def check_exact(simulator: Any, names: Sequence[str]) -> None:
+    """Refuse a simulator that does not know its likelihood.
+
+    Args:
+        simulator: The simulator.
+        names: Of the inferred parameters.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if not knows_marginal(simulator, names) and not hasattr(simulator, "log_likelihood"):
+        raise ValueError(
+            f"{type(simulator).__name__} has no log_likelihood(parameters, x); name an estimator "
+            f"of {having(lambda traits: not traits.draws)} instead of exact"
+        )
+
+
 def exact_likelihood(
     simulator: Any, prior: Prior, given: Proposed, x_o: Array, draws: int, rng: np.random.Generator
 ) -> Array:
@@ -87,13 +110,9 @@ def exact_likelihood(
     Raises:
         ValueError: It has no likelihood.
     """
-    if tuple(getattr(simulator, "marginal_parameters", ())) == given.names:
+    check_exact(simulator, given.names)
+    if knows_marginal(simulator, given.names):
         return np.asarray(simulator.log_marginal_likelihood(given.theta, x_o))
-    if not hasattr(simulator, "log_likelihood"):
-        raise ValueError(
-            f"{type(simulator).__name__} has no log_likelihood(parameters, x); name an estimator "
-            f"of {having(lambda traits: not traits.draws)} instead of exact"
-        )
     known = dict(zip(given.names, given.theta.T, strict=True))
     shape = len(given.theta), len(prior.names)
     if len(given.names) == len(prior.names):

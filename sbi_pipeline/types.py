@@ -93,6 +93,9 @@ class Simulator(Protocol):
     One that says ``noise_at_load = True``, in its class or by an option, returns data without
     the last, cheap part of their noise, and has ``observe(x, rng)``, which takes data as the call
     returns them, of one or many rows, and returns them with that noise. See `noise`.
+
+    One that says ``x_shape``, the shape of one data set with all its noise, has observations and
+    networks held against it before anything is simulated.
     """
 
     parameters: tuple[str, ...]
@@ -104,6 +107,21 @@ class Simulator(Protocol):
 def is_vectorised(simulator: Simulator) -> bool:
     """Say whether a simulator takes many rows at once: it does, unless its class says otherwise."""
     return bool(getattr(simulator, "vectorised", True))
+
+
+def declared_shape(simulator: Simulator) -> tuple[int, ...] | None:
+    """Return the shape of one data set, if the simulator says it.
+
+    Raises:
+        ValueError: What it says is no shape.
+    """
+    said = getattr(simulator, "x_shape", None)
+    if said is None:
+        return None
+    if not (isinstance(said, tuple | list) and all(isinstance(each, int) for each in said)):
+        name = type(simulator).__name__
+        raise ValueError(f"{name} says x_shape = {said!r}; wanted a tuple of whole numbers")
+    return tuple(said)
 
 
 @dataclass(frozen=True)

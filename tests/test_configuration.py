@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_discrete_parameters_and_events_need_nle_or_nre() -> None:
 def test_estimators_of_a_sweep_suit_its_campaign() -> None:
     message = "sweeps.size.estimators: posteriors of single events cannot be multiplied, and 'npe'"
     config = changed(events())
-    config["sweeps"] = {"size": {"campaign": "tiny", "estimators": ["nle"]}}
+    config["sweeps"] = {"size": {"campaign": "tiny", "estimators": ["nle"], "seeds": [1, 2]}}
     study.take_configuration(config)
     config["sweeps"]["size"]["estimators"] = ["npe"]
     with pytest.raises(ValueError, match=message):
@@ -242,6 +243,71 @@ def test_the_truth_of_a_file_may_be_known_in_part(tmp_path: Path) -> None:
     with xr.open_dataset(tmp_path / "mock.nc", engine="h5netcdf") as data:
         np.testing.assert_array_equal(data["x"], [1, 2, 3, 4])
         np.testing.assert_array_equal(data["truth"], [1.5, np.nan, np.nan])
+
+
+NEW = """
+import numpy as np
+from tiny import Tiny
+
+
+class Silent(Tiny):
+    x_shape = None
+
+
+class Wrong(Tiny):
+    x_shape = (5,)
+
+
+class Odd(Tiny):
+    x_shape = 4
+"""
+
+
+def test_networks_are_held_against_the_first_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where neither the simulator nor a file has said what data are like."""
+    Path("own_silent.py").write_text(NEW)
+    monkeypatch.syspath_prepend(".")
+    wildcards, path = SimpleNamespace(campaign="tiny"), "results/tiny/observations/mock.spec.json"
+    config = changed(update(simulator="own_silent:Silent"))
+    config["estimators"]["npe"]["network"] = {"embedding": "deep_set"}
+    study.take_configuration(config)
+
+    def observed(config: Any) -> None:
+        plan = study.Plan(config)
+        given = {"observation": tmp_path / "mock.nc", **plan[path].arguments}
+        given["networks"] = plan.networks(wildcards)
+        observe(**job.arguments_of(observe, given, {"key": plan[path].key}))
+
+    with pytest.raises(
+        ValueError, match=r"the network of 'npe' does not .* x has shape \(4,\); a set"
+    ):
+        observed(config)
+    config["estimators"]["npe"]["network"] = {"embedding": {"name": "mlp", "hidden": 8}}
+    observed(config)
+    assert study.Plan(TINY).networks(wildcards) == []
+    with pytest.raises(ValueError, match=r"says x_shape = \(5,\), and returned \(4,\)"):
+        observed(changed(update(simulator="own_silent:Wrong")))
+    with pytest.raises(
+        ValueError, match=r"simulator: Odd says x_shape = 4; wanted a tuple of whole"
+    ):
+        study.take_configuration(changed(update(simulator="own_silent:Odd")))
+
+
+def test_nuisance_draws_that_nothing_takes() -> None:
+    config = changed(update(nuisance_parameters=[]))
+    config["campaigns"]["tiny"] |= {
+        "simulator": "linear_gaussian",
+        "priors": {"theta_1": NORMAL, "theta_2": NORMAL},
+        "inferred_parameters": ["theta_1", "theta_2"],
+        "observations": {},
+    }
+    config["refine"] = {"better": {"proposal": "npe", "likelihood": "exact", "nuisance_draws": 5}}
+    with pytest.raises(ValueError, match="nuisance_draws: has no effect: the campaign has no nui"):
+        study.take_configuration(config)
+    del config["refine"]["better"]["nuisance_draws"]
+    study.take_configuration(config)
 
 
 def test_snakemake_ends_in_that_line_alone(tmp_path: Path) -> None:

@@ -19,12 +19,18 @@ MOCK = "      mock: {parameters: {slope: 0.5}}\n"
 NPE = "    training: {max_epochs: 2}\n  nle:"
 NLE = "    sampler: {ensembles: 2, walkers: 8, min_steps: 20, max_steps: 40}\n"
 SLOPE = "      slope: {type: normal, mean: 0, sd: 1, unit: m/s}\n"
+SCATTER = "      scatter: {type: halfnormal, sd: 0.3}\n"
+CALIBRATION = "  sampler: {ensembles: 2, walkers: 8, min_steps: 20, max_steps: 20}\n"
 LAST = "predictive_draws: 100\n"
 
 
 def campaign(line: str) -> tuple[str, str]:
     """Write a line into the campaign."""
     return LEVEL, f"{LEVEL}    {line} # !\n"
+
+
+def scatter(entry: str) -> tuple[str, str]:
+    return SCATTER, f"      scatter: {entry} # !\n"
 
 
 def observation(entry: str) -> tuple[str, str]:
@@ -42,6 +48,15 @@ def npe(lines: str) -> tuple[str, str]:
 
 def network(options: str) -> tuple[str, str]:
     return npe(f"network: {options}")
+
+
+def nle(lines: str) -> tuple[str, str]:
+    """Write lines into the entry of an NLE."""
+    return NLE, f"    {lines} # !\n"
+
+
+def cmpe(options: str) -> tuple[str, str]:
+    return "    method: npe\n", f"    method: cmpe\n    network: {options} # !\n"
 
 
 def training(options: str) -> tuple[str, str]:
@@ -76,7 +91,30 @@ OPTIONS = [
     (network("{linear: 1}"), "linear: got 1; wanted true or false or auto"),
     (network("{linear: maybe}"), "linear: got 'maybe'; wanted true or false or auto"),
     (network("{columns: [0, -1]}"), r"columns\[1\]: got -1; wanted a whole number of at least 0"),
-    (network("{columns: some}"), "columns: got 'some'; wanted a list of a whole number"),
+    (
+        network("{columns: some}"),
+        "columns: got 'some'; wanted a list of one or more different whole",
+    ),
+    (network("{columns: []}"), r"columns: got \[\]; wanted a list of one or more different whole"),
+    (
+        network("{columns: [0, 0]}"),
+        r"columns: got \[0, 0\]; .* of at least 0 or null or auto or all",
+    ),
+    (nle("network: {columns: []}"), r"nle.network.columns: got \[\]; wanted a list of one or more"),
+    (network("{columns: [1, 4]}"), r"network: columns has 4; x has 4 elements, which are counted"),
+    (nle("network: {columns: [9]}"), "nle.network: columns has 9; x has 4 elements"),
+    (network("{columns: [1], embedding: deep_set}"), r"x has shape \(1,\); a set of events has"),
+    (network("{embedding: cnn2d}"), r"network: x has shape \(4,\); a 2-d convolution takes 2 axes"),
+    (network("{embedding: deep_set}"), r"network: x has shape \(4,\); a set of events has shape"),
+    (network("{embedding: {name: point_cloud}}"), r"x has shape \(4,\); a set of events has shape"),
+    (
+        network("{embedding: {name: set_transformer, hidden: 65}}"),
+        r"network: x has shape \(4,\); a set of events",
+    ),
+    (
+        network("{embedding: {name: mlp, mask: true}}"),
+        "network: mask is of sets of events, and mlp takes none; remove it",
+    ),
     (network("{embedding: mpl}"), r"embedding: got 'mpl'; did you mean 'mlp'\? wanted one of none"),
     (network("{embedding: {name: cnn3d}}"), r"embedding.name: got 'cnn3d'; did you mean 'cnn"),
     (network("{embedding: {hidden: 3}}"), "embedding: 'name' is missing; wanted one of none"),
@@ -84,6 +122,7 @@ OPTIONS = [
     (network("{embedding: {name: cnn1d, kernel: 4}}"), "kernel: got 4; wanted an odd number"),
     (network("{embedding: {name: point_cloud, round: 1}}"), "did you mean 'rounds'"),
     (network("{embedding: no_module:Own}"), "embedding: .*importing 'no_module' failed"),
+    (network("{members: 1e9}"), "members: got 1000000000.0; .* of at least 1 and at most 1000"),
     (network("{members: 0}"), "members: got 0; wanted a whole number of at least 1"),
     (network("{rows: 100}"), "network.rows: unknown key"),
     (network("[hidden]"), r"network: got \[\"hidden\"\]; wanted"),
@@ -100,6 +139,25 @@ OPTIONS = [
     (training("{checkpoint: here}"), "checkpoint: unknown key"),
     (training("{failures: model}"), "failures: has no effect: npe learns the posterior"),
     (training("{grid: {networks: {hidden: [8]}}}"), "grid has 'networks'; it can have network and"),
+    (training("{grid: {}}"), "training.grid: nothing varies; wanted two values or more of some"),
+    (training("{grid: {network: {}}}"), "training.grid: nothing varies; wanted two values or more"),
+    (training("{grid: {network: {hidden: [8]}}}"), "training.grid: nothing varies; wanted two"),
+    (training("{grid: [8, 8]}"), r"training.grid: got \[8, 8\]; wanted options of network and"),
+    (training("{grid: {network: {hidden: [8, 8]}}}"), "hidden is .8, 8.; wanted each value once"),
+    (training("{grid: {network: {hidden: [8, 8.0]}}}"), "hidden is .*; wanted each value once"),
+    (training("{grid: {network: {embedding: [mlp, cnn2d]}}}"), r"grid: x has shape \(4,\); a 2-d"),
+    (
+        training("{max_epochs: 3, grid: {training: {max_epochs: [2, 3]}}}"),
+        "training.max_epochs: has no effect: training.grid.training has it too; remove one",
+    ),
+    (
+        (
+            NPE,
+            "    network: {hidden: 8} # !\n"
+            "    training: {grid: {network: {hidden: [8, 9]}}}\n  nle:",
+        ),
+        "npe.network.hidden: has no effect: training.grid.network has it too; remove one of the",
+    ),
     (training("{grid: {network: {hidden: 8}}}"), "grid.network.hidden is 8; wanted a list"),
     (training("{grid: {network: {hiden: [8]}}}"), "grid.network.hiden: unknown key; did you"),
     (training("{grid: {training: {max_epochs: [5, 0]}}}"), "grid.training.max_epochs: got 0"),
@@ -108,6 +166,18 @@ OPTIONS = [
     (npe("sampler: {proposal: npe}"), "sampler.proposal: has no effect: npe is drawn from"),
     (npe("sampler: {draws: 10}"), "draws: got 10; wanted a whole number of at least 100"),
     (sampler("{walkers: 7}"), "walkers: got 7; wanted an even number of at least 6"),
+    (sampler("{walkers: 20000}"), "walkers: got 20000; .* even number of at least 6 and at most"),
+    (sampler("{ensembles: 1e9}"), "ensembles: got .*; wanted a whole number .* at most 1000"),
+    (sampler("{draws: 1e12}"), "draws: got .*; wanted a whole number .* at most 10000000"),
+    (
+        sampler("{min_steps: 200, max_steps: 100}"),
+        "nle.sampler: min_steps is 200; wanted at most max_steps, which is 100",
+    ),
+    (
+        sampler("{walkers: 128, prior_draws: 100}"),
+        "nle.sampler: prior_draws is 100; wanted more than the walkers of an ensemble, .* 128",
+    ),
+    (sampler("{prior_draws: 64, walkers: 8}"), "prior_draws: got 64; .* of at least 100"),
     (sampler("{walker: 8}"), "sampler.walker: unknown key; did you mean 'walkers'"),
     (sampler("{r_hat: 1}"), "r_hat: got 1; wanted a number above 1"),
     (sampler("{ess: many}"), "ess: got 'many'; wanted a number above 0"),
@@ -118,6 +188,9 @@ OPTIONS = [
     (npe("method: npf"), "'method' is written twice|method: got 'npf'"),
     (npe("traning: {}"), "npe.traning: unknown key; did you mean 'training'"),
     (npe("seed: -1"), "npe.seed: got -1; wanted a whole number of at least 0"),
+    (cmpe("{first_levels: 60, last_levels: 50}"), "first_levels is 60; wanted at most last_levels"),
+    (cmpe("{first_levels: 60}"), "first_levels is 60; wanted at most last_levels, which is 50"),
+    (cmpe("{last_levels: 1e6}"), "last_levels: got .*; wanted a whole number .* at most 1000"),
     (
         ("    method: npe\n", "    method: npo # !\n"),
         r"method: got 'npo'; did you mean 'npe'\? wanted one of .*my_module:MyClass",
@@ -137,14 +210,30 @@ CAMPAIGNS = [
     (("simulations: 2000", "simulations: 1.5e2.5 # !"), "simulations: got '1.5e2.5'; wanted"),
     (("simulations: 2000", "simulations: 100 # !"), "of 100 simulations are to calibrate with"),
     (("seed: 3", "seed: 3\n    seed: 4 # !"), "'seed' is written twice, first in line 7"),
+    (("simulations: 2000", "simulations: 1e12 # !"), "simulations: got .* at most 1000000000"),
+    (
+        ("simulations: 2000", "simulations: 1e9 # !"),
+        "1000000000 are 1000000 shards, a job each, of shard_size 1000; wanted at most 100000",
+    ),
     (campaign("split: {validation: 0.9, test: 0.2}"), "split: .* together below 1"),
     (campaign("split: {validation: 0.001}"), "split.validation: .* simulations are to stop by"),
     (campaign("split: {test: 0}"), "split.test: 0 of 2000 simulations are to calibrate with"),
     (campaign("split: {validation: 1}"), "split.validation: got 1; wanted a number .* below 1"),
     (campaign("split: {train: 0.5}"), "split.train: unknown key; a split takes test, validation"),
     (campaign("limits: {time_limit: 0}"), "time_limit: got 0; wanted a number above 0"),
+    (campaign("limits: {isolate: false, time_limit: 3}"), "limits.isolate: has no effect: a limit"),
+    (campaign("limits: {isolate: 'no'}"), "isolate: got 'no'; wanted true or false"),
     (campaign("limits: {retry: 3}"), "limits.retry: unknown key; did you mean 'retries'"),
     (campaign("dask: {workers: 0}"), "dask.workers: got 0; wanted a whole number of at least 1"),
+    (campaign("dask: {workers: 1e9}"), "dask.workers: got .*; wanted a whole number .* at most"),
+    (
+        campaign("dask: {cluster: 'tcp://here'}"),
+        "cluster: got 'tcp://here'; .* tcp://10.0.0.1:8786",
+    ),
+    (campaign("dask: {cluster: 'tcp://here:port'}"), "cluster: got 'tcp://here:port'; wanted"),
+    (campaign("dask: {cluster: 'tcp://here:99999'}"), "cluster: got 'tcp://here:99999'; wanted"),
+    (campaign("dask: {cluster: 'tcp://he re:80'}"), "cluster: got 'tcp://he re:80'; wanted"),
+    (campaign("dask: {cluster: 'http://here:80'}"), "cluster: got 'http://here:80'; wanted"),
     (campaign("dask: {cluster: slrm}"), "cluster: got 'slrm'; wanted local, slurm, or the"),
     (
         campaign("dask: {cluster: slurm, workers: 2, minimum: 5}"),
@@ -165,6 +254,9 @@ CAMPAIGNS = [
     (campaign("store_nuisance: never"), "store_nuisance: got 'never'; wanted true or false"),
     (campaign("code_version: 2"), "code_version: got 2; wanted text, so write it in quotes"),
     (campaign("nuisance_scope: event"), "nuisance_scope: has no effect"),
+    (campaign("estimators: []"), r"tiny.estimators: got \[\]; wanted a list of one or more names"),
+    (campaign("estimators: {}"), "tiny.estimators: got {}; wanted a list of one or more names"),
+    (campaign("events: 'no'"), "tiny.events: got 'no'; wanted true or false"),
     (campaign("estimators: [npf]"), r"estimators: 'npf' is not among npe, nle; did you mean"),
     (("shard_size: 1000", "shard_size: 150 # !"), "shard_size 150 is no multiple of block_size"),
     (prior("{type: gauss, mean: 0, sd: 1}"), "slope.type: got 'gauss'; wanted one of uniform"),
@@ -173,6 +265,42 @@ CAMPAIGNS = [
     (prior("{type: normal, mean: 0, std: 1}"), "slope.*(std: unknown key|'sd' is missing)"),
     (prior("{mean: 0, sd: 1}"), "priors.slope: 'type' is missing; wanted one of uniform"),
     (prior("{type: uniform, min: 1, max: 1}"), "prior of 'slope'.*wanted min < max"),
+    (
+        prior("{type: uniform, min: 0, max: 1e400}"),
+        "slope.max: got Infinity; wanted a number or an",
+    ),
+    (prior("{type: normal, mean: .inf, sd: 1}"), "slope.mean: got Infinity; wanted a number or an"),
+    (prior("{type: normal, mean: '1e400', sd: 1}"), "slope.mean: got '1e400'; wanted a number or"),
+    (prior("{type: loguniform, min: 1e-400, max: 1}"), "slope.min: got 0.0; wanted a number above"),
+    (
+        prior("{type: normal, mean: 1 / 0, sd: 1}"),
+        "'slope': 1000 of 1000 draws are infinite or NaN",
+    ),
+    (prior("{type: normal, mean: exp(1000), sd: 1}"), "'slope': 1000 of 1000 draws are infinite"),
+    (prior("{type: normal, mean: log(-1), sd: 1}"), "'slope': 1000 of 1000 draws are infinite or"),
+    (
+        prior("{type: normal, mean: 1e308, sd: 1e308}"),
+        "slope': .* of 1000 draws are infinite or NaN",
+    ),
+    (prior("{type: uniform, min: -1e308, max: 1e308}"), "'slope': 1000 of 1000 draws are infinite"),
+    (prior("{type: lognormal, mean: 1000, sd: 1}"), "'slope': 1000 of 1000 draws are infinite or"),
+    (
+        prior("{type: lognormal, mean: 0, sd: 1000}"),
+        "'slope': .* of 1000 draws are infinite or NaN",
+    ),
+    (
+        prior("{type: gamma, shape: 1e-10, scale: 1}"),
+        "'slope': .* draws are rounded to an end of it",
+    ),
+    (prior("{type: normal, mean: arctan2(1), sd: 1}"), "arguments of arctan2: got 1, wanted 2"),
+    (
+        scatter("{type: halfnormal, sd: slope}"),
+        r"priors.scatter: .* got sd = -[\d.]+; wanted sd > 0",
+    ),
+    (
+        scatter("{type: normal, mean: log(slope), sd: 1}"),
+        "'scatter': .* of 1000 draws are infinite",
+    ),
     (prior("{type: normal, mean: offset, sd: 1}"), "slope: depends on 'offset', which is not"),
     (prior("{type: normal, mean: \"__import__('os')\", sd: 1}"), "slope: .*not understood"),
     (prior("{type: normal, mean: 0 +, sd: 1}"), "slope: '0 \\+' is not an expression"),
@@ -192,7 +320,7 @@ CAMPAIGNS = [
         ("parameters: [slope]", "parameters: slope # !"),
         "inferred_parameters: got 'slope'; wanted a",
     ),
-    (("parameters: [slope]", "parameters: [slope, slope] # !"), "a list of names, each once"),
+    (("parameters: [slope]", "parameters: [slope, slope] # !"), "one or more names, each once"),
     (("parameters: [slope]", "parameters: [] # !"), "inferred_parameters: got .*; wanted"),
     (
         ("[offset, scatter]", "[offset, scatter, slope] # !"),
@@ -201,6 +329,22 @@ CAMPAIGNS = [
     (("[offset, scatter]", "[offset]"), "'scatter' is neither in inferred_parameters nor"),
     (campaign("derived_parameters: {twice: {expression: 2 * offset}}"), "'offset' is not inferred"),
     (campaign("derived_parameters: {twice: {expression: 2 *}}"), "'2 \\*' is not an expression"),
+    (
+        campaign("derived_parameters: {a: {expression: slope / 0}}"),
+        "'slope / 0' is infinite or NaN",
+    ),
+    (
+        campaign("derived_parameters: {a: {expression: '2'}}"),
+        "'2' is of no inferred parameter; inf",
+    ),
+    (
+        campaign("derived_parameters: {a: {expression: 'log(slope, 2)'}}"),
+        r"derived_parameters.a: 'log\(slope, 2\)': number of arguments of log: got 2, wanted 1",
+    ),
+    (
+        campaign("derived_parameters: {a: {label: a}}"),
+        "'expression' is missing; wanted text: Such as 'beta / gamma'$",
+    ),
     (campaign("derived_parameters: {slope: {expression: slope}}"), "give the derived one another"),
     (
         campaign("derived_parameters: {chain: {expression: slope}}"),
@@ -216,6 +360,17 @@ CAMPAIGNS = [
     (observation("{parameters: {slpe: 1}}"), "'slpe' is none of slope, .*; did you mean 'slope'"),
     (observation("{parameters: {slope: steep}}"), "slope: got 'steep'; wanted a number"),
     (observation("{file: good.csv, parameters: {slope: 1}}"), "either 'file' or 'parameters'"),
+    (
+        observation("{file: short.csv}"),
+        r"short.csv has shape \(3,\); the simulator's data have \(4,",
+    ),
+    (observation("{file: image.npy}"), r"image.npy has shape \(2, 4\); the simulator's data have"),
+    (
+        observation("{parameters: {slope: 0.5, offset: 3}}"),
+        "mock.parameters.offset: got 3; its prior reaches from -1 to 1: widen it, or leave this",
+    ),
+    (observation("{parameters: {slope: .nan}}"), "parameters.slope: got NaN; wanted a number"),
+    (observation("{parameters: {slope: 0}, events: 1e9}"), "events: got .* at most 10000000"),
     (observation("{}"), "observations.mock: wanted either 'file' or 'parameters'"),
     (
         observation("{file: good.csv, truth: {offset: 3}}"),
@@ -235,6 +390,8 @@ THE_REST = [
     (("  tiny:\n", "  1st: # !\n"), "campaigns.1st: got '1st'; wanted a name of letters"),
     (end("predictive_draw: 100"), "predictive_draw: unknown key; did you mean 'predictive_draws'"),
     (end("predictive_draws: 5"), "predictive_draws: got 5; wanted a whole number of at least 10"),
+    (end("predictive_draws: 1e12"), "predictive_draws: got .*; .* at most 10000000"),
+    (end("strict: 'yes'"), "strict: got 'yes'; wanted true or false"),
     (end("strict: perhaps"), "strict: got 'perhaps'; wanted true or false"),
     (end("thresholds: {sampleng: {ess: [1, 2]}}"), "unknown diagnostic; did you mean 'sampling'"),
     (
@@ -245,29 +402,43 @@ THE_REST = [
     (end("thresholds: {sampling: {r_hat: [1.1, 1.01]}}"), "contradict each other; .* so larger"),
     (end("thresholds: {training: {warn: [1, 2]}}"), r"warn: got \[1, 2\]; wanted one number"),
     (
-        (
-            "  sampler: {ensembles: 2, walkers: 8, min_steps: 20, max_steps: 20}\n",
-            "  sampler: {walker: 8} # !\n",
-        ),
+        (CALIBRATION, "  sampler: {walker: 8} # !\n"),
         "calibration.sampler.walker: unknown key; did you mean 'walkers'",
     ),
     (
-        (
-            "  sampler: {ensembles: 2, walkers: 8, min_steps: 20, max_steps: 20}\n",
-            "  sampler: {proposal: npe} # !\n",
-        ),
+        (CALIBRATION, "  sampler: {proposal: npe} # !\n"),
         "calibration.sampler.proposal: proposals are for observations only",
     ),
     (("  simulations: 40\n", "  simulations: 4 # !\n"), "calibration.simulations: got 4; wanted a"),
+    (
+        (CALIBRATION, "  sampler: {min_steps: 1000} # !\n"),
+        "calibration.sampler: min_steps is 1000; wanted at most max_steps, which is 600",
+    ),
+    (
+        (CALIBRATION, "  sampler: {walkers: 502} # !\n"),
+        "calibration.sampler: prior_draws is 500; wanted more than the walkers .* which are 502",
+    ),
+    (
+        ("  simulations: 40\n", "  simulations: 400 # !\n"),
+        "calibration.simulations: got 400; tiny holds out 95 of 2000 simulations, and no campaign",
+    ),
     (("  simulations: 40\n", "  simulation: 40 # !\n"), "did you mean 'simulations'"),
     (end("refine: {better: {proposal: npo, likelihood: nle}}"), "'npo' is not among npe, nle"),
     (end("refine: {better: {likelihood: nle}}"), "refine.better: 'proposal' is missing"),
     (end("refine: {better: {proposal: npe}}"), "wanted a likelihood, priors, or both"),
+    (
+        end("refine: {better: {proposal: npe, likelihood: exact}}"),
+        r"refine.better.likelihood: Tiny has no log_likelihood\(parameters, x\); name an estimator",
+    ),
     (end("refine: {better: {proposal: nle, likelihood: exact}}"), "have no known density"),
     (end("refine: {npe: {proposal: npe, likelihood: nle}}"), "an estimator has this name too"),
     (
         end("refine: {better: {proposal: npe, likelihood: nle, nuisance_draws: 3}}"),
         "nuisance_draws: has no effect",
+    ),
+    (
+        end("refine: {b: {proposal: npe, priors: {slope: {type: normal, mean: 1/0, sd: 1}}}}"),
+        "refine.b.priors.slope: prior of 'slope': 1000 of 1000 draws are infinite or NaN",
     ),
     (end("sweeps: {size: {campaign: tny}}"), "'tny' is not among tiny; did you mean 'tiny'"),
     (end("sweeps: {size: {campaign: tiny, estimators: [nre]}}"), "'nre' is not among npe, nle"),
@@ -275,6 +446,15 @@ THE_REST = [
     (
         end("sweeps: {size: {campaign: tiny, simulations: [100, 200]}}"),
         "sweeps.size.simulations: .* of 200 simulations are to calibrate with",
+    ),
+    (
+        end("sweeps: {size: {campaign: tiny}}"),
+        "sweeps.size: nothing varies; wanted simulations, net",
+    ),
+    (end("sweeps: {size: {campaign: tiny, network: {}}}"), "sweeps.size: nothing varies; wanted"),
+    (
+        end("sweeps: {size: {campaign: tiny, estimators: [npe], seeds: [2]}}"),
+        "sweeps.size: nothing varies; wanted simulations, network or seeds with several values",
     ),
     (end("sweeps: {size: {campaign: tiny, seeds: [1, 1]}}"), "seeds: got .*, each once"),
     (end("sweeps: {size: {campaign: tiny, network: {hiden: [8]}}}"), "network.hiden: unknown key"),
@@ -300,6 +480,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savetxt("nan.csv", [1.0, np.nan, 2.0])
     np.savetxt("good.csv", [1.0, 2.0, 3.0, 4.0])
     np.save("complex.npy", np.array([1j, 2.0]))
+    np.savetxt("short.csv", [1.0, 2.0, 3.0])
+    np.save("image.npy", np.ones((2, 4)))
     Path("empty.csv").write_text("")
     Path("words.csv").write_text("flux\nbright\n")
 
@@ -371,6 +553,132 @@ def test_walkers_that_are_too_few_for_the_parameters() -> None:
     assert refused(text).startswith(said)
 
 
+MOONS = """
+campaigns:
+  moons:
+    simulator: moons
+    options: {options}
+    simulations: 1000
+    inferred_parameters: [d, sigma, t]
+    priors:
+      d: {{type: uniform, min: 0, max: 1}}
+      sigma: {{type: halfnormal, sd: 1}}
+      t: {{type: halfnormal, sd: 1}}
+      points: {{type: integer, min: 50, max: 200}}
+    nuisance_parameters: [points]
+estimators:
+  npe:
+    method: npe
+    network: {network}
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            "{embedding: {name: set_transformer, hidden: 65}}",
+            "hidden is 65; wanted a multiple of h",
+        ),
+        (
+            "{embedding: {name: set_transformer, heads: 5}}",
+            "hidden is 64; wanted a multiple of heads",
+        ),
+        (
+            "{embedding: {name: cnn1d, mask: true}}",
+            "mask is of sets of events, and cnn1d takes none",
+        ),
+        ("{columns: [0]}", r"x has shape \(200, 3\); columns are of vectors, so remove them"),
+        ("{embedding: {name: set_transformer, mask: true}}", ""),
+        ("{embedding: {name: point_cloud, mask: true}}", ""),
+        ("{embedding: cnn2d}", ""),
+        ("{}", ""),
+    ],
+)
+def test_embeddings_suit_sets(network: str, message: str) -> None:
+    text = MOONS.format(options="{largest: 200}", network=network)
+    if message:
+        assert re.match(f"bad.yaml:17: estimators.npe.network: {message}", refused(text))
+    else:
+        Path("config.yaml").write_text(text)
+        study.load_configuration(["config.yaml"])
+
+
+UNKNOWN = """
+class Unknown:
+    parameters = ("slope", "offset", "scatter")
+
+    def __call__(self, parameters, rng):
+        raise NotImplementedError  # a configuration is checked without simulating
+"""
+
+
+def test_a_file_shows_what_data_are_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a simulator that does not say the shape of its data."""
+    Path("own_unknown.py").write_text(UNKNOWN)
+    monkeypatch.syspath_prepend(".")
+    text = TINY.replace("tiny:Tiny", "own_unknown:Unknown").replace(*network("{columns: [1, 4]}"))
+    Path("config.yaml").write_text(text)
+    study.load_configuration(["config.yaml"])
+    text = text.replace(MOCK, "      first: {file: good.csv}\n      second: {file: image.npy}\n")
+    assert refused(text).splitlines() == [
+        "bad.yaml:16: campaigns.tiny.observations.second.file: observation image.npy has shape "
+        "(2, 4), one before it (4,); wanted one shape"
+    ]
+    text = text.replace("      second: {file: image.npy}\n", "")
+    assert refused(text).startswith("bad.yaml:21: estimators.npe.network: columns has 4; x has 4")
+
+
+def test_discrete_values_are_those_that_the_prior_has() -> None:
+    text = TINY.replace(*scatter("{type: bernoulli, probability: 0.5}"))
+    text = text.replace(*observation("{parameters: {slope: 0.5, scatter: 0.5}}"))
+    said = (
+        "bad.yaml:15: campaigns.tiny.observations.mock.parameters.scatter: got 0.5; its prior gives"
+    )
+    assert refused(text).startswith(said)
+
+
+def test_a_sweep_of_what_an_estimator_chooses_by_itself() -> None:
+    grid = "{grid: {network: {hidden: [8, 16]}}}"
+    sweep = "sweeps: {size: {campaign: tiny, estimators: [npe], network: {hidden: [4, 6]}}}"
+    text = TINY.replace(*training(grid)).replace(*end(sweep))
+    said = (
+        "bad.yaml:30: sweeps.size.network.hidden: has no effect: npe chooses hidden by its own grid"
+    )
+    assert refused(text).startswith(said)
+
+
+QUICK = "if_quick:\n  estimators:\n    npe:\n"
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize(
+    ("under", "said"),
+    [
+        (
+            "      training: {max_epochs: 0}\n",
+            "bad.yaml:34: if_quick.estimators.npe.training.max_epochs: got 0; wanted a whole",
+        ),
+        (
+            "      method: nle\n",
+            "bad.yaml:33: if_quick.estimators.npe: with network.embedding of bad.yaml:21: unknown",
+        ),
+    ],
+)
+def test_what_a_quick_run_replaces_is_named(quick: bool, under: str, said: str) -> None:
+    text = TINY.replace(NPE, "    network: {embedding: mlp}\n  nle:") + QUICK + under
+    Path("bad.yaml").write_text(text)
+    with pytest.raises(study.ConfigurationError) as caught:
+        study.load_configuration(["bad.yaml"], {"quick": quick})
+    assert [line[: len(said)] for line in str(caught.value).splitlines()] == [said]
+
+
+def test_warnings_of_numpy_stay_away(recwarn: pytest.WarningsRecorder) -> None:
+    for entry in ("{type: normal, mean: 1 / 0, sd: 1}", "{type: lognormal, mean: 1000, sd: 1}"):
+        refused(TINY.replace(*prior(entry)))
+    assert not recwarn.list
+
+
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(study.ConfigurationError, match=r"^none.yaml: cannot be read: No such file"):
         study.load_configuration(["none.yaml"])
@@ -439,34 +747,33 @@ def test_options_are_numbers_where_numbers_are_wanted(monkeypatch: pytest.Monkey
     config = study.load_configuration(["config.yaml"])
     config["estimators"]["own"] = {
         "method": "own_tags:Tagged",
-        "network": {"tag": "12", "depth": "12", "width": 12.0, "scale": 3.0},
-        "training": {"max_epochs": 3.0, "grid": {"network": {"tag": ["1", "2"], "depth": ["4"]}}},
+        "network": {"tag": "12", "width": 12.0, "scale": 3.0},
+        "training": {"max_epochs": 3.0, "grid": {"network": {"depth": ["4", "5"]}}},
         "sampler": {"name": "own_tags:Named", "tag": "7", "steps": "7", "draws": 1e3},
     }
     config["calibration"]["draws"] = "60"
-    config["sweeps"] = {
-        "s": {"campaign": "tiny", "estimators": ["own"], "network": {"tag": ["3"], "depth": ["3"]}}
-    }
+    network = {"tag": ["3"], "width": ["3", 4.0]}
+    config["sweeps"] = {"s": {"campaign": "tiny", "estimators": ["own"], "network": network}}
     config["thresholds"] = {"sampling": {"r_hat": ["1.01", 2.0]}}
     for check in (True, False):
         taken = study.take_configuration(config, check)
         found = {key: repr(each) for key, each in taken["estimators"]["own"].items()}
         assert found == {
             "method": "'own_tags:Tagged'",
-            "network": "{'tag': '12', 'depth': 12, 'width': 12, 'scale': 3.0}",
-            "training": "{'max_epochs': 3, 'grid': {'network': {'tag': ['1', '2'], 'depth': [4]}}}",
+            "network": "{'tag': '12', 'width': 12, 'scale': 3.0}",
+            "training": "{'max_epochs': 3, 'grid': {'network': {'depth': [4, 5]}}}",
             "sampler": "{'name': 'own_tags:Named', 'tag': '7', 'steps': 7, 'draws': 1000}",
         }
         assert taken["calibration"]["draws"] == 60
-        assert taken["sweeps"]["s"]["network"] == {"tag": ["3"], "depth": [3]}
+        assert taken["sweeps"]["s"]["network"] == {"tag": ["3"], "width": [3, 4]}
         assert taken["thresholds"] == {"sampling": {"r_hat": [1.01, 2.0]}}
 
 
 @pytest.mark.parametrize("said", [True, "true", "True", "yes"])
 def test_a_quick_run_replaces(said: Any) -> None:
     """Snakemake hands on what its command line says as a text."""
-    Path("config.yaml").write_text(TINY + "if_quick: {campaigns: {tiny: {simulations: 1000}}}\n")
-    for quick, simulations in ((False, 2000), ("false", 2000), (said, 1000)):
+    Path("config.yaml").write_text(TINY + "if_quick: {campaigns: {tiny: {simulations: 1500}}}\n")
+    for quick, simulations in ((False, 2000), ("false", 2000), (said, 1500)):
         config = study.load_configuration(["config.yaml"], {"quick": quick})
         assert config["campaigns"]["tiny"]["simulations"] == simulations
     with pytest.raises(study.ConfigurationError, match="quick: got 'maybe'; wanted true or false"):

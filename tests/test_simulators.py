@@ -9,6 +9,8 @@ from sbi_pipeline.simulators.moons import MoonPoint, Moons, log_mixture
 from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.simulators.source_counts import SourceCounts
 from sbi_pipeline.simulators.two_moons import TwoMoons
+from sbi_pipeline.storage.noise import add_noise
+from sbi_pipeline.types import declared_shape
 
 RNG = np.random.default_rng
 
@@ -20,6 +22,7 @@ def test_contract_of_every_simulator(name: str) -> None:
     x = simulator(parameters, streams.generator(1, "test"))
     again = simulator(parameters, streams.generator(1, "test"))
     assert x.shape[0] == 50
+    assert declared_shape(simulator) == add_noise(simulator, x, RNG(0)).shape[1:]
     assert np.isfinite(x).all()
     np.testing.assert_array_equal(x, again)
     if hasattr(simulator, "log_likelihood"):

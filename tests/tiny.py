@@ -5,6 +5,7 @@ import numpy as np
 
 class Tiny:
     parameters = ("slope", "offset", "scatter")
+    x_shape = (4,)
 
     def __call__(self, parameters: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         slope, offset, scatter = parameters.T

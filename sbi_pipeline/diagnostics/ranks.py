@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from scipy import stats
 
 from .. import samplers
@@ -45,7 +45,7 @@ def rank(
     *,
     seed: Annotated[int, INTERNAL],
     simulations: Annotated[int, Ge(20)] | None = None,
-    draws: Annotated[int, Ge(20)] = 200,
+    draws: Annotated[int, Ge(20), Le(1_000_000)] = 200,
     sampler: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Rank held-out truths among posterior draws.
@@ -55,8 +55,8 @@ def rank(
         theta: Held-out truths, ``(n, theta_dim)``.
         x: Their data, ``(n, *x_shape)``.
         seed: Seed of the draws.
-        simulations: How many held-out ones to use, at most all; by default 1000, or 200 where
-            MCMC is needed.
+        simulations: How many held-out ones to use, no more than the largest campaign has; by
+            default 1000, or 200 where MCMC is needed. Of a smaller campaign all are used.
         draws: Draws of each posterior.
         sampler: Name and options of the sampler; what is not given is quicker than for an
             observation, since ranks need less precision than a table of results.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import registry
 from ..networks.validity import Validity
-from ..options import INTERNAL, Count, Passes
+from ..options import INTERNAL, Few, Passes
 from .ensemble import Ensemble
 from .estimator import Estimator, Preview, estimator_class, having, traits
 
@@ -43,7 +43,7 @@ def build(
     x: Tensor,
     *,
     seed: Annotated[int, INTERNAL],
-    members: Count = 1,
+    members: Few = 1,
     rows: Annotated[int | None, INTERNAL] = None,
     complete: Annotated[bool, INTERNAL] = True,
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],

@@ -26,9 +26,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..networks.conditioning import Conditioner, choose_conditioner
+from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP
-from ..options import Count, Depth, Passes, Positive, Width
+from ..options import Depth, Few, Passes, Positive, Width
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -67,9 +67,9 @@ class CMPE(Estimator):
         x_shape: tuple[int, ...],
         *,
         noise: Positive = 10.0,
-        first_levels: Count = 10,
-        last_levels: Count = 50,
-        steps: Count = 10,
+        first_levels: Few = 10,
+        last_levels: Few = 50,
+        steps: Few = 10,
         hidden: Width = 128,
         blocks: Depth = 4,
         **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
@@ -86,6 +86,16 @@ class CMPE(Estimator):
             context_dim=self.conditioner.out_dim,
         )
         self.n_levels = last_levels
+
+    @classmethod
+    def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
+        """Refuse levels that become fewer, and what `conditioning.check_conditioner` does."""
+        first, last = options["first_levels"], options["last_levels"]
+        if first > last:
+            raise ValueError(
+                f"first_levels is {first}; wanted at most last_levels, which is {last}"
+            )
+        check_conditioner(x_shape, **options)
 
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:

@@ -54,6 +54,18 @@ class Estimator(Trainable):
         self.validity: Validity | None = None
 
     @classmethod
+    def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
+        """Refuse options that contradict each other, or do not suit the data.
+
+        Args:
+            x_shape: Shape of one data set; None where it is not known before simulating.
+            **options: All of them; those that are not given at their defaults.
+
+        Raises:
+            ValueError: They do not; says what was wanted.
+        """
+
+    @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Return the options with those left open chosen by a look at the data."""
         return options

@@ -20,12 +20,13 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from ..networks.conditioning import Conditioner, choose_conditioner
+from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP
-from ..options import Depth, Index, NonNegative, Passes, Positive, Width
+from ..options import Depth, NonNegative, Passes, Positive, Width
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -58,7 +59,7 @@ class FMPE(Estimator):
         alpha: NonNegative = 1.0,
         hidden: Width = 128,
         blocks: Depth = 4,
-        frequencies: Index = 4,
+        frequencies: Annotated[int, Ge(0), Le(1_000)] = 4,
         tolerance: Positive = 1e-4,
         **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
@@ -73,6 +74,11 @@ class FMPE(Estimator):
             blocks=blocks,
             context_dim=self.conditioner.out_dim,
         )
+
+    @classmethod
+    def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
+        """Refuse what `conditioning.check_conditioner` does."""
+        check_conditioner(x_shape, **options)
 
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -29,14 +30,14 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ..networks.categorical import Categorical
-from ..networks.conditioning import MOST_COLUMNS, Linear
+from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
 from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
-from ..options import Chosen, Index, OneOf, Passes, Takes
+from ..options import Chosen, Indices, OneOf, Passes, Takes
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -45,7 +46,7 @@ FEW = 8  # values a column may take to be learnt as discrete
 
 def discrete_columns(
     *,
-    columns: list[Index],
+    columns: Indices,
     levels: Annotated[int, Ge(2)],
     **categorical: Annotated[Any, Passes(Categorical, given=3)],
 ) -> tuple[list[int], int, dict[str, Any]]:
@@ -89,7 +90,7 @@ class NLE(Estimator):
         flow: Annotated[str, OneOf(FLOWS)] = "nsf_ar",
         transform: Transform = "none",
         dequantise: Annotated[bool, Chosen()] = False,
-        columns: Annotated[list[Index], Chosen(("auto", "all"))],
+        columns: Annotated[Indices, Chosen(("auto", "all"))],
         discrete: Annotated[Mapping[str, Any] | None, Chosen(), Takes(discrete_columns)] = None,
         linear: Linear = False,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
@@ -109,6 +110,17 @@ class NLE(Estimator):
             if self.columns
             else None
         )
+
+    @classmethod
+    def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
+        """Refuse columns that data do not have."""
+        columns, discrete = options["columns"], options["discrete"]
+        if x_shape is None:
+            return
+        if isinstance(columns, list):
+            check_columns((math.prod(x_shape),), columns)
+        if isinstance(discrete, Mapping) and discrete["columns"]:
+            check_columns((math.prod(x_shape),), discrete["columns"])
 
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:

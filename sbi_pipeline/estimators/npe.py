@@ -18,7 +18,13 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..networks.conditioning import Columns, Conditioner, Linear, choose_conditioner
+from ..networks.conditioning import (
+    Columns,
+    Conditioner,
+    Linear,
+    check_conditioner,
+    choose_conditioner,
+)
 from ..networks.encoders import Embedded, Transform
 from ..networks.flows import FLOWS, default_width
 from ..networks.flows import flow as build_flow
@@ -68,6 +74,11 @@ class NPE(Estimator):
             columns=columns,
         )
         self.flow = build_flow(flow, theta_dim, self.conditioner.out_dim, **flow_options)
+
+    @classmethod
+    def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
+        """Refuse what `conditioning.check_conditioner` does."""
+        check_conditioner(x_shape, **options)
 
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:

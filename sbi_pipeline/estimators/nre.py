@@ -37,10 +37,10 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..networks.conditioning import Conditioner, choose_conditioner
+from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP, start_at
 from ..networks.scaling import as_ranks
-from ..options import Chosen, Count, Depth, Fraction, NonNegative, Passes, Positive, Width
+from ..options import Chosen, Depth, Few, Fraction, NonNegative, Passes, Positive, Width
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -74,7 +74,7 @@ class NRE(Estimator):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        alternatives: Count = 8,
+        alternatives: Few = 8,
         gamma: Positive = 1.0,
         balance: NonNegative = 0.0,
         near: Annotated[Fraction, Chosen()] = 0.0,
@@ -97,6 +97,11 @@ class NRE(Estimator):
         inputs = theta_dim * (2 + (self.conditioner.linear is not None))
         self.net = ResidualMLP(inputs, 1, hidden=hidden, blocks=blocks, context_dim=context_dim)
         start_at(self.net.last, torch.zeros(1))
+
+    @classmethod
+    def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
+        """Refuse what `conditioning.check_conditioner` does."""
+        check_conditioner(x_shape, **options)
 
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:

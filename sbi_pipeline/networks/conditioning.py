@@ -7,14 +7,21 @@ and is told the prediction beside the summary of the data.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from ..options import Chosen, Index
-from .encoders import Embedded, Encoder, Transform, batched, choose_encoder
+from ..options import Chosen, Indices
+from .encoders import (
+    Embedded,
+    Encoder,
+    Transform,
+    batched,
+    check_embedding,
+    choose_encoder,
+)
 from .regression import GaussianRegression
 from .scaling import constant_columns
 from .screening import linked_columns
@@ -22,7 +29,7 @@ from .screening import linked_columns
 MOST_COLUMNS = 1000  # of a linear regression
 
 Linear = Annotated[bool, Chosen()]
-Columns = Annotated[list[Index] | None, Chosen(("auto", "all"))]
+Columns = Annotated[Indices | None, Chosen(("auto", "all"))]
 
 
 class Conditioner(nn.Module):
@@ -94,6 +101,44 @@ class Conditioner(nn.Module):
     def log_det(self) -> Tensor | float:
         """Return log |d rest / d z| in nats."""
         return 0.0 if self.linear is None else self.linear.log_det()
+
+
+def check_conditioner(
+    x_shape: tuple[int, ...] | None,
+    *,
+    embedding: str | Mapping[str, Any],
+    columns: str | Sequence[int] | None,
+    **others: Any,
+) -> None:
+    """Refuse columns that data do not have, and embeddings that do not suit what is left of them.
+
+    Args:
+        x_shape: Shape of one data set; None where it is not known.
+        embedding: As for `Conditioner`, or ``"auto"``; of a mapping all options.
+        columns: As for `Conditioner`, or ``"auto"`` or ``"all"``.
+        **others: Options of which nothing is asked.
+
+    Raises:
+        ValueError: See above.
+    """
+    if not isinstance(columns, str) and columns is not None:
+        check_columns(x_shape, columns)
+        x_shape = (len(columns),)
+    if embedding != "auto":
+        options = {"name": embedding} if isinstance(embedding, str) else embedding
+        check_embedding(x_shape, **options)
+
+
+def check_columns(x_shape: tuple[int, ...] | None, columns: Sequence[int]) -> None:
+    """Refuse columns of what is no vector, and those beyond its end."""
+    if x_shape is None:
+        return
+    if len(x_shape) != 1:
+        raise ValueError(f"x has shape {x_shape}; columns are of vectors, so remove them")
+    if max(columns) >= x_shape[0]:
+        raise ValueError(
+            f"columns has {max(columns)}; x has {x_shape[0]} elements, which are counted from 0"
+        )
 
 
 def choose_conditioner(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 
@@ -17,6 +19,18 @@ class Embedding(nn.Module):
     """
 
     out_dim: int
+
+    @classmethod
+    def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
+        """Refuse options that contradict each other, or data of another shape.
+
+        Args:
+            x_shape: Shape of one data set; None where it is not known before simulating.
+            **options: All of them; those that are not given at their defaults.
+
+        Raises:
+            ValueError: They do not fit; says what was wanted.
+        """
 
     @staticmethod
     def scale_shape(x_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ events of a set.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -67,11 +68,7 @@ class Convolutional(Embedding):
         self, x_shape: Shape, axes: int, *, out_dim: int, channels: int, kernel: int
     ) -> None:
         super().__init__()
-        if len(x_shape) not in (axes, axes + 1):
-            raise ValueError(
-                f"x has shape {x_shape}; a {axes}-d convolution takes {axes} axes, or "
-                f"{axes + 1} with channels first"
-            )
+        check_axes(x_shape, axes)
         convolution = (nn.Conv1d, nn.Conv2d)[axes - 1]
         self.axes, self.out_dim = axes, out_dim
         before = x_shape[0] if len(x_shape) > axes else 1
@@ -96,6 +93,15 @@ class Convolutional(Embedding):
         return out
 
 
+def check_axes(x_shape: Shape | None, axes: int) -> None:
+    """Refuse data that cannot be convolved over so many axes."""
+    if x_shape is not None and len(x_shape) not in (axes, axes + 1):
+        raise ValueError(
+            f"x has shape {x_shape}; a {axes}-d convolution takes {axes} axes, or "
+            f"{axes + 1} with channels first"
+        )
+
+
 class CNN1D(Convolutional):
     """For series, ``(length,)`` or ``(channels, length)``; see `Convolutional`.
 
@@ -111,6 +117,11 @@ class CNN1D(Convolutional):
         self, x_shape: Shape, *, out_dim: Width = 32, channels: Width = 16, kernel: Odd = 5
     ) -> None:
         super().__init__(x_shape, 1, out_dim=out_dim, channels=channels, kernel=kernel)
+
+    @classmethod
+    def check(cls, x_shape: Shape | None, **options: Any) -> None:
+        """Refuse what is no series."""
+        check_axes(x_shape, 1)
 
     @staticmethod
     def scale_shape(x_shape: Shape) -> Shape:
@@ -133,6 +144,11 @@ class CNN2D(Convolutional):
         self, x_shape: Shape, *, out_dim: Width = 32, channels: Width = 16, kernel: Odd = 3
     ) -> None:
         super().__init__(x_shape, 2, out_dim=out_dim, channels=channels, kernel=kernel)
+
+    @classmethod
+    def check(cls, x_shape: Shape | None, **options: Any) -> None:
+        """Refuse what is no image."""
+        check_axes(x_shape, 2)
 
     @staticmethod
     def scale_shape(x_shape: Shape) -> Shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -35,8 +36,33 @@ def embed(
         **options: Those of the embedding.
     """
     made_of: Any = find_embedding(name)
-    seen = (*x_shape[:-1], x_shape[-1] - 1) if mask else x_shape
+    seen = without_mask(x_shape) if mask else x_shape
     return made_of(seen, **options), made_of.scale_shape(seen)
+
+
+def without_mask(x_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a set without the feature that says which events are there."""
+    return (*x_shape[:-1], x_shape[-1] - 1)
+
+
+def check_embedding(
+    x_shape: tuple[int, ...] | None, *, name: str, mask: bool = False, **options: Any
+) -> None:
+    """Refuse an embedding that does not suit data of this shape, or whose options do not.
+
+    Args:
+        x_shape: Shape of one data set; None where it is not known.
+        name: As for `embed`.
+        mask: As for `embed`.
+        **options: All those of the embedding, and others.
+
+    Raises:
+        ValueError: See above.
+    """
+    made_of = find_embedding(name)
+    if mask and len(inspect.signature(made_of.forward).parameters) < len(("self", "x", "mask")):
+        raise ValueError(f"mask is of sets of events, and {name} takes none; remove it")
+    made_of.check(without_mask(x_shape) if mask and x_shape else x_shape, **options)
 
 
 Embedded = Annotated[str | Mapping[str, Any], Chosen(), Takes(embed, given=1, short="name")]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..options import Count, Depth, Passes, Positive, Width
+from ..options import Depth, Few, Passes, Positive, Width
 from .embedding import Embedding
 from .neighbourhoods import n_features, neighbourhoods
 
@@ -71,6 +71,11 @@ class DeepSet(Embedding):
             mlp(x_shape[1] + (hidden if i else 0), hidden, hidden, hidden) for i in range(rounds)
         )
         self.head = mlp(hidden * rounds + 1, hidden, out_dim)
+
+    @classmethod
+    def check(cls, x_shape: Shape | None, **options: Any) -> None:
+        """Refuse what is no set of events."""
+        check_set(x_shape)
 
     @staticmethod
     def scale_shape(x_shape: Shape) -> Shape:
@@ -126,8 +131,8 @@ class SetTransformer(Embedding):
         *,
         out_dim: Width = 32,
         hidden: Width = 64,
-        heads: Count = 4,
-        inducing: Count = 16,
+        heads: Few = 4,
+        inducing: Width = 16,
         layers: Depth = 2,
     ) -> None:
         super().__init__()
@@ -140,6 +145,14 @@ class SetTransformer(Embedding):
         self.gather = nn.ModuleList(Attention(hidden, heads) for _ in range(layers))
         self.spread = nn.ModuleList(Attention(hidden, heads) for _ in range(layers))
         self.head = mlp((layers + 1) * hidden + 1, 2 * hidden, out_dim)
+
+    @classmethod
+    def check(cls, x_shape: Shape | None, **options: Any) -> None:
+        """Refuse what is no set of events, and a width that heads cannot share."""
+        check_set(x_shape)
+        hidden, heads = options["hidden"], options["heads"]
+        if hidden % heads:
+            raise ValueError(f"hidden is {hidden}; wanted a multiple of heads, which is {heads}")
 
     @staticmethod
     def scale_shape(x_shape: Shape) -> Shape:
@@ -178,7 +191,7 @@ class PointCloud(Embedding):
         *,
         out_dim: Width = 32,
         widest: Positive = 0.25,
-        windows: Count = 3,
+        windows: Few = 3,
         **deep_set: Annotated[Any, Passes(DeepSet, given=1)],
     ) -> None:
         super().__init__()
@@ -187,6 +200,11 @@ class PointCloud(Embedding):
         self.out_dim, self.widest, self.windows = out_dim, widest, windows
         self.set = DeepSet((events, dim + n_features(dim, windows)), out_dim=out_dim, **deep_set)
         self.head = mlp(out_dim + 2 * dim, 2 * out_dim, out_dim)
+
+    @classmethod
+    def check(cls, x_shape: Shape | None, **options: Any) -> None:
+        """Refuse what is no set of events."""
+        check_set(x_shape)
 
     @staticmethod
     def scale_shape(x_shape: Shape) -> Shape:
@@ -205,7 +223,7 @@ class PointCloud(Embedding):
         return out
 
 
-def check_set(x_shape: Shape) -> None:
+def check_set(x_shape: Shape | None) -> None:
     """Refuse what is no set of events."""
-    if len(x_shape) != 2:
+    if x_shape is not None and len(x_shape) != 2:
         raise ValueError(f"x has shape {x_shape}; a set of events has shape (events, features)")

@@ -8,9 +8,18 @@ from typing import Any
 
 from .. import registry
 from ..types import Prior
-from .named import TEXTS, NamedPrior, Parameter, parameter
+from .named import TEXTS, NamedPrior, Parameter, ParameterError, parameter
 
-__all__ = ["TEXTS", "NamedPrior", "Parameter", "build", "entry_of", "parameter"]
+__all__ = [
+    "TEXTS",
+    "NamedPrior",
+    "Parameter",
+    "ParameterError",
+    "build",
+    "entry_of",
+    "key_of",
+    "parameter",
+]
 
 
 def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) -> Prior:
@@ -54,9 +63,15 @@ def entry_of(specs: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, 
     Raises:
         ValueError: It matches two patterns.
     """
+    key = key_of(specs, name)
+    return None if key is None else specs[key]
+
+
+def key_of(specs: Mapping[str, Any], name: str) -> str | None:
+    """Return what the entry of a parameter stands under, see `entry_of`."""
     if name in specs:
-        return specs[name]
+        return name
     keys = [key for key in specs if fnmatch.fnmatchcase(name, key)]
     if len(keys) > 1:
         raise ValueError(f"prior of {name!r}: {keys[0]!r} and {keys[1]!r} both match it")
-    return specs[keys[0]] if keys else None
+    return keys[0] if keys else None

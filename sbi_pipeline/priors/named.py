@@ -27,6 +27,18 @@ Values = dict[str, Array]
 TEXTS = ("type", "unit", "label", "description")
 
 
+class ParameterError(ValueError):
+    """Something is wrong with the prior of one parameter.
+
+    Attributes:
+        name: Of the parameter.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter: its family, and arguments that are numbers or expressions."""
@@ -47,15 +59,18 @@ class Parameter:
         """Return the distribution, given the values of the parents.
 
         Raises:
-            ValueError: The arguments break the family's rule.
+            ParameterError: The arguments break the family's rule.
         """
         arguments = {
             key: value(values) if isinstance(value, Expression) else value
             for key, value in self.arguments.items()
         }
-        if not np.all(self.family.valid(**arguments)):
-            got = ", ".join(f"{key} = {value}" for key, value in arguments.items())
-            raise ValueError(f"prior of {self.name!r}: got {got}; wanted {self.family.rule}")
+        valid = np.asarray(self.family.valid(**arguments))
+        if not valid.all():
+            first = int(valid.argmin())
+            got = ", ".join(f"{k} = {_of_row(value, first)}" for k, value in arguments.items())
+            text = f"prior of {self.name!r}: got {got}; wanted {self.family.rule}"
+            raise ParameterError(self.name, text)
         return self.family.distribution(*(arguments[key] for key in self.family.arguments))
 
 
@@ -187,6 +202,11 @@ class NamedPrior:
                 f"parameters ({', '.join(self.names)}), so wanted (n, {len(self.names)})"
             )
         return values
+
+
+def _of_row(value: Any, row: int) -> Any:
+    """Return one of many values of an argument, or the only one."""
+    return value[row] if isinstance(value, np.ndarray) and value.ndim else value
 
 
 def _from_normal(given: Any, z: Array) -> Array:

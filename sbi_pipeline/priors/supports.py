@@ -1,13 +1,15 @@
-"""Where priors live: whether draws from one can be reweighted to another."""
+"""Where priors live: whether they can be drawn from, and reweighted to one another."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..types import Array, Prior
-from .named import NamedPrior
+from .named import NamedPrior, ParameterError
 
 TRIES = 100_000
+LOOKED_AT = 100_000, 1000, 50
+"""Numbers that are drawn to look at a prior, and rows of them, at most and at least."""
 
 
 def check_covers(prior: Prior, target: Prior) -> None:
@@ -32,11 +34,41 @@ def check_covers(prior: Prior, target: Prior) -> None:
     lost = float(np.mean(np.isneginf(prior.log_prob(_draws(target)))))
     if lost:
         raise ValueError(
-            f"the new prior has {100 * lost:.2g} % of its probability where the one trained on "
+            f"the new prior has {100 * lost:.3g} % of its probability where the one trained on "
             "has none; narrow it or simulate with the wider one"
         )
 
 
-def _draws(prior: Prior) -> Array:
-    u = np.random.default_rng(0).random((TRIES, len(prior.names)))
+def look_at(prior: Prior) -> Array:
+    """Return some draws of a prior, ``(n, dim)``.
+
+    Raises:
+        ParameterError: Some are infinite or NaN.
+    """
+    numbers, most, least = LOOKED_AT
+    theta = _draws(prior, min(max(numbers // len(prior.names), least), most))
+    _check_finite(prior, theta, "infinite or NaN; wanted numbers that a computer can hold")
+    return theta
+
+
+def check_normal(prior: Prior, theta: Array) -> None:
+    """Refuse a prior whose draws cannot be taken to normal space.
+
+    Raises:
+        ParameterError: Rounded, they lie at an end of it, where that is infinite.
+    """
+    text = "rounded to an end of it; wanted a prior whose values can be told from one another"
+    _check_finite(prior, np.asarray(prior.to_normal(theta)), text)
+
+
+def _check_finite(prior: Prior, values: Array, text: str) -> None:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        column = int(bad.any(axis=0).argmax())
+        name, count = prior.names[column], int(bad[:, column].sum())
+        raise ParameterError(name, f"prior of {name!r}: {count} of {len(values)} draws are {text}")
+
+
+def _draws(prior: Prior, rows: int = TRIES) -> Array:
+    u = np.random.default_rng(0).random((rows, len(prior.names)))
     return prior.from_uniform(u)

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import emcee
 import numpy as np
-from annotated_types import Ge, Gt, Predicate
+from annotated_types import Ge, Gt, Le, Predicate
 from emcee.state import State
 from tqdm import tqdm
 
@@ -46,8 +46,13 @@ QUICK = {
 
 
 Walkers = Annotated[
-    int, Ge(6), Predicate(lambda value: value % 2 == 0), Described("an even number of at least 6")
+    int,
+    Ge(6),
+    Le(16_384),
+    Predicate(lambda value: value % 2 == 0),
+    Described("an even number of at least 6 and at most 16384"),
 ]
+MIN_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -66,24 +71,25 @@ class Emcee(Sampler):
         walkers: Walkers in each ensemble, even, at least twice the dimension and at least 6; by
             default 64, or twelve times the dimension if that is more: from eight times on, half of
             the first steps propose from a distribution fitted to the other walkers.
-        min_steps: Steps before the first check.
+        min_steps: Steps before the first check; by default 100, or ``max_steps`` if that is less.
         max_steps: Steps after which it stops in any case.
         minutes: Time after which it stops in any case.
         r_hat: Largest rank-normalised split R-hat.
         ess: Smallest number of effective draws, bulk and tail.
         autocorrelation_times: Smallest length of the chain.
-        prior_draws: Draws from the prior (or the proposal) that each ensemble starts from.
+        prior_draws: Draws from the prior (or the proposal) that each ensemble starts from; more
+            than there are walkers.
     """
 
-    ensembles: Annotated[int, Ge(2)] = 4
+    ensembles: Annotated[int, Ge(2), Le(1_000)] = 4
     walkers: Walkers | None = None
-    min_steps: Count = 100
+    min_steps: Count | None = None
     max_steps: Count = 20_000
     minutes: Positive = 30
     r_hat: Annotated[float, Gt(1)] = 1.01
     ess: Positive = 1000
     autocorrelation_times: Positive = 50
-    prior_draws: Annotated[int, Ge(100)] = 2000
+    prior_draws: Annotated[int, Ge(100), Le(10_000_000)] = 2000
 
     needs = "density"
 
@@ -93,34 +99,51 @@ class Emcee(Sampler):
         return {"walkers": max(16, 2 * theta_dim), **QUICK}
 
     def check(self, theta_dim: int) -> None:
-        """Refuse too few ensembles, and too few walkers or an odd number of them.
+        """Refuse too few ensembles or walkers, an odd number of them, and contradictions.
 
         Raises:
             ValueError: See above.
         """
-        least, walkers = max(6, 2 * theta_dim), self.walkers
+        least, walkers = max(6, 2 * theta_dim), self._walkers(theta_dim)
         if self.ensembles < 2:
             raise ValueError(
                 f"got {self.ensembles} ensembles; wanted 2 or more, to compare them by R-hat"
             )
-        if walkers is not None and (walkers < least or walkers % 2):
+        if walkers < least or walkers % 2:
             raise ValueError(
                 f"got {walkers} walkers; wanted an even number of at least {least}, "
                 f"twice the {theta_dim} parameters and no fewer than 6"
             )
+        if self.prior_draws <= walkers:
+            raise ValueError(
+                f"prior_draws is {self.prior_draws}; wanted more than the walkers of an ensemble, "
+                f"which are {walkers}"
+            )
+        if self._min_steps > self.max_steps:
+            raise ValueError(
+                f"min_steps is {self._min_steps}; wanted at most max_steps, which is "
+                f"{self.max_steps}"
+            )
+
+    def _walkers(self, theta_dim: int) -> int:
+        return max(64, 12 * theta_dim) if self.walkers is None else self.walkers
+
+    @property
+    def _min_steps(self) -> int:
+        return min(MIN_STEPS, self.max_steps) if self.min_steps is None else self.min_steps
 
     def __call__(self, problem: Problem, n: int) -> Draws:
         """Draw ``n`` of each posterior; rather more, and fewer only if it had to stop.
 
         Raises:
             signals.Interrupted: A signal came; the folder holds every step up to then.
-            ValueError: Too few ensembles, too few or an odd number of walkers, or no draw to start
-                from has finite density.
+            ValueError: See `check`; or no draw to start from has finite density.
         """
         self.check(problem.theta_dim)
         ensembles, targets, theta_dim = self.ensembles, problem.targets, problem.theta_dim
-        walkers = max(64, 12 * theta_dim) if self.walkers is None else self.walkers
-        min_steps = max(self.min_steps, -(-2 * n // (ensembles * walkers)))  # half of them are kept
+        walkers = self._walkers(theta_dim)
+        enough = -(-2 * n // (ensembles * walkers))  # half of the steps are kept
+        min_steps = max(self._min_steps, enough)
         groups = targets * ensembles
 
         def batched(z: Array) -> Array:

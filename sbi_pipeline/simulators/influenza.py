@@ -38,6 +38,7 @@ class Influenza:
     def __init__(self, boys: Count = 763, days: Count = 14, steps_per_day: Count = 20) -> None:
         self.boys = boys
         self.days = days
+        self.x_shape = (days,)
         self.steps_per_day = steps_per_day
 
     def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:

@@ -39,7 +39,7 @@ class LinearGaussian:
         noise: Positive = 0.5,
         noise_at_load: bool = False,
     ) -> None:
-        self.theta_dim = theta_dim
+        self.theta_dim, self.x_shape = theta_dim, (x_dim,)
         self.noise, self.noise_at_load = noise, noise_at_load
         self.parameters = tuple(
             [f"theta_{i + 1}" for i in range(theta_dim)]

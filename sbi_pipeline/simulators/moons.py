@@ -43,6 +43,7 @@ class Moons:
     def __init__(self, points: Count = 200, largest: Count | None = None) -> None:
         self.points = points
         self.largest = largest
+        self.x_shape = (points, 2) if largest is None else (largest, 3)
         self.parameters = ("d", "sigma", "t") if largest is None else ("d", "sigma", "t", "points")
 
     def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
@@ -69,6 +70,7 @@ class MoonPoint:
     """
 
     parameters = ("d", "sigma", "t")
+    x_shape = (2,)
 
     def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
         """Simulate points for parameters, ``(n, 3)``."""

@@ -65,6 +65,7 @@ class Ringdown:
         self.bins = np.arange(np.ceil(lowest * length), np.floor(highest * length) + 1) / length
         self.whitening = 1 / np.sqrt(length * noise_density(self.bins) / 4)
         self.time_range, self.noise_at_load = time_range, noise_at_load
+        self.x_shape = (4, len(self.bins))
 
     def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
         """Simulate data for parameters, ``(n, 6)``."""

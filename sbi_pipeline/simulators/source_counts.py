@@ -59,6 +59,7 @@ class SourceCounts:
         self.most, self.pixels, self.background, self.noise = most, pixels, background, noise
         self.mirror = mirror
         self.noise_at_load = not noise
+        self.x_shape = (pixels, pixels)
         place = np.arange(3 * most).reshape(most, 3).T  # of a nuisance, source by source
         self.random = place < (3 * most if nuisances is None else nuisances)  # (3, most)
         self.typical = special.ndtri(qmc.Halton(3, scramble=False).random(most + 1)[1:].T)

@@ -22,6 +22,7 @@ class TwoMoons:
     """Points, ``(n, 2)``, for (theta_1, theta_2)."""
 
     parameters = ("theta_1", "theta_2")
+    x_shape = (2,)
 
     def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
         """Simulate points, ``(n, 2)``, for parameters, ``(n, 2)``."""

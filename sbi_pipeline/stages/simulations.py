@@ -126,6 +126,17 @@ def simulate(
     )
 
 
+def _check_network(
+    x_shape: tuple[int, ...], estimator: str, method: str, options: Mapping[str, Any]
+) -> None:
+    from ..estimators import estimator_class  # noqa: PLC0415 - torch takes seconds
+
+    try:
+        estimator_class(method).check(x_shape, **options)
+    except ValueError as error:
+        raise ValueError(f"the network of {estimator!r} does not suit the data: {error}") from error
+
+
 def manifest(
     *,
     receipts: Sequence[Path],
@@ -159,21 +170,25 @@ def observe(
     inferred_parameters: Sequence[str] = (),
     several: bool = False,
     events: int | None = None,
+    networks: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Read an observation, or simulate one with a known truth; ``truth`` of a file may be partial.
 
     The simulator is called once in any case: whether its data have the observation's shape is
     better known before a campaign than after. With ``several``, one simulation is one event, and
-    an observation has several, ``events`` of them if it is simulated.
+    an observation has several, ``events`` of them if it is simulated. For the same reason
+    ``networks`` are held against the data, each ``estimator``, ``method`` and ``options``.
 
     Writes: ``observation``, a netCDF file.
 
     Raises:
-        ValueError: Shapes differ, or the simulator fails.
+        ValueError: Shapes differ, a network does not suit the data, or the simulator fails.
     """
     made, prior, names = model.build_simulator(), model.build_prior(), tuple(model.parameters)
     known = truth or {}
     x, values = observations.simulate_observation(made, prior, known, seed)
+    for each in networks:
+        _check_network(x.shape, **each)
     if file is None and several:
         x, values = observations.simulate_events(
             made, prior, known, inferred_parameters, events or 1, seed
@@ -182,13 +197,7 @@ def observe(
         data = observations.label_observation(x, values, names, "simulated")
     else:
         x_o = observations.read_observation(file)
-        if several and x_o.size % x.size == 0 and x_o.shape[1:] in (x.shape, ()):
-            x_o = x_o.reshape(-1, *x.shape)
-        if x_o.shape[several:] != x.shape:
-            raise ValueError(
-                f"observation {file} has shape {x_o.shape}; the simulator's data have {x.shape}"
-                + (", after an axis of events" if several else "")
-            )
+        x_o = observations.check_shape(file, x_o, x.shape, several)
         told = np.array([known.get(name, np.nan) for name in names]) if known else None
         data = observations.label_observation(x_o, told, names, f"file {file}")
     write_dataset(observation, data.assign_attrs(key=key))

@@ -105,7 +105,7 @@ class Binding:
         meant = {each for key in unknowns for each in alike(key, record.options)}
         for name, option in record.options.items():
             if option.required and name not in given and name not in meant:
-                meaning = f": {option.meaning.rstrip('.')}" if option.meaning else ""
+                meaning = f": {plain(option.meaning)}" if option.meaning else ""
                 self.wrong(keys, f"{name!r} is missing; wanted {words(option.annotation)}{meaning}")
         around = {**(known or {}), **given}
         made = {}
@@ -272,6 +272,11 @@ def parts(annotation: Any) -> list[Any]:
     """Return the members of a union, or the annotation itself."""
     plain = bare(annotation)
     return list(get_args(plain)) if get_origin(plain) in UNIONS else [annotation]
+
+
+def plain(meaning: str) -> str:
+    """Return what a docstring says of an option, for a line on a terminal."""
+    return re.sub(r"`+", "'", meaning).replace(r" (\*)", "").rstrip(".")
 
 
 def words(annotation: Any) -> str:

@@ -12,14 +12,22 @@ from .. import observations, registry
 from ..fingerprint import of_array
 from ..types import Traits
 from . import texts
-from .schema import Config
-from .signatures import record_of
+from .schema import (
+    CampaignEntry,
+    Config,
+    Configuration,
+    EstimatorEntry,
+    Observation,
+    Refinement,
+    SamplerEntry,
+    Split,
+)
+from .signatures import record_of, stated, with_defaults
 from .simulations import RESULTS, Simulations, makers_of
 from .specification import Makers, Specification, maker, stage
 
 WATCHING = ("progress", "tensorboard")
 """Options of a training that show it and change nothing."""
-SPLIT = {"validation": 0.1, "test": 0.05}
 
 
 class Campaign(Mapping[str, Specification]):
@@ -108,7 +116,7 @@ class Campaign(Mapping[str, Specification]):
 
     @property
     def _events(self) -> bool:
-        return bool(self.entry.get("events", False))
+        return bool(stated(CampaignEntry, self.entry, "events"))
 
     @property
     def _derived(self) -> dict[str, str]:
@@ -138,7 +146,7 @@ class Campaign(Mapping[str, Specification]):
             "model": self.simulations.model,
             "truth": entry.get("parameters", entry.get("truth")),
             "file": entry.get("file"),
-            "seed": entry.get("seed", 0),
+            "seed": stated(Observation, entry, "seed"),
         }
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
@@ -164,7 +172,7 @@ class Campaign(Mapping[str, Specification]):
                 "method": entry["method"],
                 "network": network,
                 "training": {k: v for k, v in training.items() if k not in WATCHING},
-                "seed": entry.get("seed", 1),
+                "seed": stated(EstimatorEntry, entry, "seed"),
                 "events": self._events,
                 **made.noise,
             },
@@ -175,7 +183,9 @@ class Campaign(Mapping[str, Specification]):
     def _calibrate(self, name: str) -> Specification:
         options = dict(self.config.get("calibration", {}))
         sampler = options.pop("sampler", {})
-        if sampler.get("name", "auto") != "auto" or not self._traits(name).draws:  # those of MCMC
+        if (
+            stated(SamplerEntry, sampler, "name") != "auto" or not self._traits(name).draws
+        ):  # those of MCMC
             options["sampler"] = sampler
         largest = self.config["campaigns"][self.entry.get("held_out", self.name)]
         return Specification(
@@ -202,7 +212,7 @@ class Campaign(Mapping[str, Specification]):
 
     def _sampler(self, name: str, options: Config) -> Makers:
         """Return the sampler that draws from an estimator: the one named, or that suits it."""
-        named = options.get("name", "auto")
+        named = stated(SamplerEntry, options, "name")
         if named == "auto":
             from ..samplers.sampler import first_suitable  # noqa: PLC0415 - as in `_traits`
 
@@ -230,7 +240,7 @@ class Campaign(Mapping[str, Specification]):
             {
                 "model": self.simulations.model,
                 "exact": likelihood == "exact",
-                "nuisance_draws": entry.get("nuisance_draws", 64),
+                "nuisance_draws": stated(Refinement, entry, "nuisance_draws"),
                 "new_priors": texts.without_texts(entry.get("priors", {})),
                 **self._labels(name, observation),
             },
@@ -244,7 +254,7 @@ class Campaign(Mapping[str, Specification]):
             {
                 "model": self.simulations.model,
                 "several": self._events,
-                "predictive_draws": self.config.get("predictive_draws", 1000),
+                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
                 "data": self.entry.get("data", {}),
             },
             {
@@ -289,7 +299,7 @@ def manifest_specification(entry: Config, made: Simulations) -> Specification:
         {
             "store": f"../simulations/{made.name}",
             "rows": entry["simulations"],
-            "split": {**SPLIT, **entry.get("split", {})},
+            "split": with_defaults(record_of(Split, "", 0, {}), entry.get("split", {})),
             "seed": made.spec.arguments["seed"],
         },
         {"receipts": made.spec.key},

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .binding import Binding, InconsistentError, Refusal, may_change
+import numpy as np
+
+from .binding import Binding, InconsistentError, Refusal, dotted, may_change
 from .files import FALSE, TRUE, ConfigurationError, Written, read
 from .schema import Config, Configuration
 from .signatures import record_of
@@ -52,19 +56,48 @@ def _finished(written: Written, check: bool) -> dict[str, Any]:
     if is_quick not in (*TRUE, *FALSE):
         asked.wrong(("quick",), f"got {is_quick!r}; wanted true or false")
         _refuse(asked.problems, written)
-    variant = None if smaller is None else rest.updated(smaller)
-    if variant is not None and is_quick in TRUE:
-        rest, variant = variant, None
-    config, problems = bound(rest, check)
-    lines = [problem.line(rest) for problem in problems]
-    if variant is not None and check:
-        lines += [problem.line(variant) for problem in bound(variant, check)[1]]
+    used = Quick(rest, smaller if is_quick in TRUE else None)
+    config, problems = bound(used.whole, check)
+    lines = [used.line(problem) for problem in problems]
+    if smaller is not None and check and is_quick in FALSE:
+        other = Quick(rest, smaller)
+        lines += [other.line(each) for each in bound(other.whole, check)[1] if each not in problems]
     _refuse_lines(lines)
     if check:
-        _refuse(_inconsistencies(config), rest)
+        _refuse_lines([used.line(problem) for problem in _inconsistencies(config)])
     whole = expanded(config)
-    _refuse(check_names(config, whole), rest)
+    _refuse_lines([used.line(problem) for problem in check_names(config, whole)])
     return whole
+
+
+@dataclass(frozen=True)
+class Quick:
+    """A configuration, and what stands under ``if_quick`` where that comes over it.
+
+    Attributes:
+        rest: All but ``if_quick``.
+        smaller: What stands there; None where it is not asked for.
+    """
+
+    rest: Written
+    smaller: Written | None
+
+    @property
+    def whole(self) -> Written:
+        """Both together."""
+        return self.rest if self.smaller is None else self.rest.updated(self.smaller)
+
+    def line(self, problem: Refusal) -> str:
+        """Return a problem as a line that names the place under ``if_quick``, if it has one."""
+        keys, places = problem.keys, {} if self.smaller is None else self.smaller.places
+        above = next((keys[:end] for end in range(len(keys), 0, -1) if keys[:end] in places), ())
+        below, text = keys[len(above) :], problem.text
+        if not above or (below and len(above) == 1):  # all campaigns, or all estimators
+            return problem.line(self.rest)
+        if below and (place := self.rest.places.get(keys)):
+            text = f"with {dotted(below)} of {place}: {text}"
+        there = Refusal(("if_quick", *above), text)
+        return there.line(Written({}, {there.keys: places[above]}))
 
 
 def bound(written: Written, check: bool) -> tuple[dict[str, Any], list[Refusal]]:
@@ -118,19 +151,27 @@ def _with_late(binding: Binding, config: Config) -> dict[str, Any]:
     return made
 
 
-def _inconsistencies(config: Config) -> Iterator[Refusal]:
-    from . import consistency  # noqa: PLC0415 - torch takes seconds
+def _inconsistencies(config: Config) -> list[Refusal]:
+    from . import consistency, counts  # noqa: PLC0415 - torch takes seconds
 
-    checks = [
-        *((consistency.check_campaign, name) for name in config["campaigns"]),
-        *((consistency.check_sweep, name) for name in config.get("sweeps", {})),
-        *((consistency.check_refinement, name) for name in config.get("refine", {})),
+    checks: list[Callable[[Config], None]] = [
+        *(partial(consistency.check_campaign, name) for name in config["campaigns"]),
+        *(partial(consistency.check_sweep, name) for name in config.get("sweeps", {})),
+        *(partial(consistency.check_refinement, name) for name in config.get("refine", {})),
     ]
-    for check, name in checks:
-        try:
-            check(name, config)
-        except InconsistentError as error:
-            yield Refusal(error.keys, str(error))
+    found = list(filter(None, (_inconsistency(check, config) for check in checks)))
+    last = None if found else _inconsistency(counts.check_calibration, config)
+    return found if last is None else [last]
+
+
+def _inconsistency(check: Callable[[Config], None], config: Config) -> Refusal | None:
+    """Return what a check refuses."""
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            check(config)
+    except InconsistentError as error:
+        return Refusal(error.keys, str(error))
+    return None
 
 
 def _refuse(problems: Iterable[Refusal], written: Written) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,18 @@ import numpy as np
 from .. import observations, priors, registry
 from ..campaigns.settings import Effort, Limits
 from ..expressions import Expression
-from ..model import Model
-from ..storage.manifest import split
-from ..training.fit import MIN_TRAIN, MIN_VALIDATION
-from ..types import Prior
-from . import suitability
+from ..priors.supports import check_normal, look_at
+from ..training.search import candidates
+from ..types import Array, Prior, declared_shape, is_vectorised
+from . import counts, suitability
 from .binding import InconsistentError, near
+from .data import data_shape, simulator_of
 from .files import Keys
-from .schema import BLOCK_SIZE, SHARD_SIZE, Config
+from .schema import CampaignEntry, Config
+from .signatures import stated
 
 RESERVED = ("chain", "draw", "ensemble")
 """Axes of the files that parameters are written to."""
-MIN_HELD_OUT = 20
-"""Held-out simulations below which calibration says nothing."""
-WANTED = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT}
-PURPOSE = {"train": "train on", "validation": "stop by", "test": "calibrate with"}
 
 
 def check_campaign(name: str, config: Config) -> None:
@@ -37,18 +35,20 @@ def check_campaign(name: str, config: Config) -> None:
     """
     campaign, keys = config["campaigns"][name], ("campaigns", name)
     prior, kept = _priors(campaign, keys)
+    theta = _check_draws(campaign, prior, kept, keys)
     inferred = kept.names
     chosen = _chosen(campaign, config["estimators"], keys)
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     suitability.check_discrete(kept, methods, keys)
     suitability.check_events(campaign, methods, keys)
     _check_names(campaign, inferred, keys)
-    _check_derived(campaign.get("derived_parameters", {}), inferred, keys)
+    _check_derived(campaign.get("derived_parameters", {}), theta, keys)
     _check_observations(campaign, prior, keys)
     suitability.check_proposals(config["estimators"], chosen)
     suitability.check_samplers(config, chosen, kept)
     suitability.check_refine(config.get("refine", {}), campaign, kept, methods)
-    _check_sizes(campaign, keys)
+    _check_networks(config, chosen, campaign)
+    counts.check_parts(campaign, keys)
     _check_files(campaign.get("extra_files", ()), (*keys, "extra_files"))
     _check_effort(campaign, keys)
 
@@ -69,10 +69,27 @@ def check_sweep(name: str, config: Config) -> None:
     if "estimators" in sweep:
         _check_estimators(sweep, config, ("sweeps", name, "estimators"))
     campaign = config["campaigns"][sweep["campaign"]]
-    sizes = sorted(sweep.get("simulations", []))
-    for size in sizes:  # all are calibrated with those held out of the largest
-        wanted = {part: least for part, least in WANTED.items() if part != "test"}
-        _check_counts(campaign, size, WANTED if size == sizes[-1] else wanted, ("sweeps", name))
+    _check_variation(sweep, config, ("sweeps", name))
+    counts.check_sweep_sizes(campaign, sweep, ("sweeps", name))
+
+
+def _check_variation(sweep: Config, config: Config, keys: Keys) -> None:
+    """Refuse a sweep of one fit, and one that says of nothing how it varies."""
+    network = sweep.get("network", {})
+    lists = [sweep[key] for key in ("simulations", "seeds") if key in sweep] + [*network.values()]
+    campaign = config["campaigns"][sweep["campaign"]]
+    fits = sweep.get("estimators", campaign.get("estimators", config["estimators"]))
+    if not lists or math.prod(map(len, [fits, *lists])) == 1:
+        raise InconsistentError(
+            keys, "nothing varies; wanted simulations, network or seeds with several values"
+        )
+    for name in fits:
+        grid = config["estimators"].get(name, {}).get("training", {}).get("grid") or {}
+        if both := sorted(set(network) & set(grid.get("network", {}))):
+            raise InconsistentError(
+                (*keys, "network", both[0]),
+                f"has no effect: {name} chooses {both[0]} by its own grid; remove one of the two",
+            )
 
 
 def _check_estimators(sweep: Config, config: Config, keys: Keys) -> None:
@@ -92,7 +109,7 @@ def parameters_of(campaign: Config, keys: Keys) -> tuple[str, ...]:
     """Return the names of a simulator's parameters.
 
     Raises:
-        InconsistentError: It cannot be made, or names none.
+        InconsistentError: It cannot be made, names none, or says a shape of data that is none.
     """
     simulator = campaign["simulator"]
     try:
@@ -112,6 +129,10 @@ def parameters_of(campaign: Config, keys: Keys) -> tuple[str, ...]:
             (*keys, "simulator"),
             f"{simulator!r} has no parameters; write parameters = ('a', 'b') in its class",
         ) from error
+    try:
+        declared_shape(made)
+    except ValueError as error:
+        raise InconsistentError((*keys, "simulator"), str(error)) from error
     return names
 
 
@@ -133,6 +154,26 @@ def _priors(campaign: Config, keys: Keys) -> tuple[Prior, Prior]:
         raise InconsistentError((*keys, "inferred_parameters"), str(error)) from error
 
 
+def _check_draws(campaign: Config, prior: Prior, kept: Prior, keys: Keys) -> dict[str, Array]:
+    """Refuse priors that cannot be drawn from; return draws of the inferred parameters, by name."""
+    entries, where = campaign["priors"], (*keys, "priors")
+    try:
+        look_at(prior)
+        theta = look_at(kept)
+        check_normal(kept, theta)
+    except priors.ParameterError as error:
+        key = None if isinstance(entries, str) else priors.key_of(entries, error.name)
+        raise InconsistentError(where if key is None else (*where, key), str(error)) from error
+    except Exception as error:  # a prior of the user's own may raise anything
+        raise InconsistentError(where, _told(error)) from error
+    return dict(zip(kept.names, theta.T, strict=True))
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says, with its kind unless it is one of ours."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
 def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
     entries, where = campaign["priors"], (*keys, "priors")
     if isinstance(entries, Mapping):
@@ -149,8 +190,7 @@ def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
     try:
         return priors.build(entries, names)
     except Exception as error:  # a prior of the user's own may raise anything
-        told = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise InconsistentError(where, told) from error
+        raise InconsistentError(where, _told(error)) from error
 
 
 def _some(names: Sequence[str], most: int = 12) -> str:
@@ -170,24 +210,6 @@ def _chosen(campaign: Config, entries: Config, keys: Keys) -> list[str]:
     return chosen
 
 
-def _check_sizes(campaign: Config, keys: Keys) -> None:
-    """Refuse what leaves too little to train on, to stop by or to calibrate with."""
-    shard, block = campaign.get("shard_size", SHARD_SIZE), campaign.get("block_size", BLOCK_SIZE)
-    if shard % block:
-        text = f"shard_size {shard} is no multiple of block_size {block}"
-        raise InconsistentError(
-            (*keys, "shard_size" if "shard_size" in campaign else "block_size"), text
-        )
-    fractions = {"validation": 0.1, "test": 0.05, **campaign.get("split", {})}
-    if sum(fractions.values()) >= 1:
-        raise InconsistentError(
-            (*keys, "split"),
-            f"validation {fractions['validation']:g} and test {fractions['test']:g} leave nothing "
-            "to train on; wanted fractions that are together below 1",
-        )
-    _check_counts(campaign, campaign["simulations"], WANTED, keys)
-
-
 def _check_files(paths: Sequence[str], keys: Keys) -> None:
     for index, path in enumerate(paths):
         if not Path(path).is_file():
@@ -204,33 +226,21 @@ def _check_effort(campaign: Config, keys: Keys) -> None:
             record(**campaign.get(key, {}))
         except ValueError as error:
             raise InconsistentError((*keys, key), str(error)) from error
+    limits = campaign.get("limits", {})
+    if limits.get("isolate") is False and Limits(**limits).is_guarded:
+        text = "has no effect: a limit guards in any case; remove it, or the limit"
+        raise InconsistentError((*keys, "limits", "isolate"), text)
     if "minimum" in entry and entry.get("cluster") != "slurm":
         text = "has no effect: it is of cluster: slurm; remove it"
         raise InconsistentError((*where, "minimum"), text)
-    block = campaign.get("block_size", BLOCK_SIZE) if _is_vectorised(campaign) else 1
+    block = stated(CampaignEntry, campaign, "block_size") if _is_vectorised(campaign) else 1
     if (size := entry.get("chunk_size", block)) % block:
         text = f"got {size}; wanted a multiple of block_size, which is {block}"
         raise InconsistentError((*where, "chunk_size"), text)
 
 
 def _is_vectorised(campaign: Config) -> bool:
-    made = Model(campaign["simulator"], campaign.get("options", {}), (), {})
-    return made.is_vectorised
-
-
-def _check_counts(campaign: Config, rows: int, wanted: Mapping[str, int], keys: Keys) -> None:
-    """Refuse numbers of simulations whose parts are too few."""
-    fractions = {"validation": 0.1, "test": 0.05, **campaign.get("split", {})}
-    masks = split(0, rows, seed=campaign.get("seed", 1), **fractions)
-    for part, least in wanted.items():
-        count = int(masks[part].sum())
-        if count < least:
-            said = part in campaign.get("split", {}) and keys[0] == "campaigns"
-            raise InconsistentError(
-                (*keys, "split", part) if said else (*keys, "simulations"),
-                f"{count} of {rows} simulations are to {PURPOSE[part]}; at least {least} are "
-                "wanted: raise simulations, or change split",
-            )
+    return is_vectorised(simulator_of(campaign))
 
 
 def _check_names(campaign: Config, inferred: tuple[str, ...], keys: Keys) -> None:
@@ -264,21 +274,40 @@ def check_refinement(name: str, config: Config) -> None:
         raise InconsistentError(("refine", name, "proposal"), text)
 
 
-def _check_derived(derived: Config, inferred: tuple[str, ...], keys: Keys) -> None:
+def _check_derived(derived: Config, theta: Mapping[str, Array], keys: Keys) -> None:
+    """Refuse expressions that are none, or have no value anywhere in the prior."""
     for name, entry in derived.items():
         where = (*keys, "derived_parameters", name)
         try:
-            unknown = sorted(set(Expression(entry["expression"]).names) - set(inferred))
+            expression = Expression(entry["expression"])
         except ValueError as error:
             raise InconsistentError(where, str(error)) from error
-        if unknown:
-            are = f"inferred are {', '.join(inferred)}"
-            text = f"{unknown[0]!r} is not inferred{near(unknown[0], inferred, are)}"
+        are = f"inferred are {', '.join(theta)}"
+        if unknown := sorted(set(expression.names) - set(theta)):
+            text = f"{unknown[0]!r} is not inferred{near(unknown[0], theta, are)}"
+            raise InconsistentError(where, text)
+        if not expression.names:
+            text = f"{expression.text!r} is of no inferred parameter; {are}"
+            raise InconsistentError(where, text)
+        if not np.isfinite(expression(theta)).any():
+            text = f"{expression.text!r} is infinite or NaN everywhere in the prior"
             raise InconsistentError(where, text)
 
 
+def _check_networks(config: Config, chosen: Sequence[str], campaign: Config) -> None:
+    """Refuse options of networks, those of searches too, that do not suit the data."""
+    x_shape = data_shape(campaign)
+    for name in chosen:
+        entry, keys = config["estimators"][name], ("estimators", name)
+        method, network = entry["method"], entry.get("network", {})
+        suitability.check_network(method, network, x_shape, (*keys, "network"))
+        for settings in candidates(entry.get("training", {}).get("grid") or {}):
+            tried = {**network, **settings["network"]}
+            suitability.check_network(method, tried, x_shape, (*keys, "training", "grid"))
+
+
 def _check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
-    events = campaign.get("events", False)
+    events = stated(CampaignEntry, campaign, "events")
     for name, entry in campaign.get("observations", {}).items():
         where = (*keys, "observations", name)
         if ("file" in entry) == ("parameters" in entry):
@@ -301,34 +330,47 @@ def _check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
                     guess = near(parameter, prior.names)
                     text = f"{parameter!r} is none of {_some(prior.names)}{guess}"
                     raise InconsistentError((*where, key, parameter), text)
-        _check_truth(entry.get("truth", {}), prior, (*where, "truth"))
+            _check_truth(entry.get(key, {}), prior, (*where, key))
         if "file" in entry:
-            try:
-                observations.read_observation(entry["file"])
-            except ValueError as error:
-                raise InconsistentError((*where, "file"), str(error)) from error
+            _check_file(entry["file"], campaign, (*where, "file"))
+
+
+def _check_file(file: str, campaign: Config, keys: Keys) -> None:
+    """Refuse a file that holds no data set of the simulator's, as far as their shape is known."""
+    try:
+        x_o = observations.read_observation(file)
+        if (said := declared_shape(simulator_of(campaign))) is not None:
+            observations.check_shape(file, x_o, said, stated(CampaignEntry, campaign, "events"))
+    except ValueError as error:
+        raise InconsistentError(keys, str(error)) from error
+    shown = data_shape(campaign)
+    if said is None and shown not in (None, x_o.shape):
+        text = f"observation {file} has shape {x_o.shape}, one before it {shown}; wanted one shape"
+        raise InconsistentError(keys, text)
 
 
 def _check_truth(truth: Mapping[str, float], prior: Prior, keys: Keys) -> None:
-    """Refuse a truth that the prior excludes, as far as that can be told."""
+    """Refuse parameters that the prior excludes, as far as that can be told."""
     if isinstance(prior, priors.NamedPrior):
         given = {name: np.asarray(float(value)) for name, value in truth.items()}
         for each in prior.parameters:
             if each.name not in truth or set(each.parents) - set(truth):
                 continue
-            low, high = each.given(given).support()
-            if not low <= truth[each.name] <= high:
+            made, value = each.given(given), truth[each.name]
+            low, high = made.support()
+            if not low <= value <= high:
                 raise InconsistentError(
                     (*keys, each.name),
-                    f"got {truth[each.name]:g}; its prior reaches from {float(low):g} to "
-                    f"{float(high):g}: widen it, or leave this truth out",
+                    f"got {value:g}; its prior reaches from {float(low):g} to {float(high):g}: "
+                    f"widen it, or leave this value out",
                 )
+            if each.family.discrete and not made.pmf(value):
+                text = f"got {value:g}; its prior gives that no probability"
+                raise InconsistentError((*keys, each.name), text)
     elif set(truth) == set(prior.names):
         row = np.array([[truth[name] for name in prior.names]])
         if np.isneginf(prior.log_prob(row)).any():
-            raise InconsistentError(
-                keys, "lies outside the prior: widen it, or leave the truth out"
-            )
+            raise InconsistentError(keys, "lies outside the prior: widen it, or leave a value out")
 
 
 def _check_order(entries: Config, keys: Keys) -> None:

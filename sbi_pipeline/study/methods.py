@@ -14,7 +14,7 @@ from ..types import Traits
 from .binding import Binding
 from .files import Keys
 from .schema import Config, EstimatorEntry, SamplerEntry
-from .signatures import Option, Record, record_of
+from .signatures import Option, Record, record_of, stated
 
 SEARCHED = {
     "network": EstimatorEntry.__annotations__["network"],
@@ -51,7 +51,7 @@ def bind_estimator(binding: Binding, entry: Config, keys: Keys) -> Config:
     for name, why in _without_effect(traits):
         if training.get(name):
             binding.wrong((*keys, "training", name), f"has no effect: {method} {why}; remove it")
-    if training.get("grid"):
+    if training.get("grid") is not None:
         grid = _bind_grid(binding, training["grid"], entry, (*keys, "training", "grid"))
         made["training"] = {**training, "grid": grid}
     return made
@@ -87,7 +87,7 @@ def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) ->
         return entry
     try:
         used = [
-            samplers.sampler_class(given.get("name", "auto"), estimators.traits(method))
+            samplers.sampler_class(stated(SamplerEntry, given, "name"), estimators.traits(method))
             for method in dict.fromkeys(methods)
         ]
     except ValueError as error:
@@ -164,7 +164,7 @@ def _bind_sampler(
     binding: Binding, given: Config, method: str, traits: Traits, keys: Keys
 ) -> Config:
     """Bind the options of a sampler to the one that will be used."""
-    name = given.get("name", "auto")
+    name = stated(SamplerEntry, given, "name")
     try:
         chosen = samplers.sampler_class(name, traits)
     except ValueError as error:
@@ -202,12 +202,22 @@ def _bind_grid(binding: Binding, grid: Config, entry: Config, keys: Keys) -> Con
     """Bind every value of a search."""
     try:
         candidates(grid)
+        made = {
+            part: bind_lists(binding, part, entry, lists, (*keys, part))
+            for part, lists in grid.items()
+        }
+        combinations = len(candidates(made))
     except ValueError as error:
         binding.wrong(keys, str(error))
         return grid
-    return {
-        part: bind_lists(binding, part, entry, lists, (*keys, part)) for part, lists in grid.items()
-    }
+    if combinations == 1:
+        binding.wrong(keys, "nothing varies; wanted two values or more of some option")
+    for part, lists in grid.items():
+        for name in lists:
+            if name in entry.get(part, {}):
+                text = f"has no effect: training.grid.{part} has it too; remove one of the two"
+                binding.wrong((*keys[:2], part, name), text)
+    return made
 
 
 def _listed(methods: Sequence[str]) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 from ..fingerprint import canonical
 from . import shards
 from .campaign import Campaign
-from .schema import Config
+from .data import data_shape
+from .schema import Config, Configuration
+from .signatures import stated
 from .simulations import RESULTS, Simulations, joined, simulations_of
 from .specification import Specification, stage
 
@@ -113,7 +115,7 @@ class Plan(Mapping[str, Specification]):
     @property
     def strict(self) -> bool:
         """Whether a failed verdict is an error."""
-        return bool(self.config.get("strict", False))
+        return bool(stated(Configuration, self.config, "strict"))
 
     @property
     def patterns(self) -> dict[str, str]:
@@ -203,6 +205,27 @@ class Plan(Mapping[str, Specification]):
     def training(self, wildcards: Any) -> dict[str, Any]:
         """Return all options of a training, also those that are in no key."""
         return dict(self.config["estimators"][wildcards.estimator].get("training", {}))
+
+    def networks(self, wildcards: Any) -> list[dict[str, Any]]:
+        """Return the networks of a campaign that its data must suit, with all their options.
+
+        None where planning has seen already that they do.
+        """
+        campaign = self.campaigns[wildcards.campaign]
+        if data_shape(campaign.entry) is not None:
+            return []
+        # Torch takes seconds, and the jobs of a cluster plan too.
+        from .suitability import all_options  # noqa: PLC0415
+
+        entries = [(name, self.config["estimators"][name]) for name in campaign.estimators]
+        return [
+            {
+                "estimator": name,
+                "method": entry["method"],
+                "options": all_options(entry["method"], entry.get("network", {})),
+            }
+            for name, entry in entries
+        ]
 
     def refined_from(self, wildcards: Any) -> str:
         """Return the posterior whose draws are reweighted."""

@@ -8,17 +8,27 @@ signature of that part; here it says in which.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Required, TypedDict
 
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Le, MinLen, Predicate
 from pydantic import AfterValidator, StringConstraints
 
 from .. import registry
-from ..options import Count, Default, Described, Fraction, OneOf, Passes, Positive, Seed, Takes
+from ..options import (
+    Count,
+    Default,
+    Described,
+    Fraction,
+    OneOf,
+    Passes,
+    Positive,
+    Seed,
+    Takes,
+    Width,
+    all_differ,
+)
 from ..priors.families import TYPES
 
 Config = Mapping[str, Any]
 
-SHARD_SIZE = 100_000
-BLOCK_SIZE = 1_000
 FOLDERS = ("simulations", "observations", "figures", "programs", "tensorboard")
 """Folders of ours below `results` and below a campaign, which no entry can be named like."""
 
@@ -30,11 +40,10 @@ def _free(name: str) -> str:
     return name
 
 
-def _different(items: list[Any]) -> list[Any]:
-    """Refuse a list that has something twice."""
-    if len(set(map(str, items))) < len(items):
-        raise ValueError("twice")
-    return items
+def _has_port(cluster: str) -> bool:
+    """Say whether an address ends with a port that there can be, where it has one."""
+    port = cluster.rpartition(":")[2]
+    return not port.isdecimal() or 0 < int(port) < 65_536
 
 
 Name = Annotated[
@@ -46,17 +55,23 @@ Name = Annotated[
         + ", ".join(FOLDERS)
     ),
 ]
-Names = Annotated[list[str], AfterValidator(_different), Described("a list of names, each once")]
-Sizes = Annotated[
-    list[Annotated[int, Ge(100)]],
+Names = Annotated[list[str], Predicate(all_differ), Described("a list of names, each once")]
+SomeNames = Annotated[
+    list[str],
     MinLen(1),
-    AfterValidator(_different),
-    Described("a list of whole numbers of at least 100, each once"),
+    Predicate(all_differ),
+    Described("a list of one or more names, each once"),
+]
+Sizes = Annotated[
+    list[Annotated[int, Ge(100), Le(1_000_000_000)]],
+    MinLen(1),
+    Predicate(all_differ),
+    Described("a list of whole numbers from 100 to 1000000000, each once"),
 ]
 Seeds = Annotated[
     list[Seed],
     MinLen(1),
-    AfterValidator(_different),
+    Predicate(all_differ),
     Described("a list of whole numbers of at least 0, each once"),
 ]
 Values = Annotated[list[Any], MinLen(1), Described("a list of values")]
@@ -107,7 +122,7 @@ class Observation(TypedDict, total=False):
     parameters: dict[str, float]
     truth: dict[str, float]
     seed: Annotated[Seed, Default(0)]
-    events: Count
+    events: Annotated[int, Ge(1), Le(10_000_000)]
 
 
 class Derived(TypedDict, total=False):
@@ -171,7 +186,8 @@ class LimitsEntry(TypedDict, total=False):
         isolate: Guard without a limit.
         time_limit: Seconds a call may take.
         memory_limit: Bytes a call may use.
-        retries: Tries more after a crash or time-out.
+        retries: Tries more after a crash or time-out; without a guard, of a program that a
+            simulator runs.
     """
 
     isolate: Annotated[bool, Default(False)]
@@ -193,11 +209,14 @@ class Dask(TypedDict, total=False):
 
     cluster: Annotated[
         str,
-        StringConstraints(pattern=r"^(local|slurm|\w+://.+)$"),
-        Described("local, slurm, or the address of a scheduler, tcp://..."),
+        StringConstraints(
+            pattern=r"^(local|slurm|(tcp|tls|ucx|wss?)://([\w.-]+|\[[\w:.%]+\]):\d+)$"
+        ),
+        Predicate(_has_port),
+        Described("local, slurm, or the address of a scheduler such as tcp://10.0.0.1:8786"),
         Default("local"),
     ]
-    workers: Annotated[Count, Default(1)]
+    workers: Annotated[Width, Default(1)]
     minimum: Annotated[Count, Default("all at once")]
     chunk_size: Annotated[Count, Default("auto")]
 
@@ -240,23 +259,23 @@ class CampaignEntry(TypedDict, total=False):
 
     simulator: Required[Annotated[str, OneOf(registry.SIMULATORS)]]
     options: Annotated[Mapping[str, Any], Takes(registry.SIMULATORS, by="simulator")]
-    simulations: Required[Annotated[int, Ge(100)]]
+    simulations: Required[Annotated[int, Ge(100), Le(1_000_000_000)]]
     seed: Annotated[Seed, Default(1)]
     priors: Required[str | dict[str, Prior]]
-    inferred_parameters: Required[Annotated[Names, MinLen(1)]]
+    inferred_parameters: Required[SomeNames]
     nuisance_parameters: Names
     events: Annotated[bool, Default(False)]
     nuisance_scope: Literal["event", "dataset"]
     derived_parameters: dict[str, Derived]
     data: Data
     observations: dict[Name, Observation]
-    estimators: Annotated[Names, Default("all")]
+    estimators: Annotated[SomeNames, Default("all")]
     title: str
     question: str
     split: Split
     max_failed_fraction: Annotated[float, Ge(0), Le(1), Default(0.5)]
-    shard_size: Annotated[Count, Default(SHARD_SIZE)]
-    block_size: Annotated[Count, Default(BLOCK_SIZE)]
+    shard_size: Annotated[Count, Default(100_000)]
+    block_size: Annotated[Count, Default(1_000)]
     store_nuisance: Annotated[bool, Default(True)]
     code_version: str
     extra_files: Names
@@ -278,7 +297,7 @@ class SamplerEntry(TypedDict, total=False):
     """
 
     name: Annotated[str, OneOf(registry.SAMPLERS, besides=("auto",)), Default("auto")]
-    draws: Annotated[int, Ge(100), Default(10_000)]
+    draws: Annotated[int, Ge(100), Le(10_000_000), Default(10_000)]
     proposal: str
 
 
@@ -316,7 +335,7 @@ class Sweep(TypedDict, total=False):
     """
 
     campaign: Required[str]
-    estimators: Annotated[Names, MinLen(1)]
+    estimators: SomeNames
     simulations: Sizes
     network: dict[str, Values]
     seeds: Seeds
@@ -340,7 +359,7 @@ class Refinement(TypedDict, total=False):
 
     proposal: Required[str]
     likelihood: str
-    nuisance_draws: Annotated[Count, Default(64)]
+    nuisance_draws: Annotated[int, Ge(1), Le(1_000_000), Default(64)]
     priors: dict[str, Prior]
 
 
@@ -365,7 +384,7 @@ class Configuration(TypedDict, total=False):
     sweeps: dict[Name, Sweep]
     refine: dict[Name, Refinement]
     calibration: Annotated[Mapping[str, Any], Takes("sbi_pipeline.diagnostics.ranks:rank", given=3)]
-    predictive_draws: Annotated[int, Ge(10), Default(1000)]
+    predictive_draws: Annotated[int, Ge(10), Le(10_000_000), Default(1000)]
     strict: Annotated[bool, Default(False)]
     thresholds: dict[str, dict[str, Any]]
     if_quick: dict[str, Any]

@@ -147,6 +147,17 @@ def default_of(option: Option) -> Any:
     return option.default
 
 
+def stated(form: Any, entry: Mapping[str, Any], name: str) -> Any:
+    """Return what an entry says, or the default that its form, a typed dictionary, states."""
+    return entry[name] if name in entry else default_of(_entries(form)[name])
+
+
+def with_defaults(record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with those that are not given at their defaults, as far as they have any."""
+    defaults = {name: default_of(option) for name, option in record.options.items()}
+    return {**{name: each for name, each in defaults.items() if each is not MISSING}, **given}
+
+
 @cache
 def _keywords(taker: Callable[..., Any], given: int) -> tuple[dict[str, Option], Any]:
     """Return the options of a function or class, and the annotation of its ``**rest`` if any."""

@@ -9,7 +9,9 @@ from typing import Any
 
 from .. import registry
 from ..storage.noise import is_at_load
-from .schema import BLOCK_SIZE, SHARD_SIZE, Config
+from .data import simulator_of
+from .schema import CampaignEntry, Config, Dask
+from .signatures import stated
 from .specification import Makers, Specification, code, files, maker, stage
 from .texts import without_texts
 
@@ -58,9 +60,9 @@ class Simulations:
     def effort(self) -> dict[str, Any]:
         """How they are made: what changes none of the rows."""
         return {
-            "workers": self.dask.get("workers", 1),
+            "workers": stated(Dask, self.dask, "workers"),
             "minimum": self.dask.get("minimum"),
-            "cluster": self.dask.get("cluster", "local"),
+            "cluster": stated(Dask, self.dask, "cluster"),
             "chunk_size": self.dask.get("chunk_size"),
             "max_failed_fraction": self.max_failed_fraction,
             "bucket": self.bucket or None,
@@ -80,7 +82,7 @@ class Simulations:
 def simulations_of(campaign: Config) -> Simulations:
     """Return what a campaign wants simulated; its key depends on nothing else."""
     simulator, options = campaign["simulator"], campaign.get("options", {})
-    made = registry.load_part(simulator, registry.SIMULATORS)(**options)
+    made = simulator_of(campaign)
     priors = campaign["priors"]
     own_prior = isinstance(priors, str)
     model = {
@@ -91,11 +93,11 @@ def simulations_of(campaign: Config) -> Simulations:
     }
     arguments = {
         "model": model,
-        "seed": campaign.get("seed", 1),
-        "shard_size": campaign.get("shard_size", SHARD_SIZE),
-        "block_size": campaign.get("block_size", BLOCK_SIZE),
+        "seed": stated(CampaignEntry, campaign, "seed"),
+        "shard_size": stated(CampaignEntry, campaign, "shard_size"),
+        "block_size": stated(CampaignEntry, campaign, "block_size"),
     }
-    if not campaign.get("store_nuisance", True):
+    if not stated(CampaignEntry, campaign, "store_nuisance"):
         inferred = campaign["inferred_parameters"]
         arguments["keep"] = sorted(inferred, key=made.parameters.index)
     makers = stage("sample_prior") | stage("simulate") | makers_of(campaign)
@@ -108,7 +110,7 @@ def simulations_of(campaign: Config) -> Simulations:
         spec=spec,
         rows=campaign["simulations"],
         dask=campaign.get("dask", {}),
-        max_failed_fraction=campaign.get("max_failed_fraction", 0.5),
+        max_failed_fraction=stated(CampaignEntry, campaign, "max_failed_fraction"),
         limits=campaign.get("limits", {}),
         bucket=campaign.get("bucket", ""),
         noise={"noise": noise} if is_at_load(made) else {},

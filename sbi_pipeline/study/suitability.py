@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .. import estimators, priors, samplers
+from ..networks.encoders import embed
 from ..priors.discrete import combinations
-from ..priors.supports import check_covers
+from ..priors.supports import check_covers, look_at
+from ..refinement import check_exact, knows_marginal
 from ..types import Prior
 from .binding import InconsistentError
+from .data import simulator_of
 from .files import Keys
-from .schema import Config
-from .signatures import record_of
+from .schema import CampaignEntry, Config, SamplerEntry
+from .signatures import record_of, stated, with_defaults
+
+Shape = tuple[int, ...]
 
 
 def check_discrete(prior: Prior, methods: Mapping[str, str], keys: Keys) -> None:
@@ -31,7 +37,7 @@ def check_discrete(prior: Prior, methods: Mapping[str, str], keys: Keys) -> None
 
 def check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
     """Refuse a product over events where it is not the likelihood of all of them."""
-    if not campaign.get("events", False):
+    if not stated(CampaignEntry, campaign, "events"):
         if "nuisance_scope" in campaign:
             text = "has no effect: it is of a campaign with events: true; remove it"
             raise InconsistentError((*keys, "nuisance_scope"), text)
@@ -59,7 +65,7 @@ def check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> No
 
 def check_products(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
     """Refuse to multiply over events what is no likelihood."""
-    if not campaign.get("events", False):
+    if not stated(CampaignEntry, campaign, "events"):
         return
     if name := _that_draws(methods):
         raise InconsistentError(
@@ -71,24 +77,51 @@ def check_products(campaign: Config, methods: Mapping[str, str], keys: Keys) -> 
 
 
 def check_samplers(config: Config, chosen: Sequence[str], prior: Prior) -> None:
-    """Refuse options of samplers that do not suit the number of parameters."""
+    """Refuse options of samplers that contradict each other or do not suit the parameters."""
     discrete = combinations(prior)
     dim = len(prior.names) if discrete is None else len(discrete.continuous)
-    asked: list[tuple[Keys, Config, str]] = [
-        (("estimators", name, "sampler"), config["estimators"][name].get("sampler", {}), name)
-        for name in chosen
-    ]
     common = config.get("calibration", {}).get("sampler", {})
-    asked += [(("calibration", "sampler"), common, name) for name in chosen if common]
-    for keys, given, name in asked:
-        traits = estimators.traits(config["estimators"][name]["method"])
-        made_of = samplers.sampler_class(given.get("name", "auto"), traits)
-        known = record_of(made_of, "", 0, {})
-        options = {key: each for key, each in given.items() if key in known.options}
-        try:
-            made_of(**options).check(dim)
-        except ValueError as error:
-            raise InconsistentError(keys, str(error)) from error
+    for name in chosen:
+        entry = config["estimators"][name]
+        method, own = entry["method"], entry.get("sampler", {})
+        _check_sampler(own, method, dim, ("estimators", name, "sampler"))
+        _check_sampler(common, method, dim, ("calibration", "sampler"), quick=True)
+
+
+def _check_sampler(given: Config, method: str, dim: int, keys: Keys, quick: bool = False) -> None:
+    made_of = samplers.sampler_class(stated(SamplerEntry, given, "name"), estimators.traits(method))
+    known = record_of(made_of, "", 0, {})
+    options = {key: each for key, each in given.items() if key in known.options}
+    try:
+        made_of(**{**(made_of.quick(dim) if quick else {}), **options}).check(dim)
+    except ValueError as error:
+        raise InconsistentError(keys, str(error)) from error
+
+
+def check_network(method: str, network: Config, x_shape: Shape | None, keys: Keys) -> None:
+    """Refuse options of a network that contradict each other or do not suit the data.
+
+    Args:
+        method: The method.
+        network: Its options, those that are given.
+        x_shape: Shape of one data set; None where it is not known.
+        keys: The way to them.
+    """
+    try:
+        estimators.estimator_class(method).check(x_shape, **all_options(method, network))
+    except ValueError as error:
+        raise InconsistentError(keys, str(error)) from error
+
+
+def all_options(method: str, network: Config) -> dict[str, Any]:
+    """Return the options of a network, those not given at their defaults; of its embedding too."""
+    record = record_of(estimators.build, method, 3, {"method": method, **network})
+    options = with_defaults(record, network)
+    embedding = options.get("embedding", "auto")
+    if embedding != "auto":
+        given = {"name": embedding} if isinstance(embedding, str) else embedding
+        options["embedding"] = with_defaults(record_of(embed, "", 1, given), given)
+    return options
 
 
 def _for_mcmc() -> str:
@@ -146,10 +179,30 @@ def check_refine(
                 f"{likelihood!r} is no estimator of a likelihood trained here; wanted one of "
                 f"{_for_mcmc()}, or exact",
             )
-        if "nuisance_draws" in entry and likelihood != "exact":
-            text = "has no effect: it is of an exact likelihood; remove it"
+        if "nuisance_draws" in entry and (why := _undrawn(campaign, prior.names, likelihood)):
+            text = f"has no effect: {why}; remove it"
             raise InconsistentError((*keys, "nuisance_draws"), text)
+        if likelihood == "exact":
+            _check_exact(campaign, prior.names, (*keys, "likelihood"))
         _check_new_priors(entry.get("priors", {}), campaign, prior, (*keys, "priors"))
+
+
+def _undrawn(campaign: Config, inferred: Sequence[str], likelihood: str | None) -> str:
+    """Say why no nuisances are drawn for a likelihood; empty where some are."""
+    if likelihood != "exact":
+        return "it is of an exact likelihood"
+    if not campaign.get("nuisance_parameters"):
+        return "the campaign has no nuisances"
+    if knows_marginal(simulator_of(campaign), inferred):
+        return "the simulator averages over nuisances itself"
+    return ""
+
+
+def _check_exact(campaign: Config, inferred: Sequence[str], keys: Keys) -> None:
+    try:
+        check_exact(simulator_of(campaign), inferred)
+    except ValueError as error:
+        raise InconsistentError(keys, str(error)) from error
 
 
 def _check_new_priors(new: Config, campaign: Config, prior: Prior, keys: Keys) -> None:
@@ -169,6 +222,10 @@ def _check_new_priors(new: Config, campaign: Config, prior: Prior, keys: Keys) -
         name: entry for name in prior.names if (entry := priors.entry_of(given, name)) is not None
     }
     try:
-        check_covers(prior, priors.build(entries, prior.names))
+        target = priors.build(entries, prior.names)
+        look_at(target)
+        check_covers(prior, target)
+    except priors.ParameterError as error:
+        raise InconsistentError((*keys, error.name), str(error)) from error
     except ValueError as error:
         raise InconsistentError(keys, str(error)) from error

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .binding import Refusal
-from .schema import Config
+from .schema import Config, EstimatorEntry
+from .signatures import stated
 
 UNUSED = ("observations", "estimators", "title", "question")
 """Of a campaign, what its members in a sweep do without."""
@@ -84,7 +85,7 @@ def _variants(
 ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield name, entry and settings of each variant of one estimator."""
     network = sweep.get("network", {})
-    seeds = sweep.get("seeds", [entry.get("seed", 1)])
+    seeds = sweep.get("seeds", [stated(EstimatorEntry, entry, "seed")])
     for *values, seed in itertools.product(*network.values(), seeds):
         options = dict(zip(network, values, strict=True))
         made = {**entry, "network": {**entry.get("network", {}), **options}, "seed": seed}

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .. import estimators
 from ..estimators import Estimator
+from ..options import all_differ
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ def candidates(grid: Mapping[str, Mapping[str, Sequence[Any]]]) -> list[Settings
         for name, values in names.items():
             if not isinstance(values, list) or not values:
                 raise ValueError(f"grid.{part}.{name} is {values!r}; wanted a list of values")
+            if not all_differ(values):
+                raise ValueError(f"grid.{part}.{name} is {values!r}; wanted each value once")
     axes = [(part, name) for part in PARTS for name in grid.get(part, {})]
     found = []
     for values in itertools.product(*(grid[part][name] for part, name in axes)):

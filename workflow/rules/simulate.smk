@@ -82,5 +82,6 @@ rule observe:
     priority: 100
     params:
         spec=PLAN.specification,
+        networks=PLAN.networks,
     script:
         "../scripts/stage.py"

@@ -1,0 +1,106 @@
+"""Numbers of simulations: whether there are enough of each part, and not absurdly many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..storage.manifest import split
+from ..training.fit import MIN_TRAIN, MIN_VALIDATION
+from ..types import Array
+from .binding import InconsistentError
+from .files import Keys
+from .schema import CampaignEntry, Config, Split
+from .signatures import record_of, stated, with_defaults
+
+MIN_HELD_OUT = 20
+"""Held-out simulations below which calibration says nothing."""
+MOST_SHARDS = 100_000
+"""Shards of a campaign, each a job of Snakemake: more can only be a slip."""
+WANTED = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT}
+PURPOSE = {"train": "train on", "validation": "stop by", "test": "calibrate with"}
+
+
+def check_parts(campaign: Config, keys: Keys) -> None:
+    """Check shards, blocks and the parts of a campaign.
+
+    Raises:
+        InconsistentError: Shards of no whole blocks or far too many of them, or too little to train
+            on, to stop by or to calibrate with.
+    """
+    shard, block = (stated(CampaignEntry, campaign, each) for each in ("shard_size", "block_size"))
+    if (shards := -(-campaign["simulations"] // shard)) > MOST_SHARDS:
+        text = f"{campaign['simulations']} are {shards} shards, a job each, of shard_size {shard}; "
+        text += f"wanted at most {MOST_SHARDS} shards: raise shard_size, or ask for fewer"
+        raise InconsistentError((*keys, "simulations"), text)
+    if shard % block:
+        text = f"shard_size {shard} is no multiple of block_size {block}"
+        raise InconsistentError(
+            (*keys, "shard_size" if "shard_size" in campaign else "block_size"), text
+        )
+    fractions = _fractions(campaign)
+    if sum(fractions.values()) >= 1:
+        raise InconsistentError(
+            (*keys, "split"),
+            f"validation {fractions['validation']:g} and test {fractions['test']:g} leave nothing "
+            "to train on; wanted fractions that are together below 1",
+        )
+    _check_counts(campaign, campaign["simulations"], WANTED, keys)
+
+
+def check_sweep_sizes(campaign: Config, sweep: Config, keys: Keys) -> None:
+    """Check the parts of each size of a sweep.
+
+    Raises:
+        InconsistentError: Too few; all are calibrated with those held out of the largest.
+    """
+    sizes = sorted(sweep.get("simulations", []))
+    smaller = {part: least for part, least in WANTED.items() if part != "test"}
+    for size in sizes:
+        _check_counts(campaign, size, WANTED if size == sizes[-1] else smaller, keys)
+
+
+def check_calibration(config: Config) -> None:
+    """Check that some campaign holds out as many simulations as calibration wants.
+
+    Raises:
+        InconsistentError: All hold out fewer.
+    """
+    wanted = config.get("calibration", {}).get("simulations")
+    if wanted is None:
+        return
+    asked = [(name, entry["simulations"]) for name, entry in config["campaigns"].items()]
+    for sweep in config.get("sweeps", {}).values():
+        asked += [(sweep["campaign"], rows) for rows in sweep.get("simulations", [])]
+    held_out = {
+        (name, rows): int(_parts(config["campaigns"][name], rows)["test"].sum())
+        for name, rows in asked
+    }
+    (name, rows), most = max(held_out.items(), key=lambda item: item[1])
+    if wanted > most:
+        raise InconsistentError(
+            ("calibration", "simulations"),
+            f"got {wanted}; {name} holds out {most} of {rows} simulations, and no campaign more: "
+            "raise its simulations or split.test, or ask for fewer",
+        )
+
+
+def _check_counts(campaign: Config, rows: int, wanted: Mapping[str, int], keys: Keys) -> None:
+    """Refuse numbers of simulations whose parts are too few."""
+    masks = _parts(campaign, rows)
+    for part, least in wanted.items():
+        count = int(masks[part].sum())
+        if count < least:
+            said = part in campaign.get("split", {}) and keys[0] == "campaigns"
+            raise InconsistentError(
+                (*keys, "split", part) if said else (*keys, "simulations"),
+                f"{count} of {rows} simulations are to {PURPOSE[part]}; at least {least} are "
+                "wanted: raise simulations, or change split",
+            )
+
+
+def _parts(campaign: Config, rows: int) -> dict[str, Array]:
+    return split(0, rows, seed=stated(CampaignEntry, campaign, "seed"), **_fractions(campaign))
+
+
+def _fractions(campaign: Config) -> dict[str, float]:
+    return with_defaults(record_of(Split, "", 0, {}), campaign.get("split", {}))
