@@ -1,10 +1,13 @@
 """What a stage's process imports, before it begins and at work: a study is dozens of processes."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sbi_pipeline.stages.job import uncollected
 
 HEAVY = {"arviz", "matplotlib", "torch", "sklearn", "emcee", "nflows"}
 LIGHT = HEAVY | {
@@ -130,3 +133,11 @@ write_dataset(Path("tree.nc"), xr.DataTree.from_dict({"/": data, "/below": data}
 read_dataset(Path("data.nc"))
 """
     assert {"distributed", "netCDF4"} & modules_after(code, tmp_path) == set()
+
+
+def test_the_collector_works_again_after_imports() -> None:
+    with uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count()
+    gc.unfreeze()
