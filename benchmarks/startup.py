@@ -3,9 +3,9 @@
 Runs the tiny study of ``tests/config.yaml`` once and keeps the scripts that Snakemake writes for
 its jobs: its own preamble, then ``workflow/scripts/stage.py``. Each is then run again, as a job
 runs it, up to the call of the stage. CPU seconds are user and system time of that process, the
-least of N. Beside them, those of a process that imports all that a job of this stage had imported
-when it ended, of its jobs the one with most; and the packages of these that took longest, from
-``-X importtime``.
+least of N. Beside them, those of a process that goes on to import all that a job of this stage had
+imported when it ended, of its jobs the one with most; and the packages of these that took longest,
+from ``-X importtime``.
 """
 
 import argparse
@@ -32,22 +32,25 @@ TARGETS = {
 }
 END = "######## snakemake preamble end #########\n"
 LEAVE = """
+import contextlib as _contextlib
+import gc as _gc
+import importlib as _importlib
 import os as _os
 from sbi_pipeline import registry as _registry
 _load = _registry.load_part
 def _leave(name, table):
     made = _load(name, table)
     if table is _registry.STAGES:
-        _os._exit(0)
+        if "LATER" not in _os.environ:
+            _os._exit(0)
+        _gc.freeze()  # as `stages.job.uncollected` ends
+        _gc.enable()
+        for each in open(_os.environ["LATER"]).read().split():
+            with _contextlib.suppress(Exception):
+                _importlib.import_module(each)
+        raise SystemExit(0)
     return made
 _registry.load_part = _leave
-"""
-IMPORT_ALL = """
-import contextlib
-import importlib
-for name in {}:
-    with contextlib.suppress(Exception):
-        importlib.import_module(name)
 """
 TIMED = re.compile(r"import time:\s+(\d+) \|\s+\d+ \| +(\S+)")
 HEAVY = (
@@ -111,23 +114,19 @@ def scripts(folder):
     return found
 
 
-def cost(command, folder, repeat):
-    """Return the least CPU seconds that a process took."""
-    took = []
+def cost(command, folder, repeat, later=None):
+    """Return the least CPU seconds that a process took, with modules that it imports later."""
+    took, more = [], {}
+    if later is not None:
+        (folder / "later").write_text("\n".join(later))
+        more["LATER"] = str(folder / "later")
     for _ in range(repeat):
-        process = subprocess.Popen(command, cwd=folder, env=environment(folder))
+        process = subprocess.Popen(command, cwd=folder, env=environment(folder) | more)
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             sys.exit(f"{command} failed")
         took.append(usage.ru_utime + usage.ru_stime)
     return min(took)
-
-
-def importing(modules, folder):
-    """Return a script that imports what can be imported of modules, in their order."""
-    script = folder / "importing.py"
-    script.write_text(IMPORT_ALL.format(list(modules)))
-    return script
 
 
 def heaviest(modules, most=6):
@@ -160,9 +159,9 @@ def main():
         alone = cost([sys.executable, str(preamble)], folder, repeat)
         print(f"| Snakemake's preamble alone | {alone:.2f} | | | |")
         for stage, target in TARGETS.items():
-            called = cost([sys.executable, str(cut[stage])], folder, repeat)
-            script = importing(whole[stage], folder)
-            ended = cost([sys.executable, str(script)], folder, repeat)
+            command = [sys.executable, str(cut[stage])]
+            called = cost(command, folder, repeat)
+            ended = cost(command, folder, repeat, later=whole[stage])
             print(
                 f"| {stage} | {called:.2f} | {ended:.2f} | {target or ''} | "
                 f"{heaviest(whole[stage])} |",
