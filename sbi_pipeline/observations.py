@@ -244,14 +244,19 @@ def with_texts(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
 
 
 def label_observation(
-    x: Array, truth: Array | None, names: tuple[str, ...], source: str
-) -> xr.Dataset:
-    """Return an observation as a labelled data set; ``truth`` is None where nobody knows it."""
-    import xarray as xr  # noqa: PLC0415 - half a second, which reading a file does without
+    x: Array, truth: Array | None, names: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, ...], Array]]:
+    """Return an observation as arrays with the names of their dimensions.
 
-    dims = [f"x_dim_{axis}" for axis in range(x.ndim)]
-    dataset = xr.Dataset({"x": (dims, x)}, attrs={"source": source})
+    Args:
+        x: The data, ``x_shape`` or ``(events, *x_shape)``.
+        truth: True parameters, ``(n_parameters,)``; None where nobody knows them.
+        names: Of the parameters.
+    """
+    labelled = {"x": (tuple(f"x_dim_{axis}" for axis in range(x.ndim)), x)}
     if truth is not None:
-        dataset["truth"] = ("parameter", truth)
-        dataset = dataset.assign_coords(parameter=list(names))
-    return dataset
+        labelled |= {
+            "truth": (("parameter",), truth),
+            "parameter": (("parameter",), np.array(names)),
+        }
+    return labelled

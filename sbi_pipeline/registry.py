@@ -110,7 +110,7 @@ STAGES = {
     "manifest": Part("sbi_pipeline.stages.simulations:manifest"),
     "observe": Part("sbi_pipeline.stages.simulations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),
-    "calibrate": Part("sbi_pipeline.stages.estimators:calibrate"),
+    "calibrate": Part("sbi_pipeline.stages.calibration:calibrate"),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
     "refine": Part("sbi_pipeline.stages.refinement:refine"),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose"),

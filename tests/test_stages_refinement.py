@@ -15,7 +15,7 @@ from sbi_pipeline.refinement import Proposed, exact_likelihood
 from sbi_pipeline.samplers.direct import in_chains
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.simulators.ringdown import Ringdown
-from sbi_pipeline.stages.files import write_dataset
+from sbi_pipeline.stages.files import write_arrays, write_dataset
 from sbi_pipeline.stages.refinement import refine
 from sbi_pipeline.subjects import ObservedData
 from sbi_pipeline.types import Array
@@ -57,8 +57,8 @@ def run(tmp_path: Path, nuisances: int, normalised: bool = True, **options: Any)
     simulator = LinearGaussian(theta_dim=2, nuisances=nuisances)
     rng = np.random.default_rng(3)
     x = simulator(rng.normal(size=(1, 2 + nuisances)), rng)[0]
-    labelled = observations.label_observation(x, None, simulator.parameters, "here")
-    write_dataset(tmp_path / "mock.nc", labelled.assign_attrs(key="o"))
+    labelled = observations.label_observation(x, None, simulator.parameters)
+    write_arrays(tmp_path / "mock.nc", labelled, {"source": "here", "key": "o"})
     exact = proposal(tmp_path / "npe.nc", simulator, x, normalised)
     refine(
         proposal=tmp_path / "npe.nc",

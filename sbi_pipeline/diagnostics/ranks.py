@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 import xarray as xr
 from annotated_types import Ge, Le
-from scipy import stats
+from scipy import special
 
 from .. import samplers
 from ..options import INTERNAL
@@ -162,8 +162,13 @@ def normal_scores(draws: Array, truth: Array, members: int) -> Array:
     """
     pool = np.concatenate([truth[:, None], draws], axis=1)
     kept = np.linspace(0, draws.shape[1], members + 1).astype(int)
-    ranks = stats.rankdata(pool, axis=1)[:, kept]
-    return np.asarray(stats.norm.ppf((ranks - 0.5) / pool.shape[1]))
+    ranks = np.stack([_mean_rank(pool, pool[:, [which]]) for which in kept], axis=1)
+    return np.asarray(special.ndtri((ranks - 0.5) / pool.shape[1]))
+
+
+def _mean_rank(pool: Array, value: Array) -> Array:
+    """Return the rank, from 1, of one of a pool along axis 1; those that are equal share theirs."""
+    return np.asarray((pool < value).sum(axis=1) + ((pool == value).sum(axis=1) + 1) / 2)
 
 
 def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:

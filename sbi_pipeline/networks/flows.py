@@ -12,11 +12,9 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Le
-from nflows.distributions.normal import StandardNormal
-from nflows.flows.base import Flow
 from nflows.transforms.base import Transform
 from nflows.transforms.permutations import ReversePermutation
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..options import Depth, Passes, Positive, Width
 from ..registry import pick
@@ -25,6 +23,34 @@ from .residual import AutoregressiveMLP, ResidualMLP, start_at
 from .splines import Affine, AffineSpline, Autoregressive, Composition, Coupling, Map
 
 Bins = Annotated[int, Ge(2), Le(1_000)]
+
+
+class Flow(nn.Module):
+    """Density of ``(n, features)`` given a context: a transform takes it to N(0, I).
+
+    nflows' own class of that name gives the same numbers, but its package imports matplotlib.
+
+    Args:
+        transform: From features to noise.
+        features: Number of features.
+    """
+
+    def __init__(self, transform: Transform, features: int) -> None:
+        super().__init__()
+        self.features = features
+        self._transform = transform  # files of estimators have its weights under this name
+
+    def log_prob(self, inputs: Tensor, context: Tensor) -> Tensor:
+        """Return log q(inputs | context) in nats, ``(n,)``."""
+        noise, log_det = self._transform(inputs, context)
+        constant = 0.5 * self.features * math.log(2 * math.pi)
+        return -0.5 * noise.square().sum(1) - constant + log_det
+
+    def sample(self, n: int, context: Tensor) -> Tensor:
+        """Draw ``(m, n, features)`` for contexts ``(m, context)``."""
+        noise = torch.randn(len(context) * n, self.features, device=context.device)
+        draws, _ = self._transform.inverse(noise, context.repeat_interleave(n, dim=0))
+        return draws.unflatten(0, (len(context), n))
 
 
 def coupling_mask(features: int, layer: int) -> Tensor:
@@ -178,4 +204,4 @@ def flow(
 ) -> Flow | GaussianMixture:
     """Build a flow by name; ``options`` are those of the function of that name."""
     made = pick(name, FLOWS, "flow")(features, context_dim, **options)
-    return Flow(made, StandardNormal([features])) if isinstance(made, Transform) else made
+    return Flow(made, features) if isinstance(made, Transform) else made

@@ -1,4 +1,4 @@
-"""Estimators: `train` and `calibrate`."""
+"""Estimators: `train`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
-from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
 from ..storage.noise import Noise
-from ..trained import load
 from ..training.learning import learn_estimator
 from ..training.search import forget
-from .files import Keys, check_key, read_manifest, write_dataset, write_text
+from .files import Keys, read_manifest, write_text
 
 
 def train(
@@ -78,34 +76,3 @@ def train(
     learnt.history.to_csv(history, index=False)
     forget(options.get("grid") or {}, checkpoint)
     checkpoint.unlink(missing_ok=True)
-
-
-def calibrate(
-    *,
-    simulations: Path,
-    estimator: Path,
-    calibration: Path,
-    key: str,
-    inputs: Keys | None = None,
-    calibration_options: Mapping[str, Any] | None = None,
-    noise: Noise | None = None,
-    threads: int = 1,
-) -> None:
-    """Ask the estimator about held-out simulations whose truth is known.
-
-    Reads: ``simulations``, ``estimator``. Writes: ``calibration``: ranks of the truth among
-    draws, means, sds, held-out log densities.
-    """
-    torch.set_num_threads(threads)
-    listed = read_manifest(simulations, inputs)
-    trained = load(estimator)
-    check_key(trained.header["key"], inputs, "estimator", estimator)
-    options = dict(calibration_options or {})
-    options["simulations"] = options.get("simulations") or default_simulations(
-        trained.estimator.traits
-    )
-    wanted = max(options["simulations"], SCORED if trained.events else 0)
-    reader = reading.open_campaign(simulations, trained.names, noise)
-    test = reader.collect({"test": wanted})["test"]
-    data = rank(trained, test.theta, test.x, seed=listed["split"]["seed"], **options)
-    write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..types import Array
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -51,9 +55,49 @@ def check_key(found: str, keys: Keys | None, name: str, path: Path) -> None:
 
 
 def write_dataset(path: Path, data: xr.Dataset | xr.DataTree) -> None:
-    """Write netCDF to a sibling, then rename: a file that is there is whole."""
+    """Write netCDF to a sibling, then rename: a file that is there is whole.
+
+    Group by group into a store without a lock; to choose one, `to_netcdf` imports distributed.
+    """
+    import xarray as xr  # noqa: PLC0415 - as above
+
     partial = path.with_name(f"{path.name}.partial")
-    data.to_netcdf(partial, engine="h5netcdf")
+    root = data if isinstance(data, xr.DataTree) else xr.DataTree(data)
+    for node in root.subtree:
+        mode = "w" if node is root else "a"
+        store = xr.backends.H5NetCDFStore.open(partial, mode, group=node.path, lock=False)
+        with closing(store):
+            node.to_dataset(inherit=node is root).dump_to_store(store)
+    partial.replace(path)
+
+
+def write_arrays(
+    path: Path, variables: Mapping[str, tuple[tuple[str, ...], Array]], attrs: Mapping[str, str]
+) -> None:
+    """Write netCDF as `write_dataset` does, for stages that do without xarray.
+
+    Args:
+        path: The file.
+        variables: Numbers or texts by name, with the names of their dimensions; a name that is
+            also that of a dimension holds its coordinates.
+        attrs: Of the file.
+    """
+    import h5netcdf  # noqa: PLC0415 - most stages write no such files, or have xarray do it
+    import h5py  # noqa: PLC0415
+
+    partial = path.with_name(f"{path.name}.partial")
+    sizes = [zip(dims, values.shape, strict=True) for dims, values in variables.values()]
+    with h5netcdf.File(partial, "w") as file:
+        file.attrs.update(attrs)
+        file.dimensions = dict(itertools.chain(*sizes))
+        for name, (dims, values) in variables.items():
+            kind = values.dtype.kind
+            stored = {"U": h5py.string_dtype(), "b": "i1"}.get(kind, values.dtype)
+            fill = values.dtype.type("nan") if kind == "f" else None
+            made = file.create_variable(name, dims, stored, fillvalue=fill)
+            made[...] = values.astype(object if kind == "U" else stored)
+            if kind == "b":
+                made.attrs["dtype"] = "bool"  # so xarray reads what netCDF has no type for
     partial.replace(path)
 
 

@@ -18,7 +18,7 @@ from ..campaigns.shard import draw_parameters, simulate_shard
 from ..model import Model
 from ..storage.manifest import join_receipts
 from ..storage.prior import write_prior
-from .files import Keys, check_key, write_dataset, write_text
+from .files import Keys, check_key, write_arrays, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -194,10 +194,10 @@ def observe(
             made, prior, known, inferred_parameters, events or 1, seed
         )
     if file is None:
-        data = observations.label_observation(x, values, names, "simulated")
+        source, data = "simulated", observations.label_observation(x, values, names)
     else:
         x_o = observations.read_observation(file)
         x_o = observations.check_shape(file, x_o, x.shape, several)
         told = np.array([known.get(name, np.nan) for name in names]) if known else None
-        data = observations.label_observation(x_o, told, names, f"file {file}")
-    write_dataset(observation, data.assign_attrs(key=key))
+        source, data = f"file {file}", observations.label_observation(x_o, told, names)
+    write_arrays(observation, data, {"source": source, "key": key})

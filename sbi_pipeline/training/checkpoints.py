@@ -22,7 +22,7 @@ from .learner import Learner
 logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
-FORMAT = 2
+FORMAT = 3
 
 
 def identity(model: nn.Module, data: Iterable[Any], settings: Sequence[object]) -> str:

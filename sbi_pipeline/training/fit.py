@@ -160,7 +160,7 @@ def fit_source(
     steps = math.ceil(source.rows / batch_size)
     judges = estimator.traits.loss_judges
 
-    learner = Learner(estimator.to(target), peak, weight_decay, clip_norm, average * steps)
+    learner = Learner(estimator.to(target), weight_decay, clip_norm, average * steps)
     compiles = pays(estimator.traits, steps * max_epochs) if compile == "auto" else compile
     settings = (seed, max_epochs, batch_size, peak, schedule, weight_decay, clip_norm, compiles)
     data = itertools.chain(source.identity(), held_out.identity())

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.trainable import Trainable
+from .adamw import AdamW
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,6 @@ class Learner:
 
     Args:
         model: What learns.
-        learning_rate: Of the first step; `learn` sets it for each.
         weight_decay: Of AdamW.
         clip_norm: Gradients with a larger norm are scaled down to it.
         average: Memory of the running average, in steps; 0 for the weights themselves.
@@ -35,7 +35,6 @@ class Learner:
     def __init__(
         self,
         model: Trainable,
-        learning_rate: float,
         weight_decay: float,
         clip_norm: float,
         average: float,
@@ -46,9 +45,7 @@ class Learner:
         self.averaged = copy.deepcopy(model) if average else model
         self.weights = flatten(model)
         self.averages = flatten(self.averaged) if average else self.weights
-        self.optimiser = torch.optim.AdamW(
-            self.weights, lr=learning_rate, weight_decay=weight_decay, fused=True
-        )
+        self.optimiser = AdamW(self.weights, weight_decay)
         self.steps = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -96,13 +93,11 @@ class Learner:
         self.model.train()
         total, rows = torch.zeros((), device=next(self.model.parameters()).device), 0
         for (z, x), rate in zip(batches, rates, strict=True):
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            self.optimiser.zero_grad(set_to_none=False)  # the gradients are views
+            self.optimiser.clear_gradients()
             loss = self.loss_of(z, x).mean()
             loss.backward()
             nn.utils.clip_grad_norm_(self.weights, self.clip_norm)
-            self.optimiser.step()
+            self.optimiser.step(rate)
             self._update_average()
             total += loss.detach() * len(z)
             rows += len(z)

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from dask.utils import parse_bytes
 
 from .. import streams
 from ..storage.reading import Reader, View
@@ -220,7 +219,11 @@ def number_of_bytes(memory: float | str) -> int:
     Raises:
         ValueError: The text is no number of bytes.
     """
-    return int(parse_bytes(memory))
+    if isinstance(memory, str):
+        from dask.utils import parse_bytes  # noqa: PLC0415 - a quarter of a second
+
+        return int(parse_bytes(memory))
+    return int(memory)
 
 
 def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: int) -> Training:

@@ -1,0 +1,46 @@
+"""Calibration: `calibrate` asks a trained estimator about simulations whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..diagnostics.ranks import SCORED, default_simulations, rank
+from ..storage import reading
+from ..storage.noise import Noise
+from ..trained import load
+from .files import Keys, check_key, read_manifest, write_dataset
+
+
+def calibrate(
+    *,
+    simulations: Path,
+    estimator: Path,
+    calibration: Path,
+    key: str,
+    inputs: Keys | None = None,
+    calibration_options: Mapping[str, Any] | None = None,
+    noise: Noise | None = None,
+    threads: int = 1,
+) -> None:
+    """Ask the estimator about held-out simulations whose truth is known.
+
+    Reads: ``simulations``, ``estimator``. Writes: ``calibration``: ranks of the truth among
+    draws, means, sds, held-out log densities.
+    """
+    torch.set_num_threads(threads)
+    listed = read_manifest(simulations, inputs)
+    trained = load(estimator)
+    check_key(trained.header["key"], inputs, "estimator", estimator)
+    options = dict(calibration_options or {})
+    options["simulations"] = options.get("simulations") or default_simulations(
+        trained.estimator.traits
+    )
+    wanted = max(options["simulations"], SCORED if trained.events else 0)
+    reader = reading.open_campaign(simulations, trained.names, noise)
+    test = reader.collect({"test": wanted})["test"]
+    data = rank(trained, test.theta, test.x, seed=listed["split"]["seed"], **options)
+    write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))
