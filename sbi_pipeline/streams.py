@@ -9,11 +9,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .types import Array
+
+
+class Stream(NamedTuple):
+    """Random numbers of one kind, of which each global index has its own."""
+
+    seed: int
+    stage: str
+
+    @property
+    def alone(self) -> Stream:
+        """Of rows that are called alone after they failed in a block."""
+        return self._replace(stage="alone" if self.stage == "simulate" else f"{self.stage}/alone")
 
 
 def generator(seed: int, stage: str, index: int = 0) -> np.random.Generator:

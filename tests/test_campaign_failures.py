@@ -8,6 +8,7 @@ from sbi_pipeline.campaigns.callers import DirectCaller
 from sbi_pipeline.campaigns.simulation import simulate_rows
 from sbi_pipeline.model import Model
 from sbi_pipeline.storage.rows import read_rows
+from sbi_pipeline.streams import Stream
 from sbi_pipeline.types import Outcome
 
 
@@ -64,8 +65,9 @@ def test_failures_by_chance_have_the_law_of_the_simulator(block_size, limit, row
     given = parameters(0, rows)
     model = Model("simulators_for_tests:Chancy", {"limit": limit}, ("a", "b"), {})
     made = simulate_rows(
-        DirectCaller(model, 5),
+        DirectCaller(model),
         given,
+        stream=Stream(5, "simulate"),
         start=0,
         block_size=block_size,
         x_shape=(),

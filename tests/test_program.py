@@ -15,6 +15,7 @@ from sbi_pipeline.campaigns.settings import Limits
 from sbi_pipeline.model import Model
 from sbi_pipeline.simulators.program import Program
 from sbi_pipeline.storage.rows import read_rows
+from sbi_pipeline.streams import Stream
 from sbi_pipeline.types import StopCampaign
 
 SOURCE = Path(__file__).parents[1] / "config" / "programs" / "decay.c"
@@ -130,11 +131,11 @@ def test_the_limit_of_the_campaign_also_ends_a_program(tmp_path):
         "print(sys.argv[1])\n"
     )
     options = {"command": f"{sys.executable} {script} {{a}}", "parameters": ["a", "b"]}
-    model = Model("program", options, ("a", "b"), {})
-    guarded = GuardedCaller(model, 1, Limits(time_limit=3.0))
-    assert guarded(np.array([0.25, 0.0]), "simulate", 0) == [0.25]
+    model, stream = Model("program", options, ("a", "b"), {}), Stream(1, "simulate")
+    guarded = GuardedCaller(model, Limits(time_limit=3.0))
+    assert guarded(np.array([0.25, 0.0]), stream, 0) == [0.25]
     with pytest.raises(TimedOut):
-        guarded(np.array([0.75, 0.0]), "simulate", 1)
+        guarded(np.array([0.75, 0.0]), stream, 1)
     assert is_gone(int(pid.read_text()))
 
 

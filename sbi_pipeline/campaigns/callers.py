@@ -28,7 +28,9 @@ import psutil
 
 from .. import streams
 from ..model import Model, describe_error
-from ..types import Array, StopCampaign
+from ..storage.noise import add_noise, is_at_load
+from ..streams import Stream
+from ..types import Array, StopCampaign, is_vectorised
 from .settings import Limits
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ REPLIES: dict[str, type[Exception]] = {
 class Caller(Protocol):
     """A simulator with its random streams: parameters, stream and index in, data out."""
 
-    def __call__(self, parameters: Array, stage: str, index: int) -> Array:
+    def __call__(self, parameters: Array, stream: Stream, index: int) -> Array:
         """Simulate; raises `Raised`, `Crashed` or `TimedOut`."""
 
     def close(self) -> None:
@@ -68,18 +70,18 @@ class DirectCaller:
 
     Args:
         model: What simulates.
-        seed: Seed of the campaign.
+        observed: Whether data are given the noise that is otherwise drawn at load.
 
     Raises:
         ValueError: The simulator cannot be imported or built.
     """
 
-    def __init__(self, model: Model, seed: int) -> None:
+    def __init__(self, model: Model, observed: bool = False) -> None:
         self.simulator = model.build_simulator()
-        self._seed = seed
-        self._streams: dict[str, Callable[[int], np.random.Generator]] = {}
+        self._observed = observed and is_at_load(self.simulator)
+        self._streams: dict[Stream, Callable[[int], np.random.Generator]] = {}
 
-    def __call__(self, parameters: Array, stage: str, index: int) -> Array:
+    def __call__(self, parameters: Array, stream: Stream, index: int) -> Array:
         """Simulate in this process.
 
         Raises:
@@ -88,11 +90,13 @@ class DirectCaller:
             Raised: It raised something else.
             ValueError: It raised `StopCampaign`.
         """
-        if stage not in self._streams:
-            self._streams[stage] = streams.indexed(self._seed, stage)
+        if stream not in self._streams:
+            self._streams[stream] = streams.indexed(*stream)
+        rng = self._streams[stream](index)
         try:
             # A copy, because a simulator may write into what it is given.
-            return np.asarray(self.simulator(parameters.copy(), self._streams[stage](index)))
+            x = np.asarray(self.simulator(parameters.copy(), rng))
+            return self._with_noise(x, rng) if self._observed else x
         except StopCampaign as error:
             raise ValueError(str(error)) from error
         except TimeoutError as error:
@@ -101,6 +105,11 @@ class DirectCaller:
             raise Crashed(str(error)) from error
         except (Exception, SystemExit) as error:
             raise Raised(describe_error(error)) from error
+
+    def _with_noise(self, x: Array, rng: np.random.Generator) -> Array:
+        several = is_vectorised(self.simulator)
+        noisy = add_noise(self.simulator, x if several else x[None], rng)
+        return noisy if several else np.asarray(noisy[0])
 
     def close(self) -> None:
         """Nothing to free."""
@@ -111,24 +120,24 @@ class GuardedCaller:
 
     Args:
         model: What simulates.
-        seed: Seed of the campaign.
         limits: Of one call, in seconds, and of the child, in bytes.
+        observed: As for `DirectCaller`.
 
     Raises:
         ValueError: The child cannot import or build the simulator.
     """
 
-    def __init__(self, model: Model, seed: int, limits: Limits) -> None:
-        self._order = (model, seed, limits.memory_limit)
+    def __init__(self, model: Model, limits: Limits, observed: bool = False) -> None:
+        self._order = (model, observed, limits.memory_limit)
         self._simulator, self._time_limit = model.simulator, limits.time_limit
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
         self._start()
 
-    def __call__(self, parameters: Array, stage: str, index: int) -> Array:
+    def __call__(self, parameters: Array, stream: Stream, index: int) -> Array:
         """Simulate in the child; raises `Raised`, `Crashed` or `TimedOut`."""
         _, pipe = self._child or self._start()
         try:
-            pipe.send((parameters, stage, index))
+            pipe.send((parameters, stream, index))
             if not pipe.poll(self._time_limit):
                 self.close()
                 raise TimedOut(f"ran longer than {self._time_limit:g} s")
@@ -205,9 +214,9 @@ def _descendants(pid: int) -> list[psutil.Process]:
 def serve(pipe: Connection, parent: int) -> None:
     """Answer calls until the other end of the pipe is closed; the child's whole life."""
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-    model, seed, memory_limit = pipe.recv()
+    model, observed, memory_limit = pipe.recv()
     try:
-        call = DirectCaller(model, seed)
+        call = DirectCaller(model, observed)
     except ValueError as error:
         pipe.send(("broken", str(error)))
         return

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..storage.failures import describe_failures
 from ..storage.prior import read_prior
+from ..streams import Stream
 from ..types import Array, Outcome
 from .callers import Caller
 from .simulation import Failure, attempt, attempt_alone, not_vectorised
@@ -46,7 +47,13 @@ class Shape:
 
 
 def probe(
-    call: Caller, parameters: Array, *, start: int, block_size: int | None, limit: int
+    call: Caller,
+    parameters: Array,
+    *,
+    stream: Stream,
+    start: int,
+    block_size: int | None,
+    limit: int,
 ) -> tuple[Shape | None, list[Failure]]:
     """Find out what a simulator returns and what a row costs, from its first rows.
 
@@ -55,6 +62,7 @@ def probe(
     Args:
         call: The simulator.
         parameters: Rows of the shard from its first on, ``(n, dim)``.
+        stream: As for `simulate_rows`.
         start: Global index of the first row.
         block_size: As for `simulate_rows`.
         limit: Give up after this many rows without a success.
@@ -70,7 +78,8 @@ def probe(
         if first >= limit if found is None else _is_known(costs):
             break
         begin = time.perf_counter()
-        x, failure = _look(call, parameters[first : first + step], start + first, block_size)
+        rows = parameters[first : first + step]
+        x, failure = _look(call, rows, stream, start + first, block_size)
         costs.append(time.perf_counter() - begin)
         if failure is not None:
             failures.append(failure)
@@ -91,13 +100,13 @@ def _is_known(costs: Sequence[float]) -> bool:
 
 
 def _look(
-    call: Caller, parameters: Array, row: int, block_size: int | None
+    call: Caller, parameters: Array, stream: Stream, row: int, block_size: int | None
 ) -> tuple[Array | None, Failure | None]:
     """Return one row's data from the first row or block that works, or why none does."""
     if block_size is None:
-        x, status, text, _ = attempt(call, parameters[0], "simulate", row, 0)
+        x, status, text, _ = attempt(call, parameters[0], stream, row, 0)
     else:
-        x, status, text, _ = attempt(call, parameters, "simulate", row // block_size, 0)
+        x, status, text, _ = attempt(call, parameters, stream, row // block_size, 0)
         if x is not None and x.shape[:1] != (len(parameters),):
             text, status = not_vectorised(x, len(parameters)), Outcome.WRONG_SHAPE
             x = None
@@ -106,7 +115,7 @@ def _look(
         else:
             for index in range(len(parameters)):
                 alone = parameters[index : index + 1]
-                x, status, text, _ = attempt_alone(call, alone, row + index, 0)
+                x, status, text, _ = attempt_alone(call, alone, stream, row + index, 0)
                 if x is not None:
                     break
     if x is not None and x.dtype.kind not in "biufc":
@@ -136,6 +145,7 @@ def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: floa
         shape, failures = probe(
             call,
             parameters,
+            stream=recipe.stream,
             start=int(attrs["start"]),
             block_size=recipe.block_size,
             limit=limit,

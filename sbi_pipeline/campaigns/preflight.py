@@ -62,7 +62,7 @@ class Forecast:
         return (
             f"x is {self.x_dtype} {self.x_shape}, {1e3 * self.row_seconds:.3g} ms a simulation; "
             f"{failed or 'none'} of {self.looked_at} failed; the campaign: "
-            f"{_duration(self.seconds)}, {self.size / 1e9:.3g} GB, {self.files:,} files, "
+            f"{in_words(self.seconds)}, {self.size / 1e9:.3g} GB, {self.files:,} files, "
             f"{self.chunk_size:,} rows a chunk; a shard of {self.shard_size:,} rows takes "
             "10 to 30 minutes"
         )
@@ -111,6 +111,7 @@ def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, Si
     for _ in range(2):
         with closing(recipe.caller()) as call:
             options: dict[str, Any] = {"start": 0, "block_size": recipe.block_size}
+            options["stream"] = recipe.stream
             if shape is None:
                 shape, failures = probe(call, parameters, limit=len(parameters), **options)
             if shape is None:
@@ -183,7 +184,7 @@ def _check_space(forecast: Forecast, folder: Path) -> None:
         )
 
 
-def _duration(seconds: float) -> str:
+def in_words(seconds: float) -> str:
     """Return a time in the unit one would say it in."""
     for unit, length in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:

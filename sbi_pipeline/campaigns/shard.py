@@ -61,6 +61,8 @@ def simulate_shard(
     keep: Sequence[str] | None = None,
     limits: Limits = NO_LIMITS,
     effort: Effort = ONE_PROCESS,
+    stage: str = "simulate",
+    observed: bool = False,
 ) -> dict[str, Any]:
     """Simulate the rows of a shard that are missing, then write its receipt.
 
@@ -78,6 +80,8 @@ def simulate_shard(
         keep: Names of the parameters to store; None for all.
         limits: What guards a call of the simulator.
         effort: How much is spent, and where.
+        stage: What is simulated for; others have other random numbers.
+        observed: Whether data are given the noise that is otherwise drawn at load.
 
     Returns:
         The receipt.
@@ -87,7 +91,8 @@ def simulate_shard(
     """
     begin = time.perf_counter()
     require("block_size", block_size, "a number of rows, 1 or more", block_size >= 1)
-    recipe = Recipe(model, seed, block_size if model.is_vectorised else None, limits)
+    block = block_size if model.is_vectorised else None
+    recipe = Recipe(model, seed, block, limits, stage, observed)
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
     with _disk_trouble_named(store), Lease(store) as lease, Journal(store) as ledger:
         chunks.delete_partial_files(store)

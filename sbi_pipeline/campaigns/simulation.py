@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..storage.failures import error_kind
+from ..streams import Stream
 from ..types import Array, Outcome
 from .callers import Caller, Crashed, Raised, TimedOut
 
@@ -101,6 +102,7 @@ def simulate_rows(
     call: Caller,
     parameters: Array,
     *,
+    stream: Stream,
     start: int,
     block_size: int | None,
     x_shape: tuple[int, ...],
@@ -112,6 +114,7 @@ def simulate_rows(
     Args:
         call: The simulator.
         parameters: ``(n, dim)``.
+        stream: Random numbers of rows or blocks.
         start: Global index of the first row; a multiple of ``block_size`` if there is one.
         block_size: Rows a vectorised simulator is called on; None for one at a time.
         x_shape: Shape of a row's data.
@@ -119,7 +122,7 @@ def simulate_rows(
         retries: How often a row that crashed or ran too long is tried again, same stream.
     """
     out = SimulatedBatch.empty(len(parameters), x_shape, x_dtype)
-    work = _Work(call, parameters, start, retries, out)
+    work = _Work(call, parameters, stream, start, retries, out)
     step = block_size or 1
     for first in range(0, len(parameters), step):
         begin = time.perf_counter()
@@ -139,6 +142,7 @@ class _Work:
 
     call: Caller
     parameters: Array
+    stream: Stream
     start: int
     retries: int
     out: SimulatedBatch
@@ -146,14 +150,14 @@ class _Work:
     def one(self, index: int) -> None:
         """Simulate one row of a simulator that takes one at a time."""
         row = self.start + index
-        one = attempt(self.call, self.parameters[index], "simulate", row, self.retries)
+        one = attempt(self.call, self.parameters[index], self.stream, row, self.retries)
         self._keep(index, self._fitting(one))
 
     def block(self, rows: range, number: int) -> None:
         """Simulate one block at once, or its rows alone if that fails."""
         begin = time.perf_counter()
         given = self.parameters[rows.start : rows.stop]
-        together = attempt(self.call, given, "simulate", number, self.retries)
+        together = attempt(self.call, given, self.stream, number, self.retries)
         if together.x is None:
             seconds = (time.perf_counter() - begin) / together.tries
             for index, each in zip(rows, self._alone(rows, together, seconds), strict=True):
@@ -191,8 +195,8 @@ class _Work:
 
     def _one_alone(self, index: int, turn: int) -> Attempt:
         """Call a vectorised simulator on one row."""
-        stream, given = self.start + index + turn * AGAIN, self.parameters[index : index + 1]
-        return self._fitting(attempt_alone(self.call, given, stream, self.retries))
+        row, given = self.start + index + turn * AGAIN, self.parameters[index : index + 1]
+        return self._fitting(attempt_alone(self.call, given, self.stream, row, self.retries))
 
     def _fitting(self, one: Attempt) -> Attempt:
         """Return what a row gave, without data that are none of this campaign."""
@@ -213,9 +217,11 @@ class _Work:
         _note(self.out, self.start + index, status, text, self.parameters[index])
 
 
-def attempt_alone(call: Caller, parameters: Array, stream: int, retries: int) -> Attempt:
-    """Call a vectorised simulator on one row, ``(1, dim)``."""
-    one = attempt(call, parameters, "alone", stream, retries)
+def attempt_alone(
+    call: Caller, parameters: Array, stream: Stream, row: int, retries: int
+) -> Attempt:
+    """Call a vectorised simulator on one row, ``(1, dim)``, that failed in a block."""
+    one = attempt(call, parameters, stream.alone, row, retries)
     if one.x is None:
         return one
     if one.x.shape[:1] != (1,):
@@ -223,11 +229,11 @@ def attempt_alone(call: Caller, parameters: Array, stream: int, retries: int) ->
     return one._replace(x=one.x[0])
 
 
-def attempt(call: Caller, parameters: Array, stage: str, index: int, retries: int) -> Attempt:
-    """Call the simulator with the stream of a stage at an index, again if it crashes."""
+def attempt(call: Caller, parameters: Array, stream: Stream, index: int, retries: int) -> Attempt:
+    """Call the simulator with a stream at an index, again if it crashes."""
     for tries in range(1, retries + 2):
         try:
-            return Attempt(call(parameters, stage, index), Outcome.OK, "", tries)
+            return Attempt(call(parameters, stream, index), Outcome.OK, "", tries)
         except Raised as error:
             return Attempt(None, Outcome.RAISED, str(error), tries)
         except Crashed as error:

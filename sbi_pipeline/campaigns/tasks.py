@@ -24,6 +24,7 @@ from ..storage.failures import count_failures
 from ..storage.layout import Layout
 from ..storage.prior import read_prior
 from ..storage.rows import Rows, write_rows
+from ..streams import Stream
 from .callers import Caller, DirectCaller, GuardedCaller
 from .settings import Limits
 from .simulation import simulate_rows
@@ -40,18 +41,27 @@ class Recipe:
         seed: Seed of the campaign.
         block_size: Rows a vectorised simulator is called on; None for one at a time.
         limits: What guards a call.
+        stage: What is simulated for; others have other random numbers.
+        observed: Whether data are given the noise that is otherwise drawn at load.
     """
 
     model: Model
     seed: int
     block_size: int | None
     limits: Limits
+    stage: str = "simulate"
+    observed: bool = False
+
+    @property
+    def stream(self) -> Stream:
+        """The random numbers of rows or blocks."""
+        return Stream(self.seed, self.stage)
 
     def caller(self) -> Caller:
         """Return the simulator, ready to be called."""
         if self.limits.is_guarded:
-            return GuardedCaller(self.model, self.seed, self.limits)
-        return DirectCaller(self.model, self.seed)
+            return GuardedCaller(self.model, self.limits, self.observed)
+        return DirectCaller(self.model, self.observed)
 
     def guarded(self) -> Recipe:
         """Return the recipe with the simulator in a guarded child process."""
@@ -141,6 +151,7 @@ def _simulate(work: Work, call: Caller, start: int, stop: int) -> Made:
     made = simulate_rows(
         call,
         parameters,
+        stream=recipe.stream,
         start=layout.start + start,
         block_size=recipe.block_size,
         x_shape=layout.x_shape,

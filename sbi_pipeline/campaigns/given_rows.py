@@ -1,0 +1,214 @@
+"""Data sets for given parameters, such as draws of a posterior: the engine of campaigns, on demand.
+
+What is cheap, as measured, is simulated here and now, in a guarded child process. What is dear goes
+through a ledger of its own, as a shard does: in parallel, committed chunk by chunk, resumed after a
+kill.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from ..model import Model
+from ..storage.failures import count_failures, describe_failures
+from ..storage.prior import write_prior
+from ..storage.rows import read_rows
+from ..types import Array, Outcome, is_vectorised
+from .callers import Caller
+from .first_rows import PROBES, Shape, probe
+from .settings import Effort, Limits
+from .shard import NO_LIMITS, ONE_PROCESS, simulate_shard
+from .simulation import Failure, simulate_rows
+from .tasks import Recipe
+
+CHEAP = 20.0  # seconds of simulating up to which no ledger is kept
+BLOCK = 100  # rows of one call of a dear vectorised simulator: few, for workers to share them
+LOOK = 10  # rows of the calls that tell what such a simulator costs
+
+AUTOMATIC = (1000, 500, 250)
+"""Predictions of a posterior, the more the cheaper; of 250 none has a p-value of 0.002."""
+AFFORDABLE = 600.0
+"""Seconds that they may take, unless they are the fewest."""
+
+
+def affordable(seconds: float) -> int:
+    """Return how many predictions of a posterior are made of which each takes so long."""
+    return next((n for n in AUTOMATIC if n * seconds <= AFFORDABLE), AUTOMATIC[-1])
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Data sets as they would be observed, with all noise.
+
+    Attributes:
+        x: Of the rows that worked, ``(at most n, *x_shape)``.
+        worked: Which rows did, ``(n,)``.
+        failures: Rows that did not, by reason.
+    """
+
+    x: Array
+    worked: Array
+    failures: Mapping[str, int]
+
+    def or_nan(self) -> Array:
+        """Return data of all rows, ``(n, *x_shape)``, NaN where there are none."""
+        missing = np.result_type(self.x, np.float16)
+        x = np.full((len(self.worked), *self.x.shape[1:]), np.nan, missing)
+        x[self.worked] = self.x
+        return x
+
+
+class Engine:
+    """Simulates given parameters; a context, at whose end the simulator's process ends.
+
+    Data are those that would be observed, with all noise.
+
+    Args:
+        model: What simulates.
+        stage: What for: others have other random numbers.
+        limits: What guards a call.
+        effort: How much is spent, and where, on what is dear.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        stage: str,
+        limits: Limits = NO_LIMITS,
+        effort: Effort = ONE_PROCESS,
+    ) -> None:
+        self.model, self.stage, self.limits = model, stage, limits
+        # What fails is counted and told: the parameters were not chosen to make it rare.
+        self.effort = replace(effort, max_failed_fraction=1.0)
+        self.simulator = model.build_simulator()
+        self._caller: Caller | None = None
+        self._shape: Shape | None = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        if self._caller is not None:
+            self._caller.close()
+
+    def replicate(
+        self, parameters: Array, *, seed: int, start: int = 0, ledger: Path | None = None
+    ) -> Replicates:
+        """Simulate one data set for each row of parameters.
+
+        Args:
+            parameters: ``(n, dim)``, in the simulator's order.
+            seed: Of the simulations.
+            start: Index of the first row, for its random numbers.
+            ledger: Folder of a ledger that is kept if the rows are dear, and gone on with if it is
+                there; the caller removes it. It is of these parameters alone. None for none.
+
+        Raises:
+            ValueError: All rows failed.
+        """
+        if ledger is not None and (ledger.exists() or self._is_dear(parameters)):
+            x, status = self._through(ledger, parameters, seed)
+        else:
+            x, status = self._here(parameters, seed, start)
+        worked = status == Outcome.OK
+        return Replicates(x[worked], worked, count_failures(status))
+
+    def row_seconds(self, parameters: Array) -> float:
+        """Return what simulating a row takes, by the first of some parameters, ``(n, dim)``.
+
+        Raises:
+            ValueError: All rows that were tried failed.
+        """
+        return self._look(parameters, 0, 0).seconds
+
+    def _is_dear(self, parameters: Array) -> bool:
+        return self.row_seconds(parameters) * len(parameters) > CHEAP
+
+    def _recipe(self, seed: int, block: int) -> Recipe:
+        block_size = block if is_vectorised(self.simulator) else None
+        recipe = Recipe(self.model, seed, block_size, self.limits, self.stage, observed=True)
+        return recipe.guarded()
+
+    def _calling(self, recipe: Recipe) -> Caller:
+        if self._caller is None:
+            self._caller = recipe.caller()
+        return self._caller
+
+    def _look(self, parameters: Array, seed: int, start: int) -> Shape:
+        """Return what the simulator returns and its cost, by the first rows of all."""
+        if self._shape is None:
+            recipe = self._recipe(seed, min(LOOK, len(parameters)))
+            self._shape, failures = probe(
+                self._calling(recipe),
+                parameters,
+                stream=recipe.stream,
+                start=start,
+                block_size=recipe.block_size,
+                limit=PROBES,
+            )
+            if self._shape is None:
+                raise self._all_failed(Counter(each.status for each in failures), failures)
+        return self._shape
+
+    def _here(self, parameters: Array, seed: int, start: int) -> tuple[Array, Array]:
+        """Simulate in the guarded process, a vectorised simulator in one call."""
+        shape, recipe = self._look(parameters, seed, start), self._recipe(seed, len(parameters))
+        made = simulate_rows(
+            self._calling(recipe),
+            parameters,
+            stream=recipe.stream,
+            start=start,
+            block_size=recipe.block_size,
+            x_shape=shape.x_shape,
+            x_dtype=shape.x_dtype,
+            retries=recipe.limits.retries,
+        )
+        if (made.status != Outcome.OK).all():
+            raise self._all_failed(count_failures(made.status), made.failures)
+        return made.x, made.status
+
+    def _all_failed(self, failures: Mapping[str, int], examples: list[Failure]) -> ValueError:
+        told = ", ".join(f"{number} {reason}" for reason, number in sorted(failures.items()))
+        values = zip(self.model.parameters, examples[0].parameters, strict=True)
+        where = ", ".join(f"{name} = {value:.6g}" for name, value in values)
+        return ValueError(
+            f"{self.model.simulator}: all simulations failed ({told}), at {where}: "
+            + examples[0].text
+        )
+
+    def _through(self, ledger: Path, parameters: Array, seed: int) -> tuple[Array, Array]:
+        """Simulate as a campaign of one shard, which holds whole blocks."""
+        n, block = len(parameters), 1
+        if is_vectorised(self.simulator):
+            block = math.ceil(n / math.ceil(n / BLOCK))
+        store, key = ledger / "shard-0.zarr", ledger.name
+        whole = np.resize(parameters, (math.ceil(n / block) * block, parameters.shape[1]))
+        ledger.mkdir(parents=True, exist_ok=True)
+        write_prior(ledger / "prior-0.zarr", whole, self.model.parameters, key=key, start=0)
+        receipt = simulate_shard(
+            prior=ledger / "prior-0.zarr",
+            store=store,
+            receipt=store.with_suffix(".json"),
+            model=self.model,
+            seed=seed,
+            key=key,
+            block_size=block,
+            limits=self.limits,
+            effort=self.effort,
+            stage=self.stage,
+            observed=True,
+        )
+        rows = read_rows(store, 0, n)
+        if (rows.status != Outcome.OK).all():
+            what = describe_failures(receipt["failures"], receipt["examples"])
+            raise ValueError(f"{self.model.simulator}: all simulations failed: {what}")
+        return rows.x, rows.status
