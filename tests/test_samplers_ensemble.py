@@ -35,8 +35,8 @@ def test_a_correlated_gaussian(dim: int) -> None:
     mean = np.arange(dim) / dim
     drawn = emcee(gaussian(covariance, mean), 1, dim, 10_000, seed=1, walkers=max(32, 4 * dim))
     assert drawn.converged.all()
-    assert drawn.facts["stopped"] == "converged"
-    assert drawn.facts["statement"].startswith("MCMC converged after")
+    assert drawn.told(0)["stopped"] == "converged"
+    assert drawn.told(0)["statement"].startswith("MCMC converged after")
     check_moments(drawn, mean, covariance)
 
 
@@ -107,8 +107,8 @@ def test_modes_that_walkers_cannot_leave_are_told() -> None:
     density, steps = two_modes(1, (0.03, 0.2)), {"min_steps": 1000, "max_steps": 1000}
     drawn = emcee(density, 1, 3, 1000, seed=3, prior_draws=100_000, **steps)
     assert not drawn.converged.any()
-    assert "not because it had converged" in drawn.facts["statement"]
-    assert "Walkers do not move between the modes" in drawn.facts["statement"]
+    assert "not because it had converged" in drawn.told(0)["statement"]
+    assert "Walkers do not move between the modes" in drawn.told(0)["statement"]
 
 
 def moons(z: Array) -> Array:
@@ -160,8 +160,8 @@ def test_one_that_cannot_converge_says_so() -> None:
     density = gaussian(covariance, np.zeros(2))
     drawn = emcee(density, 1, 2, 1000, seed=1, min_steps=20, max_steps=20)
     assert not drawn.converged.any()
-    assert drawn.facts["stopped"] == "max_steps"
-    said = drawn.facts["statement"]
+    assert drawn.told(0)["stopped"] == "max_steps"
+    said = drawn.told(0)["statement"]
     assert said.startswith("MCMC stopped after 20 steps because it came to its last step, not")
     assert "(wanted below 1.01)" in said
 
@@ -174,9 +174,9 @@ def test_as_many_draws_as_are_asked_for() -> None:
 def test_time_is_up_within_a_step() -> None:
     density = gaussian(np.eye(2), np.zeros(2))
     drawn = emcee(density, 1, 2, 1000, seed=1, minutes=1e-6)
-    assert drawn.facts["stopped"] == "minutes"
+    assert drawn.told(0)["stopped"] == "minutes"
     assert drawn.facts["steps"] == 1
-    assert "because its time was up, not because it had converged" in drawn.facts["statement"]
+    assert "because its time was up, not because it had converged" in drawn.told(0)["statement"]
 
 
 def test_bad_settings_and_empty_densities_are_refused() -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "Problem",
     "Proposal",
     "Sampler",
+    "at_once",
     "draw",
     "labelled",
     "log_likelihood",
@@ -80,15 +81,30 @@ def draw(
     if discrete is not None and proposal is not None:
         raise ValueError("a proposal cannot propose discrete parameters; remove it")
     dim = problem.theta_dim if discrete is None else len(discrete.continuous)
-    given = {**(chosen.quick(dim) if quick else {}), **options}
-    try:
-        sampler = chosen(**given)
-    except TypeError as error:
-        raise ValueError(f"options of sampler {name!r}: {error}") from error
+    sampler = _built(chosen, name, {**(chosen.quick(dim) if quick else {}), **options})
     label = first_suitable(traits) if name == "auto" else name
     if discrete is None:
         return dataclasses.replace(sampler(problem, n), sampler=label)
     return _with_discrete(discrete, problem, n, sampler, label)
+
+
+def at_once(estimator: Estimator, name: str = "auto", **options: Any) -> int:
+    """Return how many posteriors `draw` should be given at once where there are many.
+
+    Args:
+        estimator: A trained estimator.
+        name: Of the sampler, as in `draw`.
+        **options: Options of the sampler.
+    """
+    sampler = _built(sampler_class(name, estimator.traits), name, options)
+    return sampler.at_once(estimator.spec["theta_dim"])
+
+
+def _built(chosen: type[Sampler], name: str, options: dict[str, Any]) -> Sampler:
+    try:
+        return chosen(**options)
+    except TypeError as error:
+        raise ValueError(f"options of sampler {name!r}: {error}") from error
 
 
 def _with_discrete(

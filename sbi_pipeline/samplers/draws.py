@@ -40,6 +40,8 @@ class Draws:
         discrete: The discrete parameters, if there are any.
         probability: Of each combination of their values, ``(m, k)``.
         facts: What else is worth telling: steps, burn_in, thin, why it stopped.
+        own: What is worth telling of each posterior, m of them: what its chains reached; empty
+            where there is nothing.
     """
 
     z: Array
@@ -54,6 +56,12 @@ class Draws:
     discrete: Discrete | None = None
     probability: Array | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    own: Sequence[Mapping[str, Any]] = ()
+
+    def told(self, which: int) -> dict[str, Any]:
+        """Return what is worth telling of one posterior; of the time, its part."""
+        seconds = self.facts.get("seconds", 0.0) / len(self.z)
+        return {**self.facts, "seconds": seconds, **(self.own[which] if self.own else {})}
 
     def flat(self, n: int) -> Array:
         """Return ``n`` draws of each posterior, ``(m, n, theta_dim)``, spread over all draws."""
@@ -107,7 +115,7 @@ def labelled(
         "independent": int(draws.independent),
         "normalised": int(draws.normalised),
         "converged": int(draws.converged[which]),
-        **draws.facts,
+        **draws.told(which),
     }
     dims = [f"x_dim_{axis}" for axis in range(np.ndim(x_o))]
     names = prior.names

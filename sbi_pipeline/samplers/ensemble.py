@@ -45,6 +45,9 @@ QUICK = {
 """Of calibration, whose ranks need less precision than a table of results."""
 
 
+MOST_NUMBERS = 2**16
+"""Of one step of the walkers of a batch; a thousand steps are then half a gigabyte."""
+
 Walkers = Annotated[
     int,
     Ge(6),
@@ -211,14 +214,30 @@ class Emcee(Sampler):
                 "thin": thin,
                 "walkers": walkers,
                 "ensembles": ensembles,
-                "r_hat": float(np.nanmax(reached.r_hat)),
-                "ess": float(np.nanmin(reached.ess)),
-                "stopped": reason,
-                "statement": stopping.statement(reason, chain.iteration, reached, wanted)
-                + stopping.stuck(reached, kept.shape[3] * walkers * ensembles),
                 "seconds": chain.worked(),
             },
+            own=[
+                _reached(reached.of(which), reason, chain.iteration, wanted, kept[0, ..., 0].size)
+                for which in range(targets)
+            ],
         )
+
+    def at_once(self, theta_dim: int) -> int:
+        """Return how many posteriors fit into one batch: their chains are held in memory."""
+        return max(1, MOST_NUMBERS // (self.ensembles * self._walkers(theta_dim) * theta_dim))
+
+
+def _reached(
+    reached: stopping.State, reason: str, steps: int, wanted: stopping.Criteria, draws: int
+) -> dict[str, Any]:
+    """Return what is told of the chains of one posterior."""
+    said = stopping.statement(reason, steps, reached, wanted)
+    return {
+        "r_hat": float(reached.r_hat[0]),
+        "ess": float(reached.ess[0]),
+        "stopped": "converged" if reached.converged[0] else reason,
+        "statement": said + stopping.stuck(reached, draws),
+    }
 
 
 def _moves(groups: int, far: list[Any]) -> list[tuple[Any, float]]:

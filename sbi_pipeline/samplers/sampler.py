@@ -83,6 +83,10 @@ class Sampler(ABC):
         """Return options for many posteriors at once, of which ranks are wanted and no table."""
         return {}
 
+    def at_once(self, theta_dim: int) -> int:
+        """Return how many posteriors are drawn from in one batch where there are many."""
+        return 1
+
     @classmethod
     def suits(cls, traits: Traits) -> bool:
         """Say whether an estimator offers what is needed."""

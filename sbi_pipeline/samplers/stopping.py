@@ -57,6 +57,13 @@ class State:
     ess: Array
     converged: Array
 
+    def of(self, which: int) -> State:
+        """Return where the chains of one posterior stand."""
+        one = slice(which, which + 1)
+        return State(
+            self.autocorrelation_time[one], self.r_hat[one], self.ess[one], self.converged[one]
+        )
+
 
 def judge_chains(kept: Array, steps: int, wanted: Criteria, everything: bool = False) -> State:
     """Judge the chains of m posteriors.
@@ -117,7 +124,7 @@ def effective(chain: Array) -> float:
 
 def statement(reason: str, steps: int, reached: State, wanted: Criteria) -> str:
     """Say in a sentence why it stopped, with what was reached and what was wanted."""
-    if reason == "converged":
+    if reached.converged.all():
         return f"MCMC converged after {steps} steps."
     limit = {"max_steps": "it came to its last step", "minutes": "its time was up"}[reason]
     tau = reached.autocorrelation_time.max()
