@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import streams
-from .storage import noise
-from .types import Array, Prior, Simulator, declared_shape, is_vectorised
+from .types import Array, Prior, declared_shape
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .campaigns.given_rows import Engine
+
 TRIES = 20
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-log = logging.getLogger(__name__)
 
 
 def read_observation(path: str | Path) -> Array:
@@ -81,9 +79,15 @@ def _is_number(text: str) -> bool:
 
 
 def simulate_observation(
-    simulator: Simulator, prior: Prior, parameters: Mapping[str, float], seed: int
+    engine: Engine, prior: Prior, parameters: Mapping[str, float], seed: int
 ) -> tuple[Array, Array]:
     """Simulate one data set; parameters not given are drawn from the prior.
+
+    Args:
+        engine: What simulates.
+        prior: Of all its parameters.
+        parameters: Those that are given.
+        seed: Of the parameters that are drawn.
 
     Returns:
         The data, ``x_shape``, and all parameters, ``(n_parameters,)``.
@@ -92,40 +96,46 @@ def simulate_observation(
         ValueError: The simulator failed on each of several draws.
     """
     known = {name: np.array([value]) for name, value in parameters.items()}
+    problem = ""
     for attempt in range(TRIES):
         u = streams.generator(seed, "observe/prior", attempt).random((1, len(prior.names)))
         row = prior.complete(known, u)
         try:
-            x = call_simulator(
-                simulator, row, streams.generator(seed, "observe/simulate", attempt)
-            )[0]
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
+            x = engine.replicate(row, seed=seed, start=attempt).x[0]
+        except ValueError as error:
+            problem = str(error)
             continue
-        if np.isfinite(x).all():
-            return x, row[0]
-        problem = "it returned NaN or infinite values"
-    values = ", ".join(f"{n} = {v:.6g}" for n, v in zip(prior.names, row[0], strict=True))
-    raise ValueError(f"the simulator failed on {TRIES} draws of {TRIES}, at {values}: {problem}")
+        said = declared_shape(engine.simulator)
+        if said is not None and x.shape != said:
+            raise ValueError(f"the simulator says x_shape = {said}, and returned {x.shape}")
+        return x, row[0]
+    raise ValueError(f"the simulator failed on {TRIES} draws of {TRIES}: {problem}")
 
 
 def simulate_events(
-    simulator: Simulator,
+    engine: Engine,
     prior: Prior,
     parameters: Mapping[str, float],
+    row: Array,
     inferred: Sequence[str],
     events: int,
     seed: int,
 ) -> tuple[Array, Array]:
     """Simulate one data set of independent events; each has nuisances of its own.
 
-    Parameters not given are drawn from the prior, the inferred ones once for all events.
+    Args:
+        engine: What simulates.
+        prior: Of all its parameters.
+        parameters: Those that are given.
+        row: All of them, for one event that works: the inferred ones are the same for all events.
+        inferred: Their names.
+        events: How many.
+        seed: Of nuisances that are not given, and of the simulations.
 
     Returns:
         The events that worked, ``(at most events, *x_shape)``, and all parameters, with NaN for
         those that differ from event to event.
     """
-    _, row = simulate_observation(simulator, prior, parameters, seed)
     shared = {
         name: value
         for name, value in zip(prior.names, row, strict=True)
@@ -133,43 +143,13 @@ def simulate_events(
     }
     known = {name: np.full(events, value) for name, value in shared.items()}
     u = streams.generator(seed, "observe/events/prior").random((events, len(prior.names)))
-    rng = streams.generator(seed, "observe/events/simulate")
-    x = simulate_replicates(simulator, prior.complete(known, u), rng)
+    x = engine.replicate(prior.complete(known, u), seed=seed).x
     return x, np.array([shared.get(name, np.nan) for name in prior.names])
 
 
 def event_quantiles(x: Array, axis: int) -> Array:
     """Return `LEVELS` of every column over the events along an axis, there in their place."""
     return np.moveaxis(np.nanquantile(x, LEVELS, axis=axis), 0, axis)
-
-
-def call_simulator(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
-    """Simulate ``(n, *x_shape)`` for parameters, ``(n, n_parameters)``, vectorised or not.
-
-    With all noise, also that which is drawn at load elsewhere.
-
-    Raises:
-        ValueError: The first axis is not the one of the parameters, shapes differ, or they are
-            not the one that the simulator says.
-    """
-    x = noise.add_noise(simulator, _without_noise(simulator, parameters, rng), rng)
-    said = declared_shape(simulator)
-    if said is not None and x.shape[1:] != said:
-        raise ValueError(f"the simulator says x_shape = {said}, and returned {x.shape[1:]}")
-    return x
-
-
-def _without_noise(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
-    """Simulate as `call_simulator` does, without noise that is drawn at load elsewhere."""
-    if not is_vectorised(simulator):
-        return np.stack([np.asarray(simulator(row, rng)) for row in parameters])
-    x = np.asarray(simulator(parameters, rng))
-    if x.shape[:1] != (len(parameters),):
-        raise ValueError(
-            f"the simulator returned shape {x.shape} for {len(parameters)} rows of parameters; "
-            f"wanted ({len(parameters)}, ...), or say `vectorised = False` in its class"
-        )
-    return x
 
 
 def check_shape(path: str | Path, x_o: Array, x_shape: tuple[int, ...], several: bool) -> Array:
@@ -186,50 +166,6 @@ def check_shape(path: str | Path, x_o: Array, x_shape: tuple[int, ...], several:
             + (", after an axis of events" if several else "")
         )
     return x_o
-
-
-def simulate_replicates(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
-    """Simulate one data set for each row of parameters, leaving out rows that fail.
-
-    Returns:
-        Data of the rows that worked, ``(at most n, *x_shape)``.
-
-    Raises:
-        ValueError: All rows failed.
-    """
-    x = simulate_or_nan(simulator, parameters, rng)
-    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-    if not finite.any():
-        raise ValueError(f"all of {len(parameters)} simulations gave NaN or infinite values")
-    return np.asarray(x[finite])
-
-
-def simulate_or_nan(simulator: Simulator, parameters: Array, rng: np.random.Generator) -> Array:
-    """Simulate one data set for each row of parameters, ``(n, *x_shape)``: NaN for rows that raise.
-
-    Raises:
-        ValueError: All rows raised.
-    """
-    try:
-        return call_simulator(simulator, parameters, rng)
-    except Exception as error:
-        log.warning("simulated row by row, leaving out failed ones, after: %s", error)
-        each = [_attempt(simulator, row, rng) for row in parameters[:, None]]
-        worked = [row for row, data in enumerate(each) if data is not None]
-        if not worked:
-            raise ValueError(f"all of {len(parameters)} simulations failed: {error}") from error
-    data = np.concatenate([each[row] for row in worked])
-    x = np.full((len(parameters), *data.shape[1:]), np.nan, np.result_type(data, np.float16))
-    x[worked] = data
-    return x
-
-
-def _attempt(simulator: Simulator, row: Array, rng: np.random.Generator) -> Array | None:
-    try:
-        return call_simulator(simulator, row, rng)
-    except Exception as error:
-        log.debug("a simulation failed: %s", error)
-        return None
 
 
 def with_texts(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:

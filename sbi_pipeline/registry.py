@@ -113,7 +113,7 @@ STAGES = {
     "calibrate": Part("sbi_pipeline.stages.calibration:calibrate"),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
     "refine": Part("sbi_pipeline.stages.refinement:refine"),
-    "diagnose": Part("sbi_pipeline.stages.predictions:diagnose"),
+    "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=2),
     "report": Part("sbi_pipeline.stages.page:report"),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
     "index": Part("sbi_pipeline.stages.overview:index"),

@@ -8,7 +8,8 @@ files of its figures.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -19,6 +20,8 @@ import xarray as xr
 from .types import Array
 
 DISCRETE = ("values", "probabilities")
+FEW_PREDICTIONS = 500
+"""Of which the smallest p-value is where the check of predictions fails."""
 
 
 class Subject(Protocol):
@@ -155,14 +158,33 @@ class SampledPosterior:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences: MCMC that did not converge, and probabilities of discrete parameters."""
+        """Sentences: MCMC that did not converge, predictions, and probabilities of parameters."""
         found = [] if self.facts["converged"] else [str(self.facts.get("statement", ""))]
+        found += self._of_predictions()
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:
                 pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)
                 listed = ", ".join(f"P({name} = {value:g}) = {p:.3g}" for value, p in pairs)
                 found.append(f"{listed}.")
         return found
+
+    def _of_predictions(self) -> Iterator[str]:
+        """Yield what is to be known of the predictions: none, few, or some that failed."""
+        if self.predictive is None:
+            yield (
+                "No data were predicted (predictive_draws: 0), so nothing is said of whether the "
+                "model could have made the observation."
+            )
+            return
+        draws, told = self.predictive.sizes["draw"], self.predictive.attrs
+        if draws < FEW_PREDICTIONS:
+            yield (
+                f"{draws} data sets were predicted: a p-value below {1 / (draws + 1):.1g} cannot "
+                "be told, so that only a gross misfit shows."
+            )
+        if told.get("failed"):
+            reasons = ", ".join(f"{n} {why}" for why, n in json.loads(told["failures"]).items())
+            yield f"{told['failed']} of {told['simulated']} predictions failed ({reasons})."
 
     @property
     def inferred(self) -> list[str]:

@@ -237,10 +237,10 @@ def test_observations_of_numpy_are_read_and_text_is_refused(tmp_path: Path) -> N
 def test_the_truth_of_a_file_may_be_known_in_part(tmp_path: Path) -> None:
     entry = {"file": "good.csv", "truth": {"slope": 1.5}}
     config = changed(update(observations={"mock": entry}))
-    spec = study.Plan(config)["results/tiny/observations/mock.spec.json"]
-    given = {"observation": tmp_path / "mock.nc", **spec.arguments}
-    observe(**job.arguments_of(observe, given, {"key": spec.key}))
-    with xr.open_dataset(tmp_path / "mock.nc", engine="h5netcdf") as data:
+    batch = study.Plan(config).campaigns["tiny"].batch("results/tiny/observe-0.json")
+    job.run_members(observe, batch.content["members"], {}, 1)
+    made = "results/tiny/observations/mock.nc"
+    with xr.open_dataset(tmp_path / made, engine="h5netcdf") as data:
         np.testing.assert_array_equal(data["x"], [1, 2, 3, 4])
         np.testing.assert_array_equal(data["truth"], [1.5, np.nan, np.nan])
 
@@ -269,16 +269,17 @@ def test_networks_are_held_against_the_first_data(
     """Where neither the simulator nor a file has said what data are like."""
     Path("own_silent.py").write_text(NEW)
     monkeypatch.syspath_prepend(".")
-    wildcards, path = SimpleNamespace(campaign="tiny"), "results/tiny/observations/mock.spec.json"
+    wildcards = SimpleNamespace(campaign="tiny")
     config = changed(update(simulator="own_silent:Silent"))
     config["estimators"]["npe"]["network"] = {"embedding": "deep_set"}
     study.take_configuration(config)
 
     def observed(config: Any) -> None:
         plan = study.Plan(config)
-        given = {"observation": tmp_path / "mock.nc", **plan[path].arguments}
-        given["networks"] = plan.networks(wildcards)
-        observe(**job.arguments_of(observe, given, {"key": plan[path].key}))
+        batch = plan.campaigns["tiny"].batch("results/tiny/observe-0.json")
+        job.run_members(
+            observe, batch.content["members"], {"networks": plan.networks(wildcards)}, 1
+        )
 
     with pytest.raises(
         ValueError, match=r"the network of 'npe' does not .* x has shape \(4,\); a set"

@@ -389,7 +389,10 @@ THE_REST = [
     (("  tiny:\n", "  simulations: # !\n"), "got 'simulations'; wanted a name .* none of simul"),
     (("  tiny:\n", "  1st: # !\n"), "campaigns.1st: got '1st'; wanted a name of letters"),
     (end("predictive_draw: 100"), "predictive_draw: unknown key; did you mean 'predictive_draws'"),
-    (end("predictive_draws: 5"), "predictive_draws: got 5; wanted a whole number of at least 10"),
+    (
+        end("predictive_draws: 5"),
+        "predictive_draws: got 5; wanted auto, 0, or a whole number of at least 10",
+    ),
     (end("predictive_draws: 1e12"), "predictive_draws: got .*; .* at most 10000000"),
     (end("strict: 'yes'"), "strict: got 'yes'; wanted true or false"),
     (end("strict: perhaps"), "strict: got 'perhaps'; wanted true or false"),

@@ -1,5 +1,6 @@
 """Sets of events, from simulations of single ones to the posterior of all: against closed forms."""
 
+import json
 from typing import Any
 
 import arviz as az
@@ -10,7 +11,9 @@ import xarray as xr
 from scipy import stats
 
 from sbi_pipeline import estimators, observations, predictions, priors, samplers
+from sbi_pipeline.campaigns.given_rows import Engine
 from sbi_pipeline.estimators import Estimator
+from sbi_pipeline.model import Model
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.training.fit import fit
 from sbi_pipeline.types import Array, Traits
@@ -33,6 +36,16 @@ class Line:
         return (mu + kind / 2 + own + NOISE * rng.normal(size=len(mu)))[:, None]
 
 
+def engine(simulator: str = "Line") -> Engine:
+    return Engine(Model(f"test_events:{simulator}", {}, Line.parameters, SPECS), "test")
+
+
+def simulated(made: Engine, truth: dict[str, float], events: int, seed: int) -> tuple[Array, Array]:
+    _, row = observations.simulate_observation(made, prior(), truth, seed)
+    inferred = ("kind", "mu")
+    return observations.simulate_events(made, prior(), truth, row, inferred, events, seed)
+
+
 def prior() -> priors.NamedPrior:
     built = priors.build(SPECS, Line.parameters)
     assert isinstance(built, priors.NamedPrior)
@@ -41,15 +54,15 @@ def prior() -> priors.NamedPrior:
 
 def test_events_of_an_observation_share_theta_and_not_the_nuisance() -> None:
     truth = {"kind": 1.0, "mu": 0.2}
-    x, row = observations.simulate_events(Line(), prior(), truth, ("kind", "mu"), 4000, 1)
+    with engine() as made:
+        x, row = simulated(made, truth, 4000, 1)
     assert x.shape == (4000, 1)
     np.testing.assert_array_equal(row[:2], [1.0, 0.2])
     assert np.isnan(row[2])
     assert x.mean() == pytest.approx(0.7, abs=0.05)
     assert x.std() == pytest.approx(np.hypot(OWN, NOISE), rel=0.05)
-    held, row = observations.simulate_events(
-        Line(), prior(), {**truth, "own": 0.0}, ("kind", "mu"), 4000, 1
-    )
+    with engine() as made:
+        held, row = simulated(made, {**truth, "own": 0.0}, 4000, 1)
     assert held.std() == pytest.approx(NOISE, rel=0.05)
     assert row[2] == 0
 
@@ -76,7 +89,8 @@ def test_the_posterior_of_fifty_events(method: str) -> None:
     fit(made, z, x, **masks, seed=1, threads=1, max_epochs=10, progress=False)
     posterior = Posterior(made.eval(), kept, {"events": True})
     truth = {"kind": 1.0, "mu": 0.2}
-    x_o, _ = observations.simulate_events(Line(), prior(), truth, ("kind", "mu"), 50, 2)
+    with engine() as line:
+        x_o, _ = simulated(line, truth, 50, 2)
     theta = posterior.sample(8000, x_o.astype("f4"), seed=1)
     chance, mean, sd = exact(x_o[:, 0])
     assert theta[:, 0].mean() == pytest.approx(chance, abs=0.1)
@@ -153,13 +167,13 @@ def test_events_that_raise_are_left_out_of_predictions() -> None:
     mu = np.array([0.0, 2.0, 0.5, 3.0])
     draws = xr.Dataset({"kind": ("draw", np.zeros(4)), "mu": ("draw", mu)})
     x_o = xr.DataArray(np.zeros((50, 1)), dims=("event", "column"))
-    found = predictions.predicted_events(Refusing(), prior(), draws, x_o, 4, 1)["x"].to_numpy()
-    assert found.shape == (2, 5, 1)  # two of the four sets have no event
-    assert np.isfinite(found).all()
-    assert found[:, 2, 0] == pytest.approx([0.0, 0.5], abs=0.4)
-
-
-def test_one_event_that_raises_is_nan() -> None:
-    rows = np.array([[0.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
-    x = observations.simulate_or_nan(Refusing(), rows, np.random.default_rng(1))
-    assert np.isnan(x[:, 0]).tolist() == [False, True, False]
+    rows = predictions.completed(draws, prior(), 4, 1, events=50)
+    with engine("Refusing") as made:
+        replicates = made.replicate(rows, seed=1)
+    found = predictions.predicted_events(replicates, x_o)
+    x = found["x"].to_numpy()
+    assert x.shape == (2, 5, 1)  # two of the four sets have no event
+    assert np.isfinite(x).all()
+    assert x[:, 2, 0] == pytest.approx([0.0, 0.5], abs=0.4)
+    assert (found.attrs["simulated"], found.attrs["failed"]) == (200, 100)
+    assert json.loads(found.attrs["failures"]) == {"raised": 100}

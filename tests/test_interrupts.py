@@ -182,7 +182,7 @@ def test_snakemake_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     shutil.copy(TESTS / "tiny.py", tmp_path)
     results = tmp_path / "results" / "tiny"
-    chain = "nle/mock/sample-*.chain/block-*.npz"
+    chain = "nle/sample-*.chain/block-*.npz"
     for target, log, kept, number, said in [
         ("npe/estimator.pt", "npe/train.log", "npe/train-*.checkpoint", signal.SIGINT, "epoch"),
         ("nle/mock/posterior.nc", "nle/mock/sample.log", chain, signal.SIGTERM, "step"),

@@ -6,7 +6,9 @@ import torch
 from shard_for_tests import SEED, make, manifest_of
 from test_training import Interrupted, Line
 
-from sbi_pipeline import estimators, observations, priors, samplers, signals, streams, study
+from sbi_pipeline import estimators, priors, samplers, signals, streams, study
+from sbi_pipeline.campaigns.given_rows import Engine
+from sbi_pipeline.model import Model
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.storage.noise import Noise, add_noise, is_at_load
 from sbi_pipeline.storage.reading import PARTS, open_campaign
@@ -62,14 +64,18 @@ def test_blocks_and_rows_have_streams_of_their_own():
 
 
 def test_observations_and_predictions_have_the_noise():
-    quiet, loud = LinearGaussian(**OPTIONS), LinearGaussian(**OPTIONS | {"noise_at_load": False})
     parameters = np.zeros((500, 2))
-    x = observations.call_simulator(quiet, parameters, streams.generator(1, "test"))
-    np.testing.assert_array_equal(
-        x, observations.call_simulator(loud, parameters, streams.generator(1, "test"))
+    quiet, loud = (
+        Model("linear_gaussian", OPTIONS | {"noise_at_load": at_load}, ("a", "b"), {})
+        for at_load in (True, False)
     )
-    assert x.std() == pytest.approx(0.5, abs=0.05)
-    assert not quiet(parameters, streams.generator(1, "test")).any()
+    drawn = []
+    for model in (quiet, loud):
+        with Engine(model, "test") as engine:
+            drawn.append(engine.replicate(parameters, seed=1).x)
+    np.testing.assert_array_equal(*drawn)
+    assert drawn[0].std() == pytest.approx(0.5, abs=0.05)
+    assert not quiet.build_simulator()(parameters, streams.generator(1, "test")).any()
 
 
 def fitted(folder, line, epochs=4, **others):
@@ -156,8 +162,8 @@ def test_noise_at_load_gives_the_posterior_of_the_noisy_model(tmp_path):
     data = prepare(reader, prior.to_normal, memory=2e9, seed=1)
     made = estimators.build("npe", *data.sample, seed=1)
     fit_source(made, data.source, data.held_out, seed=1, threads=1)
-    truth = np.array([[0.3, 0.6], [0.7, 0.4]])
-    x = observations.call_simulator(simulator, truth, streams.generator(9, "observe"))
+    truth, rng = np.array([[0.3, 0.6], [0.7, 0.4]]), streams.generator(9, "observe")
+    x = add_noise(simulator, simulator(truth, rng), rng)
     found = samplers.draw(made, x, 10_000, seed=2).flat(10_000)
     grid = (np.arange(200) + 0.5) / 200
     points = np.stack(np.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2)

@@ -201,6 +201,7 @@ def test_a_raised_version_makes_its_stage_and_what_follows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make(Plan(TINY))
+    before = registry.STAGES["diagnose"].version
     raise_version(monkeypatch, registry.STAGES, "diagnose")
     found = told(Plan(TINY))
     assert [line.split(":")[0] for line in found] == [
@@ -209,7 +210,8 @@ def test_a_raised_version_makes_its_stage_and_what_follows(
         "report tiny",
         "index",
     ]
-    assert found[0] == "diagnose tiny/npe/mock: stage diagnose: version 1 → 2"
+    change = f"version {before} → {before + 1}"
+    assert found[0] == f"diagnose tiny/npe/mock: stage diagnose: {change}"
 
 
 def test_the_version_of_one_method_leaves_the_other_alone(

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -118,7 +119,8 @@ def test_nothing_is_stored_of_a_large_campaign_that_cannot_work(
 
 
 @pytest.mark.parametrize("bucket", ["", "s3://name/prefix"])
-def test_what_preflight_is_told(monkeypatch, bucket):
+def test_what_preflight_is_told(monkeypatch, caplog, bucket):
+    caplog.set_level("INFO")
     monkeypatch.syspath_prepend(str(TESTS))
     config = yaml.safe_load((TESTS / "config.yaml").read_text())
     config["campaigns"]["tiny"]["limits"] = {"time_limit": 3}
@@ -128,12 +130,16 @@ def test_what_preflight_is_told(monkeypatch, bucket):
 
     def forecast(model, **given):
         told.update(given)
+        return SimpleNamespace(row_seconds=2.0)
 
     monkeypatch.setattr(simulations, "forecast_campaign", forecast)
     plan = study.Plan(study.take_configuration(config, check=False))
     simulations.preflight(campaigns=plan.models())
     assert told["limits"] == Limits(time_limit=3)
     assert (told["folder"] is None) == bool(bucket)
+    assert caplog.messages[-1] == (
+        "predictions: 2 posteriors of 100 data sets each, 6.67 min; observations: 1 calls, 2 s"
+    )
 
 
 def test_workers_elsewhere_are_forecast_with(first_shard, monkeypatch):

@@ -4,15 +4,16 @@ The study is made once; every change starts from a copy of it.
 """
 
 import hashlib
-import inspect
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import typing
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -291,10 +292,30 @@ def test_an_input_of_another_configuration_is_refused(study: Path) -> None:
             study,
             "results/tiny/npe/mock/posterior.nc",
             "--allowed-rules",
-            "sample",
+            "single_sample",
             "--forcerun",
-            "sample",
+            "single_sample",
         )
+
+
+@pytest.mark.slow
+def test_one_posterior_alone_and_what_is_forced(study: Path) -> None:
+    """A posterior that is named is a job of its own, and --forcerun makes anew what is there."""
+    folder = study / "results/tiny/npe"
+    edit(study, lambda c: tiny(c)["observations"].update(more={"parameters": {"slope": -1}}))
+    ran = stages_run(snakemake(study, "results/tiny/npe/more/predictive.nc"))
+    assert ran == {"single_observe": 1, "single_sample": 1, "single_diagnose": 1}
+    assert stages_run(snakemake(study, "results/tiny/npe/more/predictive.nc")) == {}
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/posterior.nc")}
+    assert len(before) == 2
+    assert stages_run(snakemake(study, "results/tiny/npe/sample-0.json")) == {
+        "observe": 1,
+        "sample": 1,
+    }
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # both were there
+    forced = snakemake(study, "results/tiny/npe/sample-0.json", "--forcerun", "sample")
+    assert stages_run(forced) == {"sample": 1}
+    assert all(path.stat().st_mtime_ns > time for path, time in before.items())
 
 
 @pytest.mark.slow
@@ -305,18 +326,26 @@ def test_snakemake_collects_pages_and_figures_in_categories(study: Path) -> None
         assert word in text
 
 
+def arguments(stage: Callable[..., Any]) -> set[str]:
+    """Return the names of arguments of a stage, those of its observations among them."""
+    known = typing.get_type_hints(stage)
+    own = [field.name for each in typing.get_args(known.get("each")) for field in fields(each)]
+    return {*known, *own}
+
+
 def test_every_rule_has_its_stage_with_its_keywords() -> None:
     """Rule name = stage function; keywords of inputs and outputs = arguments."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
     rules = dict(re.findall(r"^rule (\w+):\n((?:    .*\n)+)", text, re.MULTILINE))
-    assert set(rules) == set(registry.STAGES)
+    several = ("observe", "sample", "refine", "diagnose")
+    assert set(rules) == {*registry.STAGES, *(f"single_{name}" for name in several)}
     for name, body in rules.items():
         section = re.search(r"    input:\n(.*?)    log:", body, re.DOTALL)
         assert section is not None
         keywords = set(re.findall(r"^(?:        |            )(\w+)=", section[1], re.MULTILINE))
         keywords -= {"category", "subcategory", "labels", "patterns"}  # of report()
-        wanted = set(inspect.signature(getattr(stages, name)).parameters)
-        assert keywords - {"spec"} <= wanted, name
+        wanted = arguments(getattr(stages, name.removeprefix("single_")))
+        assert keywords - {"spec", "made"} <= wanted, name
         assert ("spec" in keywords) == ("spec=PLAN.specification" in body), name
 
 
@@ -339,7 +368,7 @@ def test_lint_finds_nothing_but_the_missing_container() -> None:
     ("body", "problem"),
     [
         ('raise RuntimeError("no licence")', "RuntimeError: no licence"),
-        ("return np.zeros(3)", r"returned shape \(3,\) for 1 rows"),
+        ("return np.zeros(3)", r"x has shape \(3,\) for 1 rows"),
     ],
 )
 def test_a_broken_simulator_ends_in_one_line(tmp_path: Path, body: str, problem: str) -> None:

@@ -16,7 +16,7 @@ from sbi_pipeline.samplers.direct import in_chains
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.stages.files import write_arrays, write_dataset
-from sbi_pipeline.stages.refinement import refine
+from sbi_pipeline.stages.refinement import ToRefine, refine
 from sbi_pipeline.subjects import ObservedData
 from sbi_pipeline.types import Array
 
@@ -60,21 +60,25 @@ def run(tmp_path: Path, nuisances: int, normalised: bool = True, **options: Any)
     labelled = observations.label_observation(x, None, simulator.parameters)
     write_arrays(tmp_path / "mock.nc", labelled, {"source": "here", "key": "o"})
     exact = proposal(tmp_path / "npe.nc", simulator, x, normalised)
-    refine(
+    one = ToRefine(
         proposal=tmp_path / "npe.nc",
         observation=tmp_path / "mock.nc",
         posterior=tmp_path / "refined.nc",
         key="r",
+        inputs={"proposal": "p", "observation": "o"},
+    )
+    made = refine(
+        each=[one],
         model=Model(
             "linear_gaussian",
             {"theta_dim": 2, "nuisances": nuisances},
             simulator.parameters,
             dict.fromkeys(simulator.parameters, NORMAL),
         ),
-        inputs={"proposal": "p", "observation": "o"},
         derived={"total": "theta_1 + theta_2"},
         **options,
     )
+    assert list(made) == [one]
     with xr.open_datatree(tmp_path / "refined.nc", engine="h5netcdf") as tree:
         tree.load()
     return tree, simulator, x, exact

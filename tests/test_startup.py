@@ -81,11 +81,11 @@ def test_an_observation_is_simulated_and_written_without_xarray(tmp_path: Path) 
     code = """
 from pathlib import Path
 from sbi_pipeline.model import Model
-from sbi_pipeline.stages import observe
+from sbi_pipeline.stages.simulations import ToObserve, observe
 normal = {"type": "normal", "mean": 0, "sd": 1}
 names = ("theta_1", "theta_2")
 model = Model("linear_gaussian", {"theta_dim": 2}, names, dict.fromkeys(names, normal))
-observe(observation=Path("mock.nc"), model=model, key="k")
+(one,) = observe(each=[ToObserve(observation=Path("mock.nc"), key="k")], model=model)
 """
     assert (LIGHT - {"h5netcdf"}) & modules_after(code, tmp_path) == set()
     assert (tmp_path / "mock.nc").exists()

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from sbi_pipeline import observations, priors
+from sbi_pipeline import observations
+from sbi_pipeline.campaigns.given_rows import Engine
+from sbi_pipeline.model import Model
 from sbi_pipeline.simulators.source_counts import SourceCounts
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -16,7 +18,8 @@ if __name__ == "__main__":
     study = yaml.safe_load((CONFIG / "studies/source_counts.yaml").read_text())
     specs = study["campaigns"]["source_counts"]["priors"]
     for pixels in (64, 128):
-        simulator = SourceCounts(pixels=pixels, background=GLOW, noise=False, mirror=True)
-        prior = priors.build(specs, simulator.parameters)
-        x, _ = observations.simulate_observation(simulator, prior, TRUTH, 1)
+        options = {"pixels": pixels, "background": GLOW, "noise": False, "mirror": True}
+        model = Model("source_counts", options, SourceCounts(**options).parameters, specs)
+        with Engine(model, "observe/simulate") as engine:
+            x, _ = observations.simulate_observation(engine, model.build_prior(), TRUTH, 1)
         np.savez_compressed(CONFIG / f"data/source_counts_glow_{pixels}.npz", x=x)

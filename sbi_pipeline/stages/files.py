@@ -4,18 +4,54 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..types import Array
 
 if TYPE_CHECKING:
     import xarray as xr
 
+logger = logging.getLogger(__name__)
+
+Share = TypeVar("Share")
+
 Keys = Mapping[str, str]
 """Keys that inputs must carry, by keyword of the rule."""
+
+
+def one_by_one(
+    each: Sequence[Share], work: Callable[[Share], None], name: Callable[[Share], str]
+) -> Iterator[Share]:
+    """Work on what a job serves, one after the other; what fails keeps none of the others.
+
+    Args:
+        each: Shares of the job.
+        work: What is done with one.
+        name: How one is called.
+
+    Yields:
+        Those that are made.
+
+    Raises:
+        ValueError: At the end, if some failed.
+    """
+    failed = []
+    for one in each:
+        try:
+            work(one)
+        except ValueError as error:
+            if len(each) == 1:
+                raise
+            logger.exception("%s failed", name(one))
+            failed.append(f"{name(one)}: {error}")
+        else:
+            yield one
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(each)} observations failed; {failed[0]}")
 
 
 def read_manifest(path: Path, keys: Keys | None, name: str = "simulations") -> dict[str, Any]:

@@ -9,13 +9,18 @@ import json
 import logging
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from .. import fingerprint, registry
+from ..sidecars import is_made, write_beside
 from .files import write_text
+
+logger = logging.getLogger(__name__)
 
 CHATTY = ("distributed", "fontTools")
 """Libraries whose logs say nothing that helps."""
@@ -34,10 +39,11 @@ def run_stage(
     """Run the stage of one job; a problem is one line on the terminal and a traceback in the log.
 
     Args:
-        rule: Name of the rule; in a Snakemake module it may have a prefix.
+        rule: Name of the rule, which ends with that of the stage.
         inputs: Paths by keyword of the rule.
         outputs: Paths by keyword; ``spec`` is written here, when all else is there.
-        params: Arguments by name; ``spec`` is the specification of the result.
+        params: Arguments by name; ``spec`` is the specification of the result, or of a batch that
+            serves many observations (`study.batches`).
         threads: Threads of the job.
         log: The log file.
         near: A folder into which simulations are copied before they are read.
@@ -46,13 +52,18 @@ def run_stage(
     name = max(filter(rule.endswith, registry.STAGES), key=len)
     outputs, params = dict(outputs), dict(params)
     spec, beside = params.pop("spec", {}), outputs.pop("spec", None)
-    given = {**inputs, **outputs, **spec.get("arguments", {}), **params}
-    offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
+    given = {**inputs, **outputs, **params}
     try:
         with uncollected():
             stage = registry.load_part(name, registry.STAGES)
+        if "members" in spec:
+            run_members(stage, spec["members"], given, threads, spec["forced"])
+            if str(beside) != spec["members"][0]["path"]:
+                write_text(beside, json.dumps(spec["receipt"], indent=1) + "\n")
+            return
         check_unedited(spec.get("contents", {}))
-        arguments = arguments_of(stage, given, offered)
+        offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
+        arguments = arguments_of(stage, {**given, **spec.get("arguments", {})}, offered)
         with ExitStack() as stack:
             if near is not None and "simulations" in inputs:
                 from ..storage.staging import staged  # noqa: PLC0415 - light stages need no store
@@ -61,13 +72,54 @@ def run_stage(
                 arguments["simulations"] = stack.enter_context(copied)
             stage(**arguments)
         if beside is not None:
-            made = sorted(str(path.relative_to(beside.parent)) for path in outputs.values())
-            whole = {**spec, "outputs": made}
-            write_text(beside, json.dumps(whole, indent=1, sort_keys=True) + "\n")
+            write_beside(beside, spec, outputs.values())
     except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
         logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", name)
         sys.exit(f"{name}: {error} (more in {log})")
+
+
+def run_members(
+    stage: Callable[..., Iterator[Any]],
+    members: Sequence[Mapping[str, Any]],
+    given: Mapping[str, Any],
+    threads: int,
+    forced: bool = False,
+) -> None:
+    """Run a stage that serves many observations for those that are not there as planned.
+
+    With ``forced``, for all of them.
+
+    The stage takes their records as ``each`` and yields every one that it has made; what they
+    have in common it takes like any other stage.
+    """
+    waiting = [one for one in members if forced or not is_made(Path(one["path"]), one["spec"])]
+    if len(members) > 1:
+        logger.info("%d of %d are to be made", len(waiting), len(members))
+    if not waiting:
+        return
+    (record,) = typing.get_args(typing.get_type_hints(stage)["each"])
+    own = {field.name for field in dataclasses.fields(record)}
+    each = [_member(record, own, one) for one in waiting]
+    # What is not the observations' own is the same for all of them.
+    common = {**given, **waiting[0]["spec"]["arguments"]}
+    shared = {key: value for key, value in common.items() if key not in own}
+    arguments = arguments_of(stage, {"each": each, **shared}, {"threads": threads})
+    with tqdm(total=len(each), unit=" observations", disable=None) as progress:
+        for made in stage(**arguments):
+            one = waiting[each.index(made)]
+            write_beside(Path(one["path"]), one["spec"], map(Path, one["writes"].values()))
+            progress.update()
+
+
+def _member(record: type[Any], own: Collection[str], one: Mapping[str, Any]) -> Any:
+    """Return one observation's share of a job as the record that its stage takes."""
+    spec = one["spec"]
+    check_unedited(spec["contents"])
+    files = {key: Path(file) for key, file in {**one["reads"], **one["writes"]}.items()}
+    Path(one["path"]).parent.mkdir(parents=True, exist_ok=True)
+    values = {**spec["arguments"], "key": spec["key"], "inputs": spec["inputs"]}
+    return record(**files, **{key: value for key, value in values.items() if key in own})
 
 
 @contextmanager
@@ -125,7 +177,7 @@ def start_logging(log: Path) -> logging.Handler:
 
 
 def arguments_of(
-    stage: Callable[..., None], given: Mapping[str, Any], offered: Mapping[str, Any]
+    stage: Callable[..., Any], given: Mapping[str, Any], offered: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the arguments of a stage, mappings made into the records it asks for.
 
@@ -149,8 +201,10 @@ def arguments_of(
 
 
 def _record(wanted: Any, value: Any) -> Any:
-    """Return a mapping as the record that is wanted; anything else as it is."""
+    """Return a mapping as the record that is wanted, a text as the path; anything else as it is."""
     options = [wanted, *typing.get_args(wanted)]  # of "Record | None" too
+    if Path in options:
+        return [Path(each) for each in value] if isinstance(value, list) else Path(value)
     records = [
         each for each in options if isinstance(each, type) and dataclasses.is_dataclass(each)
     ]

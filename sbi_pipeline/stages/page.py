@@ -45,8 +45,6 @@ def report(
     histories: Sequence[Path],
     calibrations: Sequence[Path],
     posteriors: Sequence[Path],
-    diagnostics: Sequence[Path],
-    predictives: Sequence[Path],
     report: Path,
     verdict: Path,
     figures: Path,
@@ -60,7 +58,7 @@ def report(
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Noise | None = None,
 ) -> None:
-    """Check everything and tell it on one page.
+    """Check everything and tell it on one page; ``posteriors`` are the folders of posteriors.
 
     Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, and every figure as
     PNG and PDF in the folder ``figures``.
@@ -72,11 +70,10 @@ def report(
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     reader = reading.open_campaign(simulations, inferred, noise)
     seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
-    made = posteriors, diagnostics, predictives
     observed = [
         _observation(
             path,
-            *made,
+            posteriors,
             inputs,
             simulated=seen["train"].x,
             inferred=inferred,
@@ -123,22 +120,21 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
 def _observation(
     path: Path,
     posteriors: Sequence[Path],
-    diagnostics: Sequence[Path],
-    predictives: Sequence[Path],
     keys: Keys,
     **told: Any,
 ) -> ObservedData:
     """Gather the posteriors of one observation; ``told`` is the rest of the record."""
     name = path.stem
     made = {}
-    for files in zip(posteriors, diagnostics, predictives, strict=True):
-        folder = files[0].parent
+    for folder in posteriors:
         if folder.name == name:
             who = folder.parent.name
-            predictive = read_dataset(files[2], keys, f"posterior of {who}, {name}")
-            with xr.open_datatree(files[0], engine="h5netcdf") as tree:
-                table = pd.read_csv(files[1])
-                made[who] = SampledPosterior(who, name, tree.load(), table, predictive)
+            said = f"posterior of {who}, {name}"
+            predictive = read_dataset(folder / "predictive.nc", keys, said)
+            with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
+                table = pd.read_csv(folder / "diagnostics.csv")
+                known = predictive if "x" in predictive else None
+                made[who] = SampledPosterior(who, name, tree.load(), table, known)
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 
 from .. import samplers, streams
 from ..estimators import Estimator
+from ..fingerprint import digest
 from ..trained import load
 from ..types import Array, Prior
 from .files import Keys, check_key, read_dataset, write_dataset
@@ -22,60 +26,100 @@ logger = logging.getLogger(__name__)
 PRIOR_DRAWS = 4000
 
 
+@dataclass(frozen=True)
+class ToSample:
+    """An observation whose posterior is drawn from.
+
+    Attributes:
+        observation: The observation.
+        posterior: The posterior, written.
+        key: Its key.
+        inputs: Keys of what is read.
+        names: What the file says of itself.
+    """
+
+    observation: Path
+    posterior: Path
+    key: str
+    inputs: Keys | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
 def sample(
     *,
+    each: Sequence[ToSample],
     estimator: Path,
-    observation: Path,
-    posterior: Path,
-    key: str,
-    inputs: Keys | None = None,
     proposals: Sequence[Path] = (),
     sampler: Mapping[str, Any] | None = None,
     derived: Mapping[str, str] | None = None,
     texts: Mapping[str, Mapping[str, str]] | None = None,
-    names: Mapping[str, str] | None = None,
     seed: int = 1,
     threads: int = 1,
-) -> None:
-    """Draw from the posterior of one observation.
+) -> Iterator[ToSample]:
+    """Draw from the posteriors of observations, as many in one batch as the sampler takes.
 
     Reads: ``estimator``, ``observation``, and in ``proposals`` an estimator that MCMC proposes
-    from, if any. Writes: ``posterior``, an ArviZ file; the chain beside it while it grows, from
-    which a killed run goes on.
+    from, if any. Writes: ``posterior``, an ArviZ file; the chains of a batch beside the estimator
+    while they grow, from which a killed run goes on.
     """
     torch.set_num_threads(threads)
-    trained = load(estimator)
+    trained, inputs = load(estimator), each[0].inputs
     check_key(trained.header["key"], inputs, "estimator", estimator)
-    x_o = read_dataset(observation, inputs, "observation")["x"].to_numpy()
+    proposal = _proposal(proposals, inputs)
     options = {"draws": 10_000, **(sampler or {})}
     options.pop("proposal", None)
-    chain = posterior.with_name(f"sample-{key}.chain")
-    drawn = samplers.draw(
-        trained.estimator,
-        x_o[None],
-        options.pop("draws"),
-        seed=seed,
-        prior=trained.prior,
-        events=trained.events,
-        proposal=_proposal(proposals, inputs),
-        folder=chain,
-        **options,
-    )
-    if not drawn.converged.all():
-        logger.warning("%s", drawn.facts.get("statement", f"{drawn.sampler} has not converged"))
-    attrs = {"key": key, "method": trained.header["method"], **(names or {})}
-    tree = labelled_posterior(
-        drawn, trained.prior, x_o, attrs, seed=seed, derived=derived, texts=texts
-    )
-    if trained.events and trained.estimator.traits.target == "likelihood":
-        group = samplers.log_likelihood(drawn, 0, trained.estimator, x_o)
-        tree["log_likelihood"] = xr.DataTree(group)
-    write_dataset(posterior, tree)
-    shutil.rmtree(chain, ignore_errors=True)
+    wanted = options.pop("draws")
+    for batch, x in _batches(each, samplers.at_once(trained.estimator, **options)):
+        chain = estimator.with_name(f"sample-{digest([one.key for one in batch])}.chain")
+        drawn = samplers.draw(
+            trained.estimator,
+            x,
+            wanted,
+            seed=seed,
+            prior=trained.prior,
+            events=trained.events,
+            proposal=proposal,
+            folder=chain,
+            **options,
+        )
+        for which, one in enumerate(batch):
+            if not drawn.converged[which]:
+                unknown = f"{drawn.sampler} has not converged"
+                told = drawn.told(which).get("statement", unknown)
+                logger.warning("%s: %s", one.observation.stem, told)
+            attrs = {"key": one.key, "method": trained.header["method"], **one.names}
+            tree = labelled_posterior(
+                drawn,
+                which,
+                trained.prior,
+                x[which],
+                attrs,
+                seed=seed,
+                derived=derived,
+                texts=texts,
+            )
+            if trained.events and trained.estimator.traits.target == "likelihood":
+                group = samplers.log_likelihood(drawn, which, trained.estimator, x[which])
+                tree["log_likelihood"] = xr.DataTree(group)
+            write_dataset(one.posterior, tree)
+            yield one
+        shutil.rmtree(chain, ignore_errors=True)
+
+
+def _batches(each: Sequence[ToSample], at_once: int) -> Iterator[tuple[Sequence[ToSample], Array]]:
+    """Yield observations of one shape, so many at once, with their data, ``(m, *x_shape)``."""
+    read = (read_dataset(one.observation, one.inputs, "observation")["x"] for one in each)
+    data = zip(each, read, strict=True)
+    for _, alike in itertools.groupby(data, lambda pair: (pair[1].shape, pair[1].dtype)):
+        several = list(alike)
+        for first in range(0, len(several), at_once):
+            batch, x = zip(*several[first : first + at_once], strict=True)
+            yield batch, np.stack([one.to_numpy() for one in x])
 
 
 def labelled_posterior(
     drawn: samplers.Draws,
+    which: int,
     prior: Prior,
     x_o: Array,
     attrs: Mapping[str, str],
@@ -88,7 +132,7 @@ def labelled_posterior(
     u = streams.uniforms(seed, "prior draws", 0, PRIOR_DRAWS, len(prior.names))
     return samplers.labelled(
         drawn,
-        0,
+        which,
         prior,
         x_o=x_o,
         prior_draws=prior.from_uniform(u),

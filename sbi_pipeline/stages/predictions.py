@@ -1,51 +1,92 @@
-"""What a posterior says and predicts: `diagnose`."""
+"""What posteriors say and predict: `diagnose`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 
 from .. import observations, predictions
+from ..campaigns.given_rows import Engine
+from ..campaigns.settings import Effort, Limits
 from ..diagnostics.convergence import summary
 from ..model import Model
-from .files import Keys, check_key, read_dataset, write_dataset
+from .files import Keys, check_key, one_by_one, read_dataset, write_dataset
+from .simulations import effort_of
+
+
+@dataclass(frozen=True)
+class ToDiagnose:
+    """A posterior of which is told what it says and predicts.
+
+    Attributes:
+        posterior: The posterior.
+        observation: Its observation.
+        diagnostics: Table of its summary, written.
+        predictive: Predictions, written.
+        key: Of what is written.
+        inputs: Keys of what is read.
+    """
+
+    posterior: Path
+    observation: Path
+    diagnostics: Path
+    predictive: Path
+    key: str
+    inputs: Keys | None = None
 
 
 def diagnose(
     *,
-    posterior: Path,
-    observation: Path,
-    diagnostics: Path,
-    predictive: Path,
+    each: Sequence[ToDiagnose],
     model: Model,
-    key: str,
-    inputs: Keys | None = None,
-    predictive_draws: int = 1000,
+    ledgers: Path,
+    predictive_draws: int | Literal["auto"] = "auto",
     data: Mapping[str, Any] | None = None,
     several: bool = False,
     seed: int = 1,
-) -> None:
-    """Summarise a posterior and simulate what it predicts; nuisances come from their prior.
+    limits: Limits | None = None,
+    effort: Effort | None = None,
+    threads: int = 1,
+) -> Iterator[ToDiagnose]:
+    """Summarise posteriors and simulate what they predict; nuisances come from their prior.
 
-    Of ``several`` events what is predicted are the quantiles of their columns.
+    Of ``several`` events what is predicted are the quantiles of their columns. Dear simulations
+    grow in a folder of ``ledgers``, from which a killed run goes on; with "auto" there are fewer.
 
     Reads: ``posterior``, ``observation``. Writes: ``diagnostics``, ``predictive``.
     """
-    with xr.open_datatree(posterior, engine="h5netcdf") as tree:
-        check_key(tree.attrs["key"], inputs, "posterior", posterior)
-        tree.load()
-    observed = read_dataset(observation, inputs, "observation")
-    truth = {}
-    if "truth" in observed:
-        known = observed["truth"].to_numpy().tolist()
-        truth = dict(zip(model.parameters, known, strict=True))
-    summary(tree, truth).to_csv(diagnostics, index=False)
-    predict = predictions.predicted_events if several else predictions.predicted
-    x_o = observed["x"] if several else observations.with_texts(observed["x"], data or {})
-    draws = tree["posterior"].to_dataset()
-    made, prior = model.build_simulator(), model.build_prior()
-    predicted = predict(made, prior, draws, x_o, predictive_draws, seed)
-    write_dataset(predictive, predicted.assign_attrs(key=key))
+    prior, spent = model.build_prior(), effort_of(effort, threads)
+    with Engine(model, "predictive/simulate", limits or Limits(), spent) as engine:
+        predictor = predictions.Predictor(engine, prior, predictive_draws, seed, ledgers)
+
+        def work(one: ToDiagnose) -> None:
+            with xr.open_datatree(one.posterior, engine="h5netcdf") as tree:
+                check_key(tree.attrs["key"], one.inputs, "posterior", one.posterior)
+                tree.load()
+            observed = read_dataset(one.observation, one.inputs, "observation")
+            summary(tree, _truth(observed, model)).to_csv(one.diagnostics, index=False)
+            name = "-".join(["predictive", *one.posterior.parts[-4:-1]])
+            draws, x_o = tree["posterior"].to_dataset(), observed["x"]
+            if predictive_draws == 0:
+                predicted = xr.Dataset(attrs={"simulated": 0})
+            elif several:
+                made = predictor.simulate(draws, name, events=len(x_o))
+                predicted = predictions.predicted_events(made, x_o)
+            else:
+                made = predictor.simulate(draws, name)
+                predicted = predictions.predicted(made, observations.with_texts(x_o, data or {}))
+            write_dataset(one.predictive, predicted.assign_attrs(key=one.key))
+            predictor.forget(name)
+
+        yield from one_by_one(each, work, lambda one: one.posterior.parent.name)
+
+
+def _truth(observed: xr.Dataset, model: Model) -> dict[str, float]:
+    """Return known parameters by name."""
+    if "truth" not in observed:
+        return {}
+    return dict(zip(model.parameters, observed["truth"].to_numpy().tolist(), strict=True))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +22,47 @@ from ..priors.supports import check_covers
 from ..refinement import Proposed, estimated_likelihood, exact_likelihood, refined
 from ..trained import Posterior, load
 from ..types import Prior
-from .files import Keys, check_key, read_dataset, write_dataset
+from .files import Keys, check_key, one_by_one, read_dataset, write_dataset
 from .posteriors import labelled_posterior
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class ToRefine:
+    """A posterior whose draws are reweighted.
+
+    Attributes:
+        proposal: The posterior.
+        observation: Its observation.
+        posterior: The refined one, written.
+        key: Its key.
+        inputs: Keys of what is read.
+        names: What the file says of itself.
+    """
+
+    proposal: Path
+    observation: Path
+    posterior: Path
+    key: str
+    inputs: Keys | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
 def refine(
     *,
-    proposal: Path,
-    observation: Path,
-    posterior: Path,
+    each: Sequence[ToRefine],
     model: Model,
-    key: str,
-    inputs: Keys | None = None,
     likelihoods: Sequence[Path] = (),
     exact: bool = False,
     nuisance_draws: int = 64,
     new_priors: Mapping[str, Any] | None = None,
     derived: Mapping[str, str] | None = None,
     texts: Mapping[str, Mapping[str, str]] | None = None,
-    names: Mapping[str, str] | None = None,
     seed: int = 1,
     threads: int = 1,
-) -> None:
-    """Reweight draws of a posterior by a likelihood, to another prior, or both.
+) -> Iterator[ToRefine]:
+    """Reweight draws of posteriors by a likelihood, to another prior, or both.
 
     The likelihood is an estimator's, or with ``exact`` the simulator's own, averaged over
     ``nuisance_draws`` draws of the nuisances.
@@ -58,27 +75,33 @@ def refine(
             make no sense.
     """
     torch.set_num_threads(threads)
-    began, rng = time.monotonic(), streams.generator(seed, "refine")
-    given = _read(proposal, inputs)
-    x_o = read_dataset(observation, inputs, "observation")["x"].to_numpy()
     whole = model.build_prior()
-    prior = whole.keep(given.names)
-    target = _changed(model, prior, new_priors or {})
-    log_likelihood, normalised = None, exact
-    if exact:
-        simulator = model.build_simulator()
-        log_likelihood = exact_likelihood(simulator, whole, given, x_o, nuisance_draws, rng)
-    elif likelihoods:
-        trained = _trained(likelihoods[0], inputs)
-        log_likelihood = estimated_likelihood(trained, given.theta, x_o)
-        normalised = trained.estimator.traits.target == "likelihood"
-    drawn = refined(given, prior, target, log_likelihood, rng, normalised=normalised)
-    facts = {**drawn.facts, "seconds": time.monotonic() - began}
-    logger.info("reweighted: %s", facts)
-    drawn = dataclasses.replace(drawn, facts=facts)
-    attrs = {"key": key, "method": "reweighted", "proposal": given.who, **(names or {})}
-    tree = labelled_posterior(drawn, target, x_o, attrs, seed=seed, derived=derived, texts=texts)
-    write_dataset(posterior, tree)
+    trained = [_trained(path, each[0].inputs) for path in likelihoods]
+
+    def work(one: ToRefine) -> None:
+        began, rng = time.monotonic(), streams.generator(seed, "refine")
+        given = _read(one.proposal, one.inputs)
+        x_o = read_dataset(one.observation, one.inputs, "observation")["x"].to_numpy()
+        prior = whole.keep(given.names)
+        target = _changed(model, prior, new_priors or {})
+        log_likelihood, normalised = None, exact
+        if exact:
+            simulator = model.build_simulator()
+            log_likelihood = exact_likelihood(simulator, whole, given, x_o, nuisance_draws, rng)
+        for learnt in trained:
+            log_likelihood = estimated_likelihood(learnt, given.theta, x_o)
+            normalised = learnt.estimator.traits.target == "likelihood"
+        drawn = refined(given, prior, target, log_likelihood, rng, normalised=normalised)
+        facts = {**drawn.facts, "seconds": time.monotonic() - began}
+        logger.info("reweighted: %s", facts)
+        drawn = dataclasses.replace(drawn, facts=facts)
+        attrs = {"key": one.key, "method": "reweighted", "proposal": given.who, **one.names}
+        tree = labelled_posterior(
+            drawn, 0, target, x_o, attrs, seed=seed, derived=derived, texts=texts
+        )
+        write_dataset(one.posterior, tree)
+
+    yield from one_by_one(each, work, lambda one: one.observation.stem)
 
 
 def _changed(model: Model, prior: Prior, new: Mapping[str, Any]) -> Prior:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import observations
-from ..campaigns.preflight import forecast_campaign
+from ..campaigns.given_rows import Engine, affordable
+from ..campaigns.preflight import forecast_campaign, in_words
 from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import draw_parameters, simulate_shard
 from ..model import Model
 from ..storage.manifest import join_receipts
 from ..storage.prior import write_prior
-from .files import Keys, check_key, write_arrays, write_text
+from ..types import Array
+from .files import Keys, check_key, one_by_one, write_arrays, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +31,9 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """Simulate a handful of rows, twice, and forecast what each campaign costs.
 
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
-    ``bucket``, ``block_size``, ``workers`` and ``limits``. Writes nothing; the forecasts are
-    logged.
+    ``bucket``, ``block_size``, ``workers`` and ``limits``; ``posteriors``, of which data are
+    predicted, ``predictive_draws`` of each, and ``observed``, calls for observations. Writes
+    nothing; the forecasts are logged.
 
     Raises:
         ValueError: A simulator breaks its contract, or a campaign does not fit on the disk.
@@ -47,6 +50,16 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
             limits=Limits(**each["limits"]),
         )
         logger.info("%s\n%s", each["name"], forecast)
+        asked, seconds = each["predictive_draws"], forecast.row_seconds / each["workers"]
+        draws = affordable(seconds) if asked == "auto" else asked
+        logger.info(
+            "predictions: %s posteriors of %s data sets each, %s; observations: %s calls, %s",
+            each["posteriors"],
+            draws,
+            in_words(each["posteriors"] * draws * seconds),
+            each["observed"],
+            in_words(each["observed"] * forecast.row_seconds),
+        )
 
 
 def sample_prior(
@@ -94,9 +107,7 @@ def simulate(
     Reads: ``prior``, made by `sample_prior`. Writes: the store ``shard-{shard}.zarr`` beside
     ``receipt``, and last the receipt; ``preflight.json`` of a large campaign.
     """
-    limits, effort = limits or Limits(), effort or Effort()
-    if effort.cluster == "local":  # Snakemake may have given fewer threads than were asked for
-        effort = replace(effort, workers=threads, minimum=None)
+    limits, effort = limits or Limits(), effort_of(effort, threads)
     forecast = receipt.with_name("preflight.json")
     begun = forecast.exists() or any(receipt.parent.glob("shard-*.zarr"))
     if campaign_rows > LARGE and not begun:
@@ -124,6 +135,14 @@ def simulate(
         limits=limits,
         effort=effort,
     )
+
+
+def effort_of(effort: Effort | None, threads: int) -> Effort:
+    """Return what a job may spend: Snakemake may have given fewer threads than were asked for."""
+    effort = effort or Effort()
+    if effort.cluster != "local":
+        return effort
+    return replace(effort, workers=threads, minimum=None)
 
 
 def _check_network(
@@ -159,45 +178,71 @@ def manifest(
         logger.warning("failed simulations: %s", failures)
 
 
+@dataclass(frozen=True)
+class ToObserve:
+    """An observation that is read or simulated.
+
+    Attributes:
+        observation: Where it is written.
+        key: Its key.
+        truth: Known parameters; those of a file may be partial.
+        file: Where it is read from; None if it is simulated.
+        seed: Of the parameters that are not given, and of the simulation.
+        events: How many it has, if it is a set of them and is simulated.
+    """
+
+    observation: Path
+    key: str
+    truth: Mapping[str, float] | None = None
+    file: str | None = None
+    seed: int = 0
+    events: int | None = None
+
+
 def observe(
     *,
-    observation: Path,
+    each: Sequence[ToObserve],
     model: Model,
-    key: str,
-    truth: Mapping[str, float] | None = None,
-    file: str | None = None,
-    seed: int = 0,
     inferred_parameters: Sequence[str] = (),
     several: bool = False,
-    events: int | None = None,
     networks: Sequence[Mapping[str, Any]] = (),
-) -> None:
-    """Read an observation, or simulate one with a known truth; ``truth`` of a file may be partial.
+    limits: Limits | None = None,
+) -> Iterator[ToObserve]:
+    """Read observations, or simulate them with a known truth.
 
-    The simulator is called once in any case: whether its data have the observation's shape is
+    The simulator is called once in any case: whether its data have the observations' shape is
     better known before a campaign than after. With ``several``, one simulation is one event, and
-    an observation has several, ``events`` of them if it is simulated. For the same reason
-    ``networks`` are held against the data, each ``estimator``, ``method`` and ``options``.
+    an observation has several. For the same reason ``networks`` are held against the data, each
+    ``estimator``, ``method`` and ``options``.
 
-    Writes: ``observation``, a netCDF file.
+    Writes: ``observation`` of each, a netCDF file.
 
     Raises:
         ValueError: Shapes differ, a network does not suit the data, or the simulator fails.
     """
-    made, prior, names = model.build_simulator(), model.build_prior(), tuple(model.parameters)
-    known = truth or {}
-    x, values = observations.simulate_observation(made, prior, known, seed)
-    for each in networks:
-        _check_network(x.shape, **each)
-    if file is None and several:
-        x, values = observations.simulate_events(
-            made, prior, known, inferred_parameters, events or 1, seed
-        )
-    if file is None:
-        source, data = "simulated", observations.label_observation(x, values, names)
-    else:
-        x_o = observations.read_observation(file)
-        x_o = observations.check_shape(file, x_o, x.shape, several)
-        told = np.array([known.get(name, np.nan) for name in names]) if known else None
-        source, data = f"file {file}", observations.label_observation(x_o, told, names)
-    write_arrays(observation, data, {"source": source, "key": key})
+    prior, names = model.build_prior(), tuple(model.parameters)
+    guard = limits or Limits()
+    with (
+        Engine(model, "observe/simulate", guard) as engine,
+        Engine(model, "observe/events/simulate", guard) as single,
+    ):
+
+        def work(one: ToObserve) -> None:
+            known = one.truth or {}
+            x, row = observations.simulate_observation(engine, prior, known, one.seed)
+            truth: Array | None = row
+            for network in networks:
+                _check_network(x.shape, **network)
+            if one.file is not None:
+                x_o = observations.read_observation(one.file)
+                x = observations.check_shape(one.file, x_o, x.shape, several)
+                truth = np.array([known.get(name, np.nan) for name in names]) if known else None
+            elif several:
+                x, truth = observations.simulate_events(
+                    single, prior, known, row, inferred_parameters, one.events or 1, one.seed
+                )
+            data = observations.label_observation(x, truth, names)
+            source = "simulated" if one.file is None else f"file {one.file}"
+            write_arrays(one.observation, data, {"source": source, "key": one.key})
+
+        yield from one_by_one(each, work, lambda one: one.observation.stem)

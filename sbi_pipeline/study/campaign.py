@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from .. import observations, registry
 from ..fingerprint import of_array
 from ..types import Traits
 from . import texts
+from .batches import Batch, Member
 from .schema import (
     CampaignEntry,
     Config,
@@ -28,6 +30,8 @@ from .specification import Makers, Specification, maker, stage
 
 WATCHING = ("progress", "tensorboard")
 """Options of a training that show it and change nothing."""
+Place = tuple[str, ...]
+"""Stage, name of what makes it unless it is an observation itself, and observation."""
 
 
 class Campaign(Mapping[str, Specification]):
@@ -48,6 +52,8 @@ class Campaign(Mapping[str, Specification]):
         self.entry: Config = config["campaigns"][name]
         self.refined = refined_names(config, estimators)
         self._made: dict[str, Specification] = {}
+        self._shares = {self._path(*place): place for place in self._all_shares()}
+        self._jobs = dict(self._all_jobs())
         self._recipes = dict(self._all_recipes())
 
     def __getitem__(self, path: str) -> Specification:
@@ -78,20 +84,26 @@ class Campaign(Mapping[str, Specification]):
         """Names of estimators, then of refined posteriors."""
         return [*self.estimators, *self.refined]
 
+    def _all_shares(self) -> Iterator[Place]:
+        """Yield stage, name and observation of all that is made of one observation."""
+        yield from (("observe", each) for each in self.observations)
+        for name in self.posteriors:
+            yield from ((self.draws(name), name, each) for each in self.observations)
+        for name in self.posteriors:
+            yield from (("diagnose", name, each) for each in self.observations)
+
     def _all_recipes(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
-        """Yield every path with what makes its specification."""
+        """Yield every path with what makes its specification, inputs before what they make."""
+        makers = {"sample": self._sample, "refine": self._refine, "diagnose": self._diagnose}
         yield self._path("manifest"), self._manifest
         for each in self.observations:
-            yield self._path("observe", f"observations/{each}"), self._recipe(self._observe, each)
+            yield self._path("observe", each), self._recipe(self._observe, each)
         for name in self.estimators:
             yield self._path("train", name), self._recipe(self._train, name)
             yield self._path("calibrate", name), self._recipe(self._calibrate, name)
-        for name, each in itertools.product(self.posteriors, self.observations):
-            drawn, draw = ("sample", self._sample)
-            if name in self.refined:
-                drawn, draw = "refine", self._refine
-            yield self._path(drawn, name, each), self._recipe(draw, name, each)
-            yield self._path("diagnose", name, each), self._recipe(self._diagnose, name, each)
+        for path, (stage_name, *names) in self._shares.items():
+            if stage_name != "observe":
+                yield path, self._recipe(makers[stage_name], *names)
         if "held_out" not in self.entry:  # members of a sweep have no report of their own
             yield self._path("report"), self._report
 
@@ -100,19 +112,67 @@ class Campaign(Mapping[str, Specification]):
 
     def _path(self, stage_name: str, *folders: str) -> str:
         if stage_name == "observe":  # observations lie in one folder, a name each
-            return "/".join([RESULTS, self.name, *folders]) + ".spec.json"
+            return "/".join([RESULTS, self.name, "observations", *folders]) + ".spec.json"
         return "/".join([RESULTS, self.name, *folders, f"{stage_name}.spec.json"])
+
+    def receipts(self, stage_name: str, *name: str) -> list[str]:
+        """Return the receipts of a stage that serves many observations, one a job.
+
+        Args:
+            stage_name: The stage.
+            *name: Of the estimator or refinement, where there is one.
+        """
+        folder = "/".join([RESULTS, self.name, *name])
+        jobs = range(math.ceil(len(self.observations) / self._at_once))
+        return [f"{folder}/{stage_name}-{job}.json" for job in jobs]
+
+    def batch(self, path: str) -> Batch | None:
+        """Return what the job makes that writes a receipt, or one observation's specification."""
+        places = [self._shares[path]] if path in self._shares else self._jobs.get(path)
+        if places is None:
+            return None
+        return Batch(places[0][0], tuple(self._member(*place) for place in places))
+
+    @property
+    def _at_once(self) -> int:
+        """The most observations of one job."""
+        return int(stated(Configuration, self.config, "observations_per_job"))
+
+    def _all_jobs(self) -> Iterator[tuple[str, list[Place]]]:
+        """Yield the receipt of every job of many observations, with what it makes."""
+        for job, places in itertools.groupby(self._shares.values(), lambda place: place[:-1]):
+            several = list(places)
+            for number, receipt in enumerate(self.receipts(*job)):
+                yield receipt, several[number * self._at_once :][: self._at_once]
+
+    def _member(self, stage_name: str, *folders: str) -> Member:
+        """Return one observation's share of a job; the last of the folders is its name."""
+        *name, observation = folders
+        refined = self.config.get("refine", {}).get("".join(name), {})
+        path = self._path(stage_name, *folders)
+        return Member.planned(
+            path,
+            self[path],
+            folder=f"{RESULTS}/{self.name}",
+            name="".join(name),
+            observation=observation,
+            proposal=refined.get("proposal", ""),
+        )
 
     def key(self, stage_name: str, *folders: str) -> str:
         """Return the key of what a stage makes in some folder of the campaign."""
         return self[self._path(stage_name, *folders)].key
 
     def _observed(self, observation: str) -> str:
-        return self.key("observe", f"observations/{observation}")
+        return self.key("observe", observation)
 
     def _drawn(self, name: str, observation: str) -> str:
         """Return the key of a posterior, refined or not."""
-        return self.key("refine" if name in self.refined else "sample", name, observation)
+        return self.key(self.draws(name), name, observation)
+
+    def draws(self, name: str) -> str:
+        """Return the stage that draws a posterior."""
+        return "refine" if name in self.refined else "sample"
 
     @property
     def _events(self) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .plan import Plan, read_if_whole
+from ..sidecars import read_if_whole
+from .plan import Plan
 from .simulations import RESULTS
 from .specification import Specification
 

@@ -7,13 +7,13 @@ The rule files ask it everything; it alone knows the keys of the configuration. 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..fingerprint import canonical
+from .. import sidecars
 from . import shards
+from .batches import Batch
 from .campaign import Campaign
 from .data import data_shape
 from .schema import Config, Configuration
@@ -56,6 +56,7 @@ class Plan(Mapping[str, Specification]):
             for name, entry in entries.items()
         }
         self.simulations = joined(made.values())
+        self._found: dict[str, bool] = {}  # whether what jobs of observations make was there
         self._shards: dict[str, Specification] = {}
         for each in self.simulations.values():
             self._shards |= shards.specifications(each)
@@ -130,27 +131,39 @@ class Plan(Mapping[str, Specification]):
             "observation": r"\w+",
             "simulation": r"[^/]+",
             "shard": r"\d+",
+            "part": r"\d+",
             "program": r"\w+",
         }
 
     def is_made(self, path: str) -> bool:
         """Say whether what is there was made with the specification planned for ``path``."""
-        planned, there = self[path], read_if_whole(Path(path))
-        outputs = there.pop("outputs", []) if there else []
-        if there is None or canonical(there) != canonical(planned.content):
-            return False
-        if not all(Path(path).with_name(name).exists() for name in outputs):
+        batch = self._batch(path)
+        if batch is not None:
+            self._found[path] = batch.is_made(Path(path))
+            return self._found[path]
+        planned = self[path]
+        if not sidecars.is_made(Path(path), planned.content):
             return False
         if planned.stage == "manifest":  # a receipt that was deleted wants its shard again
             (campaign,) = (each for each in self.campaigns.values() if path in each)
             return all(Path(each).is_file() for each in self._receipts(campaign))
         return True
 
+    def _batch(self, path: str) -> Batch | None:
+        """Return what the job of many observations makes that writes a path, if there is one."""
+        found = (campaign.batch(path) for campaign in self.campaigns.values())
+        return next((each for each in found if each is not None), None)
+
     # Input functions and parameters of rules ------------------------------------------------------
 
     def specification(self, wildcards: Any, output: Any) -> dict[str, Any]:
         """Return what a job makes its outputs with; ``output.spec`` is where it is written."""
-        return self[str(output.spec)].content
+        path = str(output.spec)
+        batch = self._batch(path)
+        if batch is None:
+            return self[path].content
+        # A job of what was there as planned runs since the user wants it: --force, --forcerun.
+        return {**batch.content, "forced": self._found.get(path, False)}
 
     def of_shard(self, wildcards: Any) -> Simulations:
         """Return the simulations that a shard belongs to."""
@@ -166,10 +179,24 @@ class Plan(Mapping[str, Specification]):
                 "folder": made.folder,
                 "bucket": made.bucket,
                 "limits": dict(made.limits),
+                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                **self._asked_of(name),
                 **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
             }
             for name, made in self.simulations.items()
         ]
+
+    def _asked_of(self, simulations: str) -> dict[str, int]:
+        """Return how many posteriors and observations the campaigns with these simulations have.
+
+        A file is a call too, and an event of a set that is simulated.
+        """
+        sharing = [each for each in self.campaigns.values() if each.simulations.name == simulations]
+        pairs = sum(len(each.posteriors) * len(each.observations) for each in sharing)
+        entries = [
+            entry for each in sharing for entry in each.entry.get("observations", {}).values()
+        ]
+        return {"posteriors": pairs, "observed": sum(entry.get("events", 1) for entry in entries)}
 
     def all_programs(self) -> list[str]:
         """Return all files that simulators need."""
@@ -177,9 +204,25 @@ class Plan(Mapping[str, Specification]):
 
     def programs(self, wildcards: Any) -> list[str]:
         """Return files that a simulator needs, such as programs."""
+        return list(self._simulations(wildcards).requires)
+
+    def threads(self, wildcards: Any) -> int:
+        """Return the threads of a job that simulates."""
+        return self._simulations(wildcards).threads
+
+    def limits(self, wildcards: Any) -> dict[str, Any]:
+        """Return what guards a call of the simulator."""
+        return dict(self._simulations(wildcards).limits)
+
+    def effort(self, wildcards: Any) -> dict[str, Any]:
+        """Return how simulations are made: what changes none of them."""
+        return self._simulations(wildcards).effort
+
+    def _simulations(self, wildcards: Any) -> Simulations:
+        """Return the simulations that a shard belongs to, or those of a campaign."""
         if "simulation" in wildcards.keys():  # noqa: SIM118 - a named list of Snakemake's
-            return list(self.of_shard(wildcards).requires)
-        return list(self.campaigns[wildcards.campaign].simulations.requires)
+            return self.of_shard(wildcards)
+        return self.simulations[self.campaigns[wildcards.campaign].simulations.name]
 
     def receipts(self, wildcards: Any) -> list[str]:
         """Return the receipts of the shards that a campaign needs."""
@@ -227,23 +270,11 @@ class Plan(Mapping[str, Specification]):
             for name, entry in entries
         ]
 
-    def refined_from(self, wildcards: Any) -> str:
-        """Return the posterior whose draws are reweighted."""
-        name = self.config["refine"][wildcards.refined]["proposal"]
-        return f"{RESULTS}/{wildcards.campaign}/{name}/{wildcards.observation}/posterior.nc"
-
     def likelihoods(self, wildcards: Any) -> list[str]:
         """Return the estimator of the likelihood that a posterior is refined by, if any."""
         name = self.config["refine"][wildcards.refined].get("likelihood")
         trained = name in self.campaigns[wildcards.campaign].estimators
         return [f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt"] if trained else []
-
-    def of_observations(self, pattern: str) -> InputFunction:
-        """Return an input function: a pattern for each observation of a campaign."""
-        return lambda wildcards: [
-            pattern.format(campaign=wildcards.campaign, observation=each)
-            for each in self.campaigns[wildcards.campaign].observations
-        ]
 
     def of_estimators(self, pattern: str) -> InputFunction:
         """Return an input function: a pattern for each estimator of a campaign."""
@@ -252,17 +283,48 @@ class Plan(Mapping[str, Specification]):
             for name in self.campaigns[wildcards.campaign].estimators
         ]
 
-    def of_posteriors(self, pattern: str) -> InputFunction:
-        """Return an input function: a pattern for each posterior, refined ones too."""
+    def observed(self, wildcards: Any) -> list[str]:
+        """Return the receipt of the observations that a job of many draws for."""
+        return self._receipt(wildcards, "observe")
 
-        def paths(wildcards: Any) -> list[str]:
-            campaign = self.campaigns[wildcards.campaign]
-            return [
-                pattern.format(campaign=campaign.name, estimator=name, observation=each)
-                for name, each in itertools.product(campaign.posteriors, campaign.observations)
-            ]
+    def drawn(self, wildcards: Any) -> list[str]:
+        """Return the receipt of the posteriors, refined or not, that a job of many tells of."""
+        name = wildcards.estimator
+        return self._receipt(wildcards, self.campaigns[wildcards.campaign].draws(name), name)
 
-        return paths
+    def proposed(self, wildcards: Any) -> list[str]:
+        """Return the receipt of the posteriors whose draws a job of many reweights."""
+        name = self.config["refine"][wildcards.refined]["proposal"]
+        return self._receipt(wildcards, self.campaigns[wildcards.campaign].draws(name), name)
+
+    def _receipt(self, wildcards: Any, *job: str) -> list[str]:
+        return [self.campaigns[wildcards.campaign].receipts(*job)[int(wildcards.part)]]
+
+    def single_proposed(self, wildcards: Any) -> str:
+        """Return the posterior whose draws are reweighted."""
+        name = self.config["refine"][wildcards.refined]["proposal"]
+        return f"{RESULTS}/{wildcards.campaign}/{name}/{wildcards.observation}/posterior.nc"
+
+    def diagnosed(self, wildcards: Any) -> list[str]:
+        """Return the receipts of what is told of all posteriors of a campaign."""
+        campaign = self.campaigns[wildcards.campaign]
+        told = [campaign.receipts("diagnose", name) for name in campaign.posteriors]
+        return [*campaign.receipts("observe"), *itertools.chain(*told)]
+
+    def observations(self, wildcards: Any) -> list[str]:
+        """Return the observations of a campaign."""
+        campaign = self.campaigns[wildcards.campaign]
+        return [
+            f"{RESULTS}/{campaign.name}/observations/{each}.nc" for each in campaign.observations
+        ]
+
+    def posteriors(self, wildcards: Any) -> list[str]:
+        """Return the folders of all posteriors of a campaign, refined ones too."""
+        campaign = self.campaigns[wildcards.campaign]
+        return [
+            f"{RESULTS}/{campaign.name}/{name}/{each}"
+            for name, each in itertools.product(campaign.posteriors, campaign.observations)
+        ]
 
     def of_fits(self, pattern: str) -> InputFunction:
         """Return an input function: a pattern for each fit of a sweep, in order."""
@@ -282,16 +344,7 @@ class Plan(Mapping[str, Specification]):
     def verdicts(self) -> Iterator[str]:
         """Yield a line for each report that is there: where it is and what its verdict says."""
         for name in self.reported:
-            verdict = read_if_whole(Path(RESULTS, name, "verdict.json"))
+            verdict = sidecars.read_if_whole(Path(RESULTS, name, "verdict.json"))
             if verdict is not None:
                 status, sentence = verdict["status"], verdict["sentence"]
                 yield f"{RESULTS}/{name}/report.html: {status}. {sentence}"
-
-
-def read_if_whole(path: Path) -> dict[str, Any] | None:
-    """Return the JSON of a file; None where there is none, or none that can be read."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

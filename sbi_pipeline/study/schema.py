@@ -372,7 +372,10 @@ class Configuration(TypedDict, total=False):
         sweeps: By name: one question asked with other numbers of simulations, networks and seeds.
         refine: By name: posteriors made from those of estimators by reweighting their draws.
         calibration: How estimators are asked about held-out simulations.
-        predictive_draws: Data sets of the posterior predictive.
+        predictive_draws: Data sets of the posterior predictive of each posterior; ``auto`` is 1000,
+            or 500 or 250 where those of one posterior would take more than ten minutes, 0 is none.
+        observations_per_job: The most observations that one job observes, draws for or tells of;
+            on a cluster a smaller number makes more jobs.
         strict: With ``true`` a failed verdict makes snakemake fail, after all reports are written.
         thresholds: Limits of the verdict, by diagnostic; a pair is ``[warn, fail]``.
             ``docs/checks.md`` lists them.
@@ -384,7 +387,13 @@ class Configuration(TypedDict, total=False):
     sweeps: dict[Name, Sweep]
     refine: dict[Name, Refinement]
     calibration: Annotated[Mapping[str, Any], Takes("sbi_pipeline.diagnostics.ranks:rank", given=3)]
-    predictive_draws: Annotated[int, Ge(10), Le(10_000_000), Default(1000)]
+    predictive_draws: Annotated[
+        int | str,
+        Predicate(lambda n: n == "auto" or (isinstance(n, int) and (n == 0 or 10 <= n <= 10**7))),
+        Described("auto, 0, or a whole number of at least 10 and at most 10000000"),
+        Default("auto"),
+    ]
+    observations_per_job: Annotated[int, Ge(1), Default(200)]
     strict: Annotated[bool, Default(False)]
     thresholds: dict[str, dict[str, Any]]
     if_quick: dict[str, Any]

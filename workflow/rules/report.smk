@@ -5,9 +5,6 @@ rule report:
         given(
             "results/{campaign}/report.spec.json",
             simulations="results/{campaign}/simulations.json",
-            observations=PLAN.of_observations(
-                "results/{campaign}/observations/{observation}.nc"
-            ),
             headers=PLAN.of_estimators(
                 "results/{campaign}/{estimator}/estimator.json"
             ),
@@ -15,15 +12,7 @@ rule report:
             calibrations=PLAN.of_estimators(
                 "results/{campaign}/{estimator}/calibration.nc"
             ),
-            posteriors=PLAN.of_posteriors(
-                "results/{campaign}/{estimator}/{observation}/posterior.nc"
-            ),
-            diagnostics=PLAN.of_posteriors(
-                "results/{campaign}/{estimator}/{observation}/diagnostics.csv"
-            ),
-            predictives=PLAN.of_posteriors(
-                "results/{campaign}/{estimator}/{observation}/predictive.nc"
-            ),
+            made=PLAN.diagnosed,
         ),
     output:
         report=report(
@@ -44,6 +33,8 @@ rule report:
         "results/{campaign}/report.log",
     params:
         spec=PLAN.specification,
+        observations=PLAN.observations,
+        posteriors=PLAN.posteriors,
     script:
         "../scripts/stage.py"
 

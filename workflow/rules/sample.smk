@@ -1,15 +1,36 @@
-# Posteriors: draws for each observation, and what can be said of them.
+# Posteriors: draws for each observation, and what can be said of them. Results are a folder an
+# observation. A job makes those of a part of all observations; its receipt, which Snakemake tracks,
+# lists them. The rules single_... make one alone, if it is named as a target.
 rule sample:
+    input:
+        given(
+            "results/{campaign}/{trained}/sample-{part}.json",
+            estimator="results/{campaign}/{trained}/estimator.pt",
+            proposals=PLAN.proposals,
+            made=PLAN.observed,
+        ),
+    output:
+        spec="results/{campaign}/{trained}/sample-{part}.json",
+    log:
+        "results/{campaign}/{trained}/sample-{part}.log",
+    threads: 1
+    params:
+        spec=PLAN.specification,
+    script:
+        "../scripts/stage.py"
+
+
+rule single_sample:
     input:
         given(
             "results/{campaign}/{trained}/{observation}/sample.spec.json",
             estimator="results/{campaign}/{trained}/estimator.pt",
-            observation="results/{campaign}/observations/{observation}.nc",
             proposals=PLAN.proposals,
+            made="results/{campaign}/observations/{observation}.nc",
         ),
     output:
-        posterior="results/{campaign}/{trained}/{observation}/posterior.nc",
-        spec="results/{campaign}/{trained}/{observation}/sample.spec.json",
+        posterior=update("results/{campaign}/{trained}/{observation}/posterior.nc"),
+        spec=update("results/{campaign}/{trained}/{observation}/sample.spec.json"),
     log:
         "results/{campaign}/{trained}/{observation}/sample.log",
     threads: 1
@@ -19,18 +40,35 @@ rule sample:
         "../scripts/stage.py"
 
 
-# Reweights the draws of a posterior by a likelihood, to another prior, or both.
+# Reweights the draws of posteriors by a likelihood, to another prior, or both.
 rule refine:
     input:
         given(
-            "results/{campaign}/{refined}/{observation}/refine.spec.json",
-            proposal=PLAN.refined_from,
-            observation="results/{campaign}/observations/{observation}.nc",
+            "results/{campaign}/{refined}/refine-{part}.json",
             likelihoods=PLAN.likelihoods,
+            made=PLAN.proposed,
         ),
     output:
-        posterior="results/{campaign}/{refined}/{observation}/posterior.nc",
-        spec="results/{campaign}/{refined}/{observation}/refine.spec.json",
+        spec="results/{campaign}/{refined}/refine-{part}.json",
+    log:
+        "results/{campaign}/{refined}/refine-{part}.log",
+    threads: 1
+    params:
+        spec=PLAN.specification,
+    script:
+        "../scripts/stage.py"
+
+
+rule single_refine:
+    input:
+        given(
+            "results/{campaign}/{refined}/{observation}/refine.spec.json",
+            likelihoods=PLAN.likelihoods,
+            made=PLAN.single_proposed,
+        ),
+    output:
+        posterior=update("results/{campaign}/{refined}/{observation}/posterior.nc"),
+        spec=update("results/{campaign}/{refined}/{observation}/refine.spec.json"),
     log:
         "results/{campaign}/{refined}/{observation}/refine.log",
     threads: 1
@@ -40,22 +78,45 @@ rule refine:
         "../scripts/stage.py"
 
 
+# Predictions that are dear go through a ledger, as campaigns do, with as many workers.
 rule diagnose:
+    input:
+        ancient(PLAN.programs),
+        given("results/{campaign}/{estimator}/diagnose-{part}.json", made=PLAN.drawn),
+    output:
+        spec="results/{campaign}/{estimator}/diagnose-{part}.json",
+    log:
+        "results/{campaign}/{estimator}/diagnose-{part}.log",
+    threads: PLAN.threads
+    params:
+        spec=PLAN.specification,
+        limits=PLAN.limits,
+        effort=PLAN.effort,
+        ledgers="results/simulations",
+    script:
+        "../scripts/stage.py"
+
+
+rule single_diagnose:
     input:
         ancient(PLAN.programs),
         given(
             "results/{campaign}/{estimator}/{observation}/diagnose.spec.json",
-            posterior="results/{campaign}/{estimator}/{observation}/posterior.nc",
-            observation="results/{campaign}/observations/{observation}.nc",
+            made="results/{campaign}/{estimator}/{observation}/posterior.nc",
         ),
     output:
-        diagnostics="results/{campaign}/{estimator}/{observation}/diagnostics.csv",
-        predictive="results/{campaign}/{estimator}/{observation}/predictive.nc",
-        spec="results/{campaign}/{estimator}/{observation}/diagnose.spec.json",
+        diagnostics=update(
+            "results/{campaign}/{estimator}/{observation}/diagnostics.csv"
+        ),
+        predictive=update("results/{campaign}/{estimator}/{observation}/predictive.nc"),
+        spec=update("results/{campaign}/{estimator}/{observation}/diagnose.spec.json"),
     log:
         "results/{campaign}/{estimator}/{observation}/diagnose.log",
-    threads: 1
+    threads: PLAN.threads
     params:
         spec=PLAN.specification,
+        limits=PLAN.limits,
+        effort=PLAN.effort,
+        ledgers="results/simulations",
     script:
         "../scripts/stage.py"

@@ -39,11 +39,11 @@ rule simulate:
         spec="results/simulations/{simulation}/shard-{shard}.spec.json",
     log:
         "results/simulations/{simulation}/simulate-{shard}.log",
-    threads: lambda w: PLAN.of_shard(w).threads
+    threads: PLAN.threads
     params:
         spec=PLAN.specification,
-        limits=lambda w: PLAN.of_shard(w).limits,
-        effort=lambda w: PLAN.of_shard(w).effort,
+        limits=PLAN.limits,
+        effort=PLAN.effort,
         campaign_rows=lambda w: PLAN.of_shard(w).rows,
     script:
         "../scripts/stage.py"
@@ -71,17 +71,33 @@ rule manifest:
 rule observe:
     input:
         ancient(PLAN.programs),
-        given(
-            "results/{campaign}/observations/{observation}.spec.json",
-        ),
+        given("results/{campaign}/observe-{part}.json"),
     output:
-        observation="results/{campaign}/observations/{observation}.nc",
-        spec="results/{campaign}/observations/{observation}.spec.json",
+        spec="results/{campaign}/observe-{part}.json",
+    log:
+        "results/{campaign}/observe-{part}.log",
+    priority: 100
+    params:
+        spec=PLAN.specification,
+        limits=PLAN.limits,
+        networks=PLAN.networks,
+    script:
+        "../scripts/stage.py"
+
+
+rule single_observe:
+    input:
+        ancient(PLAN.programs),
+        given("results/{campaign}/observations/{observation}.spec.json"),
+    output:
+        observation=update("results/{campaign}/observations/{observation}.nc"),
+        spec=update("results/{campaign}/observations/{observation}.spec.json"),
     log:
         "results/{campaign}/observations/{observation}.log",
     priority: 100
     params:
         spec=PLAN.specification,
+        limits=PLAN.limits,
         networks=PLAN.networks,
     script:
         "../scripts/stage.py"

@@ -8,8 +8,8 @@ copy in the job's ``tmpdir``.
 import os
 from pathlib import Path
 
-if snakemake.rule.endswith("simulate"):  # noqa: F821
-    # Its threads are processes of one thread each; Snakemake has set these to their number.
+if snakemake.rule.endswith(("simulate", "diagnose")):  # noqa: F821
+    # Their threads are processes of one thread each; Snakemake has set these to their number.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
@@ -21,7 +21,7 @@ def paths(named):
     return {
         key: Path(value) if isinstance(value, str) else [Path(each) for each in value]
         for key, value in named.items()
-        if key != "changed"  # it says that a job runs, not with what
+        if key not in ("changed", "made")  # they say that a job runs, not with what
     }
 
 
