@@ -20,8 +20,9 @@ import xarray as xr
 from .types import Array
 
 DISCRETE = ("values", "probabilities")
-FEW_PREDICTIONS = 500
-"""Of which the smallest p-value is where the check of predictions fails."""
+FEWEST_PREDICTIONS, FEW_PREDICTIONS = 20, 500
+"""Among fewer an observation is not ranked; among few its p-value cannot be as small as a failure
+of the check."""
 
 
 class Subject(Protocol):
@@ -177,10 +178,12 @@ class SampledPosterior:
             )
             return
         draws, told = self.predictive.sizes["draw"], self.predictive.attrs
-        if draws < FEW_PREDICTIONS:
+        if draws < FEWEST_PREDICTIONS:
+            yield f"{draws} predictions are too few to compare the observation with."
+        elif draws < FEW_PREDICTIONS:
             yield (
                 f"{draws} data sets were predicted: a p-value below {1 / (draws + 1):.1g} cannot "
-                "be told, so that only a gross misfit shows."
+                "be told, so that a misfit may warn and not fail."
             )
         if told.get("failed"):
             reasons = ", ".join(f"{n} {why}" for why, n in json.loads(told["failures"]).items())

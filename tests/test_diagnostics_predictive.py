@@ -1,10 +1,14 @@
 """Predictive p-values: honest for the right model, small for a wrong one, by name."""
 
+import json
+
 import numpy as np
 import pytest
+import xarray as xr
+from synthetic import posterior, sampled
 
 from sbi_pipeline.diagnostics.in_distribution import in_distribution
-from sbi_pipeline.diagnostics.predictive import typicality
+from sbi_pipeline.diagnostics.predictive import measure_predictive, typicality
 from sbi_pipeline.diagnostics.typicality import similarity
 
 DAYS = np.arange(80)
@@ -115,3 +119,30 @@ def test_similarity_finds_the_same_data_whatever_the_units():
 def test_bad_data_are_refused(x, x_o, message):
     with pytest.raises(ValueError, match=message):
         typicality(x, x_o)
+
+
+def predicted(draws, failed=0):
+    """Predictions of three elements, and the attributes of those that failed."""
+    rng = np.random.default_rng(1)
+    data = {"x": (("draw", "element"), rng.normal(size=(draws, 3))), "x_o": ("element", [0, 0, 0])}
+    told = {"simulated": draws + failed, "failed": failed}
+    return xr.Dataset(data, attrs={**told, "failures": json.dumps({"timed out": failed})})
+
+
+@pytest.mark.parametrize(
+    ("predictive", "note", "measured"),
+    [
+        (None, "No data were predicted (predictive_draws: 0)", False),
+        (predicted(15, 5), "15 predictions are too few to compare the observation with.", False),
+        (
+            predicted(250),
+            "250 data sets were predicted: a p-value below 0.004 cannot be told",
+            True,
+        ),
+        (predicted(995, 5), "5 of 1000 predictions failed (5 timed out).", True),
+    ],
+)
+def test_what_there_is_to_know_of_predictions_is_said(predictive, note, measured):
+    asked = sampled(posterior(), predictive=predictive)
+    assert any(each.startswith(note) for each in asked.notes)
+    assert (measure_predictive(asked) is not None) == measured

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from ..plots.style import INK, Look, axis_label, canvas, key, line_of, panels, patch
-from ..subjects import SampledPosterior
+from ..subjects import FEWEST_PREDICTIONS, SampledPosterior
 from ..types import Array
 from .check import Check, WarnFail
 from .diagnostic import Diagnostic, Drawing
@@ -60,8 +60,11 @@ def typicality(x: Array, x_o: Array) -> Typicality:
 
 
 def measure_predictive(asked: SampledPosterior) -> Typicality | None:
-    """Put the observation among what the posterior predicts; None where nothing was simulated."""
-    if asked.predictive is None:
+    """Put the observation among what the posterior predicts; None where too little was simulated.
+
+    The notes of the posterior say so (`subjects.SampledPosterior.notes`).
+    """
+    if asked.predictive is None or asked.predictive.sizes["draw"] < FEWEST_PREDICTIONS:
         return None
     x, x_o = (asked.predictive[name].to_numpy() for name in ("x", "x_o"))
     return typicality(x, x_o)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ..subjects import FEWEST_PREDICTIONS
 from ..types import Array
 from .check import Check, WarnFail, below
 
@@ -91,8 +92,11 @@ def pool_data(x: Array, x_o: Array) -> Array:
             f"the observation has shape {x_o.shape}, simulated data {x.shape[1:]}: "
             "is it the data of another simulator, or of other options?"
         )
-    if len(x) < 20:
-        raise ValueError(f"{len(x)} simulated data sets are too few for a p-value; give 20 or more")
+    if len(x) < FEWEST_PREDICTIONS:
+        raise ValueError(
+            f"{len(x)} simulated data sets are too few for a p-value; give "
+            f"{FEWEST_PREDICTIONS} or more"
+        )
     if not (np.isfinite(x_o).all() and np.isfinite(x).all()):
         where = "the observation" if not np.isfinite(x_o).all() else "simulated data"
         raise ValueError(f"{where} has NaN or infinite elements; mask or drop them first")
