@@ -176,10 +176,18 @@ def test_why_tells_the_change_of_a_simulation_once_for_its_campaign() -> None:
     source = Path("tiny.py").read_text()
     Path("tiny.py").write_text(source.replace("linspace(0, 1, 4)", "linspace(0, 2, 4)"))
     found = told(Plan(TINY))
-    assert found[0].endswith("shard-0: not made yet") or found[0].endswith("prior-0: not made yet")
+    assert found[0].endswith("prior-0: simulator tiny:Tiny: tiny was edited")
+    assert found[1].endswith("shard-0: simulator tiny:Tiny: tiny was edited")
     (manifest,) = [line for line in found if line.startswith("manifest")]
     assert "simulations: simulator tiny:Tiny: tiny was edited" in manifest
     assert "observe tiny/observations/mock: simulator tiny:Tiny: tiny was edited" in found
+
+
+def test_why_says_which_rows_are_more() -> None:
+    make(Plan(TINY))
+    found = told(Plan(changed(update(simulations=2500))))
+    assert "manifest tiny: rows 2000 → 2500" in found
+    assert "train tiny/npe: its simulations: rows 2000 → 2500" in found
 
 
 def test_why_of_a_target_is_that_of_its_inputs_alone() -> None:

@@ -20,6 +20,8 @@ from .specification import Specification
 Content = Mapping[str, Any]
 NOT_MADE = "not made yet"
 EARLIER = "made by an earlier version of sbi_pipeline, whose specifications have another form"
+SIMULATED = "its simulations are made anew"
+OF_SHARDS = ("sample_prior", "simulate")
 ABSENT = object()
 SHORT = 60
 """Characters of a value that is told whole."""
@@ -55,12 +57,19 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
         ValueError: A target is none of the plan's.
     """
     again: set[str] = set()  # keys of results that are made again as they were
+    rows: dict[str, str] = {}  # what is changed of simulations, by the key of their manifest
     for path in _wanted(plan, targets):
         planned, there = plan[path], read_if_whole(Path(path))
         gone = list(_deleted(path, there or {}))
         reasons = [*_readable(path, there), *differences(there, planned), *gone]
+        if planned.stage in OF_SHARDS and reasons == [NOT_MADE]:
+            reasons = list(dict.fromkeys(_other_simulations(plan, path))) or reasons
         if planned.stage == "manifest" and there is not None:
-            reasons += _simulations_differ(plan, path, there)
+            reasons += [f"simulations: {each}" for each in _simulations_differ(plan, path, there)]
+            rows[planned.key] = "; ".join(each.removeprefix("simulations: ") for each in reasons)
+        if changed := rows.get(planned.inputs.get("simulations", "")):
+            told = f"its simulations: {changed}"
+            reasons = [told if each == SIMULATED else each for each in reasons]
         if not reasons and not plan.is_made(path):
             reasons = ["a shard of it was deleted"]
         if not reasons:
@@ -161,7 +170,7 @@ def _told(value: Any) -> str:
 
 
 def _simulations_differ(plan: Plan, path: str, there: Content) -> Iterator[str]:
-    """Yield why a campaign's simulations are not those that its manifest lists."""
+    """Yield why a campaign's simulations are not those that a manifest on disk lists."""
     (campaign,) = (each for each in plan.campaigns.values() if path in each)
     listed = there.get("arguments", {}).get("store", there.get("store", ""))
     before = read_if_whole(Path(path).parent / listed / "shard-0.spec.json")
@@ -169,8 +178,17 @@ def _simulations_differ(plan: Plan, path: str, there: Content) -> Iterator[str]:
         return
     asked = {key: before["arguments"].get(key) for key in campaign.simulations.spec.arguments}
     found = {**before, "arguments": asked, "inputs": {}}
-    for reason in differences(found, campaign.simulations.spec):
-        yield f"simulations: {reason}"
+    yield from differences(found, campaign.simulations.spec)
+
+
+def _other_simulations(plan: Plan, path: str) -> Iterator[str]:
+    """Yield why a shard is simulated whose campaigns had other simulations before."""
+    for campaign in plan.campaigns.values():
+        if Path(path).parent == Path(campaign.simulations.folder):
+            manifest = f"{RESULTS}/{campaign.name}/manifest.spec.json"
+            there = read_if_whole(Path(manifest))
+            if there is not None:
+                yield from _simulations_differ(plan, manifest, there)
 
 
 def _wanted(plan: Plan, targets: Sequence[str]) -> list[str]:
