@@ -28,10 +28,12 @@ class Part:
     Attributes:
         target: Where it lives, ``"module:attribute"``.
         version: Of the results it makes.
+        repeatable: Whether a stage makes the same again, so that what was made of it stays.
     """
 
     target: str
     version: int = 1
+    repeatable: bool = False
 
 
 Table = Mapping[str, Part]
@@ -103,11 +105,11 @@ DIAGNOSTICS: Table = {
 
 # A stage lives in the module of `sbi_pipeline.stages` that it is said to; so does its rule.
 STAGES = {
-    "build": Part("sbi_pipeline.stages.programs:build"),
+    "build": Part("sbi_pipeline.stages.programs:build", repeatable=True),
     "preflight": Part("sbi_pipeline.stages.simulations:preflight"),
-    "sample_prior": Part("sbi_pipeline.stages.simulations:sample_prior"),
-    "simulate": Part("sbi_pipeline.stages.simulations:simulate", version=2),
-    "manifest": Part("sbi_pipeline.stages.simulations:manifest"),
+    "sample_prior": Part("sbi_pipeline.stages.simulations:sample_prior", repeatable=True),
+    "simulate": Part("sbi_pipeline.stages.simulations:simulate", version=2, repeatable=True),
+    "manifest": Part("sbi_pipeline.stages.simulations:manifest", repeatable=True),
     "observe": Part("sbi_pipeline.stages.simulations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),
     "calibrate": Part("sbi_pipeline.stages.calibration:calibrate"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,51 @@ def is_made(path: Path, planned: Mapping[str, Any]) -> bool:
         planned: What it should say.
     """
     there = read_if_whole(path)
-    outputs = there.pop("outputs", []) if there else []
-    if there is None or canonical(there) != canonical(planned):
+    if there is None or canonical(_of_the_plan(there)) != canonical(planned):
         return False
-    return all(path.with_name(name).exists() for name in outputs)
+    whole = all(path.with_name(name).exists() for name in there.get("outputs", []))
+    return whole and not list(outdated(there))
 
 
-def write_beside(path: Path, planned: Mapping[str, Any], outputs: Iterable[Path]) -> None:
-    """Write a specification beside the results that were made with it, which are all there."""
+def outdated(there: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which specifications of what a result was made of are of something made since.
+
+    Args:
+        there: The specification beside the result, as read.
+    """
+    for path, made in there.get("of", {}).items():
+        now = read_if_whole(Path(path))
+        if now is None or now.get("made") != made:
+            yield path
+
+
+def write_beside(
+    path: Path,
+    planned: Mapping[str, Any],
+    outputs: Iterable[Path],
+    follows: Iterable[str] = (),
+    *,
+    repeatable: bool = False,
+) -> None:
+    """Write a specification beside the results that were made with it, which are all there.
+
+    Args:
+        path: Of the specification.
+        planned: What it says.
+        outputs: The results.
+        follows: Specifications of inputs that may come out otherwise when they are made again,
+            such as draws: by a mark that each making leaves one knows of what a result was made.
+        repeatable: Whether it leaves none, since it makes the same again.
+    """
+    of = {each: (read_if_whole(Path(each)) or {}).get("made") for each in follows}
     names = sorted(str(each.relative_to(path.parent)) for each in outputs)
+    content = {**planned, "outputs": names, "of": of}
+    if not repeatable:
+        content["made"] = uuid.uuid4().hex[:16]
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps({**planned, "outputs": names}, indent=1, sort_keys=True) + "\n")
+    partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     partial.replace(path)
+
+
+def _of_the_plan(there: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in there.items() if key not in ("outputs", "made", "of")}

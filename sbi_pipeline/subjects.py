@@ -177,6 +177,9 @@ class SampledPosterior:
                 "model could have made the observation."
             )
             return
+        if "problem" in self.predictive.attrs:
+            yield f"No data could be predicted: {self.predictive.attrs['problem']}."
+            return
         draws, told = self.predictive.sizes["draw"], self.predictive.attrs
         if draws < FEWEST_PREDICTIONS:
             yield f"{draws} predictions are too few to compare the observation with."

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from sbi_pipeline import study
+from sbi_pipeline import sidecars, study
 from sbi_pipeline.stages import job
 from sbi_pipeline.stages.files import one_by_one
+from sbi_pipeline.study.changes import changes
 
 TINY = yaml.safe_load((Path(__file__).parent / "config.yaml").read_text())
 FOLDER = "results/tiny"
+TRAINED = f"{FOLDER}/npe/train.spec.json"
 CALLS: list[list[str]] = []
 
 
@@ -51,7 +53,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def plan(*observations: str, **options: Any) -> study.Plan:
     tiny = {name: {"parameters": {"slope": 0.5}} for name in observations}
     config = {**TINY, "campaigns": {"tiny": {**TINY["campaigns"]["tiny"], "observations": tiny}}}
-    return study.Plan(study.take_configuration({**config, **options}))
+    made = study.Plan(study.take_configuration({**config, **options}))
+    if not Path(TRAINED).exists():
+        train(made)
+    return made
+
+
+def train(made: study.Plan) -> None:
+    """Stand for a training of the estimator that posteriors are drawn from."""
+    Path(TRAINED).parent.mkdir(parents=True, exist_ok=True)
+    sidecars.write_beside(Path(TRAINED), made[TRAINED].content, [])
 
 
 def run(made: study.Plan, receipt: str) -> None:
@@ -118,3 +129,16 @@ def test_one_observation_that_is_named_alone_is_a_job_of_its_own() -> None:
     assert made.is_made(path)
     run(made, f"{FOLDER}/npe/sample-0.json")
     assert CALLS == [["b"], ["a"]]
+
+
+def test_what_was_made_of_an_earlier_estimator_with_the_same_key_is_made_anew() -> None:
+    receipt, made = f"{FOLDER}/npe/sample-0.json", plan("a", "b")
+    run(made, receipt)
+    assert made.is_made(receipt)
+    train(made)
+    assert not made.is_made(receipt)
+    told = [str(each) for each in changes(made)]
+    assert "sample tiny/npe/a: train tiny/npe was made anew since" in told
+    run(made, receipt)
+    assert made.is_made(receipt)
+    assert CALLS == [["a", "b"], ["a", "b"]]

@@ -299,8 +299,11 @@ def test_an_input_of_another_configuration_is_refused(study: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_posterior_alone_and_what_is_forced(study: Path) -> None:
-    """A posterior that is named is a job of its own, and --forcerun makes anew what is there."""
+def test_one_posterior_alone_and_what_is_deleted(study: Path) -> None:
+    """A posterior that is named is a job of its own; one that is deleted is made with what follows.
+
+    What is there as planned is not made anew, whoever asks for it.
+    """
     folder = study / "results/tiny/npe"
     edit(study, lambda c: tiny(c)["observations"].update(more={"parameters": {"slope": -1}}))
     ran = stages_run(snakemake(study, "results/tiny/npe/more/predictive.nc"))
@@ -313,9 +316,22 @@ def test_one_posterior_alone_and_what_is_forced(study: Path) -> None:
         "sample": 1,
     }
     assert {path: path.stat().st_mtime_ns for path in before} == before  # both were there
+    report = snakemake(study, "results/tiny/report.html")
+    assert stages_run(report) == {"sample": 1, "diagnose": 2, "report": 1}
     forced = snakemake(study, "results/tiny/npe/sample-0.json", "--forcerun", "sample")
-    assert stages_run(forced) == {"sample": 1}
-    assert all(path.stat().st_mtime_ns > time for path, time in before.items())
+    assert "0 of 2 are to be made" in forced
+    (folder / "mock/posterior.nc").unlink()
+    ran = stages_run(snakemake(study, "results/tiny/npe/mock/posterior.nc"))
+    assert ran == {"single_sample": 1}
+    told = (study / "results/tiny/npe/diagnose-0.json").read_bytes()
+    ran = stages_run(snakemake(study, "results/tiny/report.html"))
+    assert ran == {"diagnose": 1, "report": 1}  # of draws made since
+    assert (study / "results/tiny/npe/diagnose-0.json").read_bytes() == told
+    assert "1 of 2 are to be made" in (study / "results/tiny/npe/diagnose-0.log").read_text()
+    (study / "results/tiny/observe-0.json").unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/posterior.nc")}
+    snakemake(study, "results/tiny/report.html")  # a lost receipt is written anew
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 @pytest.mark.slow
@@ -380,7 +396,7 @@ def test_a_broken_simulator_ends_in_one_line(tmp_path: Path, body: str, problem:
     ) as e:
         snakemake(tmp_path)
     assert "Traceback" not in str(e.value)
-    assert "Traceback" in (tmp_path / "results/tiny/observations/mock.log").read_text()
+    assert "Traceback" in (tmp_path / "results/tiny/observe-0.log").read_text()
 
 
 @pytest.mark.slow

@@ -103,6 +103,7 @@ def _look(
     call: Caller, parameters: Array, stream: Stream, row: int, block_size: int | None
 ) -> tuple[Array | None, Failure | None]:
     """Return one row's data from the first row or block that works, or why none does."""
+    failed = 0
     if block_size is None:
         x, status, text, _ = attempt(call, parameters[0], stream, row, 0)
     else:
@@ -116,13 +117,14 @@ def _look(
             for index in range(len(parameters)):
                 alone = parameters[index : index + 1]
                 x, status, text, _ = attempt_alone(call, alone, stream, row + index, 0)
+                failed = index
                 if x is not None:
                     break
     if x is not None and x.dtype.kind not in "biufc":
         raise ValueError(f"the simulator returned {x.dtype} in row {row}; wanted numbers")
     if x is not None:
         return x, None
-    return None, Failure(row, status.label, text, parameters[0].tolist())
+    return None, Failure(row + failed, status.label, text, parameters[failed].tolist())
 
 
 def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: float) -> Shape:

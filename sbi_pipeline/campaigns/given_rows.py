@@ -8,7 +8,6 @@ kill.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,6 +64,18 @@ class Replicates:
         return x
 
 
+class AllFailed(ValueError):  # noqa: N818 - what happened
+    """No simulation worked.
+
+    Attributes:
+        failures: Rows by reason; empty where not all were tried.
+    """
+
+    def __init__(self, text: str, failures: Mapping[str, int]) -> None:
+        super().__init__(text)
+        self.failures = failures
+
+
 class Engine:
     """Simulates given parameters; a context, at whose end the simulator's process ends.
 
@@ -75,6 +86,8 @@ class Engine:
         stage: What for: others have other random numbers.
         limits: What guards a call.
         effort: How much is spent, and where, on what is dear.
+        block_size: The most rows of one call of a vectorised simulator, such as that of the
+            campaign, to which ``limits`` are fitted; None for all rows.
     """
 
     def __init__(
@@ -83,10 +96,12 @@ class Engine:
         stage: str,
         limits: Limits = NO_LIMITS,
         effort: Effort = ONE_PROCESS,
+        block_size: int | None = None,
     ) -> None:
-        self.model, self.stage, self.limits = model, stage, limits
-        # What fails is counted and told: the parameters were not chosen to make it rare.
-        self.effort = replace(effort, max_failed_fraction=1.0)
+        self.model, self.stage, self.limits, self.block_size = model, stage, limits, block_size
+        # What fails is counted and told: the parameters were not chosen to make it rare. Chunks
+        # and bucket are those of a campaign, and a ledger is small and soon deleted.
+        self.effort = replace(effort, max_failed_fraction=1.0, chunk_size=None, bucket=None)
         self.simulator = model.build_simulator()
         self._caller: Caller | None = None
         self._shape: Shape | None = None
@@ -113,7 +128,7 @@ class Engine:
                 there; the caller removes it. It is of these parameters alone. None for none.
 
         Raises:
-            ValueError: All rows failed.
+            AllFailed: All rows failed, or all of the first.
         """
         if ledger is not None and (ledger.exists() or self._is_dear(parameters)):
             x, status = self._through(ledger, parameters, seed)
@@ -126,7 +141,7 @@ class Engine:
         """Return what simulating a row takes, by the first of some parameters, ``(n, dim)``.
 
         Raises:
-            ValueError: All rows that were tried failed.
+            AllFailed: All rows that were tried failed.
         """
         return self._look(parameters, 0, 0).seconds
 
@@ -138,6 +153,9 @@ class Engine:
         recipe = Recipe(self.model, seed, block_size, self.limits, self.stage, observed=True)
         return recipe.guarded()
 
+    def _most_rows(self, parameters: Array) -> int:
+        return min(len(parameters), self.block_size or len(parameters))
+
     def _calling(self, recipe: Recipe) -> Caller:
         if self._caller is None:
             self._caller = recipe.caller()
@@ -146,7 +164,7 @@ class Engine:
     def _look(self, parameters: Array, seed: int, start: int) -> Shape:
         """Return what the simulator returns and its cost, by the first rows of all."""
         if self._shape is None:
-            recipe = self._recipe(seed, min(LOOK, len(parameters)))
+            recipe = self._recipe(seed, min(LOOK, self._most_rows(parameters)))
             self._shape, failures = probe(
                 self._calling(recipe),
                 parameters,
@@ -156,12 +174,14 @@ class Engine:
                 limit=PROBES,
             )
             if self._shape is None:
-                raise self._all_failed(Counter(each.status for each in failures), failures)
+                tried = min(PROBES, len(parameters))
+                raise self._all_failed({}, failures, f"the first {tried}")
         return self._shape
 
     def _here(self, parameters: Array, seed: int, start: int) -> tuple[Array, Array]:
-        """Simulate in the guarded process, a vectorised simulator in one call."""
-        shape, recipe = self._look(parameters, seed, start), self._recipe(seed, len(parameters))
+        """Simulate in the guarded process, a vectorised simulator in as few calls as it takes."""
+        shape = self._look(parameters, seed, start)
+        recipe = self._recipe(seed, self._most_rows(parameters))
         made = simulate_rows(
             self._calling(recipe),
             parameters,
@@ -173,23 +193,22 @@ class Engine:
             retries=recipe.limits.retries,
         )
         if (made.status != Outcome.OK).all():
-            raise self._all_failed(count_failures(made.status), made.failures)
+            raise self._all_failed(count_failures(made.status), made.failures, "all")
         return made.x, made.status
 
-    def _all_failed(self, failures: Mapping[str, int], examples: list[Failure]) -> ValueError:
-        told = ", ".join(f"{number} {reason}" for reason, number in sorted(failures.items()))
+    def _all_failed(
+        self, failures: Mapping[str, int], examples: list[Failure], which: str
+    ) -> AllFailed:
         values = zip(self.model.parameters, examples[0].parameters, strict=True)
         where = ", ".join(f"{name} = {value:.6g}" for name, value in values)
-        return ValueError(
-            f"{self.model.simulator}: all simulations failed ({told}), at {where}: "
-            + examples[0].text
-        )
+        text = f"{which} simulations failed, one at {where}: {examples[0].text}"
+        return AllFailed(f"{self.model.simulator}: {text}", failures)
 
     def _through(self, ledger: Path, parameters: Array, seed: int) -> tuple[Array, Array]:
         """Simulate as a campaign of one shard, which holds whole blocks."""
         n, block = len(parameters), 1
         if is_vectorised(self.simulator):
-            block = math.ceil(n / math.ceil(n / BLOCK))
+            block = math.ceil(n / math.ceil(n / min(BLOCK, self._most_rows(parameters))))
         store, key = ledger / "shard-0.zarr", ledger.name
         whole = np.resize(parameters, (math.ceil(n / block) * block, parameters.shape[1]))
         ledger.mkdir(parents=True, exist_ok=True)
@@ -210,5 +229,6 @@ class Engine:
         rows = read_rows(store, 0, n)
         if (rows.status != Outcome.OK).all():
             what = describe_failures(receipt["failures"], receipt["examples"])
-            raise ValueError(f"{self.model.simulator}: all simulations failed: {what}")
+            text = f"{self.model.simulator}: all simulations failed: {what}"
+            raise AllFailed(text, count_failures(rows.status))
         return rows.x, rows.status

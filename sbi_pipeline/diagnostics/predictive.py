@@ -64,7 +64,7 @@ def measure_predictive(asked: SampledPosterior) -> Typicality | None:
 
     The notes of the posterior say so (`subjects.SampledPosterior.notes`).
     """
-    if asked.predictive is None or asked.predictive.sizes["draw"] < FEWEST_PREDICTIONS:
+    if asked.predictive is None or asked.predictive.sizes.get("draw", 0) < FEWEST_PREDICTIONS:
         return None
     x, x_o = (asked.predictive[name].to_numpy() for name in ("x", "x_o"))
     return typicality(x, x_o)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -43,7 +44,7 @@ def one_by_one(
     for one in each:
         try:
             work(one)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             if len(each) == 1:
                 raise
             logger.exception("%s failed", name(one))
@@ -97,7 +98,7 @@ def write_dataset(path: Path, data: xr.Dataset | xr.DataTree) -> None:
     """
     import xarray as xr  # noqa: PLC0415 - as above
 
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     root = data if isinstance(data, xr.DataTree) else xr.DataTree(data)
     for node in root.subtree:
         mode = "w" if node is root else "a"
@@ -121,7 +122,7 @@ def write_arrays(
     import h5netcdf  # noqa: PLC0415 - most stages write no such files, or have xarray do it
     import h5py  # noqa: PLC0415
 
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     sizes = [zip(dims, values.shape, strict=True) for dims, values in variables.values()]
     with h5netcdf.File(partial, "w") as file:
         file.attrs.update(attrs)
@@ -139,6 +140,6 @@ def write_arrays(
 
 def write_text(path: Path, text: str) -> None:
     """Write text to a sibling, then rename."""
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_text(text)
     partial.replace(path)

@@ -51,13 +51,14 @@ def run_stage(
     terminal = start_logging(log)
     name = max(filter(rule.endswith, registry.STAGES), key=len)
     outputs, params = dict(outputs), dict(params)
-    spec, beside = params.pop("spec", {}), outputs.pop("spec", None)
+    spec, beside = dict(params.pop("spec", {})), outputs.pop("spec", None)
+    follows = spec.pop("follows", [])
     given = {**inputs, **outputs, **params}
     try:
         with uncollected():
             stage = registry.load_part(name, registry.STAGES)
         if "members" in spec:
-            run_members(stage, spec["members"], given, threads, spec["forced"])
+            run_members(stage, spec["members"], given, threads)
             if str(beside) != spec["members"][0]["path"]:
                 write_text(beside, json.dumps(spec["receipt"], indent=1) + "\n")
             return
@@ -72,7 +73,8 @@ def run_stage(
                 arguments["simulations"] = stack.enter_context(copied)
             stage(**arguments)
         if beside is not None:
-            write_beside(beside, spec, outputs.values())
+            part = registry.STAGES[name]
+            write_beside(beside, spec, outputs.values(), follows, repeatable=part.repeatable)
     except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
         logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", name)
@@ -84,19 +86,16 @@ def run_members(
     members: Sequence[Mapping[str, Any]],
     given: Mapping[str, Any],
     threads: int,
-    forced: bool = False,
 ) -> None:
     """Run a stage that serves many observations for those that are not there as planned.
-
-    With ``forced``, for all of them.
 
     The stage takes their records as ``each`` and yields every one that it has made; what they
     have in common it takes like any other stage.
     """
-    waiting = [one for one in members if forced or not is_made(Path(one["path"]), one["spec"])]
-    if len(members) > 1:
-        logger.info("%d of %d are to be made", len(waiting), len(members))
+    waiting = [one for one in members if not is_made(Path(one["path"]), one["spec"])]
+    logger.info("%d of %d are to be made", len(waiting), len(members))
     if not waiting:
+        logger.info("to make one anew that is there as planned, delete it")
         return
     (record,) = typing.get_args(typing.get_type_hints(stage)["each"])
     own = {field.name for field in dataclasses.fields(record)}
@@ -108,7 +107,8 @@ def run_members(
     with tqdm(total=len(each), unit=" observations", disable=None) as progress:
         for made in stage(**arguments):
             one = waiting[each.index(made)]
-            write_beside(Path(one["path"]), one["spec"], map(Path, one["writes"].values()))
+            writes = map(Path, one["writes"].values())
+            write_beside(Path(one["path"]), one["spec"], writes, one["follows"])
             progress.update()
 
 

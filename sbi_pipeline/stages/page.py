@@ -133,7 +133,7 @@ def _observation(
             predictive = read_dataset(folder / "predictive.nc", keys, said)
             with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
                 table = pd.read_csv(folder / "diagnostics.csv")
-                known = predictive if "x" in predictive else None
+                known = None if predictive.attrs.get("simulated") == 0 else predictive
                 made[who] = SampledPosterior(who, name, tree.load(), table, known)
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
 

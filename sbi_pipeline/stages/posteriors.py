@@ -16,7 +16,6 @@ import xarray as xr
 
 from .. import samplers, streams
 from ..estimators import Estimator
-from ..fingerprint import digest
 from ..trained import load
 from ..types import Array, Prior
 from .files import Keys, check_key, read_dataset, write_dataset
@@ -69,8 +68,9 @@ def sample(
     options = {"draws": 10_000, **(sampler or {})}
     options.pop("proposal", None)
     wanted = options.pop("draws")
-    for batch, x in _batches(each, samplers.at_once(trained.estimator, **options)):
-        chain = estimator.with_name(f"sample-{digest([one.key for one in batch])}.chain")
+    at_once = samplers.at_once(trained.estimator, **options)
+    for batch, x in _batches(each, at_once):
+        chain = _chain(estimator, batch[0])
         drawn = samplers.draw(
             trained.estimator,
             x,
@@ -103,7 +103,13 @@ def sample(
                 tree["log_likelihood"] = xr.DataTree(group)
             write_dataset(one.posterior, tree)
             yield one
-        shutil.rmtree(chain, ignore_errors=True)
+        for one in batch:
+            shutil.rmtree(_chain(estimator, one), ignore_errors=True)
+
+
+def _chain(estimator: Path, first: ToSample) -> Path:
+    """Return where the chains of a batch grow that begins with a posterior."""
+    return estimator.with_name(f"sample-{first.key}.chain")
 
 
 def _batches(each: Sequence[ToSample], at_once: int) -> Iterator[tuple[Sequence[ToSample], Array]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any, Literal
 import xarray as xr
 
 from .. import observations, predictions
-from ..campaigns.given_rows import Engine
+from ..campaigns.given_rows import AllFailed, Engine
 from ..campaigns.settings import Effort, Limits
 from ..diagnostics.convergence import summary
 from ..model import Model
 from .files import Keys, check_key, one_by_one, read_dataset, write_dataset
 from .simulations import effort_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ def diagnose(
     seed: int = 1,
     limits: Limits | None = None,
     effort: Effort | None = None,
+    block_size: int | None = None,
     threads: int = 1,
 ) -> Iterator[ToDiagnose]:
     """Summarise posteriors and simulate what they predict; nuisances come from their prior.
@@ -60,7 +64,8 @@ def diagnose(
     Reads: ``posterior``, ``observation``. Writes: ``diagnostics``, ``predictive``.
     """
     prior, spent = model.build_prior(), effort_of(effort, threads)
-    with Engine(model, "predictive/simulate", limits or Limits(), spent) as engine:
+    guard = limits or Limits()
+    with Engine(model, "predictive/simulate", guard, spent, block_size) as engine:
         predictor = predictions.Predictor(engine, prior, predictive_draws, seed, ledgers)
 
         def work(one: ToDiagnose) -> None:
@@ -71,14 +76,18 @@ def diagnose(
             summary(tree, _truth(observed, model)).to_csv(one.diagnostics, index=False)
             name = "-".join(["predictive", *one.posterior.parts[-4:-1]])
             draws, x_o = tree["posterior"].to_dataset(), observed["x"]
-            if predictive_draws == 0:
-                predicted = xr.Dataset(attrs={"simulated": 0})
-            elif several:
-                made = predictor.simulate(draws, name, events=len(x_o))
-                predicted = predictions.predicted_events(made, x_o)
-            else:
-                made = predictor.simulate(draws, name)
-                predicted = predictions.predicted(made, observations.with_texts(x_o, data or {}))
+            try:
+                if predictive_draws == 0:
+                    predicted = xr.Dataset(attrs={"simulated": 0})
+                elif several:
+                    made = predictor.simulate(draws, name, events=len(x_o))
+                    predicted = predictions.predicted_events(made, x_o)
+                else:
+                    shown = observations.with_texts(x_o, data or {})
+                    predicted = predictions.predicted(predictor.simulate(draws, name), shown)
+            except AllFailed as error:  # that of one observation is no reason to tell of no other
+                logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
+                predicted = xr.Dataset(attrs={"problem": str(error)})
             write_dataset(one.predictive, predicted.assign_attrs(key=one.key))
             predictor.forget(name)
 

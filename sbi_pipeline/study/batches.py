@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..sidecars import is_made, read_if_whole
+from ..sidecars import read_if_whole
 from .specification import Specification
 
 READS: Mapping[str, Mapping[str, str]] = {
@@ -47,12 +47,14 @@ class Member:
     Attributes:
         path: Where its specification is written.
         spec: The specification.
+        follows: Specifications of inputs that may come out otherwise when they are made again.
         reads: Files it is made of, by keyword of the stage.
         writes: Files it makes, by keyword.
     """
 
     path: str
     spec: Mapping[str, Any]
+    follows: tuple[str, ...]
     reads: Mapping[str, str]
     writes: Mapping[str, str]
 
@@ -63,12 +65,7 @@ class Member:
             {key: file.format(**names) for key, file in table[spec.stage].items()}
             for table in (READS, WRITES)
         )
-        return cls(path, spec.content, reads, writes)
-
-    @property
-    def is_made(self) -> bool:
-        """Whether it is there as planned."""
-        return is_made(Path(self.path), self.spec)
+        return cls(path, spec.content, spec.follows, reads, writes)
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,6 @@ class Batch:
     def _receipt(self) -> dict[str, Any]:
         return {"stage": self.stage, "made": {each.path: each.spec["key"] for each in self.members}}
 
-    def is_made(self, receipt: Path) -> bool:
-        """Say whether all are there as planned, and so is the receipt, if there is one."""
-        alone = str(receipt) == self.members[0].path
-        return all(each.is_made for each in self.members) and (
-            alone or read_if_whole(receipt) == self._receipt
-        )
+    def is_told(self, receipt: Path) -> bool:
+        """Say whether a receipt tells of just these results."""
+        return read_if_whole(receipt) == self._receipt

@@ -259,16 +259,19 @@ class Campaign(Mapping[str, Specification]):
                 "estimator": self.key("train", name),
             },
             stage("calibrate") | self._sampler(name, options.get("sampler", {})),
+            (self._path("train", name),),
         )
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
         inputs = {"estimator": self.key("train", name), "observation": self._observed(observation)}
+        follows = [self._path("train", name)]
         if "proposal" in sampler:
             inputs["proposals"] = self.key("train", sampler["proposal"])
+            follows.append(self._path("train", sampler["proposal"]))
         arguments = {"sampler": sampler, **self._labels(name, observation)}
         makers = stage("sample") | self._sampler(name, sampler)
-        return Specification("sample", arguments, inputs, makers)
+        return Specification("sample", arguments, inputs, makers, tuple(follows))
 
     def _sampler(self, name: str, options: Config) -> Makers:
         """Return the sampler that draws from an estimator: the one named, or that suits it."""
@@ -293,8 +296,10 @@ class Campaign(Mapping[str, Specification]):
             "proposal": self._drawn(entry["proposal"], observation),
             "observation": self._observed(observation),
         }
+        follows = [self._path(self.draws(entry["proposal"]), entry["proposal"], observation)]
         if likelihood in self.estimators:
             inputs["likelihoods"] = self.key("train", likelihood)
+            follows.append(self._path("train", likelihood))
         return Specification(
             "refine",
             {
@@ -306,6 +311,7 @@ class Campaign(Mapping[str, Specification]):
             },
             inputs,
             stage("refine") | makers_of(self.entry),
+            tuple(follows),
         )
 
     def _diagnose(self, name: str, observation: str) -> Specification:
@@ -322,6 +328,7 @@ class Campaign(Mapping[str, Specification]):
                 "observation": self._observed(observation),
             },
             stage("diagnose") | makers_of(self.entry),
+            (self._path(self.draws(name), name, observation),),
         )
 
     def _report(self) -> Specification:
@@ -349,6 +356,13 @@ class Campaign(Mapping[str, Specification]):
             },
             inputs,
             functools.reduce(operator.or_, asked, stage("report")),
+            (
+                *(self._path("calibrate", name) for name in self.estimators),
+                *(
+                    self._path("diagnose", name, each)
+                    for name, each in itertools.product(self.posteriors, self.observations)
+                ),
+            ),
         )
 
 

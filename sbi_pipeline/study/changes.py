@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..sidecars import read_if_whole
+from ..sidecars import outdated, read_if_whole
 from .plan import Plan
 from .simulations import RESULTS
 from .specification import Specification
@@ -70,8 +70,11 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
         if changed := rows.get(planned.inputs.get("simulations", "")):
             told = f"its simulations: {changed}"
             reasons = [told if each == SIMULATED else each for each in reasons]
-        if not reasons and not plan.is_made(path):
+        if not reasons and planned.stage == "manifest" and not plan.is_made(path):
             reasons = ["a shard of it was deleted"]
+        if not reasons:
+            since = [f"{plan[each].stage} {_place(each)}" for each in outdated(there or {})]
+            reasons = [f"{each} was made anew since" for each in since]
         if not reasons:
             follows = [name for name, key in planned.inputs.items() if key in again]
             reasons = [f"its {name} {_is(name)} made anew" for name in follows]

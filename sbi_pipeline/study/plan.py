@@ -56,7 +56,6 @@ class Plan(Mapping[str, Specification]):
             for name, entry in entries.items()
         }
         self.simulations = joined(made.values())
-        self._found: dict[str, bool] = {}  # whether what jobs of observations make was there
         self._shards: dict[str, Specification] = {}
         for each in self.simulations.values():
             self._shards |= shards.specifications(each)
@@ -90,22 +89,25 @@ class Plan(Mapping[str, Specification]):
 
     def _compare(self, name: str) -> Specification:
         members = self.sweeps[name]
-        keys = {
-            f"{each['campaign']}/{each['fit']}": self.campaigns[each["campaign"]].key(
-                "calibrate", each["fit"]
-            )
-            for each in members
-        }
-        return Specification("compare", {"sweep": name, "members": members}, keys, stage("compare"))
+        fits = [(each["campaign"], each["fit"]) for each in members]
+        keys = {f"{one}/{fit}": self.campaigns[one].key("calibrate", fit) for one, fit in fits}
+        follows = tuple(f"{RESULTS}/{one}/{fit}/calibrate.spec.json" for one, fit in fits)
+        arguments = {"sweep": name, "members": members}
+        return Specification("compare", arguments, keys, stage("compare"), follows)
 
     def _index(self) -> Specification:
         titles = {name: self.campaigns[name].entry.get("title", name) for name in self.reported}
         keys = {f"report of {name}": self.campaigns[name].key("report") for name in self.reported}
         keys |= {f"comparison of {name}": self._compare(name).key for name in self.sweeps}
-        return Specification("index", {"titles": titles}, keys, stage("index"))
+        follows = (
+            *(f"{RESULTS}/{name}/report.spec.json" for name in self.reported),
+            *(f"{RESULTS}/{name}/compare.spec.json" for name in self.sweeps),
+        )
+        return Specification("index", {"titles": titles}, keys, stage("index"), follows)
 
     def _judge(self) -> Specification:
-        return Specification("judge", {}, {"index": self._index().key}, stage("judge"))
+        follows = (f"{RESULTS}/index.spec.json",)
+        return Specification("judge", {}, {"index": self._index().key}, stage("judge"), follows)
 
     @property
     def reported(self) -> list[str]:
@@ -138,11 +140,13 @@ class Plan(Mapping[str, Specification]):
     def is_made(self, path: str) -> bool:
         """Say whether what is there was made with the specification planned for ``path``."""
         batch = self._batch(path)
-        if batch is not None:
-            self._found[path] = batch.is_made(Path(path))
-            return self._found[path]
+        if batch is not None and path != batch.members[0].path:
+            whole = all(self.is_made(each.path) for each in batch.members)
+            return whole and batch.is_told(Path(path))
         planned = self[path]
         if not sidecars.is_made(Path(path), planned.content):
+            return False
+        if not all(self.is_made(each) for each in planned.follows):
             return False
         if planned.stage == "manifest":  # a receipt that was deleted wants its shard again
             (campaign,) = (each for each in self.campaigns.values() if path in each)
@@ -160,10 +164,9 @@ class Plan(Mapping[str, Specification]):
         """Return what a job makes its outputs with; ``output.spec`` is where it is written."""
         path = str(output.spec)
         batch = self._batch(path)
-        if batch is None:
-            return self[path].content
-        # A job of what was there as planned runs since the user wants it: --force, --forcerun.
-        return {**batch.content, "forced": self._found.get(path, False)}
+        if batch is not None:
+            return batch.content
+        return {**self[path].content, "follows": list(self[path].follows)}
 
     def of_shard(self, wildcards: Any) -> Simulations:
         """Return the simulations that a shard belongs to."""
@@ -217,6 +220,10 @@ class Plan(Mapping[str, Specification]):
     def effort(self, wildcards: Any) -> dict[str, Any]:
         """Return how simulations are made: what changes none of them."""
         return self._simulations(wildcards).effort
+
+    def block_size(self, wildcards: Any) -> int:
+        """Return the rows of one call of a vectorised simulator."""
+        return int(self._simulations(wildcards).spec.arguments["block_size"])
 
     def _simulations(self, wildcards: Any) -> Simulations:
         """Return the simulations that a shard belongs to, or those of a campaign."""

@@ -45,12 +45,15 @@ class Specification:
         arguments: Of the stage, made of JSON's types.
         inputs: Keys of its inputs, by keyword of the rule.
         makers: What takes part.
+        follows: Where specifications of inputs lie that may come out otherwise when they are made
+            again, with the same key: what was made of the earlier ones is then made anew, too.
     """
 
     stage: str
     arguments: Mapping[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
     makers: Makers = field(default_factory=Makers)
+    follows: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

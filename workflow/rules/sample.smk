@@ -92,6 +92,7 @@ rule diagnose:
         spec=PLAN.specification,
         limits=PLAN.limits,
         effort=PLAN.effort,
+        block_size=PLAN.block_size,
         ledgers="results/simulations",
     script:
         "../scripts/stage.py"
@@ -117,6 +118,7 @@ rule single_diagnose:
         spec=PLAN.specification,
         limits=PLAN.limits,
         effort=PLAN.effort,
+        block_size=PLAN.block_size,
         ledgers="results/simulations",
     script:
         "../scripts/stage.py"
