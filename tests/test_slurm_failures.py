@@ -66,7 +66,7 @@ def test_a_module_that_a_node_lacks_is_named(tmp_path: Path) -> None:
     simulator.write_text(f"{simulator.read_text()}\n\n{absent}")
     process = start(folder, *ONCE, "--", "results/slow/observations/mock.nc")
     reason = "importing 'dawdle' failed with ModuleNotFoundError: No module named 'licensed_code'"
-    check(process, folder, f"observe: .*'dawdle:Dawdle': {reason}.*")
+    check(process, folder, f"single_observe: .*'dawdle:Dawdle': {reason}.*")
 
 
 @pytest.fixture
