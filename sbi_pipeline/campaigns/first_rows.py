@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..storage.prior import read_prior
 from ..streams import Stream
 from ..types import Array, Outcome
 from .callers import Caller
-from .simulation import Failure, attempt, attempt_alone, not_vectorised
+from .simulation import Attempt, Failure, attempt, attempt_alone, not_vectorised
 from .tasks import Recipe
 
 TASK_SECONDS = 1.0  # work in a task; Dask costs about 10 ms each
@@ -102,29 +102,35 @@ def _is_known(costs: Sequence[float]) -> bool:
 def _look(
     call: Caller, parameters: Array, stream: Stream, row: int, block_size: int | None
 ) -> tuple[Array | None, Failure | None]:
-    """Return one row's data from the first row or block that works, or why none does."""
-    failed = 0
-    if block_size is None:
-        x, status, text, _ = attempt(call, parameters[0], stream, row, 0)
-    else:
-        x, status, text, _ = attempt(call, parameters, stream, row // block_size, 0)
-        if x is not None and x.shape[:1] != (len(parameters),):
-            text, status = not_vectorised(x, len(parameters)), Outcome.WRONG_SHAPE
-            x = None
-        elif x is not None:
-            x = x[0]
+    """Return the data of the first row that works, or why the first one does not if none does."""
+    failure = None
+    for index, one in enumerate(_each(call, parameters, stream, row, block_size)):
+        if one.x is None:
+            given = parameters[index].tolist()
+            failure = failure or Failure(row + index, one.status.label, one.text, given)
+        elif one.x.dtype.kind not in "biufc":
+            raise ValueError(f"the simulator returned {one.x.dtype} in row {row}; wanted numbers")
         else:
-            for index in range(len(parameters)):
-                alone = parameters[index : index + 1]
-                x, status, text, _ = attempt_alone(call, alone, stream, row + index, 0)
-                failed = index
-                if x is not None:
-                    break
-    if x is not None and x.dtype.kind not in "biufc":
-        raise ValueError(f"the simulator returned {x.dtype} in row {row}; wanted numbers")
-    if x is not None:
-        return x, None
-    return None, Failure(row + failed, status.label, text, parameters[failed].tolist())
+            return one.x, None
+    return None, failure
+
+
+def _each(
+    call: Caller, parameters: Array, stream: Stream, row: int, block_size: int | None
+) -> Iterator[Attempt]:
+    """Yield what one row gives: of a block its first, or each in turn if they fail together."""
+    if block_size is None:
+        yield attempt(call, parameters[0], stream, row, 0)
+        return
+    together = attempt(call, parameters, stream, row // block_size, 0)
+    if together.x is None:
+        for index in range(len(parameters)):
+            yield attempt_alone(call, parameters[index : index + 1], stream, row + index, 0)
+    elif together.x.shape[:1] != (len(parameters),):
+        text = not_vectorised(together.x, len(parameters))
+        yield together._replace(x=None, status=Outcome.WRONG_SHAPE, text=text)
+    else:
+        yield together._replace(x=together.x[0])
 
 
 def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: float) -> Shape:
