@@ -43,7 +43,7 @@ def _leave(name, table):
     if table is _registry.STAGES:
         if "LATER" not in _os.environ:
             _os._exit(0)
-        _gc.freeze()  # as `stages.job.uncollected` ends
+        _gc.freeze()  # as `startup.uncollected` ends
         _gc.enable()
         for each in open(_os.environ["LATER"]).read().split():
             with _contextlib.suppress(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sbi_pipeline.stages.job import uncollected
+from sbi_pipeline.startup import uncollected
 
 HEAVY = {"arviz", "matplotlib", "torch", "sklearn", "emcee", "nflows"}
 LIGHT = HEAVY | {

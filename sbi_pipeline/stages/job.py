@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import inspect
 import json
 import logging
 import sys
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from .. import fingerprint, registry
 from ..sidecars import is_made, write_beside
+from ..startup import uncollected
 from .files import write_text
 
 logger = logging.getLogger(__name__)
@@ -120,21 +120,6 @@ def _member(record: type[Any], own: Collection[str], one: Mapping[str, Any]) -> 
     Path(one["path"]).parent.mkdir(parents=True, exist_ok=True)
     values = {**spec["arguments"], "key": spec["key"], "inputs": spec["inputs"]}
     return record(**files, **{key: value for key, value in values.items() if key in own})
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Import without Python's garbage collector, and keep it from what is there afterwards.
-
-    While torch is imported it looks through all modules again and again, and once more when the
-    process ends: up to a third of the CPU time that starting and importing take.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def check_unedited(contents: Mapping[str, Any]) -> None:

@@ -4,7 +4,11 @@ import sys
 import time
 from pathlib import Path
 
-from sbi_pipeline import signals, study
+from sbi_pipeline import signals
+from sbi_pipeline.startup import uncollected
+
+with uncollected():
+    from sbi_pipeline import study
 
 if workflow.is_main_process:
     signals.once()
@@ -14,11 +18,12 @@ if workflow.is_main_process:
 FILES = workflow.configfiles or ["config/config.yaml"]
 CHECK = workflow.is_main_process
 try:
-    PLAN = study.Plan(
-        study.load_configuration(FILES, workflow.config_settings.config, CHECK)
-        if workflow.modifier.is_main_snakefile()
-        else study.take_configuration(config, CHECK)
-    )
+    with uncollected():
+        PLAN = study.Plan(
+            study.load_configuration(FILES, workflow.config_settings.config, CHECK)
+            if workflow.modifier.is_main_snakefile()
+            else study.take_configuration(config, CHECK)
+        )
 except ValueError as error:
     sys.exit(f"{error}")
 
