@@ -21,8 +21,12 @@ def paths(named):
     return {
         key: Path(value) if isinstance(value, str) else [Path(each) for each in value]
         for key, value in named.items()
-        if key not in ("changed", "made")  # they say that a job runs, not with what
     }
+
+
+inputs = paths(snakemake.input)  # noqa: F821
+for each in ("changed", "made"):  # they say that a job runs, not with what
+    inputs.pop(each, None)
 
 
 with signals.told(snakemake.rule):  # noqa: F821
@@ -30,7 +34,7 @@ with signals.told(snakemake.rule):  # noqa: F821
 
     job.run_stage(
         snakemake.rule,  # noqa: F821
-        inputs=paths(snakemake.input),  # noqa: F821
+        inputs=inputs,
         outputs=paths(snakemake.output),  # noqa: F821
         params=dict(snakemake.params.items()),  # noqa: F821
         threads=int(snakemake.threads),  # noqa: F821
