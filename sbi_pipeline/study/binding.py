@@ -328,6 +328,12 @@ def alike(name: Any, known: Collection[str]) -> list[str]:
     return difflib.get_close_matches(str(name), list(known), n=1)
 
 
+def first_few(names: Sequence[str], most: int = 12) -> str:
+    """Return names for a message, of many the first and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def near(name: Any, known: Collection[str], then: str = "") -> str:
     """Return the question whether a known name was meant, if one is like it, and what follows."""
     found = alike(name, known)

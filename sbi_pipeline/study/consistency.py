@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import observations, priors, registry
+from .. import priors, registry
 from ..campaigns.settings import Effort, Limits
 from ..expressions import Expression
 from ..priors.supports import check_normal, look_at
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
-from . import counts, suitability
-from .binding import InconsistentError, near
+from . import counts, observed, suitability
+from .binding import InconsistentError, first_few, near
 from .data import data_shape, simulator_of
 from .files import Keys
 from .schema import CampaignEntry, Config
@@ -43,7 +43,7 @@ def check_campaign(name: str, config: Config) -> None:
     suitability.check_events(campaign, methods, keys)
     _check_names(campaign, inferred, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
-    _check_observations(campaign, prior, keys)
+    observed.check_observations(campaign, prior, keys)
     suitability.check_proposals(config["estimators"], chosen)
     suitability.check_samplers(config, chosen, kept)
     suitability.check_refine(config.get("refine", {}), campaign, kept, methods)
@@ -183,7 +183,7 @@ def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
             except ValueError as error:
                 raise InconsistentError((*where, name), str(error)) from error
             if not fnmatch.filter(names, name):
-                has = f"it has {_some(names)}"
+                has = f"it has {first_few(names)}"
                 text = "the simulator has no such parameter" + near(name, names, has)
                 raise InconsistentError((*where, name), text)
         _check_order(entries, where)
@@ -191,11 +191,6 @@ def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
         return priors.build(entries, names)
     except Exception as error:  # a prior of the user's own may raise anything
         raise InconsistentError(where, _told(error)) from error
-
-
-def _some(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _not_among(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
@@ -306,73 +301,6 @@ def _check_networks(config: Config, chosen: Sequence[str], campaign: Config) -> 
             suitability.check_network(method, tried, x_shape, (*keys, "training", "grid"))
 
 
-def _check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
-    events = stated(CampaignEntry, campaign, "events")
-    for name, entry in campaign.get("observations", {}).items():
-        where = (*keys, "observations", name)
-        if ("file" in entry) == ("parameters" in entry):
-            raise InconsistentError(where, "wanted either 'file' or 'parameters'")
-        if ("events" in entry) != (events and "parameters" in entry):
-            raise InconsistentError(
-                where,
-                "'events' says how many to simulate, for a campaign with events: true and no file; "
-                "wanted there, and only there",
-            )
-        if "truth" in entry and "file" not in entry:
-            text = "'truth' is for a file; 'parameters' are truths"
-            raise InconsistentError((*where, "truth"), text)
-        if "seed" in entry and "file" in entry:
-            text = "has no effect: a file has no seed; remove it"
-            raise InconsistentError((*where, "seed"), text)
-        for key in ("parameters", "truth"):
-            for parameter in entry.get(key, {}):
-                if parameter not in prior.names:
-                    guess = near(parameter, prior.names)
-                    text = f"{parameter!r} is none of {_some(prior.names)}{guess}"
-                    raise InconsistentError((*where, key, parameter), text)
-            _check_truth(entry.get(key, {}), prior, (*where, key))
-        if "file" in entry:
-            _check_file(entry["file"], campaign, (*where, "file"))
-
-
-def _check_file(file: str, campaign: Config, keys: Keys) -> None:
-    """Refuse a file that holds no data set of the simulator's, as far as their shape is known."""
-    try:
-        x_o = observations.read_observation(file)
-        if (said := declared_shape(simulator_of(campaign))) is not None:
-            observations.check_shape(file, x_o, said, stated(CampaignEntry, campaign, "events"))
-    except ValueError as error:
-        raise InconsistentError(keys, str(error)) from error
-    shown = data_shape(campaign)
-    if said is None and shown not in (None, x_o.shape):
-        text = f"observation {file} has shape {x_o.shape}, one before it {shown}; wanted one shape"
-        raise InconsistentError(keys, text)
-
-
-def _check_truth(truth: Mapping[str, float], prior: Prior, keys: Keys) -> None:
-    """Refuse parameters that the prior excludes, as far as that can be told."""
-    if isinstance(prior, priors.NamedPrior):
-        given = {name: np.asarray(float(value)) for name, value in truth.items()}
-        for each in prior.parameters:
-            if each.name not in truth or set(each.parents) - set(truth):
-                continue
-            made, value = each.given(given), truth[each.name]
-            low, high = made.support()
-            if not low <= value <= high:
-                raise InconsistentError(
-                    (*keys, each.name),
-                    f"got {value:g}; its prior reaches from {float(low):g} to {float(high):g}: "
-                    f"widen it, or leave this value out",
-                )
-            if each.family.discrete and not made.pmf(value):
-                text = f"got {value:g}; its prior gives that no probability"
-                raise InconsistentError((*keys, each.name), text)
-    elif set(truth) == set(prior.names):
-        row = np.array([[truth[name] for name in prior.names]])
-        if np.isneginf(prior.log_prob(row)).any():
-            raise InconsistentError(keys, "lies outside the prior: widen it, or leave a value out")
-
-
 def _check_order(entries: Config, keys: Keys) -> None:
     """Refuse an expression in a parameter that is written only later."""
     seen: list[str] = []
@@ -399,7 +327,7 @@ def _check_partition(
             raise InconsistentError(
                 (*keys, key),
                 f"{unknown[0]!r} is not a parameter of the simulator"
-                + near(unknown[0], names, f"it has {_some(names)}"),
+                + near(unknown[0], names, f"it has {first_few(names)}"),
             )
     if missing := sorted(set(names) - set(inferred) - set(nuisance)):
         text = f"{missing[0]!r} is neither in inferred_parameters nor in nuisance_parameters"
