@@ -243,9 +243,8 @@ class Campaign(Mapping[str, Specification]):
     def _calibrate(self, name: str) -> Specification:
         options = dict(self.config.get("calibration", {}))
         sampler = options.pop("sampler", {})
-        if (
-            stated(SamplerEntry, sampler, "name") != "auto" or not self._traits(name).draws
-        ):  # those of MCMC
+        chosen = stated(SamplerEntry, sampler, "name") != "auto"
+        if chosen or not self._traits(name).draws:  # otherwise options of MCMC have no effect
             options["sampler"] = sampler
         largest = self.config["campaigns"][self.entry.get("held_out", self.name)]
         return Specification(

@@ -20,7 +20,8 @@ from .specification import Specification
 Content = Mapping[str, Any]
 NOT_MADE = "not made yet"
 EARLIER = "made by an earlier version of sbi_pipeline, whose specifications have another form"
-SIMULATED = "its simulations are made anew"
+OF_ROWS = "simulations: "
+ANEW = "its simulations are made anew"
 OF_SHARDS = ("sample_prior", "simulate")
 ABSENT = object()
 SHORT = 60
@@ -62,16 +63,11 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
         planned, there = plan[path], read_if_whole(Path(path))
         gone = list(_deleted(path, there or {}))
         reasons = [*_readable(path, there), *differences(there, planned), *gone]
-        if planned.stage in OF_SHARDS and reasons == [NOT_MADE]:
-            reasons = list(dict.fromkeys(_other_simulations(plan, path))) or reasons
-        if planned.stage == "manifest" and there is not None:
-            reasons += [f"simulations: {each}" for each in _simulations_differ(plan, path, there)]
-            rows[planned.key] = "; ".join(each.removeprefix("simulations: ") for each in reasons)
+        reasons = _of_simulations(plan, path, there, reasons)
+        if planned.stage == "manifest":
+            rows[planned.key] = "; ".join(each.removeprefix(OF_ROWS) for each in reasons)
         if changed := rows.get(planned.inputs.get("simulations", "")):
-            told = f"its simulations: {changed}"
-            reasons = [told if each == SIMULATED else each for each in reasons]
-        if not reasons and planned.stage == "manifest" and not plan.is_made(path):
-            reasons = ["a shard of it was deleted"]
+            reasons = [f"its {OF_ROWS}{changed}" if each == ANEW else each for each in reasons]
         if not reasons:
             since = [f"{plan[each].stage} {_place(each)}" for each in outdated(there or {})]
             reasons = [f"{each} was made anew since" for each in since]
@@ -83,6 +79,17 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
             again.add(planned.key)
         if reasons:
             yield Change(planned.stage, _place(path), tuple(_telling(reasons)))
+
+
+def _of_simulations(plan: Plan, path: str, there: Content | None, reasons: list[str]) -> list[str]:
+    """Return reasons with what is to be said of simulations, of a shard or of a manifest."""
+    stage = plan[path].stage
+    if stage in OF_SHARDS and reasons == [NOT_MADE]:
+        return list(dict.fromkeys(_other_simulations(plan, path))) or reasons
+    if stage != "manifest" or there is None:
+        return reasons
+    reasons = reasons + [f"{OF_ROWS}{each}" for each in _simulations_differ(plan, path, there)]
+    return reasons or ([] if plan.is_made(path) else ["a shard of it was deleted"])
 
 
 def _telling(reasons: Sequence[str]) -> list[str]:
