@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .fingerprint import canonical
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text to a sibling of this process's own, then rename: a file that is there is whole."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def read_if_whole(path: Path) -> dict[str, Any] | None:
@@ -69,9 +77,7 @@ def write_beside(
     content = {**planned, "outputs": names, "of": of}
     if not repeatable:
         content["made"] = uuid.uuid4().hex[:16]
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def _of_the_plan(there: Mapping[str, Any]) -> dict[str, Any]:

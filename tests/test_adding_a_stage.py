@@ -17,7 +17,8 @@ STAGE = '''"""How many rows there are: `tally`."""
 import json
 from pathlib import Path
 
-from .files import Keys, read_manifest, write_text
+from ..sidecars import write_text
+from .files import Keys, read_manifest
 
 
 def tally(*, simulations: Path, counted: Path, doubled: bool, inputs: Keys | None = None) -> None:

@@ -11,11 +11,12 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
+from ..sidecars import write_text
 from ..storage import reading
 from ..storage.noise import Noise
 from ..training.learning import learn_estimator
 from ..training.search import forget
-from .files import Keys, read_manifest, write_text
+from .files import Keys, read_manifest
 
 
 def train(

@@ -136,10 +136,3 @@ def write_arrays(
             if kind == "b":
                 made.attrs["dtype"] = "bool"  # so xarray reads what netCDF has no type for
     partial.replace(path)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write text to a sibling, then rename."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)

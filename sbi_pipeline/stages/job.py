@@ -16,9 +16,8 @@ from typing import Any
 from tqdm import tqdm
 
 from .. import fingerprint, registry
-from ..sidecars import is_made, write_beside
+from ..sidecars import is_made, write_beside, write_text
 from ..startup import uncollected
-from .files import write_text
 
 logger = logging.getLogger(__name__)
 

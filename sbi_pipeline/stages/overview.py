@@ -14,7 +14,8 @@ from ..diagnostics.fits import measures
 from ..plots import style
 from ..plots.sweeps import sweep_curves
 from ..reports import overview
-from .files import Keys, read_dataset, write_text
+from ..sidecars import write_text
+from .files import Keys, read_dataset
 
 
 def compare(

@@ -17,11 +17,12 @@ from ..plots import style
 from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.verdict import to_json
+from ..sidecars import write_text
 from ..storage import reading
 from ..storage.noise import Noise
 from ..subjects import ObservedData, SampledPosterior, SimulatedRows, TrainedEstimator, calibrations
 from ..types import Array, Outcome
-from .files import Keys, read_dataset, read_manifest, write_text
+from .files import Keys, read_dataset, read_manifest
 
 VERSIONS = (
     "sbi-pipeline",

@@ -17,10 +17,11 @@ from ..campaigns.preflight import forecast_campaign, in_words
 from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import draw_parameters, simulate_shard
 from ..model import Model
+from ..sidecars import write_text
 from ..storage.manifest import join_receipts
 from ..storage.prior import write_prior
 from ..types import Array
-from .files import Keys, check_key, one_by_one, write_arrays, write_text
+from .files import Keys, check_key, one_by_one, write_arrays
 
 logger = logging.getLogger(__name__)
 
