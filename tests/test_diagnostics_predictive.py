@@ -133,6 +133,7 @@ def predicted(draws, failed=0):
     ("predictive", "note", "measured"),
     [
         (None, "No data were predicted (predictive_draws: 0)", False),
+        (xr.Dataset(attrs={"problem": "all failed"}), "No data could be predicted: all fai", False),
         (predicted(15, 5), "15 predictions are too few to compare the observation with.", False),
         (
             predicted(250),

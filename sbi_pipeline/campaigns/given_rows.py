@@ -65,15 +65,7 @@ class Replicates:
 
 
 class AllFailed(ValueError):  # noqa: N818 - what happened
-    """No simulation worked.
-
-    Attributes:
-        failures: Rows by reason; empty where not all were tried.
-    """
-
-    def __init__(self, text: str, failures: Mapping[str, int]) -> None:
-        super().__init__(text)
-        self.failures = failures
+    """No simulation worked; the text says how many were tried and how one failed."""
 
 
 class Engine:
@@ -175,7 +167,7 @@ class Engine:
             )
             if self._shape is None:
                 tried = min(PROBES, len(parameters))
-                raise self._all_failed({}, failures, f"the first {tried}")
+                raise self._all_failed(f"the first {tried}", failures)
         return self._shape
 
     def _here(self, parameters: Array, seed: int, start: int) -> tuple[Array, Array]:
@@ -193,16 +185,15 @@ class Engine:
             retries=recipe.limits.retries,
         )
         if (made.status != Outcome.OK).all():
-            raise self._all_failed(count_failures(made.status), made.failures, "all")
+            told = ", ".join(f"{n} {why}" for why, n in count_failures(made.status).items())
+            raise self._all_failed(f"all {len(parameters)} ({told})", made.failures)
         return made.x, made.status
 
-    def _all_failed(
-        self, failures: Mapping[str, int], examples: list[Failure], which: str
-    ) -> AllFailed:
+    def _all_failed(self, which: str, examples: list[Failure]) -> AllFailed:
         values = zip(self.model.parameters, examples[0].parameters, strict=True)
         where = ", ".join(f"{name} = {value:.6g}" for name, value in values)
         text = f"{which} simulations failed, one at {where}: {examples[0].text}"
-        return AllFailed(f"{self.model.simulator}: {text}", failures)
+        return AllFailed(f"{self.model.simulator}: {text}")
 
     def _through(self, ledger: Path, parameters: Array, seed: int) -> tuple[Array, Array]:
         """Simulate as a campaign of one shard, which holds whole blocks."""
@@ -229,6 +220,5 @@ class Engine:
         rows = read_rows(store, 0, n)
         if (rows.status != Outcome.OK).all():
             what = describe_failures(receipt["failures"], receipt["examples"])
-            text = f"{self.model.simulator}: all simulations failed: {what}"
-            raise AllFailed(text, count_failures(rows.status))
+            raise AllFailed(f"{self.model.simulator}: all simulations failed: {what}")
         return rows.x, rows.status
