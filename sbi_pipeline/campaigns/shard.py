@@ -101,7 +101,7 @@ def simulate_shard(
             chunks.delete_stale_files(store)
         cost = math.inf  # of a row, in seconds; unknown
         if layout is None:
-            layout, cost = _make_store(prior, store, recipe, effort, rows, keep, lease.unclean)
+            layout, cost = _make_store(prior, store, recipe, effort, rows, keep)
         _check_store(store, layout, key, start, recipe.block_size)
         work = Work(recipe, layout, prior, store)
         simulate_missing(work, effort, rows, cost, lease, ledger)
@@ -137,7 +137,6 @@ def _make_store(
     effort: Effort,
     rows: int,
     keep: Sequence[str] | None,
-    unclean: bool,
 ) -> tuple[Layout, float]:
     """Make an empty store that fits what the first rows show; return also the cost of a row."""
     if journal.read_records(store):
@@ -153,9 +152,8 @@ def _make_store(
     size, block = effort.chunk_size, recipe.block_size or 1
     if size is not None and size % block:
         raise ValueError(f"chunk_size is {size}; wanted a multiple of block_size {block}")
-    # Where Dask could survive a crash of the simulator, the first look must, too.
-    careful = recipe.guarded() if unclean or effort.workers > 1 else recipe
-    shape = first_look(careful, prior, rows, effort.max_failed_fraction)
+    # Guarded in any case: nothing is known of the simulator, and what it does costs no campaign.
+    shape = first_look(recipe.guarded(), prior, rows, effort.max_failed_fraction)
     size = size or chunk_rows(shape, len(kept), rows, effort.workers, block)
     layout = Layout(attrs["key"], int(attrs["start"]), kept, shape.x_shape, shape.x_dtype, size)
     milliseconds = 1e3 * shape.seconds
