@@ -1,0 +1,47 @@
+"""Tables in files: their columns, as the header tells of them, and slices of their values.
+
+What opens a table reads its header; values are read where they are asked for, and no file stays
+open. A format is a class in a file of its own, and a line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from .arrays import NumpyTable
+from .columns import Column, Table, check_real, float_type
+from .fits import FitsTable
+from .hdf5 import Hdf5Table
+from .parquet import ParquetTable
+from .text import TextTable
+
+__all__ = ["FORMATS", "Column", "Table", "check_real", "float_type", "open_table"]
+
+FORMATS: dict[str, Callable[[Path], Table]] = {
+    ".csv": TextTable,
+    ".txt": TextTable,
+    ".tsv": TextTable,
+    ".parquet": ParquetTable,
+    ".h5": Hdf5Table,
+    ".hdf5": Hdf5Table,
+    ".fits": FitsTable,
+    ".fit": FitsTable,
+    ".npy": NumpyTable,
+    ".npz": NumpyTable,
+}
+"""What reads a table, by extension."""
+
+
+def open_table(path: Path) -> Table:
+    """Open a table by its extension.
+
+    Raises:
+        ValueError: No such file, unknown extension, or a header that makes no sense.
+    """
+    if not path.is_file():
+        raise ValueError(f"no such file (looked in {Path.cwd()})")
+    if path.suffix.lower() not in FORMATS:
+        got = f"extension {path.suffix}" if path.suffix else "no extension"
+        raise ValueError(f"got {got}; wanted one of {', '.join(FORMATS)}")
+    return FORMATS[path.suffix.lower()](path)
