@@ -1,0 +1,202 @@
+"""Catalogues: tables of many observed objects, with their names and what is known of them.
+
+While planning, `shape_of` asks the header alone; `open_catalogue` reads names and truths, and data
+come in slices, so that a catalogue may be larger than the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .objects import Layout, Origin, instead_of, matching, table_of, within
+from .priors import NamedPrior
+from .tables import Table
+from .types import Array, Prior
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Observed objects.
+
+    Attributes:
+        table: Where they come from, for messages.
+        names: Of the objects.
+        truths: True parameters, each ``(objects,)``; NaN where nobody knows them.
+        origin: Where the data come from.
+    """
+
+    table: str
+    names: list[str]
+    truths: dict[str, Array]
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        """Shape of the data of one object."""
+        return self.origin.x_shape
+
+    def data(self, first: int, last: int) -> Array:
+        """Return the data of some objects, ``(last - first, *x_shape)``.
+
+        Raises:
+            ValueError: Some could not be read, have another shape, or are NaN or infinite.
+        """
+        with _told_of(self.table):
+            x = self.origin.read(first, last)
+            bad = np.argwhere(~np.isfinite(x))
+            if len(bad):
+                row, *index = map(int, bad[0])
+                raise ValueError(
+                    f"{self.called(first + row)}: {self.origin.part(tuple(index))} is empty, NaN "
+                    "or infinite; leave out this object, or this part of the data"
+                )
+        return x
+
+    def called(self, row: int) -> str:
+        """Return an object's name and place, for messages."""
+        return f"object {self.names[row]!r} ({self.origin.place(row)})"
+
+
+def shape_of(layout: Layout) -> tuple[int, ...]:
+    """Return the number of objects and the shape of one's data, as far as the header tells.
+
+    Raises:
+        ValueError: There is no such table, it lacks columns, or it holds nothing.
+    """
+    with _told_of(layout.table):
+        origin = matching(layout) if layout.several else within(layout, table_of(layout))
+        return (len(origin), *origin.x_shape)
+
+
+def open_catalogue(layout: Layout) -> Catalogue:
+    """Open a catalogue and read names and truths.
+
+    Raises:
+        ValueError: As `shape_of`, or a truth is no number.
+    """
+    with _told_of(layout.table):
+        if layout.several:
+            files = matching(layout)
+            return Catalogue(layout.table, [Path(each).stem for each in files.paths], {}, files)
+        table = table_of(layout)
+        origin = within(layout, table)
+        n = len(origin)
+        names = [str(row) for row in range(n)]
+        if layout.name is not None:
+            names = table.texts(layout.name, 0, n)
+        return Catalogue(layout.table, names, _truths(layout, table, n), origin)
+
+
+def _truths(layout: Layout, table: Table, n: int) -> dict[str, Array]:
+    columns = list(layout.truth.values())
+    if not columns:
+        return {}
+    values = table.numbers(columns, 0, n).astype(float)
+    return dict(zip(layout.truth, values.T, strict=True))
+
+
+def check_objects(catalogue: Catalogue) -> None:
+    """Refuse names that are empty or given twice, infinite truths, and files that are not there.
+
+    Raises:
+        ValueError: With the first of them.
+    """
+    with _told_of(catalogue.table):
+        _check_names(catalogue)
+        for parameter, values in catalogue.truths.items():
+            if np.isinf(values).any():
+                raise ValueError(
+                    f"{catalogue.called(int(np.isinf(values).argmax()))}: truth of {parameter!r} "
+                    "is infinite; wanted a number, or none where nobody knows it"
+                )
+        catalogue.origin.check()
+
+
+def _check_names(catalogue: Catalogue) -> None:
+    names, place = catalogue.names, catalogue.origin.place
+    if "" in names:
+        raise ValueError(f"{place(names.index(''))}: object without a name; wanted one for each")
+    repeated = len(names) - len(set(names))
+    if repeated:
+        seen: dict[str, int] = {}
+        row = next(row for row, name in enumerate(names) if seen.setdefault(name, row) != row)
+        raise ValueError(
+            f"two objects are called {names[row]!r} ({place(seen[names[row]])}, {place(row)}), and "
+            f"{repeated} of {len(names)} names repeat another; wanted names that differ"
+        )
+
+
+def check_against_prior(catalogue: Catalogue, prior: Prior) -> None:
+    """Refuse truths that the prior excludes, as far as that can be told.
+
+    Raises:
+        ValueError: With the first object, and how many there are.
+    """
+    with _told_of(catalogue.table):
+        for parameter in catalogue.truths:
+            if parameter not in prior.names:
+                guess = instead_of(parameter, prior.names)
+                raise ValueError(f"truth of {parameter!r}: no such parameter{guess}")
+        outside = _outside(catalogue.truths, prior)
+        bad = np.any([np.zeros(len(catalogue), bool), *outside.values()], axis=0)
+        if bad.any():
+            row = int(bad.argmax())
+            found = {name: catalogue.truths[name][row] for name in outside if outside[name][row]}
+            said = ", ".join(f"{name} = {value:g}" for name, value in found.items())
+            raise ValueError(
+                f"{catalogue.called(row)}: truth {said} lies outside the prior, which excludes "
+                f"{bad.sum()} of {len(bad)} objects; widen it, or leave such truths empty"
+            )
+
+
+def _outside(truths: Mapping[str, Array], prior: Prior) -> dict[str, Array]:
+    """Return by parameter which of its values are excluded, each ``(objects,)``."""
+    if isinstance(prior, NamedPrior):
+        return _outside_named(truths, prior)
+    if set(truths) != set(prior.names):
+        return {}
+    rows = np.stack([truths[name] for name in prior.names], axis=1)
+    known = np.isfinite(rows).all(axis=1)
+    excluded = np.zeros(len(rows), bool)
+    if known.any():
+        excluded[known] = np.isneginf(prior.log_prob(rows[known]))
+    return dict.fromkeys(prior.names, excluded)
+
+
+def _outside_named(truths: Mapping[str, Array], prior: NamedPrior) -> dict[str, Array]:
+    """Return the same, of parameters whose parents are known and not excluded themselves."""
+    outside: dict[str, Array] = {}
+    for each in sorted(prior.parameters, key=lambda each: bool(each.parents)):
+        if each.name not in truths or set(each.parents) - set(truths):
+            continue
+        known = np.isfinite(truths[each.name])
+        for parent in each.parents:
+            known &= np.isfinite(truths[parent]) & ~outside.get(parent, np.False_)
+        given = each.given({name: truths[name][known] for name in each.parents})
+        values = truths[each.name][known]
+        low, high = given.support()
+        excluded = (values < low) | (values > high)
+        if each.family.discrete:
+            excluded |= given.pmf(values) == 0
+        outside[each.name] = np.zeros(len(known), bool)
+        outside[each.name][known] = excluded
+    return outside
+
+
+@contextmanager
+def _told_of(table: str) -> Iterator[None]:
+    """Begin what is said of a failure with the table, and say it in one line."""
+    try:
+        yield
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        between = ": " if isinstance(error, ValueError) else " could not be read: "
+        raise ValueError(f"table {table}{between}{lines[0]}") from error
