@@ -76,6 +76,18 @@ def shape_of(layout: Layout) -> tuple[int, ...]:
         return (len(origin), *origin.x_shape)
 
 
+def files_of(layout: Layout) -> list[Path]:
+    """Return all files that objects are read from: the table, and those it names or stands for."""
+    with _told_of(layout.table):
+        if layout.several:
+            return list(map(Path, matching(layout).paths))
+        table = table_of(layout)
+        if layout.files is None:
+            return [Path(layout.table)]
+        named = table.texts(layout.files, 0, len(within(layout, table)))
+        return [Path(layout.table), *map(Path, named)]
+
+
 def open_catalogue(layout: Layout) -> Catalogue:
     """Open a catalogue and read names and truths.
 

@@ -79,7 +79,17 @@ def of_file(path: Path) -> str:
     """
     if not path.is_file():
         raise ValueError(f"file {path} does not exist")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def of_files(paths: Iterable[Path]) -> str:
+    """Return the hash of the names and bytes of files, 16 hexadecimal digits.
+
+    Raises:
+        ValueError: One does not exist.
+    """
+    return digest({str(path): of_file(path) for path in paths})
 
 
 def of_array(x: Array) -> str:

@@ -29,14 +29,14 @@ class Layout:
             its name.
         name: Column with the names of objects; otherwise they are numbered.
         columns: Columns of data, in this order; otherwise all that have no other use.
-        file: Column with the path of a file of data for each object.
+        files: Column with the path of a file of data for each object.
         truth: Columns with true parameters, by parameter.
     """
 
     table: str
     name: str | None = None
     columns: tuple[str, ...] = ()
-    file: str | None = None
+    files: str | None = None
     truth: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -159,8 +159,8 @@ def matching(layout: Layout) -> InFiles:
     Raises:
         ValueError: There are none, or columns are asked of them.
     """
-    if layout.name or layout.columns or layout.file or layout.truth:
-        text = "wanted 'table' alone, or a table with a column of paths ('file')"
+    if layout.name or layout.columns or layout.files or layout.truth:
+        text = "wanted 'table' alone, or a table with a column of paths ('files')"
         raise ValueError(f"files that hold an object each have no columns; {text}")
     pattern = layout.table.replace("[", "[[]")
     paths = [each for each in sorted(glob.glob(pattern, recursive=True)) if Path(each).is_file()]
@@ -197,8 +197,8 @@ def _uses(layout: Layout) -> Iterator[tuple[str, str]]:
         yield "data", column
     if layout.name is not None:
         yield "the name", layout.name
-    if layout.file is not None:
-        yield "the file", layout.file
+    if layout.files is not None:
+        yield "the file", layout.files
     for parameter, column in layout.truth.items():
         yield f"the truth of {parameter!r}", column
 
@@ -216,7 +216,7 @@ def within(layout: Layout, table: Table) -> InColumns | InFiles:
         ValueError: There are none, or their shapes or numbers differ.
     """
     used = [column for _, column in _uses(layout)]
-    columns = layout.columns if layout.file is None else (layout.file,)
+    columns = layout.columns if layout.files is None else (layout.files,)
     columns = columns or _rest(table, used)
     rows = table.columns[columns[0]].rows
     for each in (*columns, *used):
@@ -225,11 +225,11 @@ def within(layout: Layout, table: Table) -> InColumns | InFiles:
             raise ValueError(f"{got}; wanted one an object")
     if not rows:
         raise ValueError("it holds no object")
-    if layout.file is None:
+    if layout.files is None:
         return InColumns(table, columns, _shape(table, columns))
     if layout.columns:
         raise ValueError("data are to be in files and in columns; wanted either")
-    paths = table.texts(layout.file, 0, rows)
+    paths = table.texts(layout.files, 0, rows)
     return InFiles(paths, _read_file(paths[0]).shape, table)
 
 

@@ -168,6 +168,21 @@ def check_shape(path: str | Path, x_o: Array, x_shape: tuple[int, ...], several:
     return x_o
 
 
+def fit_shape(table: str, x: Array, x_shape: tuple[int, ...]) -> Array:
+    """Return the data of objects of a table, ``(m, *x_shape)``; axes of length one may differ.
+
+    Raises:
+        ValueError: An object has another shape.
+    """
+    found, wanted = ([n for n in shape if n != 1] for shape in (x.shape[1:], x_shape))
+    if found != wanted:
+        raise ValueError(
+            f"table {table}: an object has data of shape {x.shape[1:]}; the simulator's have "
+            f"{x_shape}: name the columns with the data under 'columns', or take another simulator"
+        )
+    return x.reshape(len(x), *x_shape)
+
+
 def with_texts(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
     """Return data with ``label`` and ``unit``, and for a series with its ``axis``, for figures."""
     texts = {key: names[key] for key in ("label", "unit") if key in names}

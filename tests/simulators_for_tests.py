@@ -126,6 +126,21 @@ class Chancy:
         return x
 
 
+class Shifted:
+    """Vectorised; three numbers around the sum of a parameter and a nuisance, if that may be."""
+
+    parameters = ("m", "eta")
+    x_shape = (3,)
+
+    def __init__(self, highest=np.inf):
+        self.highest = highest
+
+    def __call__(self, parameters, rng):
+        x = parameters.sum(axis=1, keepdims=True) + rng.normal(size=(len(parameters), 3))
+        x[parameters[:, 0] > self.highest] = np.nan
+        return x
+
+
 class Lonely:
     """Vectorised as it says, but works for single rows alone."""
 

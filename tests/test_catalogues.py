@@ -311,7 +311,7 @@ def write_files():
 @pytest.mark.parametrize("table", ["o?.npy", "*.npy", "t.csv"])
 def test_an_object_may_have_a_file(table):
     pd.DataFrame({"id": NAMES, "path": write_files()}).to_csv("t.csv", index=False)
-    named = {"name": "id", "file": "path"} if table == "t.csv" else {}
+    named = {"name": "id", "files": "path"} if table == "t.csv" else {}
     layout = Layout(table, **named)
     catalogue = open_catalogue(layout)
     assert shape_of(layout) == (N, 2, 5)
@@ -331,14 +331,14 @@ def test_files_of_other_shape_or_absent_are_named():
     pd.DataFrame({"path": write_files()}).to_csv("t.csv", index=False)
     np.save("o4.npy", SERIES[0, 0])
     for table, file, at in ("t.csv", "path", "line 6: "), ("o?.npy", None, ""):
-        catalogue = open_catalogue(Layout(table, file=file))
+        catalogue = open_catalogue(Layout(table, files=file))
         catalogue.data(0, 4)
         text = rf"table {table}: {at}o4.npy has shape \(5,\), o0.npy \(2, 5\); wanted one shape"
         with pytest.raises(ValueError, match=text.replace("?", r"\?")):
             catalogue.data(3, 6)
     with open("t.csv", "a") as file:
         file.write("nowhere.npy\n")
-    catalogue = open_catalogue(Layout("t.csv", file="path"))
+    catalogue = open_catalogue(Layout("t.csv", files="path"))
     with pytest.raises(ValueError, match=r"line 9: file 'nowhere.npy' is not there .*, as 1 of 8"):
         check_objects(catalogue)
     with pytest.raises(ValueError, match=r"line 9: observation nowhere.npy: no such file"):
@@ -377,7 +377,7 @@ TEXTS = {
     "two uses": ("a,b\n1,2\n", {"name": "a", "columns": ("a",)}, "'a' is data and the name"),
     "same twice": ("a,b\n1,2\n", {"columns": ("a", "a")}, "'a' is data and data; wanted one use"),
     "none left": ("a\n1\n", {"name": "a"}, "no column of data is left"),
-    "both": ("a,b\n1,2\n", {"file": "a", "columns": ("b",)}, "in files and in columns"),
+    "both": ("a,b\n1,2\n", {"files": "a", "columns": ("b",)}, "in files and in columns"),
     "truth": ("a,b\n1,x\n", {"truth": {"m": "b"}}, "column 'b', first entry: got 'x'"),
     "later truth": ("a,b\n1,\n2,x\n", {"truth": {"m": "b"}}, "line 3, column 'b': got 'x'"),
     "empty cell": (

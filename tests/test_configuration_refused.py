@@ -359,7 +359,10 @@ CAMPAIGNS = [
     (observation("{file: words.csv}"), "observation words.csv holds .*; wanted numbers"),
     (observation("{parameters: {slpe: 1}}"), "'slpe' is none of slope, .*; did you mean 'slope'"),
     (observation("{parameters: {slope: steep}}"), "slope: got 'steep'; wanted a number"),
-    (observation("{file: good.csv, parameters: {slope: 1}}"), "either 'file' or 'parameters'"),
+    (
+        observation("{file: good.csv, parameters: {slope: 1}}"),
+        "one of 'file', 'parameters', 'table'",
+    ),
     (
         observation("{file: short.csv}"),
         r"short.csv has shape \(3,\); the simulator's data have \(4,",
@@ -371,7 +374,7 @@ CAMPAIGNS = [
     ),
     (observation("{parameters: {slope: .nan}}"), "parameters.slope: got NaN; wanted a number"),
     (observation("{parameters: {slope: 0}, events: 1e9}"), "events: got .* at most 10000000"),
-    (observation("{}"), "observations.mock: wanted either 'file' or 'parameters'"),
+    (observation("{}"), "observations.mock: wanted one of 'file', 'parameters', 'table'"),
     (
         observation("{file: good.csv, truth: {offset: 3}}"),
         "offset: got 3; its prior reaches from -1",
@@ -379,6 +382,36 @@ CAMPAIGNS = [
     (observation("{parameters: {slope: 1}, truth: {slope: 1}}"), "'truth' is for a file"),
     (observation("{file: good.csv, seed: 1}"), "seed: has no effect: a file has no seed"),
     (observation("{parameters: {slope: 1}, events: 3}"), "'events' says how many to simulate"),
+    (observation("{table: none.csv}"), "mock.table: table none.csv: no such file"),
+    (
+        observation("{table: stars.csv}"),
+        "stars.csv: column 'name', first entry: got 'sun'; wanted a number",
+    ),
+    (observation("{table: stars.csv, name: nme}"), "no column 'nme' .*; did you mean 'name'"),
+    (
+        observation("{table: stars.csv, name: name}"),
+        r"table stars.csv: an object has data of shape \(5,\); the simulator's have \(4,\)",
+    ),
+    (
+        observation("{table: stars.csv, name: name, columns: [a, b, e]}"),
+        "no column 'e' .*; there are name, a, b, c, d, t",
+    ),
+    (
+        observation("{table: stars.csv, name: name, truth: {slpe: t}}"),
+        "truth.slpe: 'slpe' is none of slope, .*; did you mean 'slope'",
+    ),
+    (
+        observation("{table: stars.csv, name: name, truth: {slope: 0.5}}"),
+        "truth.slope: wanted the name of a column of the table",
+    ),
+    (observation("{file: good.csv, truth: {slope: t}}"), "truth.slope: wanted a number; the name"),
+    (observation("{file: good.csv, draws: 100}"), "draws: has no effect: it is for a table"),
+    (observation("{table: stars.csv, seed: 1}"), "seed: has no effect: it is for one data set"),
+    (observation("{table: stars.csv, draws: 5}"), "draws: got 5; wanted a whole number of at"),
+    (
+        observation("{table: stars.csv, file: good.csv}"),
+        "wanted one of 'file', 'parameters', 'table'",
+    ),
     (
         (MOCK, "      a b: {parameters: {slope: 1}} # !\n"),
         "observations.a b: got 'a b'; wanted a name",
@@ -482,6 +515,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(TESTS))
     np.savetxt("nan.csv", [1.0, np.nan, 2.0])
     np.savetxt("good.csv", [1.0, 2.0, 3.0, 4.0])
+    Path("stars.csv").write_text("name,a,b,c,d,t\nsun,1,2,3,4,0.5\nvega,1,2,3,4,0.5\n")
     np.save("complex.npy", np.array([1j, 2.0]))
     np.savetxt("short.csv", [1.0, 2.0, 3.0])
     np.save("image.npy", np.ones((2, 4)))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy import special
+
 from ..subjects import ObservedData
 from ..types import Array
 from .check import Check, WarnFail
 from .diagnostic import Diagnostic
 from .typicality import (
+    MAX_FEATURES,
     Typicality,
     features_of,
     judge_typicality,
@@ -40,6 +46,91 @@ def in_distribution(simulations: Array, x_o: Array, neighbours: int = 20) -> Typ
             "local density": upper(-outlier.negative_outlier_factor_),
         },
     )
+
+
+class Reference:
+    """Simulations that many data sets are compared with, as `in_distribution` does with one.
+
+    What is fitted is fitted to a third of them; the second third tells how unusual a statistic is,
+    the last how unusual the smallest p-value of the statistics. Nothing is fitted again for a data
+    set, and p <= u still happens with probability at most u for one more draw of the same law
+    (split conformal p-values: Vovk, Gammerman, Shafer, Algorithmic learning in a random world,
+    2005, https://doi.org/10.1007/b106715).
+
+    Args:
+        simulations: Prior predictive data sets, ``(n, *x_shape)``.
+        neighbours: How many for the local outlier factor.
+
+    Raises:
+        ValueError: They are fewer than three times the neighbours.
+    """
+
+    def __init__(self, simulations: Array, neighbours: int = 20) -> None:
+        flat = np.asarray(simulations, dtype=float).reshape(len(simulations), -1)
+        if len(flat) < 3 * neighbours:
+            raise ValueError(f"got {len(flat)} simulations; wanted {3 * neighbours} or more")
+        fitted, ranked, compared = np.array_split(flat, 3)
+        self._statistics = _statistics(fitted, neighbours)
+        self._ranked = {name: np.sort(each(ranked)) for name, each in self._statistics.items()}
+        self._smallest = np.sort(self._smallest_p(compared))
+
+    def p_values(self, x: Array) -> Array:
+        """Return the p-value of every data set, ``(m, *x_shape) -> (m,)``."""
+        smallest = self._smallest_p(np.asarray(x, dtype=float).reshape(len(x), -1))
+        below = np.searchsorted(self._smallest, smallest, side="right")
+        return (1 + below) / (1 + len(self._smallest))
+
+    def _smallest_p(self, flat: Array) -> Array:
+        p_values = []
+        for name, statistic in self._statistics.items():
+            ranked = self._ranked[name]
+            above = len(ranked) - np.searchsorted(ranked, statistic(flat), side="left")
+            p_values.append((1 + above) / (1 + len(ranked)))
+        return np.min(p_values, axis=0)
+
+
+def _statistics(fitted: Array, neighbours: int) -> Mapping[str, Callable[[Array], Array]]:
+    """Return statistics of data sets ``(m, elements)``, the larger the more unusual."""
+    from sklearn.covariance import LedoitWolf  # noqa: PLC0415 - half a second
+    from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415
+
+    features = _features(fitted)
+    known = features(fitted)
+    bulk = LedoitWolf().fit(known)
+    local = LocalOutlierFactor(n_neighbors=neighbours, novelty=True).fit(known)
+    return {
+        "distance": lambda flat: bulk.mahalanobis(features(flat)),
+        "local density": lambda flat: -local.score_samples(features(flat)),
+    }
+
+
+def _features(fitted: Array) -> Callable[[Array], Array]:
+    """Return what makes features of data sets, as `features_of` does of those it is fitted to."""
+    ordered = np.sort(fitted, axis=0)
+
+    def scores(flat: Array) -> Array:
+        places = [
+            np.searchsorted(column, values, "left") + np.searchsorted(column, values, "right")
+            for column, values in zip(ordered.T, flat.T, strict=True)
+        ]
+        ranks = np.clip(np.stack(places, axis=1) / 2, 0.5, len(ordered) - 0.5)
+        return np.asarray(special.ndtri(ranks / len(ordered)))
+
+    if fitted.shape[1] <= MAX_FEATURES:
+        return scores
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - half a second
+
+    components = PCA(min(MAX_FEATURES, len(fitted) // 4), random_state=0).fit(scores(fitted))
+
+    def reduced(flat: Array) -> Array:
+        given = scores(flat)
+        kept = components.transform(given)
+        left = np.linalg.norm(given - components.inverse_transform(kept), axis=1)
+        return np.column_stack([kept, left])
+
+    known = reduced(fitted)
+    centre, scale = known.mean(axis=0), known.std(axis=0)
+    return lambda flat: (reduced(flat) - centre) / scale
 
 
 def measure_in_distribution(asked: ObservedData) -> Typicality | None:

@@ -12,7 +12,7 @@ from ..estimators import Estimator, having
 from ..posterior import log_posterior
 from ..priors.discrete import Discrete, combinations
 from ..types import Array, Prior
-from .direct import CHAINS, draws_of, in_chains
+from .direct import CHAINS, Direct, draws_of, in_chains
 from .draws import Draws, labelled, log_likelihood
 from .sampler import Problem, Proposal, Sampler, first_suitable, sampler_class
 
@@ -23,6 +23,7 @@ __all__ = [
     "Sampler",
     "at_once",
     "draw",
+    "draw_many",
     "labelled",
     "log_likelihood",
     "sampler_class",
@@ -98,6 +99,51 @@ def at_once(estimator: Estimator, name: str = "auto", **options: Any) -> int:
     """
     sampler = _built(sampler_class(name, estimator.traits), name, options)
     return sampler.at_once(estimator.spec["theta_dim"])
+
+
+def draw_many(
+    estimator: Estimator,
+    x: Array,
+    n: int,
+    *,
+    seed: int,
+    name: str = "auto",
+    folder: Path | None = None,
+    **options: Any,
+) -> tuple[Array, list[dict[str, Any]]]:
+    """Draw from very many posteriors, of which draws are wanted and no densities.
+
+    Args:
+        estimator: A trained estimator.
+        x: Data sets, ``(m, *x_shape)``.
+        n: Draws of each posterior.
+        seed: Seed of the draws.
+        name: Of the sampler, as in `draw`.
+        folder: Where a sampler may keep its state while it grows.
+        **options: Further ones of `draw`.
+
+    Returns:
+        z, ``(m, n, theta_dim)``; what the chains of each reached, ``r_hat``, ``ess`` and
+        ``converged``, empty where there are no chains.
+    """
+    if sampler_class(name, estimator.traits) is Direct:
+        return draws_of(estimator, x, n, seed), [{} for _ in x]
+    own = {key: each for key, each in options.items() if key not in ("prior", "proposal")}
+    size, z, told = at_once(estimator, name, **own), [], []
+    for first in range(0, len(x), size):
+        place = None if folder is None else folder / str(first)
+        batch = x[first : first + size]
+        drawn = draw(estimator, batch, n, seed=seed + first, name=name, folder=place, **options)
+        z.append(drawn.flat(n))
+        reached = [drawn.told(which) for which in range(len(batch))]
+        told += [
+            {
+                "converged": float(drawn.converged[which]),
+                **{key: each.get(key, np.nan) for key in ("r_hat", "ess")},
+            }
+            for which, each in enumerate(reached)
+        ]
+    return np.concatenate(z), told
 
 
 def _built(chosen: type[Sampler], name: str, options: dict[str, Any]) -> Sampler:

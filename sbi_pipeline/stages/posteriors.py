@@ -64,7 +64,7 @@ def sample(
     torch.set_num_threads(threads)
     trained, inputs = load(estimator), each[0].inputs
     check_key(trained.header["key"], inputs, "estimator", estimator)
-    proposal = _proposal(proposals, inputs)
+    proposal = proposal_of(proposals, inputs)
     options = {"draws": 10_000, **(sampler or {})}
     options.pop("proposal", None)
     wanted = options.pop("draws")
@@ -148,7 +148,7 @@ def labelled_posterior(
     )
 
 
-def _proposal(paths: Sequence[Path], inputs: Keys | None) -> Estimator | None:
+def proposal_of(paths: Sequence[Path], inputs: Keys | None) -> Estimator | None:
     """Read the estimator that MCMC proposes from, if there is one."""
     for path in paths:
         trained = load(path)

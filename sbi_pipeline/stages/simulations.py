@@ -146,9 +146,20 @@ def effort_of(effort: Effort | None, threads: int) -> Effort:
     return replace(effort, workers=threads, minimum=None)
 
 
-def _check_network(
+def check_network_suits(
     x_shape: tuple[int, ...], estimator: str, method: str, options: Mapping[str, Any]
 ) -> None:
+    """Refuse a network that does not suit data of a shape.
+
+    Args:
+        x_shape: Of one data set.
+        estimator: Its name, for the message.
+        method: Its method.
+        options: Of the network.
+
+    Raises:
+        ValueError: It does not.
+    """
     from ..estimators import estimator_class  # noqa: PLC0415 - torch takes seconds
 
     try:
@@ -233,7 +244,7 @@ def observe(
             x, row = observations.simulate_observation(engine, prior, known, one.seed)
             truth: Array | None = row
             for network in networks:
-                _check_network(x.shape, **network)
+                check_network_suits(x.shape, **network)
             if one.file is not None:
                 x_o = observations.read_observation(one.file)
                 x = observations.check_shape(one.file, x_o, x.shape, several)

@@ -14,6 +14,7 @@ from ..fingerprint import of_array
 from ..types import Traits
 from . import texts
 from .batches import Batch, Member
+from .catalogues import PlannedCatalogue
 from .schema import (
     CampaignEntry,
     Config,
@@ -51,6 +52,11 @@ class Campaign(Mapping[str, Specification]):
         self.simulations, self.estimators = simulations, estimators
         self.entry: Config = config["campaigns"][name]
         self.refined = refined_names(config, estimators)
+        self.catalogues = {
+            each: PlannedCatalogue.of(entry, config)
+            for each, entry in self.entry.get("observations", {}).items()
+            if "table" in entry
+        }
         self._made: dict[str, Specification] = {}
         self._shares = {self._path(*place): place for place in self._all_shares()}
         self._jobs = dict(self._all_jobs())
@@ -76,8 +82,13 @@ class Campaign(Mapping[str, Specification]):
 
     @property
     def observations(self) -> list[str]:
-        """Names of the observations."""
-        return list(self.entry.get("observations", {}))
+        """Names of the observations that are no catalogues."""
+        return [each for each in self.entry.get("observations", {}) if each not in self.catalogues]
+
+    @property
+    def catalogued(self) -> list[tuple[str, str]]:
+        """Estimators and catalogues, every pair."""
+        return list(itertools.product(self.estimators, self.catalogues))
 
     @property
     def posteriors(self) -> list[str]:
@@ -98,12 +109,18 @@ class Campaign(Mapping[str, Specification]):
         yield self._path("manifest"), self._manifest
         for each in self.observations:
             yield self._path("observe", each), self._recipe(self._observe, each)
+        for each in self.catalogues:
+            yield self._path("collect", each), self._recipe(self._collect, each)
         for name in self.estimators:
             yield self._path("train", name), self._recipe(self._train, name)
             yield self._path("calibrate", name), self._recipe(self._calibrate, name)
         for path, (stage_name, *names) in self._shares.items():
             if stage_name != "observe":
                 yield path, self._recipe(makers[stage_name], *names)
+        for name, each in self.catalogued:
+            for part, path in enumerate(self.parts(name, each)):
+                yield path, functools.partial(self._infer, name, each, part)
+            yield self._path("tabulate", name, each), self._recipe(self._tabulate, name, each)
         if "held_out" not in self.entry:  # members of a sweep have no report of their own
             yield self._path("report"), self._report
 
@@ -111,9 +128,14 @@ class Campaign(Mapping[str, Specification]):
         return functools.partial(make, *names)
 
     def _path(self, stage_name: str, *folders: str) -> str:
-        if stage_name == "observe":  # observations lie in one folder, a name each
+        if stage_name in ("observe", "collect"):  # observations lie in one folder, a name each
             return "/".join([RESULTS, self.name, "observations", *folders]) + ".spec.json"
         return "/".join([RESULTS, self.name, *folders, f"{stage_name}.spec.json"])
+
+    def parts(self, name: str, catalogue: str) -> list[str]:
+        """Return where the specifications of the parts of a catalogue are written."""
+        parts = range(self.catalogues[catalogue].parts)
+        return [self._path(f"infer-{part}", name, catalogue) for part in parts]
 
     def receipts(self, stage_name: str, *name: str) -> list[str]:
         """Return the receipts of a stage that serves many observations, one a job.
@@ -330,6 +352,54 @@ class Campaign(Mapping[str, Specification]):
             (self._path(self.draws(name), name, observation),),
         )
 
+    def _collect(self, catalogue: str) -> Specification:
+        planned = self.catalogues[catalogue]
+        return planned.collect(self.simulations.model, makers_of(self.entry))
+
+    def _infer(self, name: str, catalogue: str, part: int) -> Specification:
+        planned = self.catalogues[catalogue]
+        sampler = dict(self.config["estimators"][name].get("sampler", {}))
+        sampler.pop("draws", None)
+        inputs = {"simulations": self.key("manifest"), "estimator": self.key("train", name)}
+        follows = [self._path("train", name)]
+        if "proposal" in sampler:
+            inputs["proposals"] = self.key("train", sampler["proposal"])
+            follows.append(self._path("train", sampler["proposal"]))
+        return planned.infer(
+            part,
+            {
+                "model": self.simulations.model,
+                "sampler": sampler,
+                "draws": planned.draws,
+                "block": planned.block(len(self.entry["inferred_parameters"])),
+                "derived": self._derived,
+                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                **self.simulations.noise,
+            },
+            inputs,
+            self.key("collect", catalogue),
+            self._sampler(name, sampler) | makers_of(self.entry),
+            tuple(follows),
+        )
+
+    def _tabulate(self, name: str, catalogue: str) -> Specification:
+        parts = self.parts(name, catalogue)
+        return Specification(
+            "tabulate",
+            {
+                "model": self.simulations.model,
+                "inferred_parameters": list(self.entry["inferred_parameters"]),
+                "derived": self._derived,
+                "texts": self._texts(),
+            },
+            {
+                "catalogue": self.key("collect", catalogue),
+                **{f"part {number}": self[path].key for number, path in enumerate(parts)},
+            },
+            stage("tabulate"),
+            tuple(parts),
+        )
+
     def _report(self) -> Specification:
         entry, config = self.entry, self.config
         asked = [maker("diagnostic", name, registry.DIAGNOSTICS) for name in registry.DIAGNOSTICS]
@@ -340,6 +410,10 @@ class Campaign(Mapping[str, Specification]):
         inputs |= {
             f"posterior of {name}, {each}": self.key("diagnose", name, each)
             for name, each in itertools.product(self.posteriors, self.observations)
+        }
+        inputs |= {
+            f"catalogue {name}, {each}": self.key("tabulate", name, each)
+            for name, each in self.catalogued
         }
         return Specification(
             "report",
@@ -361,6 +435,7 @@ class Campaign(Mapping[str, Specification]):
                     self._path("diagnose", name, each)
                     for name, each in itertools.product(self.posteriors, self.observations)
                 ),
+                *(self._path("tabulate", name, each) for name, each in self.catalogued),
             ),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..catalogues import Layout
 from ..model import build_simulator
 from ..observations import read_observation
 from ..types import Simulator, declared_shape
@@ -22,3 +23,14 @@ def data_shape(campaign: Config) -> tuple[int, ...] | None:
         files = [entry["file"] for entry in entries if "file" in entry]
         return read_observation(files[0]).shape if files else None
     return said
+
+
+def layout_of(entry: Config) -> Layout:
+    """Return how the table of a catalogue holds its objects."""
+    return Layout(
+        table=entry["table"],
+        name=entry.get("name"),
+        columns=tuple(entry.get("columns", ())),
+        files=entry.get("files"),
+        truth=entry.get("truth", {}),
+    )

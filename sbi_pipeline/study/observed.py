@@ -6,13 +6,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .. import observations, priors
+from .. import catalogues, observations, priors
 from ..types import Prior, declared_shape
 from .binding import InconsistentError, first_few, near
-from .data import data_shape, simulator_of
+from .data import data_shape, layout_of, simulator_of
 from .files import Keys
 from .schema import CampaignEntry, Config
 from .signatures import stated
+
+KINDS = ("file", "parameters", "table")
+ONLY_TABLES = ("name", "columns", "files", "draws")
+ONLY_OTHERS = ("seed", "events")
+"""Keys of an observation that mean something for a catalogue alone, or for no catalogue."""
 
 
 def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
@@ -29,8 +34,12 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
     events = stated(CampaignEntry, campaign, "events")
     for name, entry in campaign.get("observations", {}).items():
         where = (*keys, "observations", name)
-        if ("file" in entry) == ("parameters" in entry):
-            raise InconsistentError(where, "wanted either 'file' or 'parameters'")
+        if sum(each in entry for each in KINDS) != 1:
+            raise InconsistentError(where, f"wanted one of {', '.join(map(repr, KINDS))}")
+        _check_keys(entry, where)
+        if "table" in entry:
+            _check_table(entry, campaign, prior, where)
+            continue
         if ("events" in entry) != (events and "parameters" in entry):
             raise InconsistentError(
                 where,
@@ -40,6 +49,11 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
         if "truth" in entry and "file" not in entry:
             text = "'truth' is for a file; 'parameters' are truths"
             raise InconsistentError((*where, "truth"), text)
+        if words := [
+            each for each, value in entry.get("truth", {}).items() if isinstance(value, str)
+        ]:
+            text = "wanted a number; the name of a column is for a table"
+            raise InconsistentError((*where, "truth", words[0]), text)
         if "seed" in entry and "file" in entry:
             text = "has no effect: a file has no seed; remove it"
             raise InconsistentError((*where, "seed"), text)
@@ -52,6 +66,37 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
             _check_truth(entry.get(key, {}), prior, (*where, key))
         if "file" in entry:
             _check_file(entry["file"], campaign, (*where, "file"))
+
+
+def _check_keys(entry: Config, keys: Keys) -> None:
+    """Refuse what has no effect for what an observation is: a catalogue, or not."""
+    catalogue = "table" in entry
+    for each in ONLY_OTHERS if catalogue else ONLY_TABLES:
+        if each in entry:
+            of = "one data set" if catalogue else "a table"
+            raise InconsistentError((*keys, each), f"has no effect: it is for {of}; remove it")
+
+
+def _check_table(entry: Config, campaign: Config, prior: Prior, keys: Keys) -> None:
+    """Refuse a table that holds no objects of the simulator's, as far as its header tells."""
+    if stated(CampaignEntry, campaign, "events"):
+        text = "a campaign of events has sets of them, and a table holds one data set a row"
+        raise InconsistentError((*keys, "table"), f"{text}; give each set as a file of its own")
+    for parameter, column in entry.get("truth", {}).items():
+        if parameter not in prior.names:
+            guess = near(parameter, prior.names)
+            text = f"{parameter!r} is none of {first_few(prior.names)}{guess}"
+            raise InconsistentError((*keys, "truth", parameter), text)
+        if not isinstance(column, str):
+            text = "wanted the name of a column of the table"
+            raise InconsistentError((*keys, "truth", parameter), text)
+    try:
+        _, *found = catalogues.shape_of(layout_of(entry))
+        said = declared_shape(simulator_of(campaign))
+        if said is not None:
+            observations.fit_shape(entry["table"], np.empty((0, *found)), said)
+    except ValueError as error:
+        raise InconsistentError((*keys, "table"), str(error)) from error
 
 
 def _check_file(file: str, campaign: Config, keys: Keys) -> None:

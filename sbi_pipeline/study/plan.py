@@ -22,6 +22,8 @@ from .simulations import RESULTS, Simulations, joined, simulations_of
 from .specification import Specification, stage
 
 Members = list[dict[str, Any]]
+DRAWS = "draws.zarr"
+"""The store of the draws of a catalogue, to which each of its parts adds some."""
 InputFunction = Callable[[Any], list[str]]
 """From the wildcards of a job to paths."""
 
@@ -124,13 +126,15 @@ class Plan(Mapping[str, Specification]):
     def patterns(self) -> dict[str, str]:
         """Regular expressions of the wildcards of rules."""
         refinements = list(self.config.get("refine", {}))
+        catalogues = {each: None for one in self.campaigns.values() for each in one.catalogues}
         return {
             "campaign": "|".join(self.campaigns),
             "estimator": "|".join([*self.config["estimators"], *refinements]),
             "trained": "|".join(self.config["estimators"]),
             "refined": "|".join(refinements) or "(?!)",
             "sweep": "|".join(self.sweeps) or "(?!)",
-            "observation": r"\w+",
+            "catalogue": "|".join(catalogues) or "(?!)",
+            "observation": rf"(?!(?:{'|'.join(catalogues)})\b)\w+" if catalogues else r"\w+",
             "simulation": r"[^/]+",
             "shard": r"\d+",
             "part": r"\d+",
@@ -151,7 +155,7 @@ class Plan(Mapping[str, Specification]):
         if planned.stage == "manifest":  # a receipt that was deleted wants its shard again
             (campaign,) = (each for each in self.campaigns.values() if path in each)
             return all(Path(each).is_file() for each in self._receipts(campaign))
-        return True
+        return planned.stage != "infer" or Path(path).with_name(DRAWS).exists()
 
     def _batch(self, path: str) -> Batch | None:
         """Return what the job of many observations makes that writes a path, if there is one."""
@@ -316,7 +320,18 @@ class Plan(Mapping[str, Specification]):
         """Return the receipts of what is told of all posteriors of a campaign."""
         campaign = self.campaigns[wildcards.campaign]
         told = [campaign.receipts("diagnose", name) for name in campaign.posteriors]
-        return [*campaign.receipts("observe"), *itertools.chain(*told)]
+        tables = [f"{folder}/objects.json" for folder in self.catalogues(wildcards)]
+        return [*campaign.receipts("observe"), *itertools.chain(*told), *tables]
+
+    def catalogues(self, wildcards: Any) -> list[str]:
+        """Return the folders of what estimators say of the catalogues of a campaign."""
+        campaign = self.campaigns[wildcards.campaign]
+        return [f"{RESULTS}/{campaign.name}/{name}/{each}" for name, each in campaign.catalogued]
+
+    def inferred(self, wildcards: Any) -> list[str]:
+        """Return the receipts of the parts of a catalogue that an estimator has drawn for."""
+        parts = self.campaigns[wildcards.campaign].parts(wildcards.trained, wildcards.catalogue)
+        return [each.replace(".spec.json", ".json") for each in parts]
 
     def observations(self, wildcards: Any) -> list[str]:
         """Return the observations of a campaign."""

@@ -108,21 +108,35 @@ Prior = Annotated[Mapping[str, Any], Takes(prior_entry)]
 
 
 class Observation(TypedDict, total=False):
-    """One data set: a file, or simulated.
+    """One data set, from a file or simulated, or a catalogue: a table of many objects.
 
     Attributes:
         file: A .csv, .txt, .npy or .npz file with one data set.
         parameters: Simulate it, with these values; parameters not named are drawn from the prior.
-        truth: What is known of the parameters of a file, drawn in figures.
+        truth: What is known of the parameters of a file, drawn in figures; of a table, the columns
+            that hold them, by parameter.
         seed: Of a simulated observation.
         events: How many to simulate, in a campaign of events.
+        table: A catalogue: a .csv, .parquet, .h5, .fits, .npy or .npz file with an object a row, or
+            a pattern such as ``spectra/*.csv`` for a file an object.
+        name: Of a table: the column with the names of the objects; without, they are numbered.
+        columns: Of a table: those with the data, in this order; without, all that hold no names and
+            no truths.
+        files: Of a table: the column with the path of each object's own file, in place of
+            ``columns``.
+        draws: Of a table: draws of each object.
     """
 
     file: str
     parameters: dict[str, float]
-    truth: dict[str, float]
+    truth: dict[str, float | str]
     seed: Annotated[Seed, Default(0)]
     events: Annotated[int, Ge(1), Le(10_000_000)]
+    table: str
+    name: str
+    columns: SomeNames
+    files: str
+    draws: Annotated[int, Ge(100), Le(1_000_000), Default(1_000)]
 
 
 class Derived(TypedDict, total=False):
@@ -376,6 +390,7 @@ class Configuration(TypedDict, total=False):
             or 500 or 250 where those of one posterior would take more than ten minutes, 0 is none.
         observations_per_job: The most observations that one job observes, draws for or tells of;
             on a cluster a smaller number makes more jobs.
+        objects_per_job: The most objects of a catalogue that one job draws for.
         strict: With ``true`` a failed verdict makes snakemake fail, after all reports are written.
         thresholds: Limits of the verdict, by diagnostic; a pair is ``[warn, fail]``.
             ``docs/checks.md`` lists them.
@@ -394,6 +409,7 @@ class Configuration(TypedDict, total=False):
         Default("auto"),
     ]
     observations_per_job: Annotated[int, Ge(1), Default(200)]
+    objects_per_job: Annotated[int, Ge(1), Default(5000)]
     strict: Annotated[bool, Default(False)]
     thresholds: dict[str, dict[str, Any]]
     if_quick: dict[str, Any]

@@ -122,3 +122,70 @@ rule single_diagnose:
         ledgers="results/simulations",
     script:
         "../scripts/stage.py"
+
+
+# Catalogues: tables of many objects. Draws go to one store, to which a job adds those of a part of
+# the objects, block by block; the store is no output, since Snakemake would delete it.
+rule collect:
+    input:
+        ancient(PLAN.programs),
+        given("results/{campaign}/observations/{catalogue}.spec.json"),
+    output:
+        catalogue="results/{campaign}/observations/{catalogue}.nc",
+        spec="results/{campaign}/observations/{catalogue}.spec.json",
+    log:
+        "results/{campaign}/observations/{catalogue}.log",
+    priority: 100
+    params:
+        spec=PLAN.specification,
+        limits=PLAN.limits,
+        networks=PLAN.networks,
+    script:
+        "../scripts/stage.py"
+
+
+rule infer:
+    input:
+        ancient(PLAN.programs),
+        given(
+            "results/{campaign}/{trained}/{catalogue}/infer-{part}.spec.json",
+            simulations="results/{campaign}/simulations.json",
+            estimator="results/{campaign}/{trained}/estimator.pt",
+            proposals=PLAN.proposals,
+            catalogue="results/{campaign}/observations/{catalogue}.nc",
+        ),
+    output:
+        receipt="results/{campaign}/{trained}/{catalogue}/infer-{part}.json",
+        spec="results/{campaign}/{trained}/{catalogue}/infer-{part}.spec.json",
+    log:
+        "results/{campaign}/{trained}/{catalogue}/infer-{part}.log",
+    threads: PLAN.threads
+    params:
+        spec=PLAN.specification,
+        limits=PLAN.limits,
+        effort=PLAN.effort,
+        block_size=PLAN.block_size,
+        ledgers="results/simulations",
+    script:
+        "../scripts/stage.py"
+
+
+rule tabulate:
+    input:
+        given(
+            "results/{campaign}/{trained}/{catalogue}/tabulate.spec.json",
+            catalogue="results/{campaign}/observations/{catalogue}.nc",
+            receipts=PLAN.inferred,
+        ),
+    output:
+        table="results/{campaign}/{trained}/{catalogue}/objects.csv",
+        parquet="results/{campaign}/{trained}/{catalogue}/objects.parquet",
+        worst="results/{campaign}/{trained}/{catalogue}/worst.nc",
+        facts="results/{campaign}/{trained}/{catalogue}/objects.json",
+        spec="results/{campaign}/{trained}/{catalogue}/tabulate.spec.json",
+    log:
+        "results/{campaign}/{trained}/{catalogue}/tabulate.log",
+    params:
+        spec=PLAN.specification,
+    script:
+        "../scripts/stage.py"

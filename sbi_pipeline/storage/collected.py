@@ -1,0 +1,101 @@
+"""The objects of a catalogue as one netCDF file, of which some are read at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import h5py
+import numpy as np
+
+from ..types import Array
+
+TRUTH = "truth_"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The objects of a catalogue, their data on the disk.
+
+    Attributes:
+        names: Of the objects.
+        truths: Known ones by parameter, ``(objects,)``, NaN where an object's is not known.
+        x_shape: Of one object's data.
+        key: Of the file.
+        source: Where they came from, in words.
+        x: The variable with the data.
+    """
+
+    names: Sequence[str]
+    truths: Mapping[str, Array]
+    x_shape: tuple[int, ...]
+    key: str
+    source: str
+    x: Any
+
+    def data(self, rows: slice) -> Array:
+        """Return the data of some objects, ``(m, *x_shape)``."""
+        return np.asarray(self.x[rows])
+
+
+def write(
+    path: Path,
+    names: Sequence[str],
+    truths: Mapping[str, Array],
+    x_shape: tuple[int, ...],
+    data: Iterable[Array],
+    attrs: Mapping[str, str],
+) -> None:
+    """Write a catalogue to a sibling, then rename: a file that is there is whole.
+
+    Args:
+        path: Where.
+        names: Of the objects.
+        truths: By parameter, ``(objects,)``.
+        x_shape: Of one object's data.
+        data: Of all objects in order, some at a time, each ``(m, *x_shape)``.
+        attrs: ``key`` and ``source``.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    dims = [f"x_dim_{axis}" for axis in range(len(x_shape))]
+    with h5netcdf.File(partial, "w") as file:
+        file.attrs.update(attrs)
+        file.dimensions = {"object": len(names), **dict(zip(dims, x_shape, strict=True))}
+        named = file.create_variable("object", ("object",), h5py.string_dtype())
+        named[...] = np.array(names, dtype=object)
+        for name, values in truths.items():
+            known = file.create_variable(f"{TRUTH}{name}", ("object",), "f8", fillvalue=np.nan)
+            known[...] = values
+        start, x = 0, None
+        for each in data:
+            if x is None:
+                x = file.create_variable("x", ("object", *dims), each.dtype)
+            x[start : start + len(each)] = each
+            start += len(each)
+    partial.replace(path)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Collected]:
+    """Open a catalogue for reading."""
+    with h5netcdf.File(path, "r") as file:
+        x = file.variables["x"]
+        yield Collected(
+            names=[
+                name.decode() if isinstance(name, bytes) else name for name in file["object"][...]
+            ],
+            truths={
+                name.removeprefix(TRUTH): np.asarray(variable[...])
+                for name, variable in file.variables.items()
+                if name.startswith(TRUTH)
+            },
+            x_shape=tuple(x.shape[1:]),
+            key=str(file.attrs["key"]),
+            source=str(file.attrs["source"]),
+            x=x,
+        )

@@ -1,0 +1,125 @@
+"""What is said of the objects of a catalogue."""
+
+import numpy as np
+import pytest
+
+from sbi_pipeline import summaries
+from sbi_pipeline.campaigns.given_rows import Engine
+from sbi_pipeline.diagnostics.in_distribution import Reference
+from sbi_pipeline.model import Model
+
+PRIORS = {name: {"type": "normal", "mean": 0, "sd": 1} for name in ("m", "eta")}
+
+
+@pytest.fixture
+def predictor(tmp_path):
+    """Return what predicts objects with data of x = m + eta + noise, and some other settings."""
+
+    def made(wanted=200, objects_=8, **options):
+        model = Model("simulators_for_tests:Shifted", options, ("m", "eta"), PRIORS)
+        engine = Engine(model, "predictive/simulate")
+        engines.append(engine.__enter__())
+        return summaries.ObjectPredictor(
+            engine, model.build_prior(), wanted, objects_, 1, tmp_path / "predictive"
+        )
+
+    engines = []
+    yield made
+    for each in engines:
+        each.__exit__(None, None, None)
+
+
+def test_summaries_are_those_of_the_draws():
+    rng = np.random.default_rng(0)
+    draws = {"m": rng.normal([[0.0], [5.0]], 1.0, (2, 4000))}
+    found = summaries.of_parameters(draws, {"m": np.array([0.0, np.nan])})
+    assert found["m_mean"] == pytest.approx([0, 5], abs=0.08)
+    assert found["m_sd"] == pytest.approx([1, 1], abs=0.05)
+    assert found["m_q50"] == pytest.approx([0, 5], abs=0.08)
+    assert found["m_rank"][0] == pytest.approx(0.5, abs=0.05)
+    assert np.isnan(found["m_rank"][1])
+
+
+def test_an_object_at_the_edge_is_told():
+    prior = {"m": np.linspace(0, 1, 1001)}
+    draws = {"m": np.stack([np.linspace(0.4, 0.6, 100), np.linspace(0.9, 1.0, 100)])}
+    inside, outside = summaries.at_edge(draws, prior)
+    assert inside == 0
+    assert outside == pytest.approx(0.05, abs=0.011)
+
+
+def test_the_table_has_truths_beside_ranks_and_no_empty_columns():
+    columns = summaries.columns_of(["m"])
+    summary = {name: np.full(2, np.nan) for name in columns}
+    summary |= {"m_mean": np.array([1.0, 2.0]), "m_rank": np.array([0.1, np.nan])}
+    summary |= {"in_distribution_p": np.array([0.001, 0.5])}
+    table = summaries.rows(["a", "b"], summary, {"m": np.array([0.9, np.nan])}, p=0.005)
+    assert list(table) == ["object", "m_mean", "m_truth", "m_rank", "in_distribution_p", "flags"]
+    assert table["flags"].tolist() == ["unlike simulations", ""]
+
+
+def test_the_worst_objects_come_first():
+    columns = {
+        "in_distribution_p": np.array([0.5, 0.004, 0.9, 0.001]),
+        "predictive_p": np.array([0.002, np.nan, 0.9, 0.3]),
+    }
+    assert summaries.worst(columns, 0.005, 8).tolist() == [3, 0, 1]
+    assert summaries.worst(columns, 0.005, 1).tolist() == [3]
+
+
+def test_p_values_among_simulations_are_uniform_for_their_like():
+    rng = np.random.default_rng(1)
+    x = rng.standard_t(3, size=(26_000, 5)) @ rng.normal(size=(5, 5))
+    p = Reference(x[:6000]).p_values(x[6000:])
+    for level in (0.01, 0.1, 0.5):  # the 2 000 simulations that p is ranked among vary, too
+        spread = np.sqrt(level * (1 - level) * (1 / 2000 + 1 / len(p)))
+        assert abs((p <= level).mean() - level) < 4 * spread
+
+
+def test_p_values_among_simulations_find_what_is_unlike_them():
+    rng = np.random.default_rng(2)
+    angle = rng.uniform(0, 2 * np.pi, 6000)
+    ring = np.column_stack([np.cos(angle), np.sin(angle)]) + rng.normal(0, 0.02, (6000, 2))
+    reference = Reference(ring)
+    assert (reference.p_values(np.array([[0.0, 0.0], [4.0, 4.0]])) < 0.005).all()
+
+
+def test_too_few_simulations_to_compare_with_are_refused():
+    with pytest.raises(ValueError, match="got 30 simulations; wanted 60"):
+        Reference(np.zeros((30, 2)))
+
+
+def test_predictions_do_not_depend_on_which_objects_are_asked_together(predictor):
+    rng = np.random.default_rng(3)
+    draws, x = {"m": rng.normal(size=(6, 400))}, rng.normal(size=(6, 3))
+    made = predictor()
+    together = made.predict(draws, x, 0)
+    apart = made.predict({"m": draws["m"][4:]}, x[4:], 4)
+    assert together.predictions.tolist() == [200] * 6
+    assert np.isfinite(together.p_value).all()
+    assert apart.p_value.shape == (2,)
+
+
+def test_objects_that_their_posterior_cannot_have_made_are_found(predictor):
+    rng = np.random.default_rng(4)
+    draws = {"m": rng.normal(0, 0.1, (4, 400))}
+    x = rng.normal(0, 1, (4, 3))
+    x[2] += 20
+    p = predictor().predict(draws, x, 0).p_value
+    assert p[2] == pytest.approx(1 / 201)
+    assert (p[[0, 1, 3]] > 0.01).all()
+
+
+def test_an_object_none_of_whose_predictions_work_keeps_the_others(predictor):
+    draws = {"m": np.stack([np.full(400, 5.0), np.zeros(400)])}
+    found = predictor(highest=3.0).predict(draws, np.zeros((2, 3)), 0)
+    assert found.predictions[0] == 0
+    assert np.isnan(found.p_value[0])
+    assert found.predictions[1] == 200
+
+
+def test_a_catalogue_that_is_large_gets_no_predictions_of_a_dear_simulator(predictor):
+    draws = {"m": np.zeros((2, 400))}
+    found = predictor(wanted="auto", objects_=10**6).predict(draws, np.zeros((2, 3)), 0)
+    assert found.predictions.tolist() == [0, 0]
+    assert "predictive_draws" in found.problem
