@@ -116,7 +116,7 @@ STAGES = {
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
     "refine": Part("sbi_pipeline.stages.refinement:refine"),
     "collect": Part("sbi_pipeline.stages.catalogues:collect", repeatable=True),
-    "infer": Part("sbi_pipeline.stages.catalogues:infer"),
+    "infer": Part("sbi_pipeline.stages.inference:infer"),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate"),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=2),
     "report": Part("sbi_pipeline.stages.page:report"),

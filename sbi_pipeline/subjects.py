@@ -19,6 +19,8 @@ import xarray as xr
 
 from .types import Array
 
+QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
+"""Those of every parameter's draws in tables, by column."""
 DISCRETE = ("values", "probabilities")
 FEWEST_PREDICTIONS, FEW_PREDICTIONS = 20, 500
 """Among fewer an observation is not ranked; among few its p-value cannot be as small as a failure

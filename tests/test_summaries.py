@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sbi_pipeline import summaries
+from sbi_pipeline import object_predictions, summaries
 from sbi_pipeline.campaigns.given_rows import Engine
 from sbi_pipeline.diagnostics.in_distribution import Reference
 from sbi_pipeline.model import Model
@@ -19,7 +19,7 @@ def predictor(tmp_path):
         model = Model("simulators_for_tests:Shifted", options, ("m", "eta"), PRIORS)
         engine = Engine(model, "predictive/simulate")
         engines.append(engine.__enter__())
-        return summaries.ObjectPredictor(
+        return object_predictions.ObjectPredictor(
             engine, model.build_prior(), wanted, objects_, 1, tmp_path / "predictive"
         )
 
@@ -53,7 +53,7 @@ def test_the_table_has_truths_beside_ranks_and_no_empty_columns():
     summary = {name: np.full(2, np.nan) for name in columns}
     summary |= {"m_mean": np.array([1.0, 2.0]), "m_rank": np.array([0.1, np.nan])}
     summary |= {"in_distribution_p": np.array([0.001, 0.5])}
-    table = summaries.rows(["a", "b"], summary, {"m": np.array([0.9, np.nan])}, p=0.005)
+    table = summaries.rows(["a", "b"], summary, {"m": np.array([0.9, np.nan])})
     assert list(table) == ["object", "m_mean", "m_truth", "m_rank", "in_distribution_p", "flags"]
     assert table["flags"].tolist() == ["unlike simulations", ""]
 
@@ -63,8 +63,8 @@ def test_the_worst_objects_come_first():
         "in_distribution_p": np.array([0.5, 0.004, 0.9, 0.001]),
         "predictive_p": np.array([0.002, np.nan, 0.9, 0.3]),
     }
-    assert summaries.worst(columns, 0.005, 8).tolist() == [3, 0, 1]
-    assert summaries.worst(columns, 0.005, 1).tolist() == [3]
+    assert summaries.worst(columns).tolist() == [3, 0, 1]
+    assert summaries.worst(columns, 1).tolist() == [3]
 
 
 def test_p_values_among_simulations_are_uniform_for_their_like():

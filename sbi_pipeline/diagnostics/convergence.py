@@ -20,10 +20,9 @@ from arviz_stats.base import array_stats
 from scipy import stats
 
 from ..expressions import Expression
-from ..subjects import ensemble_labels
+from ..subjects import QUANTILES, ensemble_labels
 from ..types import Array
 
-QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
 TAILS = (0.05, 0.95)
 """Quantiles whose effective draws are those of the tails."""
 COLUMNS = (

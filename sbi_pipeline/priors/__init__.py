@@ -6,8 +6,8 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import registry
-from ..types import Prior
+from .. import registry, streams
+from ..types import Array, Prior
 from .named import TEXTS, NamedPrior, Parameter, ParameterError, parameter
 
 __all__ = [
@@ -19,7 +19,11 @@ __all__ = [
     "entry_of",
     "key_of",
     "parameter",
+    "reference_draws",
 ]
+
+REFERENCE = 4000
+"""Draws of a prior that posteriors are compared with."""
 
 
 def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) -> Prior:
@@ -55,6 +59,12 @@ def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) ->
             f"it wants {', '.join(names)}"
         )
     return NamedPrior(tuple(parameter(name, entries[name]) for name in names))
+
+
+def reference_draws(prior: Prior, seed: int) -> Array:
+    """Return draws of a prior that posteriors are compared with, ``(k, dim)``."""
+    u = streams.uniforms(seed, "prior draws", 0, REFERENCE, len(prior.names))
+    return prior.from_uniform(u)
 
 
 def entry_of(specs: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:

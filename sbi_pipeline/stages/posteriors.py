@@ -14,15 +14,14 @@ import numpy as np
 import torch
 import xarray as xr
 
-from .. import samplers, streams
+from .. import samplers
 from ..estimators import Estimator
+from ..priors import reference_draws
 from ..trained import load
 from ..types import Array, Prior
 from .files import Keys, check_key, read_dataset, write_dataset
 
 logger = logging.getLogger(__name__)
-
-PRIOR_DRAWS = 4000
 
 
 @dataclass(frozen=True)
@@ -135,13 +134,12 @@ def labelled_posterior(
     texts: Mapping[str, Mapping[str, str]] | None,
 ) -> xr.DataTree:
     """Return draws of one posterior in ArviZ's schema, with draws from the prior beside them."""
-    u = streams.uniforms(seed, "prior draws", 0, PRIOR_DRAWS, len(prior.names))
     return samplers.labelled(
         drawn,
         which,
         prior,
         x_o=x_o,
-        prior_draws=prior.from_uniform(u),
+        prior_draws=reference_draws(prior, seed),
         derived=derived or {},
         texts=texts or {},
         attrs=attrs,
