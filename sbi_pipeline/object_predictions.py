@@ -11,23 +11,20 @@ from typing import Literal
 import numpy as np
 
 from . import streams
-from .campaigns.given_rows import AUTOMATIC, AllFailed, Engine
+from .campaigns.given_rows import AUTOMATIC, AllFailed, Engine, affordable_each
 from .diagnostics.predictive import typicality
 from .fingerprint import of_array
 from .observations import LEVELS
 from .subjects import FEWEST_PREDICTIONS
 from .types import Array, Prior
 
-MOST_PREDICTED = 25_000_000
-"""Data sets that are predicted for all objects together, where nobody says how many."""
-AFFORDABLE = 3600.0
-"""Seconds that these may take."""
 UNAFFORDABLE = (
     "no data were predicted for so many objects, which would take too long; with predictive_draws: "
     f"{AUTOMATIC[-1]} they are all the same"
 )
 ELEMENTS = 20_000_000
 """Numbers of predicted data that are held at once."""
+FIELDS = ("p_value", "predictions", "levels")
 
 
 @dataclass(frozen=True)
@@ -102,13 +99,9 @@ class ObjectPredictor:
         """Return how many data sets are predicted for each object."""
         if self.wanted != "auto":
             return self.wanted
-        most = MOST_PREDICTED // self.objects
-        suitable = [n for n in AUTOMATIC if n <= most]
-        if not suitable:
-            return 0
         rows = self._rows({name: each[:, :1] for name, each in draws.items()}, 0, 1)
-        each = self.objects * self.engine.row_seconds(rows) / self.engine.effort.workers
-        return next((n for n in suitable if n * each <= AFFORDABLE), 0)
+        seconds = self.engine.row_seconds(rows) / self.engine.effort.workers
+        return affordable_each(self.objects, seconds)
 
     def _rows(self, draws: Mapping[str, Array], first: int, n: int) -> Array:
         """Return parameters of ``n`` predictions of m objects, one of each after the other."""
@@ -132,9 +125,6 @@ class ObjectPredictor:
         found = [_compared(predicted[worked[:, which], which], x[which]) for which in range(len(x))]
         p_value, levels = zip(*found, strict=True)
         return Predicted(np.array(p_value), worked.sum(axis=0), np.stack(levels))
-
-
-FIELDS = ("p_value", "predictions", "levels")
 
 
 def _rows(total: int, at_once: int) -> Iterator[slice]:

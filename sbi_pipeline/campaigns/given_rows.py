@@ -37,9 +37,26 @@ AFFORDABLE = 600.0
 """Seconds that they may take, unless they are the fewest."""
 
 
+MOST_OF_OBJECTS = 25_000_000
+"""Predictions for all objects of a catalogue together."""
+AFFORDABLE_OF_OBJECTS = 3600.0
+"""Seconds that these may take."""
+
+
 def affordable(seconds: float) -> int:
     """Return how many predictions of a posterior are made of which each takes so long."""
     return next((n for n in AUTOMATIC if n * seconds <= AFFORDABLE), AUTOMATIC[-1])
+
+
+def affordable_each(objects: int, seconds: float) -> int:
+    """Return how many predictions are made for each object of a catalogue; 0 for too many objects.
+
+    Args:
+        objects: Of the catalogue.
+        seconds: What a prediction takes.
+    """
+    most = min(MOST_OF_OBJECTS, AFFORDABLE_OF_OBJECTS / seconds) / objects
+    return next((n for n in AUTOMATIC if n <= most), 0)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import observations
-from ..campaigns.given_rows import Engine, affordable
+from ..campaigns.given_rows import Engine, affordable, affordable_each
 from ..campaigns.preflight import forecast_campaign, in_words
 from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import draw_parameters, simulate_shard
@@ -33,8 +33,9 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
 
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
     ``bucket``, ``block_size``, ``workers`` and ``limits``; ``posteriors``, of which data are
-    predicted, ``predictive_draws`` of each, and ``observed``, calls for observations. Writes
-    nothing; the forecasts are logged.
+    predicted, ``predictive_draws`` of each, and ``observed``, calls for observations; and
+    ``catalogued``, the objects of each estimator and catalogue. Writes nothing; the forecasts are
+    logged.
 
     Raises:
         ValueError: A simulator breaks its contract, or a campaign does not fit on the disk.
@@ -61,6 +62,14 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
             each["observed"],
             in_words(each["observed"] * forecast.row_seconds),
         )
+        for objects in each["catalogued"]:
+            of_each = affordable_each(objects, seconds) if asked == "auto" else asked
+            logger.info(
+                "catalogue: %s objects, %s predictions of each, %s",
+                objects,
+                of_each,
+                in_words(objects * of_each * seconds),
+            )
 
 
 def sample_prior(

@@ -193,17 +193,20 @@ class Plan(Mapping[str, Specification]):
             for name, made in self.simulations.items()
         ]
 
-    def _asked_of(self, simulations: str) -> dict[str, int]:
-        """Return how many posteriors and observations the campaigns with these simulations have.
+    def _asked_of(self, simulations: str) -> dict[str, Any]:
+        """Return how many posteriors, observations and objects are asked of some simulations.
 
         A file is a call too, and an event of a set that is simulated.
         """
         sharing = [each for each in self.campaigns.values() if each.simulations.name == simulations]
-        pairs = sum(len(each.posteriors) * len(each.observations) for each in sharing)
-        entries = [
-            entry for each in sharing for entry in each.entry.get("observations", {}).values()
-        ]
-        return {"posteriors": pairs, "observed": sum(entry.get("events", 1) for entry in entries)}
+        entries = [one.entry["observations"][name] for one in sharing for name in one.observations]
+        return {
+            "posteriors": sum(len(one.posteriors) * len(one.observations) for one in sharing),
+            "observed": sum(entry.get("events", 1) for entry in entries),
+            "catalogued": [
+                one.catalogues[name].objects for one in sharing for _, name in one.catalogued
+            ],
+        }
 
     def all_programs(self) -> list[str]:
         """Return all files that simulators need."""
