@@ -87,7 +87,7 @@ DIAGNOSTICS: Table = {
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "calibration": Part("sbi_pipeline.diagnostics.calibration:CALIBRATION"),
     "probability_plot": Part("sbi_pipeline.diagnostics.probability_plot:PROBABILITY_PLOT"),
-    "coverage": Part("sbi_pipeline.diagnostics.coverage:COVERAGE"),
+    "coverage": Part("sbi_pipeline.diagnostics.coverage:COVERAGE", version=2),
     "tarp": Part("sbi_pipeline.diagnostics.tarp:TARP"),
     "information": Part("sbi_pipeline.diagnostics.information:INFORMATION"),
     "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
