@@ -101,6 +101,13 @@ DIAGNOSTICS: Table = {
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION"),
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
     "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION"),
+    "objects_sampled": Part("sbi_pipeline.diagnostics.object_sampling:OBJECTS_SAMPLED"),
+    "objects_in_distribution": Part(
+        "sbi_pipeline.diagnostics.object_p_values:OBJECTS_IN_DISTRIBUTION"
+    ),
+    "objects_predicted": Part("sbi_pipeline.diagnostics.object_p_values:OBJECTS_PREDICTED"),
+    "objects_truths": Part("sbi_pipeline.diagnostics.object_truths:OBJECTS_TRUTHS"),
+    "objects_agreement": Part("sbi_pipeline.diagnostics.object_agreement:OBJECTS_AGREEMENT"),
 }
 
 # A stage lives in the module of `sbi_pipeline.stages` that it is said to; so does its rule.
