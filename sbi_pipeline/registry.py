@@ -87,7 +87,7 @@ DIAGNOSTICS: Table = {
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "calibration": Part("sbi_pipeline.diagnostics.calibration:CALIBRATION"),
     "probability_plot": Part("sbi_pipeline.diagnostics.probability_plot:PROBABILITY_PLOT"),
-    "coverage": Part("sbi_pipeline.diagnostics.coverage:COVERAGE"),
+    "coverage": Part("sbi_pipeline.diagnostics.coverage:COVERAGE", version=2),
     "tarp": Part("sbi_pipeline.diagnostics.tarp:TARP"),
     "information": Part("sbi_pipeline.diagnostics.information:INFORMATION"),
     "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
@@ -101,6 +101,13 @@ DIAGNOSTICS: Table = {
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION"),
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
     "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION"),
+    "objects_sampled": Part("sbi_pipeline.diagnostics.object_sampling:OBJECTS_SAMPLED"),
+    "objects_in_distribution": Part(
+        "sbi_pipeline.diagnostics.object_p_values:OBJECTS_IN_DISTRIBUTION"
+    ),
+    "objects_predicted": Part("sbi_pipeline.diagnostics.object_p_values:OBJECTS_PREDICTED"),
+    "objects_truths": Part("sbi_pipeline.diagnostics.object_truths:OBJECTS_TRUTHS"),
+    "objects_agreement": Part("sbi_pipeline.diagnostics.object_agreement:OBJECTS_AGREEMENT"),
 }
 
 # A stage lives in the module of `sbi_pipeline.stages` that it is said to; so does its rule.

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .expressions import Expression
+from .populations import FLAGS, P_VALUES
 from .subjects import QUANTILES
 from .types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-P_VALUES = ("in_distribution_p", "predictive_p")
 OF_CHAINS = ("r_hat", "ess", "converged")
 OF_OBJECT = (*P_VALUES, "predictions", "at_edge", *OF_CHAINS)
 """Columns of an object, beside those of its parameters."""
 OF_PARAMETER = ("mean", "sd", *QUANTILES, "rank")
 """Columns of each parameter: rank is the fraction of draws below the truth."""
 
-FLAGS: Mapping[str, str] = {
-    "in_distribution_p": "unlike simulations",
-    "predictive_p": "misfit",
-}
 FLAGGED = 0.005
 """P-value of an object that is flagged: of a thousand good ones, five."""
 SHOWN = 8
 """Flagged objects whose predictions are kept, at most."""
-EDGE = 0.05
-"""Fraction of draws outside the central 99 % of the prior, above which an object is at its edge."""
+EDGE = 0.5
+"""Fraction of draws outside the central 99 % of the prior, above which an object is at its edge: of
+objects drawn from the prior at most one in fifty for each parameter, whatever their data say."""
 
 
 def columns_of(parameters: Sequence[str]) -> tuple[str, ...]:
@@ -49,21 +47,26 @@ def with_derived(theta: Mapping[str, Array], derived: Mapping[str, str]) -> dict
     return {**theta, **{name: Expression(text)(theta) for name, text in derived.items()}}
 
 
-def of_parameters(draws: Mapping[str, Array], truths: Mapping[str, Array]) -> dict[str, Array]:
+def of_parameters(
+    draws: Mapping[str, Array], truths: Mapping[str, Array], rng: np.random.Generator
+) -> dict[str, Array]:
     """Return mean, sd, quantiles and rank of the truth for each parameter.
 
     Args:
         draws: By parameter, ``(m, draws)``.
         truths: Known ones by parameter, ``(m,)``, NaN where an object's is not known.
+        rng: Breaks ties of a truth with draws, those of a discrete parameter.
     """
     found: dict[str, Array] = {}
     for name, values in draws.items():
-        truth = truths.get(name, np.full(len(values), np.nan))
         levels = np.quantile(values, list(QUANTILES.values()), axis=1)
-        below = (values < truth[:, None]).mean(axis=1)
-        own = (values.mean(axis=1), values.std(axis=1, ddof=1), *levels)
-        rank = np.where(np.isnan(truth), np.nan, below)
-        found |= dict(zip((f"{name}_{each}" for each in OF_PARAMETER), (*own, rank), strict=True))
+        truth = truths.get(name, np.full(len(values), np.nan))[:, None]
+        below = (values < truth).mean(axis=1) + rng.random(len(values)) * (values == truth).mean(
+            axis=1
+        )
+        rank = np.where(np.isnan(truth[:, 0]), np.nan, below)
+        own = (values.mean(axis=1), values.std(axis=1, ddof=1), *levels, rank)
+        found |= dict(zip((f"{name}_{each}" for each in OF_PARAMETER), own, strict=True))
     return found
 
 
@@ -122,9 +125,7 @@ def rows(
 
 def _flags(summary: Mapping[str, Array]) -> list[str]:
     """Return what is remarkable of each object, in words."""
-    said = {text: summary[column] <= FLAGGED for column, text in FLAGS.items()}
+    said = {flag: summary[FLAGS[flag]] <= FLAGGED for flag in FLAGS if FLAGS[flag] in P_VALUES}
     said |= {"edge": summary["at_edge"] > EDGE, "not converged": summary["converged"] == 0}
-    return [
-        "; ".join(text for text, which in said.items() if which[i])
-        for i in range(len(summary["at_edge"]))
-    ]
+    objects = zip(*said.values(), strict=True)
+    return ["; ".join(itertools.compress(said, which)) for which in objects]

@@ -66,6 +66,13 @@ def test_coverage_says_which_way():
     )
 
 
+def test_a_small_fault_that_is_certain_hides_no_large_one():
+    """Too narrow by 1.4: 95.4 % intervals lack 0.085 at 13 sigma, 68.3 % ones 0.15 at 10."""
+    check = synthetic.asked("coverage", synthetic.calibration(n=1000, width=1 / 1.4))
+    assert check.status == "fail"
+    assert "68.3 %" in check.advice
+
+
 def test_calibration_says_what_is_wrong():
     low = synthetic.calibration(shift=-0.5)
     assert "is too low" in synthetic.asked("calibration", low).advice

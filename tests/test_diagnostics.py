@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import surveys
 import synthetic
 
-from sbi_pipeline import diagnostics, registry, subjects
+from sbi_pipeline import diagnostics, populations, registry, subjects
 from sbi_pipeline.reports import assessment, contents, pictures, report
 from sbi_pipeline.reports.verdict import to_json
 from sbi_pipeline.subjects import (
@@ -27,8 +28,9 @@ from sbi_pipeline.subjects import (
 ROOT = Path(__file__).parents[1]
 KINDS = [
     each
-    for _, each in inspect.getmembers(subjects, inspect.isclass)
-    if each.__module__ == subjects.__name__ and each is not subjects.Subject
+    for module in (subjects, populations)
+    for _, each in inspect.getmembers(module, inspect.isclass)
+    if each.__module__ == module.__name__ and isinstance(getattr(each, "kind", None), str)
 ]
 PNG = b"\x89PNG\r\n\x1a\n" + 8 * b"\0" + (680).to_bytes(4, "big") + (400).to_bytes(4, "big")
 
@@ -69,7 +71,10 @@ def everything():
     near = Neighbourhood(estimator, posteriors["nle"], x)
     many = ManyEvents(estimator, posteriors["nle"])
     groups = [[simulations], [estimator], [near], *([each] for each in posteriors.values())]
-    return [*groups, observation.pairs, [observation], [many]]
+    groups += [observation.pairs, [observation], [many]]
+    found = [surveys.population(mcmc=True, who=who) for who in ("nle", "better")]
+    survey = surveys.observed(*found)
+    return [*groups, *([each] for each in found), survey.pairs, [survey]]
 
 
 def told(thresholds):
@@ -83,7 +88,8 @@ def told(thresholds):
         parameters=[contents.DescribedParameter(name, "inferred", "") for name in synthetic.NAMES],
         simulations=groups[0][0],
         estimators=groups[1],
-        observations=groups[-2],
+        observations=[each for group in groups for each in group if isinstance(each, ObservedData)],
+        catalogues=groups[-1],
         findings=list(assessment.assess(groups, thresholds)),
         config_yaml="",
         versions={},
@@ -264,6 +270,6 @@ def test_adding_a_diagnostic_takes_a_file_and_a_line(content, page, documented):
 
 
 def test_kinds_of_subjects_say_what_they_are():
-    assert len({kind.kind for kind in KINDS}) == len(KINDS) == 7
+    assert len({kind.kind for kind in KINDS}) == len(KINDS) == 11
     assert TrainedEstimator.kind == "estimator"
     assert SampledPosterior.kind == "posterior"

@@ -6,6 +6,7 @@ slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what 
 
 import numpy as np
 import pytest
+import surveys
 import synthetic
 import xarray as xr
 from samplers_for_tests import emcee
@@ -109,6 +110,11 @@ def observation(seed, *, noise=1.0, bump=0.0):
     ]
 
 
+def catalogue(seed, **fault):
+    """What an estimator says of 1 000 objects."""
+    return surveys.checks_of(surveys.population(1000, seed, **fault))
+
+
 FAULTS = {
     "posterior sd x 0.5": (
         of_estimator,
@@ -137,6 +143,13 @@ FAULTS = {
     "chain stopped at 20 steps": (chain, {"steps": 20}, {"chain length", "effective draws"}),
     "noise x 1.5 in the observation": (observation, {"noise": 1.5}, {"predictive"}),
     "a component missing from the simulator": (observation, {"bump": 6.0}, {"predictive"}),
+    "5 % of 1 000 objects are outliers": (
+        catalogue,
+        {"outliers": 0.05},
+        {"objects in distribution", "objects predicted"},
+    ),
+    "sd of 1 000 objects x 1.3": (catalogue, {"width": 1.3}, {"coverage of truths"}),
+    "means of 1 000 objects off by 0.2 sd": (catalogue, {"shift": 0.2}, {"mean pull"}),
 }
 TRUTHS = {
     "estimator": of_estimator,
@@ -145,6 +158,7 @@ TRUTHS = {
     "near the observation": near_the_observation,
     "chain": chain,
     "observation": observation,
+    "catalogue of 1 000": catalogue,
 }
 
 

@@ -253,9 +253,9 @@ def test_the_version_of_a_sampler_concerns_what_it_draws(monkeypatch: pytest.Mon
 
 def test_a_diagnostic_concerns_the_page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     make(Plan(TINY))
-    raise_version(monkeypatch, registry.DIAGNOSTICS, "coverage")
+    raise_version(monkeypatch, registry.DIAGNOSTICS, "tarp")
     assert told(Plan(TINY)) == [
-        "report tiny: diagnostic coverage: version 1 → 2",
+        "report tiny: diagnostic tarp: version 1 → 2",
         "index: its report of tiny is made anew",
     ]
 

@@ -32,12 +32,22 @@ def predictor(tmp_path):
 def test_summaries_are_those_of_the_draws():
     rng = np.random.default_rng(0)
     draws = {"m": rng.normal([[0.0], [5.0]], 1.0, (2, 4000))}
-    found = summaries.of_parameters(draws, {"m": np.array([0.0, np.nan])})
+    found = summaries.of_parameters(draws, {"m": np.array([0.0, np.nan])}, rng)
     assert found["m_mean"] == pytest.approx([0, 5], abs=0.08)
     assert found["m_sd"] == pytest.approx([1, 1], abs=0.05)
     assert found["m_q50"] == pytest.approx([0, 5], abs=0.08)
     assert found["m_rank"][0] == pytest.approx(0.5, abs=0.05)
     assert np.isnan(found["m_rank"][1])
+
+
+def test_ranks_of_discrete_truths_are_uniform():
+    rng = np.random.default_rng(5)
+    draws = {"n": rng.integers(0, 3, (5000, 300)).astype(float)}
+    rank = summaries.of_parameters(draws, {"n": rng.integers(0, 3, 5000).astype(float)}, rng)[
+        "n_rank"
+    ]
+    levels = np.linspace(0.1, 0.9, 9)
+    assert np.quantile(rank, levels) == pytest.approx(levels, abs=0.03)
 
 
 def test_an_object_at_the_edge_is_told():

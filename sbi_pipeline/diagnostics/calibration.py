@@ -24,7 +24,7 @@ from ..plots.style import INK, Look, key, label_outer, line_of, panels
 from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
 from .check import Check, WarnFail, significant
-from .coverage import coverage
+from .coverage import ONE_AND_TWO_SIGMA, coverage
 from .diagnostic import Diagnostic, Drawing
 from .uniform import chi2_p_value, ecdf_difference, ks_p_value, rank_histogram
 
@@ -56,30 +56,34 @@ def uniformity(calibration: xr.Dataset) -> pd.DataFrame:
     """Test the ranks of every parameter.
 
     Returns:
-        One row a parameter (joint quantities such as TARP last): ``chi2_p``, ``ks_p``, ``ecdf_p``;
-        ``max_difference`` is the largest distance between ECDF and uniform, ``coverage_68`` and
-        ``coverage_95`` the coverage of central 68.3 % and 95.45 % intervals, ``bias`` the mean
-        rank fraction minus one half (above 0: the posterior lies too low).
+        One row a parameter (joint quantities such as TARP last), with what `rank_tests` returns.
     """
     draws = int(calibration.attrs["draws"])
-    rows = []
-    for name, ranks in all_ranks(calibration).items():
-        ecdf = ecdf_difference(ranks, draws)
-        one, two = coverage(ranks, draws, np.array([0.6827, 0.9545])).observed
-        rows.append(
-            {
-                "parameter": name,
-                "simulations": ranks.size,
-                "chi2_p": chi2_p_value(ranks, draws),
-                "ks_p": ks_p_value(ranks, draws),
-                "ecdf_p": ecdf.p_value,
-                "max_difference": float(np.abs(ecdf.difference).max()),
-                "coverage_68": float(one),
-                "coverage_95": float(two),
-                "bias": float(((ranks + 0.5) / (draws + 1)).mean() - 0.5),
-            }
-        )
-    return pd.DataFrame(rows)
+    found = all_ranks(calibration).items()
+    return pd.DataFrame([{"parameter": name} | rank_tests(ranks, draws) for name, ranks in found])
+
+
+def rank_tests(ranks: Array, draws: int) -> dict[str, float]:
+    """Test the ranks of one quantity.
+
+    Returns:
+        ``chi2_p``, ``ks_p``, ``ecdf_p``; ``max_difference`` is the largest distance between ECDF
+        and uniform, ``coverage_68`` and ``coverage_95`` the coverage of central 68.3 % and 95.45 %
+        intervals, ``bias`` the mean rank fraction minus one half (above 0: the posterior lies too
+        low).
+    """
+    ecdf = ecdf_difference(ranks, draws)
+    one, two = coverage(ranks, draws, np.array(ONE_AND_TWO_SIGMA)).observed
+    return {
+        "simulations": ranks.size,
+        "chi2_p": chi2_p_value(ranks, draws),
+        "ks_p": ks_p_value(ranks, draws),
+        "ecdf_p": ecdf.p_value,
+        "max_difference": float(np.abs(ecdf.difference).max()),
+        "coverage_68": float(one),
+        "coverage_95": float(two),
+        "bias": float(((ranks + 0.5) / (draws + 1)).mean() - 0.5),
+    }
 
 
 def all_ranks(calibration: xr.Dataset) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -103,6 +104,21 @@ def significant(p_value: float, size: float, p: WarnFail, sizes: WarnFail, name:
         status = "warn"
     words = (f"p < {p[i]:g} and a difference above {sizes[i]:g}" for i in (0, 1))
     return Judged(status, "warn at {}, fail at {}".format(*words))
+
+
+def worst_of(
+    p_values: Sequence[float], differences: Sequence[float], p: WarnFail, sizes: WarnFail, name: str
+) -> tuple[int, Judged]:
+    """Judge several differences as `significant` does one; return the place of the worst, and how.
+
+    The worst has the worst status, then the smallest p-value, then the largest difference: a small
+    difference that is the most certain hides no large one.
+    """
+    each = zip(p_values, map(abs, differences), strict=True)
+    judged = [significant(p_value, size, p, sizes, name) for p_value, size in each]
+    badness = [STATUSES.index(one.status) for one in judged]
+    place = max(range(len(judged)), key=lambda i: (badness[i], -p_values[i], abs(differences[i])))
+    return place, judged[place]
 
 
 def _ordered(limits: WarnFail, name: str, *, rising: bool = True) -> WarnFail:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from scipy import stats
 from ..plots.style import FAINT, INK, SERIES, Look, canvas, key
 from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
-from .check import Check, WarnFail, significant
+from .check import Check, Judged, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
 from .uniform import checked
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LEVELS = np.linspace(0.02, 0.98, 49)
 DASHES = ("-", "--", ":")
+ONE_AND_TWO_SIGMA = (0.6827, 0.9545)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,87 @@ def coverage_error(calibration: xr.Dataset) -> tuple[float, float]:
     return float(np.abs(observed - LEVELS).mean()), float(np.sqrt(2 / np.pi) * scatter.mean())
 
 
+@dataclass(frozen=True)
+class Interval:
+    """How often one central interval of one parameter holds the truth.
+
+    Attributes:
+        parameter: Of which parameter.
+        level: Its probability.
+        observed: How often it holds the truth.
+        error: Binomial scatter of that.
+        p_value: Binomial, corrected for all intervals looked at.
+        among: How many these are.
+    """
+
+    parameter: str
+    level: float
+    observed: float
+    error: float
+    p_value: float
+    among: int
+
+    @property
+    def off(self) -> float:
+        """How much more often it holds the truth than it claims."""
+        return self.observed - self.level
+
+    @property
+    def quantity(self) -> str:
+        """What ``observed`` is, in words."""
+        return (
+            f"coverage of the central {100 * self.level:.1f} % interval ({self.parameter}, "
+            f"p = {self.p_value:.2g} over {self.among} intervals)"
+        )
+
+    @property
+    def by_chance(self) -> str:
+        """What chance gives, in words."""
+        return f"{self.level:.3g} ± {self.error:.2g}"
+
+    def said(self, of: str) -> str:
+        """Say what is wrong with it, where it is: in how many ``of`` what."""
+        return (
+            f"{100 * self.level:.1f} % intervals of {self.parameter} hold the truth in "
+            f"{100 * self.observed:.0f} % of {of}: error bars are too "
+            f"{'wide' if self.off > 0 else 'narrow'}."
+        )
+
+
+def intervals(ranks: Mapping[str, Array], draws: int) -> list[Interval]:
+    """Return the central 68.27 % and 95.45 % intervals of all parameters.
+
+    Args:
+        ranks: By parameter, each ``(n,)``.
+        draws: Among how many draws.
+    """
+    levels, found = np.array(ONE_AND_TWO_SIGMA), []
+    among = levels.size * len(ranks)
+    for name, each in ranks.items():
+        errors = np.sqrt(levels * (1 - levels) / each.size)
+        observed = coverage(each, draws, levels).observed
+        p_values = np.minimum(1.0, 2 * stats.norm.sf(np.abs(observed - levels) / errors) * among)
+        for level, held, error, p_value in zip(levels, observed, errors, p_values, strict=True):
+            values = float(level), float(held), float(error), float(p_value)
+            found.append(Interval(name, *values, among))
+    return found
+
+
+def worst_interval(
+    found: Sequence[Interval], p: WarnFail, difference: WarnFail
+) -> tuple[Interval, Judged]:
+    """Return the worst interval, and how it was judged.
+
+    Args:
+        found: Intervals.
+        p: P-value: warn below, fail below.
+        difference: Distance from the nominal coverage: warn above, fail above.
+    """
+    values = [each.p_value for each in found], [each.off for each in found]
+    place, judged = worst_of(*values, p, difference, "coverage")
+    return found[place], judged
+
+
 def judge_coverage(
     data: xr.Dataset,
     subject: str,
@@ -85,26 +167,18 @@ def judge_coverage(
         difference: Distance from the nominal coverage: smaller than the first never matters, larger
             than the second is needed to fail.
     """
-    levels, draws = np.array([0.6827, 0.9545]), int(data.attrs["draws"])
     names = [str(name) for name in data["parameter"].to_numpy()]
     ranks = data["ranks"].transpose("parameter", "simulation").to_numpy()
-    observed = np.array([coverage(row, draws, levels).observed for row in ranks])
-    error = np.sqrt(levels * (1 - levels) / ranks.shape[1])
-    p_values = np.minimum(1.0, 2 * stats.norm.sf(np.abs(observed - levels) / error) * observed.size)
-    at, which = np.unravel_index(int(np.argmin(p_values)), p_values.shape)
-    p_value, off = float(p_values[at, which]), float(observed[at, which] - levels[which])
-    judged = significant(p_value, abs(off), p, difference, "coverage")
-    level = f"{100 * levels[which]:.1f} %"
+    found = intervals(dict(zip(names, ranks, strict=True)), int(data.attrs["draws"]))
+    worst, judged = worst_interval(found, p, difference)
     return judged.check(
         name="coverage",
         subject=subject,
-        quantity=f"coverage of the central {level} interval ({names[at]}, p = {p_value:.2g} over "
-        f"{observed.size} intervals)",
-        value=float(observed[at, which]),
-        chance=f"{levels[which]:.3g} ± {error[which]:.2g}",
+        quantity=worst.quantity,
+        value=worst.observed,
+        chance=worst.by_chance,
         good="Intervals hold the truth as often as they claim.",
-        bad=f"{level} intervals of {names[at]} hold the truth in {100 * observed[at, which]:.0f} % "
-        f"of held-out simulations: error bars are too {'wide' if off > 0 else 'narrow'}.",
+        bad=worst.said("held-out simulations"),
     )
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 Asked = TypeVar("Asked", bound=Subject)
 Found = TypeVar("Found")
-Section = Literal["observation", "calibration", "sampling", "training", "simulations"]
+Section = Literal[
+    "observation", "catalogue", "object", "calibration", "sampling", "training", "simulations"
+]
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,11 @@ class Reference:
         self._ranked = {name: np.sort(each(ranked)) for name, each in self._statistics.items()}
         self._smallest = np.sort(self._smallest_p(compared))
 
+    @property
+    def compared(self) -> int:
+        """How many simulations a data set is ranked among."""
+        return len(self._smallest)
+
     def p_values(self, x: Array) -> Array:
         """Return the p-value of every data set, ``(m, *x_shape) -> (m,)``."""
         smallest = self._smallest_p(np.asarray(x, dtype=float).reshape(len(x), -1))

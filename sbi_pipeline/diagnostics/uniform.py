@@ -17,6 +17,8 @@ from scipy import stats
 from ..types import Array
 
 TRIALS = 4000
+LARGE = 10_000
+"""With more ranks, tails are computed where they are needed instead of for every count."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,7 @@ def ecdf_difference(ranks: Array, draws: int, prob: float = 0.95, points: int = 
     ranks = checked(ranks, draws)
     cdf = _grid(draws, points)
     counts = np.searchsorted(np.sort(ranks), np.rint(cdf * (draws + 1)) - 1, side="right")
-    tails = _tail_table(ranks.size, draws, points)
-    statistic = tails[np.arange(cdf.size), counts].min()
+    statistic = _tails(counts, ranks.size, draws, points).min()
     null = _null_statistics(ranks.size, draws, points)
     # Simulation resolves p down to 1 / TRIALS; below that the union bound is sharper.
     p_value = min((1 + np.sum(null <= statistic)) / (1 + null.size), cdf.size * statistic)
@@ -130,10 +131,21 @@ def _grid(draws: int, points: int) -> Array:
     return np.asarray(steps / (draws + 1))
 
 
+def _tails(counts: Array, n: int, draws: int, points: int) -> Array:
+    """Return two-sided binomial tail probabilities of counts at the points of the grid."""
+    cdf = _grid(draws, points)
+    if n > LARGE:
+        return _two_sided(counts, n, cdf)
+    return np.asarray(_tail_table(n, draws, points)[np.arange(cdf.size), counts])
+
+
 @lru_cache(maxsize=8)
 def _tail_table(n: int, draws: int, points: int) -> Array:
-    """Return two-sided binomial tail probabilities of 0..n counts at each point of the grid."""
-    counts, cdf = np.arange(n + 1), _grid(draws, points)[:, None]
+    """Return the tails of 0..n counts at each point of the grid."""
+    return _two_sided(np.arange(n + 1), n, _grid(draws, points)[:, None])
+
+
+def _two_sided(counts: Array, n: int, cdf: Array) -> Array:
     tails = np.minimum(stats.binom.cdf(counts, n, cdf), stats.binom.sf(counts - 1, n, cdf))
     return np.asarray(np.minimum(1.0, 2 * tails))
 
@@ -144,4 +156,4 @@ def _null_statistics(n: int, draws: int, points: int) -> Array:
     cdf = _grid(draws, points)
     slots = np.diff(np.concatenate([[0.0], cdf, [1.0]]))
     counts = np.random.default_rng(0).multinomial(n, slots, size=TRIALS).cumsum(axis=1)[:, :-1]
-    return np.asarray(_tail_table(n, draws, points)[np.arange(cdf.size), counts].min(axis=1))
+    return np.asarray(_tails(counts, n, draws, points).min(axis=1))

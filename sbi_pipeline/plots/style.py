@@ -141,10 +141,13 @@ def panels(
     return figure, list(axes[:count])
 
 
-def key(figure: Figure, entries: Mapping[str, Line2D | Patch]) -> None:
+def key(figure: Figure, entries: Mapping[str, Line2D | Patch], columns: int = 5) -> None:
     """Write a legend above all panels, where it hides nothing."""
     figure.legend(
-        list(entries.values()), list(entries), loc="outside upper right", ncols=min(5, len(entries))
+        list(entries.values()),
+        list(entries),
+        loc="outside upper right",
+        ncols=min(columns, len(entries)),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import diagnostics
 from ..diagnostics.diagnostic import Finding
+from ..populations import ObservedCatalogue
 from ..storage.reading import View
 from ..subjects import (
     ManyEvents,
@@ -48,6 +49,7 @@ def subjects_of(
     trained: Sequence[TrainedEstimator],
     observed: Sequence[ObservedData],
     held_out: View,
+    catalogues: Sequence[ObservedCatalogue] = (),
 ) -> Iterator[Sequence[Subject]]:
     """Yield groups of all that can be asked of a campaign.
 
@@ -56,6 +58,7 @@ def subjects_of(
         trained: Estimators.
         observed: Observations with their posteriors.
         held_out: The held-out simulations, in the order they were calibrated in.
+        catalogues: Catalogues with what estimators say of their objects.
 
     Raises:
         ValueError: A calibration was made with other simulations.
@@ -69,6 +72,10 @@ def subjects_of(
         yield observation.pairs
         yield [observation]
     yield [each for each in pairs if isinstance(each, ManyEvents)]
+    for catalogue in catalogues:
+        yield from ([population] for population in catalogue.populations.values())
+        yield catalogue.pairs
+        yield [catalogue]
 
 
 def _calibrated(

@@ -12,6 +12,8 @@ from ..diagnostics.check import STATUSES, Check
 from ..diagnostics.diagnostic import Finding
 from ..diagnostics.information import Information
 from ..diagnostics.joint_agreement import Classified
+from ..diagnostics.object_agreement import PopulationAgreement
+from ..populations import ObservedCatalogue
 from ..subjects import ObservedData, SimulatedRows, TrainedEstimator, calibrations
 
 Found = TypeVar("Found")
@@ -58,6 +60,7 @@ class Report:
         timings: Seconds of work by stage.
         errors: One failed row of each kind of error: ``status``, ``text``, ``row``, ``parameters``.
         epilogue: How to make this page again, in words.
+        catalogues: In the order of the configuration.
     """
 
     campaign: str
@@ -75,6 +78,7 @@ class Report:
     timings: Mapping[str, float]
     errors: Sequence[Mapping[str, Any]] = ()
     epilogue: str = ""
+    catalogues: Sequence[ObservedCatalogue] = ()
 
     @property
     def checks(self) -> list[Check]:
@@ -120,6 +124,11 @@ class Report:
     def accuracies(self) -> dict[str, Classified]:
         """How well a classifier tells two posteriors apart, by the title of the pair."""
         return self._found(Classified)
+
+    @property
+    def population_agreements(self) -> dict[str, PopulationAgreement]:
+        """How far apart two estimators are over a catalogue, by the title of the pair."""
+        return self._found(PopulationAgreement)
 
     def _found(self, kind: type[Found]) -> dict[str, Found]:
         """Return what was measured of one kind, by the title of its subject."""

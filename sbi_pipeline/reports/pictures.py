@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from .. import diagnostics
 from ..diagnostics.diagnostic import Drawing, Section
+from ..plots import catalogue
 from ..plots.posterior import corner_overlay, prior_to_posterior
 from ..plots.steps import step_sweep
 from ..plots.style import Look, palette, styled
+from ..populations import Population
 from ..subjects import SampledPosterior, Subject
 from .contents import Report
 
@@ -25,7 +27,7 @@ class Picture:
     Attributes:
         stem: Of its files.
         section: Of the page.
-        names: Of what it shows, by kind: ``observation``, ``estimator``.
+        names: Of what it shows, by kind: ``observation``, ``catalogue``, ``estimator``.
         alt: What it shows, for those who cannot see it.
         title: Of the caption.
         text: The caption; code stands in backticks.
@@ -61,15 +63,21 @@ def pictures(report: Report) -> list[Picture]:
 def look_of(report: Report) -> Look:
     """Return how the figures of a page name and colour things."""
     estimators = [each.name for each in report.estimators]
-    posteriors = (name for each in report.observations for name in each.posteriors)
-    return Look(palette(dict.fromkeys([*estimators, *posteriors])), report.labels)
+    posteriors = [name for each in report.observations for name in each.posteriors]
+    populations = [name for each in report.catalogues for name in each.populations]
+    names = dict.fromkeys([*estimators, *posteriors, *populations])
+    return Look(palette(names), report.labels)
 
 
 def _drawings(report: Report) -> Iterator[tuple[Drawing, Sequence[Subject]]]:
     """Yield every drawing with what it is drawn of: the answers first, then what they rest on."""
     posteriors = [each for one in report.observations for each in one.posteriors.values()]
+    populations = [each for one in report.catalogues for each in one.populations.values()]
     yield CORNER, posteriors
     yield MARGINALS, posteriors
+    yield WIDTHS, populations
+    yield RECOVERED, populations
+    yield OBJECT, [each for one in populations for each in one.shown]
     for name, diagnostic in diagnostics.registered().items():
         asked = [each.subject for each in report.findings if each.diagnostic == name]
         for drawing in diagnostic.figures:
@@ -111,6 +119,37 @@ def _corner_text(posteriors: Sequence[SampledPosterior]) -> str:
     return f"{text} Dashed: truth." if _truth(posteriors) else text
 
 
+def _marked_text(populations: Sequence[Population]) -> str:
+    """Say which objects are marked, where some are."""
+    flagged = max(int(each.flagged.sum()) for each in populations)
+    if not flagged:
+        return ""
+    if flagged <= catalogue.MARKED:
+        return " Flagged objects are marked."
+    return (
+        f" Flagged objects are marked, at most {catalogue.MARKED} of a kind: those with the "
+        "smallest p-values."
+    )
+
+
+def _widths_text(populations: Sequence[Population]) -> str:
+    (population,) = populations
+    size, marked = len(population.table), _marked_text(populations)
+    if size <= catalogue.FEW:
+        text = "Each object in the order of its first parameter, with central 68 % and 90 %."
+        return f"{text} Grey: prior.{' Black: truth.' if population.known else ''}{marked}"
+    what = "A point an object" if size <= catalogue.MANY else "Density of objects (logarithmic)"
+    return f"{what}: where it lies and how well that is known. Dashed: prior.{marked}"
+
+
+def _recovered_text(populations: Sequence[Population]) -> str:
+    text = (
+        "Posterior mean against the truth; a posterior that knows little stays near the mean of "
+        "the prior."
+    )
+    return text + _marked_text(populations)
+
+
 CORNER = Drawing(
     stem="corner-{observation}",
     draw=lambda asked, look: corner_overlay(
@@ -140,4 +179,28 @@ STEPS = Drawing(
     "network calls a draw. The lowest score is the best; more calls are not always better. The "
     "number used is `steps` in `network`.",
     section="calibration",
+)
+WIDTHS = Drawing(
+    stem="widths-{catalogue}-{estimator}",
+    draw=catalogue.widths,
+    alt="Means and widths of the posteriors of {catalogue} by {estimator}",
+    title="The population by {estimator}.",
+    text=_widths_text,
+    section="catalogue",
+)
+RECOVERED = Drawing(
+    stem="recovered-{catalogue}-{estimator}",
+    draw=catalogue.recovered,
+    alt="Posterior means by {estimator} against the truths of {catalogue}",
+    title="Truths recovered by {estimator}.",
+    text=_recovered_text,
+    section="catalogue",
+)
+OBJECT = Drawing(
+    stem="{stem}",
+    draw=catalogue.predicted_object,
+    alt="Data of {object} and what {estimator} predicts",
+    title="{object}, {estimator}.",
+    text=lambda asked: asked[0].said,
+    section="object",
 )

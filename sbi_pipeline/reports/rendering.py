@@ -9,6 +9,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from ..plots import style, typeset
+from ..populations import counted
 
 PIXELS_PER_INCH = 112
 """Figures are set in 9.5 points; the page in 16 pixels."""
@@ -24,6 +25,7 @@ def template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "counted": counted,
         "number": typeset.number,
         "label": typeset.label,
         "duration": typeset.duration,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,8 @@ def tabulate(
         "key": key,
         "source": source,
         "draws": store.form.draws,
+        "flagged": summaries.FLAGGED,
+        "reference": parts[0]["reference"],
         "seconds": sum(part["seconds"] for part in parts),
         "notes": sorted({problem for part in parts for problem in part["problems"]}),
         "parameters": {
@@ -125,6 +128,7 @@ def tabulate(
         },
     }
     write_text(facts, json.dumps(told, indent=1) + "\n")
+    shutil.rmtree(table.with_name("work"), ignore_errors=True)
 
 
 def _check_store(

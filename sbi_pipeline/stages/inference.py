@@ -118,7 +118,12 @@ def infer(
             problems = _fill(
                 store, known, inference, range(first // block, -(-last // block)), lease
             )
-    told = {"objects": [first, last], "seconds": time.monotonic() - began, "problems": problems}
+    told = {
+        "objects": [first, last],
+        "reference": inference.reference.compared if inference.reference else None,
+        "seconds": time.monotonic() - began,
+        "problems": problems,
+    }
     write_text(receipt, json.dumps({"recipe": made_with, **told}, indent=1) + "\n")
     shutil.rmtree(receipt.with_name("work") / receipt.stem, ignore_errors=True)
 
@@ -211,9 +216,12 @@ class _Inference:
         predicted = self.predictor.predict(theta, x, rows.start)
         typical = np.full(len(x), np.nan) if self.reference is None else self.reference.p_values(x)
         draws = summaries.with_derived(theta, self.derived)
+        ties = streams.generator(self.seed, "infer/ties", number)
         truths = {name: values[rows] for name, values in known.truths.items()}
         summary = {
-            **summaries.of_parameters(draws, summaries.with_derived_truths(truths, self.derived)),
+            **summaries.of_parameters(
+                draws, summaries.with_derived_truths(truths, self.derived), ties
+            ),
             **told,
             "in_distribution_p": typical,
             "predictive_p": predicted.p_value,

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from ..plots import style
+from ..populations import CatalogueParameter, ObservedCatalogue, Population
 from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.verdict import to_json
@@ -22,7 +23,7 @@ from ..storage import reading
 from ..storage.noise import Noise
 from ..subjects import ObservedData, SampledPosterior, SimulatedRows, TrainedEstimator, calibrations
 from ..types import Array, Outcome
-from .files import Keys, read_dataset, read_manifest
+from .files import Keys, check_key, read_dataset, read_manifest
 
 VERSIONS = (
     "sbi-pipeline",
@@ -58,8 +59,12 @@ def report(
     inputs: Keys,
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Noise | None = None,
+    catalogues: Sequence[Path] = (),
 ) -> None:
-    """Check everything and tell it on one page; ``posteriors`` are the folders of posteriors.
+    """Check everything and tell it on one page.
+
+    ``posteriors`` are the folders of posteriors; ``catalogues`` those of what an estimator says of
+    a catalogue.
 
     Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, and every figure as
     PNG and PDF in the folder ``figures``.
@@ -84,7 +89,8 @@ def report(
     ]
     failed = _failed(reader) if any(listed["failures"].values()) else None
     simulated = SimulatedRows(listed["rows"], listed["failures"], failed)
-    subjects = assessment.subjects_of(simulated, trained, observed, seen["test"])
+    surveyed = _catalogues([read_population(folder, inputs) for folder in catalogues])
+    subjects = assessment.subjects_of(simulated, trained, observed, seen["test"], surveyed)
     told = contents.Report(
         campaign=campaign,
         title=title,
@@ -98,9 +104,10 @@ def report(
         config_yaml=configuration,
         versions=_versions(),
         keys={"simulations": listed["simulation_key"], **inputs},
-        timings=_timings(listed, trained, observed),
+        timings=_timings(listed, trained, observed, surveyed),
         errors=listed["examples"],
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
+        catalogues=surveyed,
     )
     figures.mkdir(parents=True, exist_ok=True)
     images = {}
@@ -139,6 +146,44 @@ def _observation(
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
 
 
+def read_population(folder: Path, keys: Keys) -> tuple[str, Population]:
+    """Read what one estimator says of a catalogue, and where that came from, in words."""
+    who, name = folder.parent.name, folder.name
+    path = folder / "objects.json"
+    facts = json.loads(path.read_text())
+    check_key(facts["key"], keys, f"catalogue {who}, {name}", path)
+    worst, data = folder / "worst.nc", None
+    if worst.exists():
+        with xr.open_dataset(worst, engine="h5netcdf") as opened:
+            data = opened.load()
+    # Names as they stand: 007 is no 7, and NA no missing value.
+    texts = {"dtype": {"object": str, "flags": str}, "keep_default_na": False, "na_values": [""]}
+    population = Population(
+        name=who,
+        catalogue=name,
+        table=pd.read_csv(folder / "objects.csv", **texts).fillna({"flags": ""}),
+        parameters={each: CatalogueParameter(**of) for each, of in facts["parameters"].items()},
+        draws=facts["draws"],
+        level=facts.get("flagged", Population.level),
+        reference=facts.get("reference"),
+        worst=data,
+        seconds=facts["seconds"],
+        notes=facts["notes"],
+    )
+    return facts["source"], population
+
+
+def _catalogues(found: Sequence[tuple[str, Population]]) -> list[ObservedCatalogue]:
+    """Gather what estimators say of the same catalogue."""
+    sources = {each.catalogue: source for source, each in found}
+    return [
+        ObservedCatalogue(
+            name, source, {each.name: each for _, each in found if each.catalogue == name}
+        )
+        for name, source in sources.items()
+    ]
+
+
 def _calibrated(trained: Sequence[TrainedEstimator]) -> int:
     """Return how many held-out simulations the estimators were asked about, at most."""
     sizes = (data.sizes["simulation"] for data in calibrations(trained).values())
@@ -164,6 +209,7 @@ def _timings(
     listed: Mapping[str, Any],
     trained: Sequence[TrainedEstimator],
     observed: Sequence[ObservedData],
+    surveyed: Sequence[ObservedCatalogue],
 ) -> dict[str, float]:
     """Return seconds of work by stage."""
     timings = {"simulate": float(sum(shard["seconds"] for shard in listed["shards"]))}
@@ -175,4 +221,7 @@ def _timings(
         for who, posterior in observation.posteriors.items():
             seconds = posterior.tree["sample_stats"].attrs["seconds"]
             timings[f"sample {who}, {observation.name}"] = float(seconds)
+    for catalogue in surveyed:
+        for who, population in catalogue.populations.items():
+            timings[f"catalogue {who}, {catalogue.name}"] = population.seconds
     return timings

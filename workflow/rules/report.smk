@@ -35,6 +35,7 @@ rule report:
         spec=PLAN.specification,
         observations=PLAN.observations,
         posteriors=PLAN.posteriors,
+        catalogues=PLAN.catalogues,
     script:
         "../scripts/stage.py"
 
