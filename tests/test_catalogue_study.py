@@ -211,7 +211,7 @@ def test_a_killed_job_goes_on_with_the_next_block(study):
     assert first
     assert not second
     written = (study / OBJECTS / "draws.zarr/posterior/slope/c/0/0").stat().st_mtime_ns
-    snakemake(study, target, "--rerun-incomplete")
+    snakemake(study, target, "--nolock", "--rerun-incomplete")
     assert blocks(study)[0] == first
     assert all(blocks(study))
     assert (study / OBJECTS / "draws.zarr/posterior/slope/c/0/0").stat().st_mtime_ns == written
