@@ -95,6 +95,15 @@ def study(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "study")
 
 
+def why(study):
+    """Return what `sbi-pipeline why` says."""
+    told = subprocess.run(
+        [sys.executable, "-m", "sbi_pipeline.cli", "why", "--configfile", "config.yaml"],
+        cwd=study, env=environment(study), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return told.stdout
+
+
 def keys(study):
     """Return the key of every block, by estimator."""
     import zarr
@@ -169,6 +178,7 @@ def test_an_object_that_changed_is_drawn_for_with_its_block(study):
 
 def test_a_store_that_was_deleted_is_made_again(study):
     shutil.rmtree(study / OBJECTS / "draws.zarr")
+    assert "infer tiny/npe/survey: draws.zarr is gone" in why(study)
     ran = snakemake(study)
     assert (ran["collect"], ran["infer"], ran["tabulate"]) == (0, 3, 1)
     assert all(keys(study)["npe"])

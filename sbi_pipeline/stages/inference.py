@@ -100,7 +100,7 @@ def infer(
             levels=observations.LEVELS,
             x_shape=known.x_shape,
         )
-        name = "-".join(["predictive", *receipt.parts[-4:-1]])
+        ledger = "-".join(["predictive", *receipt.parts[-4:-1], receipt.stem, made_with])
         inference = _Inference(
             trained=trained,
             proposal=proposal_of(proposals, inputs),
@@ -109,7 +109,7 @@ def infer(
             derived=derived or {},
             reference=_reference(reader.collect({"train": REFERENCE_ROWS})["train"].x),
             predictor=object_predictions.ObjectPredictor(
-                engine, model.build_prior(), predictive_draws, objects, seed, ledgers / name
+                engine, model.build_prior(), predictive_draws, objects, seed, ledgers / ledger
             ),
             seed=seed,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..sidecars import outdated, read_if_whole
-from .plan import Plan
+from .plan import DRAWS, Plan
 from .simulations import RESULTS
 from .specification import Specification
 
@@ -105,7 +105,8 @@ def _readable(path: str, there: Content | None) -> Iterator[str]:
 
 def _deleted(path: str, there: Content) -> Iterator[str]:
     """Yield which results that a specification lies beside are gone."""
-    for name in there.get("outputs", []):
+    store = [DRAWS] if there.get("stage") == "infer" else []
+    for name in [*there.get("outputs", []), *store]:
         if not Path(path).with_name(name).exists():
             yield f"{name} is gone"
 
