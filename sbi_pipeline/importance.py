@@ -39,7 +39,8 @@ class Weights:
     Attributes:
         weight: Smoothed, ``(n,)``, sum 1.
         k_hat: Shape of the Pareto distribution of the largest weights.
-        k_hat_jitter: Standard deviation of that over subsets of four fifths of the draws.
+        k_hat_jitter: Standard deviation of that over subsets of four fifths of the draws; NaN where
+            none were asked for.
         effective: Kish's effective sample size, ``(sum w)^2 / sum w^2``.
         top: Largest weight before smoothing, as a fraction of all.
         log_mean: Log of the mean weight in nats: the log evidence, where the weights are
@@ -56,8 +57,13 @@ class Weights:
     log_mean_error: float
 
 
-def weigh(log_weight: Array, rng: np.random.Generator) -> Weights:
+def weigh(log_weight: Array, rng: np.random.Generator, subsets: int = SUBSETS) -> Weights:
     """Smooth and judge log weights, ``(n,)``; -inf is a weight of zero.
+
+    Args:
+        log_weight: The weights, in nats.
+        rng: Chooses the subsets.
+        subsets: On how many the fit is repeated; each takes as long as the first.
 
     Raises:
         ValueError: Fewer than `FEWEST` draws have a weight, or a weight is NaN or infinite.
@@ -75,9 +81,9 @@ def weigh(log_weight: Array, rng: np.random.Generator) -> Weights:
         )
     smoothed, k_hat = _smooth(log_weight)
     size = round(FRACTION * n)
-    picks = (rng.permutation(n)[:size] for _ in range(SUBSETS))
+    picks = (rng.permutation(n)[:size] for _ in range(subsets))
     shapes = np.array([_smooth(log_weight[pick])[1] for pick in picks])
-    jitter = np.std(shapes) if np.isfinite(shapes).all() else np.inf
+    jitter = _spread(shapes) if subsets else np.nan
     weight = np.exp(smoothed - special.logsumexp(smoothed))
     raw = np.exp(log_weight - special.logsumexp(log_weight))
     return Weights(
@@ -91,10 +97,15 @@ def weigh(log_weight: Array, rng: np.random.Generator) -> Weights:
     )
 
 
+def _spread(shapes: Array) -> float:
+    return float(np.std(shapes)) if np.isfinite(shapes).all() else np.inf
+
+
 def _smooth(log_weight: Array) -> tuple[Array, float]:
     """Return smoothed log weights and k-hat.
 
-    Largest weights that are all equal have no tail, which is the best case.
+    Largest weights that are all equal have no tail, which is the best case; those of which one
+    alone counts have none that could be fitted, which is the worst.
     """
     n = len(log_weight)
     largest = np.sort(log_weight)[-math.ceil(min(n / 5, 3 * math.sqrt(n))) :]
@@ -104,6 +115,8 @@ def _smooth(log_weight: Array) -> tuple[Array, float]:
     upside_down = -np.where(np.isfinite(log_weight), log_weight, -1e300)
     with np.errstate(all="ignore"):  # where one weight outweighs all, the others underflow
         smoothed, k_hat = array_stats.psislw(upside_down)
+    if np.isnan(smoothed).any():
+        return log_weight, np.inf
     return np.asarray(smoothed), float(k_hat)
 
 

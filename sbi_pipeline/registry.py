@@ -63,7 +63,7 @@ BUILT_OF_NETWORKS = ("npe", "nle", "nre", "fmpe", "cmpe")
 
 SAMPLERS: Table = {
     "direct": Part("sbi_pipeline.samplers.direct:Direct"),
-    "emcee": Part("sbi_pipeline.samplers.ensemble:Emcee"),
+    "emcee": Part("sbi_pipeline.samplers.ensemble:Emcee", version=2),
 }
 
 EMBEDDINGS = {
@@ -92,7 +92,7 @@ DIAGNOSTICS: Table = {
     "information": Part("sbi_pipeline.diagnostics.information:INFORMATION"),
     "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
     "local_calibration": Part("sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION"),
-    "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING"),
+    "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=2),
     "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT"),
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
     "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE"),
@@ -119,7 +119,7 @@ STAGES = {
     "manifest": Part("sbi_pipeline.stages.simulations:manifest", repeatable=True),
     "observe": Part("sbi_pipeline.stages.simulations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),
-    "calibrate": Part("sbi_pipeline.stages.calibration:calibrate"),
+    "calibrate": Part("sbi_pipeline.stages.calibration:calibrate", version=2),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
     "refine": Part("sbi_pipeline.stages.refinement:refine"),
     "collect": Part("sbi_pipeline.stages.catalogues:collect", repeatable=True),

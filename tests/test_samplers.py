@@ -6,6 +6,7 @@ import torch
 
 from sbi_pipeline import priors, samplers, streams
 from sbi_pipeline.estimators import Estimator
+from sbi_pipeline.samplers import reweighting
 from sbi_pipeline.types import Target, Traits
 
 
@@ -51,18 +52,46 @@ def test_direct_draws_of_a_likelihood_are_refused() -> None:
         samplers.draw(Exact("likelihood"), np.zeros((1, 2)), 100, seed=1, name="direct")
 
 
-def test_mcmc_with_a_posterior_as_proposal() -> None:
+def test_draws_of_a_posterior_are_reweighted_to_a_likelihood() -> None:
     x = np.array([[0.0, 1.0], [-2.0, 0.5]], dtype="f4")
-    few = {"seed": 1, "walkers": 8}
-    drawn = samplers.draw(Exact("likelihood"), x, 4000, proposal=Exact("posterior"), **few)
+    for quick in (True, False):
+        drawn = samplers.draw(
+            Exact("likelihood"), x, 4000, seed=1, proposal=Exact("posterior"), quick=quick
+        )
+        assert drawn.converged.all()
+        assert drawn.independent
+        z = drawn.flat(4000)
+        np.testing.assert_allclose(z.mean(axis=1), 0.8 * x, atol=0.04)
+        np.testing.assert_allclose(z.std(axis=1), 0.5 * np.sqrt(0.8), rtol=0.05)
+        told = drawn.told(1)
+        assert told["sampler"] == "reweighted"
+        assert told["k_hat"] < 0.5
+        assert told["effective"] >= 4000
+
+
+class Partly(Exact):
+    """A posterior that is right for data below zero, and far off for others."""
+
+    def log_prob(self, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return super().log_prob(z, torch.where(x > 0, x + 40, x))
+
+    def sample_many(self, n: int, x: torch.Tensor) -> torch.Tensor:
+        return super().sample_many(n, torch.where(x > 0, x + 40, x))
+
+
+def test_mcmc_is_for_those_whose_weights_cannot_be_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reweighting, "ROUNDS", (1,))  # or it would be learned where the draws are
+    x = np.array([[-1.0, -1.0], [3.0, 3.5], [-0.5, -2.0]], dtype="f4")
+    likelihood, proposal = (
+        kind(target, sd=0.1) for kind, target in ((Exact, "likelihood"), (Partly, "posterior"))
+    )
+    drawn = samplers.draw(likelihood, x, 400, seed=1, proposal=proposal, quick=True)
+    by = [drawn.told(which).get("sampler", drawn.sampler) for which in range(3)]
+    assert by == ["reweighted", "emcee", "reweighted"]
     assert drawn.converged.all()
-    z = drawn.flat(4000)
-    np.testing.assert_allclose(z.mean(axis=1), 0.8 * x, atol=0.04)
-    np.testing.assert_allclose(z.std(axis=1), 0.5 * np.sqrt(0.8), rtol=0.05)
-    plain = samplers.draw(Exact("likelihood"), x, 4000, **few)
-    assert drawn.autocorrelation_time is not None
-    assert plain.autocorrelation_time is not None
-    assert drawn.autocorrelation_time.max() < plain.autocorrelation_time.min()
+    np.testing.assert_allclose(drawn.flat(400).mean(axis=1), x / 1.01, atol=0.02)
 
 
 def test_mcmc_without_a_density_is_refused() -> None:

@@ -8,7 +8,15 @@ from samplers_for_tests import emcee
 from scipy import special, stats
 
 from sbi_pipeline import samplers
-from sbi_pipeline.samplers.moves import DifferentialEvolution, Fitted, Proposal, Snooker, Stretch
+from sbi_pipeline.samplers.mixture import Mixture
+from sbi_pipeline.samplers.moves import (
+    DifferentialEvolution,
+    Fitted,
+    Nearby,
+    Proposal,
+    Snooker,
+    Stretch,
+)
 from sbi_pipeline.types import Array
 
 
@@ -47,7 +55,13 @@ def test_25_dimensions() -> None:
     check_moments(drawn, np.zeros(25), np.eye(25))
 
 
-@pytest.mark.parametrize("move", [Stretch, DifferentialEvolution, Snooker, Fitted])
+def nearby(groups: int) -> Nearby:
+    """Steps by a mixture that is not fitted at all well."""
+    factors = np.array([[[0.5, 0.0], [0.3, 0.4]], [[1.2, 0.0], [-0.2, 0.3]]])
+    return Nearby(groups, [Mixture(np.array([0.3, 0.7]), np.array([[0, 1.0], [1, -1]]), factors)])
+
+
+@pytest.mark.parametrize("move", [Stretch, DifferentialEvolution, Snooker, Fitted, nearby])
 def test_each_move_by_itself_leaves_the_target_as_it_is(move: Any) -> None:
     """From exact draws, thousands of groups at once, moments stay what they are."""
     groups, walkers = 3000, 8
@@ -153,6 +167,22 @@ def test_a_proposal_finds_modes_the_walkers_cannot_reach() -> None:
     drawn = emcee(density, 1, 3, 10_000, seed=3, proposal=Proposal(draw, log_prob))
     assert drawn.converged.all()
     assert np.mean(drawn.z[..., 0] > 0) == pytest.approx(0.8, abs=0.03)
+
+
+def funnel(z: Array) -> Array:
+    """Neal's: v ~ N(0, 3^2), five x ~ N(0, exp v); P(v < -5) = 0.048, in a neck that is narrow."""
+    v, x = z[..., 0], z[..., 1:]
+    return -(v**2) / 18 - 0.5 * np.sum(x**2, axis=-1) * np.exp(-v) - 0.5 * x.shape[-1] * v
+
+
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 8))]
+)
+def test_the_neck_of_a_funnel(seed: int) -> None:
+    """Without steps as wide as the neck, 0.003 to 0.043 with an R-hat below 1.002."""
+    drawn = emcee(funnel, 1, 6, 10_000, seed=seed)
+    found = np.mean(drawn.z[0, ..., 0] < -5)
+    assert found == pytest.approx(stats.norm.cdf(-5 / 3), abs=0.015) or not drawn.converged.any()
 
 
 def test_one_that_cannot_converge_says_so() -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sbi_pipeline.samplers.mixture import DEGREES, Mixture, fit_mixture, learn_mixture
+from sbi_pipeline.samplers.mixture import (
+    DEGREES,
+    Mixture,
+    fit_mixture,
+    learn_mixtures,
+    proposal_of,
+)
 from sbi_pipeline.types import Array
 
 
@@ -46,7 +52,7 @@ def test_a_ring_takes_many_components_and_a_gaussian_one() -> None:
 def test_each_posterior_has_its_own() -> None:
     rng = np.random.default_rng(1)
     chain = rng.normal(size=(2, 4, 8, 50, 3)) + np.array([-5, 5])[:, None, None, None, None]
-    proposal = learn_mixture(chain, seed=1)
+    proposal = proposal_of(learn_mixtures(chain, seed=1))
     z = proposal.draw(500, 1)
     assert z.shape == (2, 500, 3)
     assert z.mean(axis=(1, 2)) == pytest.approx([-5, 5], abs=0.2)

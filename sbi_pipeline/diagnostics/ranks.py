@@ -21,6 +21,7 @@ from annotated_types import Ge, Le
 from scipy import special
 
 from .. import samplers
+from ..estimators import Estimator
 from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..priors.discrete import combinations
@@ -44,6 +45,7 @@ def rank(
     x: Array,
     *,
     seed: Annotated[int, INTERNAL],
+    proposal: Annotated[Estimator | None, INTERNAL] = None,
     simulations: Annotated[int, Ge(20)] | None = None,
     draws: Annotated[int, Ge(20), Le(1_000_000)] = 200,
     sampler: Mapping[str, Any] | None = None,
@@ -55,6 +57,7 @@ def rank(
         theta: Held-out truths, ``(n, theta_dim)``.
         x: Their data, ``(n, *x_shape)``.
         seed: Seed of the draws.
+        proposal: An estimator of the same posterior that MCMC proposes from, if there is one.
         simulations: How many held-out ones to use, no more than the largest campaign has; by
             default 1000, or 200 where MCMC is needed. Of a smaller campaign all are used.
         draws: Draws of each posterior.
@@ -81,7 +84,7 @@ def rank(
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
     settings = {"prior": prior, "events": posterior.events, "quick": True, **(sampler or {})}
-    drawn = samplers.draw(posterior.estimator, x, draws, seed=seed, **settings)
+    drawn = samplers.draw(posterior.estimator, x, draws, seed=seed, proposal=proposal, **settings)
     z = drawn.flat(draws)
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
     density = log_posterior(posterior.estimator, x, posterior.events)

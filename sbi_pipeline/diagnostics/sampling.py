@@ -30,12 +30,14 @@ class Sampling:
         independent: Whether they are no chain; only their number is asked for then.
         steps: Steps run, burn-in included, for the chain's length in autocorrelation times.
         stopped: Why the sampler stopped.
+        effective: How many draws those are worth that were resampled by weight.
     """
 
     summary: pd.DataFrame
     independent: bool
     steps: int | None = None
     stopped: str = "converged"
+    effective: float = math.inf
 
 
 def measure_sampling(asked: SampledPosterior) -> Sampling:
@@ -45,6 +47,7 @@ def measure_sampling(asked: SampledPosterior) -> Sampling:
         independent=asked.independent,
         steps=asked.facts.get("steps"),
         stopped=str(asked.facts.get("stopped", "converged")),
+        effective=float(asked.facts.get("effective", math.inf)),
     )
 
 
@@ -65,7 +68,7 @@ def judge_sampling(
         ess: Effective sample size: warn below, fail below.
         autocorrelation_times: Chain length over autocorrelation time: warn below, fail below.
     """
-    checks = [_effective(found.summary, subject, ess)]
+    checks = [_effective(found, subject, ess)]
     if not found.independent:
         checks.append(_agreeing(found.summary, subject, r_hat))
         if found.steps is not None:
@@ -73,8 +76,9 @@ def judge_sampling(
     return checks
 
 
-def _effective(summary: pd.DataFrame, subject: str, ess: WarnFail) -> Check:
-    size = float(summary[["ess_bulk", "ess_tail"]].to_numpy(dtype=float).min())
+def _effective(found: Sampling, subject: str, ess: WarnFail) -> Check:
+    sizes = found.summary[["ess_bulk", "ess_tail"]].to_numpy(dtype=float)
+    size = min(float(sizes.min()), found.effective)
     judged = below(size, ess, "ess")
     return judged.check(
         name="effective draws",

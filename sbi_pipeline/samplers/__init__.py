@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from ..types import Array, Prior
 from .direct import CHAINS, Direct, draws_of, in_chains
 from .draws import Draws, labelled, log_likelihood
 from .sampler import Problem, Proposal, Sampler, first_suitable, sampler_class
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "Draws",
@@ -55,7 +60,8 @@ def draw(
         events: Whether a data set is several independent events, see `posterior.log_posterior`.
         name: A name of `registry.SAMPLERS` or ``"my_module:MySampler"``; "auto" is the first of
             those that suits the estimator: its own draws if it has any, MCMC otherwise.
-        proposal: For MCMC, an estimator of the same posterior to start and propose from.
+        proposal: For MCMC, an estimator of the same posterior, whose draws are reweighted; MCMC
+            starts and proposes from it where the weights cannot be trusted.
         folder: Where a sampler may keep its state while it grows.
         quick: Whether what is not in ``options`` is as for many posteriors at once, which need
             less precision than a table of results.
@@ -65,28 +71,64 @@ def draw(
         ValueError: An unknown sampler or one that does not suit the estimator, a wrong option, or
             a proposal that is of no use.
     """
-    traits = estimator.traits
-    chosen = sampler_class(name, traits)
-    problem = Problem(
-        log_density=log_posterior(estimator, x, events),
-        targets=len(x),
-        theta_dim=estimator.spec["theta_dim"],
-        seed=seed,
-        draw=(lambda n, seed: draws_of(estimator, x, n, seed)) if traits.draws else None,
-        proposal=None if proposal is None else _proposal(proposal, x),
-        folder=folder,
-    )
+    chosen = sampler_class(name, estimator.traits)
     if proposal is not None and chosen.needs == "draws":
         raise ValueError(f"sampler {name!r} draws directly, not from a proposal; remove that")
     discrete = None if prior is None or chosen.needs == "draws" else combinations(prior)
-    if discrete is not None and proposal is not None:
-        raise ValueError("a proposal cannot propose discrete parameters; remove it")
-    dim = problem.theta_dim if discrete is None else len(discrete.continuous)
+    if proposal is not None and (discrete is not None or events):
+        raise ValueError("a proposal cannot propose discrete parameters or for events; remove it")
+    theta_dim = estimator.spec["theta_dim"]
+    dim = theta_dim if discrete is None else len(discrete.continuous)
     sampler = _built(chosen, name, {**(chosen.quick(dim) if quick else {}), **options})
-    label = first_suitable(traits) if name == "auto" else name
-    if discrete is None:
-        return dataclasses.replace(sampler(problem, n), sampler=label)
-    return _with_discrete(discrete, problem, n, sampler, label)
+    label = first_suitable(estimator.traits) if name == "auto" else name
+
+    def problem(some: Sequence[int] = range(len(x))) -> Problem:
+        data = np.asarray(x)[list(some)]
+        return Problem(
+            log_density=log_posterior(estimator, data, events),
+            targets=len(data),
+            theta_dim=theta_dim,
+            seed=seed,
+            draw=_drawing(estimator, data) if estimator.traits.draws else None,
+            proposal=None if proposal is None else _proposal(proposal, data),
+            folder=folder,
+        )
+
+    if discrete is not None:
+        return _with_discrete(discrete, problem(), n, sampler, label)
+    if proposal is None:
+        drawn = sampler(problem(), n)
+    else:
+        drawn = _reweighted(problem, len(x), n, sampler, quick)
+    return dataclasses.replace(drawn, sampler=label)
+
+
+def _drawing(estimator: Estimator, x: Array) -> Callable[[int, int], Array]:
+    return lambda n, seed: draws_of(estimator, x, n, seed)
+
+
+def _reweighted(
+    problem: Callable[[Sequence[int]], Problem], m: int, n: int, sampler: Sampler, quick: bool
+) -> Draws:
+    """Draw from the proposals of m posteriors, and by a sampler where these are not near enough.
+
+    Proposals for a table of results are first completed by what is found beside them.
+    """
+    # arviz-stats and scipy.stats take a second, which what is drawn without a proposal saves.
+    from ..importance import SUBSETS  # noqa: PLC0415
+    from .reweighting import merged, reweigh  # noqa: PLC0415
+    from .scouting import scouted  # noqa: PLC0415
+
+    began = time.monotonic()
+    given = problem if quick else scouted(problem, m)
+    found, rest, known = reweigh(given, m, n, subsets=0 if quick else SUBSETS)
+    logger.info("reweighted draws of the proposal: %d of %d posteriors", m - len(rest), m)
+    took = time.monotonic() - began
+    chains = sampler(known(rest), n) if rest else None
+    places = {which: place for place, which in enumerate(rest)}
+    drawn = merged(found, places, chains, n)
+    seconds = drawn.facts.get("seconds", 0.0) + took
+    return dataclasses.replace(drawn, facts={**drawn.facts, "seconds": seconds})
 
 
 def at_once(estimator: Estimator, name: str = "auto", **options: Any) -> int:
@@ -193,6 +235,6 @@ def _proposal(estimator: Estimator, x: Array) -> Proposal:
             f"take one of {having(lambda traits: traits.proposes)}"
         )
     return Proposal(
-        draw=lambda n, seed: draws_of(estimator, x, n, seed),
+        draw=_drawing(estimator, x),
         log_prob=log_posterior(estimator, x),
     )

@@ -40,8 +40,8 @@ class Draws:
         discrete: The discrete parameters, if there are any.
         probability: Of each combination of their values, ``(m, k)``.
         facts: What else is worth telling: steps, burn_in, thin, why it stopped.
-        own: What is worth telling of each posterior, m of them: what its chains reached; empty
-            where there is nothing.
+        own: What is worth telling of each posterior, m of them: what its chains reached, or what
+            its weights are and that its draws are ``independent``; empty where there is nothing.
     """
 
     z: Array

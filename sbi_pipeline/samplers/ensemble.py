@@ -2,8 +2,9 @@
 
 Works in the prior's normal space, where the prior is N(0, I) and nothing has bounds. Every
 posterior gets several independent ensembles; a step moves half of the walkers of all ensembles of
-all posteriors at once, so that the network is called on one large batch. Half of the steps propose
-from a mixture fitted to the chain so far. The first half of every chain is dropped.
+all posteriors at once, so that the network is called on one large batch. A third of the steps
+propose from a mixture fitted to the chain so far, and a third go from where the walker is, as far
+as the component of the mixture is wide there. The first half of every chain is dropped.
 
 emcee: Foreman-Mackey et al., PASP 125, 2013, https://arxiv.org/abs/1202.3665.
 """
@@ -27,8 +28,8 @@ from ..types import Array
 from . import stopping
 from .chain import Chain
 from .draws import Draws
-from .mixture import learn_mixture
-from .moves import DifferentialEvolution, Fitted, Independence, Snooker, Stretch
+from .mixture import Mixture, learn_mixtures, proposal_of
+from .moves import DifferentialEvolution, Fitted, Independence, Nearby, Snooker, Stretch
 from .sampler import Problem, Sampler
 from .starting import start
 
@@ -67,7 +68,8 @@ class Emcee(Sampler):
     chain is longer than ``autocorrelation_times`` times the autocorrelation time; or at
     ``max_steps`` or after ``minutes``, and then says so.
 
-    A proposal, if there is one, is what the walkers start from, and what some steps propose from.
+    A proposal, if there is one, is what every other ensemble starts from, and what some steps
+    propose from; the other ensembles start from the prior.
 
     Args:
         ensembles: Independent ensembles for each posterior.
@@ -171,14 +173,15 @@ class Emcee(Sampler):
         def sampler(steps: int) -> emcee.EnsembleSampler:
             """Return a sampler that has learned from the second half of so many steps."""
             far = [Independence(groups, problem.proposal, targets)] if problem.proposal else []
+            learned: list[Mixture] = []
             if steps:
-                learned = learn_mixture(
+                learned = learn_mixtures(
                     by_target(chain.get_chain()[steps // 2 : steps]), problem.seed
                 )
-                far.append(Independence(groups, learned, targets))
+                far.append(Independence(groups, proposal_of(learned), targets))
             elif walkers // 2 >= 4 * theta_dim:
                 far.append(Fitted(groups))
-            moves, size = _moves(groups, far), groups * walkers
+            moves, size = _moves(groups, far, learned), groups * walkers
             walk = emcee.EnsembleSampler(
                 size, theta_dim, batched, moves=moves, vectorize=True, backend=chain
             )
@@ -240,10 +243,11 @@ def _reached(
     }
 
 
-def _moves(groups: int, far: list[Any]) -> list[tuple[Any, float]]:
-    """Return moves and their weights; half of all steps propose far away where that can work."""
-    near = [(Stretch(groups), 0.5), (DifferentialEvolution(groups), 0.4), (Snooker(groups), 0.1)]
-    return [*((move, 1 / len(far)) for move in far), *near]
+def _moves(groups: int, far: list[Any], learned: list[Mixture]) -> list[tuple[Any, float]]:
+    """Return moves and their weights: far away, along other walkers, and by what was learned."""
+    along = [(Stretch(groups), 0.5), (DifferentialEvolution(groups), 0.4), (Snooker(groups), 0.1)]
+    nearby = [(Nearby(groups, learned), 1.0)] if learned else []
+    return [*((move, 1 / len(far)) for move in far), *along, *nearby]
 
 
 def _forget_others(chain: Chain, log_density: Callable[[Array], Array]) -> None:

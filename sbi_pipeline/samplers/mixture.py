@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +30,12 @@ from .sampler import Proposal
 
 POINTS = (300, 4000, 100_000)
 """Of the chain that a mixture is fitted to: least, most, and over all posteriors together."""
+PRECISE = 1500
+"""Points of which a fit is worth another half of its time for its third digit."""
 COMPONENTS = 32
 DEGREES = 10.0
+STEP = 2.0
+"""Of a step within a component, in its widths, over the root of the dimension."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +61,56 @@ class Mixture:
 
     def log_prob(self, z: Array) -> Array:
         """Return the normalised log density of points ``(n, d)``, in nats, ``(n,)``."""
+        return np.asarray(np.logaddexp.reduce(self._log_parts(z), axis=0))
+
+    def _log_parts(self, z: Array) -> Array:
+        """Return the log density of each component times its weight, ``(k, n)``."""
         dim = z.shape[1]
         from_means = (z - self.means[:, None]).transpose(0, 2, 1)
         squared = np.sum((self._inverses @ from_means) ** 2, axis=1)
-        scales = np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1)
         constant = gammaln((DEGREES + dim) / 2) - gammaln(DEGREES / 2)
         constant -= 0.5 * dim * np.log(DEGREES * np.pi)
-        parts = -0.5 * (DEGREES + dim) * np.log1p(squared / DEGREES) - scales[:, None] + constant
-        return np.asarray(np.logaddexp.reduce(parts + np.log(self.weights)[:, None], axis=0))
+        parts = -0.5 * (DEGREES + dim) * np.log1p(squared / DEGREES) + constant
+        return np.asarray(parts - self._log_scales[:, None] + np.log(self.weights)[:, None])
+
+    def step(self, z: Array, rng: Any) -> tuple[Array, Array]:
+        """Move points, ``(n, d)``, a step as wide as the component that each belongs to.
+
+        Returns:
+            The new points and the log ratio of the densities of the steps back and there, ``(n,)``.
+        """
+        shares = self.shares(z)
+        ends = np.cumsum(shares, axis=0)
+        chosen = np.minimum((rng.rand(len(z)) * ends[-1] > ends).sum(axis=0), len(ends) - 1)
+        width = STEP / np.sqrt(z.shape[1])
+        noise = width * rng.standard_normal(z.shape)
+        new = z + (self.factors[chosen] @ noise[..., None])[..., 0]
+        moved = (self._inverses @ (new - z).T) / width
+        kernel = -0.5 * np.sum(moved**2, axis=1) - self._log_scales[:, None]
+        with np.errstate(divide="ignore"):
+            there, back = (np.log(each) + kernel for each in (shares, self.shares(new)))
+        return new, np.logaddexp.reduce(back, axis=0) - np.logaddexp.reduce(there, axis=0)
+
+    def shares(self, z: Array) -> Array:
+        """Return the probability that points, ``(n, d)``, are of each component, ``(k, n)``."""
+        parts = self._log_parts(z)
+        return np.asarray(np.exp(parts - np.logaddexp.reduce(parts, axis=0)))
 
     @functools.cached_property
     def _inverses(self) -> Array:
         return np.linalg.inv(self.factors)
 
+    @functools.cached_property
+    def _log_scales(self) -> Array:
+        return np.asarray(np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(axis=1))
 
-def learn_mixture(chain: Array, seed: int) -> Proposal:
+
+def standard(dim: int) -> Mixture:
+    """Return a mixture of one component as wide as the prior."""
+    return Mixture(np.ones(1), np.zeros((1, dim)), np.eye(dim)[None])
+
+
+def learn_mixtures(chain: Array, seed: int) -> list[Mixture]:
     """Fit a mixture to each of m posteriors, from ``(m, ensembles, walkers, steps, dim)``."""
     rng = np.random.default_rng(seed)
     least, most, together = POINTS
@@ -78,7 +118,11 @@ def learn_mixture(chain: Array, seed: int) -> Proposal:
     count = min(points.shape[1], max(least, min(most, together // len(chain))))
     few = [rng.choice(points.shape[1], count, replace=False) for _ in points]
     seeds = rng.integers(2**31, size=len(points))
-    mixtures = [fit_mixture(points[i, few[i]], int(seeds[i])) for i in range(len(points))]
+    return [fit_mixture(points[i, few[i]], int(seeds[i])) for i in range(len(points))]
+
+
+def proposal_of(mixtures: Sequence[Mixture]) -> Proposal:
+    """Return the mixtures of m posteriors as a density to propose from."""
 
     def draw(n: int, seed: int) -> Array:
         rng = np.random.default_rng(seed)
@@ -93,7 +137,7 @@ def learn_mixture(chain: Array, seed: int) -> Proposal:
 def fit_mixture(points: Array, seed: int) -> Mixture:
     """Fit a mixture to points, ``(n, d)``: 1, 2, 4, ... components, as many as make it better."""
     n, dim = points.shape
-    centre, factor = points.mean(axis=0), _factor(np.atleast_2d(np.cov(points.T)))
+    centre, factor = points.mean(axis=0), cholesky(np.atleast_2d(np.cov(points.T)))
     white = np.linalg.solve(factor, (points - centre).T).T
     fitted: list[tuple[float, Any]] = []
     for count in 2 ** np.arange(1 + int(np.log2(COMPONENTS))):
@@ -104,7 +148,7 @@ def fit_mixture(points: Array, seed: int) -> Mixture:
         if min(fitted, key=lambda each: each[0]) not in fitted[-2:]:
             break
     best = min(fitted, key=lambda each: each[0])[1]
-    means, factors = centre + best.means_ @ factor.T, factor @ _factor(best.covariances_)
+    means, factors = centre + best.means_ @ factor.T, factor @ cholesky(best.covariances_)
     return Mixture(best.weights_ / best.weights_.sum(), means, factors)
 
 
@@ -113,13 +157,16 @@ def _gaussians(points: Array, count: int, seed: int) -> Any:
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
     from sklearn.mixture import GaussianMixture  # noqa: PLC0415
 
-    gaussians = GaussianMixture(count, reg_covar=1e-8, init_params="k-means++", random_state=seed)
+    tolerance = 1e-2 if len(points) < PRECISE else 1e-3
+    gaussians = GaussianMixture(
+        count, tol=tolerance, reg_covar=1e-8, init_params="k-means++", random_state=seed
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return gaussians.fit(points)
 
 
-def _factor(covariance: Array) -> Array:
+def cholesky(covariance: Array) -> Array:
     """Return the Cholesky factor, ``(..., d, d)``; a direction without width gets a little."""
     dim = covariance.shape[-1]
     floor = 1e-9 * np.trace(covariance, axis1=-2, axis2=-1) / dim + 1e-300

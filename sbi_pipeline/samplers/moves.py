@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from emcee.moves import Move
 from emcee.state import State
 
 from ..types import Array
+from .mixture import Mixture
 from .sampler import Proposal
 
 
@@ -139,6 +141,26 @@ class Independence(Grouped):
         densities = self.given.log_prob(np.concatenate([old, new], axis=1))
         was, becomes = np.split(densities, 2, axis=1)
         return new.reshape(walkers.shape), (was - becomes).reshape(walkers.shape[:2])
+
+
+class Nearby(Grouped):
+    """Steps as wide and as bent as the fitted component that a walker is in.
+
+    In the neck of a funnel the other walkers are far apart, so that moves along their differences
+    are all too long; the component fitted to those that are there has the neck's own width, and its
+    steps go on where the chain has not been.
+    """
+
+    def __init__(self, groups: int, mixtures: Sequence[Mixture]) -> None:
+        super().__init__(groups)
+        self.mixtures = mixtures
+
+    def proposal(self, walkers: Array, others: Array, random: Any) -> tuple[Array, Array]:
+        """Step from each walker; the factor is the ratio of the steps back and there."""
+        by_target = walkers.reshape(len(self.mixtures), -1, walkers.shape[-1])
+        pairs = zip(self.mixtures, by_target, strict=True)
+        moved, factors = zip(*(mixture.step(z, random) for mixture, z in pairs), strict=True)
+        return np.stack(moved).reshape(walkers.shape), np.stack(factors).reshape(walkers.shape[:2])
 
 
 def _pick(others: Array, index: Array) -> Array:

@@ -44,7 +44,8 @@ class Problem:
         seed: Seed of the draws.
         draw: The estimator's own draws, from a number and a seed: ``(m, n, theta_dim)``; None
             where it has none.
-        proposal: A density near the target, such as an NPE's, if there is one.
+        proposal: A density near the target, such as an NPE's, if there is one; with what was
+            learned of the target by reweighting draws of it.
         folder: Where state may be kept while it grows, for a killed run to go on from; the
             caller removes it.
     """

@@ -1,4 +1,8 @@
-"""Where walkers start: at draws of the prior, or of a proposal, resampled by likelihood."""
+"""Where walkers start: at draws of the prior, or of a proposal, resampled by likelihood.
+
+With a proposal every other ensemble starts from the prior all the same: a mode that the proposal
+does not know, and the prior does, is then one that ensembles disagree about until all have it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ def start(
     draws: int,
     rng: np.random.Generator,
 ) -> Array:
-    """Draw from the prior or the proposal and pick walkers by weight for each ensemble.
+    """Draw from the proposal and the prior, in turn, and pick walkers by weight for each ensemble.
 
     Returns:
         ``(targets * ensembles * walkers, dim)``, for a shape of these four.
@@ -24,13 +28,13 @@ def start(
     find them, 2019, https://arxiv.org/abs/1903.06059).
     """
     targets, ensembles, walkers, dim = shape
-    proposal = problem.proposal
-    if proposal is None:
-        z = rng.normal(size=(targets, ensembles * draws, dim))
-        drawn_from = -0.5 * np.sum(z**2, axis=-1)
-    else:
-        z = proposal.draw(ensembles * draws, int(rng.integers(2**31)))
-        drawn_from = proposal.log_prob(z)
+    z = rng.normal(size=(targets, ensembles * draws, dim))
+    drawn_from = -0.5 * np.sum(z**2, axis=-1)
+    if problem.proposal is not None:
+        near = problem.proposal.draw(-(-ensembles // 2) * draws, int(rng.integers(2**31)))
+        of_proposal = np.arange(ensembles * draws) // draws % 2 == 0
+        z[:, of_proposal] = near
+        drawn_from[:, of_proposal] = problem.proposal.log_prob(near)
     log_weight = problem.log_density(z) - drawn_from
     noisy = np.where(np.isfinite(log_weight), log_weight, -np.inf) + rng.gumbel(size=z.shape[:2])
     noisy = noisy.reshape(targets * ensembles, draws)

@@ -28,7 +28,7 @@ from arviz_stats.base import array_stats
 
 from ..types import Array
 
-TAILS = (0.05, 0.95)
+TAILS = (0.01, 0.99)
 """Quantiles whose effective draws are those of the tails."""
 
 
