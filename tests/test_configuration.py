@@ -69,7 +69,7 @@ def test_patterns_stand_for_many_parameters() -> None:
 @pytest.mark.parametrize(
     ("proposal", "message"),
     [
-        ("npo", r"estimators.nle.sampler.proposal: 'npo' is not trained here; wanted one of npe"),
+        ("npo", r"estimators.nle.sampler.proposal: 'npo' is not trained here; wanted auto, none"),
         ("nle", r"estimators.nle.sampler.proposal: 'nle' \(nle\) does not give draws with their"),
     ],
 )
@@ -189,7 +189,7 @@ def test_proposals_in_calibration_are_refused() -> None:
     config = copy.deepcopy(TINY)
     config["calibration"]["sampler"]["proposal"] = "npe"
     with pytest.raises(
-        ValueError, match=r"calibration.sampler.proposal: proposals are for observations"
+        ValueError, match=r"calibration.sampler.proposal: a proposal is named by the sampler"
     ):
         study.take_configuration(config)
 

@@ -443,7 +443,7 @@ THE_REST = [
     ),
     (
         (CALIBRATION, "  sampler: {proposal: npe} # !\n"),
-        "calibration.sampler.proposal: proposals are for observations only",
+        "calibration.sampler.proposal: a proposal is named by the sampler of an estimator",
     ),
     (("  simulations: 40\n", "  simulations: 4 # !\n"), "calibration.simulations: got 4; wanted a"),
     (

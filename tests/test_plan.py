@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sbi_pipeline import registry
 from sbi_pipeline.study import Plan
 from sbi_pipeline.study.changes import changes
 from sbi_pipeline.study.specification import code
+from sbi_pipeline.study.sweeps import expanded
 
 TINY = yaml.safe_load(Path(__file__).with_name("config.yaml").read_text())
 MANIFEST = "results/tiny/manifest.spec.json"
@@ -55,6 +57,13 @@ def make(plan: Plan) -> None:
 
 def told(plan: Plan, *targets: str) -> list[str]:
     return [str(change) for change in changes(plan, targets)]
+
+
+def alone() -> Any:
+    """Return the tiny study in which nothing is proposed to NLE."""
+    config = copy.deepcopy(TINY)
+    config["estimators"]["nle"]["sampler"]["proposal"] = "none"
+    return config
 
 
 def raise_version(monkeypatch: pytest.MonkeyPatch, table: Any, name: str) -> None:
@@ -165,8 +174,8 @@ WHY: list[tuple[Edit, list[str]]] = [
 
 @pytest.mark.parametrize(("change", "expected"), WHY)
 def test_why_says_what_changed(change: Edit, expected: list[str]) -> None:
-    make(Plan(TINY))
-    config = copy.deepcopy(TINY)
+    make(Plan(alone()))
+    config = alone()
     change(config)
     assert told(Plan(config)) == expected
 
@@ -235,9 +244,9 @@ def test_the_version_of_one_method_leaves_the_other_alone(
 def test_the_version_of_an_embedding_concerns_what_may_use_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make(Plan(TINY))
+    make(Plan(alone()))
     raise_version(monkeypatch, registry.EMBEDDINGS, "mlp")
-    found = told(Plan(TINY))
+    found = told(Plan(alone()))
     assert found[0] == "train tiny/npe: embedding mlp: version 1 → 2"
     assert not any("/nle" in line.split(":")[0] for line in found)
 
@@ -246,9 +255,37 @@ def test_the_version_of_a_sampler_concerns_what_it_draws(monkeypatch: pytest.Mon
     make(Plan(TINY))
     raise_version(monkeypatch, registry.SAMPLERS, "emcee")
     found = told(Plan(TINY))
-    assert found[0] == "calibrate tiny/nle: sampler emcee: version 1 → 2"
-    assert found[1] == "sample tiny/nle/mock: sampler emcee: version 1 → 2"
+    assert found[0] == "calibrate tiny/nle: sampler emcee: version 2 → 3"
+    assert found[1] == "sample tiny/nle/mock: sampler emcee: version 2 → 3"
     assert not any("/npe" in line.split(":")[0] for line in found)
+
+
+def test_what_proposes_belongs_to_the_keys_of_what_it_proposes_for() -> None:
+    make(Plan(TINY))
+    config = copy.deepcopy(TINY)
+    config["estimators"]["npe"]["seed"] = 7
+    found = told(Plan(config))
+    assert "calibrate tiny/nle: its proposals are made anew" in found
+    assert "sample tiny/nle/mock: its proposals are made anew" in found
+    assert not any(line.startswith("train tiny/nle") for line in found)
+    wildcards = SimpleNamespace(campaign="tiny", trained="nle", estimator="nle")
+    for asked in (Plan.proposals, Plan.calibration_proposals):
+        assert asked(Plan(TINY), wildcards) == ["results/tiny/npe/estimator.pt"]
+        assert asked(Plan(alone()), wildcards) == []
+
+
+def test_members_of_a_sweep_take_a_proposal_of_their_own_campaign() -> None:
+    config = copy.deepcopy(TINY)
+    config["sweeps"] = {"sizes": {"campaign": "tiny", "simulations": [1000, 2000]}}
+    campaign = Plan(expanded(config)).campaigns["sizes_1000"]
+    assert campaign.proposals("sizes_nle_seed1", calibrating=True) == ["sizes_npe_seed1"]
+    config["estimators"]["nle"]["sampler"]["proposal"] = "npe"  # which is none of theirs
+    campaign = Plan(expanded(config)).campaigns["sizes_1000"]
+    assert campaign.proposals("sizes_nle_seed1", calibrating=True) == []
+    del config["estimators"]["nle"]["sampler"]["proposal"]
+    config["sweeps"]["sizes"]["estimators"] = ["nle"]
+    campaign = Plan(expanded(config)).campaigns["sizes_1000"]
+    assert campaign.proposals("sizes_nle_seed1", calibrating=True) == []
 
 
 def test_a_diagnostic_concerns_the_page_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +300,9 @@ def test_a_diagnostic_concerns_the_page_alone(monkeypatch: pytest.MonkeyPatch) -
 OWN = {
     "estimator": (lambda c: c["estimators"]["npe"].update(method="toy:ToyEstimator"), "train"),
     "sampler": (
-        lambda c: c["estimators"]["nle"].update(sampler={"name": "toy:ToySampler"}),
+        lambda c: c["estimators"]["nle"].update(
+            sampler={"name": "toy:ToySampler", "proposal": "none"}
+        ),
         "sample",
     ),
 }
@@ -273,7 +312,7 @@ OWN = {
 def test_an_edit_of_ones_own_part_concerns_what_uses_it(kind: str) -> None:
     change, stage = OWN[kind]
     Path("toy.py").write_text(Path(__file__).with_name("toy.py").read_text())
-    config = copy.deepcopy(TINY)
+    config = alone()
     change(config)
     make(Plan(config))
     with Path("toy.py").open("a") as file:
@@ -317,7 +356,7 @@ def test_a_class_built_of_our_networks_counts_with_their_versions(
 
 
 def test_a_deleted_result_is_not_made(tmp_path: Path) -> None:
-    plan = Plan(TINY)
+    plan = Plan(alone())
     make(plan)
     path = Path("results/tiny/npe/train.spec.json")
     path.write_text(json.dumps({**plan[str(path)].content, "outputs": ["estimator.pt"]}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
 from ..storage.noise import Noise
 from ..trained import load
-from .files import Keys, check_key, read_manifest, write_dataset
+from .files import Keys, check_key, read_manifest, read_proposal, write_dataset
 
 
 def calibrate(
     *,
     simulations: Path,
     estimator: Path,
+    proposals: Sequence[Path] = (),
     calibration: Path,
     key: str,
     inputs: Keys | None = None,
@@ -28,8 +29,9 @@ def calibrate(
 ) -> None:
     """Ask the estimator about held-out simulations whose truth is known.
 
-    Reads: ``simulations``, ``estimator``. Writes: ``calibration``: ranks of the truth among
-    draws, means, sds, held-out log densities.
+    Reads: ``simulations``, ``estimator``, and in ``proposals`` an estimator that MCMC proposes
+    from, if any. Writes: ``calibration``: ranks of the truth among draws, means, sds, held-out log
+    densities.
     """
     torch.set_num_threads(threads)
     listed = read_manifest(simulations, inputs)
@@ -42,5 +44,6 @@ def calibrate(
     wanted = max(options["simulations"], SCORED if trained.events else 0)
     reader = reading.open_campaign(simulations, trained.names, noise)
     test = reader.collect({"test": wanted})["test"]
-    data = rank(trained, test.theta, test.x, seed=listed["split"]["seed"], **options)
+    settings = {"seed": listed["split"]["seed"], "proposal": read_proposal(proposals, inputs)}
+    data = rank(trained, test.theta, test.x, **settings, **options)
     write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))

@@ -16,6 +16,8 @@ from ..types import Array
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ..estimators import Estimator
+
 logger = logging.getLogger(__name__)
 
 Share = TypeVar("Share")
@@ -89,6 +91,17 @@ def check_key(found: str, keys: Keys | None, name: str, path: Path) -> None:
             f"{path} has key {found}; the configuration wants {wanted}: it was made with another "
             "configuration or code, so delete it and run snakemake again"
         )
+
+
+def read_proposal(paths: Sequence[Path], keys: Keys | None) -> Estimator | None:
+    """Read the estimator that MCMC proposes from, if there is one, and check its key."""
+    from ..trained import load  # noqa: PLC0415 - torch takes seconds, most stages do without
+
+    for path in paths:
+        trained = load(path)
+        check_key(trained.header["key"], keys, "proposals", path)
+        return trained.estimator
+    return None
 
 
 def write_dataset(path: Path, data: xr.Dataset | xr.DataTree) -> None:

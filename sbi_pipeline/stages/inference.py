@@ -32,8 +32,7 @@ from ..storage.noise import Noise
 from ..trained import Posterior, load
 from ..types import Array
 from .catalogues import DRAWS, block_key
-from .files import Keys, check_key, read_manifest
-from .posteriors import proposal_of
+from .files import Keys, check_key, read_manifest, read_proposal
 from .simulations import effort_of
 
 logger = logging.getLogger(__name__)
@@ -103,7 +102,7 @@ def infer(
         ledger = "-".join(["predictive", *receipt.parts[-4:-1], receipt.stem, made_with])
         inference = _Inference(
             trained=trained,
-            proposal=proposal_of(proposals, inputs),
+            proposal=read_proposal(proposals, inputs),
             options={key: each for key, each in (sampler or {}).items() if key != "proposal"},
             draws=draws,
             derived=derived or {},

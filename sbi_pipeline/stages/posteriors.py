@@ -15,11 +15,10 @@ import torch
 import xarray as xr
 
 from .. import samplers
-from ..estimators import Estimator
 from ..priors import reference_draws
 from ..trained import load
 from ..types import Array, Prior
-from .files import Keys, check_key, read_dataset, write_dataset
+from .files import Keys, check_key, read_dataset, read_proposal, write_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ def sample(
     torch.set_num_threads(threads)
     trained, inputs = load(estimator), each[0].inputs
     check_key(trained.header["key"], inputs, "estimator", estimator)
-    proposal = proposal_of(proposals, inputs)
+    proposal = read_proposal(proposals, inputs)
     options = {"draws": 10_000, **(sampler or {})}
     options.pop("proposal", None)
     wanted = options.pop("draws")
@@ -144,12 +143,3 @@ def labelled_posterior(
         texts=texts or {},
         attrs=attrs,
     )
-
-
-def proposal_of(paths: Sequence[Path], inputs: Keys | None) -> Estimator | None:
-    """Read the estimator that MCMC proposes from, if there is one."""
-    for path in paths:
-        trained = load(path)
-        check_key(trained.header["key"], inputs, "proposals", path)
-        return trained.estimator
-    return None

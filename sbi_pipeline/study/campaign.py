@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import observations, registry
@@ -113,6 +113,7 @@ class Campaign(Mapping[str, Specification]):
             yield self._path("collect", each), self._recipe(self._collect, each)
         for name in self.estimators:
             yield self._path("train", name), self._recipe(self._train, name)
+        for name in self.estimators:  # some propose for others
             yield self._path("calibrate", name), self._recipe(self._calibrate, name)
         for path, (stage_name, *names) in self._shares.items():
             if stage_name != "observe":
@@ -268,31 +269,63 @@ class Campaign(Mapping[str, Specification]):
         chosen = stated(SamplerEntry, sampler, "name") != "auto"
         if chosen or not self._traits(name).draws:  # otherwise options of MCMC have no effect
             options["sampler"] = sampler
+        drawn_by = options.get("sampler", {})
         largest = self.config["campaigns"][self.entry.get("held_out", self.name)]
+        proposals = self._proposals(name, drawn_by)
+        inputs = {
+            "simulations": manifest_specification(largest, self.simulations).key,
+            "estimator": self.key("train", name),
+        }
         return Specification(
             "calibrate",
             {
                 "calibration_options": options,
                 **self.simulations.noise,
             },
-            {
-                "simulations": manifest_specification(largest, self.simulations).key,
-                "estimator": self.key("train", name),
-            },
-            stage("calibrate") | self._sampler(name, options.get("sampler", {})),
-            (self._path("train", name),),
+            inputs | self._proposal_keys(proposals),
+            stage("calibrate") | self._sampler(name, drawn_by),
+            self._trained(name, *proposals),
         )
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
         inputs = {"estimator": self.key("train", name), "observation": self._observed(observation)}
-        follows = [self._path("train", name)]
-        if "proposal" in sampler:
-            inputs["proposals"] = self.key("train", sampler["proposal"])
-            follows.append(self._path("train", sampler["proposal"]))
+        proposals = self._proposals(name, sampler)
+        inputs |= self._proposal_keys(proposals)
         arguments = {"sampler": sampler, **self._labels(name, observation)}
         makers = stage("sample") | self._sampler(name, sampler)
-        return Specification("sample", arguments, inputs, makers, tuple(follows))
+        return Specification("sample", arguments, inputs, makers, self._trained(name, *proposals))
+
+    def proposals(self, name: str, calibrating: bool = False) -> list[str]:
+        """Return the estimator that proposes what MCMC on another one draws, if there is one.
+
+        Args:
+            name: Of the other one.
+            calibrating: Whether draws are those of the calibration, not of observations.
+        """
+        of_calibration = self.config.get("calibration", {}).get("sampler", {})
+        own = self.config["estimators"][name].get("sampler", {})
+        return self._proposals(name, of_calibration if calibrating else own)
+
+    def _proposals(self, name: str, drawn_by: Config) -> list[str]:
+        from ..samplers import sampler_class  # noqa: PLC0415 - as in `_traits`
+
+        own = self.config["estimators"][name].get("sampler", {})
+        wanted, traits = stated(SamplerEntry, own, "proposal"), self._traits(name)
+        if sampler_class(stated(SamplerEntry, drawn_by, "name"), traits).needs == "draws":
+            return []
+        if wanted != "auto":  # members of a sweep have no estimators but their own
+            return [each for each in self.estimators if each == wanted]
+        if traits.draws or self._events:
+            return []
+        return [each for each in self.estimators if self._traits(each).proposes][:1]
+
+    def _proposal_keys(self, proposals: Sequence[str]) -> dict[str, str]:
+        keys = [self.key("train", each) for each in proposals]
+        return {"proposals": keys[0]} if keys else {}
+
+    def _trained(self, *names: str) -> tuple[str, ...]:
+        return tuple(self._path("train", each) for each in names)
 
     def _sampler(self, name: str, options: Config) -> Makers:
         """Return the sampler that draws from an estimator: the one named, or that suits it."""
@@ -361,10 +394,8 @@ class Campaign(Mapping[str, Specification]):
         sampler = dict(self.config["estimators"][name].get("sampler", {}))
         sampler.pop("draws", None)
         inputs = {"simulations": self.key("manifest"), "estimator": self.key("train", name)}
-        follows = [self._path("train", name)]
-        if "proposal" in sampler:
-            inputs["proposals"] = self.key("train", sampler["proposal"])
-            follows.append(self._path("train", sampler["proposal"]))
+        proposals = self._proposals(name, sampler)
+        inputs |= self._proposal_keys(proposals)
         return planned.infer(
             part,
             {
@@ -379,7 +410,7 @@ class Campaign(Mapping[str, Specification]):
             inputs,
             self.key("collect", catalogue),
             self._sampler(name, sampler) | makers_of(self.entry),
-            tuple(follows),
+            self._trained(name, *proposals),
         )
 
     def _tabulate(self, name: str, catalogue: str) -> Specification:

@@ -83,7 +83,8 @@ def bind_calibration(binding: Binding, entry: Config, methods: Sequence[str]) ->
         return entry
     given, keys = entry["sampler"], ("calibration", "sampler")
     if "proposal" in given:
-        binding.wrong((*keys, "proposal"), "proposals are for observations only; remove it here")
+        text = "a proposal is named by the sampler of an estimator, for both; remove it here"
+        binding.wrong((*keys, "proposal"), text)
         return entry
     try:
         used = [

@@ -255,9 +255,13 @@ class Plan(Mapping[str, Specification]):
 
     def proposals(self, wildcards: Any) -> list[str]:
         """Return the estimator that MCMC on another one proposes from, if there is one."""
-        sampler = self.config["estimators"][wildcards.trained].get("sampler", {})
-        named = [sampler["proposal"]] if "proposal" in sampler else []
-        return [f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt" for name in named]
+        campaign = self.campaigns[wildcards.campaign]
+        return _trained(campaign, campaign.proposals(wildcards.trained))
+
+    def calibration_proposals(self, wildcards: Any) -> list[str]:
+        """Return the estimator that the calibration of another one proposes from, if any."""
+        campaign = self.campaigns[wildcards.campaign]
+        return _trained(campaign, campaign.proposals(wildcards.estimator, calibrating=True))
 
     def training(self, wildcards: Any) -> dict[str, Any]:
         """Return all options of a training, also those that are in no key."""
@@ -373,3 +377,7 @@ class Plan(Mapping[str, Specification]):
             if verdict is not None:
                 status, sentence = verdict["status"], verdict["sentence"]
                 yield f"{RESULTS}/{name}/report.html: {status}. {sentence}"
+
+
+def _trained(campaign: Campaign, names: list[str]) -> list[str]:
+    return [f"{RESULTS}/{campaign.name}/{name}/estimator.pt" for name in names]

@@ -306,13 +306,14 @@ class SamplerEntry(TypedDict, total=False):
         name: ``direct``: the estimator's own draws; ``emcee``: MCMC; ``auto``: the first of these
             that suits the estimator; or ``my_module:MySampler``.
         draws: How many.
-        proposal: An estimator with draws and their density (npe, fmpe) of the same campaign, which
-            MCMC starts and proposes from.
+        proposal: An estimator with draws and their density (npe, fmpe) of the same campaign, whose
+            draws are reweighted, and which MCMC starts and proposes from where their weights cannot
+            be trusted; ``auto``: the first of these if there is one; ``none``: MCMC alone.
     """
 
     name: Annotated[str, OneOf(registry.SAMPLERS, besides=("auto",)), Default("auto")]
     draws: Annotated[int, Ge(100), Le(10_000_000), Default(10_000)]
-    proposal: str
+    proposal: Annotated[str, Default("auto")]
 
 
 class EstimatorEntry(TypedDict, total=False):

@@ -136,12 +136,14 @@ def _that_draws(methods: Mapping[str, str]) -> str | None:
 def check_proposals(entries: Config, chosen: Sequence[str]) -> None:
     """Refuse MCMC that proposes from an estimator that is not trained or no posterior."""
     for name in chosen:
-        proposal = entries[name].get("sampler", {}).get("proposal")
-        if proposal is None:
+        proposal = stated(SamplerEntry, entries[name].get("sampler", {}), "proposal")
+        if proposal in ("auto", "none"):
             continue
         keys = ("estimators", name, "sampler", "proposal")
         if proposal not in chosen:
-            text = f"{proposal!r} is not trained here; wanted one of {', '.join(chosen)}"
+            text = (
+                f"{proposal!r} is not trained here; wanted auto, none or one of {', '.join(chosen)}"
+            )
             raise InconsistentError(keys, text)
         method = entries[proposal]["method"]
         if not estimators.traits(method).proposes:

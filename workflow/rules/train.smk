@@ -26,6 +26,7 @@ rule calibrate:
             "results/{campaign}/{estimator}/calibrate.spec.json",
             simulations=PLAN.held_out,
             estimator="results/{campaign}/{estimator}/estimator.pt",
+            proposals=PLAN.calibration_proposals,
         ),
     output:
         calibration="results/{campaign}/{estimator}/calibration.nc",
