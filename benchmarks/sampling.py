@@ -8,6 +8,8 @@ process after the other, in one run. C2ST to the reference tells whether both li
 equally good. Then the cost of calibration (1 000 simulations) and of 100 observations of one
 network. Every result is kept in FOLDER, so a stopped run goes on; delete the folder for another.
 Observation and reference come from the folder that ``SBIBM_DATA`` names, as in sbibm/.
+``--calibration`` measures that of NLE alone, with 200 data sets, with NPE as proposal and without,
+and on g-and-k distributions (50 sorted draws, 4 parameters), too.
 """
 
 import argparse
@@ -31,6 +33,7 @@ ROWS = 10_000
 EFFECTIVE = 10_000
 SIMULATIONS = 1_000
 OBSERVATIONS = 100
+CALIBRATED = 200
 
 
 def arguments():
@@ -40,6 +43,7 @@ def arguments():
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--walkers", type=int, default=128, help="of each of four ensembles")
     parser.add_argument("--reuse", action="store_true", help="calibrate and reuse networks too")
+    parser.add_argument("--calibration", action="store_true", help="measure that alone")
     parser.add_argument("--work", nargs=3, metavar=("WHAT", "TASK", "RESULT"))
     return parser.parse_args()
 
@@ -102,6 +106,40 @@ def reuse(task, posterior):
         "calibration": timed(lambda: rank(posterior, theta, x, seed=1, simulations=SIMULATIONS)),
         "observations": timed(lambda: posterior.sample(1000, x[:OBSERVATIONS], minutes=60)),
     }
+
+
+def write_g_and_k(path):
+    """Write simulations of sorted draws of g-and-k distributions; theta is uniform in +-1."""
+    from scipy.special import ndtri
+
+    rng = np.random.default_rng(1)
+    u = rng.random((ROWS, 4))
+    a, b, g, k = (u * [10, 9.9, 5, 1] + [0, 0.1, 0, 0]).T[..., None]
+    n = rng.normal(size=(ROWS, 50))
+    x = np.sort(a + b * (1 + 0.8 * np.tanh(g * n / 2)) * (1 + n**2) ** k * n, axis=1)
+    np.savez(path, theta=2 * u - 1, z=ndtri(u), x=x, bound=np.ones(4))
+
+
+def calibrate(task, posterior, proposal):
+    """Return what a calibration cost, and which part of its posteriors converged."""
+    from sbi_pipeline.diagnostics.ranks import rank
+
+    theta, x = task["theta"][:CALIBRATED], task["x"][:CALIBRATED].astype("f4")
+    worked = time.process_time()
+    ranked = rank(posterior, theta, x, seed=1, simulations=CALIBRATED, proposal=proposal)
+    return {"cpu": time.process_time() - worked, "converged": float(ranked.converged.mean())}
+
+
+def calibrations(given):
+    """Yield what the calibration of NLE costs, a record for each task, with NPE and without."""
+    for name in (*given.tasks, "g_and_k"):
+        path = given.folder / f"{name}_{ROWS}.npz"
+        if not path.is_file():
+            write_g_and_k(path) if name == "g_and_k" else write_task(name, ROWS, path)
+        task = np.load(path)
+        npe, nle = (trained(task, m, path.with_name(f"{path.stem}_{m}.pt")) for m in ("npe", "nle"))
+        for by, proposal in (("npe", npe.estimator), ("none", None)):
+            yield {"task": name, "proposal": by} | calibrate(task, nle, proposal)
 
 
 def work(what, task_path, result, walkers):
@@ -170,6 +208,13 @@ def main():
     if given.work:
         what, task_path, result = given.work
         work(what, Path(task_path), Path(result), given.walkers)
+        return
+    if given.calibration:
+        import torch
+
+        torch.set_num_threads(1)
+        for record in calibrations(given):
+            print(record, flush=True)
         return
     records = []
     for record in rows_of(given):
