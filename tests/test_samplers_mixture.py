@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.mixture import GaussianMixture
 
+from sbi_pipeline.samplers.gaussians import fit_gaussians
 from sbi_pipeline.samplers.mixture import (
     DEGREES,
     Mixture,
-    fit_mixture,
+    fit_mixtures,
     learn_mixtures,
     proposal_of,
 )
@@ -39,10 +41,8 @@ def ring(n: int, rng: np.random.Generator) -> Array:
 
 def test_a_ring_takes_many_components_and_a_gaussian_one() -> None:
     rng = np.random.default_rng(1)
-    bent, plain = (
-        fit_mixture(ring(4000, rng), seed=1),
-        fit_mixture(rng.normal(size=(4000, 10)), seed=1),
-    )
+    (bent,) = fit_mixtures(ring(4000, rng)[None], seed=1)
+    (plain,) = fit_mixtures(rng.normal(size=(1, 4000, 10)), seed=1)
     assert len(bent.weights) >= 8
     assert len(plain.weights) == 1
     radius = np.hypot(*bent.draw(4000, rng).T)
@@ -61,4 +61,18 @@ def test_each_posterior_has_its_own() -> None:
 
 
 def test_points_that_are_all_alike_are_no_error() -> None:
-    assert np.isfinite(fit_mixture(np.ones((100, 2)), seed=1).log_prob(np.ones((1, 2)))).all()
+    (mixture,) = fit_mixtures(np.ones((1, 100, 2)), seed=1)
+    assert np.isfinite(mixture.log_prob(np.ones((1, 2)))).all()
+
+
+def test_components_of_many_sets_are_scikit_learns() -> None:
+    rng = np.random.default_rng(1)
+    modes = rng.normal(size=(20, 400, 2)) * 0.2 + rng.choice([-1, 1], size=(20, 400, 1))
+    found = fit_gaussians(modes, 4, rng)
+    theirs = [GaussianMixture(4, tol=1e-2, n_init=3, random_state=1).fit(each) for each in modes]
+    expected = np.array([fit.score(each) for fit, each in zip(theirs, modes, strict=True)])
+    assert found.log_prob == pytest.approx(expected, abs=0.15)
+    assert np.mean(found.log_prob - expected) == pytest.approx(0, abs=0.03)
+    weighted = np.sum(found.weights[..., None] * found.means, axis=1)
+    np.testing.assert_allclose(weighted, modes.mean(axis=1), atol=1e-6)
+    assert (np.linalg.eigvalsh(found.covariances) > 0).all()

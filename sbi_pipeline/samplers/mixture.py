@@ -11,13 +11,11 @@ chain converges to, and R-hat still compares ensembles that accept or reject by 
 References:
     Andrieu & Thoms, A tutorial on adaptive MCMC, Stat. Comput. 18, 2008,
     https://doi.org/10.1007/s11222-008-9110-y (mixtures fitted to the chain, section 6).
-    Pedregosa et al., Scikit-learn, JMLR 12, 2011, https://jmlr.org/papers/v12/pedregosa11a.html.
 """
 
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +24,13 @@ import numpy as np
 from scipy.special import gammaln
 
 from ..types import Array
+from .gaussians import fit_gaussians
 from .sampler import Proposal
 
 POINTS = (300, 4000, 100_000)
 """Of the chain that a mixture is fitted to: least, most, and over all posteriors together."""
-PRECISE = 1500
-"""Points of which a fit is worth another half of its time for its third digit."""
+TOGETHER = 8
+"""Sets of points that are fitted together: what they need then stays in the processor's cache."""
 COMPONENTS = 32
 DEGREES = 10.0
 STEP = 2.0
@@ -96,6 +95,10 @@ class Mixture:
         parts = self._log_parts(z)
         return np.asarray(np.exp(parts - np.logaddexp.reduce(parts, axis=0)))
 
+    def moved(self, centre: Array, factor: Array) -> Mixture:
+        """Return it turned and stretched by a factor, ``(d, d)``, about a centre."""
+        return Mixture(self.weights, centre + self.means @ factor.T, factor @ self.factors)
+
     @functools.cached_property
     def _inverses(self) -> Array:
         return np.linalg.inv(self.factors)
@@ -116,9 +119,8 @@ def learn_mixtures(chain: Array, seed: int) -> list[Mixture]:
     least, most, together = POINTS
     points = chain.reshape(len(chain), -1, chain.shape[-1])
     count = min(points.shape[1], max(least, min(most, together // len(chain))))
-    few = [rng.choice(points.shape[1], count, replace=False) for _ in points]
-    seeds = rng.integers(2**31, size=len(points))
-    return [fit_mixture(points[i, few[i]], int(seeds[i])) for i in range(len(points))]
+    few = np.stack([each[rng.choice(len(each), count, replace=False)] for each in points])
+    return fit_mixtures(few, int(rng.integers(2**31)))
 
 
 def proposal_of(mixtures: Sequence[Mixture]) -> Proposal:
@@ -134,36 +136,33 @@ def proposal_of(mixtures: Sequence[Mixture]) -> Proposal:
     return Proposal(draw, log_prob)
 
 
-def fit_mixture(points: Array, seed: int) -> Mixture:
-    """Fit a mixture to points, ``(n, d)``: 1, 2, 4, ... components, as many as make it better."""
-    n, dim = points.shape
-    centre, factor = points.mean(axis=0), cholesky(np.atleast_2d(np.cov(points.T)))
-    white = np.linalg.solve(factor, (points - centre).T).T
-    fitted: list[tuple[float, Any]] = []
+def fit_mixtures(points: Array, seed: int) -> list[Mixture]:
+    """Fit a mixture to each of m sets of points, ``(m, n, d)``."""
+    rng = np.random.default_rng(seed)
+    groups = [points[first : first + TOGETHER] for first in range(0, len(points), TOGETHER)]
+    return [mixture for group in groups for mixture in _fitted(group, rng)]
+
+
+def _fitted(points: Array, rng: np.random.Generator) -> list[Mixture]:
+    """Fit 1, 2, 4, ... components to each of a few sets, as many as make it better."""
+    m, n, dim = points.shape
+    centres = points.mean(axis=1, keepdims=True)
+    apart = np.swapaxes(points - centres, 1, 2)
+    factors = cholesky(apart @ np.swapaxes(apart, 1, 2) / n)
+    white = np.swapaxes(np.linalg.solve(factors, apart), 1, 2)
+    best, found, going = np.full(m, np.inf), [standard(dim)] * m, np.arange(m)
     for count in 2 ** np.arange(1 + int(np.log2(COMPONENTS))):
-        if count > 1 and n < 10 * count * dim:
+        if not going.size or (count > 1 and n < 10 * count * dim):
             break
-        gaussians = _gaussians(white, int(count), seed)
-        fitted.append((gaussians.bic(white), gaussians))
-        if min(fitted, key=lambda each: each[0]) not in fitted[-2:]:
-            break
-    best = min(fitted, key=lambda each: each[0])[1]
-    means, factors = centre + best.means_ @ factor.T, factor @ cholesky(best.covariances_)
-    return Mixture(best.weights_ / best.weights_.sum(), means, factors)
-
-
-def _gaussians(points: Array, count: int, seed: int) -> Any:
-    # Takes half a second, which samplers that fit no mixture do without.
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-    from sklearn.mixture import GaussianMixture  # noqa: PLC0415
-
-    tolerance = 1e-2 if len(points) < PRECISE else 1e-3
-    gaussians = GaussianMixture(
-        count, tol=tolerance, reg_covar=1e-8, init_params="k-means++", random_state=seed
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return gaussians.fit(points)
+        gaussians = fit_gaussians(white[going], int(count), rng)
+        criterion = count * (dim + 1) * (dim + 2) / 2 * np.log(n) - 2 * n * gaussians.log_prob
+        for place in np.flatnonzero(criterion < best[going]):
+            parts = gaussians.weights, gaussians.means, cholesky(gaussians.covariances)
+            found[going[place]] = Mixture(*(part[place] for part in parts))
+        best[going] = np.minimum(best[going], criterion)
+        going = going[[len(found[which].weights) >= count // 2 for which in going]]
+    placed = zip(found, centres[:, 0], factors, strict=True)
+    return [mixture.moved(centre, factor) for mixture, centre, factor in placed]
 
 
 def cholesky(covariance: Array) -> Array:

@@ -1,9 +1,12 @@
 """Draws of a proposal, reweighted to the posterior that they propose for, without a chain.
 
-A trained posterior (NPE) proposes for the density that NLE or NRE gives of the same data. Draws are
-of a *defensive mixture*, one part in five from the prior, so no weight exceeds five times its
-likelihood over the evidence: a proposal that is too narrow, or misses a mode that draws of the
-prior hit, shows in k-hat or in the effective number, and is put right where it is not too bad.
+A trained posterior (NPE) proposes for the density that NLE or NRE gives of the same data. Draws
+come in rounds. Those of the first are of the proposal, one in five of the prior; those of each
+further round are mostly of a mixture fitted to what was seen of the posterior so far. The draws of
+all rounds stay, and are weighed as what they are together: draws of one mixture of all that was
+proposed. Since some are always of the prior, no weight exceeds ten times its likelihood over the
+evidence: a proposal that is too narrow, or misses a mode that draws of the prior hit, shows in
+k-hat or in the effective number, and is put right where it is not too bad.
 
 What the weights of a posterior say is trusted where their Pareto k-hat is below 0.5, their variance
 then being finite, and as many draws are effective as are wanted, so that the draws that are
@@ -17,6 +20,8 @@ References:
     Technometrics 37, 1995, https://doi.org/10.1080/00401706.1995.10484303.
     Owen & Zhou, Safe and effective importance sampling, JASA 95, 2000,
     https://doi.org/10.1080/01621459.2000.10473909 (strata of a mixture in fixed numbers).
+    Cornuet, Marin, Mira & Robert, Adaptive multiple importance sampling, Scand. J. Stat. 39, 2012,
+    https://doi.org/10.1111/j.1467-9469.2011.00756.x (all rounds weighed as one mixture).
     Vehtari et al., Pareto smoothed importance sampling, JMLR 25, 2024,
     https://arxiv.org/abs/1507.02646.
 """
@@ -29,25 +34,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from .. import importance
 from ..posterior import log_normal
 from ..types import Array
 from .direct import CHAINS, in_chains
 from .draws import Draws
-from .mixture import Mixture, fit_mixture, proposal_of, standard
+from .mixture import Mixture, fit_mixtures, proposal_of, standard
 from .sampler import Problem, Proposal
 
-DEFENSIVE = 0.2
-"""Share of the draws that are of the prior."""
 TRUSTED = 0.5
 """Of k-hat, below which the weights have a finite variance."""
 LEAST, FIRST = 1000, 2
-"""Draws of the proposal in the first round: at least, and over those wanted."""
-ROUNDS = (1, 2, 3)
-"""Draws of each round, over those of the first."""
-LEARNED, MOST_FITTED = 0.5, 4000
-"""Share of the draws that are of what was learned, and the most draws that it is fitted to."""
+"""Draws of the first round: at least, and over those wanted."""
+ROUNDS, MOST_NUMBERS = (1, 2, 4, 6), 2**24
+"""Draws of each round, over those of the first, and the most numbers of all in a round."""
+SHARES, LATER_SHARES = (0.2, 0.8), (0.1, 0.1, 0.8)
+"""Of the prior, the proposal and, later, the newest mixture, in the draws of a round."""
+FITTED, MOST_FITTED = 0.15, 4000
+"""Share of the draws that a mixture is fitted to, and the most."""
 
 
 ProblemOf = Callable[[Sequence[int]], Problem]
@@ -82,17 +88,11 @@ class Reweighted:
         picked = importance.resample(self.weights.weight, n, rng)
         return self.z[picked], self.log_prob[picked]
 
-    def fitted(self, rng: np.random.Generator) -> Mixture:
-        """Return a mixture fitted to draws picked by weight, none of them twice.
-
-        Where none have weights it is the prior.
-        """
-        if self.weights is None:
-            return standard(self.z.shape[1])
+    def picked(self, n: int, rng: np.random.Generator) -> Array:
+        """Return so many draws by weight, ``(n, dim)``, none twice while there are others."""
         noisy = self.log_weight + rng.gumbel(size=len(self.z))
-        count = min(int(np.isfinite(noisy).sum()), max(100, len(self.z) // 4), MOST_FITTED)
-        picked = np.argpartition(-noisy, count - 1)[:count]
-        return fit_mixture(self.z[picked], int(rng.integers(2**31)))
+        some = min(n, int(np.isfinite(noisy).sum()))
+        return self.z[np.resize(np.argpartition(-noisy, some - 1)[:some], n)]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -110,15 +110,72 @@ class Reweighted:
         }
 
 
-def defensive(proposal: Proposal) -> Proposal:
-    """Return a proposal some of whose draws are of the prior."""
-    shape = proposal.draw(1, 0)[:, 0].shape
+@dataclass(frozen=True)
+class Pool:
+    """Draws of m posteriors from several distributions, weighed as draws of their mixture.
 
-    def of_prior(n: int, seed: int) -> Array:
-        rng = np.random.default_rng([seed, 2])
-        return rng.normal(size=(shape[0], n, shape[1]))
+    Attributes:
+        z: ``(m, n, dim)``.
+        log_prob: Log density of z in nats, ``(m, n)``.
+        proposed: Log densities of z by each distribution, ``(k, m, n)``.
+        counts: How many of the n draws are of each, ``(k,)``.
+    """
 
-    return both(proposal, Proposal(of_prior, log_normal), DEFENSIVE)
+    z: Array
+    log_prob: Array
+    proposed: Array
+    counts: Array
+
+    def of(self, places: Sequence[int]) -> Pool:
+        """Return the draws of some posteriors."""
+        return replace(
+            self,
+            z=self.z[places],
+            log_prob=self.log_prob[places],
+            proposed=self.proposed[:, places],
+        )
+
+    def joined(self, more: Pool, newest: Proposal) -> Pool:
+        """Return these draws with more, one distribution of which is new."""
+        proposed = np.concatenate([self.proposed, newest.log_prob(self.z)[None]])
+        return Pool(
+            np.concatenate([self.z, more.z], axis=1),
+            np.concatenate([self.log_prob, more.log_prob], axis=1),
+            np.concatenate([proposed, more.proposed], axis=2),
+            np.append(self.counts, 0) + more.counts,
+        )
+
+    def weighed(self, rng: np.random.Generator, subsets: int) -> list[Reweighted]:
+        """Return the draws of each posterior with their weights, see `reweigh`."""
+        shares = np.log(self.counts / self.counts.sum())[:, None, None]
+        log_weight = self.log_prob - logsumexp(self.proposed + shares, axis=0)
+        log_weight = np.where(np.isnan(log_weight), -np.inf, log_weight)
+        weights = [_weights(each, rng, subsets) for each in log_weight]
+        each = zip(self.z, self.log_prob, log_weight, weights, strict=True)
+        return [Reweighted(*one) for one in each]
+
+
+def pooled(problem: Problem, proposals: Sequence[Proposal], counts: Array, seed: int) -> Pool:
+    """Return so many draws of each of several proposals."""
+    z = np.concatenate(
+        [
+            proposal.draw(int(count), seed + place)
+            for place, (proposal, count) in enumerate(zip(proposals, counts, strict=True))
+            if count
+        ],
+        axis=1,
+    )
+    proposed = np.stack([proposal.log_prob(z) for proposal in proposals])
+    return Pool(z, problem.log_density(z), proposed, counts)
+
+
+def of_prior(targets: int, dim: int) -> Proposal:
+    """Return the prior of m posteriors as a proposal."""
+
+    def draw(n: int, seed: int) -> Array:
+        return np.random.default_rng([seed, 2]).normal(size=(targets, n, dim))
+
+    return Proposal(draw, log_normal)
 
 
 def both(first: Proposal, second: Proposal, share: float) -> Proposal:
@@ -140,10 +197,7 @@ def both(first: Proposal, second: Proposal, share: float) -> Proposal:
 def reweigh(
     problem_of: ProblemOf, targets: int, n: int, subsets: int
 ) -> tuple[list[Reweighted], list[int], ProblemOf]:
-    """Draw from the proposals of m posteriors and weigh.
-
-    Where that is not enough, a mixture fitted to what was seen of the posterior is mixed into the
-    proposal, which is then drawn from anew.
+    """Draw from the proposals of m posteriors and weigh, in rounds.
 
     Args:
         problem_of: The problem of some of the posteriors, with a proposal.
@@ -153,45 +207,63 @@ def reweigh(
 
     Returns:
         The draws of each posterior, those of which they are not enough, and the problem of some of
-        these with what was learned in its proposal.
+        these with what was learned as its proposal.
     """
     found: dict[int, Reweighted] = {}
-    rest, known = list(range(targets)), problem_of
+    learned: list[dict[int, Mixture]] = []
+    rest, pool = list(range(targets)), None
     for times in ROUNDS:
-        problem = known(rest)
-        assert problem.proposal is not None
-        count = times * max(LEAST, FIRST * n)
-        drawn = _weighed(problem, defensive(problem.proposal), count, subsets)
-        found |= zip(rest, drawn, strict=True)
-        rest = [which for which in rest if found[which].effective < n]
+        problem = problem_of(rest)
+        rng = np.random.default_rng([problem.seed, times])
+        proposals = _proposals(problem, [[each[which] for which in rest] for each in learned])
+        count = min(times * max(LEAST, FIRST * n), MOST_NUMBERS // (len(rest) * problem.theta_dim))
+        counts = _counts(max(LEAST, count), len(learned))
+        more = pooled(problem, proposals, counts, int(rng.integers(2**31)))
+        pool = more if pool is None else pool.joined(more, proposals[-1])
+        found |= zip(rest, pool.weighed(rng, subsets), strict=True)
+        poor = [place for place, which in enumerate(rest) if found[which].effective < n]
+        rest, pool = [rest[place] for place in poor], pool.of(poor)
         if not rest:
             break
-        rng = np.random.default_rng([problem.seed, times])
-        known = knowing(problem_of, {which: found[which].fitted(rng) for which in rest}, LEARNED)
+        learned.append(_fitted({which: found[which] for which in rest}, rng))
+
+    def known(some: Sequence[int]) -> Problem:
+        prior = of_prior(len(some), found[0].z.shape[1])
+        mixtures = proposal_of([learned[-1][which] for which in some])
+        return replace(problem_of(some), proposal=both(mixtures, prior, SHARES[0]))
+
     return [found[which] for which in range(targets)], rest, known
 
 
-def knowing(problem_of: ProblemOf, learned: Mapping[int, Mixture], share: float) -> ProblemOf:
-    """Return problems whose proposals draw a share from what was learned of each posterior."""
-
-    def made(some: Sequence[int]) -> Problem:
-        given = problem_of(some)
-        assert given.proposal is not None
-        mixtures = proposal_of([learned[which] for which in some])
-        return replace(given, proposal=both(given.proposal, mixtures, share))
-
-    return made
+def _proposals(problem: Problem, learned: Sequence[Sequence[Mixture]]) -> list[Proposal]:
+    """Return the prior, the proposal and what was learned round by round."""
+    assert problem.proposal is not None
+    prior = of_prior(problem.targets, problem.theta_dim)
+    return [prior, problem.proposal, *map(proposal_of, learned)]
 
 
-def _weighed(problem: Problem, proposal: Proposal, n: int, subsets: int) -> list[Reweighted]:
-    """Draw so many of the proposal for each posterior, and weigh them."""
-    z = proposal.draw(n, problem.seed)
-    log_prob = problem.log_density(z)
-    log_weight = log_prob - proposal.log_prob(z)
-    log_weight = np.where(np.isnan(log_weight), -np.inf, log_weight)
-    rng = np.random.default_rng([problem.seed, 3])
-    weights = [_weights(each, rng, subsets) for each in log_weight]
-    return [Reweighted(*each) for each in zip(z, log_prob, log_weight, weights, strict=True)]
+def _counts(n: int, learned: int) -> Array:
+    """Return how many of n draws are of the prior, the proposal, and what was learned in rounds."""
+    shares = LATER_SHARES if learned else SHARES
+    counts = np.zeros(2 + learned, dtype=int)
+    counts[[0, 1, -1][: len(shares)]] = [int(share * n) for share in shares]
+    counts[-1] += n - counts.sum()
+    return counts
+
+
+def _fitted(found: Mapping[int, Reweighted], rng: np.random.Generator) -> dict[int, Mixture]:
+    """Return mixtures fitted to draws picked by weight; the prior where there are no weights."""
+    dim = next(iter(found.values())).z.shape[1]
+    known = {which: each for which, each in found.items() if each.weights is not None}
+    fitted = dict.fromkeys(found, standard(dim))
+    if known:
+        points = np.stack([each.picked(_points(len(each.z)), rng) for each in known.values()])
+        fitted |= zip(known, fit_mixtures(points, int(rng.integers(2**31))), strict=True)
+    return fitted
+
+
+def _points(draws: int) -> int:
+    return min(max(100, int(FITTED * draws)), MOST_FITTED)
 
 
 def _weights(

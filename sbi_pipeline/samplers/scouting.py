@@ -22,14 +22,17 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial import KDTree
 from scipy.special import logsumexp
 
 from ..posterior import LogDensity
 from ..types import Array
-from .mixture import Mixture, cholesky
-from .reweighting import ProblemOf, knowing
+from .mixture import Mixture, cholesky, proposal_of
+from .reweighting import ProblemOf, both
 from .sampler import Problem
 
 LOOKED, ALTOGETHER = 200_000, 1_000_000
@@ -51,7 +54,15 @@ SHARE = 0.3
 
 def scouted(problem_of: ProblemOf, targets: int) -> ProblemOf:
     """Return problems of m posteriors whose proposals know what scouts of the prior find, too."""
-    return knowing(problem_of, dict(enumerate(scout(problem_of(range(targets))))), SHARE)
+    found = scout(problem_of(range(targets)))
+
+    def made(some: Sequence[int]) -> Problem:
+        given = problem_of(some)
+        assert given.proposal is not None
+        scouts = proposal_of([found[which] for which in some])
+        return replace(given, proposal=both(given.proposal, scouts, SHARE))
+
+    return made
 
 
 def scout(problem: Problem) -> list[Mixture]:
