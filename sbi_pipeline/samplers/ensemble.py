@@ -65,8 +65,8 @@ class Emcee(Sampler):
 
     Stops when, for every posterior and parameter, the second half of the chain has R-hat across
     ensembles below ``r_hat`` and at least ``ess`` effective draws in bulk and tail, and the whole
-    chain is longer than ``autocorrelation_times`` times the autocorrelation time; or at
-    ``max_steps`` or after ``minutes``, and then says so.
+    chain is longer than ``autocorrelation_times`` times the autocorrelation time, at two checks in
+    a row; or at ``max_steps`` or after ``minutes``, and then says so.
 
     A proposal, if there is one, is what every other ensemble starts from, and what some steps
     propose from; the other ensembles start from the prior.
@@ -190,15 +190,16 @@ class Emcee(Sampler):
 
         wanted = stopping.Criteria(self.r_hat, self.ess, self.autocorrelation_times)
 
-        def judge(everything: bool = False) -> stopping.State:
-            kept = by_target(chain.get_chain(discard=chain.iteration // 2))
-            return stopping.judge_chains(kept, chain.iteration, wanted, everything)
+        def judge(steps: int, everything: bool = False) -> stopping.State:
+            """Judge the chain as it was after so many steps."""
+            kept = by_target(chain.get_chain()[steps // 2 : steps])
+            return stopping.judge_chains(kept, steps, wanted, everything)
 
         most = 60 * self.minutes
         with signals.interruptible(chain.keep):
             reason = _run(sampler, begin, chain, min_steps, self.max_steps, most, judge)
             chain.save()
-        reached = judge(everything=True)
+        reached = judge(chain.iteration, everything=True)
         discard, merged = chain.iteration // 2, (targets, ensembles * walkers, -1)
         kept = by_target(chain.get_chain(discard=discard))
         log_prob = by_target(chain.get_log_prob(discard=discard))
@@ -268,14 +269,16 @@ def _run(
     min_steps: int,
     max_steps: int,
     seconds: float,
-    judge: Callable[[], stopping.State],
+    judge: Callable[[int], stopping.State],
 ) -> str:
     """Run until converged or out of steps or time; returns which.
 
-    Checks come at fixed lengths of the chain, and so does what is learned from it, each time that
-    it has doubled: one that was interrupted ends like one that was not.
+    It has converged where two checks in a row say so: walkers that have just found the way into a
+    narrow neck still fill it. Checks come at fixed lengths of the chain, and so does what is
+    learned from it, each time that it has doubled: one that was interrupted ends like one that was
+    not.
     """
-    check = min(min_steps, max_steps)
+    before, check = 0, min(min_steps, max_steps)
     learned, sampler = 0, sampler_after(0)
     with tqdm(total=max_steps, initial=chain.iteration, unit="step", disable=None) as progress:
         while True:
@@ -287,15 +290,15 @@ def _run(
                     if chain.worked() > seconds:
                         return "minutes"
             if chain.iteration == check:
-                found = judge()
+                found = judge(check)
                 progress.set_postfix_str(_told(chain, found))
-                if found.converged.all():
+                if found.converged.all() and before and judge(before).converged.all():
                     return "converged"
                 if check >= max_steps:
                     return "max_steps"
             if check >= 2 * learned:
                 learned, sampler = check, sampler_after(check)
-            check = min(check + max(min_steps, check // 2), max_steps)
+            before, check = check, min(check + max(min_steps, check // 2), max_steps)
 
 
 def _told(chain: Chain, found: stopping.State) -> str:

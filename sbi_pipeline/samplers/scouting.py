@@ -9,9 +9,10 @@ until it is fitted to a mode. What they find is mixed into the proposal, old mod
 that costs some efficiency and hides nothing.
 
 What is found: a mode whose surroundings, up to where another one is higher, hold some draws of the
-prior, so at least five in `LOOKED` of it, one in 40 000 (fewer are looked at where there are many
-posteriors, in calibration none). What cannot be seen: a mode with less around it that the proposal
-does not know either. Then weights look right, and so would chains.
+prior, so at least five in `LOOKED` of it, one in 40 000. Fewer are looked at, by fewer scouts,
+where there are many posteriors, such as 10 000 of each of a hundred, and none in calibration. What
+cannot be seen: a mode with less around it that the proposal does not know either. Then weights
+look right, and so would chains.
 
 References:
     Cappé, Guillin, Marin & Robert, Population Monte Carlo, JCGS 13, 2004,
@@ -41,7 +42,8 @@ FEWEST_LOOKED = 2000
 HIGHEST, NEIGHBOURS, QUICK_DIM = 20_000, 10, 5
 """Of these draws so many are compared with the nearest ones, half as many for each dimension above
 the last of these, since finding them takes twice as long."""
-SCOUTS = 64
+SCOUTS, ALL_SCOUTS, FEWEST_SCOUTS = 64, 1000, 8
+"""For a posterior, and for all in a batch, but no fewer than the last."""
 WIDTH = 0.1
 """Of a population at first, over the way to the neighbours."""
 POPULATION, CLIMBS = (64, 10), 30
@@ -71,7 +73,8 @@ def scout(problem: Problem) -> list[Mixture]:
     count = min(LOOKED, max(FEWEST_LOOKED, ALTOGETHER // problem.targets))
     z = rng.normal(size=(problem.targets, count, problem.theta_dim))
     log_prob = _known(problem.log_density(z))
-    peaks = [peaks_of(*each) for each in zip(z, log_prob, strict=True)]
+    scouts = min(SCOUTS, max(FEWEST_SCOUTS, ALL_SCOUTS // problem.targets))
+    peaks = [peaks_of(*each, scouts) for each in zip(z, log_prob, strict=True)]
     centres, widths = (np.stack(each) for each in zip(*peaks, strict=True))
     climbed = _climbed(problem.log_density, centres, WIDTH * widths, rng)
     return [_mixture(*each) for each in zip(*climbed, strict=True)]
@@ -86,21 +89,22 @@ def _mixture(means: Array, factors: Array, log_mass: Array) -> Mixture:
     return Mixture(weights, means, factors)
 
 
-def peaks_of(z: Array, log_prob: Array) -> tuple[Array, Array]:
+def peaks_of(z: Array, log_prob: Array, scouts: int) -> tuple[Array, Array]:
     """Return the highest draws that are higher than their neighbours, and the way to these.
 
     Args:
         z: Draws of the prior, ``(n, dim)``.
         log_prob: Their log densities, ``(n,)``.
+        scouts: How many are wanted.
 
     Returns:
-        ``(SCOUTS, dim)`` and ``(SCOUTS,)``; where there are fewer peaks, the highest draws follow.
+        ``(scouts, dim)`` and ``(scouts,)``; where there are fewer peaks, the highest draws follow.
     """
-    asked = max(SCOUTS, HIGHEST >> max(0, z.shape[1] - QUICK_DIM))
+    asked = max(scouts, HIGHEST >> max(0, z.shape[1] - QUICK_DIM))
     order = np.argsort(-log_prob, kind="stable")[:asked]
     distances, around = KDTree(z).query(z[order], NEIGHBOURS + 1)
     peak = log_prob[order] >= log_prob[around].max(axis=1)
-    first = np.argsort(~peak, kind="stable")[:SCOUTS]
+    first = np.argsort(~peak, kind="stable")[:scouts]
     return z[order[first]], distances[first, 1:].mean(axis=1)
 
 
