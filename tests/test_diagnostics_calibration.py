@@ -176,3 +176,10 @@ def test_joint_ranks_join_the_parameters():
 def test_ranks_beyond_the_number_of_draws_are_refused():
     with pytest.raises(ValueError, match=r"0\.\.50"):
         coverage.coverage(np.array([3, 60]), 50)
+
+
+def test_chains_that_have_not_converged_are_counted():
+    data = synthetic.calibration(n=200)
+    data["converged"] = "simulation", (np.arange(200) >= 12).astype("i1")
+    assert "; MCMC of 12 of 200 has not converged)" in synthetic.asked("calibration", data).quantity
+    assert "MCMC" not in synthetic.asked("calibration", synthetic.calibration(n=200)).quantity

@@ -41,10 +41,12 @@ class Uniformity:
     Attributes:
         table: As made by `uniformity`.
         parameters: Names of the rows that are parameters; the others are joint quantities.
+        rough: Simulations whose ranks are of chains that had not converged.
     """
 
     table: pd.DataFrame
     parameters: tuple[str, ...]
+    rough: int = 0
 
     @property
     def marginal(self) -> pd.DataFrame:
@@ -103,7 +105,8 @@ def measure_uniformity(asked: TrainedEstimator) -> Uniformity | None:
     data = asked.calibration
     if data is None:
         return None
-    return Uniformity(uniformity(data), tuple(map(str, data["parameter"].to_numpy())))
+    rough = int((data["converged"] == 0).sum()) if "converged" in data else 0
+    return Uniformity(uniformity(data), tuple(map(str, data["parameter"].to_numpy())), rough)
 
 
 def judge_calibration(
@@ -129,11 +132,12 @@ def judge_calibration(
     p_value = min(1.0, float(row["ecdf_p"]) * len(table))
     distance, n = float(row["max_difference"]), int(row["simulations"])
     judged = significant(p_value, distance, p, difference, "calibration")
+    rough = f"; MCMC of {found.rough} of {n} has not converged" if found.rough else ""
     return judged.check(
         name="calibration",
         subject=subject,
         quantity=f"SBC: largest ECDF distance from uniform ranks ({row['parameter']}, "
-        f"p = {p_value:.2g} over {len(table)} quantities)",
+        f"p = {p_value:.2g} over {len(table)} quantities{rough})",
         value=distance,
         chance=f"below {1.36 / math.sqrt(n):.2g} in 95 % of cases with {n} simulations",
         good="Credible intervals mean what they say, on average over the prior.",
