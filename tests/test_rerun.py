@@ -140,9 +140,14 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
         0,
     ),
     "workers": (lambda f: edit(f, lambda c: tiny(c).update(dask={"workers": 2})), {}, 0),
-    "learning rate of one estimator": (
-        lambda f: edit(f, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3)),
+    "learning rate of nle": (
+        lambda f: edit(f, lambda c: c["estimators"]["nle"]["training"].update(learning_rate=1e-3)),
         {"train": 1, "calibrate": 1, "sample": 1, "diagnose": 1, "report": 1, "index": 1},
+        0,
+    ),
+    "learning rate of npe": (
+        lambda f: edit(f, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3)),
+        {"train": 1, **AFTER_TRAINING},  # nle draws by npe
         0,
     ),
     "walkers": (
@@ -198,7 +203,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
             shutil.rmtree(f / ".snakemake"),
             edit(f, lambda c: c["estimators"]["npe"]["training"].update(learning_rate=1e-3)),
         ),
-        {"train": 1, "calibrate": 1, "sample": 1, "diagnose": 1, "report": 1, "index": 1},
+        {"train": 1, **AFTER_TRAINING},  # nle draws by npe
         0,
     ),
 }
