@@ -190,9 +190,14 @@ class Population:
         return np.rint(self.column(f"{parameter}_rank") * self.draws).astype(int)
 
     def pulls(self, parameter: str) -> Array:
-        """Return posterior mean minus truth in posterior sds, where the truth is known."""
+        """Return posterior mean minus truth in posterior sds, where the truth is known.
+
+        Objects with the p-value of a misfit are left out: the model has not made them, and a
+        single one can lie a thousand sds off.
+        """
+        sound = self.table[self.smallest_p > self.level]
         columns = (f"{parameter}_{what}" for what in ("mean", "truth", "sd"))
-        mean, truth, sd = (self.table[each].to_numpy(dtype=float) for each in columns)
+        mean, truth, sd = (sound[each].to_numpy(dtype=float) for each in columns)
         pulls = (mean - truth)[sd > 0] / sd[sd > 0]
         return np.asarray(pulls[np.isfinite(pulls)])
 

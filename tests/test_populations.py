@@ -311,3 +311,10 @@ def test_a_table_that_lacks_columns_is_one_line():
     survey = surveys.population(20)
     with pytest.raises(ValueError, match=r"objects of npe, survey lacks theta_1_sd; delete it"):
         dataclasses.replace(survey, table=survey.table.drop(columns=["theta_1_sd"]))
+
+
+def test_pulls_leave_out_objects_that_the_model_has_not_made():
+    found = surveys.population(200)
+    table = found.table.assign(predictive_p=0.5, in_distribution_p=0.5)
+    table.loc[3, ["theta_1_mean", "predictive_p"]] = [1e6, 0.001]
+    assert len(dataclasses.replace(found, table=table).pulls("theta_1")) == 199

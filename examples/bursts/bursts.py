@@ -6,8 +6,8 @@ In bins of a second, t after the trigger, the counts are Poisson with mean
 
 (Norris et al., Attributes of pulses in long bright gamma-ray bursts, ApJ 459, 1996).
 
-``python bursts.py`` writes ``bursts.csv``: 1 000 bursts with their true parameters. Ten of them have a
-second pulse, which the model does not know of.
+``python bursts.py`` writes ``bursts.csv``: 1 000 bursts with their true parameters. Ten of them,
+with a D in their name, have a second pulse, which the model does not know of.
 """
 
 import numpy as np

@@ -165,8 +165,8 @@ def _pulled(found: Truths, subject: str, p: WarnFail, pull: WarnFail) -> Check:
     return _unless_unlike(judged, found).check(
         name="mean pull",
         subject=subject,
-        quantity=f"mean of (posterior mean − truth) / sd ({row['parameter']}, p = "
-        f"{p_values[place]:.2g} over {len(found.pulls)} parameters)",
+        quantity="mean of (posterior mean − truth) / sd, objects with a flagged p-value left out "
+        f"({row['parameter']}, p = {p_values[place]:.2g} over {len(found.pulls)} parameters)",
         value=mean,
         chance=f"0 ± {row['error']:.2g}",
         good="Posterior means are neither too high nor too low on average.",
@@ -254,9 +254,10 @@ OBJECTS_TRUTHS = Diagnostic(
             draw=draw_pulls,
             alt="Pulls of the objects of {catalogue}",
             title="Pulls.",
-            text="(Posterior mean − truth) / sd over the standard normal, with mean ± sd. The ends "
-            "hold what lies beyond. Of objects drawn from the prior an exact posterior has mean 0 "
-            "and sd 1; the shape is that of a normal where the posteriors are normal.",
+            text="(Posterior mean − truth) / sd over the standard normal, with mean ± sd. Objects "
+            "whose p-value is flagged are left out; the ends hold what lies beyond. Of objects "
+            "drawn from the prior an exact posterior has mean 0 and sd 1; the shape is that of a "
+            "normal where the posteriors are normal.",
             section="catalogue",
         ),
         Drawing(
