@@ -84,6 +84,22 @@ PICTURES = [
         "P-P plot over 200 injections",
     ),
     Picture(
+        "bursts-widths",
+        "bursts",
+        "widths-survey-npe",
+        "[A catalogue of gamma-ray bursts](../examples/bursts/README.md): a thousand, drawn for in "
+        "one go; those that the model cannot have made are marked",
+        "Posterior sd against mean for a thousand bursts",
+    ),
+    Picture(
+        "bursts-object",
+        "bursts",
+        "object-npe-survey-7-GRB0223D",
+        "The same: a burst that was flagged, over what is predicted for it. It has a second pulse, "
+        "and the model has none",
+        "Counts of one burst and bands of predictions",
+    ),
+    Picture(
         "moons-events-corner",
         "moons_events",
         moons_events,

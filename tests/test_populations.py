@@ -165,7 +165,7 @@ def test_truths_unlike_the_prior_are_no_fault_of_the_estimator():
 
 def test_truths_may_be_known_of_some_objects_and_parameters():
     survey = surveys.population(200, parameters=3)
-    table = survey.table.copy()
+    table = survey.table.assign(predictive_p=0.5, in_distribution_p=0.5)
     table.loc[50:, ["theta_1_truth", "theta_1_rank"]] = np.nan
     table = table.drop(columns=["theta_2_truth", "theta_2_rank"])
     some = dataclasses.replace(survey, table=table)

@@ -205,7 +205,7 @@ def draw_pulls(asked: Sequence[Population], look: Look) -> Figure:
             )  # fmt: skip
         axis.set(xlim=(-PULL_RANGE, PULL_RANGE), title=look.label(name))
         axis.set_ylim(0, (1.12 + 0.1 * len(populations)) * axis.dataLim.y1)
-    label_outer(axes, "pull", "probability density", 3)
+    label_outer(axes, "pull", "probability density")
     key(figure, {each.name: line_of(look.colours[each.name]) for each in asked})
     return figure
 
@@ -229,7 +229,7 @@ def draw_ranks_of_truths(asked: Sequence[Population], look: Look) -> Figure:
         axis.axhline(0, color=INK, lw=0.6)
         reach *= 1.25 + 0.15 * len(populations)
         axis.set(xlim=(0, 1), ylim=(-reach, reach), title=look.label(name))
-    label_outer(axes, "credible level", "truths below − level", 3)
+    label_outer(axes, "credible level", "truths below − level")
     key(figure, {each.name: line_of(look.colours[each.name]) for each in asked})
     return figure
 

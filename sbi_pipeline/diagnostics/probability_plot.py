@@ -75,7 +75,7 @@ def draw_probability_plot(asked: Sequence[TrainedEstimator], look: Look) -> Figu
         axis.plot([0, 1], [0, 1], color=INK, lw=0.6)
         axis.set(title=who, xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axis.legend(title="KS p", loc="lower right", title_fontsize=8.5, fontsize=8.5)
-    label_outer(axes, "credible level", "fraction of truths below", columns)
+    label_outer(axes, "credible level", "fraction of truths below")
     return figure
 
 

@@ -131,9 +131,12 @@ def canvas(width: float, height: float) -> Figure:
 def panels(
     count: int, columns: int, width: float = 3.0, height: float = 2.4, **kwargs: Any
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with ``count`` axes in at most ``columns`` columns, sizes in inches."""
-    columns = min(columns, count)
+    """Return a figure with ``count`` axes in at most ``columns`` columns, sizes in inches.
+
+    Rows are as even as they can be: four in at most three columns are two and two.
+    """
     rows = -(-count // columns)
+    columns = -(-count // rows)
     figure = canvas(columns * width, rows * height)
     axes = np.ravel(figure.subplots(rows, columns, squeeze=False, **kwargs))
     for unused in axes[count:]:
@@ -165,8 +168,11 @@ def patch(colour: str) -> Patch:
     return Patch(color=colour)
 
 
-def label_outer(axes: list[Axes], x: str, y: str, columns: int = 4) -> None:
-    """Label the axes at the left and at the bottom of some panels."""
+def label_outer(axes: list[Axes], x: str, y: str) -> None:
+    """Label the axes at the left and at the bottom of all panels of a figure."""
+    spec = axes[0].get_subplotspec()
+    assert spec is not None  # it is one of `panels`
+    columns = spec.get_gridspec().ncols
     for place, axis in enumerate(axes):
         if place % columns == 0:
             axis.set_ylabel(y)

@@ -77,6 +77,7 @@ def tabulate(
     key: str,
     derived: Mapping[str, str] | None = None,
     texts: Mapping[str, Mapping[str, str]] | None = None,
+    data: Mapping[str, Any] | None = None,
     inputs: Keys | None = None,
 ) -> None:
     """List the objects of a catalogue, a row each, as CSV and as Parquet.
@@ -97,12 +98,11 @@ def tabulate(
         rows = summaries.rows(known.names, store.summary(), truths)
         shown = dict(store.worst())
         of = [which for which in summaries.worst(rows, summaries.SHOWN) if which in shown]
-        data = [known.data(slice(which, which + 1))[0] for which in of]
+        x = [known.data(slice(which, which + 1))[0] for which in of]
         source = known.source
     _write_table(rows, table, parquet)
-    write_dataset(
-        worst, _labelled(of, known.names, data, [shown[which] for which in of], store.form)
-    )
+    names, predicted = [known.names[which] for which in of], [shown[which] for which in of]
+    write_dataset(worst, _labelled(names, x, predicted, store.form, data or {}))
     prior = model.build_prior().keep(tuple(inferred_parameters))
     from_prior = summaries.with_derived(
         dict(zip(prior.names, reference_draws(prior, seed=1).T, strict=True)), derived
@@ -161,24 +161,26 @@ def _write_table(rows: pd.DataFrame, table: Path, parquet: Path) -> None:
 
 
 def _labelled(
-    of: Sequence[int],
     names: Sequence[str],
     x: Sequence[Array],
     predicted: Sequence[Array],
     form: storage.Form,
+    data: Mapping[str, Any],
 ) -> xr.Dataset:
-    """Return objects with quantiles of what is predicted for them."""
+    """Return objects with quantiles of what is predicted for them, and texts for figures."""
     dims = [f"x_dim_{axis}" for axis in range(len(form.x_shape))]
     shape, levels = form.x_shape, len(form.levels)
+    blank = observations.with_texts(xr.DataArray(np.zeros(shape), dims=dims), data)
+    values = (
+        np.reshape(x, (len(names), *shape)),
+        np.reshape(predicted, (len(names), levels, *shape)),
+    )
     return xr.Dataset(
         {
-            "x": (("object", *dims), np.reshape(x, (len(of), *shape))),
-            "predicted": (
-                ("object", "level", *dims),
-                np.reshape(predicted, (len(of), levels, *shape)),
-            ),
+            "x": (("object", *dims), values[0], blank.attrs),
+            "predicted": (("object", "level", *dims), values[1]),
         },
-        {"object": [names[which] for which in of], "level": list(form.levels)},
+        {**blank.coords, "object": list(names), "level": list(form.levels)},
     )
 
 

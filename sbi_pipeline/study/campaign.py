@@ -422,6 +422,7 @@ class Campaign(Mapping[str, Specification]):
                 "inferred_parameters": list(self.entry["inferred_parameters"]),
                 "derived": self._derived,
                 "texts": self._texts(),
+                "data": self.entry.get("data", {}),
             },
             {
                 "catalogue": self.key("collect", catalogue),
