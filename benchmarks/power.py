@@ -44,7 +44,7 @@ def p_values(size, repeats, noise):
     covariance = np.linalg.inv(np.diag(PRIOR_SD**-2.0) + design.T @ design)
     found = {}
     for seed in range(repeats):
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(1000 + seed)
         x = design @ (PRIOR_SD * rng.normal(size=3)) + noise * rng.normal(size=size)
         fit = rng.multivariate_normal(covariance @ design.T @ x, covariance, size=DRAWS)
         of_prior = PRIOR_SD[1:] * rng.normal(size=(DRAWS, 2))

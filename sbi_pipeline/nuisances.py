@@ -70,10 +70,10 @@ class NuisancePosterior:
             seed: Of the draws.
         """
         columns = np.column_stack([theta[name] for name in self.inferred])
-        z = within(self.prior.keep(self.inferred).to_normal(columns))
+        z = reachable(self.prior.keep(self.inferred).to_normal(columns))
         u = np.full((len(z), len(self.prior.names)), 0.5)
         drawn = self.sample(z, np.broadcast_to(x, (len(z), *np.shape(x))), 1, seed)[:, 0]
-        u[:, columns_of(self.prior, self.names)] = special.ndtr(within(drawn))
+        u[:, places_of(self.prior, self.names)] = special.ndtr(reachable(drawn))
         return self.prior.complete(theta, u)
 
     def sample(self, z: Array, x: Array, n: int, seed: int) -> Array:
@@ -118,11 +118,11 @@ def learn(
     limits = {"train": rows, "validation": rows // 10, "test": HELD_OUT}
     train, validation, test = reader.collect(limits).values()
     refuse_few(len(train.row), len(test.row))
-    known = columns_of(prior, inferred)
+    known = places_of(prior, inferred)
     dropped = [column for column in range(len(prior.names)) if column not in known]
 
     def pairs(view: View) -> InMemory:
-        z = within(prior.to_normal(view.theta))
+        z = reachable(prior.to_normal(view.theta))
         eta = torch.from_numpy(z[:, dropped].astype(np.float32))
         return InMemory((eta, packed(z[:, known], view.x)))
 
@@ -182,12 +182,12 @@ def refuse_few(train: int, test: int) -> None:
             raise NotLearnt(f"{count} simulations are too few to {what}; {least} would do")
 
 
-def columns_of(prior: Prior, names: tuple[str, ...]) -> list[int]:
+def places_of(prior: Prior, names: tuple[str, ...]) -> list[int]:
     """Return the columns of some parameters."""
     return [prior.names.index(name) for name in names]
 
 
-def within(z: Array) -> Array:
+def reachable(z: Array) -> Array:
     """Return points of normal space, those that are out of reach of double precision moved in."""
     return np.clip(z, -REACH, REACH)
 

@@ -22,7 +22,7 @@ from scipy import special
 
 from .. import samplers
 from ..estimators import Estimator
-from ..nuisances import NuisancePosterior, columns_of
+from ..nuisances import NuisancePosterior, places_of
 from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..priors.discrete import combinations
@@ -146,8 +146,8 @@ def rank_nuisances(
     """
     names = posterior.names
     z = posterior.prior.to_normal(theta)
-    truth = z[:, columns_of(posterior.prior, names)]
-    drawn = posterior.sample(z[:, columns_of(posterior.prior, posterior.inferred)], x, draws, seed)
+    truth = z[:, places_of(posterior.prior, names)]
+    drawn = posterior.sample(z[:, places_of(posterior.prior, posterior.inferred)], x, draws, seed)
     joint = tarp_ranks(drawn, truth, np.random.default_rng(seed))
     return xr.Dataset(
         {
