@@ -1,4 +1,17 @@
-"""What a posterior predicts: data simulated for its draws, nuisances drawn from their prior."""
+"""What a posterior predicts: data simulated for its draws, and for one of them many times.
+
+The first are its posterior predictive, for the eye: their nuisances are drawn given the observation
+where that was learnt. With the second the observation is compared: given one draw of the inferred
+parameters it is one more data set of that draw, nuisances from their prior, if the posterior is
+right. Ranks among these are exact p-values, whatever was learnt of the nuisances. Ranks among the
+first would be conservative, since the posterior has seen the observation already.
+
+References:
+    Besag, Clifford, Generalized Monte Carlo significance tests, Biometrika 76, 1989,
+        https://doi.org/10.1093/biomet/76.4.633 (data sets made in parallel from one state)
+    Johnson, Bayesian model assessment using pivotal quantities, Bayesian Analysis 2, 2007,
+        https://doi.org/10.1214/07-BA229 (one draw of the posterior)
+"""
 
 from __future__ import annotations
 
@@ -14,6 +27,7 @@ import xarray as xr
 from . import observations, streams
 from .campaigns.given_rows import AUTOMATIC, Engine, Replicates, affordable
 from .fingerprint import of_array
+from .nuisances import NuisancePosterior
 from .types import Array, Prior
 
 FEWEST_SETS, MOST_EVENTS = 100, 50_000
@@ -27,9 +41,11 @@ class Predictor:
     Attributes:
         engine: Of the simulator.
         prior: Of all its parameters.
-        wanted: Predictions, or "auto" for as many as are affordable.
+        wanted: Draws, or "auto" for as many as are affordable.
         seed: Of the nuisances.
         ledgers: Where dear simulations grow, for a killed run to go on with.
+        nuisances: What those of the many draws are drawn from, given the inferred parameters and
+            the observation; None for their prior.
     """
 
     engine: Engine
@@ -37,12 +53,16 @@ class Predictor:
     wanted: int | Literal["auto"]
     seed: int
     ledgers: Path
+    nuisances: NuisancePosterior | None = None
 
-    def simulate(self, draws: xr.Dataset, name: str, events: int | None = None) -> Replicates:
-        """Simulate what one posterior predicts.
+    def simulate(
+        self, draws: xr.Dataset, x_o: Array, name: str, events: int | None = None
+    ) -> Replicates:
+        """Simulate what one posterior predicts: one half for its draws, the other for one of them.
 
         Args:
             draws: Group ``posterior`` of its file.
+            x_o: Its observation.
             name: Of its ledger.
             events: In a set, where data are sets of independent events.
 
@@ -51,7 +71,7 @@ class Predictor:
         """
         choices = AUTOMATIC if self.wanted == "auto" else (self.wanted,)
         sets = [n if events is None else sets_of_events(n, events) for n in choices]
-        rows = [completed(draws, self.prior, n, self.seed, events or 1) for n in sets]
+        rows = [self.completed(draws, x_o, n, events or 1) for n in sets]
         ledgers = [self.ledgers / f"{name}-{of_array(each)}" for each in rows]
         begun = [number for number, ledger in enumerate(ledgers) if ledger.exists()]
         if begun or len(choices) == 1:
@@ -61,29 +81,34 @@ class Predictor:
             chosen = choices.index(affordable(seconds * (events or 1)))
         return self.engine.replicate(rows[chosen], seed=self.seed, ledger=ledgers[chosen])
 
+    def completed(self, draws: xr.Dataset, x_o: Array, n: int, events: int = 1) -> Array:
+        """Return ``n`` draws with nuisances, then one draw so many times, ``(2 n, dim)``.
+
+        With ``events``, each comes so many times. The nuisances of the one draw are of their prior.
+
+        Args:
+            draws: Group ``posterior`` of a posterior file.
+            x_o: Its observation.
+            n: Draws wanted.
+            events: In a set.
+        """
+        names = [name for name in self.prior.names if name in draws]
+        theta = {name: draws[name].to_numpy().ravel() for name in names}
+        total = len(theta[names[0]])
+        some = np.resize(streams.some(total, min(n, total)), n)
+        one = int(streams.generator(self.seed, "predictive/draw").integers(total))
+        pick = np.repeat(np.append(some, np.full(n, one)), events)
+        u = streams.uniforms(self.seed, "predictive/prior", 0, len(pick), len(self.prior.names))
+        rows = self.prior.complete({name: values[pick] for name, values in theta.items()}, u)
+        if self.nuisances is not None:
+            picked = {name: values[some] for name, values in theta.items()}
+            rows[:n] = self.nuisances.complete(picked, x_o, self.seed)
+        return rows
+
     def forget(self, name: str) -> None:
         """Delete the ledgers of a posterior whose predictions are written."""
         for ledger in self.ledgers.glob(f"{name}-*"):
             shutil.rmtree(ledger, ignore_errors=True)
-
-
-def completed(draws: xr.Dataset, prior: Prior, n: int, seed: int, events: int = 1) -> Array:
-    """Return ``n`` posterior draws with the nuisances drawn from their prior, ``(n, dim)``.
-
-    With ``events``, each draw comes so many times, each time with other nuisances.
-
-    Args:
-        draws: Group ``posterior`` of a posterior file.
-        prior: Of all parameters of the simulator.
-        n: Draws wanted.
-        seed: Of the nuisances.
-        events: In a set.
-    """
-    theta = {name: draws[name].to_numpy().ravel() for name in prior.names if name in draws}
-    total = len(next(iter(theta.values())))
-    pick = np.repeat(np.resize(streams.some(total, min(n, total)), n), events)
-    u = streams.uniforms(seed, "predictive/prior", 0, len(pick), len(prior.names))
-    return prior.complete({name: values[pick] for name, values in theta.items()}, u)
 
 
 def sets_of_events(n: int, events: int) -> int:
@@ -92,24 +117,34 @@ def sets_of_events(n: int, events: int) -> int:
 
 
 def predicted(made: Replicates, x_o: xr.DataArray) -> xr.Dataset:
-    """Return ``x``, (draw, *x_shape), of predictions that worked, and the observation, ``x_o``."""
-    return _labelled(made.x, x_o, made)
+    """Return predictions that worked, and the observation, ``x_o``.
+
+    They are ``x``, (draw, *x_shape), of many draws, and ``replicates``, (replicate, *x_shape), of
+    one.
+    """
+    of_many = int(made.worked[: len(made.worked) // 2].sum())
+    return _labelled(made.x[:of_many], made.x[of_many:], x_o, made)
 
 
 def predicted_events(made: Replicates, x_o: xr.DataArray) -> xr.Dataset:
     """Return predictions of several events: the quantiles of their columns, (draw, quantile, ...).
 
-    Events whose simulation failed are left out of their set, which are in order as in `completed`.
+    Events whose simulation failed are left out of their set, which are in order as in
+    `Predictor.completed`.
     """
-    x = made.or_nan().reshape(-1, *x_o.shape)
-    x = x[np.isfinite(x).reshape(len(x), -1).any(axis=1)]  # an empty set has no quantiles
-    x = observations.event_quantiles(x, axis=1)
+    sets = np.split(made.or_nan().reshape(-1, *x_o.shape), 2)
+    there = (x[np.isfinite(x).reshape(len(x), -1).any(axis=1)] for x in sets)  # others have none
+    of_many, of_one = (observations.event_quantiles(x, axis=1) for x in there)
     dims = ("quantile", *x_o.dims[1:])
     seen = xr.DataArray(observations.event_quantiles(x_o.to_numpy(), axis=0), dims=dims)
-    return _labelled(x, seen, made)
+    return _labelled(of_many, of_one, seen, made)
 
 
-def _labelled(x: Array, x_o: xr.DataArray, made: Replicates) -> xr.Dataset:
-    data: dict[str, Any] = {"x": (("draw", *x_o.dims), x), "x_o": x_o}
+def _labelled(of_many: Array, of_one: Array, x_o: xr.DataArray, made: Replicates) -> xr.Dataset:
+    data: dict[str, Any] = {
+        "x": (("draw", *x_o.dims), of_many),
+        "replicates": (("replicate", *x_o.dims), of_one),
+        "x_o": x_o,
+    }
     failed = {"simulated": len(made.worked), "failed": int((~made.worked).sum())}
     return xr.Dataset(data, attrs={**failed, "failures": json.dumps(dict(made.failures))})

@@ -115,6 +115,29 @@ class TrainedEstimator:
 
 
 @dataclass(frozen=True)
+class Nuisances:
+    """What was learnt of the nuisances, for predictions.
+
+    Attributes:
+        ranks: ``nuisance_ranks.nc``.
+    """
+
+    kind: ClassVar[str] = "nuisances"
+
+    ranks: xr.Dataset
+
+    @property
+    def title(self) -> str:
+        """How it is called beside its checks."""
+        return "nuisances"
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """None: there is one of it."""
+        return {}
+
+
+@dataclass(frozen=True)
 class SampledPosterior:
     """What one estimator, or a refinement of one, says of one observation.
 
@@ -182,13 +205,15 @@ class SampledPosterior:
         if "problem" in self.predictive.attrs:
             yield f"No data could be predicted: {self.predictive.attrs['problem']}."
             return
-        draws, told = self.predictive.sizes["draw"], self.predictive.attrs
+        draws, told = self.predictive.sizes["replicate"], self.predictive.attrs
+        if told.get("from_prior"):
+            yield f"The bands of predictions have nuisances of the prior: {told['from_prior']}."
         if draws < FEWEST_PREDICTIONS:
-            yield f"{draws} predictions are too few to compare the observation with."
+            yield f"{draws} predictions of one draw are too few to compare the observation with."
         elif draws < FEW_PREDICTIONS:
             yield (
-                f"{draws} data sets were predicted: a p-value below {1 / (draws + 1):.1g} cannot "
-                "be told, so that a misfit may warn and not fail."
+                f"{draws} data sets were predicted of one draw: a p-value below "
+                f"{1 / (draws + 1):.1g} cannot be told, so that a misfit may warn and not fail."
             )
         if told.get("failed"):
             reasons = ", ".join(f"{n} {why}" for why, n in json.loads(told["failures"]).items())

@@ -14,7 +14,7 @@ from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
 from sbi_pipeline.study import thresholds
 from sbi_pipeline.study.binding import Binding
 from sbi_pipeline.study.files import Written
-from sbi_pipeline.subjects import SampledPosterior, TrainedEstimator
+from sbi_pipeline.subjects import Nuisances, SampledPosterior, TrainedEstimator
 
 NAMES = ("mass", "spin")
 LABELS = {"mass": ("$M$", r"$M_\odot$"), "spin": (r"$\chi$", "")}
@@ -166,14 +166,28 @@ def _normal(value, mean, sd):
 
 
 def predictive(seed=0, elements=14):
-    """A predictive dataset whose observation is one more draw."""
+    """A predictive dataset whose observation is one more draw, of many and of one."""
     rng = np.random.default_rng(seed)
     day = np.arange(1, elements + 1)
     mean = 250 * np.exp(-0.5 * ((day - 7) / 2.4) ** 2)
     data = rng.poisson(mean * rng.gamma(20, 1 / 20, (501, elements)))
     coords = {"x_dim_0": ("x_dim_0", day, {"label": "day"})}
     observed = xr.DataArray(data[0], coords, ("x_dim_0",), attrs={"label": "boys in bed"})
-    return xr.Dataset({"x": (("draw", "x_dim_0"), data[1:]), "x_o": observed})
+    halves = {"x": "draw", "replicates": "replicate"}
+    made = {name: ((each, "x_dim_0"), data[1:]) for name, each in halves.items()}
+    return xr.Dataset({**made, "x_o": observed})
+
+
+def nuisances(n=500, draws=200, shift=0.0):
+    """What was learnt of two nuisances, as its ranks tell; ``shift`` moves them all."""
+    rng = np.random.default_rng(3)
+    ranks = np.clip(rng.integers(draws + 1, size=(n, 2)) + shift * draws, 0, draws)
+    data = {
+        "ranks": (("simulation", "parameter"), ranks.astype(int)),
+        "joint_ranks": (("simulation", "quantity"), rng.integers(draws + 1, size=(n, 1))),
+    }
+    coords = {"parameter": ["flat", "steep"], "quantity": ["TARP"]}
+    return Nuisances(xr.Dataset(data, coords, {"draws": draws, "seconds": 1.0, "problem": ""}))
 
 
 def bind_thresholds(given):

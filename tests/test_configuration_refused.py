@@ -427,6 +427,16 @@ THE_REST = [
         "predictive_draws: got 5; wanted auto, 0, or a whole number of at least 10",
     ),
     (end("predictive_draws: 1e12"), "predictive_draws: got .*; .* at most 10000000"),
+    (
+        end("predictive: {nuisances: likelihood}"),
+        "predictive.nuisances: got 'likelihood'; wanted posterior or prior",
+    ),
+    (end("predictive: {nuisance: prior}"), "nuisance: unknown key; did you mean 'nuisances'"),
+    (end("predictive: prior"), "predictive: got 'prior'; wanted a mapping"),
+    (
+        (LAST, "predictive_draws: 0\npredictive: {nuisances: prior} # !\n"),
+        "predictive: has no effect: predictive_draws is 0; remove one of the two",
+    ),
     (end("strict: 'yes'"), "strict: got 'yes'; wanted true or false"),
     (end("strict: perhaps"), "strict: got 'perhaps'; wanted true or false"),
     (end("thresholds: {sampleng: {ess: [1, 2]}}"), "unknown diagnostic; did you mean 'sampling'"),

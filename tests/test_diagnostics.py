@@ -70,7 +70,8 @@ def everything():
     observation = ObservedData("event", "simulated", posteriors, x, list(synthetic.NAMES))
     near = Neighbourhood(estimator, posteriors["nle"], x)
     many = ManyEvents(estimator, posteriors["nle"])
-    groups = [[simulations], [estimator], [near], *([each] for each in posteriors.values())]
+    first = [[simulations], [estimator], [synthetic.nuisances()], [near]]
+    groups = [*first, *([each] for each in posteriors.values())]
     groups += [observation.pairs, [observation], [many]]
     found = [surveys.population(mcmc=True, who=who) for who in ("nle", "better")]
     survey = surveys.observed(*found)
@@ -141,7 +142,9 @@ def test_a_diagnostic_is_asked_and_told(name, content, page):
     assert {type(one.subject) for one in found} == {each.of}
     for drawing in each.figures:
         names = found[0].subject.names
-        assert f"<b>{drawing.title.format(**names)}</b> {drawing.text.format(**names)}" in page
+        text = drawing.text
+        said = text if isinstance(text, str) else text([one.subject for one in found])
+        assert f"<b>{drawing.title.format(**names)}</b> {said.format(**names)}" in page
         assert f"figures/{drawing.stem.format(**names)}.pdf" in page
 
 
@@ -270,6 +273,6 @@ def test_adding_a_diagnostic_takes_a_file_and_a_line(content, page, documented):
 
 
 def test_kinds_of_subjects_say_what_they_are():
-    assert len({kind.kind for kind in KINDS}) == len(KINDS) == 11
+    assert len({kind.kind for kind in KINDS}) == len(KINDS) == 12
     assert TrainedEstimator.kind == "estimator"
     assert SampledPosterior.kind == "posterior"

@@ -124,7 +124,9 @@ def test_bad_data_are_refused(x, x_o, message):
 def predicted(draws, failed=0):
     """Predictions of three elements, and the attributes of those that failed."""
     rng = np.random.default_rng(1)
-    data = {"x": (("draw", "element"), rng.normal(size=(draws, 3))), "x_o": ("element", [0, 0, 0])}
+    x = rng.normal(size=(draws, 3))
+    data = {"x": (("draw", "element"), x), "replicates": (("replicate", "element"), x)}
+    data["x_o"] = ("element", [0, 0, 0])
     told = {"simulated": draws + failed, "failed": failed}
     return xr.Dataset(data, attrs={**told, "failures": json.dumps({"timed out": failed})})
 
@@ -134,10 +136,14 @@ def predicted(draws, failed=0):
     [
         (None, "No data were predicted (predictive_draws: 0)", False),
         (xr.Dataset(attrs={"problem": "all failed"}), "No data could be predicted: all fai", False),
-        (predicted(15, 5), "15 predictions are too few to compare the observation with.", False),
+        (
+            predicted(15, 5),
+            "15 predictions of one draw are too few to compare the observation",
+            False,
+        ),
         (
             predicted(250),
-            "250 data sets were predicted: a p-value below 0.004 cannot be told",
+            "250 data sets were predicted of one draw: a p-value below 0.004 cannot be told",
             True,
         ),
         (predicted(995, 5), "5 of 1000 predictions failed (5 timed out).", True),

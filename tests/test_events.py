@@ -1,6 +1,7 @@
 """Sets of events, from simulations of single ones to the posterior of all: against closed forms."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import arviz as az
@@ -167,13 +168,18 @@ def test_events_that_raise_are_left_out_of_predictions() -> None:
     mu = np.array([0.0, 2.0, 0.5, 3.0])
     draws = xr.Dataset({"kind": ("draw", np.zeros(4)), "mu": ("draw", mu)})
     x_o = xr.DataArray(np.zeros((50, 1)), dims=("event", "column"))
-    rows = predictions.completed(draws, prior(), 4, 1, events=50)
     with engine("Refusing") as made:
+        predictor = predictions.Predictor(made, prior(), 4, 1, Path("unused"))
+        rows = predictor.completed(draws, np.zeros((50, 1)), 4, events=50)
         replicates = made.replicate(rows, seed=1)
+    one = rows[-1, 1]
+    assert (rows[200:, 1] == one).all()
     found = predictions.predicted_events(replicates, x_o)
     x = found["x"].to_numpy()
     assert x.shape == (2, 5, 1)  # two of the four sets have no event
     assert np.isfinite(x).all()
     assert x[:, 2, 0] == pytest.approx([0.0, 0.5], abs=0.4)
-    assert (found.attrs["simulated"], found.attrs["failed"]) == (200, 100)
-    assert json.loads(found.attrs["failures"]) == {"raised": 100}
+    assert len(found["replicates"]) == (4 if one < 1 else 0)
+    failed = 100 if one < 1 else 300
+    assert (found.attrs["simulated"], found.attrs["failed"]) == (400, failed)
+    assert json.loads(found.attrs["failures"]) == {"raised": failed}

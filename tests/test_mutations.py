@@ -24,7 +24,7 @@ REPEATS = [20, pytest.param(200, marks=pytest.mark.slow)]
 N = 500
 """Held-out simulations of a calibration."""
 DRAWS = 1000
-"""Data sets of the posterior predictive."""
+"""Data sets of one draw of the posterior."""
 DAYS = np.arange(120)
 
 
@@ -98,14 +98,18 @@ def chain(seed, *, steps=2000):
 
 
 def observation(seed, *, noise=1.0, bump=0.0):
-    """An observation of a wave of uncertain amplitude, among data of its posterior predictive."""
+    """An observation of a wave of uncertain amplitude, among data of one draw of its posterior."""
     rng = np.random.default_rng(seed)
     amplitude = rng.normal(5, 0.2, size=(DRAWS + 1, 1))
-    x = amplitude * np.sin(DAYS / 8) + rng.normal(size=(DRAWS + 1, DAYS.size))
+    wave = np.sin(DAYS / 8)
+    x = amplitude * wave + rng.normal(size=(DRAWS + 1, DAYS.size))
     x_o = x[0] + np.sqrt(noise**2 - 1) * rng.normal(size=DAYS.size)
     x_o += bump * np.exp(-0.5 * ((DAYS - 40) / 2) ** 2)
+    variance = 1 / (1 / 0.2**2 + wave @ wave)
+    draw = rng.normal(variance * (5 / 0.2**2 + wave @ x_o), variance**0.5)
+    replicates = draw * wave + rng.normal(size=(DRAWS, DAYS.size))
     return [
-        synthetic.judged("predictive", typicality(x[1:], x_o), "npe"),
+        synthetic.judged("predictive", typicality(replicates, x_o), "npe"),
         synthetic.judged("in_distribution", in_distribution(x[1:], x_o), "event"),
     ]
 

@@ -248,7 +248,9 @@ def test_the_version_of_an_embedding_concerns_what_may_use_it(
     raise_version(monkeypatch, registry.EMBEDDINGS, "mlp")
     found = told(Plan(alone()))
     assert found[0] == "train tiny/npe: embedding mlp: version 1 → 2"
-    assert not any("/nle" in line.split(":")[0] for line in found)
+    told_of = [line.split(":")[0] for line in found]
+    assert "learn_nuisances tiny" in told_of
+    assert [each for each in told_of if "/nle" in each] == ["diagnose tiny/nle/mock"]
 
 
 def test_the_version_of_a_sampler_concerns_what_it_draws(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,3 +400,46 @@ def test_what_only_shows_a_training_is_in_no_key() -> None:
         "report tiny: configuration changed",
         "index: its report of tiny is made anew",
     ]
+
+
+def predicted_of(change: Edit, **rest: Any) -> tuple[bool, str]:
+    """Return whether nuisances are learnt, and what predictions say of them otherwise."""
+    plan = Plan({**changed(change), **rest})
+    spec = plan["results/tiny/npe/mock/diagnose.spec.json"]
+    learns = "results/tiny/learn_nuisances.spec.json" in plan
+    assert ("nuisances" in spec.inputs) == learns
+    return learns, spec.arguments["from_prior"]
+
+
+@pytest.mark.parametrize(
+    ("change", "rest", "found"),
+    [
+        (update(), {}, (True, "")),
+        (update(), {"predictive": {"nuisances": "prior"}}, (False, "")),
+        (update(), {"predictive_draws": 0}, (False, "")),
+        (
+            update(inferred_parameters=["slope", "offset", "scatter"], nuisance_parameters=[]),
+            {},
+            (False, ""),
+        ),
+        (
+            update(store_nuisance=False),
+            {},
+            (False, "store_nuisance: false keeps none to learn from"),
+        ),
+        (prior("scatter", type="bernoulli", probability=0.5), {}, (False, "scatter is discrete")),
+    ],
+)
+def test_which_nuisances_are_learnt(change: Edit, rest: Any, found: tuple[bool, str]) -> None:
+    assert predicted_of(change, **rest) == found
+
+
+def test_what_sees_x_for_an_estimator_sees_it_for_nuisances() -> None:
+    config = copy.deepcopy(TINY)
+    config["estimators"]["npe"]["network"] = {
+        "embedding": "cnn1d",
+        "transform": "asinh",
+        "hidden": 8,
+    }
+    spec = Plan(config)["results/tiny/learn_nuisances.spec.json"]
+    assert spec.arguments["network"] == {"embedding": "cnn1d", "transform": "asinh"}

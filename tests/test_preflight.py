@@ -138,7 +138,7 @@ def test_what_preflight_is_told(monkeypatch, caplog, bucket):
     assert told["limits"] == Limits(time_limit=3)
     assert (told["folder"] is None) == bool(bucket)
     assert caplog.messages[-1] == (
-        "predictions: 2 posteriors of 100 data sets each, 6.67 min; observations: 1 calls, 2 s"
+        "predictions: 2 posteriors of 200 data sets each, 13.3 min; observations: 1 calls, 2 s"
     )
 
 

@@ -30,7 +30,7 @@ MANIFEST = "results/tiny/simulations.json"
 AGAIN = {"simulate": 1, "manifest": 1}  # of one shard whose receipt is gone
 
 AFTER_TRAINING = {"calibrate": 2, "sample": 2, "diagnose": 2, "report": 1, "index": 1}
-TRAINING = {"train": 2, **AFTER_TRAINING}
+TRAINING = {"train": 2, "learn_nuisances": 1, **AFTER_TRAINING}
 EVERYTHING = {"sample_prior": 2, "simulate": 2, "manifest": 1, "observe": 1, **TRAINING}
 
 
@@ -195,6 +195,16 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
             ),
         ),
         TRAINING,
+        0,
+    ),
+    "nuisances of predictions from their prior": (
+        lambda f: edit(f, lambda c: c.update(predictive={"nuisances": "prior"})),
+        {"diagnose": 2, "report": 1, "index": 1},
+        0,
+    ),
+    "what was learnt of nuisances deleted": (
+        lambda f: (f / "results/tiny/nuisances.pt").unlink(),
+        {"learn_nuisances": 1, "diagnose": 2, "report": 1, "index": 1},
         0,
     ),
     "Snakemake's records lost": (lambda f: shutil.rmtree(f / ".snakemake"), {}, 0),

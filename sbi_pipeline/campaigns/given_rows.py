@@ -33,8 +33,10 @@ LOOK = 10  # rows of the calls that tell what such a simulator costs
 
 AUTOMATIC = (1000, 500, 250)
 """Predictions of a posterior, the more the cheaper; of 250 none has a p-value of 0.002."""
+HALVES = 2
+"""So many are made for its draws, and as many again for one of them."""
 AFFORDABLE = 600.0
-"""Seconds that they may take, unless they are the fewest."""
+"""Seconds that all may take, unless they are the fewest."""
 
 
 MOST_OF_OBJECTS = 25_000_000
@@ -45,7 +47,7 @@ AFFORDABLE_OF_OBJECTS = 3600.0
 
 def affordable(seconds: float) -> int:
     """Return how many predictions of a posterior are made of which each takes so long."""
-    return next((n for n in AUTOMATIC if n * seconds <= AFFORDABLE), AUTOMATIC[-1])
+    return next((n for n in AUTOMATIC if HALVES * n * seconds <= AFFORDABLE), AUTOMATIC[-1])
 
 
 def affordable_each(objects: int, seconds: float) -> int:

@@ -7,7 +7,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,13 +39,13 @@ SHORT = 8
 
 
 def typicality(x: Array, x_o: Array) -> Typicality:
-    """Ask whether ``x_o`` looks like one more draw of the posterior predictive.
+    """Ask whether ``x_o`` looks like one more data set of one draw of the posterior.
 
     Statistics: distance from the bulk (Mahalanobis in normal scores, which needs no units and no
     finite moments), the largest residual of an element in interquartile ranges, and `summaries`.
 
     Args:
-        x: Posterior predictive data sets, ``(draws, *x_shape)``.
+        x: Data sets of one draw, ``(draws, *x_shape)``.
         x_o: The observation, ``x_shape``.
     """
     pooled = pool_data(x, x_o)
@@ -60,14 +60,20 @@ def typicality(x: Array, x_o: Array) -> Typicality:
 
 
 def measure_predictive(asked: SampledPosterior) -> Typicality | None:
-    """Put the observation among what the posterior predicts; None where too little was simulated.
+    """Put the observation among what one draw predicts; None where too little was simulated.
 
     The notes of the posterior say so (`subjects.SampledPosterior.notes`).
     """
-    if asked.predictive is None or asked.predictive.sizes.get("draw", 0) < FEWEST_PREDICTIONS:
+    sizes = {} if asked.predictive is None else asked.predictive.sizes
+    if asked.predictive is None or _fewest(sizes) < FEWEST_PREDICTIONS:
         return None
-    x, x_o = (asked.predictive[name].to_numpy() for name in ("x", "x_o"))
+    x, x_o = (asked.predictive[name].to_numpy() for name in ("replicates", "x_o"))
     return typicality(x, x_o)
+
+
+def _fewest(sizes: Mapping[Hashable, int]) -> int:
+    """Return how many predictions there are of many draws, or of one: those of which are fewer."""
+    return min(sizes.get(name, 0) for name in ("draw", "replicate"))
 
 
 def judge_predictive(found: Typicality, subject: str, *, p: WarnFail = (0.005, 0.002)) -> Check:
@@ -159,24 +165,36 @@ def _draw_images(predictives: Mapping[str, xr.Dataset]) -> Figure:
     return figure
 
 
+def caption(asked: Sequence[SampledPosterior]) -> str:
+    """Say what the bands are, and where nuisances were drawn from."""
+    of_prior = [
+        each.name
+        for each in asked
+        if each.predictive is not None and each.predictive.attrs.get("nuisances") == "prior"
+    ]
+    text = "Data simulated for draws of the posterior, against the observation."
+    if not of_prior:
+        return f"{text} Nuisances, if there are any, are drawn given these and the observation."
+    return (
+        f"{text} Nuisances, if there are any, are drawn from their prior ({', '.join(of_prior)}): "
+        "the bands are wider than, and may be offset from, those of a fit to all parameters."
+    )
+
+
 PREDICTIVE = Diagnostic(
     of=SampledPosterior,
     measure=measure_predictive,
     judge=judge_predictive,
     checks=("predictive",),
     value="p-value of the observation among predictions",
-    chance="uniform or conservative",
+    chance="uniform",
     figures=(
         Drawing(
             stem="predictive-{observation}",
             draw=draw_predictive,
             alt="Posterior predictive for {observation}",
             title="Predictive fit.",
-            text="Data simulated from the posterior, against the observation. Nuisance parameters "
-            "are drawn from their prior, since nothing is known of them given the data: the bands "
-            "are wider than, and may be offset from, those of a fit to all parameters, and "
-            "p-values err on the side of passing. To see a tight fit, infer the nuisances too; "
-            "that costs no simulation.",
+            text=caption,
             section="observation",
         ),
     ),

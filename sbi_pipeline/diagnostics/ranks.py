@@ -22,6 +22,7 @@ from scipy import special
 
 from .. import samplers
 from ..estimators import Estimator
+from ..nuisances import NuisancePosterior, places_of
 from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..priors.discrete import combinations
@@ -125,6 +126,37 @@ def rank(
     if posterior.events:
         ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
+
+
+def rank_nuisances(
+    posterior: NuisancePosterior, theta: Array, x: Array, *, seed: int, draws: int = 200
+) -> xr.Dataset:
+    """Rank nuisances of held-out simulations among draws given their theta and data.
+
+    Args:
+        posterior: What was learnt.
+        theta: All parameters, ``(n, dim)``, in the order of the prior.
+        x: Their data, ``(n, *x_shape)``.
+        seed: Of the draws.
+        draws: For each simulation.
+
+    Returns:
+        ``ranks`` (simulation, parameter) and ``joint_ranks`` (simulation, quantity), as
+        `rank` returns them, in the normal space of the prior given theta.
+    """
+    names = posterior.names
+    z = posterior.prior.to_normal(theta)
+    truth = z[:, places_of(posterior.prior, names)]
+    drawn = posterior.sample(z[:, places_of(posterior.prior, posterior.inferred)], x, draws, seed)
+    joint = tarp_ranks(drawn, truth, np.random.default_rng(seed))
+    return xr.Dataset(
+        {
+            "ranks": (("simulation", "parameter"), (drawn < truth[:, None]).sum(axis=1)),
+            "joint_ranks": (("simulation", "quantity"), joint[:, None]),
+        },
+        {"parameter": list(names), "quantity": ["TARP"]},
+        {"draws": draws},
+    )
 
 
 def default_simulations(traits: Traits) -> int:

@@ -3,8 +3,9 @@
 All p-values here come from ranks among exchangeable data sets: the observation is put among the
 simulated ones, whatever is fitted is fitted to all of them alike, and p is its rank in the
 statistic. If the observation is one more draw of the same law, p <= u happens with probability at
-most u, for any law and any number of draws. Against the posterior predictive p is conservative,
-since the posterior has seen the observation already.
+most u, for any law and any number of draws. Against the posterior predictive p would be
+conservative, since the posterior has seen the observation already; against the predictions of one
+of its draws it is exact, see `predictions`.
 
 References:
     Gelman, Meng, Stern, Posterior predictive assessment of model fitness via realized

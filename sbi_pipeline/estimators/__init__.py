@@ -31,6 +31,7 @@ __all__ = [
     "load_estimator",
     "save_estimator",
     "traits",
+    "write_tensors",
 ]
 
 FORMAT = 3

@@ -15,6 +15,7 @@ from ..storage.reading import View
 from ..subjects import (
     ManyEvents,
     Neighbourhood,
+    Nuisances,
     ObservedData,
     SimulatedRows,
     Subject,
@@ -50,6 +51,7 @@ def subjects_of(
     observed: Sequence[ObservedData],
     held_out: View,
     catalogues: Sequence[ObservedCatalogue] = (),
+    nuisances: Nuisances | None = None,
 ) -> Iterator[Sequence[Subject]]:
     """Yield groups of all that can be asked of a campaign.
 
@@ -59,12 +61,14 @@ def subjects_of(
         observed: Observations with their posteriors.
         held_out: The held-out simulations, in the order they were calibrated in.
         catalogues: Catalogues with what estimators say of their objects.
+        nuisances: What was learnt of them, where that was asked for.
 
     Raises:
         ValueError: A calibration was made with other simulations.
     """
     yield [simulations]
     yield from ([each] for each in trained)
+    yield [] if nuisances is None else [nuisances]
     pairs = list(_calibrated(trained, observed, held_out))
     yield [each for each in pairs if isinstance(each, Neighbourhood)]
     for observation in observed:

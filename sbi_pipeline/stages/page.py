@@ -21,7 +21,14 @@ from ..reports.verdict import to_json
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.noise import Noise
-from ..subjects import ObservedData, SampledPosterior, SimulatedRows, TrainedEstimator, calibrations
+from ..subjects import (
+    Nuisances,
+    ObservedData,
+    SampledPosterior,
+    SimulatedRows,
+    TrainedEstimator,
+    calibrations,
+)
 from ..types import Array, Outcome
 from .files import Keys, check_key, read_dataset, read_manifest
 
@@ -57,6 +64,7 @@ def report(
     parameters: Sequence[Mapping[str, str]],
     configuration: str,
     inputs: Keys,
+    nuisance_ranks: Sequence[Path] = (),
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Noise | None = None,
     catalogues: Sequence[Path] = (),
@@ -90,7 +98,8 @@ def report(
     failed = _failed(reader) if any(listed["failures"].values()) else None
     simulated = SimulatedRows(listed["rows"], listed["failures"], failed)
     surveyed = _catalogues([read_population(folder, inputs) for folder in catalogues])
-    subjects = assessment.subjects_of(simulated, trained, observed, seen["test"], surveyed)
+    learnt = _nuisances(nuisance_ranks, inputs)
+    subjects = assessment.subjects_of(simulated, trained, observed, seen["test"], surveyed, learnt)
     told = contents.Report(
         campaign=campaign,
         title=title,
@@ -104,7 +113,7 @@ def report(
         config_yaml=configuration,
         versions=_versions(),
         keys={"simulations": listed["simulation_key"], **inputs},
-        timings=_timings(listed, trained, observed, surveyed),
+        timings=_timings(listed, trained, learnt, observed, surveyed),
         errors=listed["examples"],
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
         catalogues=surveyed,
@@ -123,6 +132,12 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     data = read_dataset(calibration, keys, f"calibration of {name}")
     told = {"failures": header["failures"], "search": header["search"]}
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
+
+
+def _nuisances(paths: Sequence[Path], keys: Keys) -> Nuisances | None:
+    """Read the ranks of nuisances, if there are any to read."""
+    found = [Nuisances(read_dataset(path, keys, "nuisances")) for path in paths]
+    return found[0] if found else None
 
 
 def _observation(
@@ -208,6 +223,7 @@ def _versions() -> dict[str, str]:
 def _timings(
     listed: Mapping[str, Any],
     trained: Sequence[TrainedEstimator],
+    learnt: Nuisances | None,
     observed: Sequence[ObservedData],
     surveyed: Sequence[ObservedCatalogue],
 ) -> dict[str, float]:
@@ -217,6 +233,8 @@ def _timings(
         timings[f"train {each.name}"] = float(each.history["seconds"].iloc[-1])
         if each.calibration is not None:
             timings[f"calibrate {each.name}"] = float(each.calibration.attrs["seconds"])
+    if learnt is not None:
+        timings["learn nuisances"] = float(learnt.ranks.attrs["seconds"])
     for observation in observed:
         for who, posterior in observation.posteriors.items():
             seconds = posterior.tree["sample_stats"].attrs["seconds"]

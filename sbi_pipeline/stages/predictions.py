@@ -15,6 +15,8 @@ from ..campaigns.given_rows import AllFailed, Engine
 from ..campaigns.settings import Effort, Limits
 from ..diagnostics.convergence import summary
 from ..model import Model
+from ..nuisances import NuisancePosterior, load_nuisances
+from ..types import Prior
 from .files import Keys, check_key, one_by_one, read_dataset, write_dataset
 from .simulations import effort_of
 
@@ -47,6 +49,8 @@ def diagnose(
     each: Sequence[ToDiagnose],
     model: Model,
     ledgers: Path,
+    nuisances: Sequence[Path] = (),
+    from_prior: str = "",
     predictive_draws: int | Literal["auto"] = "auto",
     data: Mapping[str, Any] | None = None,
     several: bool = False,
@@ -56,17 +60,21 @@ def diagnose(
     block_size: int | None = None,
     threads: int = 1,
 ) -> Iterator[ToDiagnose]:
-    """Summarise posteriors and simulate what they predict; nuisances come from their prior.
+    """Summarise posteriors and simulate what they predict.
 
-    Of ``several`` events what is predicted are the quantiles of their columns. Dear simulations
-    grow in a folder of ``ledgers``, from which a killed run goes on; with "auto" there are fewer.
+    Nuisances are drawn from what `learn_nuisances` made, the one file of ``nuisances``; without
+    one, from their prior, for a reason ``from_prior`` where it is not by choice. Of ``several``
+    events what is predicted are the quantiles of their columns. Dear simulations grow in a folder
+    of ``ledgers``, from which a killed run goes on; with "auto" there are fewer.
 
-    Reads: ``posterior``, ``observation``. Writes: ``diagnostics``, ``predictive``.
+    Reads: ``posterior``, ``observation``, ``nuisances``. Writes: ``diagnostics``, ``predictive``.
     """
     prior, spent = model.build_prior(), effort_of(effort, threads)
-    guard = limits or Limits()
+    guard, inputs = limits or Limits(), each[0].inputs
+    known, problem = _known(nuisances, prior, inputs) if predictive_draws else (None, "")
+    told = {"nuisances": "posterior" if known else "prior", "from_prior": problem or from_prior}
     with Engine(model, "predictive/simulate", guard, spent, block_size) as engine:
-        predictor = predictions.Predictor(engine, prior, predictive_draws, seed, ledgers)
+        predictor = predictions.Predictor(engine, prior, predictive_draws, seed, ledgers, known)
 
         def work(one: ToDiagnose) -> None:
             with xr.open_datatree(one.posterior, engine="h5netcdf") as tree:
@@ -76,22 +84,35 @@ def diagnose(
             summary(tree, _truth(observed, model)).to_csv(one.diagnostics, index=False)
             name = "-".join(["predictive", *one.posterior.parts[-4:-1]])
             draws, x_o = tree["posterior"].to_dataset(), observed["x"]
+            values = x_o.to_numpy()
             try:
                 if predictive_draws == 0:
                     predicted = xr.Dataset(attrs={"simulated": 0})
                 elif several:
-                    made = predictor.simulate(draws, name, events=len(x_o))
+                    made = predictor.simulate(draws, values, name, events=len(x_o))
                     predicted = predictions.predicted_events(made, x_o)
                 else:
                     shown = observations.with_texts(x_o, data or {})
-                    predicted = predictions.predicted(predictor.simulate(draws, name), shown)
+                    made = predictor.simulate(draws, values, name)
+                    predicted = predictions.predicted(made, shown)
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
                 predicted = xr.Dataset(attrs={"problem": str(error)})
-            write_dataset(one.predictive, predicted.assign_attrs(key=one.key))
+            write_dataset(one.predictive, predicted.assign_attrs(key=one.key, **told))
             predictor.forget(name)
 
         yield from one_by_one(each, work, lambda one: one.posterior.parent.name)
+
+
+def _known(
+    paths: Sequence[Path], prior: Prior, inputs: Keys | None
+) -> tuple[NuisancePosterior | None, str]:
+    """Read what was learnt of the nuisances; without it, why there is none."""
+    for path in paths:
+        found, header = load_nuisances(path, prior)
+        check_key(header["key"], inputs, "nuisances", path)
+        return found, header["problem"]
+    return None, ""
 
 
 def _truth(observed: xr.Dataset, model: Model) -> dict[str, float]:

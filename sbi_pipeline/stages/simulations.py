@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import observations
-from ..campaigns.given_rows import Engine, affordable, affordable_each
+from ..campaigns.given_rows import HALVES, Engine, affordable, affordable_each
 from ..campaigns.preflight import forecast_campaign, in_words
 from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import draw_parameters, simulate_shard
@@ -53,7 +53,7 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
         )
         logger.info("%s\n%s", each["name"], forecast)
         asked, seconds = each["predictive_draws"], forecast.row_seconds / each["workers"]
-        draws = affordable(seconds) if asked == "auto" else asked
+        draws = HALVES * (affordable(seconds) if asked == "auto" else asked)
         logger.info(
             "predictions: %s posteriors of %s data sets each, %s; observations: %s calls, %s",
             each["posteriors"],

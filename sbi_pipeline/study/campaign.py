@@ -12,7 +12,7 @@ from typing import Any
 from .. import observations, registry
 from ..fingerprint import of_array
 from ..types import Traits
-from . import texts
+from . import nuisances, texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
 from .schema import (
@@ -57,6 +57,7 @@ class Campaign(Mapping[str, Specification]):
             for each, entry in self.entry.get("observations", {}).items()
             if "table" in entry
         }
+        self.learns_nuisances = self._learns_nuisances()
         self._made: dict[str, Specification] = {}
         self._shares = {self._path(*place): place for place in self._all_shares()}
         self._jobs = dict(self._all_jobs())
@@ -115,6 +116,8 @@ class Campaign(Mapping[str, Specification]):
             yield self._path("train", name), self._recipe(self._train, name)
         for name in self.estimators:  # some propose for others
             yield self._path("calibrate", name), self._recipe(self._calibrate, name)
+        if self.learns_nuisances:
+            yield self._path("learn_nuisances"), self._learn_nuisances
         for path, (stage_name, *names) in self._shares.items():
             if stage_name != "observe":
                 yield path, self._recipe(makers[stage_name], *names)
@@ -287,6 +290,39 @@ class Campaign(Mapping[str, Specification]):
             self._trained(name, *proposals),
         )
 
+    def _learns_nuisances(self) -> bool:
+        """Whether bands of predictions draw nuisances from what is learnt of them."""
+        asked = bool(self.observations) and nuisances.are_asked(self.config)
+        parameters = self.simulations.model["parameters"]
+        some = len(parameters) > len(self.entry["inferred_parameters"])
+        return asked and some and not self._from_prior
+
+    @property
+    def _from_prior(self) -> str:
+        """Why predictions draw nuisances from their prior, where that is not by choice."""
+        if not nuisances.are_asked(self.config):
+            return ""
+        return nuisances.why_not_learnt(self.entry, self.simulations.model["parameters"])
+
+    def _learn_nuisances(self) -> Specification:
+        made = self.simulations
+        network = nuisances.seen_through(self.config["estimators"], self.estimators)
+        makers = stage("learn_nuisances")
+        for each in embedding_names([network.get("embedding", "auto")]):
+            makers |= maker("embedding", each, registry.EMBEDDINGS)
+        return Specification(
+            "learn_nuisances",
+            {
+                "priors": made.model["priors"],
+                "parameters": made.model["parameters"],
+                "inferred_parameters": list(self.entry["inferred_parameters"]),
+                "network": network,
+                **made.noise,
+            },
+            {"simulations": self.key("manifest")},
+            makers,
+        )
+
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
         inputs = {"estimator": self.key("train", name), "observation": self._observed(observation)}
@@ -369,20 +405,26 @@ class Campaign(Mapping[str, Specification]):
         )
 
     def _diagnose(self, name: str, observation: str) -> Specification:
+        inputs = {
+            "posterior": self._drawn(name, observation),
+            "observation": self._observed(observation),
+        }
+        follows = [self._path(self.draws(name), name, observation)]
+        if self.learns_nuisances:
+            inputs["nuisances"] = self.key("learn_nuisances")
+            follows.append(self._path("learn_nuisances"))
         return Specification(
             "diagnose",
             {
                 "model": self.simulations.model,
                 "several": self._events,
+                "from_prior": self._from_prior,
                 "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
                 "data": self.entry.get("data", {}),
             },
-            {
-                "posterior": self._drawn(name, observation),
-                "observation": self._observed(observation),
-            },
+            inputs,
             stage("diagnose") | makers_of(self.entry),
-            (self._path(self.draws(name), name, observation),),
+            tuple(follows),
         )
 
     def _collect(self, catalogue: str) -> Specification:
@@ -447,6 +489,8 @@ class Campaign(Mapping[str, Specification]):
             f"catalogue {name}, {each}": self.key("tabulate", name, each)
             for name, each in self.catalogued
         }
+        if self.learns_nuisances:
+            inputs["nuisances"] = self.key("learn_nuisances")
         return Specification(
             "report",
             {
@@ -463,6 +507,7 @@ class Campaign(Mapping[str, Specification]):
             functools.reduce(operator.or_, asked, stage("report")),
             (
                 *(self._path("calibrate", name) for name in self.estimators),
+                *([self._path("learn_nuisances")] if self.learns_nuisances else []),
                 *(
                     self._path("diagnose", name, each)
                     for name, each in itertools.product(self.posteriors, self.observations)
@@ -500,6 +545,11 @@ def embeddings(method: str, network: Config, training: Config) -> Iterator[str]:
     if "embedding" not in record_of(estimator_class(method), method, 2, network).options:
         return
     grid = (training.get("grid") or {}).get("network", {})
-    for embedding in [network.get("embedding", "auto"), *grid.get("embedding", [])]:
+    yield from embedding_names([network.get("embedding", "auto"), *grid.get("embedding", [])])
+
+
+def embedding_names(named: Iterable[Any]) -> Iterator[str]:
+    """Yield the names of embeddings, those that ``auto`` chooses from written out."""
+    for embedding in named:
         name = embedding["name"] if isinstance(embedding, Mapping) else embedding
         yield from registry.AUTOMATIC_EMBEDDINGS if name == "auto" else [name]

@@ -158,6 +158,7 @@ def _inconsistencies(config: Config) -> list[Refusal]:
         *(partial(consistency.check_campaign, name) for name in config["campaigns"]),
         *(partial(consistency.check_sweep, name) for name in config.get("sweeps", {})),
         *(partial(consistency.check_refinement, name) for name in config.get("refine", {})),
+        consistency.check_predictive,
     ]
     found = list(filter(None, (_inconsistency(check, config) for check in checks)))
     last = None if found else _inconsistency(counts.check_calibration, config)

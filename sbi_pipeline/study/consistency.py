@@ -20,7 +20,7 @@ from . import counts, observed, suitability
 from .binding import InconsistentError, first_few, near
 from .data import data_shape, simulator_of
 from .files import Keys
-from .schema import CampaignEntry, Config
+from .schema import CampaignEntry, Config, Configuration
 from .signatures import stated
 
 RESERVED = ("chain", "draw", "ensemble")
@@ -255,6 +255,17 @@ def _check_names(campaign: Config, inferred: tuple[str, ...], keys: Keys) -> Non
         name = both.pop()
         text = f"{name!r} is an inferred parameter; give the derived one another name"
         raise InconsistentError((*keys, "derived_parameters", name), text)
+
+
+def check_predictive(config: Config) -> None:
+    """Refuse to say how data are predicted where none are.
+
+    Raises:
+        InconsistentError: It has no effect.
+    """
+    if "predictive" in config and stated(Configuration, config, "predictive_draws") == 0:
+        text = "has no effect: predictive_draws is 0; remove one of the two"
+        raise InconsistentError(("predictive",), text)
 
 
 def check_refinement(name: str, config: Config) -> None:

@@ -323,6 +323,18 @@ class Plan(Mapping[str, Specification]):
         name = self.config["refine"][wildcards.refined]["proposal"]
         return f"{RESULTS}/{wildcards.campaign}/{name}/{wildcards.observation}/posterior.nc"
 
+    def nuisances(self, wildcards: Any) -> list[str]:
+        """Return what was learnt of the nuisances of a campaign, if that is asked for."""
+        return self._of_nuisances(wildcards, "nuisances.pt")
+
+    def nuisance_ranks(self, wildcards: Any) -> list[str]:
+        """Return how it was checked."""
+        return self._of_nuisances(wildcards, "nuisance_ranks.nc")
+
+    def _of_nuisances(self, wildcards: Any, file: str) -> list[str]:
+        learns = self.campaigns[wildcards.campaign].learns_nuisances
+        return [f"{RESULTS}/{wildcards.campaign}/{file}"] if learns else []
+
     def diagnosed(self, wildcards: Any) -> list[str]:
         """Return the receipts of what is told of all posteriors of a campaign."""
         campaign = self.campaigns[wildcards.campaign]

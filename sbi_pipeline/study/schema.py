@@ -378,6 +378,19 @@ class Refinement(TypedDict, total=False):
     priors: dict[str, Prior]
 
 
+class Predictive(TypedDict, total=False):
+    """How data are predicted from posteriors.
+
+    Attributes:
+        nuisances: What the nuisances of the bands are drawn from. ``posterior``: what is known of
+            them given the inferred parameters and the observation, which is learnt from the
+            simulations that are there, of up to 20 continuous ones that are stored; ``prior``:
+            their prior.
+    """
+
+    nuisances: Annotated[Literal["posterior", "prior"], Default("posterior")]
+
+
 class Configuration(TypedDict, total=False):
     """Configuration of a study.
 
@@ -387,8 +400,10 @@ class Configuration(TypedDict, total=False):
         sweeps: By name: one question asked with other numbers of simulations, networks and seeds.
         refine: By name: posteriors made from those of estimators by reweighting their draws.
         calibration: How estimators are asked about held-out simulations.
-        predictive_draws: Data sets of the posterior predictive of each posterior; ``auto`` is 1000,
-            or 500 or 250 where those of one posterior would take more than ten minutes, 0 is none.
+        predictive_draws: Draws of each posterior for which data are simulated, for the eye, and
+            data sets of one draw, with which the observation is compared; ``auto`` is 1000, or 500
+            or 250 where those of one posterior would take more than ten minutes, 0 is none.
+        predictive: How data are predicted.
         observations_per_job: The most observations that one job observes, draws for or tells of;
             on a cluster a smaller number makes more jobs.
         objects_per_job: The most objects of a catalogue that one job draws for.
@@ -409,6 +424,7 @@ class Configuration(TypedDict, total=False):
         Described("auto, 0, or a whole number of at least 10 and at most 10000000"),
         Default("auto"),
     ]
+    predictive: Predictive
     observations_per_job: Annotated[int, Ge(1), Default(200)]
     objects_per_job: Annotated[int, Ge(1), Default(5000)]
     strict: Annotated[bool, Default(False)]

@@ -12,6 +12,7 @@ rule report:
             calibrations=PLAN.of_estimators(
                 "results/{campaign}/{estimator}/calibration.nc"
             ),
+            nuisance_ranks=PLAN.nuisance_ranks,
             made=PLAN.diagnosed,
         ),
     output:

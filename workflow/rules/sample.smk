@@ -82,7 +82,11 @@ rule single_refine:
 rule diagnose:
     input:
         ancient(PLAN.programs),
-        given("results/{campaign}/{estimator}/diagnose-{part}.json", made=PLAN.drawn),
+        given(
+            "results/{campaign}/{estimator}/diagnose-{part}.json",
+            nuisances=PLAN.nuisances,
+            made=PLAN.drawn,
+        ),
     output:
         spec="results/{campaign}/{estimator}/diagnose-{part}.json",
     log:
@@ -103,6 +107,7 @@ rule single_diagnose:
         ancient(PLAN.programs),
         given(
             "results/{campaign}/{estimator}/{observation}/diagnose.spec.json",
+            nuisances=PLAN.nuisances,
             made="results/{campaign}/{estimator}/{observation}/posterior.nc",
         ),
     output:

@@ -38,3 +38,23 @@ rule calibrate:
         spec=PLAN.specification,
     script:
         "../scripts/stage.py"
+
+
+# Nuisances given theta and x, of the same rows, for predictions that follow the data.
+rule learn_nuisances:
+    input:
+        given(
+            "results/{campaign}/learn_nuisances.spec.json",
+            simulations="results/{campaign}/simulations.json",
+        ),
+    output:
+        nuisances="results/{campaign}/nuisances.pt",
+        nuisance_ranks="results/{campaign}/nuisance_ranks.nc",
+        spec="results/{campaign}/learn_nuisances.spec.json",
+    log:
+        "results/{campaign}/learn_nuisances.log",
+    threads: 1
+    params:
+        spec=PLAN.specification,
+    script:
+        "../scripts/stage.py"
