@@ -1,4 +1,9 @@
-"""What is predicted for the objects of a catalogue, and whether they look like it."""
+"""What is predicted for the objects of a catalogue, and whether they look like it.
+
+As `predictions` does for one observation: an object is compared with data of one draw of its
+posterior, which gives exact p-values; bands, of many draws, are for those objects alone that are
+shown.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +16,16 @@ from typing import Literal
 import numpy as np
 
 from . import streams
-from .campaigns.given_rows import AUTOMATIC, AllFailed, Engine, affordable_each
+from .campaigns.given_rows import (
+    AUTOMATIC,
+    AllFailed,
+    Engine,
+    Replicates,
+    affordable_each,
+)
 from .diagnostics.predictive import typicality
 from .fingerprint import of_array
+from .nuisances import NuisancePosterior
 from .observations import LEVELS
 from .subjects import FEWEST_PREDICTIONS
 from .types import Array, Prior
@@ -24,23 +36,20 @@ UNAFFORDABLE = (
 )
 ELEMENTS = 20_000_000
 """Numbers of predicted data that are held at once."""
-FIELDS = ("p_value", "predictions", "levels")
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """What is predicted for m objects.
+class Compared:
+    """How m objects look among what is predicted for them.
 
     Attributes:
-        p_value: Of each among its predictions, ``(m,)``; NaN where too few worked.
+        p_value: Of each, ``(m,)``; NaN where too few predictions worked.
         predictions: How many of each worked, ``(m,)``.
-        levels: Quantiles of the predictions, ``(m, levels, *x_shape)``.
         problem: Why there are none, if there are none.
     """
 
     p_value: Array
     predictions: Array
-    levels: Array
     problem: str = ""
 
 
@@ -55,6 +64,7 @@ class ObjectPredictor:
         objects: Of the whole catalogue, for what is affordable.
         seed: Of the nuisances and the simulations.
         ledgers: Where dear simulations grow, for a killed run to go on with; begins their names.
+        nuisances: What those of bands are drawn from; None for their prior.
     """
 
     engine: Engine
@@ -63,84 +73,107 @@ class ObjectPredictor:
     objects: int
     seed: int
     ledgers: Path
+    nuisances: NuisancePosterior | None = None
 
-    def predict(self, draws: Mapping[str, Array], x: Array, first: int) -> Predicted:
-        """Compare objects with what is predicted for them.
+    def compare(self, draws: Mapping[str, Array], x: Array, first: int) -> Compared:
+        """Compare objects with data of one draw of each.
 
         Args:
             draws: By inferred parameter, ``(m, draws)``.
             x: Their data, ``(m, *x_shape)``.
             first: Number of the first object in the catalogue, for random numbers.
         """
+        theta = self._one_of_each(draws, first)
         try:
-            n = self._number(draws)
+            n = self._number(theta)
         except AllFailed as error:
-            return _none(x, str(error))
+            return _nothing(len(x), str(error))
         if n == 0:
-            return _none(x, "" if self.wanted == 0 else UNAFFORDABLE)
+            return _nothing(len(x), "" if self.wanted == 0 else UNAFFORDABLE)
         parts = [
             self._part(
-                {name: each[rows] for name, each in draws.items()}, x[rows], first + rows.start, n
+                {name: each[rows] for name, each in theta.items()}, x[rows], first + rows.start, n
             )
-            for rows in _rows(len(x), max(1, ELEMENTS // (n * max(1, x[0].size))))
+            for rows in _slices(len(x), max(1, ELEMENTS // (n * max(1, x[0].size))))
         ]
-        p_value, predictions, levels = (
-            np.concatenate([getattr(each, key) for each in parts]) for key in FIELDS
+        return Compared(
+            np.concatenate([each.p_value for each in parts]),
+            np.concatenate([each.predictions for each in parts]),
+            next((each.problem for each in parts if each.problem), ""),
         )
-        problem = next((each.problem for each in parts if each.problem), "")
-        return Predicted(p_value, predictions, levels, problem)
+
+    def bands(self, draws: Mapping[str, Array], x: Array, which: int, n: int) -> Array:
+        """Return `LEVELS`, quantiles of what is predicted for an object, ``(levels, *x_shape)``.
+
+        Args:
+            draws: By inferred parameter, ``(draws,)``.
+            x: Its data, ``x_shape``.
+            which: Its number in the catalogue, for random numbers.
+            n: Predictions.
+        """
+        total = len(next(iter(draws.values())))
+        some = np.resize(streams.some(total, min(n, total)), n)
+        theta = {name: each[some] for name, each in draws.items()}
+        start = (self.objects + which) * n  # after those of `compare`
+        if self.nuisances is None:
+            rows = self.prior.complete(theta, self._uniforms(start, n))
+        else:
+            rows = self.nuisances.complete(theta, x, streams.integer(self.seed, "bands", which))
+        try:
+            predicted = self._simulated(rows, start).x
+        except AllFailed:
+            return np.full((len(LEVELS), *x.shape), np.nan, np.float32)
+        return np.quantile(predicted, LEVELS, axis=0).astype(np.float32)
 
     def forget(self) -> None:
         """Delete ledgers whose predictions are kept."""
         for ledger in self.ledgers.parent.glob(f"{self.ledgers.name}-*"):
             shutil.rmtree(ledger, ignore_errors=True)
 
-    def _number(self, draws: Mapping[str, Array]) -> int:
+    def _one_of_each(self, draws: Mapping[str, Array], first: int) -> dict[str, Array]:
+        """Return one draw of each object by parameter, ``(m,)``."""
+        objects, total = next(iter(draws.values())).shape
+        u = streams.uniforms(self.seed, "predictive/draw", first, objects, 1)[:, 0]
+        one = (u * total).astype(int)[:, None]
+        return {name: np.take_along_axis(each, one, axis=1)[:, 0] for name, each in draws.items()}
+
+    def _number(self, theta: Mapping[str, Array]) -> int:
         """Return how many data sets are predicted for each object."""
         if self.wanted != "auto":
             return self.wanted
-        rows = self._rows({name: each[:, :1] for name, each in draws.items()}, 0, 1)
+        rows = self.prior.complete(theta, self._uniforms(0, len(next(iter(theta.values())))))
         seconds = self.engine.row_seconds(rows) / self.engine.effort.workers
         return affordable_each(self.objects, seconds)
 
-    def _rows(self, draws: Mapping[str, Array], first: int, n: int) -> Array:
-        """Return parameters of ``n`` predictions of m objects, one of each after the other."""
-        objects, total = next(iter(draws.values())).shape
-        pick = np.resize(streams.some(total, min(n, total)), n)
-        u = streams.uniforms(
-            self.seed, "predictive/prior", first * n, objects * n, len(self.prior.names)
-        )
-        known = {name: each[:, pick].T.ravel() for name, each in draws.items()}
-        return self.prior.complete(known, u)
-
-    def _part(self, draws: Mapping[str, Array], x: Array, first: int, n: int) -> Predicted:
-        rows = self._rows(draws, first, n)
-        ledger = self.ledgers.with_name(f"{self.ledgers.name}-{first}-{of_array(rows)}")
+    def _part(self, theta: Mapping[str, Array], x: Array, first: int, n: int) -> Compared:
+        """Compare some objects with ``n`` predictions each, one of each after the other."""
+        known = {name: np.tile(each, n) for name, each in theta.items()}
+        rows = self.prior.complete(known, self._uniforms(first * n, len(x) * n))
         try:
-            made = self.engine.replicate(rows, seed=self.seed, start=first * n, ledger=ledger)
+            made = self._simulated(rows, first * n)
         except AllFailed as error:
-            return _none(x, str(error))
-        predicted = made.or_nan().reshape(n, *x.shape)
-        worked = made.worked.reshape(n, len(x))
-        found = [_compared(predicted[worked[:, which], which], x[which]) for which in range(len(x))]
-        p_value, levels = zip(*found, strict=True)
-        return Predicted(np.array(p_value), worked.sum(axis=0), np.stack(levels))
+            return _nothing(len(x), str(error))
+        predicted, worked = made.or_nan().reshape(n, *x.shape), made.worked.reshape(n, len(x))
+        p_value = [_p_value(predicted[worked[:, which], which], x_o) for which, x_o in enumerate(x)]
+        return Compared(np.array(p_value), worked.sum(axis=0))
+
+    def _uniforms(self, start: int, rows: int) -> Array:
+        return streams.uniforms(self.seed, "predictive/prior", start, rows, len(self.prior.names))
+
+    def _simulated(self, rows: Array, start: int) -> Replicates:
+        ledger = self.ledgers.with_name(f"{self.ledgers.name}-{start}-{of_array(rows)}")
+        return self.engine.replicate(rows, seed=self.seed, start=start, ledger=ledger)
 
 
-def _rows(total: int, at_once: int) -> Iterator[slice]:
+def _slices(total: int, at_once: int) -> Iterator[slice]:
     for start in range(0, total, at_once):
         yield slice(start, min(start + at_once, total))
 
 
-def _none(x: Array, problem: str = "") -> Predicted:
-    m, nothing = len(x), np.nan
-    levels = np.full((m, len(LEVELS), *x.shape[1:]), nothing, np.float32)
-    return Predicted(np.full(m, nothing), np.zeros(m), levels, problem)
+def _nothing(objects: int, problem: str) -> Compared:
+    return Compared(np.full(objects, np.nan), np.zeros(objects), problem)
 
 
-def _compared(predicted: Array, x_o: Array) -> tuple[float, Array]:
-    """Return the p-value of an object among its predictions, and their quantiles."""
-    if len(predicted) < FEWEST_PREDICTIONS:
-        return np.nan, np.full((len(LEVELS), *x_o.shape), np.nan, np.float32)
-    levels = np.quantile(predicted, LEVELS, axis=0).astype(np.float32)
-    return typicality(predicted, x_o).p_value, levels
+def _p_value(predicted: Array, x_o: Array) -> float:
+    """Return the p-value of an object among its predictions; NaN where too few worked."""
+    return typicality(predicted, x_o).p_value if len(predicted) >= FEWEST_PREDICTIONS else np.nan

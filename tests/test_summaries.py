@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sbi_pipeline import object_predictions, summaries
 from sbi_pipeline.campaigns.given_rows import Engine
@@ -99,15 +100,16 @@ def test_too_few_simulations_to_compare_with_are_refused():
         Reference(np.zeros((30, 2)))
 
 
-def test_predictions_do_not_depend_on_which_objects_are_asked_together(predictor):
+def test_objects_that_come_from_their_posteriors_have_uniform_p_values(predictor):
     rng = np.random.default_rng(3)
-    draws, x = {"m": rng.normal(size=(6, 400))}, rng.normal(size=(6, 3))
-    made = predictor()
-    together = made.predict(draws, x, 0)
-    apart = made.predict({"m": draws["m"][4:]}, x[4:], 4)
-    assert together.predictions.tolist() == [200] * 6
-    assert np.isfinite(together.p_value).all()
-    assert apart.p_value.shape == (2,)
+    m, eta = rng.normal(size=(2, 400))
+    x = (m + eta)[:, None] + rng.normal(size=(400, 3))
+    gain = 1 / (1 + 1 + 1 / 3)  # of m: prior variance 1, noise of the mean 1 + 1/3
+    mean, sd = gain * x.mean(axis=1), np.sqrt(1 - gain)
+    draws = {"m": rng.normal(mean[:, None], sd, (400, 300))}
+    found = predictor(wanted=100).compare(draws, x, 0)
+    assert found.predictions.tolist() == [100] * 400
+    assert stats.kstest(found.p_value, "uniform").pvalue > 0.01
 
 
 def test_objects_that_their_posterior_cannot_have_made_are_found(predictor):
@@ -115,14 +117,23 @@ def test_objects_that_their_posterior_cannot_have_made_are_found(predictor):
     draws = {"m": rng.normal(0, 0.1, (4, 400))}
     x = rng.normal(0, 1, (4, 3))
     x[2] += 20
-    p = predictor().predict(draws, x, 0).p_value
+    p = predictor().compare(draws, x, 0).p_value
     assert p[2] == pytest.approx(1 / 201)
     assert (p[[0, 1, 3]] > 0.01).all()
 
 
+def test_bands_hold_what_the_posterior_predicts(predictor):
+    rng = np.random.default_rng(6)
+    draws = {"m": rng.normal(1, 0.5, 4000)}
+    low, *_, high = predictor(wanted=4000).bands(draws, np.zeros(3), 0, 4000)
+    sd = np.sqrt(0.5**2 + 1 + 1)
+    assert low == pytest.approx(1 - 1.645 * sd, abs=0.15)
+    assert high == pytest.approx(1 + 1.645 * sd, abs=0.15)
+
+
 def test_an_object_none_of_whose_predictions_work_keeps_the_others(predictor):
     draws = {"m": np.stack([np.full(400, 5.0), np.zeros(400)])}
-    found = predictor(highest=3.0).predict(draws, np.zeros((2, 3)), 0)
+    found = predictor(highest=3.0).compare(draws, np.zeros((2, 3)), 0)
     assert found.predictions[0] == 0
     assert np.isnan(found.p_value[0])
     assert found.predictions[1] == 200
@@ -130,6 +141,6 @@ def test_an_object_none_of_whose_predictions_work_keeps_the_others(predictor):
 
 def test_a_catalogue_that_is_large_gets_no_predictions_of_a_dear_simulator(predictor):
     draws = {"m": np.zeros((2, 400))}
-    found = predictor(wanted="auto", objects_=10**6).predict(draws, np.zeros((2, 3)), 0)
+    found = predictor(wanted="auto", objects_=10**6).compare(draws, np.zeros((2, 3)), 0)
     assert found.predictions.tolist() == [0, 0]
     assert "predictive_draws" in found.problem

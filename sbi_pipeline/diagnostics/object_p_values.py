@@ -259,9 +259,8 @@ OBJECTS_IN_DISTRIBUTION = Diagnostic(
             alt="P-values of the objects of {catalogue}",
             title="P-values of objects.",
             text="Uniform by chance; the band holds all bins in 95 % of cases. An excess at the "
-            "left are objects that the simulator does not describe. P-values among predictions "
-            "may heap up at the right: they are conservative, since each posterior has seen its "
-            "object.",
+            "left are objects that the simulator does not describe. Predictions are those of one "
+            "draw of each posterior, as in `docs/checks.md`.",
             section="catalogue",
         ),
     ),

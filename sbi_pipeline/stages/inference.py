@@ -33,6 +33,7 @@ from ..trained import Posterior, load
 from ..types import Array
 from .catalogues import DRAWS, block_key
 from .files import Keys, check_key, read_manifest, read_proposal
+from .predictions import read_nuisances
 from .simulations import effort_of
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def infer(
     block: int,
     ledgers: Path,
     proposals: Sequence[Path] = (),
+    nuisances: Sequence[Path] = (),
     sampler: Mapping[str, Any] | None = None,
     derived: Mapping[str, str] | None = None,
     predictive_draws: int | Literal["auto"] = "auto",
@@ -72,18 +74,22 @@ def infer(
     Objects are drawn for in blocks, each committed to the store ``draws.zarr`` beside ``receipt``
     when it is whole; a killed run, or one with a longer table, makes those that are not there.
 
-    Reads: ``catalogue``, ``simulations``, ``estimator``, and in ``proposals`` an estimator that
-    MCMC proposes from, if any. Writes: blocks of the store, and last ``receipt``.
+    Reads: ``catalogue``, ``simulations``, ``estimator``, in ``proposals`` an estimator that MCMC
+    proposes from, if any, and in ``nuisances`` what `learn_nuisances` made, if asked for. Writes:
+    blocks of the store, and last ``receipt``.
     """
     began = time.monotonic()
     torch.set_num_threads(threads)
     trained = load(estimator)
     read_manifest(simulations, inputs)
     check_key(trained.header["key"], inputs, "estimator", estimator)
-    made_with = digest([recipe, *(of_file(each) for each in (estimator, *proposals))])
+    read = (estimator, *proposals, *nuisances)
+    made_with = digest([recipe, *(of_file(each) for each in read)])
     reader = reading.open_campaign(simulations, trained.names, noise)
     parameters = (*trained.names, *(derived or {}))
     guard, spent = limits or Limits(), effort_of(effort, threads)
+    prior = model.build_prior()
+    known_nuisances, _ = read_nuisances(nuisances, prior, inputs)
     with (
         collected.opened(catalogue) as known,
         Engine(model, "predictive/simulate", guard, spent, block_size) as engine,
@@ -108,7 +114,7 @@ def infer(
             derived=derived or {},
             reference=_reference(reader.collect({"train": REFERENCE_ROWS})["train"].x),
             predictor=object_predictions.ObjectPredictor(
-                engine, model.build_prior(), predictive_draws, objects, seed, ledgers / ledger
+                engine, prior, predictive_draws, objects, seed, ledgers / ledger, known_nuisances
             ),
             seed=seed,
         )
@@ -212,7 +218,7 @@ class _Inference:
         """
         x = known.data(rows)
         theta, told = self._drawn(x, streams.integer(self.seed, "infer", number), chain)
-        predicted = self.predictor.predict(theta, x, rows.start)
+        compared = self.predictor.compare(theta, x, rows.start)
         typical = np.full(len(x), np.nan) if self.reference is None else self.reference.p_values(x)
         draws = summaries.with_derived(theta, self.derived)
         ties = streams.generator(self.seed, "infer/ties", number)
@@ -223,13 +229,19 @@ class _Inference:
             ),
             **told,
             "in_distribution_p": typical,
-            "predictive_p": predicted.p_value,
-            "predictions": predicted.predictions,
+            "predictive_p": compared.p_value,
+            "predictions": compared.predictions,
             "at_edge": summaries.at_edge(draws, self.prior),
         }
         of = summaries.worst(summary)
-        of = of[np.isfinite(predicted.p_value[of])]
-        return storage.ObjectBlock(draws, summary, of, predicted.levels[of]), predicted.problem
+        of = of[compared.predictions[of] > 0]
+        shape = (len(of), len(observations.LEVELS), *x.shape[1:])
+        bands = np.full(shape, np.nan)
+        for place, which in enumerate(of):
+            own = {name: each[which] for name, each in theta.items()}
+            n = int(compared.predictions[which])
+            bands[place] = self.predictor.bands(own, x[which], rows.start + which, n)
+        return storage.ObjectBlock(draws, summary, of, bands), compared.problem
 
     def _drawn(self, x: Array, seed: int, chain: Path) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return draws by parameter, ``(m, draws)``, and what MCMC tells of each object."""

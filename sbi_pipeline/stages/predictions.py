@@ -71,7 +71,7 @@ def diagnose(
     """
     prior, spent = model.build_prior(), effort_of(effort, threads)
     guard, inputs = limits or Limits(), each[0].inputs
-    known, problem = _known(nuisances, prior, inputs) if predictive_draws else (None, "")
+    known, problem = read_nuisances(nuisances, prior, inputs) if predictive_draws else (None, "")
     told = {"nuisances": "posterior" if known else "prior", "from_prior": problem or from_prior}
     with Engine(model, "predictive/simulate", guard, spent, block_size) as engine:
         predictor = predictions.Predictor(engine, prior, predictive_draws, seed, ledgers, known)
@@ -104,7 +104,7 @@ def diagnose(
         yield from one_by_one(each, work, lambda one: one.posterior.parent.name)
 
 
-def _known(
+def read_nuisances(
     paths: Sequence[Path], prior: Prior, inputs: Keys | None
 ) -> tuple[NuisancePosterior | None, str]:
     """Read what was learnt of the nuisances; without it, why there is none."""

@@ -292,7 +292,7 @@ class Campaign(Mapping[str, Specification]):
 
     def _learns_nuisances(self) -> bool:
         """Whether bands of predictions draw nuisances from what is learnt of them."""
-        asked = bool(self.observations) and nuisances.are_asked(self.config)
+        asked = bool(self.observations or self.catalogues) and nuisances.are_asked(self.config)
         parameters = self.simulations.model["parameters"]
         some = len(parameters) > len(self.entry["inferred_parameters"])
         return asked and some and not self._from_prior
@@ -438,6 +438,10 @@ class Campaign(Mapping[str, Specification]):
         inputs = {"simulations": self.key("manifest"), "estimator": self.key("train", name)}
         proposals = self._proposals(name, sampler)
         inputs |= self._proposal_keys(proposals)
+        follows = self._trained(name, *proposals)
+        if self.learns_nuisances:
+            inputs["nuisances"] = self.key("learn_nuisances")
+            follows = (*follows, self._path("learn_nuisances"))
         return planned.infer(
             part,
             {
@@ -452,7 +456,7 @@ class Campaign(Mapping[str, Specification]):
             inputs,
             self.key("collect", catalogue),
             self._sampler(name, sampler) | makers_of(self.entry),
-            self._trained(name, *proposals),
+            follows,
         )
 
     def _tabulate(self, name: str, catalogue: str) -> Specification:

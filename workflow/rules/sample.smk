@@ -157,6 +157,7 @@ rule infer:
             simulations="results/{campaign}/simulations.json",
             estimator="results/{campaign}/{trained}/estimator.pt",
             proposals=PLAN.proposals,
+            nuisances=PLAN.nuisances,
             catalogue="results/{campaign}/observations/{catalogue}.nc",
         ),
     output:
