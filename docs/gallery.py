@@ -94,7 +94,7 @@ PICTURES = [
     Picture(
         "bursts-object",
         "bursts",
-        "object-npe-survey-7-GRB0223D",
+        "object-npe-survey-4-GRB0676D",
         "The same: a burst that was flagged, over what is predicted for it. It has a second pulse, "
         "and the model has none",
         "Counts of one burst and bands of predictions",
