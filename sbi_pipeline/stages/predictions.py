@@ -83,17 +83,18 @@ def diagnose(
             observed = read_dataset(one.observation, one.inputs, "observation")
             summary(tree, _truth(observed, model)).to_csv(one.diagnostics, index=False)
             name = "-".join(["predictive", *one.posterior.parts[-4:-1]])
+            ledger = f"{name}-{one.key}"  # another simulator's rows are not gone on with
             draws, x_o = tree["posterior"].to_dataset(), observed["x"]
             values = x_o.to_numpy()
             try:
                 if predictive_draws == 0:
                     predicted = xr.Dataset(attrs={"simulated": 0})
                 elif several:
-                    made = predictor.simulate(draws, values, name, events=len(x_o))
+                    made = predictor.simulate(draws, values, ledger, events=len(x_o))
                     predicted = predictions.predicted_events(made, x_o)
                 else:
                     shown = observations.with_texts(x_o, data or {})
-                    made = predictor.simulate(draws, values, name)
+                    made = predictor.simulate(draws, values, ledger)
                     predicted = predictions.predicted(made, shown)
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
