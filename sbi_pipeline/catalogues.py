@@ -6,16 +6,16 @@ come in slices, so that a catalogue may be larger than the memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .objects import Layout, Origin, instead_of, matching, table_of, within
-from .priors import NamedPrior
-from .tables import Table
+from .objects import Layout, Origin, matching, table_of, within
+from .priors.supports import outside
+from .tables import Table, instead_of
 from .types import Array, Prior
 
 
@@ -157,50 +157,16 @@ def check_against_prior(catalogue: Catalogue, prior: Prior) -> None:
             if parameter not in prior.names:
                 guess = instead_of(parameter, prior.names)
                 raise ValueError(f"truth of {parameter!r}: no such parameter{guess}")
-        outside = _outside(catalogue.truths, prior)
-        bad = np.any([np.zeros(len(catalogue), bool), *outside.values()], axis=0)
+        excluded = outside(catalogue.truths, prior)
+        bad = np.any([np.zeros(len(catalogue), bool), *excluded.values()], axis=0)
         if bad.any():
             row = int(bad.argmax())
-            found = {name: catalogue.truths[name][row] for name in outside if outside[name][row]}
+            found = {name: catalogue.truths[name][row] for name in excluded if excluded[name][row]}
             said = ", ".join(f"{name} = {value:g}" for name, value in found.items())
             raise ValueError(
                 f"{catalogue.called(row)}: truth {said} lies outside the prior, which excludes "
                 f"{bad.sum()} of {len(bad)} objects; widen it, or leave such truths empty"
             )
-
-
-def _outside(truths: Mapping[str, Array], prior: Prior) -> dict[str, Array]:
-    """Return by parameter which of its values are excluded, each ``(objects,)``."""
-    if isinstance(prior, NamedPrior):
-        return _outside_named(truths, prior)
-    if set(truths) != set(prior.names):
-        return {}
-    rows = np.stack([truths[name] for name in prior.names], axis=1)
-    known = np.isfinite(rows).all(axis=1)
-    excluded = np.zeros(len(rows), bool)
-    if known.any():
-        excluded[known] = np.isneginf(prior.log_prob(rows[known]))
-    return dict.fromkeys(prior.names, excluded)
-
-
-def _outside_named(truths: Mapping[str, Array], prior: NamedPrior) -> dict[str, Array]:
-    """Return the same, of parameters whose parents are known and not excluded themselves."""
-    outside: dict[str, Array] = {}
-    for each in sorted(prior.parameters, key=lambda each: bool(each.parents)):
-        if each.name not in truths or set(each.parents) - set(truths):
-            continue
-        known = np.isfinite(truths[each.name])
-        for parent in each.parents:
-            known &= np.isfinite(truths[parent]) & ~outside.get(parent, np.False_)
-        given = each.given({name: truths[name][known] for name in each.parents})
-        values = truths[each.name][known]
-        low, high = given.support()
-        excluded = (values < low) | (values > high)
-        if each.family.discrete:
-            excluded |= given.pmf(values) == 0
-        outside[each.name] = np.zeros(len(known), bool)
-        outside[each.name][known] = excluded
-    return outside
 
 
 @contextmanager

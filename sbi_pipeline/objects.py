@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +11,11 @@ from typing import Protocol
 import numpy as np
 
 from .observations import read_observation
-from .tables import Table, check_real, float_type, open_table
+from .tables import Table, check_real, first_names, float_type, instead_of, open_table
 from .types import Array
 
 INDEX = ("", "Unnamed: 0", "__index_level_0__")
 """How pandas calls an index that has no name, where it writes it as a column."""
-SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,7 @@ def _rest(table: Table, used: Collection[str]) -> tuple[str, ...]:
     if not rest:
         raise ValueError("no column of data is left; wanted one or more")
     if table.datasets and len(rest) > 1:
-        raise ValueError(f"it holds {_listed(rest)}; say in 'columns' which are data")
+        raise ValueError(f"it holds {first_names(rest)}; say in 'columns' which are data")
     if set(table.columns) != {""} and (index := [each for each in rest if each in INDEX]):
         raise ValueError(
             f"column {index[0]!r} is an index that pandas wrote; write the table with index=False, "
@@ -268,15 +266,3 @@ def _shape(table: Table, columns: Sequence[str]) -> tuple[int, ...]:
     if 0 in shape:
         raise ValueError(f"its objects have data of shape {shape}; wanted some")
     return shape if shape and len(columns) == 1 else (len(columns), *shape)
-
-
-def instead_of(name: str, known: Collection[str]) -> str:
-    """Return the question whether a known name was meant, if one is like it, and what there is."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    asked = f"; did you mean {found[0]!r}?" if found else ";"
-    return f"{asked} there are {_listed(tuple(known))}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ..types import Array, Prior
@@ -59,6 +61,48 @@ def check_normal(prior: Prior, theta: Array) -> None:
     """
     text = "rounded to an end of it; wanted a prior whose values can be told from one another"
     _check_finite(prior, np.asarray(prior.to_normal(theta)), text)
+
+
+def outside(values: Mapping[str, Array], prior: Prior) -> dict[str, Array]:
+    """Return which values of some parameters a prior excludes, as far as that can be told.
+
+    Args:
+        values: By parameter, each ``(n,)``; those that are NaN are not excluded.
+        prior: Of these parameters, and of others maybe.
+
+    Returns:
+        By parameter, each ``(n,)``.
+    """
+    if isinstance(prior, NamedPrior):
+        return _outside_named(values, prior)
+    if set(values) != set(prior.names):
+        return {}
+    rows = np.stack([values[name] for name in prior.names], axis=1)
+    known = np.isfinite(rows).all(axis=1)
+    excluded = np.zeros(len(rows), bool)
+    if known.any():
+        excluded[known] = np.isneginf(prior.log_prob(rows[known]))
+    return dict.fromkeys(prior.names, excluded)
+
+
+def _outside_named(values: Mapping[str, Array], prior: NamedPrior) -> dict[str, Array]:
+    """Return the same, of parameters whose parents are known and not excluded themselves."""
+    found: dict[str, Array] = {}
+    for each in sorted(prior.parameters, key=lambda each: bool(each.parents)):
+        if each.name not in values or set(each.parents) - set(values):
+            continue
+        known = np.isfinite(values[each.name])
+        for parent in each.parents:
+            known &= np.isfinite(values[parent]) & ~found.get(parent, np.False_)
+        given = each.given({name: values[name][known] for name in each.parents})
+        own = values[each.name][known]
+        low, high = given.support()
+        excluded = (own < low) | (own > high)
+        if each.family.discrete:
+            excluded |= given.pmf(own) == 0
+        found[each.name] = np.zeros(len(known), bool)
+        found[each.name][known] = excluded
+    return found
 
 
 def _check_finite(prior: Prior, values: Array, text: str) -> None:

@@ -10,13 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .arrays import NumpyTable
-from .columns import Column, Table, check_real, float_type
+from .columns import Column, Table, check_real, first_names, float_type, instead_of
 from .fits import FitsTable
 from .hdf5 import Hdf5Table
 from .parquet import ParquetTable
 from .text import TextTable
 
-__all__ = ["FORMATS", "Column", "Table", "check_real", "float_type", "open_table"]
+__all__ = [
+    "FORMATS",
+    "Column",
+    "Table",
+    "check_real",
+    "first_names",
+    "float_type",
+    "instead_of",
+    "open_table",
+]
 
 FORMATS: dict[str, Callable[[Path], Table]] = {
     ".csv": TextTable,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from ..types import Array
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 MINUS = "\N{MINUS SIGN}"
 SHOWN = 30
+LISTED = 12
 HELD = {"V": "records, bits or vectors that differ in length", "M": "dates", "m": "times"}
 """What is called no numbers, by the kind of its dtype; all else is text."""
 
@@ -115,3 +117,16 @@ def stacked(columns: Sequence[Array]) -> Array:
     """Return columns, each ``(n, *shape)``, as floats, ``(n, columns, *shape)``."""
     dtype = float_type(each.dtype for each in columns)
     return np.stack([np.asarray(each, dtype) for each in columns], axis=1)
+
+
+def instead_of(name: str, known: Collection[str]) -> str:
+    """Return the question whether a known name was meant, if one is like it, and what there is."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    asked = f"; did you mean {found[0]!r}?" if found else ";"
+    return f"{asked} there are {first_names(tuple(known))}"
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return names of columns for a message, of many the first and how many more there are."""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
