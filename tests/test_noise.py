@@ -48,7 +48,7 @@ def test_a_draw_is_that_of_row_part_and_epoch_alone(tmp_path, simulator):
     for part in PARTS:
         assert views[0][part].x.tobytes() == views[1][part].x.tobytes()
     stored = small.read(small.blocks[0], "train")["train"]
-    draws = [small.observed(stored, "train", epoch).x for epoch in (0, 1, 0)]
+    draws = [small.observed(small.blocks[0], stored, "train", epoch).x for epoch in (0, 1, 0)]
     np.testing.assert_array_equal(draws[0], draws[2])
     added = [(draw - stored.x).ravel() for draw in draws]
     assert added[0].std() == pytest.approx(0.5, abs=0.03)

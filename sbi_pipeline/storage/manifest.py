@@ -1,9 +1,15 @@
-"""The manifest of a campaign: the receipts of its shards joined, and which rows are for what."""
+"""The manifest of a campaign: the receipts of its shards joined, and which rows are for what.
+
+A manifest lists rows of one simulation key, or ``stocks`` of several: the campaign's own, then
+those that it reuses of other campaigns. Each stock keeps the indices, the seed and so the split and
+the noise of its own key.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +24,98 @@ RECEIPT = (
     *("format", "key", "shard", "start", "rows", "names", "x_shape", "x_dtype"),
     *("failures", "examples", "simulator_seconds"),
 )
+SEVERAL = 2
+"""Format of a manifest of several keys."""
+ALIKE = {
+    "parameters": "store_nuisance differs",
+    "x_shape": "the simulator's shape depends on its parameters",
+    "x_dtype": "the simulator's dtype depends on its parameters",
+}
+"""What rows of several keys must have in common, and why they may not."""
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Rows of one simulation key that a campaign lists.
+
+    Attributes:
+        simulation_key: The key.
+        store: Folder of the shards, relative to the manifest's.
+        rows: How many, the first ones.
+        shards: Receipts of the shards that hold them.
+        seed: Of their simulations; None for that of the campaign.
+        block_size: Rows of one call of a vectorised simulator; None for that of the campaign.
+        source: Where their parameters come from; None for the prior.
+    """
+
+    simulation_key: str
+    store: str
+    rows: int
+    shards: Sequence[Mapping[str, Any]]
+    seed: int | None = None
+    block_size: int | None = None
+    source: Mapping[str, Any] | None = None
+
+
+FIELDS = tuple(Stock.__dataclass_fields__)
+
+
+def receipt_names(others: int) -> list[str]:
+    """Return what receipts are called, by key: the campaign's own, then those it reuses."""
+    return ["receipts", *(f"reused receipts {number}" for number in range(1, others + 1))]
+
+
+def stocks_of(content: Mapping[str, Any]) -> list[Stock]:
+    """Return the rows that a manifest lists, by key, the campaign's own first."""
+    return [
+        Stock(**{name: each[name] for name in FIELDS if name in each})
+        for each in content.get("stocks", [content])
+    ]
+
+
+def moved(content: Mapping[str, Any], stores: Sequence[str]) -> dict[str, Any]:
+    """Return a manifest whose stocks lie in other folders."""
+    listed = content.get("stocks", [content])
+    there = [{**each, "store": store} for each, store in zip(listed, stores, strict=True)]
+    return {**content, "stocks": there} if "stocks" in content else there[0]
+
+
+def join_stocks(own: Mapping[str, Any], reused: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join what `join_receipts` makes of several keys; ``reused`` have their seed and block size.
+
+    Raises:
+        ValueError: Their rows do not go together.
+    """
+    if not reused:
+        return dict(own)
+    every = [own, *reused]
+    for each in reused:
+        for entry, hint in ALIKE.items():
+            if each[entry] != own[entry]:
+                raise ValueError(
+                    f"{each['store']} has {entry} {each[entry]}, {own['store']} {own[entry]}; "
+                    f"{hint}, so they make no one campaign"
+                )
+    failures: Counter[str] = Counter()
+    for each in every:
+        failures.update(each["failures"])
+    stocks = [{name: each[name] for name in FIELDS if name in each} for each in every]
+    rest = {name: value for name, value in own.items() if name not in ("store", "shards", "source")}
+    return {
+        **rest,
+        "format": SEVERAL,
+        "rows": sum(each["rows"] for each in every),
+        "failures": dict(failures),
+        "examples": distinct_failures(example for each in every for example in each["examples"]),
+        "seconds": round(sum(each["seconds"] for each in every), 3),
+        "stocks": stocks,
+    }
 
 
 def join_receipts(
     receipts: Sequence[Path], *, rows: int, key: str, store: str, split: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Join the receipts of shards into the record of one campaign.
+    """Join the receipts of shards of one key into the record of one campaign.
 
     Args:
         receipts: Receipt of each shard, in order, beside its store.

@@ -85,22 +85,33 @@ class Noise:
     def _made(self) -> Any:
         return build_simulator(self.simulator, self.options)
 
-    def __call__(self, x: Array, row: Array, part: str, epoch: int = 0) -> Array:
+    def __call__(
+        self,
+        x: Array,
+        row: Array,
+        part: str,
+        epoch: int = 0,
+        *,
+        seed: int | None = None,
+        block_size: int | None = None,
+    ) -> Array:
         """Return rows with their noise, ``(n, *y_shape)``; the last draw of an epoch is the same.
 
         Args:
             x: Data without noise, ``(n, *x_shape)``.
-            row: Their global indices in ascending order, ``(n,)``; all rows of a part that are in
-                a block, since they share its stream.
+            row: Their indices in their key in ascending order, ``(n,)``; all rows of a part that
+                are in a block, since they share its stream.
             part: Of the split.
             epoch: Of the training.
+            seed: Of another campaign, whose rows they are.
+            block_size: Of that campaign.
 
         Raises:
             ValueError: A value that is not finite.
         """
         made = self._made
-        size = self.block_size if is_vectorised(made) else 1
-        stream = streams.indexed(self.seed, f"noise/{part}/{epoch}")
+        size = (block_size or self.block_size) if is_vectorised(made) else 1
+        stream = streams.indexed(self.seed if seed is None else seed, f"noise/{part}/{epoch}")
         starts = np.flatnonzero(np.diff(row // size, prepend=-1))
         blocks = np.split(x, starts[1:]) if len(x) else [x]
         indices = row[starts] // size if len(x) else [0]

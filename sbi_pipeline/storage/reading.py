@@ -2,7 +2,8 @@
 
 A block is what one line of a journal committed, rows of one chunk. Whenever its data are read, all
 its bytes are compared with the checksum in that line. The nuisance parameters are dropped here, and
-noise that was left for loading is drawn here.
+noise that was left for loading is drawn here. Rows of several keys are read one key after the
+other, and keep the split and the noise that they have in a campaign of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import numpy as np
 
 from ..types import Array, Outcome
 from . import journal
+from .arrays import FORMAT
 from .layout import Layout, read_layout
-from .manifest import split
+from .manifest import SEVERAL, Stock, split, stocks_of
 from .noise import Noise
 from .rows import Rows, read_outcomes, read_record
 
@@ -33,7 +35,7 @@ class View:
     Attributes:
         theta: Parameters, ``(n, theta_dim)``, columns in the order of ``names``.
         x: Data, ``(n, *x_shape)``, in the simulator's dtype.
-        row: Global index of each simulation, ``(n,)``.
+        row: Index of each simulation in the campaign, ``(n,)``.
         names: Names of the columns of ``theta``.
     """
 
@@ -52,17 +54,28 @@ class Block:
         layout: Its layout.
         record: Their record in its journal.
         rows: How many of them belong to the campaign, from the first on.
+        offset: Index in the campaign of the first row of their key.
+        seed: Of their simulations; None for that of the campaign.
+        block_size: Rows of one call of a vectorised simulator; None for that of the campaign.
     """
 
     store: Path
     layout: Layout
     record: Mapping[str, Any]
     rows: int
+    offset: int = 0
+    seed: int | None = None
+    block_size: int | None = None
 
     @property
     def start(self) -> int:
-        """Global index of the first row."""
+        """Index of the first row among those of its key, by which streams go."""
         return int(self.layout.start + self.record["start"])
+
+    @property
+    def index(self) -> int:
+        """Index of the first row in the campaign."""
+        return self.offset + self.start
 
     def read(self) -> Rows:
         """Return the rows, every byte checked."""
@@ -110,9 +123,14 @@ class Reader:
             if block.record["failures"]:
                 good = block.outcomes()[1] == Outcome.OK
             found["failed"] += int((~good).sum())
-            for part, mask in split(block.start, block.rows, **self.split).items():
+            for part, mask in self.masks(block).items():
                 found[part] += int((good & mask).sum())
         return found
+
+    def masks(self, block: Block) -> dict[str, Array]:
+        """Return which rows of a block are for what, as in a campaign of their key alone."""
+        own = {} if block.seed is None else {"seed": block.seed}
+        return split(block.start, block.rows, **{**self.split, **own})
 
     def read(self, block: Block, *wanted: str) -> dict[str, View]:
         """Return the rows of a block that worked, by part, without noise that is drawn at load."""
@@ -120,20 +138,22 @@ class Reader:
         good = rows.status == Outcome.OK
         masks = {"all": good}
         if set(wanted) - {"all"}:
-            masks |= split(block.start, block.rows, **self.split)
+            masks |= self.masks(block)
         columns = [self.stored.index(name) for name in self.names]
         found = {}
         for part in wanted:
             index = np.flatnonzero(good & masks[part])
             theta = rows.parameters[index][:, columns]
-            found[part] = View(theta, rows.x[index], block.start + index, self.names)
+            found[part] = View(theta, rows.x[index], block.index + index, self.names)
         return found
 
-    def observed(self, view: View, part: str, epoch: int = 0) -> View:
-        """Return whole blocks with noise that is drawn at load; other epochs, other noise."""
+    def observed(self, block: Block, view: View, part: str, epoch: int = 0) -> View:
+        """Return rows of a whole block with noise drawn at load; other epochs, other noise."""
         if self.noise is None:
             return view
-        return View(view.theta, self.noise(view.x, view.row, part, epoch), view.row, view.names)
+        own = {"seed": block.seed, "block_size": block.block_size}
+        x = self.noise(view.x, view.row - block.offset, part, epoch, **own)
+        return replace(view, x=x)
 
     def collect(self, limits: Mapping[str, int]) -> dict[str, View]:
         """Return the first rows that worked of some parts, at most so many, with noise.
@@ -146,18 +166,29 @@ class Reader:
             if not wanted:
                 break
             for part, view in self.read(block, *wanted).items():
-                found[part].add(self.observed(view, part))
+                found[part].add(self.observed(block, view, part))
         empty = np.empty((0, len(self.names))), np.empty((0, *self.x_shape), self.x_dtype)
         nothing = View(*empty, np.empty(0, np.int64), self.names)
         return {part: filling.view(nothing) for part, filling in found.items()}
 
     def outcomes(self, rows: int) -> Iterator[tuple[int, Array, Array]]:
-        """Yield global index, stored parameters and status of the first rows, by blocks."""
+        """Yield index, stored parameters and status of the first rows, by blocks."""
         for block in self.blocks:
-            if block.start >= rows:
+            if block.index >= rows:
                 return
             theta, status = block.outcomes()
-            yield block.start, theta[: rows - block.start], status[: rows - block.start]
+            yield block.index, theta[: rows - block.index], status[: rows - block.index]
+
+    def first_masks(self, rows: int) -> dict[str, Array]:
+        """Return which of the first rows are for what, each ``(rows,)``."""
+        found = [self.masks(block) for block in self.blocks if block.index < rows]
+        return {part: np.concatenate([each[part] for each in found])[:rows] for part in PARTS}
+
+    def some_parameters(self, rows: int) -> Array:
+        """Return stored parameters of about so many rows, of blocks that are evenly spread."""
+        total = sum(block.rows for block in self.blocks)
+        step = max(1, round(total / rows))
+        return np.concatenate([block.outcomes()[0] for block in self.blocks[::step]])
 
 
 class _Filling:
@@ -204,6 +235,8 @@ def open_campaign(
         ValueError: Rows are missing, or a name is not stored.
     """
     content = json.loads(manifest.read_text())
+    if (made := content["format"]) not in (FORMAT, SEVERAL):
+        raise ValueError(f"{manifest} has format {made!r}; delete it and run snakemake again")
     stored = tuple(content["parameters"])
     names = stored if names is None else tuple(names)
     unknown = [name for name in names if name not in stored]
@@ -213,7 +246,7 @@ def open_campaign(
             "misspelt, or a nuisance parameter that store_nuisance: false left out?"
         )
     return Reader(
-        blocks=list(_all_blocks(manifest.parent / content["store"], content)),
+        blocks=list(_all_blocks(manifest.parent, stocks_of(content))),
         stored=stored,
         names=names,
         x_shape=tuple(content["x_shape"]),
@@ -238,13 +271,21 @@ def load_simulations(manifest: Path | str, names: Sequence[str] | None = None) -
     return reader.collect({"all": rows})["all"]
 
 
-def _all_blocks(folder: Path, content: Mapping[str, Any]) -> Iterator[Block]:
+def _all_blocks(folder: Path, stocks: Sequence[Stock]) -> Iterator[Block]:
     """Yield the blocks of a campaign in order."""
-    for shard in content["shards"]:
-        wanted = min(content["rows"] - shard["start"], shard["rows"])
-        if wanted > 0:
-            path = folder / f"shard-{shard['shard']}.zarr"
-            yield from blocks(path, shard["key"], wanted)
+    offset = 0
+    for stock in stocks:
+        own: dict[str, Any] = {
+            "offset": offset,
+            "seed": stock.seed,
+            "block_size": stock.block_size,
+        }
+        for shard in stock.shards:
+            wanted = min(stock.rows - shard["start"], shard["rows"])
+            if wanted > 0:
+                path = folder / stock.store / f"shard-{shard['shard']}.zarr"
+                yield from (replace(each, **own) for each in blocks(path, shard["key"], wanted))
+        offset += stock.rows
 
 
 def blocks(path: Path, key: str, stop: int) -> Iterator[Block]:

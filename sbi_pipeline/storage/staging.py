@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .manifest import moved, stocks_of
+
 log = logging.getLogger(__name__)
 
 
@@ -41,9 +43,13 @@ def staged(manifest: Path, scratch: Path) -> Iterator[Path]:
 
 def _copy(manifest: Path, copy: Path) -> None:
     content = json.loads(manifest.read_text())
-    for shard in content["shards"]:
-        store = f"shard-{shard['shard']}.zarr"
-        shutil.copytree(manifest.parent / content["store"] / store, copy.parent / store)
-    copy.write_text(json.dumps(content | {"store": "."}))
+    stocks = stocks_of(content)
+    folders = [f"stock-{number}" for number, _ in enumerate(stocks)]
+    for folder, stock in zip(folders, stocks, strict=True):
+        (copy.parent / folder).mkdir()
+        for shard in stock.shards:
+            store = f"shard-{shard['shard']}.zarr"
+            shutil.copytree(manifest.parent / stock.store / store, copy.parent / folder / store)
+    copy.write_text(json.dumps(moved(content, folders)))
     size = sum(file.stat().st_size for file in copy.parent.rglob("*"))
     log.info("%.3g GB of simulations copied to %s", size / 1e9, copy.parent)

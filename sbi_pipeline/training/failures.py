@@ -10,7 +10,6 @@ import torch
 
 from ..networks.validity import Validity
 from ..registry import pick
-from ..storage.manifest import split
 from ..storage.reading import Reader
 from ..streams import integer
 from ..types import Array, Outcome, Target
@@ -70,7 +69,7 @@ def learn_validity(
     _, parameters, status = zip(*reader.outcomes(rows), strict=True)
     valid = np.concatenate(status) == Outcome.OK
     theta = np.concatenate([part[:, columns] for part in parameters])
-    masks = split(0, len(valid), **reader.split)
+    masks = reader.first_masks(len(valid))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(seed, "validity"))
         validity = Validity(theta.shape[1])

@@ -138,12 +138,12 @@ class Streamed:
     def _block(self, number: int, epoch: int) -> Pair:
         block = self.reader.blocks[number]
         view = self.reader.read(block, "train")["train"] if self.held is None else self.held[number]
-        return pair(self.reader.observed(view, "train", epoch), self.to_normal)
+        return pair(self.reader.observed(block, view, "train", epoch), self.to_normal)
 
     def identity(self) -> Iterator[Any]:
         """Yield what decides the rows and their order."""
         reader = self.reader
-        records = [[block.start, block.rows, block.record["checksum"]] for block in reader.blocks]
+        records = [[block.index, block.rows, block.record["checksum"]] for block in reader.blocks]
         noise = None if reader.noise is None else asdict(reader.noise)
         settings = [reader.names, dict(reader.split), noise, self.pool, self.seed]
         yield json.dumps([*settings, records]).encode()
