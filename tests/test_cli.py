@@ -4,7 +4,8 @@ import pytest
 
 from sbi_pipeline import cli
 from sbi_pipeline.campaigns.settings import Effort
-from sbi_pipeline.campaigns.shard import draw_parameters, simulate_shard
+from sbi_pipeline.campaigns.shard import simulate_shard
+from sbi_pipeline.campaigns.sources import PriorSource
 from sbi_pipeline.model import Model
 from sbi_pipeline.storage.prior import write_prior
 
@@ -17,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
     home = tmp_path / "simulations/linear_gaussian-abc"
     home.mkdir(parents=True)
     model = Model("linear_gaussian", {}, tuple(SPECS), SPECS)
-    drawn = draw_parameters(model.build_prior(), seed=1, start=0, rows=2000)
+    drawn = PriorSource().draw(model.build_prior(), seed=1, start=0, rows=2000)
     write_prior(home / "prior-0.zarr", drawn, tuple(SPECS), key="abc", start=0)
     simulate_shard(
         prior=home / "prior-0.zarr",

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sbi_pipeline import estimators, priors, samplers, streams
-from sbi_pipeline.campaigns.shard import draw_parameters
+from sbi_pipeline.campaigns.sources import PriorSource
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.storage.manifest import split
 from sbi_pipeline.training.fit import fit
@@ -25,7 +25,7 @@ OBSERVATIONS = 5
 
 
 def simulate(prior: priors.NamedPrior, simulator: LinearGaussian, rows: int) -> tuple[Array, Array]:
-    parameters = draw_parameters(prior, seed=1, start=0, rows=rows)
+    parameters = PriorSource().draw(prior, seed=1, start=0, rows=rows)
     return parameters, simulator(parameters, streams.generator(1, "simulate"))
 
 

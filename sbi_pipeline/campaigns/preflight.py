@@ -16,8 +16,8 @@ from ..storage.failures import count_failures
 from ..types import Array
 from .first_rows import Shape, chunk_rows, probe
 from .settings import Limits
-from .shard import draw_parameters
 from .simulation import SimulatedBatch, simulate_rows
+from .sources import PriorSource
 from .tasks import Recipe
 
 ROWS = 20  # simulations to look at, or one block
@@ -74,6 +74,7 @@ def forecast_campaign(
     seed: int,
     rows: int,
     folder: Path | None,
+    parameters: Array | None = None,
     block_size: int = 1000,
     workers: int = 1,
     limits: Limits = UNLIMITED,
@@ -85,6 +86,7 @@ def forecast_campaign(
         seed: Seed of the campaign.
         rows: Simulations of the whole campaign.
         folder: Where they will be stored; it need not exist yet. None if space is no matter.
+        parameters: Of the first rows, as many as `rows_to_forecast`; None for draws of the prior.
         block_size: Rows a vectorised simulator is called on.
         workers: Processes to simulate in, over all jobs.
         limits: What guards a call in the campaign. Here a child process does in any case, and a
@@ -95,13 +97,20 @@ def forecast_campaign(
     """
     block = block_size if model.is_vectorised else None
     recipe = Recipe(model, seed, block, replace(limits, isolate=True, retries=0))
-    parameters = draw_parameters(model.build_prior(), seed=seed, start=0, rows=block or ROWS)
+    if parameters is None:
+        wanted = rows_to_forecast(model, block_size)
+        parameters = PriorSource().draw(model.build_prior(), seed=seed, start=0, rows=wanted)
     shape, first, second = _twice(recipe, parameters)
     _check_same(model, first, second, parameters)
     forecast = _forecast(shape, first, rows, len(model.parameters), block, workers)
     if folder is not None:
         _check_space(forecast, folder)
     return forecast
+
+
+def rows_to_forecast(model: Model, block_size: int) -> int:
+    """Return how many rows a forecast looks at, at most."""
+    return block_size if model.is_vectorised else ROWS
 
 
 def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, SimulatedBatch]:

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import streams
 from ..model import Model
 from ..storage import chunks, journal
 from ..storage.arrays import FORMAT
@@ -27,7 +26,6 @@ from ..storage.journal import Journal
 from ..storage.layout import Layout, create, read_layout
 from ..storage.lease import Lease
 from ..storage.prior import prior_rows, read_prior
-from ..types import Array, Prior
 from .first_rows import chunk_rows, first_look
 from .missing_rows import simulate_missing
 from .settings import Effort, Limits, require
@@ -37,14 +35,6 @@ log = logging.getLogger(__name__)
 
 NO_LIMITS = Limits()
 ONE_PROCESS = Effort()
-
-
-def draw_parameters(prior: Prior, *, seed: int, start: int, rows: int) -> Array:
-    """Draw parameters for the global rows from ``start`` on, ``(rows, dim)``.
-
-    Any split into calls gives the same rows.
-    """
-    return prior.from_uniform(streams.uniforms(seed, "prior", start, rows, len(prior.names)))
 
 
 def simulate_shard(

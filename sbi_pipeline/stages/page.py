@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from ..reports import report as page
 from ..reports.verdict import to_json
 from ..sidecars import write_text
 from ..storage import reading
+from ..storage.manifest import stocks_of
 from ..storage.noise import Noise
 from ..subjects import (
     Nuisances,
@@ -228,7 +230,8 @@ def _timings(
     surveyed: Sequence[ObservedCatalogue],
 ) -> dict[str, float]:
     """Return seconds of work by stage."""
-    timings = {"simulate": float(sum(shard["seconds"] for shard in listed["shards"]))}
+    shards = itertools.chain.from_iterable(stock.shards for stock in stocks_of(listed))
+    timings = {"simulate": float(sum(shard["seconds"] for shard in shards))}
     for each in trained:
         timings[f"train {each.name}"] = float(each.history["seconds"].iloc[-1])
         if each.calibration is not None:

@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import observations
+from .. import observations, streams
 from ..campaigns.given_rows import HALVES, Engine, affordable, affordable_each
-from ..campaigns.preflight import forecast_campaign, in_words
+from ..campaigns.preflight import forecast_campaign, in_words, rows_to_forecast
 from ..campaigns.settings import Effort, Limits
-from ..campaigns.shard import draw_parameters, simulate_shard
+from ..campaigns.shard import simulate_shard
+from ..campaigns.sources import TableSource, source_of
 from ..model import Model
+from ..priors.departure import WOULD_LEARN, departure_from, most_rows
 from ..sidecars import write_text
-from ..storage.manifest import join_receipts
-from ..storage.prior import write_prior
-from ..types import Array
+from ..storage.manifest import join_receipts, join_stocks, receipt_names
+from ..storage.prior import read_prior, write_prior
+from ..types import Array, Prior
 from .files import Keys, check_key, one_by_one, write_arrays
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """Simulate a handful of rows, twice, and forecast what each campaign costs.
 
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
-    ``bucket``, ``block_size``, ``workers`` and ``limits``; ``posteriors``, of which data are
+    ``bucket``, ``block_size``, ``workers`` and ``limits``; ``source`` if it is not the prior;
+    ``posteriors``, of which data are
     predicted, ``predictive_draws`` of each, and ``observed``, calls for observations; and
     ``catalogued``, the objects of each estimator and catalogue. Writes nothing; the forecasts are
     logged.
@@ -42,8 +45,12 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """
     for each in campaigns:
         model = Model(**each["model"])
+        first = rows_to_forecast(model, each["block_size"])
         forecast = forecast_campaign(
             model,
+            parameters=source_of(each.get("source")).draw(
+                model.build_prior(), seed=each["seed"], start=0, rows=first
+            ),
             seed=each["seed"],
             rows=each["rows"],
             folder=None if each["bucket"] else Path(each["folder"]),
@@ -83,16 +90,58 @@ def sample_prior(
     shard_size: int,
     key: str,
     keep: Sequence[str] | None = None,
+    source: Mapping[str, str] | None = None,
+    campaign_rows: int = 0,
+    learners: Sequence[str] = (),
+    first: Sequence[Path] = (),
 ) -> None:
-    """Draw the parameters of one shard, in whole blocks, so that growing it changes no row.
+    """Take the parameters of one shard from their source, in whole blocks.
 
-    All are drawn, also those that ``keep`` does not store with the data.
+    Growing a shard changes no row. All parameters are drawn, also those that ``keep`` does not
+    store with the data. A table is looked at as a whole with its first shard, ``first``, for which
+    the others wait; ``learners`` are estimators that learn the prior of the rows, of which the
+    campaign has ``campaign_rows``.
 
     Writes: ``prior``, a Zarr store.
+
+    Raises:
+        ValueError: A value of a table makes no sense, or the table does not suit a learner.
     """
+    drawn_from, joint = source_of(source), model.build_prior()
+    if isinstance(drawn_from, TableSource) and start == 0:
+        check_table(drawn_from, joint, campaign_rows or rows, learners)
     whole = min(-(-rows // block_size) * block_size, shard_size)
-    drawn = draw_parameters(model.build_prior(), seed=seed, start=start, rows=whole)
+    drawn = drawn_from.draw(joint, seed=seed, start=start, rows=whole)
     write_prior(prior, drawn, model.parameters, key=key, start=start)
+
+
+def check_table(source: TableSource, prior: Prior, rows: int, learners: Sequence[str]) -> None:
+    """Refuse values that make no sense, and rows that do not suit the estimators.
+
+    Args:
+        source: The table.
+        prior: Of all parameters.
+        rows: Of the table that the campaign uses, the first ones.
+        learners: Names of the estimators that learn the prior of its rows.
+
+    Raises:
+        ValueError: A value is no number or outside the prior, or the rows do not follow the prior
+            and there is a learner; without one that is a warning.
+    """
+    some = source.check(prior, rows, most_rows(prior))
+    others = ", ".join(name for name in prior.names if name not in some)
+    logger.info("%s gives %s; the prior gives %s", source.table, ", ".join(some), others or "none")
+    u = streams.uniforms(0, "departure", 0, len(next(iter(some.values()))), len(prior.names))
+    parameters = prior.complete(some, u)
+    if not np.isfinite(prior.log_prob(parameters)).all():
+        raise ValueError(f"table {source.table}: some rows lie outside the prior; widen it")
+    found = departure_from(prior, parameters)
+    if not found.is_certain:
+        return
+    text = f"table {source.table} does not follow the prior ({found})"
+    if learners:
+        raise ValueError(f"{text}, and {', '.join(learners)} {WOULD_LEARN}")
+    logger.warning("%s: estimators of likelihoods and ratios are right all the same", text)
 
 
 def simulate(
@@ -121,8 +170,10 @@ def simulate(
     forecast = receipt.with_name("preflight.json")
     begun = forecast.exists() or any(receipt.parent.glob("shard-*.zarr"))
     if campaign_rows > LARGE and not begun:
+        looked_at, _, _ = read_prior(prior, slice(0, rows_to_forecast(model, block_size)))
         made = forecast_campaign(
             model,
+            parameters=looked_at,
             seed=seed,
             rows=campaign_rows,
             folder=None if effort.bucket else receipt.parent,
@@ -186,14 +237,27 @@ def manifest(
     split: Mapping[str, float],
     seed: int,
     key: str,
+    source: Mapping[str, Any] | None = None,
+    reused: Sequence[Mapping[str, Any]] = (),
     inputs: Keys | None = None,
 ) -> None:
     """List the simulations of a campaign and how they are split.
 
+    Those of other campaigns, ``reused``, have each their own ``store``, ``rows``, ``seed`` and
+    ``block_size``, and ``source`` if that is not the prior.
+
     Reads: receipts. Writes: ``simulations``, as JSON.
     """
-    made = join_receipts(receipts, rows=rows, key=key, store=store, split={"seed": seed, **split})
-    check_key(made["simulation_key"], inputs, "receipts", receipts[0])
+    own = {"store": store, "rows": rows} | ({"source": source} if source else {})
+    found = []
+    for name, stock in zip(receipt_names(len(reused)), [own, *reused], strict=True):
+        folder = Path(stock["store"]).name
+        listed = [each for each in receipts if not reused or each.parent.name == folder]
+        told = {"store": stock["store"], "split": {"seed": seed, **split}}
+        joined = join_receipts(listed, rows=stock["rows"], key=key, **told)
+        check_key(joined["simulation_key"], inputs, name, listed[0])
+        found.append({**joined, **stock})
+    made = join_stocks(found[0], found[1:])
     write_text(simulations, json.dumps(made, indent=1) + "\n")
     if failures := made["failures"]:
         logger.warning("failed simulations: %s", failures)
