@@ -83,6 +83,7 @@ AUTOMATIC_EMBEDDINGS = ("none", "mlp", "cnn2d")
 DIAGNOSTICS: Table = {
     "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES"),
     "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
+    "rows": Part("sbi_pipeline.diagnostics.rows:ROWS"),
     "training": Part("sbi_pipeline.diagnostics.training:TRAINING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "calibration": Part("sbi_pipeline.diagnostics.calibration:CALIBRATION"),

@@ -82,6 +82,8 @@ class TrainedEstimator:
         failures: What it knows of failed simulations: ``simulated``, ``failed``, ``target``,
             ``modelled``; empty where that was not recorded.
         search: Candidates of a grid, as `training.search.search` tells them; empty without one.
+        departure: How its rows differ from the prior, as `priors.departure` tells it; None where
+            they were drawn from it.
     """
 
     kind: ClassVar[str] = "estimator"
@@ -92,6 +94,7 @@ class TrainedEstimator:
     calibration: xr.Dataset | None = None
     failures: Mapping[str, Any] = field(default_factory=dict)
     search: Sequence[Mapping[str, Any]] = ()
+    departure: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:

@@ -78,7 +78,7 @@ def checks_of(data):
     """Every check of one estimator that asks its calibration alone."""
     known = diagnostics.registered().items()
     names = [name for name, each in known if each.of is TrainedEstimator]
-    alone = [name for name in names if name not in ("training", "modelled_failures")]
+    alone = [name for name in names if name not in ("training", "modelled_failures", "rows")]
     return [asked(name, data) for name in alone]
 
 

@@ -58,7 +58,8 @@ def everything():
     simulations = SimulatedRows(
         1000, {"timeout": 30}, (theta, np.where(np.arange(1000) < 30, "timeout", ""))
     )
-    estimator = synthetic.estimator(scored, "nle", failures=known)
+    departure = {"where": "mass", "measure": "correlation", "size": 0.3, "p": 1e-9, "rows": 1000}
+    estimator = synthetic.estimator(scored, "nle", failures=known, departure=departure)
     refined = synthetic.posterior(2, method="npe")
     weights = {"k_hat": 0.1, "k_hat_jitter": 0.05, "top_weight": 0.001, "efficiency": 0.5}
     refined["sample_stats"].attrs |= weights

@@ -47,6 +47,7 @@ def build(
     members: Few = 1,
     rows: Annotated[int | None, INTERNAL] = None,
     complete: Annotated[bool, INTERNAL] = True,
+    follows: Annotated[bool, INTERNAL] = True,
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
     """Build an untrained estimator for data like these.
@@ -59,13 +60,14 @@ def build(
         members: Networks that are trained together and mixed; with more than one, an ensemble.
         rows: How many rows it will be trained on; None where these are all.
         complete: Whether no simulation failed, so that z is of the whole prior.
+        follows: Whether rows follow the prior.
         **network: Options of the method.
 
     Raises:
         ValueError: Rows are missing or not finite, or an option is wrong.
     """
     check_rows(z, x)
-    preview = Preview(z, x, rows or len(z), complete)
+    preview = Preview(z, x, rows or len(z), complete, follows)
     spec = {
         "method": method,
         "network": estimator_class(method).choose(preview, **network),

@@ -27,12 +27,14 @@ class Preview:
         x: Their data, ``(n, *x_shape)``.
         rows: How many there are to train on, these and others.
         complete: Whether no simulation failed, so that z is of the whole prior.
+        follows: Whether rows follow the prior; those of a table may not.
     """
 
     z: Tensor
     x: Tensor
     rows: int
     complete: bool = True
+    follows: bool = True
 
 
 class Estimator(Trainable):

@@ -61,7 +61,8 @@ class NRE(Estimator):
         gamma: Odds that one of them is its own.
         balance: Weight of the balancing penalty; 100 is what its authors use.
         near: Share of the alternatives that is drawn from the linear regression, if there is one;
-            ``auto``: half of them, or none where simulations failed or a parameter is discrete.
+            ``auto``: half of them, or none where simulations failed, their parameters do not follow
+            the prior, or one is discrete.
         hidden: Width of the network.
         blocks: Number of residual blocks.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
@@ -108,6 +109,11 @@ class NRE(Estimator):
         """Replace what is left to be chosen from training data by the choice."""
         if options.setdefault("near", "auto") == "auto":
             options["near"] = choose_near(preview)
+        elif options["near"] and not preview.follows:
+            raise ValueError(
+                f"near is {options['near']}, but alternatives of a regression are weighed against "
+                "the prior, which the rows do not follow; leave near at auto"
+            )
         return choose_conditioner(preview.z, preview.x, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
@@ -185,10 +191,10 @@ def choose_near(preview: Preview) -> float:
     """Return the share of alternatives that may be drawn from a linear regression.
 
     They are weighed against the prior: z must be of the whole of it, which it is not where
-    simulations failed, and continuous like the regression.
+    simulations failed or come from elsewhere, and continuous like the regression.
     """
     discrete = any(2 * len(column.unique()) < len(preview.z) for column in preview.z.T)
-    return 0.5 if preview.complete and not discrete else 0.0
+    return 0.5 if preview.complete and preview.follows and not discrete else 0.0
 
 
 def total(logits: Tensor, log_k: float, log_gamma: float) -> Tensor:

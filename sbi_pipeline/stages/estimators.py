@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,17 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
+from ..priors.departure import WOULD_LEARN, Departure, departure_from, most_rows
 from ..sidecars import write_text
 from ..storage import reading
+from ..storage.manifest import stocks_of
 from ..storage.noise import Noise
 from ..training.learning import learn_estimator
 from ..training.search import forget
+from ..types import Prior
 from .files import Keys, read_manifest
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -45,8 +52,10 @@ def train(
     goes on.
     """
     torch.set_num_threads(threads)
-    read_manifest(simulations, inputs)
-    prior = priors_module.build(priors, parameters).keep(tuple(inferred_parameters))
+    listed = read_manifest(simulations, inputs)
+    joint = priors_module.build(priors, parameters)
+    departure = check_departure(simulations, listed, joint, method)
+    prior = joint.keep(tuple(inferred_parameters))
     reader = reading.open_campaign(simulations, inferred_parameters, noise)
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
@@ -59,6 +68,7 @@ def train(
         checkpoint=checkpoint,
         boards=estimator.with_name("tensorboard"),
         threads=threads,
+        follows=departure is None or not departure.is_certain,
         **options,
     )
     told = {
@@ -70,6 +80,7 @@ def train(
         "training_rows": learnt.rows,
         "search": learnt.searched,
         "failures": learnt.failures,
+        **({} if departure is None else {"departure": asdict(departure)}),
     }
     estimators_module.save_estimator(estimator, learnt.estimator, told)
     whole = {**told, **learnt.estimator.spec}
@@ -77,3 +88,33 @@ def train(
     learnt.history.to_csv(history, index=False)
     forget(options.get("grid") or {}, checkpoint)
     checkpoint.unlink(missing_ok=True)
+
+
+def check_departure(
+    simulations: Path, listed: Mapping[str, Any], prior: Prior, method: str
+) -> Departure | None:
+    """Refuse rows that do not follow the prior, where a method learns the prior of its rows.
+
+    Args:
+        simulations: The manifest.
+        listed: What it says.
+        prior: Of all parameters.
+        method: What is to be trained.
+
+    Returns:
+        What differs most; None where all rows are draws of the prior.
+
+    Raises:
+        ValueError: They do not, and the method learns a posterior.
+    """
+    if all(stock.source is None for stock in stocks_of(listed)):
+        return None
+    reader = reading.open_campaign(simulations)
+    drawn_from = prior.keep(reader.names)
+    found = departure_from(drawn_from, reader.some_parameters(most_rows(drawn_from)))
+    text = f"{simulations} has rows that do not follow the prior ({found})"
+    if found.is_certain and estimators_module.traits(method).draws:
+        raise ValueError(f"{text}, and {method} {WOULD_LEARN}")
+    if found.is_certain:
+        logger.warning("%s: %s is right all the same", text, method)
+    return found

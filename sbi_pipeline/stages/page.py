@@ -133,6 +133,7 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     name, header = path.parent.name, json.loads(path.read_text())
     data = read_dataset(calibration, keys, f"calibration of {name}")
     told = {"failures": header["failures"], "search": header["search"]}
+    told["departure"] = header.get("departure")
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
 
 

@@ -69,6 +69,7 @@ def learn_estimator(
     checkpoint: Annotated[Path, INTERNAL],
     boards: Annotated[Path, INTERNAL],
     threads: Annotated[int, INTERNAL] = 1,
+    follows: Annotated[bool, INTERNAL] = True,
     memory: Memory = sources.MEMORY,
     failures: Annotated[str, OneOf(CHOICES)] = "auto",
     grid: Grid = None,
@@ -87,6 +88,7 @@ def learn_estimator(
             search are kept beside it, until `search.forget`.
         boards: Folder of what TensorBoard reads.
         threads: Number of CPU threads.
+        follows: Whether rows follow the prior.
         memory: Bytes of training rows above which they are read from disk in every epoch, a
             number or such as ``2 GB``.
         failures: Whether nle and nre learn log p(valid | theta); ``auto``: above 0.1 % failed
@@ -108,6 +110,7 @@ def learn_estimator(
             seed=seed,
             rows=rows.source.rows,
             complete=not rows.failed,
+            follows=follows,
             **{**network, **settings["network"]},
         )
         with watching(boards / checkpoint.stem if tensorboard else None) as watch:
