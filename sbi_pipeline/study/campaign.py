@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import observations, registry
 from ..fingerprint import of_array
+from ..storage.manifest import receipt_names
 from ..types import Traits
 from . import nuisances, texts
 from .batches import Batch, Member
@@ -41,15 +42,20 @@ class Campaign(Mapping[str, Specification]):
     Args:
         name: Name of the campaign in the configuration.
         config: The whole configuration.
-        simulations: What the campaign has simulated.
+        stocks: What the campaign has simulated, then what it reuses of others.
         estimators: Names of the estimators it trains.
     """
 
     def __init__(
-        self, name: str, config: Config, simulations: Simulations, estimators: tuple[str, ...]
+        self,
+        name: str,
+        config: Config,
+        stocks: Sequence[Simulations],
+        estimators: tuple[str, ...],
     ) -> None:
         self.name, self.config = name, config
-        self.simulations, self.estimators = simulations, estimators
+        self.stocks, self.estimators = stocks, estimators
+        self.simulations = stocks[0]
         self.entry: Config = config["campaigns"][name]
         self.refined = refined_names(config, estimators)
         self.catalogues = {
@@ -85,6 +91,11 @@ class Campaign(Mapping[str, Specification]):
     def observations(self) -> list[str]:
         """Names of the observations that are no catalogues."""
         return [each for each in self.entry.get("observations", {}) if each not in self.catalogues]
+
+    @property
+    def stock_names(self) -> list[str]:
+        """Names of the folders of its simulations."""
+        return [made.name for made in self.stocks]
 
     @property
     def catalogued(self) -> list[tuple[str, str]]:
@@ -224,7 +235,7 @@ class Campaign(Mapping[str, Specification]):
         return {name: text for name, text in texts.texts_of(self.entry).items() if name in shown}
 
     def _manifest(self) -> Specification:
-        return manifest_specification(self.entry, self.simulations)
+        return manifest_specification(self.entry, self.stocks)
 
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
@@ -276,7 +287,7 @@ class Campaign(Mapping[str, Specification]):
         largest = self.config["campaigns"][self.entry.get("held_out", self.name)]
         proposals = self._proposals(name, drawn_by)
         inputs = {
-            "simulations": manifest_specification(largest, self.simulations).key,
+            "simulations": manifest_specification(largest, self.stocks).key,
             "estimator": self.key("train", name),
         }
         return Specification(
@@ -521,19 +532,25 @@ class Campaign(Mapping[str, Specification]):
         )
 
 
-def manifest_specification(entry: Config, made: Simulations) -> Specification:
-    """Return which rows a campaign takes, and which of them are held out."""
-    return Specification(
-        "manifest",
-        {
-            "store": f"../simulations/{made.name}",
-            "rows": entry["simulations"],
-            "split": with_defaults(record_of(Split, "", 0, {}), entry.get("split", {})),
-            "seed": made.spec.arguments["seed"],
-        },
-        {"receipts": made.spec.key},
-        stage("manifest"),
-    )
+def manifest_specification(entry: Config, stocks: Sequence[Simulations]) -> Specification:
+    """Return which rows a campaign takes, and which of them are held out.
+
+    Args:
+        entry: Of the campaign.
+        stocks: What it has simulated, itself or as one of a sweep, then what it reuses.
+    """
+    own, *others = stocks
+    arguments = {
+        **own.stock,
+        "rows": entry["simulations"] - sum(each.rows for each in others),
+        "split": with_defaults(record_of(Split, "", 0, {}), entry.get("split", {})),
+        "seed": own.spec.arguments["seed"],
+    }
+    if others:
+        arguments["reused"] = [each.reused_stock for each in others]
+    keys = [each.spec.key for each in stocks]
+    inputs = dict(zip(receipt_names(len(others)), keys, strict=True))
+    return Specification("manifest", arguments, inputs, stage("manifest"))
 
 
 def refined_names(config: Config, estimators: Iterable[str]) -> list[str]:

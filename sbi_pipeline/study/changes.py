@@ -159,7 +159,7 @@ def _inputs(old: Content, new: Content) -> Iterator[str]:
 
 
 def _is(name: str) -> str:
-    return "are" if name.endswith("s") else "is"
+    return "are" if name.rstrip(" 0123456789").endswith("s") else "is"
 
 
 def _values(where: str, old: Any, new: Any) -> Iterator[str]:
@@ -168,10 +168,17 @@ def _values(where: str, old: Any, new: Any) -> Iterator[str]:
         for key in sorted({*old, *new}):
             inner = f"{where}.{key}".lstrip(".")
             yield from _values(inner, old.get(key, ABSENT), new.get(key, ABSENT))
+    elif _of_mappings(old) and _of_mappings(new) and len(old) == len(new):
+        for number, pair in enumerate(zip(old, new, strict=True)):
+            yield from _values(f"{where}[{number}]", *pair)
     elif old != new:
         told = [_told(each) for each in (old, new)]
         long = max(map(len, told)) > SHORT
         yield f"{where} changed" if long else f"{where} {told[0]} → {told[1]}"
+
+
+def _of_mappings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
 
 
 def _told(value: Any) -> str:
@@ -184,11 +191,12 @@ def _simulations_differ(plan: Plan, path: str, there: Content) -> Iterator[str]:
     """Yield why a campaign's simulations are not those that a manifest on disk lists."""
     (campaign,) = (each for each in plan.campaigns.values() if path in each)
     listed = there.get("arguments", {}).get("store", there.get("store", ""))
-    before = read_if_whole(Path(path).parent / listed / "shard-0.spec.json")
+    before = read_if_whole(Path(path).parent / listed / "prior-0.spec.json")
     if before is None or "arguments" not in before:
         return
-    asked = {key: before["arguments"].get(key) for key in campaign.simulations.spec.arguments}
-    found = {**before, "arguments": asked, "inputs": {}}
+    known = campaign.simulations.spec.arguments
+    asked = {key: value for key, value in before["arguments"].items() if key in known}
+    found = {**before, "stage": "simulate", "arguments": asked, "inputs": {}}
     yield from differences(found, campaign.simulations.spec)
 
 

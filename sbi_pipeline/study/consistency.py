@@ -16,7 +16,7 @@ from ..expressions import Expression
 from ..priors.supports import check_normal, look_at
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
-from . import counts, observed, suitability
+from . import counts, drawn, observed, reuse, suitability
 from .binding import InconsistentError, first_few, near
 from .data import data_shape, simulator_of
 from .files import Keys
@@ -43,12 +43,14 @@ def check_campaign(name: str, config: Config) -> None:
     suitability.check_events(campaign, methods, keys)
     _check_names(campaign, inferred, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
+    reuse.check_reuse(name, config["campaigns"])
+    drawn.check_source(campaign, reuse.own_rows(name, config["campaigns"])[0][1], prior, keys)
     observed.check_observations(campaign, prior, keys)
     suitability.check_proposals(config["estimators"], chosen)
     suitability.check_samplers(config, chosen, kept)
     suitability.check_refine(config.get("refine", {}), campaign, kept, methods)
     _check_networks(config, chosen, campaign)
-    counts.check_parts(campaign, keys)
+    counts.check_parts(name, config["campaigns"], keys)
     _check_files(campaign.get("extra_files", ()), (*keys, "extra_files"))
     _check_effort(campaign, keys)
 
@@ -70,7 +72,17 @@ def check_sweep(name: str, config: Config) -> None:
         _check_estimators(sweep, config, ("sweeps", name, "estimators"))
     campaign = config["campaigns"][sweep["campaign"]]
     _check_variation(sweep, config, ("sweeps", name))
-    counts.check_sweep_sizes(campaign, sweep, ("sweeps", name))
+    counts.check_sweep_sizes(config["campaigns"], sweep, ("sweeps", name))
+    _check_sweep_source(campaign, sweep, config["campaigns"], ("sweeps", name, "simulations"))
+
+
+def _check_sweep_source(campaign: Config, sweep: Config, campaigns: Config, keys: Keys) -> None:
+    """Refuse a sweep over more simulations than the table of parameters has."""
+    sizes = sweep.get("simulations", [])
+    prior, _ = _priors(campaign, ("campaigns", sweep["campaign"]))
+    taken = sum(rows for _, rows in reuse.own_rows(sweep["campaign"], campaigns)[1:])
+    if sizes:
+        drawn.check_size(campaign, max(sizes) - taken, prior, keys)
 
 
 def _check_variation(sweep: Config, config: Config, keys: Keys) -> None:

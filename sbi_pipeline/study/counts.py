@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from ..storage.manifest import split
 from ..training.fit import MIN_TRAIN, MIN_VALIDATION
-from ..types import Array
 from .binding import InconsistentError
 from .files import Keys
+from .reuse import own_rows
 from .schema import CampaignEntry, Config, Split
 from .signatures import record_of, stated, with_defaults
 
@@ -20,13 +20,14 @@ WANTED = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT
 PURPOSE = {"train": "train on", "validation": "stop by", "test": "calibrate with"}
 
 
-def check_parts(campaign: Config, keys: Keys) -> None:
-    """Check shards, blocks and the parts of a campaign.
+def check_parts(name: str, campaigns: Config, keys: Keys) -> None:
+    """Check shards, blocks and the parts of a campaign, with what it reuses.
 
     Raises:
         InconsistentError: Shards of no whole blocks or far too many of them, or too little to train
             on, to stop by or to calibrate with.
     """
+    campaign = campaigns[name]
     shard, block = (stated(CampaignEntry, campaign, each) for each in ("shard_size", "block_size"))
     if (shards := -(-campaign["simulations"] // shard)) > MOST_SHARDS:
         text = f"{campaign['simulations']} are {shards} shards, a job each, of shard_size {shard}; "
@@ -44,19 +45,25 @@ def check_parts(campaign: Config, keys: Keys) -> None:
             f"validation {fractions['validation']:g} and test {fractions['test']:g} leave nothing "
             "to train on; wanted fractions that are together below 1",
         )
-    _check_counts(campaign, campaign["simulations"], WANTED, keys)
+    _check_counts(name, campaigns, campaign["simulations"], WANTED, keys)
 
 
-def check_sweep_sizes(campaign: Config, sweep: Config, keys: Keys) -> None:
+def check_sweep_sizes(campaigns: Config, sweep: Config, keys: Keys) -> None:
     """Check the parts of each size of a sweep.
 
     Raises:
-        InconsistentError: Too few; all are calibrated with those held out of the largest.
+        InconsistentError: Too few, or no more than are reused; all are calibrated with those held
+            out of the largest.
     """
+    name = sweep["campaign"]
     sizes = sorted(sweep.get("simulations", []))
+    taken = sum(rows for _, rows in own_rows(name, campaigns)[1:])
+    if sizes and sizes[0] <= taken:
+        text = f"got {sizes[0]}; {name} reuses {taken}, wanted more than these"
+        raise InconsistentError((*keys, "simulations"), text)
     smaller = {part: least for part, least in WANTED.items() if part != "test"}
     for size in sizes:
-        _check_counts(campaign, size, WANTED if size == sizes[-1] else smaller, keys)
+        _check_counts(name, campaigns, size, WANTED if size == sizes[-1] else smaller, keys)
 
 
 def check_calibration(config: Config) -> None:
@@ -72,8 +79,7 @@ def check_calibration(config: Config) -> None:
     for sweep in config.get("sweeps", {}).values():
         asked += [(sweep["campaign"], rows) for rows in sweep.get("simulations", [])]
     held_out = {
-        (name, rows): int(_parts(config["campaigns"][name], rows)["test"].sum())
-        for name, rows in asked
+        (name, rows): _parts(name, config["campaigns"], rows)["test"] for name, rows in asked
     }
     (name, rows), most = max(held_out.items(), key=lambda item: item[1])
     if wanted > most:
@@ -84,22 +90,31 @@ def check_calibration(config: Config) -> None:
         )
 
 
-def _check_counts(campaign: Config, rows: int, wanted: Mapping[str, int], keys: Keys) -> None:
+def _check_counts(
+    name: str, campaigns: Config, rows: int, wanted: Mapping[str, int], keys: Keys
+) -> None:
     """Refuse numbers of simulations whose parts are too few."""
-    masks = _parts(campaign, rows)
+    held = _parts(name, campaigns, rows)
     for part, least in wanted.items():
-        count = int(masks[part].sum())
-        if count < least:
-            said = part in campaign.get("split", {}) and keys[0] == "campaigns"
+        if held[part] < least:
+            said = part in campaigns[name].get("split", {}) and keys[0] == "campaigns"
             raise InconsistentError(
                 (*keys, "split", part) if said else (*keys, "simulations"),
-                f"{count} of {rows} simulations are to {PURPOSE[part]}; at least {least} are "
+                f"{held[part]} of {rows} simulations are to {PURPOSE[part]}; at least {least} are "
                 "wanted: raise simulations, or change split",
             )
 
 
-def _parts(campaign: Config, rows: int) -> dict[str, Array]:
-    return split(0, rows, seed=stated(CampaignEntry, campaign, "seed"), **_fractions(campaign))
+def _parts(name: str, campaigns: Config, rows: int) -> dict[str, int]:
+    """Return how many of so many rows are for what, those reused by their own seed and index."""
+    others = own_rows(name, campaigns)[1:]
+    own = rows - sum(taken for _, taken in others)
+    fractions = _fractions(campaigns[name])
+    masks = [
+        split(0, taken, seed=stated(CampaignEntry, campaigns[each], "seed"), **fractions)
+        for each, taken in [(name, own), *others]
+    ]
+    return {part: sum(int(each[part].sum()) for each in masks) for part in WANTED}
 
 
 def _fractions(campaign: Config) -> dict[str, float]:

@@ -16,6 +16,7 @@ from . import shards
 from .batches import Batch
 from .campaign import Campaign
 from .data import data_shape
+from .reuse import own_rows
 from .schema import Config, Configuration
 from .signatures import stated
 from .simulations import RESULTS, Simulations, joined, simulations_of
@@ -50,11 +51,17 @@ class Plan(Mapping[str, Specification]):
             name: list(sweep["members"]) for name, sweep in sweeps.items()
         }
         entries = config["campaigns"]
-        made = {name: simulations_of(entry) for name, entry in entries.items()}
+        rows = {name: own_rows(name, entries) for name in entries}
+        made = {name: simulations_of(entries[name], own[0][1]) for name, own in rows.items()}
         fits = {each["fit"] for members in self.sweeps.values() for each in members}
         every = [name for name in config["estimators"] if name not in fits]
         self.campaigns = {
-            name: Campaign(name, config, made[name], tuple(entry.get("estimators", every)))
+            name: Campaign(
+                name,
+                config,
+                [made[each] for each, _ in rows[name]],
+                tuple(entry.get("estimators", every)),
+            )
             for name, entry in entries.items()
         }
         self.simulations = joined(made.values())
@@ -176,6 +183,26 @@ class Plan(Mapping[str, Specification]):
         """Return the simulations that a shard belongs to."""
         return self.simulations[wildcards.simulation]
 
+    def first_of_table(self, wildcards: Any) -> list[str]:
+        """Return the shard with which a table of parameters is looked at, for all others."""
+        made = self.of_shard(wildcards)
+        if made.source is None or wildcards.shard == "0":
+            return []
+        return [f"{made.folder}/prior-0.zarr"]
+
+    def learners(self, wildcards: Any) -> list[str]:
+        """Return estimators that learn the prior of the rows of a table, if these are of one."""
+        made = self.of_shard(wildcards)
+        if made.source is None:
+            return []
+        # Torch takes seconds, and campaigns from the prior go without.
+        from ..estimators import traits  # noqa: PLC0415
+
+        using = [each for each in self.campaigns.values() if made.name in each.stock_names]
+        named = {name: None for each in using for name in each.estimators}
+        entries = self.config["estimators"]
+        return [name for name in named if traits(entries[name]["method"]).draws]
+
     def models(self) -> list[dict[str, Any]]:
         """Return what `preflight` is told of each folder of simulations."""
         return [
@@ -187,6 +214,7 @@ class Plan(Mapping[str, Specification]):
                 "bucket": made.bucket,
                 "limits": dict(made.limits),
                 "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                "source": made.source,
                 **self._asked_of(name),
                 **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
             }
@@ -243,7 +271,7 @@ class Plan(Mapping[str, Specification]):
         return self._receipts(self.campaigns[wildcards.campaign])
 
     def _receipts(self, campaign: Campaign) -> list[str]:
-        return campaign.simulations.receipts(campaign.entry["simulations"])
+        return [path for made in campaign.stocks for path in made.receipts(made.rows)]
 
     def held_out(self, wildcards: Any) -> str:
         """Return the manifest of the simulations that estimators are asked about.

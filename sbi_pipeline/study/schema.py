@@ -193,6 +193,19 @@ class Split(TypedDict, total=False):
     test: Annotated[Fraction, Default(0.05)]
 
 
+class TableOfParameters(TypedDict, total=False):
+    r"""A table whose row i has the parameters of simulation i.
+
+    Attributes:
+        table: A .csv, .parquet, .h5, .fits, .npy or .npz file with a column for each parameter that
+            it gives, or an array of all of them; its content counts (\*).
+        columns: Columns that are not called like their parameter, by parameter (\*).
+    """
+
+    table: Required[str]
+    columns: dict[str, str]
+
+
 class LimitsEntry(TypedDict, total=False):
     """For simulators that crash, hang or leak: each call is made in a guarded child process.
 
@@ -241,7 +254,9 @@ class CampaignEntry(TypedDict, total=False):
     Attributes:
         simulator: One of those below, or ``my_module:MySimulator``.
         options: Those of the simulator, below (\*).
-        simulations: How many; raise it and only the missing ones are run.
+        simulations: How many, reused ones counted; raise it and only the missing ones are run.
+        source: Where parameters come from, if not from the prior: ``{table: draws.csv}``, below.
+        reuse: Campaigns whose simulations are taken as well, below.
         seed: Of prior, simulations and split (\*).
         priors: One entry for every parameter of the simulator, or pattern (``flux_*``), below; or
             ``my_module:MyPrior`` (\*).
@@ -274,6 +289,8 @@ class CampaignEntry(TypedDict, total=False):
     simulator: Required[Annotated[str, OneOf(registry.SIMULATORS)]]
     options: Annotated[Mapping[str, Any], Takes(registry.SIMULATORS, by="simulator")]
     simulations: Required[Annotated[int, Ge(100), Le(1_000_000_000)]]
+    source: TableOfParameters
+    reuse: SomeNames
     seed: Annotated[Seed, Default(1)]
     priors: Required[str | dict[str, Prior]]
     inferred_parameters: Required[SomeNames]

@@ -50,6 +50,8 @@ def specifications(made: Simulations) -> Iterator[tuple[str, ShardSpecification]
 def _specification(stage: str, made: Simulations, span: Span) -> ShardSpecification:
     spec = made.spec
     arguments: dict[str, Any] = {**spec.arguments, **span}
+    if stage == "simulate":  # whatever the parameters are from
+        arguments.pop("source", None)
     return ShardSpecification(stage, arguments, makers=spec.makers, simulation_key=spec.key)
 
 

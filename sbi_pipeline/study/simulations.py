@@ -57,6 +57,23 @@ class Simulations:
         return int(self.spec.arguments["shard_size"])
 
     @property
+    def source(self) -> Mapping[str, Any] | None:
+        """Where the parameters come from; None for the prior."""
+        return self.spec.arguments.get("source")
+
+    @property
+    def stock(self) -> dict[str, Any]:
+        """What a manifest of a campaign is told of these rows."""
+        told = {"store": f"../simulations/{self.name}", "rows": self.rows}
+        return told if self.source is None else {**told, "source": self.source}
+
+    @property
+    def reused_stock(self) -> dict[str, Any]:
+        """What a manifest of another campaign, which reuses them, is told of these rows."""
+        own = {key: self.spec.arguments[key] for key in ("seed", "block_size")}
+        return {**self.stock, **own}
+
+    @property
     def effort(self) -> dict[str, Any]:
         """How they are made: what changes none of the rows."""
         return {
@@ -79,8 +96,13 @@ class Simulations:
         return [f"{self.folder}/shard-{shard}.json" for shard in range(shards)]
 
 
-def simulations_of(campaign: Config) -> Simulations:
-    """Return what a campaign wants simulated; its key depends on nothing else."""
+def simulations_of(campaign: Config, rows: int) -> Simulations:
+    """Return what a campaign wants simulated; its key depends on nothing else.
+
+    Args:
+        campaign: Its entry.
+        rows: How many it simulates itself.
+    """
     simulator, options = campaign["simulator"], campaign.get("options", {})
     made = simulator_of(campaign)
     priors = campaign["priors"]
@@ -101,6 +123,9 @@ def simulations_of(campaign: Config) -> Simulations:
         inferred = campaign["inferred_parameters"]
         arguments["keep"] = sorted(inferred, key=made.parameters.index)
     makers = stage("sample_prior") | stage("simulate") | makers_of(campaign)
+    if "source" in campaign:
+        arguments["source"] = campaign["source"]
+        makers |= files([campaign["source"]["table"]])
     spec = Specification("simulate", arguments, makers=makers)
     noise = {"simulator": simulator, "options": options}
     noise |= {key: arguments[key] for key in ("block_size", "seed")}
@@ -108,7 +133,7 @@ def simulations_of(campaign: Config) -> Simulations:
         name=f"{simulator.split(':')[-1]}-{spec.key}",
         model=model,
         spec=spec,
-        rows=campaign["simulations"],
+        rows=rows,
         dask=campaign.get("dask", {}),
         max_failed_fraction=stated(CampaignEntry, campaign, "max_failed_fraction"),
         limits=campaign.get("limits", {}),

@@ -13,7 +13,10 @@ rule preflight:
 
 rule sample_prior:
     input:
-        given("results/simulations/{simulation}/prior-{shard}.spec.json"),
+        given(
+            "results/simulations/{simulation}/prior-{shard}.spec.json",
+            first=PLAN.first_of_table,
+        ),
     output:
         prior=directory("results/simulations/{simulation}/prior-{shard}.zarr"),
         spec="results/simulations/{simulation}/prior-{shard}.spec.json",
@@ -21,6 +24,8 @@ rule sample_prior:
         "results/simulations/{simulation}/sample_prior-{shard}.log",
     params:
         spec=PLAN.specification,
+        campaign_rows=lambda w: PLAN.of_shard(w).rows,
+        learners=PLAN.learners,
     script:
         "../scripts/stage.py"
 
