@@ -107,14 +107,29 @@ def check_departure(
     Raises:
         ValueError: They do not, and the method learns a posterior.
     """
-    if all(stock.source is None for stock in stocks_of(listed)):
+    found = departure_of_rows(simulations, listed, prior)
+    if found is None:
         return None
-    reader = reading.open_campaign(simulations)
-    drawn_from = prior.keep(reader.names)
-    found = departure_from(drawn_from, reader.some_parameters(most_rows(drawn_from)))
     text = f"{simulations} has rows that do not follow the prior ({found})"
     if found.is_certain and estimators_module.traits(method).draws:
         raise ValueError(f"{text}, and {method} {WOULD_LEARN}")
     if found.is_certain:
         logger.warning("%s: %s is right all the same", text, method)
     return found
+
+
+def departure_of_rows(
+    simulations: Path, listed: Mapping[str, Any], prior: Prior
+) -> Departure | None:
+    """Return how the rows of a campaign differ from the prior; None where all are its draws.
+
+    Args:
+        simulations: The manifest.
+        listed: What it says.
+        prior: Of all parameters.
+    """
+    if all(stock.source is None for stock in stocks_of(listed)):
+        return None
+    reader = reading.open_campaign(simulations)
+    drawn_from = prior.keep(reader.names)
+    return departure_from(drawn_from, reader.some_parameters(most_rows(drawn_from)))

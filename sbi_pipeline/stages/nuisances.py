@@ -17,6 +17,7 @@ from ..diagnostics.nuisances import fault_of
 from ..diagnostics.ranks import rank_nuisances
 from ..storage import reading
 from ..storage.noise import Noise
+from .estimators import departure_of_rows
 from .files import Keys, read_manifest, write_dataset
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ def learn_nuisances(
     reader = reading.open_campaign(simulations, prior.names, noise)
     made, ranks, problem = None, xr.Dataset(), ""
     try:
+        departure = departure_of_rows(simulations, listed, prior)
+        if departure is not None and departure.is_certain:
+            raise learnt.NotLearnt(f"the rows do not follow the prior ({departure})")
         made, test = learnt.learn(
             reader, prior, tuple(inferred_parameters), network or {}, seed=seed, threads=threads
         )
