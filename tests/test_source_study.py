@@ -94,6 +94,7 @@ def test_a_table_that_departs_serves_likelihoods_and_the_page_says_so(tmp_path):
     configure(tmp_path, ["nle"], source=source)
     said = snakemake(tmp_path, "--cores", "2")
     assert "does not follow the prior" in said
+    assert "bands of predictions will have nuisances of the prior: the rows do not follow" in said
     assert check_of(tmp_path, "prior of the rows") == {"nle": "warn"}
     assert "ask about truths of the table" in (tmp_path / "results/tiny/report.html").read_text()
     configure(tmp_path, source=source)

@@ -54,14 +54,14 @@ class Departure:
         return f"{self.measure} of {self.where} {self.size:.2g}, p = {self.p:.2g}"
 
 
-def most_rows(prior: Prior) -> int:
+def rows_to_compare(prior: Prior) -> int:
     """Return how many rows are worth comparing with a prior."""
     return min(ROWS, NUMBERS // len(prior.names))
 
 
 def departure_from(prior: Prior, parameters: Array) -> Departure:
     """Return what differs most between rows, ``(n, dim)``, and a prior."""
-    u = np.random.default_rng(0).random((most_rows(prior), len(prior.names)))
+    u = np.random.default_rng(0).random((rows_to_compare(prior), len(prior.names)))
     z = np.asarray(prior.to_normal(parameters))
     drawn = np.asarray(prior.to_normal(prior.from_uniform(u)))
     tests = [*_margins(prior.names, z, drawn), *_pairs(prior.names, z)]

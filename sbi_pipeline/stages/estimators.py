@@ -13,7 +13,7 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
-from ..priors.departure import WOULD_LEARN, Departure, departure_from, most_rows
+from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_compare
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.manifest import stocks_of
@@ -132,4 +132,4 @@ def departure_of_rows(
         return None
     reader = reading.open_campaign(simulations)
     drawn_from = prior.keep(reader.names)
-    return departure_from(drawn_from, reader.some_parameters(most_rows(drawn_from)))
+    return departure_from(drawn_from, reader.some_parameters(rows_to_compare(drawn_from)))

@@ -18,7 +18,7 @@ from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import simulate_shard
 from ..campaigns.sources import TableSource, source_of
 from ..model import Model
-from ..priors.departure import WOULD_LEARN, departure_from, most_rows
+from ..priors.departure import WOULD_LEARN, departure_from, rows_to_compare
 from ..sidecars import write_text
 from ..storage.manifest import join_receipts, join_stocks, receipt_names
 from ..storage.prior import read_prior, write_prior
@@ -128,7 +128,7 @@ def check_table(source: TableSource, prior: Prior, rows: int, learners: Sequence
         ValueError: A value is no number or outside the prior, or the rows do not follow the prior
             and there is a learner; without one that is a warning.
     """
-    some = source.check(prior, rows, most_rows(prior))
+    some = source.check(prior, rows, rows_to_compare(prior))
     others = ", ".join(name for name in prior.names if name not in some)
     logger.info("%s gives %s; the prior gives %s", source.table, ", ".join(some), others or "none")
     u = streams.uniforms(0, "departure", 0, len(next(iter(some.values()))), len(prior.names))
