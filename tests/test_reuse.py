@@ -322,6 +322,14 @@ def test_a_table_for_more_rows_is_another_campaign():
     study.take_configuration(made)
     plan = Plan(made)
     assert plan["results/more/manifest.spec.json"].arguments["source"] == {"table": "draws.csv"}
+    made["sweeps"] = {"s": {"campaign": "more", "estimators": ["npe"], "simulations": [3000, 5001]}}
+    with pytest.raises(study.ConfigurationError, match=r"^sweeps.s.simulations: 3001 are to be"):
+        study.take_configuration(made)
+    Path("draws.csv").rename("there.csv")
+    with pytest.raises(study.ConfigurationError, match=r"more.source: table draws.csv: no such"):
+        study.take_configuration(made)
+    Path("there.csv").rename("draws.csv")
+    del made["sweeps"]
     made["campaigns"]["more"]["simulations"] = 5001
     with pytest.raises(
         study.ConfigurationError,

@@ -133,7 +133,8 @@ def check_table(source: TableSource, prior: Prior, rows: int, learners: Sequence
     logger.info("%s gives %s; the prior gives %s", source.table, ", ".join(some), others or "none")
     u = streams.uniforms(0, "departure", 0, len(next(iter(some.values()))), len(prior.names))
     parameters = prior.complete(some, u)
-    if not np.isfinite(prior.log_prob(parameters)).all():
+    log_prob = prior.log_prob(parameters)
+    if (np.isneginf(log_prob) | np.isnan(log_prob)).any():
         raise ValueError(f"table {source.table}: some rows lie outside the prior; widen it")
     found = departure_from(prior, parameters)
     if not found.is_certain:

@@ -39,7 +39,10 @@ def check_size(campaign: Config, rows: int, prior: Prior, keys: Keys) -> None:
     if "source" not in campaign:
         return
     source = TableSource(**campaign["source"])
-    _, there = source.look(prior)
+    try:
+        _, there = source.look(prior)
+    except ValueError as error:
+        raise InconsistentError(keys, str(error)) from error
     if rows > there:
         raise InconsistentError(
             keys,
