@@ -2,8 +2,8 @@
 
 Two moons, one set of 10 000 simulations, both networks with their defaults, trained and sampled in
 one process each, one thread, one after the other; `sbi` by ``sample_batched``. NPE: 1 000
-observations, NLE: 100, 1 000 draws of each. Accuracy is the energy distance to exact draws, over that between two sets of exact draws,
-the mean over 100 observations: 1 is exact.
+observations, NLE: 100, 1 000 draws of each. Accuracy is the energy distance to exact draws, over
+that between two sets of exact draws, the mean over 100 observations: 1 is exact.
 """
 
 import argparse

@@ -260,7 +260,7 @@ OBJECTS_IN_DISTRIBUTION = Diagnostic(
             title="P-values of objects.",
             text="Uniform by chance; the band holds all bins in 95 % of cases. An excess at the "
             "left are objects that the simulator does not describe. Predictions are those of one "
-            "draw of each posterior, as in `docs/checks.md`.",
+            "draw of each posterior.",
             section="catalogue",
         ),
     ),
