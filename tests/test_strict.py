@@ -34,10 +34,11 @@ def test_a_failed_verdict_is_refused_by_name(tmp_path):
 
 @pytest.mark.slow
 def test_a_strict_study_fails_after_its_report(study: Path) -> None:  # noqa: F811
-    """The tiny study is too small to pass: forgiven by default, an error where strict."""
-    (study / "results/tiny/report.html").unlink()
-    assert "report.html: fail. Do not rely" in snakemake(study)
+    """A verdict that fails, here by its thresholds, is forgiven by default, an error where strict."""
     config = yaml.safe_load((study / "config.yaml").read_text())
+    config["thresholds"] = {"predictive": {"p": [1, 0.999]}}
+    (study / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "report.html: fail. Do not rely" in snakemake(study)
     (study / "config.yaml").write_text(yaml.safe_dump({**config, "strict": True}))
     for _ in range(2):  # for as long as the verdict stands
         with pytest.raises(AssertionError, match="judge: strict, and 1 of 1 verdicts failed"):
