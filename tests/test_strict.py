@@ -34,7 +34,7 @@ def test_a_failed_verdict_is_refused_by_name(tmp_path):
 
 @pytest.mark.slow
 def test_a_strict_study_fails_after_its_report(study: Path) -> None:  # noqa: F811
-    """A verdict that fails, here by its thresholds, is forgiven by default, an error where strict."""
+    """A failed verdict, here by its thresholds, is forgiven by default, an error where strict."""
     config = yaml.safe_load((study / "config.yaml").read_text())
     config["thresholds"] = {"predictive": {"p": [1, 0.999]}}
     (study / "config.yaml").write_text(yaml.safe_dump(config))
