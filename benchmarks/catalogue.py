@@ -5,22 +5,14 @@ to the page: wall clock, CPU seconds of all its processes, and the most memory t
 """
 
 import argparse
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from sbi_pipeline.simulators.two_moons import TwoMoons
-
-ROOT = Path(__file__).parents[1]
-UNIFORM = {"type": "uniform", "min": -1, "max": 1}
-NAMES = ["theta_1", "theta_2"]
+from workflow import PARAMETERS, snakemake, two_moons
 
 
 def write_table(path, objects):
@@ -28,51 +20,11 @@ def write_table(path, objects):
     rng = np.random.default_rng(1)
     theta = rng.uniform(-1, 1, (objects, 2))
     x = TwoMoons()(theta, rng)
-    head = ["name", *(f"true_{name}" for name in NAMES), "x_1", "x_2"]
+    head = ["name", *(f"true_{name}" for name in PARAMETERS), "x_1", "x_2"]
     rows = (
         f"object_{i}," + ",".join(map(repr, map(float, (*theta[i], *x[i])))) for i in range(objects)
     )
     path.write_text("\n".join([",".join(head), *rows]) + "\n")
-
-
-def configuration(method, draws, predictive_draws):
-    """Return the study."""
-    return {
-        "campaigns": {
-            "moons": {
-                "simulator": "two_moons",
-                "simulations": 5000,
-                "priors": dict.fromkeys(NAMES, UNIFORM),
-                "inferred_parameters": NAMES,
-                "observations": {
-                    "survey": {
-                        "table": "objects.csv",
-                        "name": "name",
-                        "truth": {name: f"true_{name}" for name in NAMES},
-                        "draws": draws,
-                    }
-                },
-            }
-        },
-        "estimators": {method: {"method": method}},
-        "predictive_draws": predictive_draws,
-    }
-
-
-def snakemake(folder, *targets):
-    """Run Snakemake; return its wall and CPU seconds."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--configfile", "config.yaml", "--cores", "2", *targets]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = sum(getattr(after, key) - getattr(before, key) for key in ("ru_utime", "ru_stime"))
-    return time.monotonic() - begin, cpu, after.ru_maxrss / 2**20
 
 
 def main():
@@ -84,19 +36,24 @@ def main():
     parser.add_argument("--keep", type=Path, help="a folder in which the study stays")
     chosen = parser.parse_args()
     asked = chosen.predictive_draws
+    survey = {
+        "table": "objects.csv",
+        "name": "name",
+        "truth": {name: f"true_{name}" for name in PARAMETERS},
+        "draws": chosen.draws,
+    }
+    settings = {"predictive_draws": asked if asked == "auto" else int(asked)}
+    config = two_moons({"survey": survey}, {chosen.method: {"method": chosen.method}}, **settings)
     with tempfile.TemporaryDirectory() as name:
         folder = chosen.keep or Path(name)
         folder.mkdir(exist_ok=True)
         write_table(folder / "objects.csv", chosen.objects)
-        config = configuration(
-            chosen.method, chosen.draws, asked if asked == "auto" else int(asked)
-        )
         (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-        trained = f"results/moons/{chosen.method}"
-        snakemake(folder, f"{trained}/estimator.pt", f"{trained}/calibration.nc")
-        wall, cpu, memory = snakemake(folder)
+        snakemake(folder, f"results/moons/{chosen.method}/calibration.nc")
+        cost = snakemake(folder)
         print("| objects | draws | wall, s | CPU, s | memory, GiB |\n|---|---|---|---|---|")
-        print(f"| {chosen.objects} | {chosen.draws} | {wall:.1f} | {cpu:.1f} | {memory:.2f} |")
+        told = f"{cost.wall:.1f} | {cost.cpu:.1f} | {cost.memory:.2f}"
+        print(f"| {chosen.objects} | {chosen.draws} | {told} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Predictions of a dear simulator: ``python benchmarks/predictions.py [--simulations 1000]``.
+"""Predictions of a dear simulator: ``python benchmarks/dear_predictions.py [--simulations 1000]``.
 
 A simulator that sleeps, two posteriors, two workers. Trains first, without sleep; then times
 ``diagnose``: seconds of simulating over those of the clock times workers. A second run is killed
