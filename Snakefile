@@ -19,10 +19,10 @@ rule all:
     default_target: True
     input:
         "results/index.html",
-        PLAN.of_reported("results/{campaign}/report.html"),
+        JOBS.of_reported("results/{campaign}/report.html"),
         "results/accepted.json" if PLAN.strict else [],
     localrule: True
 
 
 onsuccess:
-    print(*PLAN.verdicts(), sep="\n", file=sys.stderr)
+    print(*JOBS.verdicts(), sep="\n", file=sys.stderr)

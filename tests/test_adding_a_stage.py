@@ -41,7 +41,7 @@ rule tally:
     log:
         "results/{campaign}/tally.log",
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 """

@@ -278,7 +278,7 @@ def test_networks_are_held_against_the_first_data(
         plan = study.Plan(config)
         batch = plan.campaigns["tiny"].batch("results/tiny/observe-0.json")
         job.run_members(
-            observe, batch.content["members"], {"networks": plan.networks(wildcards)}, 1
+            observe, batch.content["members"], {"networks": study.Jobs(plan).networks(wildcards)}, 1
         )
 
     with pytest.raises(
@@ -287,7 +287,7 @@ def test_networks_are_held_against_the_first_data(
         observed(config)
     config["estimators"]["npe"]["network"] = {"embedding": {"name": "mlp", "hidden": 8}}
     observed(config)
-    assert study.Plan(TINY).networks(wildcards) == []
+    assert study.Jobs(study.Plan(TINY)).networks(wildcards) == []
     with pytest.raises(ValueError, match=r"says x_shape = \(5,\), and returned \(4,\)"):
         observed(changed(update(simulator="own_silent:Wrong")))
     with pytest.raises(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from sbi_pipeline import study
 
@@ -674,6 +676,26 @@ def test_a_file_shows_what_data_are_like(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
     text = text.replace("      second: {file: image.npy}\n", "")
     assert refused(text).startswith("bad.yaml:21: estimators.npe.network: columns has 4; x has 4")
+
+
+def test_one_name_is_a_table_everywhere_or_nowhere() -> None:
+    config = yaml.safe_load(TINY)
+    other = copy.deepcopy(config["campaigns"]["tiny"])
+    other["observations"] = {
+        "mock": {"table": "stars.csv", "name": "name", "columns": list("abcd")}
+    }
+    config["campaigns"]["other"] = other
+    said = refused(yaml.safe_dump(config, sort_keys=False))
+    assert re.search("observations.mock: 'mock' is a table here or in 'tiny'.*another name", said)
+
+
+def test_a_parameter_of_a_catalogue_is_not_called_object() -> None:
+    config = yaml.safe_load(TINY)
+    tiny = config["campaigns"]["tiny"]
+    tiny["derived_parameters"] = {"object": {"expression": "2 * slope"}}
+    tiny["observations"]["mock"] = {"table": "stars.csv", "name": "name", "columns": list("abcd")}
+    said = refused(yaml.safe_dump(config, sort_keys=False))
+    assert "mock.table: 'object' names the objects of a catalogue" in said
 
 
 def test_discrete_values_are_those_that_the_prior_has() -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sbi_pipeline import registry
-from sbi_pipeline.study import Plan
+from sbi_pipeline.study import Jobs, Plan
 from sbi_pipeline.study.changes import changes
 from sbi_pipeline.study.specification import code
 from sbi_pipeline.study.sweeps import expanded
@@ -271,23 +271,23 @@ def test_what_proposes_belongs_to_the_keys_of_what_it_proposes_for() -> None:
     assert "sample tiny/nle/mock: its proposals are made anew" in found
     assert not any(line.startswith("train tiny/nle") for line in found)
     wildcards = SimpleNamespace(campaign="tiny", trained="nle", estimator="nle")
-    for asked in (Plan.proposals, Plan.calibration_proposals):
-        assert asked(Plan(TINY), wildcards) == ["results/tiny/npe/estimator.pt"]
-        assert asked(Plan(alone()), wildcards) == []
+    for asked in (Jobs.proposals, Jobs.calibration_proposals):
+        assert asked(Jobs(Plan(TINY)), wildcards) == ["results/tiny/npe/estimator.pt"]
+        assert asked(Jobs(Plan(alone())), wildcards) == []
 
 
 def test_members_of_a_sweep_take_a_proposal_of_their_own_campaign() -> None:
     config = copy.deepcopy(TINY)
     config["sweeps"] = {"sizes": {"campaign": "tiny", "simulations": [1000, 2000]}}
     campaign = Plan(expanded(config)).campaigns["sizes_1000"]
-    assert campaign.proposals("sizes_nle_seed1", calibrating=True) == ["sizes_npe_seed1"]
+    assert campaign.fits.proposals("sizes_nle_seed1", calibrating=True) == ["sizes_npe_seed1"]
     config["estimators"]["nle"]["sampler"]["proposal"] = "npe"  # which is none of theirs
     campaign = Plan(expanded(config)).campaigns["sizes_1000"]
-    assert campaign.proposals("sizes_nle_seed1", calibrating=True) == []
+    assert campaign.fits.proposals("sizes_nle_seed1", calibrating=True) == []
     del config["estimators"]["nle"]["sampler"]["proposal"]
     config["sweeps"]["sizes"]["estimators"] = ["nle"]
     campaign = Plan(expanded(config)).campaigns["sizes_1000"]
-    assert campaign.proposals("sizes_nle_seed1", calibrating=True) == []
+    assert campaign.fits.proposals("sizes_nle_seed1", calibrating=True) == []
 
 
 def test_a_diagnostic_concerns_the_page_alone(monkeypatch: pytest.MonkeyPatch) -> None:

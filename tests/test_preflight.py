@@ -134,7 +134,7 @@ def test_what_preflight_is_told(monkeypatch, caplog, bucket):
 
     monkeypatch.setattr(simulations, "forecast_campaign", forecast)
     plan = study.Plan(study.take_configuration(config, check=False))
-    simulations.preflight(campaigns=plan.models())
+    simulations.preflight(campaigns=study.Jobs(plan).models())
     assert told["limits"] == Limits(time_limit=3)
     assert (told["folder"] is None) == bool(bucket)
     assert caplog.messages[-1] == (

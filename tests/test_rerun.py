@@ -377,7 +377,7 @@ def test_every_rule_has_its_stage_with_its_keywords() -> None:
         keywords -= {"category", "subcategory", "labels", "patterns"}  # of report()
         wanted = arguments(getattr(stages, name.removeprefix("single_")))
         assert keywords - {"spec", "made"} <= wanted, name
-        assert ("spec" in keywords) == ("spec=PLAN.specification" in body), name
+        assert ("spec" in keywords) == ("spec=JOBS.specification" in body), name
 
 
 def test_lint_finds_nothing_but_the_missing_container() -> None:

@@ -197,9 +197,9 @@ def test_reused_rows_count_and_the_rest_is_simulated():
         "receipts": more.simulations.spec.key,
         "reused receipts 1": tiny.simulations.spec.key,
     }
-    receipts = plan._receipts(more)
+    receipts = more.shard_receipts
     assert len(receipts) == 5
-    assert receipts[3:] == plan._receipts(tiny)
+    assert receipts[3:] == tiny.shard_receipts
     grown = config()
     grown["campaigns"]["tiny"]["simulations"] = 2500
     assert [made.rows for made in Plan(grown).campaigns["more"].stocks] == [2500, 2500]
@@ -253,7 +253,7 @@ def test_why_tells_of_reused_simulations():
     found = told(Plan(other), "results/more/simulations.json")
     assert any(each.startswith("simulate simulations/") for each in found)
     plan = Plan(config())
-    Path(plan._receipts(plan.campaigns["tiny"])[0]).unlink()
+    Path(plan.campaigns["tiny"].shard_receipts[0]).unlink()
     assert "manifest more: a shard of it was deleted" in told(plan)
 
 

@@ -56,7 +56,7 @@ def test_members_share_simulations_and_held_out_rows(monkeypatch):
     assert plan.reported == ["tiny"]
     held_out = {"tiny": "tiny", "budget_500": "budget_2000", "budget_2000": "budget_2000"}
     for name, largest in held_out.items():
-        found = plan.held_out(SimpleNamespace(campaign=name))
+        found = study.Jobs(plan).held_out(SimpleNamespace(campaign=name))
         assert found == f"results/{largest}/simulations.json"
     manifest = plan["results/budget_2000/manifest.spec.json"].key
     for size in (500, 2000):

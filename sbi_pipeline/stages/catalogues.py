@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 1_000
 """Objects that are read at once."""
-DRAWS = "draws.zarr"
 
 
 def collect(
@@ -72,6 +71,7 @@ def tabulate(
     parquet: Path,
     worst: Path,
     facts: Path,
+    store: Path,
     model: Model,
     inferred_parameters: Sequence[str],
     key: str,
@@ -82,7 +82,7 @@ def tabulate(
 ) -> None:
     """List the objects of a catalogue, a row each, as CSV and as Parquet.
 
-    Reads: ``catalogue``, ``receipts``, and the store of draws beside them. Writes: ``table``,
+    Reads: ``catalogue``, ``receipts``, and the ``store`` of draws. Writes: ``table``,
     ``parquet``; in ``worst`` the objects that look least like what was predicted for them, and in
     ``facts`` what the page tells of all.
 
@@ -90,19 +90,19 @@ def tabulate(
         ValueError: The store was made with another estimator or other options, or lacks objects.
     """
     derived, parts = derived or {}, [json.loads(each.read_text()) for each in receipts]
-    store = storage.DrawStore(table.with_name(DRAWS))
+    drawn = storage.DrawStore(store)
     with collected.opened(catalogue) as known:
         check_key(known.key, inputs, "catalogue", catalogue)
-        _check_store(store, parts, known)
+        _check_store(drawn, parts, known)
         truths = summaries.with_derived_truths(known.truths, derived)
-        rows = summaries.rows(known.names, store.summary(), truths)
-        shown = dict(store.worst())
+        rows = summaries.rows(known.names, drawn.summary(), truths)
+        shown = dict(drawn.worst())
         of = [which for which in summaries.worst(rows, summaries.SHOWN) if which in shown]
         x = [known.data(slice(which, which + 1))[0] for which in of]
         source = known.source
     _write_table(rows, table, parquet)
     names, predicted = [known.names[which] for which in of], [shown[which] for which in of]
-    write_dataset(worst, _labelled(names, x, predicted, store.form, data or {}))
+    write_dataset(worst, _labelled(names, x, predicted, drawn.form, data or {}))
     prior = model.build_prior().keep(tuple(inferred_parameters))
     from_prior = summaries.with_derived(
         dict(zip(prior.names, reference_draws(prior, seed=1).T, strict=True)), derived
@@ -110,7 +110,7 @@ def tabulate(
     told = {
         "key": key,
         "source": source,
-        "draws": store.form.draws,
+        "draws": drawn.form.draws,
         "flagged": summaries.FLAGGED,
         "reference": parts[0]["reference"],
         "seconds": sum(part["seconds"] for part in parts),

@@ -31,7 +31,7 @@ from ..storage.lease import Lease
 from ..storage.noise import Noise
 from ..trained import Posterior, load
 from ..types import Array
-from .catalogues import DRAWS, block_key
+from .catalogues import block_key
 from .files import Keys, check_key, read_manifest, read_proposal
 from .predictions import read_nuisances
 from .simulations import effort_of
@@ -56,6 +56,7 @@ def infer(
     draws: int,
     block: int,
     ledgers: Path,
+    store: Path,
     proposals: Sequence[Path] = (),
     nuisances: Sequence[Path] = (),
     sampler: Mapping[str, Any] | None = None,
@@ -71,8 +72,8 @@ def infer(
 ) -> None:
     """Draw from the posteriors of the objects of one part, and compare them with simulations.
 
-    Objects are drawn for in blocks, each committed to the store ``draws.zarr`` beside ``receipt``
-    when it is whole; a killed run, or one with a longer table, makes those that are not there.
+    Objects are drawn for in blocks, each committed to ``store`` when it is whole; a killed run, or
+    one with a longer table, makes those that are not there.
 
     Reads: ``catalogue``, ``simulations``, ``estimator``, in ``proposals`` an estimator that MCMC
     proposes from, if any, and in ``nuisances`` what `learn_nuisances` made, if asked for. Writes:
@@ -118,10 +119,10 @@ def infer(
             ),
             seed=seed,
         )
-        store = storage.prepare_store(receipt.with_name(DRAWS), form, known.names)
+        opened = storage.prepare_store(store, form, known.names)
         with Lease(receipt.with_name("work") / receipt.stem) as lease:
             problems = _fill(
-                store, known, inference, range(first // block, -(-last // block)), lease
+                opened, known, inference, range(first // block, -(-last // block)), lease
             )
     told = {
         "objects": [first, last],

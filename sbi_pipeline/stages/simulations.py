@@ -35,10 +35,9 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
 
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
     ``bucket``, ``block_size``, ``workers`` and ``limits``; ``source`` if it is not the prior;
-    ``posteriors``, of which data are
-    predicted, ``predictive_draws`` of each, and ``observed``, calls for observations; and
-    ``catalogued``, the objects of each estimator and catalogue. Writes nothing; the forecasts are
-    logged.
+    ``posteriors``, of which data are predicted, ``predictive_draws`` of each, and ``observed``,
+    calls for observations; and ``catalogued``, the objects of each estimator and catalogue. Writes
+    nothing; the forecasts are logged.
 
     Raises:
         ValueError: A simulator breaks its contract, or a campaign does not fit on the disk.

@@ -7,6 +7,14 @@ key. What is not there as planned is made anew, even where Snakemake's records a
 
 from .configuration import load_configuration, take_configuration
 from .files import ConfigurationError, assignments
+from .jobs import Jobs
 from .plan import Plan
 
-__all__ = ["ConfigurationError", "Plan", "assignments", "load_configuration", "take_configuration"]
+__all__ = [
+    "ConfigurationError",
+    "Jobs",
+    "Plan",
+    "assignments",
+    "load_configuration",
+    "take_configuration",
+]

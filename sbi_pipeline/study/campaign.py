@@ -11,27 +11,21 @@ from typing import Any
 
 from .. import observations, registry
 from ..fingerprint import of_array
-from ..storage.manifest import receipt_names
-from ..types import Traits
-from . import nuisances, texts
+from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
+from .fits import Fits
 from .schema import (
     CampaignEntry,
     Config,
     Configuration,
-    EstimatorEntry,
     Observation,
     Refinement,
-    SamplerEntry,
-    Split,
 )
-from .signatures import record_of, stated, with_defaults
+from .signatures import stated
 from .simulations import RESULTS, Simulations, makers_of
 from .specification import Makers, Specification, maker, stage
 
-WATCHING = ("progress", "tensorboard")
-"""Options of a training that show it and change nothing."""
 Place = tuple[str, ...]
 """Stage, name of what makes it unless it is an observation itself, and observation."""
 
@@ -63,8 +57,8 @@ class Campaign(Mapping[str, Specification]):
             for each, entry in self.entry.get("observations", {}).items()
             if "table" in entry
         }
-        self.learns_nuisances = self._learns_nuisances()
         self._made: dict[str, Specification] = {}
+        self.fits = Fits(config, name, estimators, stocks, lambda path: self[path].key)
         self._shares = {self._path(*place): place for place in self._all_shares()}
         self._jobs = dict(self._all_jobs())
         self._recipes = dict(self._all_recipes())
@@ -98,6 +92,11 @@ class Campaign(Mapping[str, Specification]):
         return [made.name for made in self.stocks]
 
     @property
+    def shard_receipts(self) -> list[str]:
+        """The receipts of the shards that it needs."""
+        return [path for made in self.stocks for path in made.receipts(made.rows)]
+
+    @property
     def catalogued(self) -> list[tuple[str, str]]:
         """Estimators and catalogues, every pair."""
         return list(itertools.product(self.estimators, self.catalogues))
@@ -118,17 +117,17 @@ class Campaign(Mapping[str, Specification]):
     def _all_recipes(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
         """Yield every path with what makes its specification, inputs before what they make."""
         makers = {"sample": self._sample, "refine": self._refine, "diagnose": self._diagnose}
-        yield self._path("manifest"), self._manifest
+        yield self._path("manifest"), self.fits.manifest
         for each in self.observations:
             yield self._path("observe", each), self._recipe(self._observe, each)
         for each in self.catalogues:
             yield self._path("collect", each), self._recipe(self._collect, each)
         for name in self.estimators:
-            yield self._path("train", name), self._recipe(self._train, name)
+            yield self._path("train", name), self._recipe(self.fits.train, name)
         for name in self.estimators:  # some propose for others
-            yield self._path("calibrate", name), self._recipe(self._calibrate, name)
-        if self.learns_nuisances:
-            yield self._path("learn_nuisances"), self._learn_nuisances
+            yield self._path("calibrate", name), self._recipe(self.fits.calibrate, name)
+        if self.fits.learn_nuisances:
+            yield self._path("learn_nuisances"), self.fits.nuisances
         for path, (stage_name, *names) in self._shares.items():
             if stage_name != "observe":
                 yield path, self._recipe(makers[stage_name], *names)
@@ -234,9 +233,6 @@ class Campaign(Mapping[str, Specification]):
         shown = {*self.entry["inferred_parameters"], *self._derived}
         return {name: text for name, text in texts.texts_of(self.entry).items() if name in shown}
 
-    def _manifest(self) -> Specification:
-        return manifest_specification(self.entry, self.stocks)
-
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
         arguments = {
@@ -254,141 +250,16 @@ class Campaign(Mapping[str, Specification]):
             makers |= Makers({}, {f"data {entry['file']}": content})
         return Specification("observe", arguments, makers=makers)
 
-    def _train(self, name: str) -> Specification:
-        entry, made = self.config["estimators"][name], self.simulations
-        network, training = entry.get("network", {}), entry.get("training", {})
-        makers = stage("train") | maker("estimator", entry["method"], registry.ESTIMATORS)
-        for embedding in embeddings(entry["method"], network, training):
-            makers |= maker("embedding", embedding, registry.EMBEDDINGS)
-        return Specification(
-            "train",
-            {
-                "priors": made.model["priors"],
-                "parameters": made.model["parameters"],
-                "inferred_parameters": list(self.entry["inferred_parameters"]),
-                "method": entry["method"],
-                "network": network,
-                "training": {k: v for k, v in training.items() if k not in WATCHING},
-                "seed": stated(EstimatorEntry, entry, "seed"),
-                "events": self._events,
-                **made.noise,
-            },
-            {"simulations": self.key("manifest")},
-            makers,
-        )
-
-    def _calibrate(self, name: str) -> Specification:
-        options = dict(self.config.get("calibration", {}))
-        sampler = options.pop("sampler", {})
-        chosen = stated(SamplerEntry, sampler, "name") != "auto"
-        if chosen or not self._traits(name).draws:  # otherwise options of MCMC have no effect
-            options["sampler"] = sampler
-        drawn_by = options.get("sampler", {})
-        largest = self.config["campaigns"][self.entry.get("held_out", self.name)]
-        proposals = self._proposals(name, drawn_by)
-        inputs = {
-            "simulations": manifest_specification(largest, self.stocks).key,
-            "estimator": self.key("train", name),
-        }
-        return Specification(
-            "calibrate",
-            {
-                "calibration_options": options,
-                **self.simulations.noise,
-            },
-            inputs | self._proposal_keys(proposals),
-            stage("calibrate") | self._sampler(name, drawn_by),
-            self._trained(name, *proposals),
-        )
-
-    def _learns_nuisances(self) -> bool:
-        """Whether bands of predictions draw nuisances from what is learnt of them."""
-        asked = bool(self.observations or self.catalogues) and nuisances.are_asked(self.config)
-        parameters = self.simulations.model["parameters"]
-        some = len(parameters) > len(self.entry["inferred_parameters"])
-        return asked and some and not self._from_prior
-
-    @property
-    def _from_prior(self) -> str:
-        """Why predictions draw nuisances from their prior, where that is not by choice."""
-        if not nuisances.are_asked(self.config):
-            return ""
-        return nuisances.why_not_learnt(self.entry, self.simulations.model["parameters"])
-
-    def _learn_nuisances(self) -> Specification:
-        made = self.simulations
-        network = nuisances.seen_through(self.config["estimators"], self.estimators)
-        makers = stage("learn_nuisances")
-        for each in embedding_names([network.get("embedding", "auto")]):
-            makers |= maker("embedding", each, registry.EMBEDDINGS)
-        return Specification(
-            "learn_nuisances",
-            {
-                "priors": made.model["priors"],
-                "parameters": made.model["parameters"],
-                "inferred_parameters": list(self.entry["inferred_parameters"]),
-                "network": network,
-                **made.noise,
-            },
-            {"simulations": self.key("manifest")},
-            makers,
-        )
-
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
-        inputs = {"estimator": self.key("train", name), "observation": self._observed(observation)}
-        proposals = self._proposals(name, sampler)
-        inputs |= self._proposal_keys(proposals)
-        arguments = {"sampler": sampler, **self._labels(name, observation)}
-        makers = stage("sample") | self._sampler(name, sampler)
-        return Specification("sample", arguments, inputs, makers, self._trained(name, *proposals))
-
-    def proposals(self, name: str, calibrating: bool = False) -> list[str]:
-        """Return the estimator that proposes what MCMC on another one draws, if there is one.
-
-        Args:
-            name: Of the other one.
-            calibrating: Whether draws are those of the calibration, not of observations.
-        """
-        of_calibration = self.config.get("calibration", {}).get("sampler", {})
-        own = self.config["estimators"][name].get("sampler", {})
-        return self._proposals(name, of_calibration if calibrating else own)
-
-    def _proposals(self, name: str, drawn_by: Config) -> list[str]:
-        from ..samplers import sampler_class  # noqa: PLC0415 - as in `_traits`
-
-        own = self.config["estimators"][name].get("sampler", {})
-        wanted, traits = stated(SamplerEntry, own, "proposal"), self._traits(name)
-        if sampler_class(stated(SamplerEntry, drawn_by, "name"), traits).needs == "draws":
-            return []
-        if wanted != "auto":  # members of a sweep have no estimators but their own
-            return [each for each in self.estimators if each == wanted]
-        if traits.draws or self._events:
-            return []
-        return [each for each in self.estimators if self._traits(each).proposes][:1]
-
-    def _proposal_keys(self, proposals: Sequence[str]) -> dict[str, str]:
-        keys = [self.key("train", each) for each in proposals]
-        return {"proposals": keys[0]} if keys else {}
-
-    def _trained(self, *names: str) -> tuple[str, ...]:
-        return tuple(self._path("train", each) for each in names)
-
-    def _sampler(self, name: str, options: Config) -> Makers:
-        """Return the sampler that draws from an estimator: the one named, or that suits it."""
-        named = stated(SamplerEntry, options, "name")
-        if named == "auto":
-            from ..samplers.sampler import first_suitable  # noqa: PLC0415 - as in `_traits`
-
-            named = first_suitable(self._traits(name))
-        return maker("sampler", named, registry.SAMPLERS)
-
-    def _traits(self, name: str) -> Traits:
-        """Return what an estimator is."""
-        # Torch takes seconds, and on a cluster every job plans: those before training go without.
-        from ..estimators import traits  # noqa: PLC0415
-
-        return traits(self.config["estimators"][name]["method"])
+        inputs, follows = self.fits.drawn_from(name)
+        return Specification(
+            "sample",
+            {"sampler": sampler, **self._labels(name, observation)},
+            {**inputs, "observation": self._observed(observation)},
+            stage("sample") | self.fits.sampler(name, sampler),
+            follows,
+        )
 
     def _refine(self, name: str, observation: str) -> Specification:
         entry = self.config["refine"][name]
@@ -416,26 +287,23 @@ class Campaign(Mapping[str, Specification]):
         )
 
     def _diagnose(self, name: str, observation: str) -> Specification:
-        inputs = {
-            "posterior": self._drawn(name, observation),
-            "observation": self._observed(observation),
-        }
-        follows = [self._path(self.draws(name), name, observation)]
-        if self.learns_nuisances:
-            inputs["nuisances"] = self.key("learn_nuisances")
-            follows.append(self._path("learn_nuisances"))
+        learnt, follows = self.fits.learnt_nuisances()
         return Specification(
             "diagnose",
             {
                 "model": self.simulations.model,
                 "several": self._events,
-                "from_prior": self._from_prior,
+                "from_prior": self.fits.nuisances_from_prior,
                 "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
                 "data": self.entry.get("data", {}),
             },
-            inputs,
+            {
+                "posterior": self._drawn(name, observation),
+                "observation": self._observed(observation),
+                **learnt,
+            },
             stage("diagnose") | makers_of(self.entry),
-            tuple(follows),
+            (self._path(self.draws(name), name, observation), *follows),
         )
 
     def _collect(self, catalogue: str) -> Specification:
@@ -446,13 +314,8 @@ class Campaign(Mapping[str, Specification]):
         planned = self.catalogues[catalogue]
         sampler = dict(self.config["estimators"][name].get("sampler", {}))
         sampler.pop("draws", None)
-        inputs = {"simulations": self.key("manifest"), "estimator": self.key("train", name)}
-        proposals = self._proposals(name, sampler)
-        inputs |= self._proposal_keys(proposals)
-        follows = self._trained(name, *proposals)
-        if self.learns_nuisances:
-            inputs["nuisances"] = self.key("learn_nuisances")
-            follows = (*follows, self._path("learn_nuisances"))
+        inputs, follows = self.fits.drawn_from(name)
+        learnt, followed = self.fits.learnt_nuisances()
         return planned.infer(
             part,
             {
@@ -464,10 +327,10 @@ class Campaign(Mapping[str, Specification]):
                 "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
                 **self.simulations.noise,
             },
-            inputs,
+            {"simulations": self.key("manifest"), **inputs, **learnt},
             self.key("collect", catalogue),
-            self._sampler(name, sampler) | makers_of(self.entry),
-            follows,
+            self.fits.sampler(name, sampler) | makers_of(self.entry),
+            (*follows, *followed),
         )
 
     def _tabulate(self, name: str, catalogue: str) -> Specification:
@@ -504,8 +367,7 @@ class Campaign(Mapping[str, Specification]):
             f"catalogue {name}, {each}": self.key("tabulate", name, each)
             for name, each in self.catalogued
         }
-        if self.learns_nuisances:
-            inputs["nuisances"] = self.key("learn_nuisances")
+        learnt, follows = self.fits.learnt_nuisances()
         return Specification(
             "report",
             {
@@ -518,11 +380,11 @@ class Campaign(Mapping[str, Specification]):
                 "configuration": texts.excerpt(self.name, config, self.estimators),
                 **self.simulations.noise,
             },
-            inputs,
+            {**inputs, **learnt},
             functools.reduce(operator.or_, asked, stage("report")),
             (
                 *(self._path("calibrate", name) for name in self.estimators),
-                *([self._path("learn_nuisances")] if self.learns_nuisances else []),
+                *follows,
                 *(
                     self._path("diagnose", name, each)
                     for name, each in itertools.product(self.posteriors, self.observations)
@@ -532,45 +394,7 @@ class Campaign(Mapping[str, Specification]):
         )
 
 
-def manifest_specification(entry: Config, stocks: Sequence[Simulations]) -> Specification:
-    """Return which rows a campaign takes, and which of them are held out.
-
-    Args:
-        entry: Of the campaign.
-        stocks: What it has simulated, itself or as one of a sweep, then what it reuses.
-    """
-    own, *others = stocks
-    arguments = {
-        **own.stock,
-        "rows": entry["simulations"] - sum(each.rows for each in others),
-        "split": with_defaults(record_of(Split, "", 0, {}), entry.get("split", {})),
-        "seed": own.spec.arguments["seed"],
-    }
-    if others:
-        arguments["reused"] = [each.reused_stock for each in others]
-    keys = [each.spec.key for each in stocks]
-    inputs = dict(zip(receipt_names(len(others)), keys, strict=True))
-    return Specification("manifest", arguments, inputs, stage("manifest"))
-
-
 def refined_names(config: Config, estimators: Iterable[str]) -> list[str]:
     """Return the refined posteriors of a campaign: those whose proposal it trains."""
     entries = config.get("refine", {})
     return [name for name, entry in entries.items() if entry["proposal"] in estimators]
-
-
-def embeddings(method: str, network: Config, training: Config) -> Iterator[str]:
-    """Yield the names of the embeddings that a training may use, those of its grid too."""
-    from ..estimators import estimator_class  # noqa: PLC0415 - torch takes seconds
-
-    if "embedding" not in record_of(estimator_class(method), method, 2, network).options:
-        return
-    grid = (training.get("grid") or {}).get("network", {})
-    yield from embedding_names([network.get("embedding", "auto"), *grid.get("embedding", [])])
-
-
-def embedding_names(named: Iterable[Any]) -> Iterator[str]:
-    """Yield the names of embeddings, those that ``auto`` chooses from written out."""
-    for embedding in named:
-        name = embedding["name"] if isinstance(embedding, Mapping) else embedding
-        yield from registry.AUTOMATIC_EMBEDDINGS if name == "auto" else [name]

@@ -16,7 +16,7 @@ from ..expressions import Expression
 from ..priors.supports import check_normal, look_at
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
-from . import counts, drawn, observed, reuse, suitability
+from . import counts, observed, reuse, sources, suitability
 from .binding import InconsistentError, first_few, near
 from .data import data_shape, simulator_of
 from .files import Keys
@@ -44,7 +44,7 @@ def check_campaign(name: str, config: Config) -> None:
     _check_names(campaign, inferred, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
     reuse.check_reuse(name, config["campaigns"])
-    drawn.check_source(campaign, reuse.own_rows(name, config["campaigns"])[0][1], prior, keys)
+    sources.check_source(campaign, reuse.own_rows(name, config["campaigns"])[0][1], prior, keys)
     observed.check_observations(campaign, prior, keys)
     suitability.check_proposals(config["estimators"], chosen)
     suitability.check_samplers(config, chosen, kept)
@@ -82,7 +82,7 @@ def _check_sweep_source(campaign: Config, sweep: Config, campaigns: Config, keys
     prior, _ = _priors(campaign, ("campaigns", sweep["campaign"]))
     taken = sum(rows for _, rows in reuse.own_rows(sweep["campaign"], campaigns)[1:])
     if sizes:
-        drawn.check_size(campaign, max(sizes) - taken, prior, keys)
+        sources.check_size(campaign, max(sizes) - taken, prior, keys)
 
 
 def _check_variation(sweep: Config, config: Config, keys: Keys) -> None:

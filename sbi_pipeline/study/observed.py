@@ -59,13 +59,18 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
             raise InconsistentError((*where, "seed"), text)
         for key in ("parameters", "truth"):
             for parameter in entry.get(key, {}):
-                if parameter not in prior.names:
-                    guess = near(parameter, prior.names)
-                    text = f"{parameter!r} is none of {first_few(prior.names)}{guess}"
-                    raise InconsistentError((*where, key, parameter), text)
+                _check_known(parameter, prior, (*where, key, parameter))
             _check_truth(entry.get(key, {}), prior, (*where, key))
         if "file" in entry:
             _check_file(entry["file"], campaign, (*where, "file"))
+
+
+def _check_known(parameter: str, prior: Prior, keys: Keys) -> None:
+    """Refuse what is no parameter of the simulator."""
+    if parameter not in prior.names:
+        guess = near(parameter, prior.names)
+        text = f"{parameter!r} is none of {first_few(prior.names)}{guess}"
+        raise InconsistentError(keys, text)
 
 
 def _check_keys(entry: Config, keys: Keys) -> None:
@@ -82,11 +87,11 @@ def _check_table(entry: Config, campaign: Config, prior: Prior, keys: Keys) -> N
     if stated(CampaignEntry, campaign, "events"):
         text = "a campaign of events has sets of them, and a table holds one data set a row"
         raise InconsistentError((*keys, "table"), f"{text}; give each set as a file of its own")
+    if "object" in {*campaign["inferred_parameters"], *campaign.get("derived_parameters", {})}:
+        text = "'object' names the objects of a catalogue; give the parameter another name"
+        raise InconsistentError((*keys, "table"), text)
     for parameter, column in entry.get("truth", {}).items():
-        if parameter not in prior.names:
-            guess = near(parameter, prior.names)
-            text = f"{parameter!r} is none of {first_few(prior.names)}{guess}"
-            raise InconsistentError((*keys, "truth", parameter), text)
+        _check_known(parameter, prior, (*keys, "truth", parameter))
         if not isinstance(column, str):
             text = "wanted the name of a column of the table"
             raise InconsistentError((*keys, "truth", parameter), text)
@@ -97,6 +102,22 @@ def _check_table(entry: Config, campaign: Config, prior: Prior, keys: Keys) -> N
             observations.fit_shape(entry["table"], np.empty((0, *found)), said)
     except ValueError as error:
         raise InconsistentError((*keys, "table"), str(error)) from error
+
+
+def check_kinds(config: Config) -> None:
+    """Refuse one name for a catalogue and for a single observation: their files would be alike.
+
+    Raises:
+        InconsistentError: Another campaign has a single observation of that name.
+    """
+    kinds: dict[str, tuple[bool, str]] = {}
+    for campaign, given in config["campaigns"].items():
+        for name, entry in given.get("observations", {}).items():
+            kind, other = kinds.setdefault(name, ("table" in entry, campaign))
+            if kind != ("table" in entry):
+                text = f"{name!r} is a table here or in {other!r}, and one data set in the other"
+                where = ("campaigns", campaign, "observations", name)
+                raise InconsistentError(where, f"{text}; give one of them another name")
 
 
 def _check_file(file: str, campaign: Config, keys: Keys) -> None:

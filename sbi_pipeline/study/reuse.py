@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .. import priors
 from .binding import InconsistentError, first_few, near
 from .files import Keys
 from .schema import CampaignEntry, Config
 from .signatures import stated
+from .texts import without_texts
 
 ALIKE = ("simulator", "options", "priors", "code_version", "extra_files", "store_nuisance")
 """Entries that say what simulations are of: the same in campaigns that share rows."""
@@ -85,12 +85,7 @@ def _plain(entry: Config, key: str) -> Any:
     if key == "store_nuisance":
         return stated(CampaignEntry, entry, key)
     value = entry.get(key) or None
-    if not isinstance(value, Mapping) or key != "priors":
-        return value
-    return {
-        name: {key: each for key, each in prior.items() if key == "type" or key not in priors.TEXTS}
-        for name, prior in value.items()
-    }
+    return without_texts(value) if key == "priors" and isinstance(value, Mapping) else value
 
 
 def _same_names(entry: Config, other: Config) -> bool:

@@ -1,5 +1,5 @@
 # The configuration, checked, and the plan made of it: what is made with which specification. No
-# rules here; everything else that rules want to know they ask PLAN.
+# rules here; what their jobs read and are told they ask JOBS.
 import sys
 import time
 from pathlib import Path
@@ -26,6 +26,7 @@ try:
         )
 except ValueError as error:
     sys.exit(f"{error}")
+JOBS = study.Jobs(PLAN)
 
 # Keys decide what is made anew, time stamps do not. The inputs of a result that was made as planned
 # are ancient; those of any other are as they are, and CHANGED, newer than all results, is one more.

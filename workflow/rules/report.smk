@@ -5,15 +5,15 @@ rule report:
         given(
             "results/{campaign}/report.spec.json",
             simulations="results/{campaign}/simulations.json",
-            headers=PLAN.of_estimators(
+            headers=JOBS.of_estimators(
                 "results/{campaign}/{estimator}/estimator.json"
             ),
-            histories=PLAN.of_estimators("results/{campaign}/{estimator}/history.csv"),
-            calibrations=PLAN.of_estimators(
+            histories=JOBS.of_estimators("results/{campaign}/{estimator}/history.csv"),
+            calibrations=JOBS.of_estimators(
                 "results/{campaign}/{estimator}/calibration.nc"
             ),
-            nuisance_ranks=PLAN.nuisance_ranks,
-            made=PLAN.diagnosed,
+            nuisance_ranks=JOBS.nuisance_ranks,
+            made=JOBS.diagnosed,
         ),
     output:
         report=report(
@@ -33,10 +33,10 @@ rule report:
     log:
         "results/{campaign}/report.log",
     params:
-        spec=PLAN.specification,
-        observations=PLAN.observations,
-        posteriors=PLAN.posteriors,
-        catalogues=PLAN.catalogues,
+        spec=JOBS.specification,
+        observations=JOBS.observations,
+        posteriors=JOBS.posteriors,
+        catalogues=JOBS.catalogues,
     script:
         "../scripts/stage.py"
 
@@ -45,8 +45,8 @@ rule compare:
     input:
         given(
             "results/{sweep}/compare.spec.json",
-            histories=PLAN.of_fits("results/{campaign}/{estimator}/history.csv"),
-            calibrations=PLAN.of_fits("results/{campaign}/{estimator}/calibration.nc"),
+            histories=JOBS.of_fits("results/{campaign}/{estimator}/history.csv"),
+            calibrations=JOBS.of_fits("results/{campaign}/{estimator}/calibration.nc"),
         ),
     output:
         comparison=report(
@@ -61,7 +61,7 @@ rule compare:
     log:
         "results/{sweep}/compare.log",
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 
@@ -70,8 +70,8 @@ rule index:
     input:
         given(
             "results/index.spec.json",
-            verdicts=PLAN.of_reported("results/{campaign}/verdict.json"),
-            comparisons=PLAN.of_sweeps("results/{sweep}/comparison.html"),
+            verdicts=JOBS.of_reported("results/{campaign}/verdict.json"),
+            comparisons=JOBS.of_sweeps("results/{sweep}/comparison.html"),
         ),
     output:
         index="results/index.html",
@@ -80,7 +80,7 @@ rule index:
         "results/index.log",
     localrule: True
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 
@@ -90,7 +90,7 @@ rule judge:
     input:
         given(
             "results/accepted.spec.json",
-            verdicts=PLAN.of_reported("results/{campaign}/verdict.json"),
+            verdicts=JOBS.of_reported("results/{campaign}/verdict.json"),
             index="results/index.html",
         ),
     output:
@@ -100,6 +100,6 @@ rule judge:
         "results/judge.log",
     localrule: True
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"

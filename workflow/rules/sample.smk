@@ -6,8 +6,8 @@ rule sample:
         given(
             "results/{campaign}/{trained}/sample-{part}.json",
             estimator="results/{campaign}/{trained}/estimator.pt",
-            proposals=PLAN.proposals,
-            made=PLAN.observed,
+            proposals=JOBS.proposals,
+            made=JOBS.observed,
         ),
     output:
         spec="results/{campaign}/{trained}/sample-{part}.json",
@@ -15,7 +15,7 @@ rule sample:
         "results/{campaign}/{trained}/sample-{part}.log",
     threads: 1
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 
@@ -25,7 +25,7 @@ rule single_sample:
         given(
             "results/{campaign}/{trained}/{observation}/sample.spec.json",
             estimator="results/{campaign}/{trained}/estimator.pt",
-            proposals=PLAN.proposals,
+            proposals=JOBS.proposals,
             made="results/{campaign}/observations/{observation}.nc",
         ),
     output:
@@ -35,7 +35,7 @@ rule single_sample:
         "results/{campaign}/{trained}/{observation}/sample.log",
     threads: 1
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 
@@ -45,8 +45,8 @@ rule refine:
     input:
         given(
             "results/{campaign}/{refined}/refine-{part}.json",
-            likelihoods=PLAN.likelihoods,
-            made=PLAN.proposed,
+            likelihoods=JOBS.likelihoods,
+            made=JOBS.proposed,
         ),
     output:
         spec="results/{campaign}/{refined}/refine-{part}.json",
@@ -54,7 +54,7 @@ rule refine:
         "results/{campaign}/{refined}/refine-{part}.log",
     threads: 1
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 
@@ -63,8 +63,8 @@ rule single_refine:
     input:
         given(
             "results/{campaign}/{refined}/{observation}/refine.spec.json",
-            likelihoods=PLAN.likelihoods,
-            made=PLAN.single_proposed,
+            likelihoods=JOBS.likelihoods,
+            made=JOBS.single_proposed,
         ),
     output:
         posterior=update("results/{campaign}/{refined}/{observation}/posterior.nc"),
@@ -73,7 +73,7 @@ rule single_refine:
         "results/{campaign}/{refined}/{observation}/refine.log",
     threads: 1
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 
@@ -81,22 +81,22 @@ rule single_refine:
 # Predictions that are dear go through a ledger, as campaigns do, with as many workers.
 rule diagnose:
     input:
-        ancient(PLAN.programs),
+        ancient(JOBS.programs),
         given(
             "results/{campaign}/{estimator}/diagnose-{part}.json",
-            nuisances=PLAN.nuisances,
-            made=PLAN.drawn,
+            nuisances=JOBS.nuisances,
+            made=JOBS.drawn,
         ),
     output:
         spec="results/{campaign}/{estimator}/diagnose-{part}.json",
     log:
         "results/{campaign}/{estimator}/diagnose-{part}.log",
-    threads: PLAN.threads
+    threads: JOBS.threads
     params:
-        spec=PLAN.specification,
-        limits=PLAN.limits,
-        effort=PLAN.effort,
-        block_size=PLAN.block_size,
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        effort=JOBS.effort,
+        block_size=JOBS.block_size,
         ledgers="results/simulations",
     script:
         "../scripts/stage.py"
@@ -104,10 +104,10 @@ rule diagnose:
 
 rule single_diagnose:
     input:
-        ancient(PLAN.programs),
+        ancient(JOBS.programs),
         given(
             "results/{campaign}/{estimator}/{observation}/diagnose.spec.json",
-            nuisances=PLAN.nuisances,
+            nuisances=JOBS.nuisances,
             made="results/{campaign}/{estimator}/{observation}/posterior.nc",
         ),
     output:
@@ -118,12 +118,12 @@ rule single_diagnose:
         spec=update("results/{campaign}/{estimator}/{observation}/diagnose.spec.json"),
     log:
         "results/{campaign}/{estimator}/{observation}/diagnose.log",
-    threads: PLAN.threads
+    threads: JOBS.threads
     params:
-        spec=PLAN.specification,
-        limits=PLAN.limits,
-        effort=PLAN.effort,
-        block_size=PLAN.block_size,
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        effort=JOBS.effort,
+        block_size=JOBS.block_size,
         ledgers="results/simulations",
     script:
         "../scripts/stage.py"
@@ -133,7 +133,7 @@ rule single_diagnose:
 # the objects, block by block; the store is no output, since Snakemake would delete it.
 rule collect:
     input:
-        ancient(PLAN.programs),
+        ancient(JOBS.programs),
         given("results/{campaign}/observations/{catalogue}.spec.json"),
     output:
         catalogue="results/{campaign}/observations/{catalogue}.nc",
@@ -142,22 +142,22 @@ rule collect:
         "results/{campaign}/observations/{catalogue}.log",
     priority: 100
     params:
-        spec=PLAN.specification,
-        limits=PLAN.limits,
-        networks=PLAN.networks,
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        networks=JOBS.networks,
     script:
         "../scripts/stage.py"
 
 
 rule infer:
     input:
-        ancient(PLAN.programs),
+        ancient(JOBS.programs),
         given(
             "results/{campaign}/{trained}/{catalogue}/infer-{part}.spec.json",
             simulations="results/{campaign}/simulations.json",
             estimator="results/{campaign}/{trained}/estimator.pt",
-            proposals=PLAN.proposals,
-            nuisances=PLAN.nuisances,
+            proposals=JOBS.proposals,
+            nuisances=JOBS.nuisances,
             catalogue="results/{campaign}/observations/{catalogue}.nc",
         ),
     output:
@@ -165,13 +165,14 @@ rule infer:
         spec="results/{campaign}/{trained}/{catalogue}/infer-{part}.spec.json",
     log:
         "results/{campaign}/{trained}/{catalogue}/infer-{part}.log",
-    threads: PLAN.threads
+    threads: JOBS.threads
     params:
-        spec=PLAN.specification,
-        limits=PLAN.limits,
-        effort=PLAN.effort,
-        block_size=PLAN.block_size,
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        effort=JOBS.effort,
+        block_size=JOBS.block_size,
         ledgers="results/simulations",
+        store="results/{campaign}/{trained}/{catalogue}/draws.zarr",
     script:
         "../scripts/stage.py"
 
@@ -181,7 +182,7 @@ rule tabulate:
         given(
             "results/{campaign}/{trained}/{catalogue}/tabulate.spec.json",
             catalogue="results/{campaign}/observations/{catalogue}.nc",
-            receipts=PLAN.inferred,
+            receipts=JOBS.inferred,
         ),
     output:
         table="results/{campaign}/{trained}/{catalogue}/objects.csv",
@@ -192,6 +193,7 @@ rule tabulate:
     log:
         "results/{campaign}/{trained}/{catalogue}/tabulate.log",
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
+        store="results/{campaign}/{trained}/{catalogue}/draws.zarr",
     script:
         "../scripts/stage.py"

@@ -2,11 +2,11 @@
 # `snakemake preflight`: try the simulators and forecast time, bytes and files, before it is dear.
 rule preflight:
     input:
-        ancient(PLAN.all_programs()),
+        ancient(JOBS.all_programs()),
     log:
         "results/preflight.log",
     params:
-        campaigns=PLAN.models(),
+        campaigns=JOBS.models(),
     script:
         "../scripts/stage.py"
 
@@ -15,7 +15,7 @@ rule sample_prior:
     input:
         given(
             "results/simulations/{simulation}/prior-{shard}.spec.json",
-            first=PLAN.first_of_table,
+            first=JOBS.first_of_table,
         ),
     output:
         prior=directory("results/simulations/{simulation}/prior-{shard}.zarr"),
@@ -23,9 +23,9 @@ rule sample_prior:
     log:
         "results/simulations/{simulation}/sample_prior-{shard}.log",
     params:
-        spec=PLAN.specification,
-        campaign_rows=lambda w: PLAN.of_shard(w).rows,
-        learners=PLAN.learners,
+        spec=JOBS.specification,
+        campaign_rows=lambda w: JOBS.of_shard(w).rows,
+        learners=JOBS.learners,
     script:
         "../scripts/stage.py"
 
@@ -34,7 +34,7 @@ rule sample_prior:
 # after a failure, and nothing could be resumed.
 rule simulate:
     input:
-        ancient(PLAN.programs),
+        ancient(JOBS.programs),
         given(
             "results/simulations/{simulation}/shard-{shard}.spec.json",
             prior="results/simulations/{simulation}/prior-{shard}.zarr",
@@ -44,12 +44,12 @@ rule simulate:
         spec="results/simulations/{simulation}/shard-{shard}.spec.json",
     log:
         "results/simulations/{simulation}/simulate-{shard}.log",
-    threads: PLAN.threads
+    threads: JOBS.threads
     params:
-        spec=PLAN.specification,
-        limits=PLAN.limits,
-        effort=PLAN.effort,
-        campaign_rows=lambda w: PLAN.of_shard(w).rows,
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        effort=JOBS.effort,
+        campaign_rows=lambda w: JOBS.of_shard(w).rows,
     script:
         "../scripts/stage.py"
 
@@ -58,7 +58,7 @@ rule manifest:
     input:
         given(
             "results/{campaign}/manifest.spec.json",
-            receipts=PLAN.receipts,
+            receipts=JOBS.receipts,
         ),
     output:
         simulations="results/{campaign}/simulations.json",
@@ -67,7 +67,7 @@ rule manifest:
         "results/{campaign}/manifest.log",
     localrule: True
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 
@@ -75,7 +75,7 @@ rule manifest:
 # First of all, since it finds out early that a simulator and an observation do not fit together.
 rule observe:
     input:
-        ancient(PLAN.programs),
+        ancient(JOBS.programs),
         given("results/{campaign}/observe-{part}.json"),
     output:
         spec="results/{campaign}/observe-{part}.json",
@@ -83,16 +83,16 @@ rule observe:
         "results/{campaign}/observe-{part}.log",
     priority: 100
     params:
-        spec=PLAN.specification,
-        limits=PLAN.limits,
-        networks=PLAN.networks,
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        networks=JOBS.networks,
     script:
         "../scripts/stage.py"
 
 
 rule single_observe:
     input:
-        ancient(PLAN.programs),
+        ancient(JOBS.programs),
         given("results/{campaign}/observations/{observation}.spec.json"),
     output:
         observation=update("results/{campaign}/observations/{observation}.nc"),
@@ -101,8 +101,8 @@ rule single_observe:
         "results/{campaign}/observations/{observation}.log",
     priority: 100
     params:
-        spec=PLAN.specification,
-        limits=PLAN.limits,
-        networks=PLAN.networks,
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        networks=JOBS.networks,
     script:
         "../scripts/stage.py"

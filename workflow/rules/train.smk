@@ -14,8 +14,8 @@ rule train:
         "results/{campaign}/{estimator}/train.log",
     threads: 1
     params:
-        spec=PLAN.specification,
-        training=PLAN.training,
+        spec=JOBS.specification,
+        training=JOBS.training,
     script:
         "../scripts/stage.py"
 
@@ -24,9 +24,9 @@ rule calibrate:
     input:
         given(
             "results/{campaign}/{estimator}/calibrate.spec.json",
-            simulations=PLAN.held_out,
+            simulations=JOBS.held_out,
             estimator="results/{campaign}/{estimator}/estimator.pt",
-            proposals=PLAN.calibration_proposals,
+            proposals=JOBS.calibration_proposals,
         ),
     output:
         calibration="results/{campaign}/{estimator}/calibration.nc",
@@ -35,7 +35,7 @@ rule calibrate:
         "results/{campaign}/{estimator}/calibrate.log",
     threads: 1
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"
 
@@ -55,6 +55,6 @@ rule learn_nuisances:
         "results/{campaign}/learn_nuisances.log",
     threads: 1
     params:
-        spec=PLAN.specification,
+        spec=JOBS.specification,
     script:
         "../scripts/stage.py"

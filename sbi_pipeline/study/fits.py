@@ -1,0 +1,225 @@
+"""What a campaign learns: its estimators, their calibration, the nuisances, and what draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from .. import registry
+from ..storage.manifest import receipt_names
+from ..types import Traits
+from . import nuisances
+from .schema import CampaignEntry, Config, EstimatorEntry, SamplerEntry, Split
+from .signatures import record_of, stated, with_defaults
+from .simulations import RESULTS, Simulations
+from .specification import Makers, Specification, maker, stage
+
+WATCHING = ("progress", "tensorboard")
+"""Options of a training that show it and change nothing."""
+Sources = tuple[dict[str, str], tuple[str, ...]]
+"""Keys of inputs by name, and specifications of those that may come out otherwise."""
+
+
+@dataclass(frozen=True)
+class Fits:
+    """Specifications of what is learnt from the simulations of one campaign.
+
+    Attributes:
+        config: The whole configuration.
+        campaign: Its name.
+        estimators: Names of the estimators it trains.
+        stocks: What it has simulated, then what it reuses of others.
+        key: From where a specification is written to the key of what is made with it.
+    """
+
+    config: Config
+    campaign: str
+    estimators: tuple[str, ...]
+    stocks: Sequence[Simulations]
+    key: Callable[[str], str]
+
+    @property
+    def _entry(self) -> Config:
+        entry: Config = self.config["campaigns"][self.campaign]
+        return entry
+
+    def _path(self, stage_name: str, *name: str) -> str:
+        return "/".join([RESULTS, self.campaign, *name, f"{stage_name}.spec.json"])
+
+    def manifest(self) -> Specification:
+        """Return which rows are learnt from, and which are held out."""
+        return manifest_specification(self._entry, self.stocks)
+
+    def train(self, name: str) -> Specification:
+        """Return what an estimator is trained with."""
+        entry = self.config["estimators"][name]
+        network, training = entry.get("network", {}), entry.get("training", {})
+        makers = stage("train") | maker("estimator", entry["method"], registry.ESTIMATORS)
+        for embedding in embeddings(entry["method"], network, training):
+            makers |= maker("embedding", embedding, registry.EMBEDDINGS)
+        arguments = {
+            **self._rows,
+            "method": entry["method"],
+            "network": network,
+            "training": {key: each for key, each in training.items() if key not in WATCHING},
+            "seed": stated(EstimatorEntry, entry, "seed"),
+            "events": self._events,
+        }
+        return Specification("train", arguments, self._simulations, makers)
+
+    def calibrate(self, name: str) -> Specification:
+        """Return what an estimator is asked about held-out simulations with."""
+        options = dict(self.config.get("calibration", {}))
+        sampler = options.pop("sampler", {})
+        chosen = stated(SamplerEntry, sampler, "name") != "auto"
+        if chosen or not self._traits(name).draws:  # otherwise options of MCMC have no effect
+            options["sampler"] = sampler
+        inputs, follows = self.drawn_from(name, calibrating=True)
+        largest = self.config["campaigns"][self._entry.get("held_out", self.campaign)]
+        held_out = manifest_specification(largest, self.stocks).key
+        return Specification(
+            "calibrate",
+            {"calibration_options": options, **self.stocks[0].noise},
+            {"simulations": held_out, **inputs},
+            stage("calibrate") | self.sampler(name, options.get("sampler", {})),
+            follows,
+        )
+
+    def nuisances(self) -> Specification:
+        """Return what the nuisances are learnt with."""
+        network = nuisances.seen_through(self.config["estimators"], self.estimators)
+        makers = stage("learn_nuisances")
+        for each in embedding_names([network.get("embedding", "auto")]):
+            makers |= maker("embedding", each, registry.EMBEDDINGS)
+        arguments = {**self._rows, "network": network}
+        return Specification("learn_nuisances", arguments, self._simulations, makers)
+
+    @cached_property
+    def learn_nuisances(self) -> bool:
+        """Whether bands of predictions draw nuisances from what is learnt of them."""
+        asked = bool(self._entry.get("observations")) and nuisances.are_asked(self.config)
+        some = len(self._parameters) > len(self._entry["inferred_parameters"])
+        return asked and some and not self.nuisances_from_prior
+
+    @property
+    def nuisances_from_prior(self) -> str:
+        """Why predictions draw nuisances from their prior, where that is not by choice."""
+        if not nuisances.are_asked(self.config):
+            return ""
+        return nuisances.why_not_learnt(self._entry, self._parameters)
+
+    def learnt_nuisances(self) -> Sources:
+        """Return what was learnt of the nuisances, if anything, as an input."""
+        if not self.learn_nuisances:
+            return {}, ()
+        path = self._path("learn_nuisances")
+        return {"nuisances": self.key(path)}, (path,)
+
+    def drawn_from(self, name: str, *, calibrating: bool = False) -> Sources:
+        """Return an estimator that is drawn from, and what MCMC on it proposes from, as inputs.
+
+        Args:
+            name: Of the estimator.
+            calibrating: Whether draws are those of the calibration, not of observations.
+        """
+        read = [name, *self.proposals(name, calibrating=calibrating)]
+        paths = tuple(self._path("train", each) for each in read)
+        return dict(zip(("estimator", "proposals"), map(self.key, paths), strict=False)), paths
+
+    def proposals(self, name: str, *, calibrating: bool = False) -> list[str]:
+        """Return the estimator that proposes what MCMC on another one draws, if there is one.
+
+        Args:
+            name: Of the other one.
+            calibrating: As in `drawn_from`.
+        """
+        from ..samplers import sampler_class  # noqa: PLC0415 - as in `_traits`
+
+        own = self.config["estimators"][name].get("sampler", {})
+        drawn_by = self.config.get("calibration", {}).get("sampler", {}) if calibrating else own
+        wanted, traits = stated(SamplerEntry, own, "proposal"), self._traits(name)
+        if sampler_class(stated(SamplerEntry, drawn_by, "name"), traits).needs == "draws":
+            return []
+        if wanted != "auto":  # members of a sweep have no estimators but their own
+            return [each for each in self.estimators if each == wanted]
+        if traits.draws or self._events:
+            return []
+        return [each for each in self.estimators if self._traits(each).proposes][:1]
+
+    def sampler(self, name: str, options: Config) -> Makers:
+        """Return the sampler that draws from an estimator: the one named, or that suits it."""
+        named = stated(SamplerEntry, options, "name")
+        if named == "auto":
+            from ..samplers.sampler import first_suitable  # noqa: PLC0415 - as in `_traits`
+
+            named = first_suitable(self._traits(name))
+        return maker("sampler", named, registry.SAMPLERS)
+
+    def _traits(self, name: str) -> Traits:
+        """Return what an estimator is."""
+        # Torch takes seconds, and on a cluster every job plans: those before training go without.
+        from ..estimators import traits  # noqa: PLC0415
+
+        return traits(self.config["estimators"][name]["method"])
+
+    @property
+    def _events(self) -> bool:
+        return bool(stated(CampaignEntry, self._entry, "events"))
+
+    @property
+    def _parameters(self) -> list[str]:
+        return list(self.stocks[0].model["parameters"])
+
+    @property
+    def _rows(self) -> dict[str, Any]:
+        """What the rows are that are learnt from, as arguments of a stage."""
+        return {
+            "priors": self.stocks[0].model["priors"],
+            "parameters": self._parameters,
+            "inferred_parameters": list(self._entry["inferred_parameters"]),
+            **self.stocks[0].noise,
+        }
+
+    @property
+    def _simulations(self) -> dict[str, str]:
+        return {"simulations": self.key(self._path("manifest"))}
+
+
+def manifest_specification(entry: Config, stocks: Sequence[Simulations]) -> Specification:
+    """Return which rows a campaign takes, and which of them are held out.
+
+    Args:
+        entry: Of the campaign.
+        stocks: What it has simulated, itself or as one of a sweep, then what it reuses.
+    """
+    own, *others = stocks
+    arguments = {
+        **own.stock,
+        "rows": entry["simulations"] - sum(each.rows for each in others),
+        "split": with_defaults(record_of(Split, "", 0, {}), entry.get("split", {})),
+        "seed": own.spec.arguments["seed"],
+    }
+    if others:
+        arguments["reused"] = [each.reused_stock for each in others]
+    keys = [each.spec.key for each in stocks]
+    inputs = dict(zip(receipt_names(len(others)), keys, strict=True))
+    return Specification("manifest", arguments, inputs, stage("manifest"))
+
+
+def embeddings(method: str, network: Config, training: Config) -> Iterator[str]:
+    """Yield the names of the embeddings that a training may use, those of its grid too."""
+    from ..estimators import estimator_class  # noqa: PLC0415 - torch takes seconds
+
+    if "embedding" not in record_of(estimator_class(method), method, 2, network).options:
+        return
+    grid = (training.get("grid") or {}).get("network", {})
+    yield from embedding_names([network.get("embedding", "auto"), *grid.get("embedding", [])])
+
+
+def embedding_names(named: Iterable[Any]) -> Iterator[str]:
+    """Yield the names of embeddings, those that ``auto`` chooses from written out."""
+    for embedding in named:
+        name = embedding["name"] if isinstance(embedding, Mapping) else embedding
+        yield from registry.AUTOMATIC_EMBEDDINGS if name == "auto" else [name]

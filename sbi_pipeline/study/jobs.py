@@ -1,0 +1,287 @@
+"""What the jobs of a plan read and are told: all that rules ask of it.
+
+Methods that take ``wildcards`` are input functions and parameters of rules.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import sidecars
+from .campaign import Campaign
+from .data import data_shape
+from .plan import Plan
+from .schema import Configuration
+from .signatures import stated
+from .simulations import RESULTS, Simulations
+
+InputFunction = Callable[[Any], list[str]]
+"""From the wildcards of a job to paths."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Inputs and parameters of the jobs of a plan.
+
+    Attributes:
+        plan: The plan.
+    """
+
+    plan: Plan
+
+    def _campaign(self, wildcards: Any) -> Campaign:
+        return self.plan.campaigns[wildcards.campaign]
+
+    def specification(self, wildcards: Any, output: Any) -> dict[str, Any]:
+        """Return what a job makes its outputs with; ``output.spec`` is where it is written."""
+        path = str(output.spec)
+        batch = self.plan.batch(path)
+        if batch is not None:
+            return batch.content
+        return {**self.plan[path].content, "follows": list(self.plan[path].follows)}
+
+    def of_shard(self, wildcards: Any) -> Simulations:
+        """Return the simulations that a shard belongs to."""
+        return self.plan.simulations[wildcards.simulation]
+
+    def first_of_table(self, wildcards: Any) -> list[str]:
+        """Return the shard with which a table of parameters is looked at, for all others."""
+        made = self.of_shard(wildcards)
+        if made.source is None or wildcards.shard == "0":
+            return []
+        return [f"{made.folder}/prior-0.zarr"]
+
+    def learners(self, wildcards: Any) -> list[str]:
+        """Return estimators that learn the prior of the rows of a table, if these are of one."""
+        made = self.of_shard(wildcards)
+        if made.source is None:
+            return []
+        # Torch takes seconds, and campaigns from the prior go without.
+        from ..estimators import traits  # noqa: PLC0415
+
+        using = [each for each in self.plan.campaigns.values() if made.name in each.stock_names]
+        named = {name: None for each in using for name in each.estimators}
+        entries = self.plan.config["estimators"]
+        return [name for name in named if traits(entries[name]["method"]).draws]
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return what `preflight` is told of each folder of simulations."""
+        return [
+            {
+                "name": name,
+                "rows": made.rows,
+                "workers": made.effort["workers"],
+                "folder": made.folder,
+                "bucket": made.bucket,
+                "limits": dict(made.limits),
+                "predictive_draws": stated(Configuration, self.plan.config, "predictive_draws"),
+                "source": made.source,
+                **self._asked_of(name),
+                **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
+            }
+            for name, made in self.plan.simulations.items()
+        ]
+
+    def _asked_of(self, simulations: str) -> dict[str, Any]:
+        """Return how many posteriors, observations and objects are asked of some simulations.
+
+        A file is a call too, and an event of a set that is simulated.
+        """
+        sharing = [
+            each for each in self.plan.campaigns.values() if each.simulations.name == simulations
+        ]
+        entries = [one.entry["observations"][name] for one in sharing for name in one.observations]
+        return {
+            "posteriors": sum(len(one.posteriors) * len(one.observations) for one in sharing),
+            "observed": sum(entry.get("events", 1) for entry in entries),
+            "catalogued": [
+                one.catalogues[name].objects for one in sharing for _, name in one.catalogued
+            ],
+        }
+
+    def all_programs(self) -> list[str]:
+        """Return all files that simulators need."""
+        return [path for made in self.plan.simulations.values() for path in made.requires]
+
+    def programs(self, wildcards: Any) -> list[str]:
+        """Return files that a simulator needs, such as programs."""
+        return list(self._simulations(wildcards).requires)
+
+    def threads(self, wildcards: Any) -> int:
+        """Return the threads of a job that simulates."""
+        return self._simulations(wildcards).threads
+
+    def limits(self, wildcards: Any) -> dict[str, Any]:
+        """Return what guards a call of the simulator."""
+        return dict(self._simulations(wildcards).limits)
+
+    def effort(self, wildcards: Any) -> dict[str, Any]:
+        """Return how simulations are made: what changes none of them."""
+        return self._simulations(wildcards).effort
+
+    def block_size(self, wildcards: Any) -> int:
+        """Return the rows of one call of a vectorised simulator."""
+        return int(self._simulations(wildcards).spec.arguments["block_size"])
+
+    def _simulations(self, wildcards: Any) -> Simulations:
+        """Return the simulations that a shard belongs to, or those of a campaign."""
+        if "simulation" in wildcards.keys():  # noqa: SIM118 - a named list of Snakemake's
+            return self.of_shard(wildcards)
+        return self.plan.simulations[self._campaign(wildcards).simulations.name]
+
+    def receipts(self, wildcards: Any) -> list[str]:
+        """Return the receipts of the shards that a campaign needs."""
+        return self._campaign(wildcards).shard_receipts
+
+    def held_out(self, wildcards: Any) -> str:
+        """Return the manifest of the simulations that estimators are asked about.
+
+        It is the campaign's own, or that of the largest of a sweep.
+        """
+        campaign = self._campaign(wildcards)
+        return f"{RESULTS}/{campaign.entry.get('held_out', campaign.name)}/simulations.json"
+
+    def proposals(self, wildcards: Any) -> list[str]:
+        """Return the estimator that MCMC on another one proposes from, if there is one."""
+        campaign = self._campaign(wildcards)
+        return _trained(campaign, campaign.fits.proposals(wildcards.trained))
+
+    def calibration_proposals(self, wildcards: Any) -> list[str]:
+        """Return the estimator that the calibration of another one proposes from, if any."""
+        campaign = self._campaign(wildcards)
+        return _trained(campaign, campaign.fits.proposals(wildcards.estimator, calibrating=True))
+
+    def training(self, wildcards: Any) -> dict[str, Any]:
+        """Return all options of a training, also those that are in no key."""
+        return dict(self.plan.config["estimators"][wildcards.estimator].get("training", {}))
+
+    def networks(self, wildcards: Any) -> list[dict[str, Any]]:
+        """Return the networks of a campaign that its data must suit, with all their options.
+
+        None where planning has seen already that they do.
+        """
+        campaign = self._campaign(wildcards)
+        if data_shape(campaign.entry) is not None:
+            return []
+        # Torch takes seconds, and the jobs of a cluster plan too.
+        from .suitability import all_options  # noqa: PLC0415
+
+        entries = [(name, self.plan.config["estimators"][name]) for name in campaign.estimators]
+        return [
+            {
+                "estimator": name,
+                "method": entry["method"],
+                "options": all_options(entry["method"], entry.get("network", {})),
+            }
+            for name, entry in entries
+        ]
+
+    def likelihoods(self, wildcards: Any) -> list[str]:
+        """Return the estimator of the likelihood that a posterior is refined by, if any."""
+        name = self.plan.config["refine"][wildcards.refined].get("likelihood")
+        trained = name in self._campaign(wildcards).estimators
+        return [f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt"] if trained else []
+
+    def of_estimators(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each estimator of a campaign."""
+        return lambda wildcards: [
+            pattern.format(campaign=wildcards.campaign, estimator=name)
+            for name in self._campaign(wildcards).estimators
+        ]
+
+    def observed(self, wildcards: Any) -> list[str]:
+        """Return the receipt of the observations that a job of many draws for."""
+        return self._receipt(wildcards, "observe")
+
+    def drawn(self, wildcards: Any) -> list[str]:
+        """Return the receipt of the posteriors, refined or not, that a job of many tells of."""
+        name = wildcards.estimator
+        return self._receipt(wildcards, self._campaign(wildcards).draws(name), name)
+
+    def proposed(self, wildcards: Any) -> list[str]:
+        """Return the receipt of the posteriors whose draws a job of many reweights."""
+        name = self.plan.config["refine"][wildcards.refined]["proposal"]
+        return self._receipt(wildcards, self._campaign(wildcards).draws(name), name)
+
+    def _receipt(self, wildcards: Any, *job: str) -> list[str]:
+        return [self._campaign(wildcards).receipts(*job)[int(wildcards.part)]]
+
+    def single_proposed(self, wildcards: Any) -> str:
+        """Return the posterior whose draws are reweighted."""
+        name = self.plan.config["refine"][wildcards.refined]["proposal"]
+        return f"{RESULTS}/{wildcards.campaign}/{name}/{wildcards.observation}/posterior.nc"
+
+    def nuisances(self, wildcards: Any) -> list[str]:
+        """Return what was learnt of the nuisances of a campaign, if that is asked for."""
+        return self._of_nuisances(wildcards, "nuisances.pt")
+
+    def nuisance_ranks(self, wildcards: Any) -> list[str]:
+        """Return how it was checked."""
+        return self._of_nuisances(wildcards, "nuisance_ranks.nc")
+
+    def _of_nuisances(self, wildcards: Any, file: str) -> list[str]:
+        learns = self._campaign(wildcards).fits.learn_nuisances
+        return [f"{RESULTS}/{wildcards.campaign}/{file}"] if learns else []
+
+    def diagnosed(self, wildcards: Any) -> list[str]:
+        """Return the receipts of what is told of all posteriors of a campaign."""
+        campaign = self._campaign(wildcards)
+        told = [campaign.receipts("diagnose", name) for name in campaign.posteriors]
+        tables = [f"{folder}/objects.json" for folder in self.catalogues(wildcards)]
+        return [*campaign.receipts("observe"), *itertools.chain(*told), *tables]
+
+    def catalogues(self, wildcards: Any) -> list[str]:
+        """Return the folders of what estimators say of the catalogues of a campaign."""
+        campaign = self._campaign(wildcards)
+        return [f"{RESULTS}/{campaign.name}/{name}/{each}" for name, each in campaign.catalogued]
+
+    def inferred(self, wildcards: Any) -> list[str]:
+        """Return the receipts of the parts of a catalogue that an estimator has drawn for."""
+        parts = self._campaign(wildcards).parts(wildcards.trained, wildcards.catalogue)
+        return [each.replace(".spec.json", ".json") for each in parts]
+
+    def observations(self, wildcards: Any) -> list[str]:
+        """Return the observations of a campaign."""
+        campaign = self._campaign(wildcards)
+        return [
+            f"{RESULTS}/{campaign.name}/observations/{each}.nc" for each in campaign.observations
+        ]
+
+    def posteriors(self, wildcards: Any) -> list[str]:
+        """Return the folders of all posteriors of a campaign, refined ones too."""
+        campaign = self._campaign(wildcards)
+        return [
+            f"{RESULTS}/{campaign.name}/{name}/{each}"
+            for name, each in itertools.product(campaign.posteriors, campaign.observations)
+        ]
+
+    def of_fits(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each fit of a sweep, in order."""
+        return lambda wildcards: [
+            pattern.format(campaign=each["campaign"], estimator=each["fit"])
+            for each in self.plan.sweeps[wildcards.sweep]
+        ]
+
+    def of_reported(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each campaign with a report of its own."""
+        return lambda wildcards: [pattern.format(campaign=name) for name in self.plan.reported]
+
+    def of_sweeps(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each sweep."""
+        return lambda wildcards: [pattern.format(sweep=name) for name in self.plan.sweeps]
+
+    def verdicts(self) -> Iterator[str]:
+        """Yield a line for each report that is there: where it is and what its verdict says."""
+        for name in self.plan.reported:
+            verdict = sidecars.read_if_whole(Path(RESULTS, name, "verdict.json"))
+            if verdict is not None:
+                status, sentence = verdict["status"], verdict["sentence"]
+                yield f"{RESULTS}/{name}/report.html: {status}. {sentence}"
+
+
+def _trained(campaign: Campaign, names: list[str]) -> list[str]:
+    return [f"{RESULTS}/{campaign.name}/{name}/estimator.pt" for name in names]
