@@ -280,6 +280,17 @@ def test_truths_outside_the_prior_are_refused():
         check_against_prior(catalogue_of(a00=[1.5]), PRIOR)
 
 
+def test_what_depends_on_an_excluded_truth_is_not_asked_about():
+    entries = {
+        "c": {"type": "uniform", "min": 0, "max": "b"},
+        "b": {"type": "uniform", "min": 0, "max": "a0"},
+        "a0": {"type": "uniform", "min": 1, "max": 2},
+    }
+    prior = priors.build(entries, tuple(entries))
+    with pytest.raises(ValueError, match=r"truth b = 1.6 lies outside the prior, which"):
+        check_against_prior(catalogue_of(a0=[1.5], b=[1.6], c=[1.7]), prior)
+
+
 def test_joint_priors_are_asked_where_all_parameters_are_known():
     prior = Disc()
     check_against_prior(catalogue_of(right=[5.0]), prior)
