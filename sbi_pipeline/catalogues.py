@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .objects import Layout, Origin, matching, table_of, within
+from .objects import InColumns, InFiles, Layout, Origin, matching, table_of, within
 from .priors.supports import outside
 from .tables import Table, instead_of, naming
 from .types import Array, Prior
@@ -70,20 +70,20 @@ def shape_of(layout: Layout) -> tuple[int, ...]:
         ValueError: There is no such table, it lacks columns, or it holds nothing.
     """
     with naming(layout.table):
-        origin = matching(layout) if layout.several else within(layout, table_of(layout))
+        origin = _origin(layout)
         return (len(origin), *origin.x_shape)
 
 
 def files_of(layout: Layout) -> list[Path]:
     """Return all files that objects are read from: the table, and those it names or stands for."""
     with naming(layout.table):
-        if layout.several:
-            return list(map(Path, matching(layout).paths))
-        table = table_of(layout)
-        if layout.files is None:
-            return [Path(layout.table)]
-        named = table.texts(layout.files, 0, len(within(layout, table)))
-        return [Path(layout.table), *map(Path, named)]
+        origin = _origin(layout)
+        named = origin.paths if isinstance(origin, InFiles) else ()
+        return [Path(each) for each in (*([] if layout.several else [layout.table]), *named)]
+
+
+def _origin(layout: Layout) -> InColumns | InFiles:
+    return matching(layout) if layout.several else within(layout, table_of(layout))
 
 
 def open_catalogue(layout: Layout) -> Catalogue:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -15,6 +16,7 @@ from sbi_pipeline.catalogues import (
     Layout,
     check_against_prior,
     check_objects,
+    files_of,
     open_catalogue,
     shape_of,
 )
@@ -54,9 +56,16 @@ def test_an_object_may_have_a_file(table):
     catalogue = open_catalogue(layout)
     assert shape_of(layout) == (N, 2, 5)
     assert catalogue.names == (NAMES if named else [f"o{row}" for row in range(N)])
+    read = [*(["t.csv"] if named else []), *(f"o{row}.npy" for row in range(N))]
+    assert files_of(layout) == [Path(each) for each in read]
     np.testing.assert_array_equal(catalogue.data(2, 4), SERIES[2:4])
     assert catalogue.data(2, 2).shape == (0, 2, 5)
     check_objects(catalogue)
+
+
+def test_data_in_columns_are_read_from_the_table_alone():
+    comma()
+    assert files_of(Layout("t.csv", columns=COLUMNS)) == [Path("t.csv")]
 
 
 def test_files_keep_single_precision():
