@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .expressions import Expression
-from .populations import FLAGS, P_VALUES
+from .populations import EDGE, FLAGS, OF_DRAWS, P_VALUES
 from .subjects import QUANTILES
 from .types import Array
 
@@ -19,16 +19,13 @@ if TYPE_CHECKING:
 OF_CHAINS = ("r_hat", "ess", "converged")
 OF_OBJECT = (*P_VALUES, "predictions", "at_edge", *OF_CHAINS)
 """Columns of an object, beside those of its parameters."""
-OF_PARAMETER = ("mean", "sd", *QUANTILES, "rank")
+OF_PARAMETER = (*OF_DRAWS, "rank")
 """Columns of each parameter: rank is the fraction of draws below the truth."""
 
 FLAGGED = 0.005
 """P-value of an object that is flagged: of a thousand good ones, five."""
 SHOWN = 8
 """Flagged objects whose predictions are kept, at most."""
-EDGE = 0.5
-"""Fraction of draws outside the central 99 % of the prior, above which an object is at its edge: of
-objects drawn from the prior at most one in fifty for each parameter, whatever their data say."""
 
 
 def columns_of(parameters: Sequence[str]) -> tuple[str, ...]:
