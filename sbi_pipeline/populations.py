@@ -356,7 +356,7 @@ class ObservedCatalogue:
         return {
             "unlike simulations": expected,
             "misfit": f"at most {expected}",
-            "edge": "about 1 % a parameter, more where data say little",
+            "edge": "at most 2 % a parameter",
             "not converged": "0",
         }[flag]
 

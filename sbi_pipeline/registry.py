@@ -129,7 +129,7 @@ STAGES = {
     "infer": Part("sbi_pipeline.stages.inference:infer"),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate"),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=3),
-    "report": Part("sbi_pipeline.stages.page:report"),
+    "report": Part("sbi_pipeline.stages.page:report", version=2),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
     "index": Part("sbi_pipeline.stages.overview:index"),
     "judge": Part("sbi_pipeline.stages.overview:judge"),
