@@ -54,14 +54,14 @@ def of_parameters(
         truths: Known ones by parameter, ``(m,)``, NaN where an object's is not known.
         rng: Breaks ties of a truth with draws, those of a discrete parameter.
     """
+    from .diagnostics.ranks import ranks_of  # noqa: PLC0415 - torch, which a table does without
+
     found: dict[str, Array] = {}
     for name, values in draws.items():
         levels = np.quantile(values, list(QUANTILES.values()), axis=1)
-        truth = truths.get(name, np.full(len(values), np.nan))[:, None]
-        below = (values < truth).mean(axis=1) + rng.random(len(values)) * (values == truth).mean(
-            axis=1
-        )
-        rank = np.where(np.isnan(truth[:, 0]), np.nan, below)
+        truth = truths.get(name, np.full(len(values), np.nan))
+        below = ranks_of(values, truth[:, None], rng) / values.shape[1]
+        rank = np.where(np.isnan(truth), np.nan, below)
         own = (values.mean(axis=1), values.std(axis=1, ddof=1), *levels, rank)
         found |= dict(zip((f"{name}_{each}" for each in OF_PARAMETER), own, strict=True))
     return found
