@@ -6,16 +6,14 @@ come in slices, so that a catalogue may be larger than the memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .objects import Layout, Origin, matching, table_of, within
+from .objects import InColumns, InFiles, Layout, Origin, matching, table_of, within
 from .priors.supports import outside
-from .tables import Table, instead_of
+from .tables import Table, instead_of, naming
 from .types import Array, Prior
 
 
@@ -49,7 +47,7 @@ class Catalogue:
         Raises:
             ValueError: Some could not be read, have another shape, or are NaN or infinite.
         """
-        with _told_of(self.table):
+        with naming(self.table):
             x = self.origin.read(first, last)
             bad = np.argwhere(~np.isfinite(x))
             if len(bad):
@@ -71,21 +69,21 @@ def shape_of(layout: Layout) -> tuple[int, ...]:
     Raises:
         ValueError: There is no such table, it lacks columns, or it holds nothing.
     """
-    with _told_of(layout.table):
-        origin = matching(layout) if layout.several else within(layout, table_of(layout))
+    with naming(layout.table):
+        origin = _origin(layout)
         return (len(origin), *origin.x_shape)
 
 
 def files_of(layout: Layout) -> list[Path]:
     """Return all files that objects are read from: the table, and those it names or stands for."""
-    with _told_of(layout.table):
-        if layout.several:
-            return list(map(Path, matching(layout).paths))
-        table = table_of(layout)
-        if layout.files is None:
-            return [Path(layout.table)]
-        named = table.texts(layout.files, 0, len(within(layout, table)))
-        return [Path(layout.table), *map(Path, named)]
+    with naming(layout.table):
+        origin = _origin(layout)
+        named = origin.paths if isinstance(origin, InFiles) else ()
+        return [Path(each) for each in (*([] if layout.several else [layout.table]), *named)]
+
+
+def _origin(layout: Layout) -> InColumns | InFiles:
+    return matching(layout) if layout.several else within(layout, table_of(layout))
 
 
 def open_catalogue(layout: Layout) -> Catalogue:
@@ -94,7 +92,7 @@ def open_catalogue(layout: Layout) -> Catalogue:
     Raises:
         ValueError: As `shape_of`, or a truth is no number.
     """
-    with _told_of(layout.table):
+    with naming(layout.table):
         if layout.several:
             files = matching(layout)
             return Catalogue(layout.table, [Path(each).stem for each in files.paths], {}, files)
@@ -121,7 +119,7 @@ def check_objects(catalogue: Catalogue) -> None:
     Raises:
         ValueError: With the first of them.
     """
-    with _told_of(catalogue.table):
+    with naming(catalogue.table):
         _check_names(catalogue)
         for parameter, values in catalogue.truths.items():
             if np.isinf(values).any():
@@ -152,7 +150,7 @@ def check_against_prior(catalogue: Catalogue, prior: Prior) -> None:
     Raises:
         ValueError: With the first object, and how many there are.
     """
-    with _told_of(catalogue.table):
+    with naming(catalogue.table):
         for parameter in catalogue.truths:
             if parameter not in prior.names:
                 guess = instead_of(parameter, prior.names)
@@ -167,14 +165,3 @@ def check_against_prior(catalogue: Catalogue, prior: Prior) -> None:
                 f"{catalogue.called(row)}: truth {said} lies outside the prior, which excludes "
                 f"{bad.sum()} of {len(bad)} objects; widen it, or leave such truths empty"
             )
-
-
-@contextmanager
-def _told_of(table: str) -> Iterator[None]:
-    """Begin what is said of a failure with the table, and say it in one line."""
-    try:
-        yield
-    except Exception as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        between = ": " if isinstance(error, ValueError) else " could not be read: "
-        raise ValueError(f"table {table}{between}{lines[0]}") from error

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .subjects import QUANTILES
 from .types import Array
 
 P_VALUES = ("in_distribution_p", "predictive_p")
@@ -29,7 +30,11 @@ FLAGS = {
 """Flags, and the column that each is made from."""
 MAX_LISTED = 20
 """Objects that a page names."""
-QUANTILES = ("mean", "sd", "q05", "q16", "q50", "q84", "q95")
+OF_DRAWS = ("mean", "sd", *QUANTILES)
+"""Columns of each parameter that are of its draws alone."""
+EDGE = 0.5
+"""Fraction of draws outside the central 99 % of the prior, above which an object is at its edge: of
+objects drawn from the prior at most one in fifty for each parameter, whatever their data say."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Population:
 
     def __post_init__(self) -> None:
         """Complain of columns that are not there."""
-        wanted = [f"{name}_{what}" for name in self.parameters for what in QUANTILES]
+        wanted = [f"{name}_{what}" for name in self.parameters for what in OF_DRAWS]
         wanted += ["object", "at_edge", "flags"]
         missing = [name for name in wanted if name not in self.table]
         if missing:
@@ -118,15 +123,19 @@ class Population:
         return np.asarray(self.table["flags"] != "")
 
     @cached_property
+    def having(self) -> dict[str, Array]:
+        """Which objects have a flag, ``(n,)``, by flag, of the flags that could have been set."""
+        flags = self.table["flags"]
+        return {
+            flag: flags.str.contains(flag, regex=False).to_numpy()
+            for flag, column in FLAGS.items()
+            if self.column(column).size
+        }
+
+    @property
     def flag_counts(self) -> dict[str, int]:
         """Number of objects by flag, of the flags that could have been set."""
-        flags = self.table["flags"]
-        asked = {flag for flag, column in FLAGS.items() if self.column(column).size}
-        return {
-            flag: int(flags.str.contains(flag, regex=False).sum())
-            for flag in FLAGS
-            if flag in asked
-        }
+        return {flag: int(has.sum()) for flag, has in self.having.items()}
 
     @cached_property
     def smallest_p(self) -> pd.Series:
@@ -151,8 +160,7 @@ class Population:
                 self.name, self.catalogue, name, place, self.worst.isel(object=place),
                 _said_of(rows.loc[name]),
             )
-            for place, name in enumerate(str(each or "") for each in self.worst["object"].values)
-            if name
+            for place, name in enumerate(map(str, self.worst["object"].values))
         ]  # fmt: skip
 
     @property
@@ -338,8 +346,8 @@ class ObservedCatalogue:
     @property
     def flags(self) -> list[str]:
         """Flags that an object may have, of any estimator."""
-        known = [each.flag_counts for each in self.populations.values()]
-        return [flag for flag in FLAGS if any(flag in counts for counts in known)]
+        populations = self.populations.values()
+        return [flag for flag in FLAGS if any(flag in each.having for each in populations)]
 
     def by_chance(self, flag: str) -> str:
         """Return how many objects have a flag if nothing is wrong, in words."""
@@ -348,7 +356,7 @@ class ObservedCatalogue:
         return {
             "unlike simulations": expected,
             "misfit": f"at most {expected}",
-            "edge": "about 1 % a parameter, more where data say little",
+            "edge": "at most 2 % a parameter",
             "not converged": "0",
         }[flag]
 

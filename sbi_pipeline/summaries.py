@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .expressions import Expression
-from .populations import FLAGS, P_VALUES
+from .populations import EDGE, FLAGS, OF_DRAWS, P_VALUES
 from .subjects import QUANTILES
 from .types import Array
 
@@ -19,16 +19,13 @@ if TYPE_CHECKING:
 OF_CHAINS = ("r_hat", "ess", "converged")
 OF_OBJECT = (*P_VALUES, "predictions", "at_edge", *OF_CHAINS)
 """Columns of an object, beside those of its parameters."""
-OF_PARAMETER = ("mean", "sd", *QUANTILES, "rank")
+OF_PARAMETER = (*OF_DRAWS, "rank")
 """Columns of each parameter: rank is the fraction of draws below the truth."""
 
 FLAGGED = 0.005
 """P-value of an object that is flagged: of a thousand good ones, five."""
 SHOWN = 8
 """Flagged objects whose predictions are kept, at most."""
-EDGE = 0.5
-"""Fraction of draws outside the central 99 % of the prior, above which an object is at its edge: of
-objects drawn from the prior at most one in fifty for each parameter, whatever their data say."""
 
 
 def columns_of(parameters: Sequence[str]) -> tuple[str, ...]:
@@ -57,14 +54,14 @@ def of_parameters(
         truths: Known ones by parameter, ``(m,)``, NaN where an object's is not known.
         rng: Breaks ties of a truth with draws, those of a discrete parameter.
     """
+    from .diagnostics.ranks import ranks_of  # noqa: PLC0415 - torch, which a table does without
+
     found: dict[str, Array] = {}
     for name, values in draws.items():
         levels = np.quantile(values, list(QUANTILES.values()), axis=1)
-        truth = truths.get(name, np.full(len(values), np.nan))[:, None]
-        below = (values < truth).mean(axis=1) + rng.random(len(values)) * (values == truth).mean(
-            axis=1
-        )
-        rank = np.where(np.isnan(truth[:, 0]), np.nan, below)
+        truth = truths.get(name, np.full(len(values), np.nan))
+        below = ranks_of(values, truth[:, None], rng) / values.shape[1]
+        rank = np.where(np.isnan(truth), np.nan, below)
         own = (values.mean(axis=1), values.std(axis=1, ddof=1), *levels, rank)
         found |= dict(zip((f"{name}_{each}" for each in OF_PARAMETER), own, strict=True))
     return found

@@ -10,10 +10,10 @@ from scipy import stats
 
 from sbi_pipeline.populations import CatalogueParameter, ObservedCatalogue, Population
 from sbi_pipeline.reports import assessment
+from sbi_pipeline.subjects import QUANTILES
 
 LABELS = ("$M$", r"$\chi$", r"$z$", r"$\log L$", r"$\alpha$", r"$\beta$")
 UNITS = (r"$M_\odot$", "", "", "erg/s", "", "")
-LEVELS = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
 
 
 def population(
@@ -53,7 +53,7 @@ def population(
         exact = np.sqrt(scatter**2 * shrink)
         mean, sd = shrink * x + shift * exact, width * exact
         columns |= {f"{name}_mean": mean, f"{name}_sd": sd}
-        columns |= {f"{name}_{q}": mean + sd * stats.norm.ppf(p) for q, p in LEVELS.items()}
+        columns |= {f"{name}_{q}": mean + sd * stats.norm.ppf(p) for q, p in QUANTILES.items()}
         if truths:
             below = stats.norm.cdf((truth - mean) / sd)
             rank = drawn.binomial(draws, below) / draws
@@ -94,7 +94,7 @@ def data_of(table, shown, shape=(30,)):
     smallest = table[["in_distribution_p", "predictive_p"]].min(axis=1)
     flagged = table.loc[smallest.sort_values(kind="stable").index]
     flagged = flagged[flagged["flags"] != ""].head(shown)
-    names = [*flagged["object"], *[""] * (shown - len(flagged))]
+    names, shown = list(flagged["object"]), len(flagged)
     day = np.arange(shape[0], dtype=float)
     curve = np.broadcast_to(np.exp(-0.5 * ((day - 12) / 5) ** 2), shape[::-1]).T * 10
     noise = stats.norm.ppf([0.05, 0.25, 0.5, 0.75, 0.95]).reshape(-1, *[1] * len(shape))

@@ -93,9 +93,9 @@ def test_an_object_is_drawn_over_its_predictions(shape, tmp_path):
 
 
 def test_names_of_objects_are_safe_in_files_and_formulas(tmp_path):
-    survey = surveys.population(30, outliers=0.3, shown=4)
-    names = ["../$a_1{", "a/b", "a b", ""]
-    table = survey.table.assign(object=[*names[:3], *survey.table["object"][3:]])
+    survey = surveys.population(30, outliers=0.3, shown=3)
+    names = ["../$a_1{", "a/b", "a b"]
+    table = survey.table.assign(object=[*names, *survey.table["object"][3:]])
     worst = survey.worst.assign_coords(object=names)
     named = dataclasses.replace(survey, table=table, worst=worst)
     assert list(named.figures.values()) == [

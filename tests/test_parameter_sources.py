@@ -166,6 +166,14 @@ def test_an_array_has_a_column_for_every_parameter(values, message):
         TableSource("draws.npy", {"a": "mass"}).look(PRIOR)
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and so on"])
+def test_a_broken_file_is_one_line(content):
+    with open("draws.npz", "wb") as file:
+        file.write(content)
+    with pytest.raises(ValueError, match=r"^table draws.npz could not be read: .+"):
+        TableSource("draws.npz").look(PRIOR)
+
+
 def test_a_vector_or_columns_of_other_lengths_are_refused():
     h5py = pytest.importorskip("h5py")
     with h5py.File("draws.h5", "w") as file:

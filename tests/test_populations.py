@@ -9,7 +9,7 @@ import surveys
 from sbi_pipeline import diagnostics
 from sbi_pipeline.diagnostics.object_p_values import count_rare
 from sbi_pipeline.diagnostics.object_truths import like_prior
-from sbi_pipeline.populations import PopulationPair
+from sbi_pipeline.populations import EDGE, PopulationPair
 
 REPEATS = 100
 
@@ -196,6 +196,13 @@ def test_objects_at_the_edge_of_the_prior():
     assert sum(each["objects at prior edge"] == "warn" for each in alarms) <= 1
     leaning = asked("objects_sampled", surveys.population(300, centre=2.5, spread=0.5))
     assert leaning["objects at prior edge"].status == "warn"
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.3, 1.0, 3.0])
+def test_hardly_an_object_of_the_prior_is_at_its_edge(noise):
+    survey = surveys.population(50_000, noise=noise, parameters=1)
+    assert (survey.table["at_edge"] > EDGE).mean() < 0.02
+    assert surveys.observed(survey).by_chance("edge") == "at most 2 % a parameter"
 
 
 def pair(**other):

@@ -7,8 +7,7 @@ more record with the methods of `ParameterSource` and a line in `source_of`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ import numpy as np
 from .. import streams
 from ..priors import NamedPrior
 from ..priors.supports import outside
-from ..tables import Table, check_real, instead_of, open_table
+from ..tables import Table, check_real, instead_of, naming, open_table
 from ..types import Array, Prior
 
 NUMBERS = 10_000_000
@@ -67,7 +66,7 @@ class TableSource:
 
         Rows beyond its end, which fill up the last block and are never read, repeat earlier ones.
         """
-        with self._named():
+        with naming(self.table):
             columns = self._open(prior)
             known = columns.values(start, min(start + rows, columns.rows))
         whole = {name: np.resize(values, rows) for name, values in known.items()}
@@ -79,7 +78,7 @@ class TableSource:
         Raises:
             ValueError: It has no parameters, lacks columns, or holds what is no number a row.
         """
-        with self._named():
+        with naming(self.table):
             columns = self._open(prior)
             return tuple(columns.names), columns.rows
 
@@ -97,7 +96,7 @@ class TableSource:
         Raises:
             ValueError: With the first row that makes no sense.
         """
-        with self._named():
+        with naming(self.table):
             columns = self._open(prior)
             some = np.unique(np.linspace(0, rows - 1, most).astype(int))
             size = max(1, NUMBERS // len(prior.names))
@@ -118,14 +117,6 @@ class TableSource:
         columns = Columns(table, _names_of(table, self.columns, prior.names))
         _check_parents(columns.names, prior)
         return columns
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Begin what is said of a failure with the table."""
-        try:
-            yield
-        except (ValueError, OSError) as error:
-            raise ValueError(f"table {self.table}: {str(error).splitlines()[0]}") from error
 
 
 def source_of(entry: Mapping[str, Any] | None) -> ParameterSource:

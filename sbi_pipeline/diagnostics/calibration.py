@@ -20,15 +20,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..plots.style import INK, Look, key, label_outer, line_of, panels
+from ..plots.style import INK, Look, key, label_outer, line_of, note, panels
 from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
 from .check import Check, WarnFail, significant
 from .coverage import ONE_AND_TWO_SIGMA, coverage
 from .diagnostic import Diagnostic, Drawing
-from .uniform import chi2_p_value, ecdf_difference, ks_p_value, rank_histogram
+from .uniform import Ecdf, chi2_p_value, ecdf_difference, ks_p_value, rank_histogram
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BAND = 0.14
@@ -102,9 +103,11 @@ def all_ranks(calibration: xr.Dataset) -> dict[str, Array]:
 
 def measure_uniformity(asked: TrainedEstimator) -> Uniformity | None:
     """Test the ranks of an estimator; None where it was not calibrated."""
-    data = asked.calibration
-    if data is None:
-        return None
+    return None if asked.calibration is None else tested(asked.calibration)
+
+
+def tested(data: xr.Dataset) -> Uniformity:
+    """Test the ranks of a dataset, of which those of chains that did not converge are counted."""
     rough = int((data["converged"] == 0).sum()) if "converged" in data else 0
     return Uniformity(uniformity(data), tuple(map(str, data["parameter"].to_numpy())), rough)
 
@@ -167,22 +170,27 @@ def draw_ecdf(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     grouped = _by_quantity(asked)
     figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
-        reach = 0.05
-        for line, (who, (each, draws)) in enumerate(ranks.items()):
-            found, colour = ecdf_difference(each, draws), look.colours[who]
-            axis.fill_between(found.at, found.low, found.high, color=colour, alpha=BAND, lw=0)
-            axis.plot(found.at, found.difference, color=colour, lw=1.6)
-            reach = max(reach, *np.abs([*found.difference, *found.high]))
-            axis.text(
-                0.98, 0.98 - 0.12 * line, f"p = {found.p_value:.2g}", transform=axis.transAxes,
-                ha="right", va="top", fontsize=8.5, color=colour,
-            )  # fmt: skip
-        axis.axhline(0, color=INK, lw=0.6)
-        reach *= 1.3 + 0.1 * len(ranks)
-        axis.set(xlim=(0, 1), ylim=(-reach, reach), title=look.label(what))
+        found = [(look.colours[who], ecdf_difference(*each)) for who, each in ranks.items()]
+        draw_differences(axis, found, least=0.05)
+        axis.set_title(look.label(what))
     label_outer(axes, "rank of the truth", "ECDF − uniform")
     key(figure, {each.name: line_of(look.colours[each.name]) for each in asked})
     return figure
+
+
+def draw_differences(axis: Axes, found: Sequence[tuple[str, Ecdf]], least: float = 0.0) -> None:
+    """Draw ECDFs minus uniform in their bands, each in its colour, with their p-values.
+
+    The axis reaches ``least`` at least, so that what does not matter looks small.
+    """
+    for line, (colour, each) in enumerate(found):
+        axis.fill_between(each.at, each.low, each.high, color=colour, alpha=BAND, lw=0)
+        axis.plot(each.at, each.difference, color=colour, lw=1.6)
+        note(axis, line, f"p = {each.p_value:.2g}", colour)
+    axis.axhline(0, color=INK, lw=0.6)
+    farthest = max(np.abs([*each.difference, *each.high]).max() for _, each in found)
+    reach = (1.25 + 0.15 * len(found)) * max(least, farthest)
+    axis.set(xlim=(0, 1), ylim=(-reach, reach))
 
 
 def draw_ranks(asked: Sequence[TrainedEstimator], look: Look) -> Figure:

@@ -11,7 +11,7 @@ import dataclasses
 import xarray as xr
 
 from ..subjects import Nuisances
-from .calibration import Uniformity, judge_calibration, uniformity
+from .calibration import judge_calibration, tested
 from .check import Check, Status, WarnFail
 from .diagnostic import Diagnostic
 
@@ -39,7 +39,7 @@ def judge_nuisances(
         difference: Largest distance between the ECDF of ranks and uniform: smaller than the first
             never matters, larger than the second is needed to fail.
     """
-    check = judge_calibration(_tested(found), subject, p=p, difference=difference)
+    check = judge_calibration(tested(found), subject, p=p, difference=difference)
     advice = check.advice
     if check.status == "pass":
         advice = "Draws of the nuisances, given theta and data, mean what they say."
@@ -54,13 +54,8 @@ def judge_nuisances(
 
 def fault_of(ranks: xr.Dataset) -> str:
     """Say in words why nuisances are not to be drawn from what was learnt; empty if they are."""
-    check = judge_calibration(_tested(ranks), "nuisances")
+    check = judge_calibration(tested(ranks), "nuisances")
     return check.advice if check.status == "fail" else ""
-
-
-def _tested(ranks: xr.Dataset) -> Uniformity:
-    names = tuple(map(str, ranks["parameter"].to_numpy()))
-    return Uniformity(uniformity(ranks), names)
 
 
 NUISANCES = Diagnostic(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ..populations import Population, counted
+from ..populations import EDGE, Population, counted
 from ..types import Array
 from .check import Check, Judged, WarnFail, above
 from .diagnostic import Diagnostic
@@ -95,7 +95,7 @@ def _edge(found: SampledObjects, subject: str, edge: float) -> Check:
         "warn" if mean > chance + edge and found.edge_p < SURE else "pass",
         f"warn above {chance + edge:.2g} if chance gives as much in less than {100 * SURE:g} %",
     )
-    leaning = int(np.sum(found.at_edge > 0.5))
+    leaning = int(np.sum(found.at_edge > EDGE))
     return judged.check(
         name="objects at prior edge",
         subject=subject,

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..plots.style import FAINT, INK, Look, key, label_outer, line_of, panels
+from ..plots.style import FAINT, Look, key, label_outer, line_of, note, panels
 from ..populations import Population, counted
 from ..types import Array
-from .calibration import Uniformity, fault, rank_tests
+from .calibration import Uniformity, draw_differences, fault, rank_tests
 from .check import Check, Judged, WarnFail, worst_of
 from .coverage import Interval, intervals, worst_interval
 from .diagnostic import Diagnostic, Drawing
@@ -199,10 +199,7 @@ def draw_pulls(asked: Sequence[Population], look: Look) -> Figure:
                 color=colour, lw=1.5,
             )  # fmt: skip
             text = f"{pulls.mean().round(2) + 0:+.2f} ± {pulls.std():.2f}".replace("-", "−")
-            axis.text(
-                0.99, 0.98 - 0.1 * line, text, transform=axis.transAxes, ha="right", va="top",
-                fontsize=8.5, color=colour,
-            )  # fmt: skip
+            note(axis, line, text, colour)
         axis.set(xlim=(-PULL_RANGE, PULL_RANGE), title=look.label(name))
         axis.set_ylim(0, (1.12 + 0.1 * len(populations)) * axis.dataLim.y1)
     label_outer(axes, "pull", "probability density")
@@ -215,20 +212,12 @@ def draw_ranks_of_truths(asked: Sequence[Population], look: Look) -> Figure:
     grouped = dict(_by_parameter(asked))
     figure, axes = panels(len(grouped), columns=3, width=2.9, height=2.4)
     for (name, populations), axis in zip(grouped.items(), axes, strict=True):
-        reach = 0.0
-        for line, each in enumerate(populations):
-            found = ecdf_difference(each.ranks(name), each.draws)
-            colour = look.colours[each.name]
-            axis.fill_between(found.at, found.low, found.high, color=FAINT, alpha=0.22, lw=0)
-            axis.plot(found.at, found.difference, color=colour, lw=1.6)
-            reach = max(reach, *np.abs([*found.difference, *found.high]))
-            axis.text(
-                0.99, 0.98 - 0.1 * line, f"p = {found.p_value:.2g}", transform=axis.transAxes,
-                ha="right", va="top", fontsize=8.5, color=colour,
-            )  # fmt: skip
-        axis.axhline(0, color=INK, lw=0.6)
-        reach *= 1.25 + 0.15 * len(populations)
-        axis.set(xlim=(0, 1), ylim=(-reach, reach), title=look.label(name))
+        found = [
+            (look.colours[each.name], ecdf_difference(each.ranks(name), each.draws))
+            for each in populations
+        ]
+        draw_differences(axis, found)
+        axis.set_title(look.label(name))
     label_outer(axes, "credible level", "truths below − level")
     key(figure, {each.name: line_of(look.colours[each.name]) for each in asked})
     return figure

@@ -101,14 +101,14 @@ def rank(
     by_parameter = ("simulation", "parameter")
     ranked = xr.Dataset(
         {
-            "ranks": (by_parameter, _ranks(drawn_theta, truth[:, None], rng)),
+            "ranks": (by_parameter, ranks_of(drawn_theta, truth[:, None], rng)),
             "truth": (by_parameter, truth),
             "mean": (by_parameter, drawn_theta.mean(axis=1)),
             "sd": (by_parameter, drawn_theta.std(axis=1, ddof=1)),
             "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / z_truth.std(axis=0)),
             "joint_ranks": (
                 ("simulation", "quantity"),
-                np.stack([_ranks(at_draws, at_truth[:, None], rng), tarp], axis=1),
+                np.stack([ranks_of(at_draws, at_truth[:, None], rng), tarp], axis=1),
             ),
             "log_prob": ("simulation", to_theta_density(log_prob, z_truth, prior)),
             "prior_log_prob": ("simulation", prior.log_prob(truth)),
@@ -164,6 +164,15 @@ def default_simulations(traits: Traits) -> int:
     return 1000 if traits.draws else 200
 
 
+def ranks_of(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
+    """Return how many draws, along axis 1, lie below the truth; ties are broken at random.
+
+    Only discrete parameters have ties; without breaking them their ranks could not be uniform.
+    """
+    below, equal = (draws < truth).sum(axis=1), (draws == truth).sum(axis=1)
+    return below + (rng.random(equal.shape) * (equal + 1)).astype(int) if equal.any() else below
+
+
 def tarp_ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
     """Return, for each simulation, how many draws lie nearer to a random reference than the truth.
 
@@ -210,15 +219,6 @@ def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:
     """Return log evidences, ``(m,)``; NaN for all where that of many is a guess."""
     total, effective = log_evidence(density, z, np.random.default_rng([seed, 1]))
     return total if np.median(effective) > TRUSTED else np.full(len(z), np.nan)
-
-
-def _ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
-    """Return how many draws, along axis 1, lie below the truth; ties are broken at random.
-
-    Only discrete parameters have ties; without breaking them their ranks could not be uniform.
-    """
-    below, equal = (draws < truth).sum(axis=1), (draws == truth).sum(axis=1)
-    return below + (rng.random(equal.shape) * (equal + 1)).astype(int) if equal.any() else below
 
 
 def _event_scores(posterior: Posterior, theta: Array, x: Array) -> dict[str, tuple[Any, Array]]:

@@ -197,11 +197,10 @@ def _mark(axis: Axes, population: Population, x: Array, y: Array, size: float = 
 
 def _worst(population: Population) -> Iterator[tuple[str, Array]]:
     """Yield flags, and which of the objects that have one are marked."""
-    flags, order = population.table["flags"], population.smallest_p.argsort(kind="stable")
-    for flag in population.flag_counts:
-        has = flags.str.contains(flag, regex=False).to_numpy()[order]
+    order = population.smallest_p.argsort(kind="stable").to_numpy()
+    for flag, has in population.having.items():
         if has.any():
-            yield flag, order.to_numpy()[has][:MARKED]
+            yield flag, order[has[order]][:MARKED]
 
 
 def _marks(population: Population) -> dict[str, Line2D]:

@@ -168,6 +168,14 @@ def patch(colour: str) -> Patch:
     return Patch(color=colour)
 
 
+def note(axis: Axes, line: int, text: str, colour: str) -> None:
+    """Write a line in the upper right corner of an axis, from 0 downwards."""
+    axis.text(
+        0.98, 0.98 - 0.11 * line, text, transform=axis.transAxes, ha="right", va="top",
+        fontsize=8.5, color=colour,
+    )  # fmt: skip
+
+
 def label_outer(axes: list[Axes], x: str, y: str) -> None:
     """Label the axes at the left and at the bottom of all panels of a figure."""
     spec = axes[0].get_subplotspec()

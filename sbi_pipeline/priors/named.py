@@ -116,7 +116,7 @@ class NamedPrior:
                     f"prior of {each.name!r} depends on {missing[0]!r}, which is none of "
                     f"{', '.join(self.names)}"
                 )
-        self._in_order()
+        self.in_order()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -155,6 +155,16 @@ class NamedPrior:
             total = total + log_density(values[each.name])
         return np.asarray(total)
 
+    def in_order(self) -> list[int]:
+        """Return columns such that parents come first."""
+        graph = {each.name: each.parents for each in self.parameters}
+        try:
+            ordered = list(graphlib.TopologicalSorter(graph).static_order())
+        except graphlib.CycleError as error:
+            raise ValueError(f"priors depend on each other: {' -> '.join(error.args[1])}") from None
+        column = {name: index for index, name in enumerate(self.names)}
+        return [column[name] for name in ordered]
+
     def keep(self, names: Sequence[str]) -> NamedPrior:
         """Return the marginal prior of the named parameters, in the order given.
 
@@ -173,19 +183,9 @@ class NamedPrior:
                 )
         return NamedPrior(tuple(by_name[name] for name in names))
 
-    def _in_order(self) -> list[int]:
-        """Return columns such that parents come first."""
-        graph = {each.name: each.parents for each in self.parameters}
-        try:
-            ordered = list(graphlib.TopologicalSorter(graph).static_order())
-        except graphlib.CycleError as error:
-            raise ValueError(f"priors depend on each other: {' -> '.join(error.args[1])}") from None
-        column = {name: index for index, name in enumerate(self.names)}
-        return [column[name] for name in ordered]
-
     def _fill(self, known: Mapping[str, Array], draw: Callable[[int, Any], Array], n: int) -> Array:
         values: Values = {name: np.asarray(value, float) for name, value in known.items()}
-        for column in self._in_order():
+        for column in self.in_order():
             each = self.parameters[column]
             if each.name not in values:
                 values[each.name] = np.asarray(draw(column, each.given(values)), float)

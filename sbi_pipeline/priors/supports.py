@@ -88,7 +88,7 @@ def outside(values: Mapping[str, Array], prior: Prior) -> dict[str, Array]:
 def _outside_named(values: Mapping[str, Array], prior: NamedPrior) -> dict[str, Array]:
     """Return the same, of parameters whose parents are known and not excluded themselves."""
     found: dict[str, Array] = {}
-    for each in sorted(prior.parameters, key=lambda each: bool(each.parents)):
+    for each in (prior.parameters[column] for column in prior.in_order()):
         if each.name not in values or set(each.parents) - set(values):
             continue
         known = np.isfinite(values[each.name])

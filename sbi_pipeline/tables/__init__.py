@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .arrays import NumpyTable
-from .columns import Column, Table, check_real, first_names, float_type, instead_of
+from .columns import Column, Table, check_real, first_names, float_type, instead_of, naming
 from .fits import FitsTable
 from .hdf5 import Hdf5Table
 from .parquet import ParquetTable
@@ -24,6 +24,7 @@ __all__ = [
     "first_names",
     "float_type",
     "instead_of",
+    "naming",
     "open_table",
 ]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -130,3 +131,14 @@ def first_names(names: Sequence[str]) -> str:
     """Return names of columns for a message, of many the first and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
+
+
+@contextmanager
+def naming(table: str) -> Iterator[None]:
+    """Begin what is said of a failure with the table, and say it in one line."""
+    try:
+        yield
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        between = ": " if isinstance(error, ValueError) else " could not be read: "
+        raise ValueError(f"table {table}{between}{lines[0]}") from error
