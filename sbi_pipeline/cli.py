@@ -3,7 +3,8 @@
 sbi-pipeline check      is the configuration right? what Snakemake would refuse, and where it stands
 sbi-pipeline why        what would run, and why, from the specifications beside the results
 sbi-pipeline head       run snakemake so that nothing is lost when it ends: see docs/cluster.md
-sbi-pipeline status     rows done, failed and rate of every shard, also while they run
+sbi-pipeline status     rows done, failed and rate of every shard, and objects of catalogues that
+                        have draws, also while they run
 sbi-pipeline seal       make each array of finished shards one file; growing one undoes it
 sbi-pipeline verify     read every committed row and name what is damaged; change nothing
 sbi-pipeline repair     delete damaged chunks; the next snakemake simulates just those rows; write
@@ -102,6 +103,8 @@ def _why(chosen: argparse.Namespace) -> None:
 
 def _status(folder: Path) -> None:
     sys.stdout.write(inspection.table(inspection.status(folder)) + "\n")
+    if catalogues := inspection.catalogues_table(folder.parent):
+        sys.stdout.write(f"\n{catalogues}\n")
 
 
 def _seal(folder: Path) -> None:

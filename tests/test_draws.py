@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sbi_pipeline.campaigns.inspection import catalogues_table
 from sbi_pipeline.storage.draws import DrawStore, Form, ObjectBlock, prepare_store
 
 FORM = Form(
@@ -50,6 +51,14 @@ def test_a_block_that_is_not_written_has_no_key(tmp_path):
     store = prepare_store(tmp_path / "draws.zarr", FORM, names(6))
     store.add(1, block(2, 2.0), 8)
     assert DrawStore(tmp_path / "draws.zarr").made().tolist() == [0, 8]
+
+
+def test_status_counts_objects_that_have_draws(tmp_path):
+    store = prepare_store(tmp_path / "study/npe/survey/draws.zarr", FORM, names(6))
+    assert catalogues_table(tmp_path).splitlines()[1].split() == ["study/npe/survey", "0", "6"]
+    store.add(1, block(2, 2.0), 8)
+    assert catalogues_table(tmp_path).splitlines()[1].split() == ["study/npe/survey", "2", "6"]
+    assert catalogues_table(tmp_path / "study") == ""
 
 
 def test_objects_that_are_shown_are_numbered_in_the_catalogue(tmp_path):

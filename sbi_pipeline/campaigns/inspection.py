@@ -18,6 +18,7 @@ from typing import Any
 
 from ..storage import chunks, journal, lease
 from ..storage.chunks import rebuild
+from ..storage.draws import DrawStore
 from ..storage.failures import Tally
 from ..storage.layout import Layout, read_layout
 from ..storage.lease import Lease
@@ -71,6 +72,16 @@ def table(shards: list[ShardStatus]) -> str:
     left = f"{(wanted - rows) / rate / 3600:.3g} h to go" if rate else ""
     total = f"{len(shards)} shards"
     lines.append(f"{total:<44} {rows:>12,} {wanted:>12,} {failed:>9,} {rate:>10.4g}  {left}")
+    return "\n".join(lines)
+
+
+def catalogues_table(results: Path) -> str:
+    """Return a table of catalogues below a folder of results, one line each; empty for none."""
+    stores = sorted(results.glob("*/*/*/draws.zarr"))
+    lines = [f"{'catalogue':<44} {'objects':>12} {'of':>12}"] if stores else []
+    for path in stores:
+        store, name = DrawStore(path), path.parent.relative_to(results)
+        lines.append(f"{name!s:<44} {store.drawn():>12,} {store.objects:>12,}")
     return "\n".join(lines)
 
 

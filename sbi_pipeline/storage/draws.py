@@ -101,6 +101,11 @@ class DrawStore:
         """Return the key of every block, ``(blocks,)``; 0 for none."""
         return self._read("made", slice(None))
 
+    def drawn(self) -> int:
+        """Return how many objects have draws, also such as were made with what is there no more."""
+        blocks = np.flatnonzero(self.made())
+        return int(np.minimum(self.objects - blocks * self.form.block, self.form.block).sum())
+
     def add(self, number: int, block: ObjectBlock, key: int) -> None:
         """Write a block; it is on the disk when this returns.
 
