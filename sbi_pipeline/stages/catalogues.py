@@ -113,6 +113,7 @@ def tabulate(
         "draws": drawn.form.draws,
         "flagged": summaries.FLAGGED,
         "reference": parts[0]["reference"],
+        "least_p": parts[0]["least_p"],
         "seconds": sum(part["seconds"] for part in parts),
         "notes": sorted({problem for part in parts for problem in part["problems"]}),
         "parameters": {
