@@ -21,6 +21,7 @@ from ..startup import uncollected
 
 logger = logging.getLogger(__name__)
 
+FORMAT = "%(asctime)s %(levelname)s %(message)s"
 CHATTY = ("distributed", "fontTools")
 """Libraries whose logs say nothing that helps."""
 
@@ -145,12 +146,22 @@ def check_unedited(contents: Mapping[str, Any]) -> None:
             )
 
 
+class OneLine(logging.Formatter):
+    """Leaves out tracebacks, which are for the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        line = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
+        return super().format(line)
+
+
 def start_logging(log: Path) -> logging.Handler:
-    """Log to a file and to the terminal; returns the terminal's handler."""
+    """Log to a file and to the terminal, there without tracebacks; returns its handler."""
     terminal = logging.StreamHandler()
+    terminal.setFormatter(OneLine(FORMAT))
     logging.basicConfig(
         level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
+        format=FORMAT,
         handlers=[logging.FileHandler(log, mode="w"), terminal],
     )
     logging.captureWarnings(True)
