@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from sbi_pipeline.campaigns.inspection import catalogues_table
+from sbi_pipeline.storage import collected
 from sbi_pipeline.storage.draws import DrawStore, Form, ObjectBlock, prepare_store
 
 FORM = Form(
@@ -114,6 +115,32 @@ def test_a_damaged_chunk_is_named(tmp_path):
     chunk.write_bytes(content)
     with pytest.raises(ValueError, match=r"draws\.zarr.*damaged"):
         store.summary()
+
+
+@pytest.mark.parametrize("name", ["posterior/m", "summary", "worst/of"])
+def test_a_block_of_which_a_file_is_gone_is_not_made(tmp_path, name):
+    store = prepare_store(tmp_path / "draws.zarr", FORM, names(6))
+    store.add(0, block(4, 1.0), 7)
+    store.add(1, block(2, 2.0), 8)
+    (tmp_path / "draws.zarr" / name / "c/0/0").unlink()
+    assert store.made().tolist() == [0, 8]
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "summary/zarr.json"])
+def test_a_damaged_description_is_deleted_with_the_store(tmp_path, key):
+    prepare_store(tmp_path / "draws.zarr", FORM, names(6))
+    (tmp_path / "draws.zarr" / key).write_text("{")
+    with pytest.raises(ValueError, match=r"draws\.zarr was damaged .*; delete it"):
+        DrawStore(tmp_path / "draws.zarr")
+
+
+def test_a_damaged_catalogue_is_named(tmp_path):
+    (tmp_path / "survey.nc").write_bytes(b"")
+    with (
+        pytest.raises(ValueError, match=r"survey\.nc was damaged"),
+        collected.opened(tmp_path / "survey.nc"),
+    ):
+        pass
 
 
 def test_a_store_that_is_gone_is_named(tmp_path):
