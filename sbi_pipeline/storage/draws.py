@@ -103,7 +103,7 @@ class DrawStore:
     def made(self) -> Array:
         """Return the key of every block, ``(blocks,)``; 0 for none, or of which files are gone."""
         keys = self._read("made", slice(None))
-        for number in np.flatnonzero(keys):
+        for number in np.flatnonzero(keys).tolist():
             if not all((self.path / self._chunk(name, number)).exists() for name in self._whole()):
                 keys[number] = 0
         return keys
