@@ -104,8 +104,8 @@ def sample(
                 tree["log_likelihood"] = xr.DataTree(group)
             write_dataset(one.posterior, tree)
             yield one
-        for one in batch:
-            shutil.rmtree(_chain(estimator, one), ignore_errors=True)
+        _forget_chains(estimator, batch)
+    _forget_chains(estimator, each)  # of batches that began with what cannot be drawn from
     complain(failed, each)
 
 
@@ -139,6 +139,11 @@ def draw_batches(
 def _chain(estimator: Path, first: ToSample) -> Path:
     """Return where the chains of a batch grow that begins with a posterior."""
     return estimator.with_name(f"sample-{first.key}.chain")
+
+
+def _forget_chains(estimator: Path, batch: Sequence[ToSample]) -> None:
+    for first in batch:
+        shutil.rmtree(_chain(estimator, first), ignore_errors=True)
 
 
 def _batches(each: Sequence[ToSample], at_once: int) -> Iterator[tuple[Sequence[ToSample], Array]]:
