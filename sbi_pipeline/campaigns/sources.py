@@ -1,8 +1,8 @@
-"""Where the parameters of a campaign come from: the prior, or a table of the user's.
+"""Where the parameters of a campaign come from: the prior, a box of it, or a table of the user's.
 
 `sample_prior` asks a source for the rows of each shard and writes them to a store; `simulate` reads
-that store and never asks where they came from. Another source, such as a box of the prior, is one
-more record with the methods of `ParameterSource` and a line in `source_of`.
+that store and never asks where they came from. Another source is one more record with the methods
+of `ParameterSource` and a line in `source_of`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import streams
 from ..priors import NamedPrior
+from ..priors.boxes import BoxedPrior, Faces
 from ..priors.supports import outside
 from ..tables import Table, check_real, instead_of, naming, open_table
 from ..types import Array, Prior
@@ -47,6 +48,21 @@ class PriorSource:
     def draw(self, prior: Prior, *, seed: int, start: int, rows: int) -> Array:
         """Draw from the prior."""
         return prior.from_uniform(_uniforms(prior, seed, start, rows))
+
+
+@dataclass(frozen=True)
+class BoxSource:
+    """A box of the prior, for a round of simulations where a posterior is.
+
+    Attributes:
+        box: Its faces.
+    """
+
+    box: Faces
+
+    def draw(self, prior: Prior, *, seed: int, start: int, rows: int) -> Array:
+        """Draw from the prior within the box."""
+        return BoxedPrior(prior, self.box).from_uniform(_uniforms(prior, seed, start, rows))
 
 
 @dataclass(frozen=True)
@@ -121,7 +137,9 @@ class TableSource:
 
 def source_of(entry: Mapping[str, Any] | None) -> ParameterSource:
     """Return the source that a campaign's entry stands for; None is the prior."""
-    return PriorSource() if entry is None else TableSource(**entry)
+    if entry is None:
+        return PriorSource()
+    return BoxSource(**entry) if "box" in entry else TableSource(**entry)
 
 
 @dataclass(frozen=True)

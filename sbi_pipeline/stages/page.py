@@ -210,12 +210,11 @@ def _calibrated(trained: Sequence[TrainedEstimator]) -> int:
 
 def _failed(reader: reading.Reader) -> tuple[dict[str, Array], Array] | None:
     """Return parameters of the first rows and why each failed, if any did, for a map."""
-    _, theta, status = zip(*reader.outcomes(MAPPED_ROWS), strict=True)
-    reasons = [Outcome(code).label if code else "" for code in np.concatenate(status)]
+    theta, status = reader.outcomes(MAPPED_ROWS)
+    reasons = [Outcome(code).label if code else "" for code in status]
     if not any(reasons):
         return None
-    columns = np.concatenate(theta).T
-    return dict(zip(reader.stored, columns, strict=True)), np.array(reasons)
+    return dict(zip(reader.stored, theta.T, strict=True)), np.array(reasons)
 
 
 def _versions() -> dict[str, str]:

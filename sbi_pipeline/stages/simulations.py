@@ -18,9 +18,10 @@ from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import simulate_shard
 from ..campaigns.sources import TableSource, source_of
 from ..model import Model
+from ..priors.boxes import BoxedPrior, Faces
 from ..priors.departure import WOULD_LEARN, departure_from, rows_to_compare
 from ..sidecars import write_text
-from ..storage.manifest import join_receipts, join_stocks, receipt_names
+from ..storage.manifest import join_receipts, join_stocks, receipt_names, within
 from ..storage.prior import read_prior, write_prior
 from ..types import Array, Prior
 from .files import Keys, check_key, one_by_one, write_arrays
@@ -89,7 +90,7 @@ def sample_prior(
     shard_size: int,
     key: str,
     keep: Sequence[str] | None = None,
-    source: Mapping[str, str] | None = None,
+    source: Mapping[str, Any] | None = None,
     campaign_rows: int = 0,
     learners: Sequence[str] = (),
     first: Sequence[Path] = (),
@@ -239,12 +240,15 @@ def manifest(
     key: str,
     source: Mapping[str, Any] | None = None,
     reused: Sequence[Mapping[str, Any]] = (),
+    box: Faces | None = None,
+    model: Model | None = None,
     inputs: Keys | None = None,
 ) -> None:
     """List the simulations of a campaign and how they are split.
 
     Those of other campaigns, ``reused``, have each their own ``store``, ``rows``, ``seed`` and
-    ``block_size``, and ``source`` if that is not the prior.
+    ``block_size``, and ``source`` if that is not the prior. With ``box``, only the rows within that
+    box of the prior of ``model`` count.
 
     Reads: receipts. Writes: ``simulations``, as JSON.
     """
@@ -256,8 +260,11 @@ def manifest(
         told = {"store": stock["store"], "split": {"seed": seed, **split}}
         joined = join_receipts(listed, rows=stock["rows"], key=key, **told)
         check_key(joined["simulation_key"], inputs, name, listed[0])
+        if box is not None and model is not None:
+            prior = BoxedPrior(model.build_prior().keep(joined["parameters"]), box)
+            joined = within(joined, listed, prior.contains)
         found.append({**joined, **stock})
-    made = join_stocks(found[0], found[1:])
+    made = join_stocks(found[0], found[1:]) | ({} if box is None else {"box": dict(box)})
     write_text(simulations, json.dumps(made, indent=1) + "\n")
     if failures := made["failures"]:
         logger.warning("failed simulations: %s", failures)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,25 @@ InputFunction = Callable[[Any], list[str]]
 """From the wildcards of a job to paths."""
 
 
-@dataclass(frozen=True)
 class Jobs:
     """Inputs and parameters of the jobs of a plan.
 
-    Attributes:
-        plan: The plan.
+    Args:
+        plan: The plan; as boxes of rounds become known, another one takes its place.
     """
 
-    plan: Plan
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, with all boxes that are known by now."""
+        self._plan = self._plan.current()
+        return self._plan
+
+    def waits_for(self, path: str) -> str:
+        """Return the round whose box must be known before a specification is; empty for none."""
+        return self.plan.waits_for(path)
 
     def _campaign(self, wildcards: Any) -> Campaign:
         return self.plan.campaigns[wildcards.campaign]
@@ -51,14 +60,14 @@ class Jobs:
     def first_of_table(self, wildcards: Any) -> list[str]:
         """Return the shard with which a table of parameters is looked at, for all others."""
         made = self.of_shard(wildcards)
-        if made.source is None or wildcards.shard == "0":
+        if not made.is_of_table or wildcards.shard == "0":
             return []
         return [f"{made.folder}/prior-0.zarr"]
 
     def learners(self, wildcards: Any) -> list[str]:
         """Return estimators that learn the prior of the rows of a table, if these are of one."""
         made = self.of_shard(wildcards)
-        if made.source is None:
+        if not made.is_of_table:
             return []
         # Torch takes seconds, and campaigns from the prior go without.
         from ..estimators import traits  # noqa: PLC0415
@@ -214,6 +223,16 @@ class Jobs:
         """Return the posterior whose draws are reweighted."""
         name = self.plan.config["refine"][wildcards.refined]["proposal"]
         return f"{RESULTS}/{wildcards.campaign}/{name}/{wildcards.observation}/posterior.nc"
+
+    def before(self, pattern: str) -> Callable[[Any], str]:
+        """Return an input function: a pattern of the round whose posterior a box is made of."""
+
+        def of_round(wildcards: Any) -> str:
+            chain, name = self.plan.rounds_before[wildcards.campaign]
+            names = {"campaign": name, "estimator": chain.estimator}
+            return pattern.format(observation=chain.observation, **names)
+
+        return of_round
 
     def nuisances(self, wildcards: Any) -> list[str]:
         """Return what was learnt of the nuisances of a campaign, if that is asked for."""

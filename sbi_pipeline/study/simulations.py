@@ -62,6 +62,11 @@ class Simulations:
         return self.spec.arguments.get("source")
 
     @property
+    def is_of_table(self) -> bool:
+        """Whether that is a table."""
+        return self.source is not None and "table" in self.source
+
+    @property
     def stock(self) -> dict[str, Any]:
         """What a manifest of a campaign is told of these rows."""
         told = {"store": f"../simulations/{self.name}", "rows": self.rows}
@@ -125,7 +130,7 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
     makers = stage("sample_prior") | stage("simulate") | makers_of(campaign)
     if "source" in campaign:
         arguments["source"] = campaign["source"]
-        makers |= files([campaign["source"]["table"]])
+        makers |= files([each for key, each in campaign["source"].items() if key == "table"])
     spec = Specification("simulate", arguments, makers=makers)
     noise = {"simulator": simulator, "options": options}
     noise |= {key: arguments[key] for key in ("block_size", "seed")}

@@ -1,0 +1,117 @@
+"""Rounds: `truncate` finds the box of the prior in which the next round simulates."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from .. import priors
+from ..priors.boxes import BoxedPrior, truncated
+from ..sidecars import write_text
+from ..storage import reading
+from ..truncation import Calibration, box_around
+from ..types import Array, Prior
+from .files import Keys, check_key, read_dataset, read_manifest
+
+logger = logging.getLogger(__name__)
+
+
+def truncate(
+    *,
+    simulations: Path,
+    header: Path,
+    calibration: Path,
+    observation: Path,
+    posterior: Path,
+    box: Path,
+    mass: float,
+    key: str,
+    inputs: Keys | None = None,
+) -> None:
+    """Find the box of the prior that holds a posterior.
+
+    Reads: ``simulations``, the manifest of the round; ``header`` of its estimator, its
+    ``calibration``, and ``posterior`` of the ``observation``. Writes: ``box``, as JSON: its faces, how much of the prior it
+    holds, and how many rows of this round and those before lie within it.
+    """
+    read_manifest(simulations, inputs)
+    told = json.loads(header.read_text())
+    check_key(told["key"], inputs, "estimator", header)
+    joint = priors.build(told["priors"], told["parameters"])
+    whole = joint.keep(tuple(told["inferred_parameters"]))
+    prior = truncated(whole, told.get("box"))
+    with xr.open_datatree(posterior, engine="h5netcdf") as tree:
+        check_key(tree.attrs["key"], inputs, "posterior", posterior)
+        theta = np.stack([tree["posterior"][name].to_numpy().ravel() for name in whole.names], 1)
+    found = box_around(
+        prior,
+        theta,
+        _calibration(read_dataset(calibration, inputs, "calibration")),
+        mass=mass,
+        members=told["members"],
+    )
+    inner = BoxedPrior(whole, found.faces)
+    reader = reading.open_campaign(simulations)
+    rows = _rows_within(reader, BoxedPrior(joint.keep(reader.stored), found.faces))
+    made = {
+        "key": key,
+        **asdict(found),
+        "volume": inner.volume,
+        "values": _values(inner),
+        "rows": rows,
+        "information": _information(whole, theta),
+    }
+    write_text(box, json.dumps(made, indent=1) + "\n")
+    logger.info(
+        "the box holds %.3g of the prior, %.3g of that of this round, and %d of its %d rows",
+        inner.volume,
+        found.ratio,
+        rows,
+        reader.rows,
+    )
+    truth = _truth(read_dataset(observation, inputs, "observation"), whole)
+    if truth is not None and not inner.contains(truth[None]).all():
+        logger.warning("the truth lies outside the box: the estimator of this round is too sure")
+
+
+def _truth(observed: xr.Dataset, prior: Prior) -> Array | None:
+    """Return the known parameters of an observation, ``(dim,)``; None unless all are known."""
+    if "truth" not in observed:
+        return None
+    truth = observed["truth"].sel(parameter=list(prior.names)).to_numpy()
+    return truth if np.isfinite(truth).all() else None
+
+
+def _calibration(data: xr.Dataset) -> Calibration:
+    mean, ranks, pulls = (data[name].to_numpy() for name in ("mean", "ranks", "pulls"))
+    return Calibration(mean, ranks, int(data.attrs["draws"]), pulls)
+
+
+def _rows_within(reader: reading.Reader, prior: BoxedPrior) -> int:
+    """Return how many rows of a campaign lie within a box, failed ones counted."""
+    return sum(int(prior.contains(block.outcomes()[0]).sum()) for block in reader.blocks)
+
+
+def _values(prior: BoxedPrior) -> dict[str, list[float]]:
+    """Return the faces of a box in the parameters' own units, others at their medians."""
+    ends = []
+    for end in (-np.inf, np.inf):
+        z = np.zeros((len(prior.faces), len(prior.names)))
+        for row, name in enumerate(prior.faces):
+            z[row, prior.names.index(name)] = end
+        ends.append(prior.from_normal(z))
+    return {
+        name: [float(values[row, prior.names.index(name)]) for values in ends]
+        for row, name in enumerate(prior.faces)
+    }
+
+
+def _information(prior: Prior, theta: Array) -> float:
+    """Return the information of a posterior over the prior, in nats, as if it were normal."""
+    covariance = np.atleast_2d(np.cov(prior.to_normal(theta).T))
+    return float(-0.5 * np.linalg.slogdet(covariance)[1])
