@@ -93,6 +93,7 @@ DIAGNOSTICS: Table = {
     "information": Part("sbi_pipeline.diagnostics.information:INFORMATION"),
     "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
     "nuisances": Part("sbi_pipeline.diagnostics.nuisances:NUISANCES"),
+    "rounds": Part("sbi_pipeline.diagnostics.rounds:ROUNDS"),
     "local_calibration": Part("sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION"),
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=2),
     "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT"),

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from .priors.boxes import BoxedPrior, Interval
+from .priors.boxes import BoxedPrior, NormalInterval
 from .types import Array, Prior
 
 Pair = tuple[float | None, float | None]
@@ -106,7 +106,7 @@ def box_around(
     high = np.where(special.ndtr(-high) < EDGE, np.inf, high)
     return Box(
         faces=dict(_faces(prior, low, high)),
-        ratio=float(np.prod([Interval(*each).mass for each in zip(low, high, strict=True)])),
+        ratio=float(np.prod([NormalInterval(*each).mass for each in zip(low, high, strict=True)])),
         widening=dict(zip(prior.names, factors.tolist(), strict=True)),
         near=len(near.pulls),
         missed=int(missed.any(axis=1).sum()),
@@ -117,7 +117,7 @@ def _faces(prior: Prior, low: Array, high: Array) -> Iterator[tuple[str, Pair]]:
     """Yield names and faces in the normal space of the whole prior, of what is cut at all."""
     known = prior.faces if isinstance(prior, BoxedPrior) else {}
     for column, name in enumerate(prior.names):
-        outer = Interval.between(*known.get(name, (None, None)))
+        outer = NormalInterval.between(*known.get(name, (None, None)))
         inner = outer.from_own(np.array([low[column], high[column]]))
         below, above = (float(each) if np.isfinite(each) else None for each in inner)
         if (below, above) != (None, None):

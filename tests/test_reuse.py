@@ -130,8 +130,8 @@ def test_a_manifest_of_one_key_has_the_form_it_had(quiet):
     several = json.loads(listed(quiet, "own", "first", source={"table": "t"}).read_text())
     assert (several["format"], several["rows"], several["simulation_key"]) == (2, 2000, "own")
     assert [stock.source for stock in stocks_of(several)] == [{"table": "t"}, None]
-    Path("one/simulations.json").write_text(json.dumps({**several, "format": 3}))
-    with pytest.raises(ValueError, match="has format 3; delete it and run snakemake again"):
+    Path("one/simulations.json").write_text(json.dumps({**several, "format": 4}))
+    with pytest.raises(ValueError, match="has format 4; delete it and run snakemake again"):
         open_campaign(Path("one/simulations.json"))
 
 

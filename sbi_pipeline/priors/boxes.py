@@ -53,10 +53,11 @@ class BoxedPrior:
         return float(sum(np.log(each.mass) for each in self._intervals.values()))
 
     @cached_property
-    def _intervals(self) -> dict[int, Interval]:
+    def _intervals(self) -> dict[int, NormalInterval]:
         """The interval of each truncated column."""
         return {
-            self.names.index(name): Interval.between(*faces) for name, faces in self.faces.items()
+            self.names.index(name): NormalInterval.between(*faces)
+            for name, faces in self.faces.items()
         }
 
     def from_uniform(self, u: Array) -> Array:
@@ -105,7 +106,7 @@ class BoxedPrior:
 
 
 @dataclass(frozen=True)
-class Interval:
+class NormalInterval:
     """An interval of a standard normal, and the normal space of the distribution within it.
 
     It is mirrored if most of it lies above 0, since CDFs have more digits near 0 than near 1.
@@ -119,7 +120,7 @@ class Interval:
     high: float
 
     @classmethod
-    def between(cls, low: float | None, high: float | None) -> Interval:
+    def between(cls, low: float | None, high: float | None) -> NormalInterval:
         """Return the interval between two faces, of which None is none."""
         return cls(-np.inf if low is None else low, np.inf if high is None else high)
 
@@ -139,7 +140,7 @@ class Interval:
         return np.clip(sign * special.ndtri(found), self.low, self.high)
 
     def to_own(self, z: Array) -> Array:
-        """Map the normal space of the whole to that of the interval, what lies outside to an end."""
+        """Map the normal space of the whole to that of the interval, the outside to an end."""
         if self._is_whole:
             return z
         sign, (low, high) = self._sign, self._cdfs
@@ -155,7 +156,7 @@ class Interval:
 
     @property
     def _sign(self) -> int:
-        return -1 if self.low + self.high > 0 else 1
+        return -1 if self.low > -self.high else 1
 
     @property
     def _cdfs(self) -> tuple[float, float]:

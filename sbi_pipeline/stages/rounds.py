@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,6 +16,7 @@ from .. import priors
 from ..priors.boxes import BoxedPrior, truncated
 from ..sidecars import write_text
 from ..storage import reading
+from ..storage.manifest import stocks_of
 from ..truncation import Calibration, box_around
 from ..types import Array, Prior
 from .files import Keys, check_key, read_dataset, read_manifest
@@ -36,10 +39,10 @@ def truncate(
     """Find the box of the prior that holds a posterior.
 
     Reads: ``simulations``, the manifest of the round; ``header`` of its estimator, its
-    ``calibration``, and ``posterior`` of the ``observation``. Writes: ``box``, as JSON: its faces, how much of the prior it
-    holds, and how many rows of this round and those before lie within it.
+    ``calibration``, and ``posterior`` of the ``observation``. Writes: ``box``, as JSON: its faces,
+    how much of the prior it holds, and how many rows of this round and those before lie within it.
     """
-    read_manifest(simulations, inputs)
+    listed = read_manifest(simulations, inputs)
     told = json.loads(header.read_text())
     check_key(told["key"], inputs, "estimator", header)
     joint = priors.build(told["priors"], told["parameters"])
@@ -60,10 +63,12 @@ def truncate(
     rows = _rows_within(reader, BoxedPrior(joint.keep(reader.stored), found.faces))
     made = {
         "key": key,
+        "mass": mass,
         **asdict(found),
         "volume": inner.volume,
         "values": _values(inner),
         "rows": rows,
+        "before": {"rows": reader.rows, "simulated": simulated_rows(listed)},
         "information": _information(whole, theta),
     }
     write_text(box, json.dumps(made, indent=1) + "\n")
@@ -77,6 +82,13 @@ def truncate(
     truth = _truth(read_dataset(observation, inputs, "observation"), whole)
     if truth is not None and not inner.contains(truth[None]).all():
         logger.warning("the truth lies outside the box: the estimator of this round is too sure")
+
+
+def simulated_rows(listed: Mapping[str, Any]) -> int:
+    """Return how many rows a round has simulated itself, from its manifest."""
+    box = listed.get("box")
+    own = (stock for stock in stocks_of(listed) if (stock.source or {}).get("box") == box)
+    return sum(stock.rows for stock in own)
 
 
 def _truth(observed: xr.Dataset, prior: Prior) -> Array | None:

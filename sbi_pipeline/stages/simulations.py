@@ -21,7 +21,7 @@ from ..model import Model
 from ..priors.boxes import BoxedPrior, Faces
 from ..priors.departure import WOULD_LEARN, departure_from, rows_to_compare
 from ..sidecars import write_text
-from ..storage.manifest import join_receipts, join_stocks, receipt_names, within
+from ..storage.manifest import join_receipts, join_stocks, receipt_names, rows_within
 from ..storage.prior import read_prior, write_prior
 from ..types import Array, Prior
 from .files import Keys, check_key, one_by_one, write_arrays
@@ -262,7 +262,7 @@ def manifest(
         check_key(joined["simulation_key"], inputs, name, listed[0])
         if box is not None and model is not None:
             prior = BoxedPrior(model.build_prior().keep(joined["parameters"]), box)
-            joined = within(joined, listed, prior.contains)
+            joined = rows_within(joined, listed, prior.contains)
         found.append({**joined, **stock})
     made = join_stocks(found[0], found[1:]) | ({} if box is None else {"box": dict(box)})
     write_text(simulations, json.dumps(made, indent=1) + "\n")

@@ -52,7 +52,7 @@ class Stock:
         seed: Of their simulations; None for that of the campaign.
         block_size: Rows of one call of a vectorised simulator; None for that of the campaign.
         source: Where their parameters come from; None for the prior.
-        inside: Which of the rows count, as `packed` writes it; None for all.
+        inside: Which of the rows count, as `text_of_mask` writes it; None for all.
     """
 
     simulation_key: str
@@ -67,7 +67,7 @@ class Stock:
     @property
     def rows_inside(self) -> Array | None:
         """Which of the rows count, ``(rows,)``; None for all."""
-        return None if self.inside is None else unpacked(self.inside, self.rows)
+        return None if self.inside is None else mask_of_text(self.inside, self.rows)
 
     @property
     def count(self) -> int:
@@ -178,7 +178,7 @@ def join_receipts(
     }
 
 
-def within(
+def rows_within(
     joined: Mapping[str, Any], receipts: Sequence[Path], contains: Callable[[Array], Array]
 ) -> dict[str, Any]:
     """Return the record of `join_receipts` of the rows within a box alone.
@@ -198,17 +198,17 @@ def within(
         failures.update(count_failures(status[masks[-1]]))
     inside = np.concatenate(masks)
     examples = [each for each in joined["examples"] if inside[each["row"]]]
-    found = {"failures": dict(failures), "examples": examples, "inside": packed(inside)}
+    found = {"failures": dict(failures), "examples": examples, "inside": text_of_mask(inside)}
     return {**joined, **found}
 
 
-def packed(mask: Array) -> str:
+def text_of_mask(mask: Array) -> str:
     """Write which of some rows count as text: compressed bits in base 64."""
     return base64.b64encode(zlib.compress(np.packbits(mask).tobytes())).decode()
 
 
-def unpacked(text: str, rows: int) -> Array:
-    """Return what `packed` wrote of so many rows, ``(rows,)``."""
+def mask_of_text(text: str, rows: int) -> Array:
+    """Return what `text_of_mask` wrote of so many rows, ``(rows,)``."""
     bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
     return np.unpackbits(bits, count=rows).astype(bool)
 

@@ -15,7 +15,7 @@ from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
 from .fits import Fits
-from .rounds import Chain, Round
+from .rounds import Round, RoundChain
 from .schema import (
     CampaignEntry,
     Config,
@@ -277,7 +277,7 @@ class Campaign(Mapping[str, Specification]):
             follows,
         )
 
-    def _truncate(self, chain: Chain) -> Specification:
+    def _truncate(self, chain: RoundChain) -> Specification:
         """Return what the box of the next round is made with."""
         name, observation = chain.estimator, chain.observation
         return Specification(
@@ -401,6 +401,8 @@ class Campaign(Mapping[str, Specification]):
             for name, each in self.catalogued
         }
         learnt, follows = self.fits.learnt_nuisances()
+        boxes = () if self.round is None else self.round.boxes
+        inputs |= {f"box {number}": each.key for number, each in enumerate(boxes, start=2)}
         return Specification(
             "report",
             {

@@ -13,7 +13,7 @@ from typing import Any
 from .. import sidecars
 from .campaign import Campaign
 from .data import data_shape
-from .plan import Plan
+from .plan import Plan, box_of
 from .schema import Configuration
 from .signatures import stated
 from .simulations import RESULTS, Simulations
@@ -233,6 +233,23 @@ class Jobs:
             return pattern.format(observation=chain.observation, **names)
 
         return of_round
+
+    def boxes(self, wildcards: Any) -> list[str]:
+        """Return the boxes of the rounds of a campaign, in order."""
+        each = self._campaign(wildcards).round
+        if each is None:
+            return []
+        (chain,) = each.chains
+        return [str(box_of(name)) for name in chain.boxed[: len(each.boxes)]]
+
+    def rounds(self, wildcards: Any) -> list[str]:
+        """Return the posteriors that these boxes were made of."""
+        each = self._campaign(wildcards).round
+        if each is None:
+            return []
+        (chain,) = each.chains
+        place = f"{chain.estimator}/{chain.observation}/posterior.nc"
+        return [f"{RESULTS}/{name}/{place}" for name in each.earlier]
 
     def nuisances(self, wildcards: Any) -> list[str]:
         """Return what was learnt of the nuisances of a campaign, if that is asked for."""

@@ -15,7 +15,7 @@ from . import shards
 from .batches import Batch
 from .campaign import Campaign
 from .reuse import own_rows
-from .rounds import Chain, KnownBox, chains_of, expanded
+from .rounds import KnownBox, RoundChain, chains_of, with_rounds
 from .schema import CampaignEntry, Config, Configuration
 from .signatures import stated
 from .simulations import RESULTS, Simulations, joined, simulations_of
@@ -48,7 +48,7 @@ class Plan(Mapping[str, Specification]):
         self._given, self._boxes = config, dict(boxes or {})
         self._stamps: tuple[int, ...] = ()
         self.chains = chains_of(config)
-        config, self.rounds = expanded(config, self._boxes)
+        config, self.rounds = with_rounds(config, self._boxes)
         self.config = config
         sweeps = config.get("sweeps", {})
         self.sweeps: dict[str, Members] = {
@@ -91,12 +91,15 @@ class Plan(Mapping[str, Specification]):
         each = self.rounds.get(name)
         if each is None or each.box is None:
             return entry, rows
-        own = {"source": {"box": each.box.faces}, "seed": each.seed(stated(CampaignEntry, entry, "seed"))}
+        own = {
+            "source": {"box": each.box.faces},
+            "seed": each.seed(stated(CampaignEntry, entry, "seed")),
+        }
         return {**entry, **own}, max(0, rows - each.box.rows)
 
     def current(self) -> Plan:
         """Return the plan with all boxes that are made as planned by now; itself if no other."""
-        paths = [path for chain in self.chains for path in chain.boxes.values()]
+        paths = [box_of(name) for chain in self.chains for name in chain.boxed]
         stamps = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
         if stamps == self._stamps:
             return self
@@ -110,7 +113,7 @@ class Plan(Mapping[str, Specification]):
         """Return the boxes that rounds wait for and that are made as planned."""
         waiting = {each.waits_for: None for each in self.rounds.values() if each.waits_for}
         return {
-            name: KnownBox.read(Path(RESULTS, name, "box.json"))
+            name: KnownBox.read(box_of(name))
             for name in waiting
             if self.is_made(f"{RESULTS}/{name}/truncate.spec.json")
         }
@@ -120,13 +123,15 @@ class Plan(Mapping[str, Specification]):
         name = path.removeprefix(f"{RESULTS}/").partition("/")[0]
         for last in self.rounds.values():
             chain = last.chains[0]
-            if last.waits_for and (name == chain.last or (path not in self and name in chain.names)):
+            if last.waits_for and (
+                name == chain.last or (path not in self and name in chain.names)
+            ):
                 return last.waits_for
         return ""
 
     @property
-    def rounds_before(self) -> dict[str, tuple[Chain, str]]:
-        """Chain, and name of the round that it is made of, by name of the round of a box."""
+    def rounds_before(self) -> dict[str, tuple[RoundChain, str]]:
+        """RoundChain, and name of the round that it is made of, by name of the round of a box."""
         return {
             following: (chain, name)
             for name, each in self.rounds.items()
@@ -216,11 +221,7 @@ class Plan(Mapping[str, Specification]):
     @property
     def _possible(self) -> dict[str, None]:
         """Names of all rounds there may be."""
-        return {
-            chain.name(number): None
-            for chain in self.chains
-            for number in range(1, chain.at_most + 1)
-        }
+        return {name: None for each in self.chains for name in (*each.names, *each.boxed)}
 
     def is_made(self, path: str) -> bool:
         """Say whether what is there was made with the specification planned for ``path``."""
@@ -242,3 +243,8 @@ class Plan(Mapping[str, Specification]):
         """Return what the job of many observations makes that writes a path, if there is one."""
         found = (campaign.batch(path) for campaign in self.campaigns.values())
         return next((each for each in found if each is not None), None)
+
+
+def box_of(name: str) -> Path:
+    """Return where the box is written that a round simulates in."""
+    return Path(RESULTS, name, "box.json")

@@ -9,17 +9,19 @@ other rows, and one that comes out the same has the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import sidecars, streams
+from ..priors import entry_of
 from ..priors.boxes import Faces
+from ..priors.families import TYPES
+from .binding import InconsistentError, near
+from .files import Keys
 from .schema import Config, Rounds
 from .signatures import stated
-from .simulations import RESULTS
 
 UNUSED = ("rounds", "title", "question", "derived_parameters", "observations", "estimators")
 """Of a campaign, what its rounds before the last do without, or have less of."""
@@ -28,7 +30,7 @@ AS_INFORMATIVE = 0.05
 
 
 @dataclass(frozen=True)
-class Chain:
+class RoundChain:
     """Rounds about one observation.
 
     Attributes:
@@ -66,10 +68,9 @@ class Chain:
         return [self.name(number) for number in range(1, self.at_most)]
 
     @property
-    def boxes(self) -> dict[int, Path]:
-        """Where the boxes are written, by the number of the round that simulates in them."""
-        numbers = range(2, self.at_most + 1)
-        return {number: Path(RESULTS, self.name(number), "box.json") for number in numbers}
+    def boxed(self) -> list[str]:
+        """Names of all rounds there may be that simulate in a box."""
+        return [self.name(number) for number in range(2, self.at_most + 1)]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class KnownBox:
     """What is planned with of a box that is made.
 
     Attributes:
+        key: Its key.
         faces: Its faces.
         volume: The prior's mass within it.
         ratio: Over that of the box it was made in.
@@ -84,6 +86,7 @@ class KnownBox:
         information: Of the posterior that it was made of, in nats.
     """
 
+    key: str
     faces: Faces
     volume: float
     ratio: float
@@ -112,17 +115,22 @@ class Round:
         chains: Those it belongs to: one, or several that share the first round.
         number: Which round it is.
         earlier: Names of the rounds before it.
-        box: Where it simulates; None is the whole prior.
+        boxes: Those that are known of the rounds up to this one, from that of the second on.
         is_last: Whether it is the one that is reported.
         waits_for: Name of the round whose box must be known before this one is; empty for none.
     """
 
-    chains: tuple[Chain, ...]
+    chains: tuple[RoundChain, ...]
     number: int
     earlier: tuple[str, ...] = ()
-    box: KnownBox | None = None
+    boxes: tuple[KnownBox, ...] = ()
     is_last: bool = False
     waits_for: str = ""
+
+    @property
+    def box(self) -> KnownBox | None:
+        """Where it simulates; None is the whole prior."""
+        return self.boxes[-1] if self.boxes else None
 
     @property
     def faces(self) -> Faces | None:
@@ -134,14 +142,14 @@ class Round:
         return seed if self.number == 1 else streams.integer(seed, f"round {self.number}")
 
     @property
-    def next_boxes(self) -> list[tuple[Chain, str]]:
+    def next_boxes(self) -> list[tuple[RoundChain, str]]:
         """Chains, and names of the rounds that simulate in the boxes made of this one."""
         if self.is_last:
             return []
         return [(chain, chain.name(self.number + 1)) for chain in self.chains]
 
 
-def chains_of(config: Config) -> list[Chain]:
+def chains_of(config: Config) -> list[RoundChain]:
     """Return all chains of rounds of a configuration."""
     return [
         chain
@@ -151,12 +159,12 @@ def chains_of(config: Config) -> list[Chain]:
     ]
 
 
-def _chains(name: str, entry: Config, config: Config) -> Iterator[Chain]:
+def _chains(name: str, entry: Config, config: Config) -> Iterator[RoundChain]:
     given = entry["rounds"]
     about = observations_of(entry)
     for observation in about:
         own = name if len(about) == 1 else f"{name}_{observation}"
-        yield Chain(
+        yield RoundChain(
             campaign=name,
             last=own,
             prefix=own,
@@ -187,7 +195,72 @@ def _first(entry: Config, config: Config) -> str:
     return str(entry.get("estimators", list(config["estimators"]))[0])
 
 
-def expanded(
+def check_rounds(name: str, config: Config) -> None:
+    """Check the rounds of a campaign, if it has any.
+
+    Raises:
+        InconsistentError: An unknown estimator or observation, a catalogue, one observation left
+            out, sizes for another number of rounds, discrete parameters, or a name that is taken.
+    """
+    entry, keys = config["campaigns"][name], ("campaigns", name, "rounds")
+    if "rounds" not in entry:
+        return
+    given, there = entry["rounds"], entry.get("observations", {})
+    for key in ("source", "reuse"):
+        if key in entry:
+            text = f"a campaign with {key} has no rounds: all its rows come from the prior"
+            raise InconsistentError(("campaigns", name, key), f"{text}; remove one of the two")
+    known = list(entry.get("estimators", config["estimators"]))
+    if (estimator := given.get("estimator", known[0])) not in known:
+        text = f"{estimator!r} is not among {', '.join(known)}{near(estimator, known)}"
+        raise InconsistentError((*keys, "estimator"), text)
+    _check_observations(entry, there, keys)
+    sizes = given.get("simulations")
+    if isinstance(sizes, list) and len(sizes) != given.get("at_most", len(sizes) + 1) - 1:
+        raise InconsistentError(
+            (*keys, "simulations"),
+            f"got {len(sizes)} numbers and at_most {given['at_most']}; wanted one for each round "
+            "before the last, whose number is simulations of the campaign",
+        )
+    _check_continuous(entry, keys)
+    for chain in _chains(name, entry, config):
+        others = [each for each in config["campaigns"] if each != name]
+        if taken := set(others) & {chain.last, *chain.names, *chain.boxed}:
+            text = f"there is a campaign {taken.pop()!r}, as one of the rounds would be called"
+            raise InconsistentError(keys, f"{text}; rename it")
+
+
+def _check_observations(entry: Config, there: Config, keys: Keys) -> None:
+    where = (*keys, "observation") if "observation" in entry["rounds"] else keys
+    if not there:
+        raise InconsistentError(keys, "the campaign has no observation; rounds are about one")
+    about = observations_of(entry)
+    for each in about:
+        if each not in there:
+            text = f"{each!r} is not among {', '.join(there)}{near(each, list(there))}"
+            raise InconsistentError(where, text)
+        if "table" in there[each]:
+            text = f"{each!r} is a catalogue; rounds are about single observations"
+            raise InconsistentError(where, text)
+    if left := [each for each in there if each not in about]:
+        raise InconsistentError(
+            where,
+            f"{left[0]!r} is left out, and within the box of another observation nothing is known "
+            "of it; name it too, or put it in a campaign without rounds",
+        )
+
+
+def _check_continuous(entry: Config, keys: Keys) -> None:
+    if isinstance(entry["priors"], str):
+        return
+    for name in entry["inferred_parameters"]:
+        prior = entry_of(entry["priors"], name)
+        if prior is not None and TYPES[prior["type"]].discrete:
+            text = f"{name!r} is discrete and inferred; a box has no share of its values"
+            raise InconsistentError(keys, f"{text}: make it a nuisance, or simulate in one round")
+
+
+def with_rounds(
     config: Config, boxes: Mapping[str, KnownBox]
 ) -> tuple[dict[str, Any], dict[str, Round]]:
     """Return a configuration with a campaign for each round, and what each round is.
@@ -207,30 +280,31 @@ def expanded(
     return {**config, "campaigns": campaigns}, rounds
 
 
-def _known(chain: Chain, boxes: Mapping[str, KnownBox]) -> Iterator[tuple[str, Round]]:
+def _known(chain: RoundChain, boxes: Mapping[str, KnownBox]) -> Iterator[tuple[str, Round]]:
     """Yield the rounds after the first whose boxes are known, the last one of them or not."""
-    earlier, before = [chain.name(1)], None
+    earlier, found = [chain.name(1)], list[KnownBox]()
     for number in range(2, chain.at_most + 1):
         name = chain.name(number)
-        box = boxes.get(name)
         place: dict[str, Any] = {"number": number, "earlier": tuple(earlier)}
-        if box is None:
-            yield chain.last, Round((chain,), box=before, is_last=True, waits_for=name, **place)
+        if name not in boxes:
+            waiting = Round((chain,), boxes=tuple(found), is_last=True, waits_for=name, **place)
+            yield chain.last, waiting
             return
-        if number == chain.at_most or _stops(chain, box, before):
-            yield chain.last, Round((chain,), box=box, is_last=True, **place)
+        found.append(boxes[name])
+        place["boxes"] = tuple(found)
+        if number == chain.at_most or _stops(chain, *found[-2:]):
+            yield chain.last, Round((chain,), is_last=True, **place)
             return
-        yield name, Round((chain,), box=box, **place)
+        yield name, Round((chain,), **place)
         earlier.append(name)
-        before = box
 
 
-def _stops(chain: Chain, box: KnownBox, before: KnownBox | None) -> bool:
+def _stops(chain: RoundChain, *found: KnownBox) -> bool:
     """Say whether a box is the last: it hardly shrank, or its posterior tells no more."""
-    if box.ratio > chain.shrink:
-        return True
-    gain = math.inf if before is None else box.information - before.information
-    return gain < AS_INFORMATIVE * len(box.faces)
+    *before, box = found
+    if box.ratio > chain.shrink or not before:
+        return box.ratio > chain.shrink
+    return box.information - before[0].information < AS_INFORMATIVE * len(box.faces)
 
 
 def _entry(entry: Config, each: Round) -> dict[str, Any]:
