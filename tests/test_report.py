@@ -14,6 +14,7 @@ import synthetic
 from sbi_pipeline.plots import style, typeset
 from sbi_pipeline.reports import assessment, contents, overview, report
 from sbi_pipeline.reports.verdict import to_json
+from sbi_pipeline.stages.page import shared_out
 from sbi_pipeline.subjects import ObservedData, SimulatedRows
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
@@ -332,3 +333,10 @@ def test_settings_that_were_tried_are_told_the_best_first(content):
 def test_what_went_wrong_is_told_with_an_example(page):
     assert "<code>ValueError: a &lt; b</code>" in page
     assert "beta = 0.1235" in page
+
+
+def test_work_is_shared_out_and_its_failure_is_told(tmp_path):
+    shared_out(lambda part: (tmp_path / f"{part}").touch(), 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
+    with pytest.raises(RuntimeError, match="a figure could not be drawn"):
+        shared_out(lambda part: 1 / (1 - part), 2)

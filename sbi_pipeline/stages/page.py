@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import json
+import multiprocessing
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,7 @@ def report(
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Noise | None = None,
     catalogues: Sequence[Path] = (),
+    threads: int = 1,
 ) -> None:
     """Check everything and tell it on one page.
 
@@ -131,12 +134,41 @@ def report(
         rounds=chain,
     )
     figures.mkdir(parents=True, exist_ok=True)
-    images = {}
-    for stem, figure in page.figures(told):
-        style.save_figure(figure, figures, stem)
-        images[stem] = (figures / f"{stem}.png").read_bytes()
+    shared_out(lambda first: save_figures(told, figures, first, threads), threads)
+    images = {path.stem: path.read_bytes() for path in figures.glob("*.png")}
     write_text(verdict, to_json(told.checks) + "\n")
     write_text(report, page.render(told, images))
+
+
+def save_figures(told: contents.Report, folder: Path, first: int, step: int) -> None:
+    """Draw figures of a page from the first on, every ``step``-th, and write them to a folder."""
+    for stem, figure in page.figures(told, first, step):
+        style.save_figure(figure, folder, stem)
+
+
+def shared_out(work: Callable[[int], None], workers: int) -> None:
+    """Do work that falls into parts in processes of their own, which begin with what this one has.
+
+    Args:
+        work: Takes the number of a part.
+        workers: How many parts.
+
+    Raises:
+        RuntimeError: One of them failed; its traceback is on the terminal.
+    """
+    if sys.platform != "linux":  # elsewhere a copy of a process that draws may hang
+        for part in range(workers):
+            work(part)
+        return
+    copy = multiprocessing.get_context("fork")
+    others = [copy.Process(target=work, args=(part,)) for part in range(1, workers)]
+    for each in others:
+        each.start()
+    work(0)
+    for each in others:
+        each.join()
+    if any(each.exitcode for each in others):
+        raise RuntimeError("a figure could not be drawn")
 
 
 def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> TrainedEstimator:

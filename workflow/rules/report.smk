@@ -34,6 +34,7 @@ rule report:
         spec="results/{campaign}/report.spec.json",
     log:
         "results/{campaign}/report.log",
+    threads: 2
     params:
         spec=JOBS.specification,
         observations=JOBS.observations,
