@@ -137,8 +137,8 @@ def main():
                 result = Path(folder, f"{by}-{method}.json")
                 command = [interpreter, SCRIPT, "--sbi", chosen.sbi, "--work", by, method, result]
                 quiet = subprocess.DEVNULL  # bars of progress; `sbi` writes logs where it is called
-                options = {"stdout": quiet, "stderr": quiet, "cwd": folder, "check": True}
-                subprocess.run(list(map(str, command)), **options)
+                options = {"stdout": quiet, "stderr": quiet, "cwd": folder}
+                subprocess.run(list(map(str, command)), check=True, **options)
                 found[by] = json.loads(result.read_text())
             ours, theirs = found["here"], found["sbi"]
             print(
