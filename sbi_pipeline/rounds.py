@@ -97,6 +97,12 @@ class SimulatedRounds:
         return self.rounds[-1].rows / self.rounds[-1].volume
 
     @property
+    def settled(self) -> Mapping[str, Sequence[bool]]:
+        """Sides of the last box on which a wider one has shown nothing, by parameter."""
+        known: Mapping[str, Sequence[bool]] = self.boxes[-1].get("settled", {})
+        return known
+
+    @property
     def draws(self) -> list[Array]:
         """Draws of each round's posterior by the estimator of the boxes, each ``(n, dim)``."""
         trees = [*self.earlier]

@@ -6,6 +6,9 @@ so the interval is widened by what calibration near the observation found: by as
 of held-out posteriors would have to grow to hold the truths they missed. All of it happens in the
 normal space of the prior drawn from, so that boxes are nested by construction.
 
+A posterior that leans on a face of its own box may be cut off there, so the next box reaches beyond
+it. Where a wider box showed nothing there, the posterior ends there, and the face is settled.
+
 References:
     Miller, Cole, Forre, Louppe, Weniger, Truncated marginal neural ratio estimation, 2021,
         https://arxiv.org/abs/2107.01214 (boxes)
@@ -15,8 +18,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import special, stats
@@ -25,11 +28,15 @@ from .priors.boxes import BoxedPrior, NormalInterval
 from .types import Array, Prior
 
 Pair = tuple[float | None, float | None]
+Sides = tuple[bool, bool]
 
 TAIL = 0.05
 """Fraction of the draws that a tail is fitted to."""
 EDGE = 0.01
 """Where less of the box's own prior mass lies beyond a face, nothing is cut off there."""
+NEXT_TO, LEANS = 0.9, 0.02
+"""Share of the way from the median to a face beyond which draws are next to it, and the fraction of
+draws there above which a posterior leans on it; of a normal one 0.0002 are."""
 NEAR = 100
 """Held-out simulations nearest to the observation that an interval is widened by, at least."""
 LEVELS = 0.01, 0.1
@@ -73,6 +80,8 @@ class Box:
         widening: Factors by which intervals were widened, by parameter.
         near: Held-out simulations that they rest on.
         missed: How many of these have a truth that such an interval, not widened, leaves out.
+        beyond: Sides, low and high, on which it reaches beyond the box it was made in, since the
+            posterior leans on the face there; by parameter, empty where it does not.
     """
 
     faces: dict[str, Pair]
@@ -80,6 +89,75 @@ class Box:
     widening: dict[str, float]
     near: int
     missed: int
+    beyond: dict[str, Sides] = field(default_factory=dict)
+
+
+def next_box(
+    prior: Prior,
+    theta: Array,
+    calibration: Calibration,
+    settled: Mapping[str, Sides],
+    *,
+    mass: float,
+    members: int = 1,
+) -> Box:
+    """Return the box of the next round: around the posterior, or beyond a face it leans on.
+
+    Args:
+        prior: That the estimator was trained under: the whole one, or within a box.
+        theta: Draws of the posterior, ``(n, dim)``.
+        calibration: Of the estimator.
+        settled: Sides on which a wider box has shown nothing, low and high, by parameter.
+        mass: Posterior mass outside the interval of a parameter, where it is not widened.
+        members: Of an ensemble: its box holds the box of each.
+    """
+    found = box_around(prior, theta, calibration, mass=mass, members=members)
+    beyond = {
+        name: (low > LEANS and not known[0], high > LEANS and not known[1])
+        for name, (low, high) in next_to_faces(prior, theta).items()
+        for known in [settled.get(name, (False, False))]
+    }
+    beyond = {name: sides for name, sides in beyond.items() if any(sides)}
+    if not beyond or not isinstance(prior, BoxedPrior):
+        return found
+    faces = _moved_out(prior, theta, beyond)
+    ratio = BoxedPrior(prior.whole, faces).volume / prior.volume
+    return replace(found, faces=faces, ratio=ratio, beyond=beyond)
+
+
+def next_to_faces(prior: Prior, theta: Array) -> dict[str, tuple[float, float]]:
+    """Return the fractions of draws next to the low and high face of a box, by parameter.
+
+    Args:
+        prior: Within the box; of a whole one nothing is returned.
+        theta: Draws, ``(n, dim)``.
+    """
+    if not isinstance(prior, BoxedPrior):
+        return {}
+    z, found = prior.whole.to_normal(theta), {}
+    for name, faces in prior.faces.items():
+        own = z[:, prior.names.index(name)]
+        middle = np.median(own)
+        low, high = (
+            0.0 if face is None else float(np.mean((own - middle) / (face - middle) > NEXT_TO))
+            for face in faces
+        )
+        found[name] = (low, high)
+    return found
+
+
+def _moved_out(prior: BoxedPrior, theta: Array, beyond: Mapping[str, Sides]) -> dict[str, Pair]:
+    """Return the faces of a box, those on some sides twice as far from the median."""
+    middle = np.median(prior.whole.to_normal(theta), axis=0)
+    moved = {}
+    for name, faces in prior.faces.items():
+        centre = float(middle[prior.names.index(name)])
+        sides = zip(faces, beyond.get(name, (False, False)), strict=True)
+        low, high = (
+            2 * face - centre if outwards and face is not None else face for face, outwards in sides
+        )
+        moved[name] = (low, high)
+    return moved
 
 
 def box_around(

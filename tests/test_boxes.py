@@ -7,7 +7,7 @@ from scipy import stats
 
 from sbi_pipeline import priors
 from sbi_pipeline.campaigns.sources import source_of
-from sbi_pipeline.priors.boxes import BoxedPrior, NormalInterval, truncated
+from sbi_pipeline.priors.boxes import BoxedPrior, NormalInterval, holds, truncated
 from sbi_pipeline.storage.manifest import mask_of_text, text_of_mask
 
 ENTRIES = {
@@ -111,3 +111,30 @@ def test_rows_of_a_box_do_not_depend_on_how_they_are_split():
 def test_masks_of_rows_are_texts():
     mask = np.random.default_rng(0).random(1001) < 0.3
     np.testing.assert_array_equal(mask_of_text(text_of_mask(mask), 1001), mask)
+
+
+def test_a_box_may_lie_within_another():
+    assert holds({"a": (-1, 1)}, {"a": (-0.5, 1), "b": (0, 1)})
+    assert holds({}, {"a": (0, 1)})
+    assert not holds({"a": (-1, 1)}, {"b": (0, 1)})
+    assert not holds({"a": (-1, None)}, {"a": (-2, 0)})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_rows_around_a_hole_fill_up_what_is_there(share):
+    """A hole of half the volume whose rows are there, or some of them: together, the prior."""
+    prior = priors.build(ENTRIES, tuple(ENTRIES))
+    box, hole = {"a": (-0.5, 0.5)}, {"a": (-0.5, 0.0)}
+    inner, outer = BoxedPrior(prior, hole), BoxedPrior(prior, box)
+    p = inner.volume / outer.volume
+    source = source_of({"box": box, "hole": hole, "share": share})
+    fresh = source.draw(prior, seed=1, start=0, rows=8000)
+    parts = [source.draw(prior, seed=1, start=at, rows=4000) for at in (0, 4000)]
+    np.testing.assert_array_equal(np.concatenate(parts), fresh)
+    around = ~inner.contains(fresh)
+    assert np.mean(~around) == pytest.approx(share * p / (share * p + 1 - p), abs=0.02)
+    missing = round(around.sum() * p / (1 - p) - (~around).sum())
+    there = source_of({"box": hole}).draw(prior, seed=2, start=0, rows=missing)
+    z = outer.to_normal(np.concatenate([fresh, there]))
+    for column in range(3):
+        assert stats.kstest(z[:, column], "norm").pvalue > 1e-3

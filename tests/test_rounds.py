@@ -17,9 +17,9 @@ TINY = yaml.safe_load((TESTS / "config.yaml").read_text())
 MOCK = {"parameters": {"slope": 0.5}}
 
 
-def known(ratio=0.1, volume=0.1, rows=150, information=1.0, half=0.5):
+def known(ratio=0.1, volume=0.1, rows=150, information=1.0, half=0.5, outside=0):
     faces = {"slope": [-half, half]}
-    return KnownBox("k", faces, volume, ratio, rows, information)
+    return KnownBox("k", faces, volume, ratio, rows, outside, information)
 
 
 def configured(monkeypatch, rounds=None, **entries):
@@ -130,6 +130,32 @@ def test_sizes_of_rounds_may_differ(monkeypatch):
     assert plan.chains[0].at_most == 4
     assert plan.campaigns["tiny_round_1"].simulations.rows == 200
     assert [made.rows for made in plan.campaigns["tiny_round_2"].stocks] == [290, 200]
+
+
+def test_a_wider_box_fills_up_what_is_around_the_one_before(monkeypatch):
+    boxes = {
+        "tiny_round_2": known(0.1, 0.1, 60),
+        "tiny_round_3": known(2.0, 0.2, 500, outside=40, half=0.7),
+        "tiny_round_4": known(0.9, 0.18, 900, 9.0, 0.6),
+    }
+    plan = planned(monkeypatch, boxes, rounds={"simulations": 500})
+    third = plan.campaigns["tiny_round_3"]
+    assert third.simulations.rows == 460  # 500 are in half of it, so 500 belong around, 40 are
+    assert third.simulations.source["hole"] == {"slope": [-0.5, 0.5]}
+    assert third.simulations.source["share"] == 0
+    assert [made.within for made in third.stocks] == [None, None, {"slope": [-0.5, 0.5]}]
+    last = plan.campaigns["tiny"]
+    assert [made.within for made in last.stocks] == [
+        None, None, {"slope": [-0.5, 0.5]}, None,
+    ]  # fmt: skip
+    told = plan["results/tiny/manifest.spec.json"].arguments["reused"]
+    assert told[1]["within"] == {"slope": [-0.5, 0.5]}
+
+
+def test_a_wider_box_may_want_more_everywhere():
+    box = known(2.0, 0.2, 500, outside=100)
+    assert box.wanted(2000) == (1400, pytest.approx(500 / 900))
+    assert box.wanted(100) == (400, 0.0)
 
 
 def test_a_box_that_was_damaged_is_named(tmp_path):

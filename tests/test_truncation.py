@@ -6,7 +6,13 @@ from scipy import stats
 
 from sbi_pipeline import priors
 from sbi_pipeline.priors.boxes import BoxedPrior
-from sbi_pipeline.truncation import Calibration, box_around, upper_quantile
+from sbi_pipeline.truncation import (
+    Calibration,
+    box_around,
+    next_box,
+    next_to_faces,
+    upper_quantile,
+)
 
 NAMES = ("a", "b")
 PRIOR = priors.build({name: {"type": "normal", "mean": 0, "sd": 1} for name in NAMES}, NAMES)
@@ -58,7 +64,7 @@ def test_nothing_is_cut_off_where_the_posterior_is_the_prior():
 
 def test_boxes_are_nested():
     rng = np.random.default_rng(0)
-    outer, mean = box(rng, np.zeros(2))
+    outer, _ = box(rng, np.zeros(2))
     inner = BoxedPrior(PRIOR, outer.faces)
     theta = inner.from_normal(rng.normal(0.5, 0.4, size=(10_000, 2)))
     found = box_around(inner, theta, calibration(rng), mass=1e-4)
@@ -99,3 +105,37 @@ def test_tails_go_on_beyond_the_last_draw(law, rtol):
     found = upper_quantile(draws, 1e-5)
     assert np.mean(found) == pytest.approx(law.isf(1e-5), rel=rtol)
     np.testing.assert_array_equal(upper_quantile(draws, 0.2), np.quantile(draws, 0.8, axis=0))
+
+
+def leaning(at=0.9):
+    """Draws of a posterior that lies near the high face of a box, and the prior in the box."""
+    rng = np.random.default_rng(5)
+    inner = BoxedPrior(PRIOR, {"a": (-0.1, 0.1), "b": (-1.0, 1.0)})
+    mean = inner.from_normal(np.array([[at, 0.0]]))
+    theta = mean + np.array([0.03, 0.05]) * rng.normal(size=(40_000, 2))
+    return inner, theta[inner.contains(theta)], calibration(rng)
+
+
+def test_a_box_that_a_posterior_leans_on_is_widened_there():
+    inner, theta, known = leaning()
+    found = next_box(inner, theta, known, {}, mass=1e-4)
+    assert found.beyond == {"a": (False, True)}
+    middle = np.median(theta[:, 0])
+    assert found.faces["a"] == pytest.approx((-0.1, 0.2 - middle))
+    assert found.faces["b"] == (-1.0, 1.0)
+    assert found.ratio == pytest.approx(BoxedPrior(PRIOR, found.faces).volume / inner.volume)
+    assert found.ratio > 1
+
+
+def test_a_face_that_is_settled_is_not_moved_again():
+    inner, theta, known = leaning()
+    found = next_box(inner, theta, known, {"a": (False, True)}, mass=1e-4)
+    assert found.beyond == {}
+    assert found.ratio < 1
+
+
+def test_a_posterior_in_the_middle_leans_on_nothing():
+    inner, theta, known = leaning(at=0.0)
+    theta = theta[0] + 0.3 * (theta - theta[0])
+    assert next_box(inner, theta, known, {}, mass=1e-4).beyond == {}
+    assert next_to_faces(PRIOR, theta) == {}

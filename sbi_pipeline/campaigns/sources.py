@@ -7,6 +7,7 @@ of `ParameterSource` and a line in `source_of`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,13 +57,29 @@ class BoxSource:
 
     Attributes:
         box: Its faces.
+        hole: Faces of a smaller box within it where rows are there already; None for none.
+        share: How dense rows are in the hole, over those around it.
     """
 
     box: Faces
+    hole: Faces | None = None
+    share: float = 1.0
 
     def draw(self, prior: Prior, *, seed: int, start: int, rows: int) -> Array:
-        """Draw from the prior within the box."""
-        return BoxedPrior(prior, self.box).from_uniform(_uniforms(prior, seed, start, rows))
+        """Draw from the prior within the box; what falls into the hole is drawn again, or kept."""
+        boxed = BoxedPrior(prior, self.box)
+        drawn = boxed.from_uniform(_uniforms(prior, seed, start, rows))
+        if self.hole is None:
+            return drawn
+        hole, again = BoxedPrior(prior, self.hole), np.arange(rows)
+        for attempt in itertools.count():
+            chance = streams.uniforms(seed, f"kept {attempt}", start, rows, 1)[again, 0]
+            again = again[hole.contains(drawn[again]) & (chance >= self.share)]
+            if not again.size:
+                return drawn
+            u = streams.uniforms(seed, f"prior {attempt}", start, rows, len(prior.names))
+            drawn[again] = boxed.from_uniform(u[again])
+        raise AssertionError  # counting has no end
 
 
 @dataclass(frozen=True)

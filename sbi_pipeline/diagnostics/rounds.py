@@ -17,13 +17,10 @@ from scipy import special, stats
 from ..plots.rounds import draw_rounds, draw_rounds_corner
 from ..priors.boxes import BoxedPrior
 from ..rounds import SimulatedRounds, parameter_draws
+from ..truncation import LEANS, next_to_faces
 from ..types import Array, Prior
 from .check import Check, Judged, WarnFail, above, below
 from .diagnostic import Diagnostic, Drawing
-
-NEXT_TO = 0.9
-"""Share of the way from the median to a face, in the prior's normal space, beyond which draws are
-next to it: in the outer 5 % of the box, where the median is its middle."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def measure_rounds(asked: SimulatedRounds) -> TestedRounds:
         missed=sum(box["missed"] for box in asked.boxes),
         expected=near * len(names) * asked.mass,
         piled={
-            who: _piled(asked.prior, parameter_draws(each.tree, names))
+            who: _piled(asked, parameter_draws(each.tree, names))
             for who, each in asked.last.items()
         },
         beyond=_beyond(asked.prior, asked.truth),
@@ -84,19 +81,16 @@ def measure_rounds(asked: SimulatedRounds) -> TestedRounds:
     )
 
 
-def _piled(prior: Prior, theta: Array) -> tuple[float, str]:
-    """Return the largest fraction of draws next to a face that is no face of the prior."""
-    found = [(0.0, prior.names[0])]
-    if isinstance(prior, BoxedPrior):
-        z = prior.whole.to_normal(theta)
-        for name, faces in prior.faces.items():
-            own = z[:, prior.names.index(name)]
-            middle = np.median(own)
-            found += [
-                (float(np.mean((own - middle) / (face - middle) > NEXT_TO)), name)
-                for face in faces
-                if face is not None
-            ]
+def _piled(asked: SimulatedRounds, theta: Array) -> tuple[float, str]:
+    """Return the largest fraction of draws next to a face where nothing is settled."""
+    settled = asked.settled
+    found = [(0.0, asked.parameters[0])]
+    for name, fractions in next_to_faces(asked.prior, theta).items():
+        known = settled.get(name, (False, False))
+        found += [
+            (fraction, name) for fraction, is_known in zip(fractions, known, strict=True)
+            if not is_known
+        ]  # fmt: skip
     return max(found)
 
 
@@ -122,7 +116,7 @@ def judge_rounds(
     subject: str,
     *,
     widening: WarnFail = (1.5, 4.0),
-    piled: WarnFail = (0.005, 0.02),
+    piled: WarnFail = (0.005, LEANS),
     moved: WarnFail = (0.005, 0.0005),
 ) -> list[Check]:
     """Judge whether boxes hold the posterior.

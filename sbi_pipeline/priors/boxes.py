@@ -21,6 +21,7 @@ from ..types import Array, Prior
 
 Faces = Mapping[str, Sequence[float | None]]
 """Low and high face of a box in the prior's normal space, by parameter; None is none."""
+NO_FACES = (None, None)
 SMALLEST = 2.0**-53
 """How near draws come to a face, in uniforms of the box."""
 
@@ -169,3 +170,12 @@ class NormalInterval:
 def truncated(prior: Prior, faces: Faces | None) -> Prior:
     """Return a prior within a box; the prior itself where there is none."""
     return BoxedPrior(prior, faces) if faces else prior
+
+
+def holds(outer: Faces, inner: Faces) -> bool:
+    """Say whether one box lies within another."""
+    for name, faces in outer.items():
+        own, other = (NormalInterval.between(*each) for each in (faces, inner.get(name, NO_FACES)))
+        if not own.low <= other.low <= other.high <= own.high:
+            return False
+    return True

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,7 @@ def manifest(
     seed: int,
     key: str,
     source: Mapping[str, Any] | None = None,
+    within: Faces | None = None,
     reused: Sequence[Mapping[str, Any]] = (),
     box: Faces | None = None,
     model: Model | None = None,
@@ -248,11 +250,12 @@ def manifest(
 
     Those of other campaigns, ``reused``, have each their own ``store``, ``rows``, ``seed`` and
     ``block_size``, and ``source`` if that is not the prior. With ``box``, only the rows within that
-    box of the prior of ``model`` count.
+    box of the prior of ``model`` count, and of some only those ``within`` another one as well.
 
     Reads: receipts. Writes: ``simulations``, as JSON.
     """
-    own = {"store": store, "rows": rows} | ({"source": source} if source else {})
+    own: dict[str, Any] = {"store": store, "rows": rows}
+    own |= {key: each for key, each in {"source": source, "within": within}.items() if each}
     found = []
     for name, stock in zip(receipt_names(len(reused)), [own, *reused], strict=True):
         folder = Path(stock["store"]).name
@@ -261,13 +264,19 @@ def manifest(
         joined = join_receipts(listed, rows=stock["rows"], key=key, **told)
         check_key(joined["simulation_key"], inputs, name, listed[0])
         if box is not None and model is not None:
-            prior = BoxedPrior(model.build_prior().keep(joined["parameters"]), box)
-            joined = rows_within(joined, listed, prior.contains)
+            prior = model.build_prior().keep(joined["parameters"])
+            boxes = [BoxedPrior(prior, faces) for faces in (box, stock.get("within")) if faces]
+            joined = rows_within(joined, listed, partial(_contained, boxes))
         found.append({**joined, **stock})
     made = join_stocks(found[0], found[1:]) | ({} if box is None else {"box": dict(box)})
     write_text(simulations, json.dumps(made, indent=1) + "\n")
     if failures := made["failures"]:
         logger.warning("failed simulations: %s", failures)
+
+
+def _contained(boxes: Sequence[BoxedPrior], parameters: Array) -> Array:
+    """Return which parameters lie in all of some boxes, ``(n,)``."""
+    return np.all([each.contains(parameters) for each in boxes], axis=0)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class Stock:
         seed: Of their simulations; None for that of the campaign.
         block_size: Rows of one call of a vectorised simulator; None for that of the campaign.
         source: Where their parameters come from; None for the prior.
+        within: Faces of a box to which they are confined beside that of the campaign, since they
+            were simulated in a smaller one; None for no such box.
         inside: Which of the rows count, as `text_of_mask` writes it; None for all.
     """
 
@@ -62,6 +64,7 @@ class Stock:
     seed: int | None = None
     block_size: int | None = None
     source: Mapping[str, Any] | None = None
+    within: Mapping[str, Any] | None = None
     inside: str | None = None
 
     @property
@@ -120,7 +123,7 @@ def join_stocks(own: Mapping[str, Any], reused: Sequence[Mapping[str, Any]]) -> 
     for each in every:
         failures.update(each["failures"])
     stocks = [{name: each[name] for name in FIELDS if name in each} for each in every]
-    of_stock = ("store", "shards", "source", "inside")
+    of_stock = ("store", "shards", "source", "within", "inside")
     rest = {name: value for name, value in own.items() if name not in of_stock}
     return {
         **rest,

@@ -58,6 +58,7 @@ class Block:
         seed: Of their simulations; None for that of the campaign.
         block_size: Rows of one call of a vectorised simulator; None for that of the campaign.
         inside: Which of the rows belong to it, ``(rows,)``; None for all.
+        stock: Place of their key among those of the manifest.
     """
 
     store: Path
@@ -68,6 +69,7 @@ class Block:
     seed: int | None = None
     block_size: int | None = None
     inside: Array | None = None
+    stock: int = 0
 
     @property
     def count(self) -> int:
@@ -301,8 +303,9 @@ def load_simulations(manifest: Path | str, names: Sequence[str] | None = None) -
 def _all_blocks(folder: Path, stocks: Sequence[Stock]) -> Iterator[Block]:
     """Yield the blocks of a campaign in order."""
     offset = 0
-    for stock in stocks:
+    for place, stock in enumerate(stocks):
         own: dict[str, Any] = {
+            "stock": place,
             "offset": offset,
             "seed": stock.seed,
             "block_size": stock.block_size,

@@ -280,10 +280,12 @@ class Campaign(Mapping[str, Specification]):
     def _truncate(self, chain: RoundChain) -> Specification:
         """Return what the box of the next round is made with."""
         name, observation = chain.estimator, chain.observation
+        box = None if self.round is None else self.round.box
         return Specification(
             "truncate",
             {"mass": chain.mass},
             {
+                **({} if box is None else {"before": box.key}),
                 "simulations": self.key("manifest"),
                 "estimator": self.key("train", name),
                 "calibration": self.key("calibrate", name),

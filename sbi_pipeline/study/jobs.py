@@ -234,6 +234,11 @@ class Jobs:
 
         return of_round
 
+    def box_before(self, wildcards: Any) -> list[str]:
+        """Return the box of the round whose posterior a box is made of, if it has one."""
+        _, name = self.plan.rounds_before[wildcards.campaign]
+        return [str(box_of(name))] if self.plan.rounds[name].boxes else []
+
     def boxes(self, wildcards: Any) -> list[str]:
         """Return the boxes of the rounds of a campaign, in order."""
         each = self._campaign(wildcards).round

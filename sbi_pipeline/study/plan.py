@@ -5,6 +5,7 @@ What its jobs read and are told is `jobs`.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -81,9 +82,13 @@ class Plan(Mapping[str, Specification]):
             name: simulations_of(*self._asked(name, entries[name], of[0][1]))
             for name, of in rows.items()
         }
-        taken = {name: [each for each, _ in of[1:]] for name, of in rows.items()}
-        taken |= {name: list(each.earlier) for name, each in self.rounds.items()}
-        stocks = {name: [own[name], *(own[each] for each in taken[name])] for name in entries}
+        taken = {name: [own[each] for each, _ in of[1:]] for name, of in rows.items()}
+        for name, each in self.rounds.items():
+            confined = each.confined
+            taken[name] = [
+                dataclasses.replace(own[one], within=confined.get(one)) for one in each.earlier
+            ]
+        stocks = {name: [own[name], *taken[name]] for name in entries}
         return {name: [each for each in of if each.rows] for name, of in stocks.items()}
 
     def _asked(self, name: str, entry: Config, rows: int) -> tuple[Config, int]:
@@ -91,11 +96,12 @@ class Plan(Mapping[str, Specification]):
         each = self.rounds.get(name)
         if each is None or each.box is None:
             return entry, rows
-        own = {
-            "source": {"box": each.box.faces},
-            "seed": each.seed(stated(CampaignEntry, entry, "seed")),
-        }
-        return {**entry, **own}, max(0, rows - each.box.rows)
+        seed = each.seed(stated(CampaignEntry, entry, "seed"))
+        simulated, density = each.box.wanted(rows)
+        source: dict[str, Any] = {"box": each.box.faces}
+        if each.box.is_wider:
+            source |= {"hole": each.boxes[-2].faces, "share": density}
+        return {**entry, "source": source, "seed": seed}, simulated
 
     def current(self) -> Plan:
         """Return the plan with all boxes that are made as planned by now; itself if no other."""

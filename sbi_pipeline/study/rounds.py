@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import sidecars, streams
 from ..priors import entry_of
-from ..priors.boxes import Faces
+from ..priors.boxes import Faces, holds
 from ..priors.families import TYPES
 from .binding import InconsistentError, near
 from .files import Keys
@@ -81,8 +81,10 @@ class KnownBox:
         key: Its key.
         faces: Its faces.
         volume: The prior's mass within it.
-        ratio: Over that of the box it was made in.
-        rows: Of the rounds before, how many lie within it.
+        ratio: Over that of the box it was made in; above 1 if it reaches beyond that.
+        rows: Of the rounds before, how many lie within it; if it reaches beyond the box it was made
+            in, within that.
+        outside: Then, how many lie around that and count.
         information: Of the posterior that it was made of, in nats.
     """
 
@@ -91,7 +93,31 @@ class KnownBox:
     volume: float
     ratio: float
     rows: int
+    outside: int
     information: float
+
+    @property
+    def is_wider(self) -> bool:
+        """Whether it reaches beyond the box it was made in."""
+        return self.ratio > 1
+
+    def wanted(self, rows: int) -> tuple[int, float]:
+        """Return how many rows are to be simulated in it so that all are as dense everywhere.
+
+        Args:
+            rows: Of all rounds together, or more where those that are there are denser.
+
+        Returns:
+            How many, and, of a wider one, how dense in the box it was made in, over around that.
+        """
+        if not self.is_wider:
+            return max(0, rows - self.rows), 1.0
+        share = 1 / self.ratio
+        total = max(rows, self.rows / share)
+        inside = total * share - self.rows
+        around = max(1.0, total * (1 - share) - self.outside)
+        density = (inside / share) / (around / (1 - share))
+        return round(inside + around), min(1.0, density)
 
     @classmethod
     def read(cls, path: Path) -> KnownBox:
@@ -136,6 +162,22 @@ class Round:
     def faces(self) -> Faces | None:
         """Faces of the box it simulates in."""
         return None if self.box is None else self.box.faces
+
+    @property
+    def confined(self) -> dict[str, Faces]:
+        """Faces to which rows of earlier rounds are confined, by name of the round.
+
+        Where a box reached beyond the one before, rows of rounds whose own boxes do not hold it
+        count within the one before alone: around it they would be denser in some places.
+        """
+        found: dict[str, Faces] = {}
+        for place, box in enumerate(self.boxes):
+            if box.is_wider:
+                for earlier, own in enumerate(self.boxes[:place]):
+                    if not holds(own.faces, box.faces):
+                        name = self.earlier[earlier + 1]
+                        found.setdefault(name, self.boxes[place - 1].faces)
+        return found
 
     def seed(self, seed: int) -> int:
         """Return the seed of its simulations, from the campaign's: no two rounds share numbers."""
@@ -302,6 +344,8 @@ def _known(chain: RoundChain, boxes: Mapping[str, KnownBox]) -> Iterator[tuple[s
 def _stops(chain: RoundChain, *found: KnownBox) -> bool:
     """Say whether a box is the last: it hardly shrank, or its posterior tells no more."""
     *before, box = found
+    if box.is_wider:
+        return False
     if box.ratio > chain.shrink or not before:
         return box.ratio > chain.shrink
     return box.information - before[0].information < AS_INFORMATIVE * len(box.faces)

@@ -15,6 +15,7 @@ checkpoint truncate:
             posterior=JOBS.before(
                 "results/{campaign}/{estimator}/{observation}/posterior.nc"
             ),
+            before=JOBS.box_before,
         ),
     output:
         box="results/{campaign}/box.json",
