@@ -41,8 +41,9 @@ NEAR = 100
 """Held-out simulations nearest to the observation that an interval is widened by, at least."""
 LEVELS = 0.01, 0.1
 """Fractions outside central intervals whose misses are counted."""
-SURE = 0.01
-"""P-value of misses below which intervals are widened by them."""
+SURE, UNLIKELY = 0.01, 0.05
+"""P-values of misses below which intervals are widened by them: of central intervals, and of the
+box itself, where one in a hundred is enough."""
 WIDEST = 5.0
 """Factor by which misses widen intervals, at most."""
 
@@ -178,7 +179,9 @@ def box_around(
     tail = mass / 2 / members
     reach = np.stack([upper_quantile(centre - z, tail), upper_quantile(z - centre, tail)])
     missed = (near.pulls < -reach[0] / sd) | (near.pulls > reach[1] / sd)
-    factors = np.maximum(_by_misses(near), _by_pulls(near, reach / sd))
+    beyond_chance = stats.binom.sf(missed.sum(axis=0) - 1, len(missed), mass) < UNLIKELY
+    by_pulls = np.where(beyond_chance, _by_pulls(near, reach / sd), 1)
+    factors = np.maximum(_by_misses(near), by_pulls)
     low, high = centre - factors * reach[0], centre + factors * reach[1]
     low = np.where(special.ndtr(low) < EDGE, -np.inf, low)
     high = np.where(special.ndtr(-high) < EDGE, np.inf, high)
