@@ -43,6 +43,7 @@ SIMULATORS = {
     "linear_gaussian": Part("sbi_pipeline.simulators.linear_gaussian:LinearGaussian"),
     "moon_point": Part("sbi_pipeline.simulators.moons:MoonPoint"),
     "moons": Part("sbi_pipeline.simulators.moons:Moons"),
+    "polynomial": Part("sbi_pipeline.simulators.polynomial:Polynomial"),
     "program": Part("sbi_pipeline.simulators.program:Program"),
     "ringdown": Part("sbi_pipeline.simulators.ringdown:Ringdown"),
     "source_counts": Part("sbi_pipeline.simulators.source_counts:SourceCounts"),

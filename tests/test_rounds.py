@@ -158,6 +158,13 @@ def test_a_wider_box_may_want_more_everywhere():
     assert box.wanted(100) == (400, 0.0)
 
 
+def test_a_forecast_tells_what_all_rounds_may_cost(monkeypatch):
+    plan = planned(monkeypatch, rounds={"simulations": [200, 300, 400]})
+    models = {each["name"]: each["in_rounds"] for each in study.Jobs(plan).models()}
+    first = plan.campaigns["tiny_round_1"].simulations.name
+    assert models[first] == 200 + 300 + 400 + 2000
+
+
 def test_a_box_that_was_damaged_is_named(tmp_path):
     path = tmp_path / "box.json"
     path.write_text(json.dumps({"faces": {}}))

@@ -38,7 +38,8 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
     ``bucket``, ``block_size``, ``workers`` and ``limits``; ``source`` if it is not the prior;
     ``posteriors``, of which data are predicted, ``predictive_draws`` of each, and ``observed``,
-    calls for observations; and ``catalogued``, the objects of each estimator and catalogue. Writes
+    calls for observations; ``catalogued``, the objects of each estimator and catalogue; and
+    ``in_rounds``, simulations of all rounds that begin with these, 0 if there are none. Writes
     nothing; the forecasts are logged.
 
     Raises:
@@ -60,6 +61,9 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
             limits=Limits(**each["limits"]),
         )
         logger.info("%s\n%s", each["name"], forecast)
+        if several := each["in_rounds"]:
+            seconds = several * forecast.row_seconds / each["workers"]
+            logger.info("all rounds: at most %s simulations, %s", several, in_words(seconds))
         asked, seconds = each["predictive_draws"], forecast.row_seconds / each["workers"]
         draws = HALVES * (affordable(seconds) if asked == "auto" else asked)
         logger.info(

@@ -89,11 +89,26 @@ class Jobs:
                 "limits": dict(made.limits),
                 "predictive_draws": stated(Configuration, self.plan.config, "predictive_draws"),
                 "source": made.source,
+                "in_rounds": self._in_rounds(name),
                 **self._asked_of(name),
                 **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
             }
             for name, made in self.plan.simulations.items()
         ]
+
+    def _in_rounds(self, simulations: str) -> int:
+        """Return how many simulations all rounds that begin with some may make; 0 without any."""
+        chains = [
+            chain
+            for name, each in self.plan.rounds.items()
+            if each.number == 1 and self.plan.campaigns[name].simulations.name == simulations
+            for chain in each.chains
+        ]
+        later = [
+            sum(chain.sizes[1:]) + self.plan.config["campaigns"][chain.last]["simulations"]
+            for chain in chains
+        ]
+        return chains[0].sizes[0] + sum(later) if chains else 0
 
     def _asked_of(self, simulations: str) -> dict[str, Any]:
         """Return how many posteriors, observations and objects are asked of some simulations.
