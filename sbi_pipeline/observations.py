@@ -58,7 +58,7 @@ def _values(path: Path) -> Array:
         with np.load(path, allow_pickle=False) as arrays:
             (name,) = arrays.files
             return arrays[name]
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8-sig")
     first = next((line for line in text.splitlines() if line and line[0] != "#"), None)
     if first is None:
         raise ValueError("it is empty")

@@ -68,6 +68,7 @@ class Population:
         draws: Of each posterior.
         level: P-value up to which an object is flagged.
         reference: Simulations that all objects are ranked among; None where that is not known.
+        least_p: The least p-value that an object can have among them; None where not known.
         worst: Data, and quantiles of predictions, of flagged objects; None without predictions.
         seconds: Of work.
         notes: Sentences for the page.
@@ -82,6 +83,7 @@ class Population:
     draws: int
     level: float = 0.01
     reference: int | None = None
+    least_p: float | None = None
     worst: xr.Dataset | None = None
     seconds: float = float("nan")
     notes: Sequence[str] = ()
@@ -351,10 +353,12 @@ class ObservedCatalogue:
 
     def by_chance(self, flag: str) -> str:
         """Return how many objects have a flag if nothing is wrong, in words."""
-        level = next(iter(self.populations.values())).level
+        first = next(iter(self.populations.values()))
+        level, least = first.level, first.least_p or 0.0
         expected = f"{counted(level * self.size)} of {counted(self.size)} with p ≤ {level:g}"
+        too_few = f"simulations are too few to tell: p ≥ {least:.2g}"
         return {
-            "unlike simulations": expected,
+            "unlike simulations": too_few if least > level else expected,
             "misfit": f"at most {expected}",
             "edge": "at most 2 % a parameter",
             "not converged": "0",

@@ -129,7 +129,7 @@ STAGES = {
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
     "refine": Part("sbi_pipeline.stages.refinement:refine"),
     "collect": Part("sbi_pipeline.stages.catalogues:collect", repeatable=True),
-    "infer": Part("sbi_pipeline.stages.inference:infer", version=2),
+    "infer": Part("sbi_pipeline.stages.inference:infer", version=3),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate"),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=3),
     "report": Part("sbi_pipeline.stages.page:report", version=2),

@@ -62,7 +62,9 @@ def of_parameters(
         truth = truths.get(name, np.full(len(values), np.nan))
         below = ranks_of(values, truth[:, None], rng) / values.shape[1]
         rank = np.where(np.isnan(truth), np.nan, below)
-        own = (values.mean(axis=1), values.std(axis=1, ddof=1), *levels, rank)
+        spread = np.ptp(values, axis=1) > 0  # rounding makes an sd of draws that are all the same
+        sd = np.where(spread, values.std(axis=1, ddof=1), 0.0)
+        own = (values.mean(axis=1), sd, *levels, rank)
         found |= dict(zip((f"{name}_{each}" for each in OF_PARAMETER), own, strict=True))
     return found
 

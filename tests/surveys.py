@@ -32,6 +32,7 @@ def population(
     who="npe",
     mcmc=False,
     reference=2000,
+    least_p=None,
     predictions=500,
     shown=0,
 ):
@@ -82,6 +83,7 @@ def population(
         described,
         draws,
         reference=reference,
+        least_p=1 / (1 + reference) if least_p is None else least_p,
         worst=data_of(table, shown) if shown else None,
         seconds=12.3,
         notes=["Drawn in batches."],

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from sbi_pipeline import sidecars, study
+from sbi_pipeline.samplers import NotDrawn
 from sbi_pipeline.stages import job
 from sbi_pipeline.stages.files import one_by_one
+from sbi_pipeline.stages.posteriors import ToSample, draw_batches
 from sbi_pipeline.study.changes import changes
 
 TINY = yaml.safe_load((Path(__file__).parent / "config.yaml").read_text())
@@ -101,6 +104,27 @@ def test_one_that_fails_keeps_none_of_the_others() -> None:
     with pytest.raises(ValueError, match="2 of 2 observations failed"):
         run(made, receipt)
     assert CALLS[1] == ["bad_one", "bad_two"]
+
+
+def test_an_observation_that_cannot_be_drawn_for_is_left_out_of_its_batch() -> None:
+    each = [ToSample(Path(f"{name}.nc"), Path(), name) for name in ("odd", "a", "bad", "b")]
+    tried, failed = [], []
+
+    def draw(batch: Sequence[ToSample], x: np.ndarray) -> Any:
+        names = [one.key for one in batch]
+        tried.append(names)
+        wrong = [names.index(name) for name in ("odd", "bad") if name in names][:1]
+        if wrong:
+            raise NotDrawn("too far", wrong)
+        return "".join(names)
+
+    (made,) = draw_batches(iter([(each, np.arange(4))]), draw, failed)
+    assert [one.key for one in made[0]] == ["a", "b"]
+    assert made[1].tolist() == [1, 3]
+    assert made[2] == "ab"
+    assert failed == ["odd: too far", "bad: too far"]
+    assert tried == [["odd", "a", "bad", "b"], ["a", "bad", "b"], ["a", "b"]]
+    assert not list(draw_batches(iter([(each[:1], np.arange(1))]), draw, failed))
 
 
 def test_observations_are_split_among_jobs() -> None:

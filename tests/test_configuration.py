@@ -214,10 +214,11 @@ def test_names_that_are_folders_of_ours_are_refused() -> None:
         ("a.csv", "1,2\n3,4\n", [[1, 2], [3, 4]]),
         ("a.txt", "1.5 2.5\n3.5 4.5\n", [[1.5, 2.5], [3.5, 4.5]]),
         ("a.csv", "time,flux\n0,1\n1,5\n", [[0, 1], [1, 5]]),
+        ("a.csv", "\ufeff1,2\n3,4\n", [[1, 2], [3, 4]]),
     ],
 )
 def test_observations_are_read(tmp_path: Path, name: str, text: str, expected: Any) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8")
     np.testing.assert_array_equal(observations.read_observation(tmp_path / name), expected)
 
 

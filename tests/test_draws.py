@@ -1,14 +1,20 @@
 """The store of the draws of a catalogue: blocks that are whole, grown and replaced."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+from sbi_pipeline import summaries
 from sbi_pipeline.campaigns.inspection import catalogues_table
+from sbi_pipeline.model import Model
+from sbi_pipeline.stages.catalogues import block_key, tabulate
+from sbi_pipeline.storage import collected
 from sbi_pipeline.storage.draws import DrawStore, Form, ObjectBlock, prepare_store
 
 FORM = Form(
@@ -116,6 +122,64 @@ def test_a_damaged_chunk_is_named(tmp_path):
         store.summary()
 
 
+@pytest.mark.parametrize("name", ["posterior/m", "summary", "worst/of"])
+def test_a_block_of_which_a_file_is_gone_is_not_made(tmp_path, name):
+    store = prepare_store(tmp_path / "draws.zarr", FORM, names(6))
+    store.add(0, block(4, 1.0), 7)
+    store.add(1, block(2, 2.0), 8)
+    (tmp_path / "draws.zarr" / name / "c/0/0").unlink()
+    assert store.made().tolist() == [0, 8]
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "summary/zarr.json"])
+def test_a_damaged_description_is_deleted_with_the_store(tmp_path, key):
+    prepare_store(tmp_path / "draws.zarr", FORM, names(6))
+    (tmp_path / "draws.zarr" / key).write_text("{")
+    with pytest.raises(ValueError, match=r"draws\.zarr was damaged .*; delete it"):
+        DrawStore(tmp_path / "draws.zarr")
+
+
+def test_a_damaged_catalogue_is_named(tmp_path):
+    (tmp_path / "survey.nc").write_bytes(b"")
+    with (
+        pytest.raises(ValueError, match=r"survey\.nc was damaged"),
+        collected.opened(tmp_path / "survey.nc"),
+    ):
+        pass
+
+
 def test_a_store_that_is_gone_is_named(tmp_path):
     with pytest.raises(ValueError, match="is not there"):
         DrawStore(tmp_path / "draws.zarr")
+
+
+def test_a_catalogue_of_which_nothing_was_predicted_has_a_table(tmp_path):
+    """Of very many objects nothing is, and with predictive_draws: 0."""
+    columns = summaries.columns_of(("m",))
+    form = dataclasses.replace(FORM, parameters=("m",), columns=columns)
+    x, attrs = np.zeros((6, 3)), {"key": "k", "source": "table t.csv"}
+    collected.write(tmp_path / "survey.nc", names(6), {}, (3,), [x], attrs)
+    store = prepare_store(tmp_path / "draws.zarr", form, names(6))
+    numbers = dict.fromkeys(columns, 1.0) | dict.fromkeys(("m_rank", "predictive_p"), np.nan)
+    with collected.opened(tmp_path / "survey.nc") as known:
+        for number, rows in enumerate((slice(0, 4), slice(4, 6))):
+            size = rows.stop - rows.start
+            summary = {name: np.full(size, value) for name, value in numbers.items()}
+            made = ObjectBlock({"m": np.ones((size, 5))}, summary, np.array([], int), np.empty(0))
+            store.add(number, made, block_key(form.recipe, number, known, rows))
+    told = {"recipe": form.recipe, "reference": 9, "least_p": 0.1, "seconds": 1, "problems": []}
+    (tmp_path / "infer-0.json").write_text(json.dumps(told))
+    made = {each: tmp_path / each for each in ("table", "parquet", "worst", "facts")}
+    normal = {"type": "normal", "mean": 0, "sd": 1}
+    tabulate(
+        catalogue=tmp_path / "survey.nc",
+        receipts=[tmp_path / "infer-0.json"],
+        store=tmp_path / "draws.zarr",
+        model=Model("simulators_for_tests:Shifted", {}, ("m", "eta"), {"m": normal, "eta": normal}),
+        inferred_parameters=["m"],
+        key="k",
+        **made,
+    )
+    table = pd.read_csv(made["table"])
+    assert table["object"].tolist() == names(6)
+    assert "predictive_p" not in table

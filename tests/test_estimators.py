@@ -77,6 +77,13 @@ def test_saved_and_loaded_is_the_same(method, tmp_path):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_complex_data_are_refused(method):
+    z, x = gaussian(50)
+    with pytest.raises(ValueError, match=r"x is complex; .* stack real and imaginary part"):
+        estimators.build(method, z, x + 1j, seed=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_the_seed_decides_the_weights_and_nothing_else(method):
     z, x = gaussian(50)
     torch.manual_seed(5)

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,11 +112,42 @@ def test_code_that_was_edited_after_planning_is_not_run(
         "file table.csv": fingerprint.of_file(Path("table.csv")),
         "code_version": "2",
     }
-    job.check_unedited(contents)
+    job.check_unedited(contents, {})
     Path("table.csv").write_text("2\n")
     with pytest.raises(ValueError, match=r"table\.csv was edited after this run was planned"):
-        job.check_unedited(contents)
+        job.check_unedited(contents, {})
     Path("table.csv").write_text("1\n")
     Path("mine.py").write_text("class Mine:\n    width = 2\n")
     with pytest.raises(ValueError, match="mine:Mine was edited after this run was planned"):
-        job.check_unedited(contents)
+        job.check_unedited(contents, {})
+
+
+def test_a_catalogue_that_was_edited_after_planning_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result would bear the key of the earlier table, and stand when the edit is undone."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("1\n2\n")
+    Path("survey.csv").write_text("path\na.csv\n")
+    layout = {"table": "survey.csv", "name": None, "columns": [], "files": "path", "truth": {}}
+    files = [Path("survey.csv"), Path("a.csv")]
+    contents = {"table survey.csv": fingerprint.of_files(files)}
+    job.check_unedited(contents, {"layout": layout})
+    Path("a.csv").write_text("1\n3\n")
+    with pytest.raises(ValueError, match=r"survey\.csv was edited after this run was planned"):
+        job.check_unedited(contents, {"layout": layout})
+
+
+def test_a_traceback_is_for_the_log_alone(tmp_path: Path) -> None:
+    """Of an observation that failed while others went on, too."""
+    code = (
+        "import contextlib, pathlib; from sbi_pipeline.stages import files, job\n"
+        "job.start_logging(pathlib.Path('stage.log'))\n"
+        "with contextlib.suppress(ValueError): list(files.one_by_one('1a', int, str.upper))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert done.stderr.endswith("ERROR A failed\n")
+    assert "Traceback" not in done.stderr
+    assert "Traceback" in (tmp_path / "stage.log").read_text()

@@ -180,6 +180,15 @@ def test_why_says_what_changed(change: Edit, expected: list[str]) -> None:
     assert told(Plan(config)) == expected
 
 
+def test_why_says_nothing_of_a_catalogue_that_is_as_planned() -> None:
+    Path("stars.csv").write_text("y1,y2,y3,y4\n1,2,3,4\n5,6,7,8\n")
+    config = changed(update(observations={"survey": {"table": "stars.csv"}}))
+    make(Plan(config))
+    for entry in Path("results/tiny").glob("*/survey"):
+        (entry / "draws.zarr").mkdir()
+    assert told(Plan(config)) == []
+
+
 def test_why_tells_the_change_of_a_simulation_once_for_its_campaign() -> None:
     make(Plan(TINY))
     source = Path("tiny.py").read_text()

@@ -102,6 +102,16 @@ def test_where_few_were_predicted_a_larger_p_value_is_looked_at():
     assert without.remarks[-1] == "No data were predicted."
 
 
+def test_simulations_that_are_too_few_to_flag_an_object_still_tell_of_many():
+    few = surveys.population(100, outliers=0.2, reference=60, least_p=0.03)
+    check = asked("objects_in_distribution", surveys.observed(few))["objects in distribution"]
+    assert check.status == "fail"
+    assert "p ≤ 0.05" in check.quantity
+    assert surveys.observed(few).by_chance("unlike simulations") == (
+        "simulations are too few to tell: p ≥ 0.03"
+    )
+
+
 def test_the_level_is_the_one_that_objects_are_flagged_at():
     survey = dataclasses.replace(surveys.population(), level=0.005)
     check = asked("objects_predicted", survey)["objects predicted"]

@@ -58,6 +58,16 @@ def test_draws_follow_their_distribution(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(EXPECTED))
+def test_what_lies_far_outside_is_still_a_number(kind: str) -> None:
+    """An estimator may draw from there, for data far from all simulations."""
+    prior = build(a={"type": kind, **SPECS[kind]})
+    values = prior.from_normal(np.array([[-np.inf], [-1e9], [-30.0], [30.0], [1e9], [np.inf]]))
+    assert np.isfinite(values).all()
+    assert (np.diff(values[:, 0]) >= 0).all()
+    assert np.isnan(prior.from_normal([[np.nan]])).all()
+
+
+@pytest.mark.parametrize("kind", sorted(EXPECTED))
 def test_normal_space_and_back(kind: str) -> None:
     prior = build(a={"type": kind, **SPECS[kind]})
     z = np.linspace(-6, 6, 101)[:, None]

@@ -124,6 +124,34 @@ def test_bad_data_are_refused(name: str, x: np.ndarray, message: str) -> None:
         samplers.draw(Exact("posterior"), x, 100, seed=1, name=name)
 
 
+class Broken(Exact):
+    """Draws NaN for data that are beyond its reach."""
+
+    def sample_many(self, n: int, x: torch.Tensor) -> torch.Tensor:
+        z = super().sample_many(n, x)
+        return torch.where(z > 10, torch.nan, z)
+
+
+FAR = np.array([[0, 1], [1e30, 0], [2, 1], [0, 1e30]], dtype="f4")
+FEW: dict[str, Any] = {"ensembles": 2, "walkers": 8, "min_steps": 20, "max_steps": 20}
+
+
+def test_posteriors_that_cannot_be_drawn_from_are_named_by_their_places() -> None:
+    likelihood = Exact("likelihood")
+    tried: list[tuple[Estimator, dict[str, Any]]] = [
+        (Broken("posterior"), {}),
+        (likelihood, FEW),
+        (likelihood, {"proposal": Exact("posterior"), **FEW}),
+    ]
+    for estimator, options in tried:
+        with pytest.raises(samplers.NotDrawn, match="within the reach of the simulator") as error:
+            samplers.draw(estimator, FAR, 100, seed=1, **options)
+        assert error.value.which == [1, 3]
+        with pytest.raises(samplers.NotDrawn) as error:
+            samplers.draw_many(estimator, FAR, 100, seed=1, **options)
+        assert error.value.which[0] == 1
+
+
 class TestLabelled:
     texts: ClassVar = {"mass": {"label": "$M$", "unit": "kg"}}
 

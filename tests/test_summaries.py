@@ -30,6 +30,12 @@ def predictor(tmp_path):
         each.__exit__(None, None, None)
 
 
+def test_draws_that_are_all_the_same_have_no_width():
+    draws = {"m": np.full((2, 200), [[0.1], [37.51937934714449]])}
+    found = summaries.of_parameters(draws, {}, np.random.default_rng(1))
+    np.testing.assert_array_equal(found["m_sd"], 0)
+
+
 def test_summaries_are_those_of_the_draws():
     rng = np.random.default_rng(0)
     draws = {"m": rng.normal([[0.0], [5.0]], 1.0, (2, 4000))}
@@ -91,6 +97,17 @@ def test_p_values_among_simulations_find_what_is_unlike_them():
     ring = np.column_stack([np.cos(angle), np.sin(angle)]) + rng.normal(0, 0.02, (6000, 2))
     reference = Reference(ring)
     assert (reference.p_values(np.array([[0.0, 0.0], [4.0, 4.0]])) < 0.005).all()
+
+
+@pytest.mark.parametrize("simulations", [900, 1500, 3000])
+def test_the_least_p_value_is_that_of_what_is_unlike_all_simulations(simulations):
+    far, least = [], []
+    for seed in range(10):
+        reference = Reference(np.random.default_rng(seed).normal(size=(simulations, 3)))
+        far.append(reference.p_values(np.full((1, 3), 60.0))[0])
+        least.append(reference.least_p)
+    np.testing.assert_array_equal(far, least)
+    assert np.median(far) <= 2.1 / (1 + reference.compared)  # not hidden among ties
 
 
 def test_too_few_simulations_to_compare_with_are_refused():

@@ -253,6 +253,18 @@ def test_whole_numbers_that_stand_for_none_are_none():
         catalogue.data(0, 3)
 
 
+def test_numbers_that_name_objects_are_those_that_the_header_means():
+    ids = np.array([5, 2**64 - 3, 7], np.uint64)
+    columns = [
+        fits.Column("id", "K", bzero=2**63, array=ids),
+        fits.Column("n", "J", array=[4, -9, 6], null=-9),
+        fits.Column("x", "E", array=[1.0, 2.0, 3.0]),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto("t.fits")
+    assert open_catalogue(Layout("t.fits", "id", ("x",))).names == [str(each) for each in ids]
+    refused(Layout("t.fits", "n", ("x",)), "index 1: object without a name")
+
+
 def test_large_arrays_are_read_in_slices():
     x = np.zeros((20_000, 100))
     layouts = [npy(x), named_dataset(x), image(x), vector_column(x)]

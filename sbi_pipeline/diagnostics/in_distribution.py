@@ -72,26 +72,45 @@ class Reference:
         fitted, ranked, compared = np.array_split(flat, 3)
         self._statistics = _statistics(fitted, neighbours)
         self._ranked = {name: np.sort(each(ranked)) for name, each in self._statistics.items()}
-        self._smallest = np.sort(self._smallest_p(compared))
+        self._least = 1 / (1 + len(ranked))
+        self._compared = np.sort(self._typical(self._by_statistic(compared)))
 
     @property
     def compared(self) -> int:
         """How many simulations a data set is ranked among."""
-        return len(self._smallest)
+        return len(self._compared)
+
+    @property
+    def least_p(self) -> float:
+        """The p-value of a data set that every statistic finds more unusual than all others."""
+        everywhere = np.full((len(self._statistics), 1), self._least)
+        return float(self._p_values(everywhere)[0])
 
     def p_values(self, x: Array) -> Array:
         """Return the p-value of every data set, ``(m, *x_shape) -> (m,)``."""
-        smallest = self._smallest_p(np.asarray(x, dtype=float).reshape(len(x), -1))
-        below = np.searchsorted(self._smallest, smallest, side="right")
-        return (1 + below) / (1 + len(self._smallest))
+        flat = np.asarray(x, dtype=float).reshape(len(x), -1)
+        return self._p_values(self._by_statistic(flat))
 
-    def _smallest_p(self, flat: Array) -> Array:
+    def _p_values(self, by_statistic: Array) -> Array:
+        below = np.searchsorted(self._compared, self._typical(by_statistic), side="right")
+        return np.asarray((1 + below) / (1 + len(self._compared)))
+
+    def _by_statistic(self, flat: Array) -> Array:
+        """Return the p-value by every statistic, ``(statistics, m)``."""
         p_values = []
         for name, statistic in self._statistics.items():
-            ranked = self._ranked[name]
-            above = len(ranked) - np.searchsorted(ranked, statistic(flat), side="left")
-            p_values.append((1 + above) / (1 + len(ranked)))
-        return np.min(p_values, axis=0)
+            above = len(self._ranked[name]) - np.searchsorted(
+                self._ranked[name], statistic(flat), side="left"
+            )
+            p_values.append((1 + above) * self._least)
+        return np.array(p_values)
+
+    def _typical(self, by_statistic: Array) -> Array:
+        """Return the smallest p-value, those that are the same in the order of their means.
+
+        Without that order what one statistic finds most unusual would be alike, however far out.
+        """
+        return np.asarray(by_statistic.min(axis=0) + self._least * by_statistic.mean(axis=0))
 
 
 def _statistics(fitted: Array, neighbours: int) -> Mapping[str, Callable[[Array], Array]]:

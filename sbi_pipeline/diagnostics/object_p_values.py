@@ -102,7 +102,7 @@ def measure_in_distribution_of_objects(asked: ObservedCatalogue) -> RareObjects 
     for each in asked.populations.values():
         p_values = each.column("in_distribution_p")
         if p_values.size:
-            fine = each.reference is None or _reaches(each.reference, each.level)
+            fine = each.least_p is None or each.least_p <= each.level
             return count_rare(p_values, each.level if fine else COARSE, each.reference)
     return None
 

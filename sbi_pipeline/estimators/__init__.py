@@ -116,6 +116,8 @@ def check_rows(z: Tensor, x: Tensor) -> None:
         )
     if not torch.isfinite(z).all():
         raise ValueError("z has values that are not finite: theta lies outside its prior")
+    if x.is_complex():
+        raise ValueError("x is complex; wanted real numbers: stack real and imaginary part")
     bad = ~torch.isfinite(x).flatten(1).all(1)
     if bad.any():
         row = int(bad.nonzero()[0])

@@ -210,8 +210,13 @@ def _of_row(value: Any, row: int) -> Any:
 
 
 def _from_normal(given: Any, z: Array) -> Array:
-    """Inverse CDF of the normal CDF, each tail from its own side to keep its digits."""
-    return np.where(z > 0, given.isf(special.ndtr(-z)), given.ppf(special.ndtr(z)))
+    """Inverse CDF of the normal CDF, each tail from its own side to keep its digits.
+
+    What lies more than 37.5 standard deviations out is taken to lie there: the fraction beyond it
+    would be 0, and the parameter infinite.
+    """
+    beyond = np.maximum(special.ndtr(-np.abs(z)), np.finfo(float).tiny)
+    return np.where(z > 0, given.isf(beyond), given.ppf(np.where(z > 0, 0.5, beyond)))
 
 
 def _to_normal(given: Any, value: Array, discrete: bool) -> Array:

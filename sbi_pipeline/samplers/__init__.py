@@ -15,14 +15,15 @@ from ..estimators import Estimator, having
 from ..posterior import log_posterior
 from ..priors.discrete import Discrete, combinations
 from ..types import Array, Prior
-from .direct import CHAINS, Direct, draws_of, in_chains
+from .direct import CHAINS, Direct, check_z, draws_of, in_chains
 from .draws import Draws, labelled, log_likelihood
-from .sampler import Problem, Proposal, Sampler, first_suitable, sampler_class
+from .sampler import NotDrawn, Problem, Proposal, Sampler, first_suitable, sampler_class
 
 logger = logging.getLogger(__name__)
 
 __all__ = [
     "Draws",
+    "NotDrawn",
     "Problem",
     "Proposal",
     "Sampler",
@@ -70,6 +71,7 @@ def draw(
     Raises:
         ValueError: An unknown sampler or one that does not suit the estimator, a wrong option, or
             a proposal that is of no use.
+        NotDrawn: Some posteriors cannot be drawn from.
     """
     chosen = sampler_class(name, estimator.traits)
     if proposal is not None and chosen.needs == "draws":
@@ -121,10 +123,13 @@ def _reweighted(
 
     began = time.monotonic()
     given = problem if quick else scouted(problem, m)
-    found, rest, known = reweigh(given, m, n, subsets=0 if quick else SUBSETS)
+    found, rest, problem_of = reweigh(given, m, n, subsets=0 if quick else SUBSETS)
     logger.info("reweighted draws of the proposal: %d of %d posteriors", m - len(rest), m)
     took = time.monotonic() - began
-    chains = sampler(known(rest), n) if rest else None
+    try:
+        chains = sampler(problem_of(rest), n) if rest else None
+    except NotDrawn as error:
+        raise error.among(rest) from error
     places = {which: place for place, which in enumerate(rest)}
     drawn = merged(found, places, chains, n)
     seconds = drawn.facts.get("seconds", 0.0) + took
@@ -167,15 +172,22 @@ def draw_many(
     Returns:
         z, ``(m, n, theta_dim)``; what the chains of each reached, ``r_hat``, ``ess`` and
         ``converged``, empty where there are no chains.
+
+    Raises:
+        ValueError: As `draw`.
+        NotDrawn: Some posteriors cannot be drawn from.
     """
     if sampler_class(name, estimator.traits) is Direct:
-        return draws_of(estimator, x, n, seed), [{} for _ in x]
+        return check_z(draws_of(estimator, x, n, seed)), [{} for _ in x]
     own = {key: each for key, each in options.items() if key not in ("prior", "proposal")}
     size, z, told = at_once(estimator, name, **own), [], []
     for first in range(0, len(x), size):
         place = None if folder is None else folder / str(first)
         batch = x[first : first + size]
-        drawn = draw(estimator, batch, n, seed=seed + first, name=name, folder=place, **options)
+        try:
+            drawn = draw(estimator, batch, n, seed=seed + first, name=name, folder=place, **options)
+        except NotDrawn as error:
+            raise error.among(range(first, len(x))) from error
         z.append(drawn.flat(n))
         reached = [drawn.told(which) for which in range(len(batch))]
         told += [

@@ -12,7 +12,7 @@ from ..estimators import Estimator
 from ..posterior import check_x
 from ..types import Array
 from .draws import Draws
-from .sampler import Problem, Sampler
+from .sampler import NotDrawn, Problem, Sampler
 
 CHAINS = 4
 
@@ -24,10 +24,14 @@ class Direct(Sampler):
     needs = "draws"
 
     def __call__(self, problem: Problem, n: int) -> Draws:
-        """Draw ``n`` of each posterior, independently, with their density if it has one."""
+        """Draw ``n`` of each posterior, independently, with their density if it has one.
+
+        Raises:
+            NotDrawn: Draws of some are NaN.
+        """
         assert problem.draw is not None  # it is what is needed
         began = time.monotonic()
-        z = problem.draw(-(-n // CHAINS) * CHAINS, problem.seed)
+        z = check_z(problem.draw(-(-n // CHAINS) * CHAINS, problem.seed))
         log_prob = problem.log_density(z)
         return replace(
             in_chains(z),
@@ -48,6 +52,19 @@ def in_chains(z: Array) -> Draws:
         independent=True,
         facts={"seconds": 0.0},
     )
+
+
+def check_z(z: Array) -> Array:
+    """Return draws, ``(m, n, theta_dim)``, none of which is NaN.
+
+    Raises:
+        NotDrawn: Those of some posteriors are, which data far from all simulations make.
+    """
+    unknown = np.isnan(z).any(axis=(1, 2))
+    if unknown.any():
+        text = "draws are NaN; are the data within the reach of the simulator?"
+        raise NotDrawn(text, np.flatnonzero(unknown).tolist())
+    return z
 
 
 def draws_of(estimator: Estimator, x: Array, n: int, seed: int, *, batch: int = 1_000_000) -> Array:

@@ -8,7 +8,7 @@ they are proposed from is the problem's, not the sampler's.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,6 +18,22 @@ from ..estimators import having
 from ..posterior import LogDensity
 from ..types import Array, Traits
 from .draws import Draws
+
+
+class NotDrawn(ValueError):  # noqa: N818 - what happened
+    """Some of m posteriors cannot be drawn from; the text says why.
+
+    Attributes:
+        which: Their places among the m.
+    """
+
+    def __init__(self, text: str, which: Sequence[int]) -> None:
+        super().__init__(text)
+        self.which = list(which)
+
+    def among(self, places: Sequence[int]) -> NotDrawn:
+        """Return the same of posteriors that were a part of more, with their places there."""
+        return NotDrawn(str(self), [places[each] for each in self.which])
 
 
 @dataclass(frozen=True)

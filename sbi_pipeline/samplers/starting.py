@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..types import Array
-from .sampler import Problem
+from .sampler import NotDrawn, Problem
 
 
 def start(
@@ -26,6 +26,9 @@ def start(
     Every mode then has walkers in proportion to its weight. Adding Gumbel noise to log-weights and
     taking the largest is sampling without replacement (Kool et al., Stochastic beams and where to
     find them, 2019, https://arxiv.org/abs/1903.06059).
+
+    Raises:
+        NotDrawn: Some posteriors have hardly a draw with a density.
     """
     targets, ensembles, walkers, dim = shape
     z = rng.normal(size=(targets, ensembles * draws, dim))
@@ -40,9 +43,10 @@ def start(
     noisy = noisy.reshape(targets * ensembles, draws)
     enough = np.isfinite(noisy).sum(axis=1) >= walkers
     if not enough.all():
-        raise ValueError(
+        raise NotDrawn(
             f"the density is zero at nearly all of {draws} draws from the prior: fewer than "
-            f"{walkers} walkers can start; is the observation within the reach of the simulator?"
+            f"{walkers} walkers can start; is the observation within the reach of the simulator?",
+            np.flatnonzero(~enough.reshape(targets, ensembles).all(axis=1)).tolist(),
         )
     picked = np.argpartition(-noisy, walkers, axis=1)[:, :walkers]
     z = z.reshape(targets * ensembles, draws, dim)

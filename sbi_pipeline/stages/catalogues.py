@@ -95,9 +95,9 @@ def tabulate(
         check_key(known.key, inputs, "catalogue", catalogue)
         _check_store(drawn, parts, known)
         truths = summaries.with_derived_truths(known.truths, derived)
-        rows = summaries.rows(known.names, drawn.summary(), truths)
-        shown = dict(drawn.worst())
-        of = [which for which in summaries.worst(rows, summaries.SHOWN) if which in shown]
+        summary, shown = drawn.summary(), dict(drawn.worst())
+        rows = summaries.rows(known.names, summary, truths)
+        of = [which for which in summaries.worst(summary) if which in shown]
         x = [known.data(slice(which, which + 1))[0] for which in of]
         source = known.source
     _write_table(rows, table, parquet)
@@ -113,6 +113,7 @@ def tabulate(
         "draws": drawn.form.draws,
         "flagged": summaries.FLAGGED,
         "reference": parts[0]["reference"],
+        "least_p": parts[0]["least_p"],
         "seconds": sum(part["seconds"] for part in parts),
         "notes": sorted({problem for part in parts for problem in part["problems"]}),
         "parameters": {

@@ -53,6 +53,15 @@ def one_by_one(
             failed.append(f"{name(one)}: {error}")
         else:
             yield one
+    complain(failed, each)
+
+
+def complain(failed: Sequence[str], each: Sequence[object]) -> None:
+    """Tell at the end of a job of what failed; do nothing if nothing did.
+
+    Raises:
+        ValueError: With the first of them.
+    """
     if failed:
         raise ValueError(f"{len(failed)} of {len(each)} observations failed; {failed[0]}")
 

@@ -127,6 +127,7 @@ def infer(
     told = {
         "objects": [first, last],
         "reference": inference.reference.compared if inference.reference else None,
+        "least_p": inference.reference.least_p if inference.reference else None,
         "seconds": time.monotonic() - began,
         "problems": problems,
     }
@@ -216,9 +217,18 @@ class _Inference:
             rows: Its objects.
             known: The catalogue.
             chain: Where MCMC may keep its state.
+
+        Raises:
+            ValueError: The posterior of an object cannot be drawn from.
         """
         x = known.data(rows)
-        theta, told = self._drawn(x, streams.integer(self.seed, "infer", number), chain)
+        try:
+            theta, told = self._drawn(x, streams.integer(self.seed, "infer", number), chain)
+        except samplers.NotDrawn as error:
+            called, more = known.names[rows.start + error.which[0]], len(error.which) - 1
+            who = f"object {called!r}" + (f", and {more} more" if more else "")
+            text = f"{who}: {error} Mend its data in the table, or leave it out"
+            raise ValueError(text) from error
         compared = self.predictor.compare(theta, x, rows.start)
         typical = np.full(len(x), np.nan) if self.reference is None else self.reference.p_values(x)
         draws = summaries.with_derived(theta, self.derived)

@@ -21,6 +21,7 @@ from ..startup import uncollected
 
 logger = logging.getLogger(__name__)
 
+FORMAT = "%(asctime)s %(levelname)s %(message)s"
 CHATTY = ("distributed", "fontTools")
 """Libraries whose logs say nothing that helps."""
 
@@ -61,7 +62,7 @@ def run_stage(
             if str(beside) != spec["members"][0]["path"]:
                 write_text(beside, json.dumps(spec["receipt"], indent=1) + "\n")
             return
-        check_unedited(spec.get("contents", {}))
+        check_unedited(spec.get("contents", {}), spec.get("arguments", {}))
         offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
         arguments = arguments_of(stage, {**given, **spec.get("arguments", {})}, offered)
         with ExitStack() as stack:
@@ -114,18 +115,19 @@ def run_members(
 def _member(record: type[Any], own: Collection[str], one: Mapping[str, Any]) -> Any:
     """Return one observation's share of a job as the record that its stage takes."""
     spec = one["spec"]
-    check_unedited(spec["contents"])
+    check_unedited(spec["contents"], spec["arguments"])
     files = {key: Path(file) for key, file in {**one["reads"], **one["writes"]}.items()}
     Path(one["path"]).parent.mkdir(parents=True, exist_ok=True)
     values = {**spec["arguments"], "key": spec["key"], "inputs": spec["inputs"]}
     return record(**files, **{key: value for key, value in values.items() if key in own})
 
 
-def check_unedited(contents: Mapping[str, Any]) -> None:
+def check_unedited(contents: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
     """Refuse to run code or take files of the user's that are not those this run was planned with.
 
     Args:
         contents: Of the specification.
+        arguments: Of the specification.
 
     Raises:
         ValueError: One was edited; the next run plans with it as it is then.
@@ -136,6 +138,8 @@ def check_unedited(contents: Mapping[str, Any]) -> None:
             found: Any = dict(fingerprint.sources(target).modules)
         elif kind == "file":
             found = fingerprint.of_file(Path(target))
+        elif kind == "table":
+            found = _of_table(arguments["layout"])
         else:
             continue
         if found != planned:
@@ -145,12 +149,29 @@ def check_unedited(contents: Mapping[str, Any]) -> None:
             )
 
 
+def _of_table(layout: Mapping[str, Any]) -> str:
+    """Return the fingerprint of a table of objects and of the files that it names."""
+    from ..catalogues import Layout, files_of  # noqa: PLC0415 - other stages read no table
+
+    return fingerprint.of_files(files_of(Layout(**layout)))
+
+
+class OneLine(logging.Formatter):
+    """Leaves out tracebacks, which are for the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        line = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
+        return super().format(line)
+
+
 def start_logging(log: Path) -> logging.Handler:
-    """Log to a file and to the terminal; returns the terminal's handler."""
+    """Log to a file and to the terminal, there without tracebacks; returns its handler."""
     terminal = logging.StreamHandler()
+    terminal.setFormatter(OneLine(FORMAT))
     logging.basicConfig(
         level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
+        format=FORMAT,
         handlers=[logging.FileHandler(log, mode="w"), terminal],
     )
     logging.captureWarnings(True)

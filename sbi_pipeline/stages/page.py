@@ -262,6 +262,7 @@ def read_population(folder: Path, keys: Keys) -> tuple[str, Population]:
         draws=facts["draws"],
         level=facts.get("flagged", Population.level),
         reference=facts.get("reference"),
+        least_p=facts.get("least_p"),
         worst=data,
         seconds=facts["seconds"],
         notes=facts["notes"],

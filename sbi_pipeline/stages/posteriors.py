@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .. import samplers
 from ..priors import reference_draws
 from ..trained import load
 from ..types import Array, Prior
-from .files import Keys, check_key, read_dataset, read_proposal, write_dataset
+from .files import Keys, check_key, complain, read_dataset, read_proposal, write_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +67,10 @@ def sample(
     options.pop("proposal", None)
     wanted = options.pop("draws")
     at_once = samplers.at_once(trained.estimator, **options)
-    for batch, x in _batches(each, at_once):
-        chain = _chain(estimator, batch[0])
-        drawn = samplers.draw(
+    failed: list[str] = []
+
+    def draw(batch: Sequence[ToSample], x: Array) -> samplers.Draws:
+        return samplers.draw(
             trained.estimator,
             x,
             wanted,
@@ -77,9 +78,11 @@ def sample(
             prior=trained.prior,
             events=trained.events,
             proposal=proposal,
-            folder=chain,
+            folder=_chain(estimator, batch[0]),
             **options,
         )
+
+    for batch, x, drawn in draw_batches(_batches(each, at_once), draw, failed):
         for which, one in enumerate(batch):
             if not drawn.converged[which]:
                 unknown = f"{drawn.sampler} has not converged"
@@ -101,13 +104,46 @@ def sample(
                 tree["log_likelihood"] = xr.DataTree(group)
             write_dataset(one.posterior, tree)
             yield one
-        for one in batch:
-            shutil.rmtree(_chain(estimator, one), ignore_errors=True)
+        _forget_chains(estimator, batch)
+    _forget_chains(estimator, each)  # of batches that began with what cannot be drawn from
+    complain(failed, each)
+
+
+def draw_batches(
+    batches: Iterator[tuple[Sequence[ToSample], Array]],
+    draw: Callable[[Sequence[ToSample], Array], samplers.Draws],
+    failed: list[str],
+) -> Iterator[tuple[Sequence[ToSample], Array, samplers.Draws]]:
+    """Yield batches with their draws, without what cannot be drawn from, which ``failed`` is told.
+
+    Args:
+        batches: Observations with their data.
+        draw: Draws for a batch.
+        failed: Gets a line for each observation that is left out.
+    """
+    for batch, x in batches:
+        kept = list(range(len(batch)))
+        while kept:
+            some = [batch[which] for which in kept]
+            try:
+                drawn = draw(some, x[kept])
+            except samplers.NotDrawn as error:
+                wrong = error.among(kept).which
+                failed += [f"{batch[which].observation.stem}: {error}" for which in wrong]
+                kept = [which for which in kept if which not in wrong]
+            else:
+                yield some, x[kept], drawn
+                break
 
 
 def _chain(estimator: Path, first: ToSample) -> Path:
     """Return where the chains of a batch grow that begins with a posterior."""
     return estimator.with_name(f"sample-{first.key}.chain")
+
+
+def _forget_chains(estimator: Path, batch: Sequence[ToSample]) -> None:
+    for first in batch:
+        shutil.rmtree(_chain(estimator, first), ignore_errors=True)
 
 
 def _batches(each: Sequence[ToSample], at_once: int) -> Iterator[tuple[Sequence[ToSample], Array]]:

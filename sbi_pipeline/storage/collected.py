@@ -82,8 +82,17 @@ def write(
 
 @contextmanager
 def opened(path: Path) -> Iterator[Collected]:
-    """Open a catalogue for reading."""
-    with h5netcdf.File(path, "r") as file:
+    """Open a catalogue for reading.
+
+    Raises:
+        ValueError: It is no such file.
+    """
+    try:
+        opening = h5netcdf.File(path, "r")
+    except OSError as error:
+        text = f"{path} was damaged ({error}); delete it and run snakemake again"
+        raise ValueError(text) from error
+    with opening as file:
         x = file.variables["x"]
         yield Collected(
             names=[

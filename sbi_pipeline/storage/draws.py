@@ -25,7 +25,7 @@ import numpy as np
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 from ..types import Array
-from .arrays import description_named, group_of
+from .arrays import BAD_METADATA, group_of
 from .lease import Lease
 from .location import Folder
 
@@ -87,19 +87,26 @@ class DrawStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with description_named(path, "zarr.json"):
-                group = group_of(path, "r+")
-                self.form = _form(group.attrs["form"])
-                self._arrays = {key: group[key] for key in _shapes(self.form, 0)}
+            group = group_of(path, "r+")
+            self.form = _form(group.attrs["form"])
+            self._arrays = {key: group[key] for key in _shapes(self.form, 0)}
         except FileNotFoundError as error:
             raise ValueError(
                 f"{path} is not there; was it deleted while objects were drawn?"
             ) from error
+        except KeyError as error:
+            raise _damaged(path, f"no {error} in it") from error
+        except BAD_METADATA as error:
+            raise _damaged(path, str(error).splitlines()[0]) from error
         self.objects = self._arrays["summary"].shape[0]
 
     def made(self) -> Array:
-        """Return the key of every block, ``(blocks,)``; 0 for none."""
-        return self._read("made", slice(None))
+        """Return the key of every block, ``(blocks,)``; 0 for none, or of which files are gone."""
+        keys = self._read("made", slice(None))
+        for number in np.flatnonzero(keys).tolist():
+            if not all((self.path / self._chunk(name, number)).exists() for name in self._whole()):
+                keys[number] = 0
+        return keys
 
     def drawn(self) -> int:
         """Return how many objects have draws, also such as were made with what is there no more."""
@@ -147,17 +154,23 @@ class DrawStore:
         try:
             return np.asarray(self._arrays[name][where])
         except ValueError as error:  # of Zarr's checksums
-            raise ValueError(
-                f"{self.path}, {name}, was damaged ({error}); delete the store and run snakemake "
-                "again, which draws anew"
-            ) from error
+            raise _damaged(self.path, f"{name}: {error}") from error
 
     def _settle(self, number: int, names: Sequence[str]) -> None:
-        keys = [
-            f"{name}/c/{'/'.join([str(number), *['0'] * (self._arrays[name].ndim - 1)])}"
-            for name in names
-        ]
-        Folder(self.path).settle(keys)
+        Folder(self.path).settle([self._chunk(name, number) for name in names])
+
+    def _whole(self) -> list[str]:
+        """Return the arrays of which every block that is made has a file."""
+        return [name for name in self._arrays if name != "worst/predicted"]
+
+    def _chunk(self, name: str, number: int) -> str:
+        return f"{name}/c/{'/'.join([str(number), *['0'] * (self._arrays[name].ndim - 1)])}"
+
+
+def _damaged(path: Path, what: str) -> ValueError:
+    return ValueError(
+        f"{path} was damaged ({what}); delete it and run snakemake again, which draws anew"
+    )
 
 
 def prepare_store(path: Path, form: Form, names: Sequence[str]) -> DrawStore:

@@ -119,7 +119,7 @@ def differences(there: Content | None, planned: Specification) -> Iterator[str]:
     if there.get("stage") != planned.stage:
         yield EARLIER
         return
-    wanted = planned.content
+    wanted = json.loads(json.dumps(planned.content))  # as it would lie there
     yield from _versions(there["versions"], wanted["versions"])
     yield from _contents(there["contents"], wanted["contents"])
     yield from _values("", there["arguments"], wanted["arguments"])

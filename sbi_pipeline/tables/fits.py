@@ -29,8 +29,8 @@ class Meaning:
         logical: Whether they are T and F.
     """
 
-    scale: float = 1.0
-    zero: float = 0.0
+    scale: float = 1
+    zero: float = 0
     null: int | None = None
     logical: bool = False
 
@@ -39,9 +39,15 @@ class Meaning:
         if self.logical:
             return stored == ord("T")
         values = stored
-        if (self.scale, self.zero) != (1.0, 0.0):
-            values = stored * self.scale + self.zero
+        if (self.scale, self.zero) != (1, 0):
+            values = stored * float(self.scale) + float(self.zero)
         return values if self.null is None else np.where(stored == self.null, np.nan, values)
+
+    def of_entry(self, stored: Any) -> Any:
+        """Return the value of one entry, a whole number to its last digit; None for none."""
+        if stored == self.null:
+            return None
+        return stored if isinstance(stored, bytes) else stored * self.scale + self.zero
 
 
 class FitsTable:
@@ -66,7 +72,8 @@ class FitsTable:
 
     def texts(self, name: str, first: int, last: int) -> list[str]:
         """Return entries of a column as text."""
-        return [text_of(each) for each in self._stored()[name][first:last].tolist()]
+        value = self._meanings[name].of_entry
+        return [text_of(value(each)) for each in self._stored()[name][first:last].tolist()]
 
     def numbers(self, names: Sequence[str], first: int, last: int) -> Array:
         """Return ``(last - first, columns, *shape)``; whole numbers that stand for none are NaN."""
@@ -102,9 +109,9 @@ class FitsTable:
 
 def _meaning(column: Any) -> Meaning:
     logical = column.format.lstrip("0123456789") == "L"
-    scale = 1.0 if column.bscale in (None, "") else column.bscale
+    scale = 1 if column.bscale in (None, "") else column.bscale
     null = None if column.null == "" else column.null
-    return Meaning(scale, column.bzero or 0.0, null, logical)
+    return Meaning(scale, column.bzero or 0, null, logical)
 
 
 def _is_image(unit: Any) -> bool:
