@@ -5,17 +5,21 @@ BIN := $(VENV)/bin
 # Two tests at a time; tests/conftest.py says in which order, and which stay in one process.
 PYTEST := $(BIN)/pytest --numprocesses 2
 
-.PHONY: run test test-slow check docs lock clean
+.PHONY: run test test-slow test-studies check docs lock clean
 
 run: $(VENV)/installed
 	$(BIN)/snakemake
 
 test: $(VENV)/installed
-	$(PYTEST) -m "not slow and not slurm and not benchmark" $(PYTEST_OPTIONS)
+	$(PYTEST) -m "not slow and not study and not slurm and not benchmark" $(PYTEST_OPTIONS)
 
 # Real workflows, closed forms, kills: much longer. Slurm tests run where sbatch answers.
 test-slow: $(VENV)/installed
-	$(PYTEST) -m "(slow or slurm) and not benchmark" $(PYTEST_OPTIONS)
+	$(PYTEST) -m "(slow or slurm) and not study and not benchmark" $(PYTEST_OPTIONS)
+
+# Whole studies against their exact answers: an hour, before a release and after a change of training.
+test-studies: $(VENV)/installed
+	$(PYTEST) -m study $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -130,7 +130,7 @@ STAGES = {
     "refine": Part("sbi_pipeline.stages.refinement:refine"),
     "collect": Part("sbi_pipeline.stages.catalogues:collect", repeatable=True),
     "infer": Part("sbi_pipeline.stages.inference:infer", version=3),
-    "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate"),
+    "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=3),
     "report": Part("sbi_pipeline.stages.page:report", version=2),
     "compare": Part("sbi_pipeline.stages.overview:compare"),

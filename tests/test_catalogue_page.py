@@ -201,6 +201,7 @@ def write(folder, population, *, key="k", worst=True):
     facts = {
         "key": key,
         "source": "table stars.csv",
+        "objects": len(population.table),
         "draws": population.draws,
         "parameters": {
             name: dataclasses.asdict(each) for name, each in population.parameters.items()
@@ -255,6 +256,11 @@ def test_the_stage_reads_catalogues(run, tmp_path):
     assert len(list((tmp_path / "figures").glob("object-npe-survey-*.png"))) == 2
     with pytest.raises(ValueError, match=r"objects.json has key k; the configuration wants other"):
         report_on(manifest, folders, {**inputs, "catalogue nle, survey": "other"}, tmp_path)
+    table = folders[1] / "objects.csv"
+    for kept in (5, 0):
+        table.write_text("".join(table.read_text().splitlines(keepends=True)[:kept]))
+        with pytest.raises(ValueError, match=rf"lists {max(0, kept - 1)} objects of 100; delete"):
+            report_on(manifest, folders, inputs, tmp_path)
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):

@@ -65,6 +65,10 @@ def test_status_counts_objects_that_have_draws(tmp_path):
     store.add(1, block(2, 2.0), 8)
     assert catalogues_table(tmp_path).splitlines()[1].split() == ["study/npe/survey", "2", "6"]
     assert catalogues_table(tmp_path / "study") == ""
+    (tmp_path / "study/nle/survey/draws.zarr").mkdir(parents=True)
+    damaged, whole = catalogues_table(tmp_path).splitlines()[1:]
+    assert "is not there" in damaged
+    assert whole.split() == ["study/npe/survey", "2", "6"]
 
 
 def test_objects_that_are_shown_are_numbered_in_the_catalogue(tmp_path):

@@ -112,6 +112,11 @@ BAD = {
         r"no column is called like a parameter \(a, b, c\); there are A, B, C",
     ),
     "no column": (lambda t: t, {"a": "mas"}, r"no column 'mas' \(of 'a'\); there are a, b, c"),
+    "one column twice": (
+        lambda t: t,
+        {"a": "b"},
+        r"column 'b' would be both 'a' and 'b'; name another column for one of them",
+    ),
     "unknown parameter": (lambda t: t, {"aa": "a"}, r"no such parameter 'aa'; did you mean 'a'"),
     "a child alone": (
         lambda t: t[["b", "c"]],

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 STUDY = "config/studies/chirp.yaml"
 FINE = {"phases": 32, "times": 201}  # log likelihoods within 1e-5 nats of twice as many
 refined = pytest.mark.parametrize("posterior", ["npe_exact", "fmpe_exact"])
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.study, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")

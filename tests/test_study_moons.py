@@ -22,7 +22,7 @@ from sbi_pipeline.types import Array, Prior
 ROOT = Path(__file__).parents[1]
 NAMES = ("d", "sigma", "t")
 SETS, DRAWS = 24, 2000
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.study, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")

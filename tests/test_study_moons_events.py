@@ -16,7 +16,7 @@ from sbi_pipeline.types import Array
 
 ROOT = Path(__file__).parents[1]
 STUDY = "config/studies/moons_events.yaml"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.study, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")

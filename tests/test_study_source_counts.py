@@ -19,7 +19,7 @@ from sbi_pipeline.diagnostics.information import information
 
 ROOT = Path(__file__).parents[1]
 LEVELS = np.array([0.6827, 0.9545])
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.study, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")

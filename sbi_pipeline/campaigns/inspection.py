@@ -80,8 +80,12 @@ def catalogues_table(results: Path) -> str:
     stores = sorted(results.glob("*/*/*/draws.zarr"))
     lines = [f"{'catalogue':<44} {'objects':>12} {'of':>12}"] if stores else []
     for path in stores:
-        store, name = DrawStore(path), path.parent.relative_to(results)
-        lines.append(f"{name!s:<44} {store.drawn():>12,} {store.objects:>12,}")
+        name = path.parent.relative_to(results)
+        try:
+            store = DrawStore(path)
+            lines.append(f"{name!s:<44} {store.drawn():>12,} {store.objects:>12,}")
+        except ValueError as error:
+            lines.append(f"{name!s:<44} {error}")
     return "\n".join(lines)
 
 

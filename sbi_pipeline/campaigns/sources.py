@@ -204,6 +204,10 @@ def _names_of(table: Table, renamed: Mapping[str, str], names: Sequence[str]) ->
     if not found:
         there, known = ", ".join(table.columns), ", ".join(names)
         raise ValueError(f"no column is called like a parameter ({known}); there are {there}")
+    if twice := [column for column in found.values() if list(found.values()).count(column) > 1]:
+        both = [name for name, column in found.items() if column == twice[0]]
+        text = f"column {twice[0]!r} would be both {both[0]!r} and {both[1]!r}"
+        raise ValueError(f"{text}; name another column for one of them")
     rows = {column: table.columns[column].rows for column in found.values()}
     for column, count in rows.items():
         check_real(column, table.columns[column])

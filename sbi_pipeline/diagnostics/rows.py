@@ -10,11 +10,12 @@ from .check import Check, Judged
 from .diagnostic import Diagnostic
 
 
-def judge_rows(departure: Mapping[str, Any], subject: str, *, warn: float = 1e-6) -> Check:
+def judge_rows(departure: Mapping[str, Any], subject: str, *, warn: float = 0.001) -> Check:
     """Judge whether rows of a table follow the prior.
 
-    Estimators of posteriors are refused before they are trained on rows that do not; a likelihood
-    or a ratio is right all the same, and only the truths that it is asked about are others.
+    Estimators of posteriors are refused before they are trained on rows that certainly do not, at
+    a p-value of a millionth; a likelihood or a ratio is right all the same, and only the truths
+    that it is asked about are others.
 
     Args:
         departure: As `priors.departure` tells it.
@@ -30,7 +31,8 @@ def judge_rows(departure: Mapping[str, Any], subject: str, *, warn: float = 1e-6
         value=abs(departure["size"]),
         chance="0, within the p-value",
         good="The rows follow the prior.",
-        bad="Simulations come from a table that does not follow the prior. The likelihood is right "
+        bad="Simulations come from a table that does not follow the prior. npe, fmpe and cmpe "
+        "learn the posterior under the rows' own distribution. A likelihood or ratio is right "
         "where there are rows, but calibration, coverage and TARP ask about truths of the table, "
         "and a good posterior need not pass them; judge by predictions and by other estimators.",
     )

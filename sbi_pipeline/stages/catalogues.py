@@ -110,6 +110,7 @@ def tabulate(
     told = {
         "key": key,
         "source": source,
+        "objects": len(rows["object"]),
         "draws": drawn.form.draws,
         "flagged": summaries.FLAGGED,
         "reference": parts[0]["reference"],

@@ -254,10 +254,17 @@ def read_population(folder: Path, keys: Keys) -> tuple[str, Population]:
             data = opened.load()
     # Names as they stand: 007 is no 7, and NA no missing value.
     texts = {"dtype": {"object": str, "flags": str}, "keep_default_na": False, "na_values": [""]}
+    table = folder / "objects.csv"
+    listed = pd.read_csv(table, **texts) if table.stat().st_size else pd.DataFrame()
+    if len(listed) != facts["objects"]:
+        raise ValueError(
+            f"{table} lists {len(listed)} objects of {facts['objects']}; delete it and run "
+            "snakemake again"
+        )
     population = Population(
         name=who,
         catalogue=name,
-        table=pd.read_csv(folder / "objects.csv", **texts).fillna({"flags": ""}),
+        table=listed.fillna({"flags": ""}),
         parameters={each: CatalogueParameter(**of) for each, of in facts["parameters"].items()},
         draws=facts["draws"],
         level=facts.get("flagged", Population.level),
