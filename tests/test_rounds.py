@@ -198,6 +198,19 @@ def test_rounds_that_make_no_sense_are_refused(monkeypatch, rounds, entries, tex
     assert np.all(["Traceback" not in line for line in str(error.value).splitlines()])
 
 
+def test_rows_of_rounds_are_not_reused(monkeypatch):
+    config = configured(monkeypatch)
+    config["campaigns"]["more"] = {**TINY["campaigns"]["tiny"], "reuse": ["tiny"], "seed": 9}
+    with pytest.raises(study.ConfigurationError, match="'tiny' has rounds, whose rows are of box"):
+        study.take_configuration(config)
+
+
+def test_a_round_that_is_not_needed_is_named(monkeypatch):
+    plan = planned(monkeypatch, {"tiny_round_2": known(0.9)})
+    with pytest.raises(ValueError, match="tiny_round_4 is not needed: the rounds before it"):
+        plan.waits_for("results/tiny_round_4/truncate.spec.json")
+
+
 def test_names_of_rounds_may_not_be_taken(monkeypatch):
     config = configured(monkeypatch)
     config["campaigns"]["tiny_round_2"] = TINY["campaigns"]["tiny"]

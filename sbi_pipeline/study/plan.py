@@ -125,7 +125,11 @@ class Plan(Mapping[str, Specification]):
         }
 
     def waits_for(self, path: str) -> str:
-        """Return the round whose box must be known before a specification is; empty for none."""
+        """Return the round whose box must be known before a specification is; empty for none.
+
+        Raises:
+            ValueError: It is of a round that is not needed.
+        """
         name = path.removeprefix(f"{RESULTS}/").partition("/")[0]
         for last in self.rounds.values():
             chain = last.chains[0]
@@ -133,6 +137,8 @@ class Plan(Mapping[str, Specification]):
                 name == chain.last or (path not in self and name in chain.names)
             ):
                 return last.waits_for
+        if path not in self and name in self._possible:
+            raise ValueError(f"{name} is not needed: the rounds before it have ended in their box")
         return ""
 
     @property

@@ -242,9 +242,14 @@ def check_rounds(name: str, config: Config) -> None:
 
     Raises:
         InconsistentError: An unknown estimator or observation, a catalogue, one observation left
-            out, sizes for another number of rounds, discrete parameters, or a name that is taken.
+            out, sizes for another number of rounds, discrete parameters, a name that is taken, or
+            rows of rounds that are to be reused.
     """
     entry, keys = config["campaigns"][name], ("campaigns", name, "rounds")
+    for index, other in enumerate(entry.get("reuse", ())):
+        if "rounds" in config["campaigns"].get(other, {}):
+            text = f"{other!r} has rounds, whose rows are of boxes of the prior; reuse another one"
+            raise InconsistentError(("campaigns", name, "reuse", index), text)
     if "rounds" not in entry:
         return
     given, there = entry["rounds"], entry.get("observations", {})
