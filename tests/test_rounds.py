@@ -188,7 +188,7 @@ def test_a_box_that_was_damaged_is_named(tmp_path):
         ({"simulations": [200, 5]}, {}, "wanted a whole number from 100 to 1000000000, or a list"),
         ({"boxes": 3}, {}, "boxes"),
         ({}, {"source": {"table": "draws.csv"}}, "a campaign with source has no rounds"),
-        ({}, {"reuse": ["tiny"]}, "a campaign with reuse has no rounds"),
+        ({}, {"reuse": ["more"]}, "a campaign with reuse has no rounds"),
     ],
 )
 def test_rounds_that_make_no_sense_are_refused(monkeypatch, rounds, entries, text):
