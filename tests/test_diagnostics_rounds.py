@@ -5,6 +5,8 @@ import pytest
 import synthetic
 
 from sbi_pipeline.diagnostics.rounds import judge_rounds, measure_rounds
+from sbi_pipeline.plots.rounds import draw_rounds, draw_rounds_corner
+from sbi_pipeline.plots.style import Look
 
 
 def checks(**how):
@@ -45,3 +47,17 @@ def test_a_round_tells_what_it_saves():
     assert asked.rounds[0].volume == 1
     assert asked.of_one_round == pytest.approx(1000 / asked.rounds[-1].volume)
     assert [low < high for low, high in asked.spans("mass")] == [True] * 3
+
+
+def test_figures_of_rounds_are_drawn():
+    look = Look({"nle": "#0072B2"})
+    asked = [synthetic.rounds()]
+    widths = draw_rounds(asked, look)
+    assert [axis.get_title() for axis in widths.axes] == ["mass", "spin"]
+    assert all(len(axis.lines) == 2 for axis in widths.axes)
+    corner = draw_rounds_corner(asked, look)
+    dotted = [line for axis in corner.axes for line in axis.lines if line.get_linestyle() == ":"]
+    assert len(dotted) == 5  # two faces in each of two panels of the diagonal, and one box
+    (box,) = [line for line in dotted if len(line.get_xdata()) == 5]
+    low, high = list(asked[0].spans("mass"))[-1]
+    assert {round(float(x), 6) for x in box.get_xdata()} == {round(low, 6), round(high, 6)}

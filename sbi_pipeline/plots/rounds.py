@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,10 @@ from ..rounds import SimulatedRounds
 from .style import FAINT, INK, SERIES, Look, key, label_outer, line_of, panels
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Span = tuple[float, float]
 
 LAST = 3
 """Rounds that are drawn over each other."""
@@ -37,7 +41,7 @@ def draw_rounds(asked: Sequence[SimulatedRounds], look: Look) -> Figure:
 
 def draw_rounds_corner(asked: Sequence[SimulatedRounds], look: Look) -> Figure:
     """Overlay the posteriors of the last rounds, with the box of the last one."""
-    from .posterior import corner_overlay  # noqa: PLC0415 - matplotlib, see `style`
+    from .posterior import corner_overlay, shared_parameters  # noqa: PLC0415 - matplotlib, see `style`
 
     (rounds,) = asked
     trees = [*rounds.earlier]
@@ -48,21 +52,28 @@ def draw_rounds_corner(asked: Sequence[SimulatedRounds], look: Look) -> Figure:
     truth = {} if rounds.truth is None else dict(zip(rounds.parameters, rounds.truth, strict=True))
     colours = dict(zip(shown, SERIES, strict=False))
     figure = corner_overlay(shown, truth, colours)
-    side = len(rounds.parameters)
-    axes = np.array(figure.axes).reshape(side, side)
-    spans = [list(rounds.spans(name))[-1] for name in rounds.parameters]
-    for row in range(side):
-        for column in range(row + 1):
-            axis, (left, right) = axes[row, column], spans[column]
-            limits = axis.axis()
-            if row == column:
-                for face in (left, right):
-                    axis.axvline(face, color=INK, lw=0.8, ls=":")
-            else:
-                low, high = spans[row]
-                axis.plot(
-                    [left, right, right, left, left], [low, low, high, high, low],
-                    color=INK, lw=0.8, ls=":",
-                )  # fmt: skip
-            axis.axis(limits)
+    names = shared_parameters(shown)
+    axes = np.array(figure.axes).reshape(len(names), len(names))
+    known = [(names.index(name), list(rounds.spans(name))[-1]) for name in rounds.parameters]
+    for (row, upwards), (column, across) in itertools.product(known, known):
+        if column <= row:
+            _draw_box(axes[row, column], across, upwards if column < row else None)
     return figure
+
+
+def _draw_box(axis: Axes, across: Span, upwards: Span | None) -> None:
+    """Draw the box of one panel of a corner plot, dotted, and make room for it."""
+    left, right = across
+    first, last = axis.get_xlim()
+    room = 0.04 * (right - left)
+    axis.set_xlim(min(first, left - room), max(last, right + room))
+    if upwards is None:
+        for face in across:
+            axis.axvline(face, color=INK, lw=0.8, ls=":")
+        return
+    low, high = upwards
+    bottom, top = axis.get_ylim()
+    room = 0.04 * (high - low)
+    axis.set_ylim(min(bottom, low - room), max(top, high + room))
+    corners = [left, right, right, left, left], [low, low, high, high, low]
+    axis.plot(*corners, color=INK, lw=0.8, ls=":")
