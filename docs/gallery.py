@@ -123,6 +123,14 @@ PICTURES = [
         "Maps, coverage and posterior",
     ),
     Picture(
+        "narrow-rounds",
+        "quadratic",
+        "rounds-corner-mock",
+        "[Specks in a prior](studies/narrow.md): a parabola in rounds, each simulated where the "
+        "posterior of the one before is; dotted: the last box, 1.6e-5 of the prior",
+        "Posteriors of three rounds over each other, and their box",
+    ),
+    Picture(
         "study-nuisances",
         "nuisances_1000",
         nuisances,

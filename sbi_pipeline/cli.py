@@ -85,7 +85,8 @@ def _plan(chosen: argparse.Namespace) -> Plan:
         raise ValueError(f"no {' or '.join(DEFAULTS)} here; name one with --configfile")
     from . import study  # noqa: PLC0415 - seconds that looking after simulations need not wait for
 
-    return study.Plan(study.load_configuration(files, study.assignments(chosen.config)))
+    config = study.load_configuration(files, study.assignments(chosen.config))
+    return study.Plan(config).current()
 
 
 def _check(chosen: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from . import estimators, priors, samplers
 from .estimators import Estimator
 from .posterior import log_posterior, to_theta_density
+from .priors.boxes import truncated
 from .types import Array, Prior
 
 
@@ -61,7 +62,8 @@ class Posterior:
     def log_prob(self, theta: Array, x: Array) -> Array:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
 
-        Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior.
+        Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior, and outside
+        the box of it that a round of simulations was drawn from (``prior.faces``).
 
         Raises:
             ValueError: The method draws but has no density.
@@ -100,4 +102,5 @@ def load(
             f"wanted {', '.join(parameters)}"
         )
     whole = priors.build(header["priors"], header["parameters"])
-    return Posterior(estimator, whole.keep(tuple(header["inferred_parameters"])), header)
+    prior = truncated(whole.keep(tuple(header["inferred_parameters"])), header.get("box"))
+    return Posterior(estimator, prior, header)

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from sbi_pipeline import diagnostics
+from sbi_pipeline import diagnostics, priors
 from sbi_pipeline.diagnostics import convergence
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
+from sbi_pipeline.priors.boxes import BoxedPrior
+from sbi_pipeline.rounds import DescribedRound, SimulatedRounds
 from sbi_pipeline.study import thresholds
 from sbi_pipeline.study.binding import Binding
 from sbi_pipeline.study.files import Written
@@ -124,6 +126,31 @@ def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1
             "observed_data": xr.Dataset({"x": ("x_dim_0", [1.0, 0.3])}),
             "/": xr.Dataset(attrs={"key": "k", "method": method, "estimator": method}),
         }
+    )
+
+
+def rounds(*, width=4.0, moved=0.0, truth=(1.0, 0.3), widening=1.0, missed=0):
+    """Three rounds about x = (1, 0.3), whose boxes reach so many posterior sds to each side."""
+    entries = dict(
+        zip(NAMES, ({"type": "normal", "mean": 0, "sd": sd} for sd in PRIOR_SD), strict=True)
+    )
+    whole = priors.build(entries, NAMES)
+    mean = SHRINK * np.array([1.0, 0.3])
+    made = [whole]
+    for reach in (2 * width, width):
+        ends = np.stack([mean - reach * EXACT_SD, mean + reach * EXACT_SD]) / PRIOR_SD
+        faces = dict(zip(NAMES, ends.T.tolist(), strict=True))
+        made.append(BoxedPrior(whole, faces))
+    found = {"widening": dict.fromkeys(NAMES, widening), "near": 100, "missed": missed}
+    last = posterior(3, shift=moved)
+    return SimulatedRounds(
+        observation="event",
+        estimator="nle",
+        rounds=[DescribedRound(n, 1000, 1000 - 100 * n, each) for n, each in enumerate(made, 1)],
+        boxes=[found, found],
+        earlier=[posterior(1, width=1.2), posterior(2)],
+        last={"nle": sampled(last, truth=dict(zip(NAMES, truth, strict=True)))},
+        mass=1e-4,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 import surveys
 import synthetic
 
-from sbi_pipeline import diagnostics, populations, registry, subjects
+from sbi_pipeline import diagnostics, populations, registry, rounds, subjects
 from sbi_pipeline.reports import assessment, contents, pictures, report
 from sbi_pipeline.reports.verdict import to_json
 from sbi_pipeline.subjects import (
@@ -28,7 +28,7 @@ from sbi_pipeline.subjects import (
 ROOT = Path(__file__).parents[1]
 KINDS = [
     each
-    for module in (subjects, populations)
+    for module in (subjects, populations, rounds)
     for _, each in inspect.getmembers(module, inspect.isclass)
     if each.__module__ == module.__name__ and isinstance(getattr(each, "kind", None), str)
 ]
@@ -71,7 +71,7 @@ def everything():
     observation = ObservedData("event", "simulated", posteriors, x, list(synthetic.NAMES))
     near = Neighbourhood(estimator, posteriors["nle"], x)
     many = ManyEvents(estimator, posteriors["nle"])
-    first = [[simulations], [estimator], [synthetic.nuisances()], [near]]
+    first = [[simulations], [estimator], [synthetic.nuisances()], [near], [synthetic.rounds()]]
     groups = [*first, *([each] for each in posteriors.values())]
     groups += [observation.pairs, [observation], [many]]
     found = [surveys.population(mcmc=True, who=who) for who in ("nle", "better")]
@@ -92,6 +92,7 @@ def told(thresholds):
         estimators=groups[1],
         observations=[each for group in groups for each in group if isinstance(each, ObservedData)],
         catalogues=groups[-1],
+        rounds=groups[4][0],
         findings=list(assessment.assess(groups, thresholds)),
         config_yaml="",
         versions={},
@@ -274,6 +275,6 @@ def test_adding_a_diagnostic_takes_a_file_and_a_line(content, page, documented):
 
 
 def test_kinds_of_subjects_say_what_they_are():
-    assert len({kind.kind for kind in KINDS}) == len(KINDS) == 12
+    assert len({kind.kind for kind in KINDS}) == len(KINDS) == 13
     assert TrainedEstimator.kind == "estimator"
     assert SampledPosterior.kind == "posterior"

@@ -1,12 +1,13 @@
-"""Where the parameters of a campaign come from: the prior, or a table of the user's.
+"""Where the parameters of a campaign come from: the prior, a box of it, or a table of the user's.
 
 `sample_prior` asks a source for the rows of each shard and writes them to a store; `simulate` reads
-that store and never asks where they came from. Another source, such as a box of the prior, is one
-more record with the methods of `ParameterSource` and a line in `source_of`.
+that store and never asks where they came from. Another source is one more record with the methods
+of `ParameterSource` and a line in `source_of`.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from .. import streams
 from ..priors import NamedPrior
+from ..priors.boxes import BoxedPrior, Faces
 from ..priors.supports import outside
 from ..tables import Table, check_real, instead_of, naming, open_table
 from ..types import Array, Prior
@@ -47,6 +49,37 @@ class PriorSource:
     def draw(self, prior: Prior, *, seed: int, start: int, rows: int) -> Array:
         """Draw from the prior."""
         return prior.from_uniform(_uniforms(prior, seed, start, rows))
+
+
+@dataclass(frozen=True)
+class BoxSource:
+    """A box of the prior, for a round of simulations where a posterior is.
+
+    Attributes:
+        box: Its faces.
+        hole: Faces of a smaller box within it where rows are there already; None for none.
+        share: How dense rows are in the hole, over those around it.
+    """
+
+    box: Faces
+    hole: Faces | None = None
+    share: float = 1.0
+
+    def draw(self, prior: Prior, *, seed: int, start: int, rows: int) -> Array:
+        """Draw from the prior within the box; what falls into the hole is drawn again, or kept."""
+        boxed = BoxedPrior(prior, self.box)
+        drawn = boxed.from_uniform(_uniforms(prior, seed, start, rows))
+        if self.hole is None:
+            return drawn
+        hole, again = BoxedPrior(prior, self.hole), np.arange(rows)
+        for attempt in itertools.count():
+            chance = streams.uniforms(seed, f"kept {attempt}", start, rows, 1)[again, 0]
+            again = again[hole.contains(drawn[again]) & (chance >= self.share)]
+            if not again.size:
+                return drawn
+            u = streams.uniforms(seed, f"prior {attempt}", start, rows, len(prior.names))
+            drawn[again] = boxed.from_uniform(u[again])
+        raise AssertionError  # counting has no end
 
 
 @dataclass(frozen=True)
@@ -121,7 +154,9 @@ class TableSource:
 
 def source_of(entry: Mapping[str, Any] | None) -> ParameterSource:
     """Return the source that a campaign's entry stands for; None is the prior."""
-    return PriorSource() if entry is None else TableSource(**entry)
+    if entry is None:
+        return PriorSource()
+    return BoxSource(**entry) if "box" in entry else TableSource(**entry)
 
 
 @dataclass(frozen=True)

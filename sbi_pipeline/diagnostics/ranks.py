@@ -67,10 +67,11 @@ def rank(
 
     Returns:
         ``ranks``, ``truth``, ``mean``, ``sd`` and, over that of all truths in normal space,
-        ``sd_ratio`` (simulation, parameter), ``joint_ranks`` (simulation,
-        quantity) of the log density and of TARP distances, ``log_prob`` and ``prior_log_prob``
-        (simulation) in nats, ``converged`` (simulation), and ``scores`` (simulation, member,
-        parameter): normal scores of the truth (member 0) and a few draws, for `local_calibration`.
+        ``sd_ratio`` (simulation, parameter), ``pulls``, distances of truth and mean in sds of
+        normal space, (simulation, parameter), ``joint_ranks`` (simulation, quantity) of the log
+        density and of TARP distances, ``log_prob`` and ``prior_log_prob`` (simulation) in nats,
+        ``converged`` (simulation), and ``scores`` (simulation, member, parameter): normal scores of
+        the truth (member 0) and a few draws, for `local_calibration`.
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
         what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
 
@@ -106,6 +107,7 @@ def rank(
             "mean": (by_parameter, drawn_theta.mean(axis=1)),
             "sd": (by_parameter, drawn_theta.std(axis=1, ddof=1)),
             "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / z_truth.std(axis=0)),
+            "pulls": (by_parameter, (z_truth - z.mean(axis=1)) / z.std(axis=1, ddof=1)),
             "joint_ranks": (
                 ("simulation", "quantity"),
                 np.stack([ranks_of(at_draws, at_truth[:, None], rng), tarp], axis=1),

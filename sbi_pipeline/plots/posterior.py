@@ -46,7 +46,7 @@ def corner_overlay(
         ValueError: The posteriors share no parameter.
     """
     shades, known = colours or palette(posteriors), dict(truth or {})
-    names = _shared(posteriors)
+    names = shared_parameters(posteriors)
     columns = {who: _columns(tree, names) for who, tree in posteriors.items()}
     limits = _limits(columns, [known.get(name) for name in names])
     first = next(iter(posteriors.values()))
@@ -110,7 +110,7 @@ def prior_to_posterior(
         colours: By estimator.
     """
     shades, known = colours or palette(posteriors), dict(truth or {})
-    names, first = _shared(posteriors), next(iter(posteriors.values()))
+    names, first = shared_parameters(posteriors), next(iter(posteriors.values()))
     figure, axes = panels(len(names), columns=4, width=2.6, height=2.2)
     for name, axis in zip(names, axes, strict=True):
         prior = first[f"prior/{name}"].to_numpy().ravel()
@@ -155,7 +155,7 @@ def _corner() -> Any:
     return corner
 
 
-def _shared(posteriors: Mapping[str, xr.DataTree]) -> list[str]:
+def shared_parameters(posteriors: Mapping[str, xr.DataTree]) -> list[str]:
     """Return the continuous parameters all posteriors have, in the order of the first.
 
     Discrete ones have probabilities, in a table, rather than densities.

@@ -11,6 +11,7 @@ import numpy as np
 from .. import diagnostics
 from ..diagnostics.diagnostic import Finding
 from ..populations import ObservedCatalogue
+from ..rounds import SimulatedRounds
 from ..storage.reading import View
 from ..subjects import (
     ManyEvents,
@@ -52,6 +53,7 @@ def subjects_of(
     held_out: View,
     catalogues: Sequence[ObservedCatalogue] = (),
     nuisances: Nuisances | None = None,
+    rounds: SimulatedRounds | None = None,
 ) -> Iterator[Sequence[Subject]]:
     """Yield groups of all that can be asked of a campaign.
 
@@ -62,11 +64,13 @@ def subjects_of(
         held_out: The held-out simulations, in the order they were calibrated in.
         catalogues: Catalogues with what estimators say of their objects.
         nuisances: What was learnt of them, where that was asked for.
+        rounds: Those the campaign was simulated in, if it was.
 
     Raises:
         ValueError: A calibration was made with other simulations.
     """
     yield [simulations]
+    yield [] if rounds is None else [rounds]
     yield from ([each] for each in trained)
     yield [] if nuisances is None else [nuisances]
     pairs = list(_calibrated(trained, observed, held_out))

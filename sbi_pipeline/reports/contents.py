@@ -14,6 +14,7 @@ from ..diagnostics.information import Information
 from ..diagnostics.joint_agreement import Classified
 from ..diagnostics.object_agreement import PopulationAgreement
 from ..populations import ObservedCatalogue
+from ..rounds import SimulatedRounds
 from ..subjects import ObservedData, SimulatedRows, TrainedEstimator, calibrations
 
 Found = TypeVar("Found")
@@ -61,6 +62,7 @@ class Report:
         errors: One failed row of each kind of error: ``status``, ``text``, ``row``, ``parameters``.
         epilogue: How to make this page again, in words.
         catalogues: In the order of the configuration.
+        rounds: Those that it was simulated in, if it was.
     """
 
     campaign: str
@@ -79,6 +81,7 @@ class Report:
     errors: Sequence[Mapping[str, Any]] = ()
     epilogue: str = ""
     catalogues: Sequence[ObservedCatalogue] = ()
+    rounds: SimulatedRounds | None = None
 
     @property
     def checks(self) -> list[Check]:

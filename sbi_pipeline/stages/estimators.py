@@ -13,6 +13,7 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
+from ..priors.boxes import truncated
 from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_compare
 from ..sidecars import write_text
 from ..storage import reading
@@ -55,7 +56,8 @@ def train(
     listed = read_manifest(simulations, inputs)
     joint = priors_module.build(priors, parameters)
     departure = check_departure(simulations, listed, joint, method)
-    prior = joint.keep(tuple(inferred_parameters))
+    box = listed.get("box")
+    prior = truncated(joint.keep(tuple(inferred_parameters)), box)
     reader = reading.open_campaign(simulations, inferred_parameters, noise)
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
@@ -81,6 +83,7 @@ def train(
         "search": learnt.searched,
         "failures": learnt.failures,
         **({} if departure is None else {"departure": asdict(departure)}),
+        **({"box": box} if box else {}),
     }
     estimators_module.save_estimator(estimator, learnt.estimator, told)
     whole = {**told, **learnt.estimator.spec}
@@ -128,7 +131,7 @@ def departure_of_rows(
         listed: What it says.
         prior: Of all parameters.
     """
-    if all(stock.source is None for stock in stocks_of(listed)):
+    if not any("table" in (stock.source or {}) for stock in stocks_of(listed)):
         return None
     reader = reading.open_campaign(simulations)
     drawn_from = prior.keep(reader.names)

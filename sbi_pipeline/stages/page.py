@@ -16,11 +16,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from .. import priors
 from ..plots import style
 from ..populations import CatalogueParameter, ObservedCatalogue, Population
+from ..priors.boxes import BoxedPrior
 from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.verdict import to_json
+from ..rounds import DescribedRound, SimulatedRounds
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.manifest import stocks_of
@@ -35,6 +38,7 @@ from ..subjects import (
 )
 from ..types import Array, Outcome
 from .files import Keys, check_key, read_dataset, read_manifest
+from .rounds import simulated_rows
 
 VERSIONS = (
     "sbi-pipeline",
@@ -69,6 +73,8 @@ def report(
     configuration: str,
     inputs: Keys,
     nuisance_ranks: Sequence[Path] = (),
+    boxes: Sequence[Path] = (),
+    rounds: Sequence[Path] = (),
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Noise | None = None,
     catalogues: Sequence[Path] = (),
@@ -77,7 +83,7 @@ def report(
     """Check everything and tell it on one page.
 
     ``posteriors`` are the folders of posteriors; ``catalogues`` those of what an estimator says of
-    a catalogue.
+    a catalogue; ``rounds`` the posteriors that ``boxes`` were made of.
 
     Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, and every figure as
     PNG and PDF in the folder ``figures``.
@@ -104,7 +110,10 @@ def report(
     simulated = SimulatedRows(listed["rows"], listed["failures"], failed)
     surveyed = _catalogues([read_population(folder, inputs) for folder in catalogues])
     learnt = _nuisances(nuisance_ranks, inputs)
-    subjects = assessment.subjects_of(simulated, trained, observed, seen["test"], surveyed, learnt)
+    chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
+    subjects = assessment.subjects_of(
+        simulated, trained, observed, seen["test"], surveyed, learnt, chain
+    )
     told = contents.Report(
         campaign=campaign,
         title=title,
@@ -122,6 +131,7 @@ def report(
         errors=listed["examples"],
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
         catalogues=surveyed,
+        rounds=chain,
     )
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
@@ -173,6 +183,42 @@ def _nuisances(paths: Sequence[Path], keys: Keys) -> Nuisances | None:
     """Read the ranks of nuisances, if there are any to read."""
     found = [Nuisances(read_dataset(path, keys, "nuisances")) for path in paths]
     return found[0] if found else None
+
+
+def _rounds(
+    boxes: Sequence[Path],
+    earlier: Sequence[Path],
+    headers: Sequence[Path],
+    listed: Mapping[str, Any],
+    observed: Sequence[ObservedData],
+    keys: Keys,
+) -> SimulatedRounds:
+    """Gather the rounds of the one observation they are about."""
+    found, trees = [json.loads(path.read_text()) for path in boxes], []
+    for number, (path, box) in enumerate(zip(boxes, found, strict=True), start=2):
+        check_key(box["key"], keys, f"box {number}", path)
+    for path in earlier:
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            trees.append(tree.load())
+    told = json.loads(headers[0].read_text())
+    joint = priors.build(told["priors"], told["parameters"])
+    whole = joint.keep(tuple(told["inferred_parameters"]))
+    (observation,) = observed
+    last = {"rows": listed["rows"], "simulated": simulated_rows(listed)}
+    made = [*(box["before"] for box in found), last]
+    within = [whole, *(BoxedPrior(whole, box["faces"]) for box in found)]
+    return SimulatedRounds(
+        observation=observation.name,
+        estimator=earlier[0].parent.parent.name,
+        rounds=[
+            DescribedRound(number, each["rows"], each["simulated"], prior)
+            for number, (each, prior) in enumerate(zip(made, within, strict=True), start=1)
+        ],
+        boxes=found,
+        earlier=trees,
+        last=observation.posteriors,
+        mass=found[0]["mass"],
+    )
 
 
 def _observation(
@@ -250,12 +296,11 @@ def _calibrated(trained: Sequence[TrainedEstimator]) -> int:
 
 def _failed(reader: reading.Reader) -> tuple[dict[str, Array], Array] | None:
     """Return parameters of the first rows and why each failed, if any did, for a map."""
-    _, theta, status = zip(*reader.outcomes(MAPPED_ROWS), strict=True)
-    reasons = [Outcome(code).label if code else "" for code in np.concatenate(status)]
+    theta, status = reader.outcomes(MAPPED_ROWS)
+    reasons = [Outcome(code).label if code else "" for code in status]
     if not any(reasons):
         return None
-    columns = np.concatenate(theta).T
-    return dict(zip(reader.stored, columns, strict=True)), np.array(reasons)
+    return dict(zip(reader.stored, theta.T, strict=True)), np.array(reasons)
 
 
 def _versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import simulate_shard
 from ..campaigns.sources import TableSource, source_of
 from ..model import Model
+from ..priors.boxes import BoxedPrior, Faces
 from ..priors.departure import WOULD_LEARN, departure_from, rows_to_compare
 from ..sidecars import write_text
-from ..storage.manifest import join_receipts, join_stocks, receipt_names
+from ..storage.manifest import join_receipts, join_stocks, receipt_names, rows_within
 from ..storage.prior import read_prior, write_prior
 from ..types import Array, Prior
 from .files import Keys, check_key, one_by_one, write_arrays
@@ -36,7 +38,8 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
     ``bucket``, ``block_size``, ``workers`` and ``limits``; ``source`` if it is not the prior;
     ``posteriors``, of which data are predicted, ``predictive_draws`` of each, and ``observed``,
-    calls for observations; and ``catalogued``, the objects of each estimator and catalogue. Writes
+    calls for observations; ``catalogued``, the objects of each estimator and catalogue; and
+    ``in_rounds``, simulations of all rounds that begin with these, 0 if there are none. Writes
     nothing; the forecasts are logged.
 
     Raises:
@@ -58,6 +61,9 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
             limits=Limits(**each["limits"]),
         )
         logger.info("%s\n%s", each["name"], forecast)
+        if several := each["in_rounds"]:
+            seconds = several * forecast.row_seconds / each["workers"]
+            logger.info("all rounds: at most %s simulations, %s", several, in_words(seconds))
         asked, seconds = each["predictive_draws"], forecast.row_seconds / each["workers"]
         draws = HALVES * (affordable(seconds) if asked == "auto" else asked)
         logger.info(
@@ -89,7 +95,7 @@ def sample_prior(
     shard_size: int,
     key: str,
     keep: Sequence[str] | None = None,
-    source: Mapping[str, str] | None = None,
+    source: Mapping[str, Any] | None = None,
     campaign_rows: int = 0,
     learners: Sequence[str] = (),
     first: Sequence[Path] = (),
@@ -238,17 +244,22 @@ def manifest(
     seed: int,
     key: str,
     source: Mapping[str, Any] | None = None,
+    within: Faces | None = None,
     reused: Sequence[Mapping[str, Any]] = (),
+    box: Faces | None = None,
+    model: Model | None = None,
     inputs: Keys | None = None,
 ) -> None:
     """List the simulations of a campaign and how they are split.
 
     Those of other campaigns, ``reused``, have each their own ``store``, ``rows``, ``seed`` and
-    ``block_size``, and ``source`` if that is not the prior.
+    ``block_size``, and ``source`` if that is not the prior. With ``box``, only the rows within that
+    box of the prior of ``model`` count, and of some only those ``within`` another one as well.
 
     Reads: receipts. Writes: ``simulations``, as JSON.
     """
-    own = {"store": store, "rows": rows} | ({"source": source} if source else {})
+    own: dict[str, Any] = {"store": store, "rows": rows}
+    own |= {key: each for key, each in {"source": source, "within": within}.items() if each}
     found = []
     for name, stock in zip(receipt_names(len(reused)), [own, *reused], strict=True):
         folder = Path(stock["store"]).name
@@ -256,11 +267,20 @@ def manifest(
         told = {"store": stock["store"], "split": {"seed": seed, **split}}
         joined = join_receipts(listed, rows=stock["rows"], key=key, **told)
         check_key(joined["simulation_key"], inputs, name, listed[0])
+        if box is not None and model is not None:
+            prior = model.build_prior().keep(joined["parameters"])
+            boxes = [BoxedPrior(prior, faces) for faces in (box, stock.get("within")) if faces]
+            joined = rows_within(joined, listed, partial(_contained, boxes))
         found.append({**joined, **stock})
-    made = join_stocks(found[0], found[1:])
+    made = join_stocks(found[0], found[1:]) | ({} if box is None else {"box": dict(box)})
     write_text(simulations, json.dumps(made, indent=1) + "\n")
     if failures := made["failures"]:
         logger.warning("failed simulations: %s", failures)
+
+
+def _contained(boxes: Sequence[BoxedPrior], parameters: Array) -> Array:
+    """Return which parameters lie in all of some boxes, ``(n,)``."""
+    return np.all([each.contains(parameters) for each in boxes], axis=0)
 
 
 @dataclass(frozen=True)

@@ -2,30 +2,36 @@
 
 A manifest lists rows of one simulation key, or ``stocks`` of several: the campaign's own, then
 those that it reuses of other campaigns. Each stock keeps the indices, the seed and so the split and
-the noise of its own key.
+the noise of its own key. Of a campaign within a box of the prior, a stock says which of its rows
+lie inside.
 """
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .. import streams
 from ..types import Array
 from . import journal
 from .arrays import FORMAT
 from .failures import count_failures, distinct_failures
-from .rows import read_status
+from .rows import read_outcomes, read_status
 
 RECEIPT = (
     *("format", "key", "shard", "start", "rows", "names", "x_shape", "x_dtype"),
     *("failures", "examples", "simulator_seconds"),
 )
-SEVERAL = 2
-"""Format of a manifest of several keys."""
+SEVERAL, BOXED = 2, 3
+"""Formats of a manifest of several keys, and of one whose rows are those within a box."""
+FORMATS = (FORMAT, SEVERAL, BOXED)
 ALIKE = {
     "parameters": "store_nuisance differs",
     "x_shape": "the simulator's shape depends on its parameters",
@@ -46,6 +52,9 @@ class Stock:
         seed: Of their simulations; None for that of the campaign.
         block_size: Rows of one call of a vectorised simulator; None for that of the campaign.
         source: Where their parameters come from; None for the prior.
+        within: Faces of a box to which they are confined beside that of the campaign, since they
+            were simulated in a smaller one; None for no such box.
+        inside: Which of the rows count, as `text_of_mask` writes it; None for all.
     """
 
     simulation_key: str
@@ -55,6 +64,19 @@ class Stock:
     seed: int | None = None
     block_size: int | None = None
     source: Mapping[str, Any] | None = None
+    within: Mapping[str, Any] | None = None
+    inside: str | None = None
+
+    @property
+    def rows_inside(self) -> Array | None:
+        """Which of the rows count, ``(rows,)``; None for all."""
+        return None if self.inside is None else mask_of_text(self.inside, self.rows)
+
+    @property
+    def count(self) -> int:
+        """How many rows count."""
+        inside = self.rows_inside
+        return self.rows if inside is None else int(inside.sum())
 
 
 FIELDS = tuple(Stock.__dataclass_fields__)
@@ -86,9 +108,10 @@ def join_stocks(own: Mapping[str, Any], reused: Sequence[Mapping[str, Any]]) -> 
     Raises:
         ValueError: Their rows do not go together.
     """
-    if not reused:
-        return dict(own)
     every = [own, *reused]
+    boxed = any("inside" in each for each in every)
+    if not (reused or boxed):
+        return dict(own)
     for each in reused:
         for entry, hint in ALIKE.items():
             if each[entry] != own[entry]:
@@ -100,11 +123,12 @@ def join_stocks(own: Mapping[str, Any], reused: Sequence[Mapping[str, Any]]) -> 
     for each in every:
         failures.update(each["failures"])
     stocks = [{name: each[name] for name in FIELDS if name in each} for each in every]
-    rest = {name: value for name, value in own.items() if name not in ("store", "shards", "source")}
+    of_stock = ("store", "shards", "source", "within", "inside")
+    rest = {name: value for name, value in own.items() if name not in of_stock}
     return {
         **rest,
-        "format": SEVERAL,
-        "rows": sum(each["rows"] for each in every),
+        "format": BOXED if boxed else SEVERAL,
+        "rows": sum(Stock(**each).count for each in stocks),
         "failures": dict(failures),
         "examples": distinct_failures(example for each in every for example in each["examples"]),
         "seconds": round(sum(each["seconds"] for each in every), 3),
@@ -155,6 +179,41 @@ def join_receipts(
         "x_dtype": shards[0]["x_dtype"],
         "seconds": round(sum(shard["simulator_seconds"] for shard in shards), 3),
     }
+
+
+def rows_within(
+    joined: Mapping[str, Any], receipts: Sequence[Path], contains: Callable[[Array], Array]
+) -> dict[str, Any]:
+    """Return the record of `join_receipts` of the rows within a box alone.
+
+    Args:
+        joined: The record of all rows.
+        receipts: Those it was made of.
+        contains: Which of some rows lie inside, from their stored parameters, ``(n, dim)``.
+    """
+    masks, failures = [np.empty(0, bool)], Counter[str]()
+    for path, shard in zip(receipts, joined["shards"], strict=True):
+        wanted = min(joined["rows"] - shard["start"], shard["rows"])
+        if wanted <= 0:
+            continue
+        parameters, status = read_outcomes(path.with_suffix(".zarr"), 0, wanted)
+        masks.append(contains(parameters))
+        failures.update(count_failures(status[masks[-1]]))
+    inside = np.concatenate(masks)
+    examples = [each for each in joined["examples"] if inside[each["row"]]]
+    found = {"failures": dict(failures), "examples": examples, "inside": text_of_mask(inside)}
+    return {**joined, **found}
+
+
+def text_of_mask(mask: Array) -> str:
+    """Write which of some rows count as text: compressed bits in base 64."""
+    return base64.b64encode(zlib.compress(np.packbits(mask).tobytes())).decode()
+
+
+def mask_of_text(text: str, rows: int) -> Array:
+    """Return what `text_of_mask` wrote of so many rows, ``(rows,)``."""
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
+    return np.unpackbits(bits, count=rows).astype(bool)
 
 
 def split(start: int, rows: int, *, seed: int, validation: float, test: float) -> dict[str, Array]:

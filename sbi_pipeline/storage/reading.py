@@ -3,7 +3,8 @@
 A block is what one line of a journal committed, rows of one chunk. Whenever its data are read, all
 its bytes are compared with the checksum in that line. The nuisance parameters are dropped here, and
 noise that was left for loading is drawn here. Rows of several keys are read one key after the
-other, and keep the split and the noise that they have in a campaign of their own.
+other, and keep the split and the noise that they have in a campaign of their own. Of a campaign
+within a box of the prior, rows outside are passed over.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ import numpy as np
 
 from ..types import Array, Outcome
 from . import journal
-from .arrays import FORMAT
 from .layout import Layout, read_layout
-from .manifest import SEVERAL, Stock, split, stocks_of
+from .manifest import FORMATS, Stock, split, stocks_of
 from .noise import Noise
 from .rows import Rows, read_outcomes, read_record
 
@@ -53,10 +53,12 @@ class Block:
         store: The shard they lie in.
         layout: Its layout.
         record: Their record in its journal.
-        rows: How many of them belong to the campaign, from the first on.
+        rows: How many of them the campaign lists, from the first on.
         offset: Index in the campaign of the first row of their key.
         seed: Of their simulations; None for that of the campaign.
         block_size: Rows of one call of a vectorised simulator; None for that of the campaign.
+        inside: Which of the rows belong to it, ``(rows,)``; None for all.
+        stock: Place of their key among those of the manifest.
     """
 
     store: Path
@@ -66,6 +68,13 @@ class Block:
     offset: int = 0
     seed: int | None = None
     block_size: int | None = None
+    inside: Array | None = None
+    stock: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many of the rows belong to the campaign."""
+        return self.rows if self.inside is None else int(self.inside.sum())
 
     @property
     def start(self) -> int:
@@ -84,10 +93,16 @@ class Block:
     def outcomes(self) -> tuple[Array, Array]:
         """Return parameters and status; Zarr checks them, the journal's checksum is not compared.
 
-        Parameters are those that were stored, ``(rows, n_parameters)``.
+        Parameters are those that were stored, ``(count, n_parameters)``.
         """
         first = self.record["start"]
-        return read_outcomes(self.store, first, first + self.rows)
+        parameters, status = read_outcomes(self.store, first, first + self.rows)
+        return parameters[self.chosen], status[self.chosen]
+
+    @property
+    def chosen(self) -> Array | slice:
+        """An index of the rows that belong to the campaign."""
+        return slice(None) if self.inside is None else self.inside
 
 
 @dataclass(frozen=True)
@@ -119,12 +134,12 @@ class Reader:
         """
         found: Counter[str] = Counter()
         for block in self.blocks:
-            good = np.ones(block.rows, bool)
+            good = np.ones(block.count, bool)
             if block.record["failures"]:
                 good = block.outcomes()[1] == Outcome.OK
             found["failed"] += int((~good).sum())
             for part, mask in self.masks(block).items():
-                found[part] += int((good & mask).sum())
+                found[part] += int((good & mask[block.chosen]).sum())
         return found
 
     def masks(self, block: Block) -> dict[str, Array]:
@@ -136,6 +151,8 @@ class Reader:
         """Return the rows of a block that worked, by part, without noise that is drawn at load."""
         rows = block.read()
         good = rows.status == Outcome.OK
+        if block.inside is not None:
+            good &= block.inside
         masks = {"all": good}
         if set(wanted) - {"all"}:
             masks |= self.masks(block)
@@ -171,23 +188,36 @@ class Reader:
         nothing = View(*empty, np.empty(0, np.int64), self.names)
         return {part: filling.view(nothing) for part, filling in found.items()}
 
-    def outcomes(self, rows: int) -> Iterator[tuple[int, Array, Array]]:
-        """Yield index, stored parameters and status of the first rows, by blocks."""
-        for block in self.blocks:
-            if block.index >= rows:
-                return
-            theta, status = block.outcomes()
-            yield block.index, theta[: rows - block.index], status[: rows - block.index]
+    @property
+    def rows(self) -> int:
+        """How many rows the campaign has, failed ones counted."""
+        return sum(block.count for block in self.blocks)
+
+    def outcomes(self, rows: int) -> tuple[Array, Array]:
+        """Return stored parameters, ``(n, n_parameters)``, and status of the first rows."""
+        theta, status = zip(*(block.outcomes() for block in self._first(rows)), strict=True)
+        return np.concatenate(theta)[:rows], np.concatenate(status)[:rows]
 
     def first_masks(self, rows: int) -> dict[str, Array]:
         """Return which of the first rows are for what, each ``(rows,)``."""
-        found = [self.masks(block) for block in self.blocks if block.index < rows]
-        return {part: np.concatenate([each[part] for each in found])[:rows] for part in PARTS}
+        found = [(block.chosen, self.masks(block)) for block in self._first(rows)]
+        return {
+            part: np.concatenate([masks[part][chosen] for chosen, masks in found])[:rows]
+            for part in PARTS
+        }
+
+    def _first(self, rows: int) -> Iterator[Block]:
+        """Yield the blocks that hold the first rows."""
+        seen = 0
+        for block in self.blocks:
+            if seen >= rows:
+                return
+            yield block
+            seen += block.count
 
     def some_parameters(self, rows: int) -> Array:
         """Return stored parameters of about so many rows, of blocks that are evenly spread."""
-        total = sum(block.rows for block in self.blocks)
-        step = max(1, round(total / rows))
+        step = max(1, round(self.rows / rows))
         return np.concatenate([block.outcomes()[0] for block in self.blocks[::step]])
 
 
@@ -235,7 +265,7 @@ def open_campaign(
         ValueError: Rows are missing, or a name is not stored.
     """
     content = json.loads(manifest.read_text())
-    if (made := content["format"]) not in (FORMAT, SEVERAL):
+    if (made := content["format"]) not in FORMATS:
         raise ValueError(f"{manifest} has format {made!r}; delete it and run snakemake again")
     stored = tuple(content["parameters"])
     names = stored if names is None else tuple(names)
@@ -267,24 +297,28 @@ def load_simulations(manifest: Path | str, names: Sequence[str] | None = None) -
         ValueError: A chunk is damaged or missing, or a name is not stored.
     """
     reader = open_campaign(Path(manifest), names)
-    rows = sum(block.rows for block in reader.blocks)
-    return reader.collect({"all": rows})["all"]
+    return reader.collect({"all": reader.rows})["all"]
 
 
 def _all_blocks(folder: Path, stocks: Sequence[Stock]) -> Iterator[Block]:
     """Yield the blocks of a campaign in order."""
     offset = 0
-    for stock in stocks:
+    for place, stock in enumerate(stocks):
         own: dict[str, Any] = {
+            "stock": place,
             "offset": offset,
             "seed": stock.seed,
             "block_size": stock.block_size,
         }
+        inside = stock.rows_inside
         for shard in stock.shards:
             wanted = min(stock.rows - shard["start"], shard["rows"])
-            if wanted > 0:
-                path = folder / stock.store / f"shard-{shard['shard']}.zarr"
-                yield from (replace(each, **own) for each in blocks(path, shard["key"], wanted))
+            if wanted <= 0:
+                continue
+            path = folder / stock.store / f"shard-{shard['shard']}.zarr"
+            for block in blocks(path, shard["key"], wanted):
+                rows = slice(block.start, block.start + block.rows)
+                yield replace(block, **own, inside=None if inside is None else inside[rows])
         offset += stock.rows
 
 

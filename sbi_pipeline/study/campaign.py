@@ -15,6 +15,7 @@ from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
 from .fits import Fits
+from .rounds import Round, RoundChain
 from .schema import (
     CampaignEntry,
     Config,
@@ -38,6 +39,7 @@ class Campaign(Mapping[str, Specification]):
         config: The whole configuration.
         stocks: What the campaign has simulated, then what it reuses of others.
         estimators: Names of the estimators it trains.
+        round: Which round it is, if it is one.
     """
 
     def __init__(
@@ -46,19 +48,21 @@ class Campaign(Mapping[str, Specification]):
         config: Config,
         stocks: Sequence[Simulations],
         estimators: tuple[str, ...],
+        round: Round | None = None,  # noqa: A002 - the word of the configuration
     ) -> None:
         self.name, self.config = name, config
         self.stocks, self.estimators = stocks, estimators
-        self.simulations = stocks[0]
+        self.simulations, self.round = stocks[0], round
         self.entry: Config = config["campaigns"][name]
-        self.refined = refined_names(config, estimators)
+        self.refined = [] if self._is_told_elsewhere else refined_names(config, estimators)
         self.catalogues = {
             each: PlannedCatalogue.of(entry, config)
             for each, entry in self.entry.get("observations", {}).items()
             if "table" in entry
         }
         self._made: dict[str, Specification] = {}
-        self.fits = Fits(config, name, estimators, stocks, lambda path: self[path].key)
+        box = None if round is None else round.faces
+        self.fits = Fits(config, name, estimators, stocks, box, lambda path: self[path].key)
         self._shares = {self._path(*place): place for place in self._all_shares()}
         self._jobs = dict(self._all_jobs())
         self._recipes = dict(self._all_recipes())
@@ -111,8 +115,16 @@ class Campaign(Mapping[str, Specification]):
         yield from (("observe", each) for each in self.observations)
         for name in self.posteriors:
             yield from ((self.draws(name), name, each) for each in self.observations)
-        for name in self.posteriors:
+        for name in () if self._is_told_elsewhere else self.posteriors:
             yield from (("diagnose", name, each) for each in self.observations)
+
+    @property
+    def _is_told_elsewhere(self) -> bool:
+        """Whether the page of another campaign tells of it: that of a sweep, or of its last round.
+
+        It makes what that one asks for.
+        """
+        return "held_out" in self.entry or (self.round is not None and not self.round.is_last)
 
     def _all_recipes(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
         """Yield every path with what makes its specification, inputs before what they make."""
@@ -126,7 +138,7 @@ class Campaign(Mapping[str, Specification]):
             yield self._path("train", name), self._recipe(self.fits.train, name)
         for name in self.estimators:  # some propose for others
             yield self._path("calibrate", name), self._recipe(self.fits.calibrate, name)
-        if self.fits.learn_nuisances:
+        if self.fits.learn_nuisances and not self._is_told_elsewhere:
             yield self._path("learn_nuisances"), self.fits.nuisances
         for path, (stage_name, *names) in self._shares.items():
             if stage_name != "observe":
@@ -135,7 +147,11 @@ class Campaign(Mapping[str, Specification]):
             for part, path in enumerate(self.parts(name, each)):
                 yield path, functools.partial(self._infer, name, each, part)
             yield self._path("tabulate", name, each), self._recipe(self._tabulate, name, each)
-        if "held_out" not in self.entry:  # members of a sweep have no report of their own
+        if self.round is not None:
+            for chain, following in self.round.next_boxes:
+                path = f"{RESULTS}/{following}/truncate.spec.json"
+                yield path, functools.partial(self._truncate, chain)
+        if not self._is_told_elsewhere:
             yield self._path("report"), self._report
 
     def _recipe(self, make: Callable[..., Specification], *names: str) -> Callable[[], Any]:
@@ -261,6 +277,25 @@ class Campaign(Mapping[str, Specification]):
             follows,
         )
 
+    def _truncate(self, chain: RoundChain) -> Specification:
+        """Return what the box of the next round is made with."""
+        name, observation = chain.estimator, chain.observation
+        box = None if self.round is None else self.round.box
+        return Specification(
+            "truncate",
+            {"mass": chain.mass},
+            {
+                **({} if box is None else {"before": box.key}),
+                "simulations": self.key("manifest"),
+                "estimator": self.key("train", name),
+                "calibration": self.key("calibrate", name),
+                "observation": self._observed(observation),
+                "posterior": self._drawn(name, observation),
+            },
+            stage("truncate"),
+            (self._path("calibrate", name), self._path("sample", name, observation)),
+        )
+
     def _refine(self, name: str, observation: str) -> Specification:
         entry = self.config["refine"][name]
         likelihood = entry.get("likelihood")
@@ -368,6 +403,8 @@ class Campaign(Mapping[str, Specification]):
             for name, each in self.catalogued
         }
         learnt, follows = self.fits.learnt_nuisances()
+        boxes = () if self.round is None else self.round.boxes
+        inputs |= {f"box {number}": each.key for number, each in enumerate(boxes, start=2)}
         return Specification(
             "report",
             {

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .. import registry
+from ..priors.boxes import Faces
 from ..storage.manifest import receipt_names
 from ..types import Traits
 from . import nuisances
@@ -31,6 +32,7 @@ class Fits:
         campaign: Its name.
         estimators: Names of the estimators it trains.
         stocks: What it has simulated, then what it reuses of others.
+        box: Faces of the box of the prior that its rows lie in; None is the whole prior.
         key: From where a specification is written to the key of what is made with it.
     """
 
@@ -38,6 +40,7 @@ class Fits:
     campaign: str
     estimators: tuple[str, ...]
     stocks: Sequence[Simulations]
+    box: Faces | None
     key: Callable[[str], str]
 
     @property
@@ -50,7 +53,7 @@ class Fits:
 
     def manifest(self) -> Specification:
         """Return which rows are learnt from, and which are held out."""
-        return manifest_specification(self._entry, self.stocks)
+        return manifest_specification(self._entry, self.stocks, self.box)
 
     def train(self, name: str) -> Specification:
         """Return what an estimator is trained with."""
@@ -78,7 +81,7 @@ class Fits:
             options["sampler"] = sampler
         inputs, follows = self.drawn_from(name, calibrating=True)
         largest = self.config["campaigns"][self._entry.get("held_out", self.campaign)]
-        held_out = manifest_specification(largest, self.stocks).key
+        held_out = manifest_specification(largest, self.stocks, self.box).key
         return Specification(
             "calibrate",
             {"calibration_options": options, **self.stocks[0].noise},
@@ -187,20 +190,26 @@ class Fits:
         return {"simulations": self.key(self._path("manifest"))}
 
 
-def manifest_specification(entry: Config, stocks: Sequence[Simulations]) -> Specification:
+def manifest_specification(
+    entry: Config, stocks: Sequence[Simulations], box: Faces | None
+) -> Specification:
     """Return which rows a campaign takes, and which of them are held out.
 
     Args:
         entry: Of the campaign.
         stocks: What it has simulated, itself or as one of a sweep, then what it reuses.
+        box: Faces of the box that its rows lie in; None for all rows.
     """
     own, *others = stocks
+    taken = sum(each.rows for each in others)
     arguments = {
         **own.stock,
-        "rows": entry["simulations"] - sum(each.rows for each in others),
+        "rows": entry["simulations"] - taken if box is None else own.rows,
         "split": with_defaults(record_of(Split, "", 0, {}), entry.get("split", {})),
         "seed": own.spec.arguments["seed"],
     }
+    if box is not None:
+        arguments |= {"box": box, "model": own.model}
     if others:
         arguments["reused"] = [each.reused_stock for each in others]
     keys = [each.spec.key for each in stocks]

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import sidecars
 from .campaign import Campaign
 from .data import data_shape
-from .plan import Plan
+from .plan import Plan, box_of
 from .schema import Configuration
 from .signatures import stated
 from .simulations import RESULTS, Simulations
@@ -23,15 +22,25 @@ InputFunction = Callable[[Any], list[str]]
 """From the wildcards of a job to paths."""
 
 
-@dataclass(frozen=True)
 class Jobs:
     """Inputs and parameters of the jobs of a plan.
 
-    Attributes:
-        plan: The plan.
+    Args:
+        plan: The plan; as boxes of rounds become known, another one takes its place.
     """
 
-    plan: Plan
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, with all boxes that are known by now."""
+        self._plan = self._plan.current()
+        return self._plan
+
+    def waits_for(self, path: str) -> str:
+        """Return the round whose box must be known before a specification is; empty for none."""
+        return self.plan.waits_for(path)
 
     def _campaign(self, wildcards: Any) -> Campaign:
         return self.plan.campaigns[wildcards.campaign]
@@ -51,14 +60,14 @@ class Jobs:
     def first_of_table(self, wildcards: Any) -> list[str]:
         """Return the shard with which a table of parameters is looked at, for all others."""
         made = self.of_shard(wildcards)
-        if made.source is None or wildcards.shard == "0":
+        if not made.is_of_table or wildcards.shard == "0":
             return []
         return [f"{made.folder}/prior-0.zarr"]
 
     def learners(self, wildcards: Any) -> list[str]:
         """Return estimators that learn the prior of the rows of a table, if these are of one."""
         made = self.of_shard(wildcards)
-        if made.source is None:
+        if not made.is_of_table:
             return []
         # Torch takes seconds, and campaigns from the prior go without.
         from ..estimators import traits  # noqa: PLC0415
@@ -80,11 +89,26 @@ class Jobs:
                 "limits": dict(made.limits),
                 "predictive_draws": stated(Configuration, self.plan.config, "predictive_draws"),
                 "source": made.source,
+                "in_rounds": self._in_rounds(name),
                 **self._asked_of(name),
                 **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
             }
             for name, made in self.plan.simulations.items()
         ]
+
+    def _in_rounds(self, simulations: str) -> int:
+        """Return how many simulations all rounds that begin with some may make; 0 without any."""
+        chains = [
+            chain
+            for name, each in self.plan.rounds.items()
+            if each.number == 1 and self.plan.campaigns[name].simulations.name == simulations
+            for chain in each.chains
+        ]
+        later = [
+            sum(chain.sizes[1:]) + self.plan.config["campaigns"][chain.last]["simulations"]
+            for chain in chains
+        ]
+        return chains[0].sizes[0] + sum(later) if chains else 0
 
     def _asked_of(self, simulations: str) -> dict[str, Any]:
         """Return how many posteriors, observations and objects are asked of some simulations.
@@ -214,6 +238,38 @@ class Jobs:
         """Return the posterior whose draws are reweighted."""
         name = self.plan.config["refine"][wildcards.refined]["proposal"]
         return f"{RESULTS}/{wildcards.campaign}/{name}/{wildcards.observation}/posterior.nc"
+
+    def before(self, pattern: str) -> Callable[[Any], str]:
+        """Return an input function: a pattern of the round whose posterior a box is made of."""
+
+        def of_round(wildcards: Any) -> str:
+            chain, name = self.plan.rounds_before[wildcards.campaign]
+            names = {"campaign": name, "estimator": chain.estimator}
+            return pattern.format(observation=chain.observation, **names)
+
+        return of_round
+
+    def box_before(self, wildcards: Any) -> list[str]:
+        """Return the box of the round whose posterior a box is made of, if it has one."""
+        _, name = self.plan.rounds_before[wildcards.campaign]
+        return [str(box_of(name))] if self.plan.rounds[name].boxes else []
+
+    def boxes(self, wildcards: Any) -> list[str]:
+        """Return the boxes of the rounds of a campaign, in order."""
+        each = self._campaign(wildcards).round
+        if each is None:
+            return []
+        (chain,) = each.chains
+        return [str(box_of(name)) for name in chain.boxed[: len(each.boxes)]]
+
+    def rounds(self, wildcards: Any) -> list[str]:
+        """Return the posteriors that these boxes were made of."""
+        each = self._campaign(wildcards).round
+        if each is None:
+            return []
+        (chain,) = each.chains
+        place = f"{chain.estimator}/{chain.observation}/posterior.nc"
+        return [f"{RESULTS}/{name}/{place}" for name in each.earlier]
 
     def nuisances(self, wildcards: Any) -> list[str]:
         """Return what was learnt of the nuisances of a campaign, if that is asked for."""

@@ -5,6 +5,7 @@ What its jobs read and are told is `jobs`.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,9 +16,10 @@ from . import shards
 from .batches import Batch
 from .campaign import Campaign
 from .reuse import own_rows
-from .schema import Config, Configuration
+from .rounds import KnownBox, RoundChain, chains_of, with_rounds
+from .schema import CampaignEntry, Config, Configuration
 from .signatures import stated
-from .simulations import RESULTS, joined, simulations_of
+from .simulations import RESULTS, Simulations, joined, simulations_of
 from .specification import Specification, stage
 
 Members = list[dict[str, Any]]
@@ -30,9 +32,12 @@ class Plan(Mapping[str, Specification]):
 
     Args:
         config: A checked configuration, its sweeps expanded.
+        boxes: Those of rounds that are known, by name of the round that simulates in them; see
+            `current`.
 
     Attributes:
         campaigns: By name.
+        rounds: What those that are rounds simulate, by name.
         simulations: By name of their folder.
         sweeps: The members of each sweep, by name: ``campaign``, ``fit``, and settings.
 
@@ -40,30 +45,110 @@ class Plan(Mapping[str, Specification]):
         ValueError: Something in the configuration makes no sense.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, boxes: Mapping[str, KnownBox] | None = None) -> None:
+        self._given, self._boxes = config, dict(boxes or {})
+        self._stamps: tuple[int, ...] = ()
+        self.chains = chains_of(config)
+        config, self.rounds = with_rounds(config, self._boxes)
         self.config = config
         sweeps = config.get("sweeps", {})
         self.sweeps: dict[str, Members] = {
             name: list(sweep["members"]) for name, sweep in sweeps.items()
         }
         entries = config["campaigns"]
-        rows = {name: own_rows(name, entries) for name in entries}
-        made = {name: simulations_of(entries[name], own[0][1]) for name, own in rows.items()}
+        stocks = self._stocks()
         fits = {each["fit"] for members in self.sweeps.values() for each in members}
         every = [name for name in config["estimators"] if name not in fits]
         self.campaigns = {
             name: Campaign(
                 name,
                 config,
-                [made[each] for each, _ in rows[name]],
+                stocks[name],
                 tuple(entry.get("estimators", every)),
+                self.rounds.get(name),
             )
             for name, entry in entries.items()
         }
-        self.simulations = joined(made.values())
+        self.simulations = joined(itertools.chain(*stocks.values()))
         self._shards: dict[str, Specification] = {}
         for each in self.simulations.values():
             self._shards |= shards.specifications(each)
+
+    def _stocks(self) -> dict[str, list[Simulations]]:
+        """Return what each campaign simulates itself, if anything, then what it takes of others."""
+        entries = self.config["campaigns"]
+        rows = {name: own_rows(name, entries) for name in entries}
+        own = {
+            name: simulations_of(*self._asked(name, entries[name], of[0][1]))
+            for name, of in rows.items()
+        }
+        taken = {name: [own[each] for each, _ in of[1:]] for name, of in rows.items()}
+        for name, each in self.rounds.items():
+            confined = each.confined
+            taken[name] = [
+                dataclasses.replace(own[one], within=confined.get(one)) for one in each.earlier
+            ]
+        stocks = {name: [own[name], *taken[name]] for name in entries}
+        return {name: [each for each in of if each.rows] for name, of in stocks.items()}
+
+    def _asked(self, name: str, entry: Config, rows: int) -> tuple[Config, int]:
+        """Return what a campaign simulates itself: in a round, what lies in no earlier one."""
+        each = self.rounds.get(name)
+        if each is None or each.box is None:
+            return entry, rows
+        seed = each.seed(stated(CampaignEntry, entry, "seed"))
+        simulated, density = each.box.wanted(rows)
+        source: dict[str, Any] = {"box": each.box.faces}
+        if each.box.is_wider:
+            source |= {"hole": each.boxes[-2].faces, "share": density}
+        return {**entry, "source": source, "seed": seed}, simulated
+
+    def current(self) -> Plan:
+        """Return the plan with all boxes that are made as planned by now; itself if no other."""
+        paths = [box_of(name) for chain in self.chains for name in chain.boxed]
+        stamps = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
+        if stamps == self._stamps:
+            return self
+        plan = Plan(self._given)
+        while found := plan._next_boxes():
+            plan = Plan(self._given, {**plan._boxes, **found})
+        plan._stamps = stamps
+        return plan
+
+    def _next_boxes(self) -> dict[str, KnownBox]:
+        """Return the boxes that rounds wait for and that are made as planned."""
+        waiting = {each.waits_for: None for each in self.rounds.values() if each.waits_for}
+        return {
+            name: KnownBox.read(box_of(name))
+            for name in waiting
+            if self.is_made(f"{RESULTS}/{name}/truncate.spec.json")
+        }
+
+    def waits_for(self, path: str) -> str:
+        """Return the round whose box must be known before a specification is; empty for none.
+
+        Raises:
+            ValueError: It is of a round that is not needed.
+        """
+        name = path.removeprefix(f"{RESULTS}/").partition("/")[0]
+        for last in self.rounds.values():
+            chain = last.chains[0]
+            if last.waits_for and (
+                name == chain.last or (path not in self and name in chain.names)
+            ):
+                return last.waits_for
+        if path not in self and name in self._possible:
+            raise ValueError(f"{name} is not needed: the rounds before it have ended in their box")
+        return ""
+
+    @property
+    def rounds_before(self) -> dict[str, tuple[RoundChain, str]]:
+        """RoundChain, and name of the round that it is made of, by name of the round of a box."""
+        return {
+            following: (chain, name)
+            for name, each in self.rounds.items()
+            for chain, following in each.next_boxes
+        }
 
     def __getitem__(self, path: str) -> Specification:
         """Return the specification that is written to a path."""
@@ -116,9 +201,10 @@ class Plan(Mapping[str, Specification]):
 
     @property
     def reported(self) -> list[str]:
-        """Campaigns with a report of their own: those that are no part of a sweep."""
-        members = {each["campaign"] for sweep in self.sweeps.values() for each in sweep}
-        return [name for name in self.campaigns if name not in members]
+        """Campaigns with a report of their own: those that are no part of a sweep or of rounds."""
+        parts = {each["campaign"] for sweep in self.sweeps.values() for each in sweep}
+        parts |= {name for name, each in self.rounds.items() if not each.is_last}
+        return [name for name in self.campaigns if name not in parts]
 
     @property
     def strict(self) -> bool:
@@ -131,7 +217,7 @@ class Plan(Mapping[str, Specification]):
         refinements = list(self.config.get("refine", {}))
         catalogues = {each: None for one in self.campaigns.values() for each in one.catalogues}
         return {
-            "campaign": "|".join(self.campaigns),
+            "campaign": "|".join({**self.campaigns, **self._possible}),
             "estimator": "|".join([*self.config["estimators"], *refinements]),
             "trained": "|".join(self.config["estimators"]),
             "refined": "|".join(refinements) or "(?!)",
@@ -143,6 +229,11 @@ class Plan(Mapping[str, Specification]):
             "part": r"\d+",
             "program": r"\w+",
         }
+
+    @property
+    def _possible(self) -> dict[str, None]:
+        """Names of all rounds there may be."""
+        return {name: None for each in self.chains for name in (*each.names, *each.boxed)}
 
     def is_made(self, path: str) -> bool:
         """Say whether what is there was made with the specification planned for ``path``."""
@@ -164,3 +255,8 @@ class Plan(Mapping[str, Specification]):
         """Return what the job of many observations makes that writes a path, if there is one."""
         found = (campaign.batch(path) for campaign in self.campaigns.values())
         return next((each for each in found if each is not None), None)
+
+
+def box_of(name: str) -> Path:
+    """Return where the box is written that a round simulates in."""
+    return Path(RESULTS, name, "box.json")

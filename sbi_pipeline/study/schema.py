@@ -8,7 +8,7 @@ signature of that part; here it says in which.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Required, TypedDict
 
-from annotated_types import Ge, Le, MinLen, Predicate
+from annotated_types import Ge, Gt, Le, Lt, MinLen, Predicate
 from pydantic import AfterValidator, StringConstraints
 
 from .. import registry
@@ -38,6 +38,10 @@ def _free(name: str) -> str:
     if name in FOLDERS:
         raise ValueError(f"{name} is a folder of ours")
     return name
+
+
+def _listed(given: int | list[int]) -> list[int]:
+    return given if isinstance(given, list) else [given]
 
 
 def _has_port(cluster: str) -> bool:
@@ -206,6 +210,33 @@ class TableOfParameters(TypedDict, total=False):
     columns: dict[str, str]
 
 
+class Rounds(TypedDict, total=False):
+    """Simulations in rounds, each within a smaller box of the prior that holds the posterior.
+
+    Attributes:
+        observation: Which observation they are about; by default each of the campaign, whose rounds
+            share the first.
+        estimator: Whose posterior the boxes hold; by default the first of the campaign.
+        at_most: How many rounds, the last one counted.
+        simulations: Of each round before the last, or a list of them; rows of earlier rounds within
+            the box are counted. ``simulations`` of the campaign are those of the last.
+        mass: Posterior mass that a box may leave out, of each parameter.
+        shrink: A box that keeps more than this share of the one before is the last.
+    """
+
+    observation: str | SomeNames
+    estimator: str
+    at_most: Annotated[int, Ge(2), Le(20), Default(5)]
+    simulations: Annotated[
+        int | list[int],
+        Predicate(lambda given: all(100 <= n <= 10**9 for n in _listed(given))),
+        Described("a whole number from 100 to 1000000000, or a list of them"),
+        Default("a fifth of those of the campaign"),
+    ]
+    mass: Annotated[float, Gt(0), Le(0.1), Default(1e-4)]
+    shrink: Annotated[float, Gt(0), Lt(1), Default(0.8)]
+
+
 class LimitsEntry(TypedDict, total=False):
     """For simulators that crash, hang or leak: each call is made in a guarded child process.
 
@@ -257,6 +288,7 @@ class CampaignEntry(TypedDict, total=False):
         simulations: How many, reused ones counted; raise it and only the missing ones are run.
         source: Where parameters come from, if not from the prior: ``{table: draws.csv}``, below.
         reuse: Campaigns whose simulations are taken as well, below.
+        rounds: Simulate in rounds, each where the posterior of the one before is, below.
         seed: Of prior, simulations and split (\*).
         priors: One entry for every parameter of the simulator, or pattern (``flux_*``), below; or
             ``my_module:MyPrior`` (\*).
@@ -291,6 +323,7 @@ class CampaignEntry(TypedDict, total=False):
     simulations: Required[Annotated[int, Ge(100), Le(1_000_000_000)]]
     source: TableOfParameters
     reuse: SomeNames
+    rounds: Rounds
     seed: Annotated[Seed, Default(1)]
     priors: Required[str | dict[str, Prior]]
     inferred_parameters: Required[SomeNames]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import registry
+from ..priors.boxes import Faces
 from ..storage.noise import is_at_load
 from .data import simulator_of
 from .schema import CampaignEntry, Config, Dask
@@ -33,6 +34,8 @@ class Simulations:
         bucket: Address in an object store for the arrays of new shards; empty for none.
         noise: What stages that read data are told of noise at load; empty without it.
         requires: Files that must be there before the simulator is called, such as programs.
+        within: Faces of a box of the prior to which a campaign takes only the rows in it; None for
+            all that it takes.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Simulations:
     bucket: str
     noise: Mapping[str, Any]
     requires: tuple[str, ...]
+    within: Faces | None = None
 
     @property
     def folder(self) -> str:
@@ -62,10 +66,16 @@ class Simulations:
         return self.spec.arguments.get("source")
 
     @property
+    def is_of_table(self) -> bool:
+        """Whether that is a table."""
+        return self.source is not None and "table" in self.source
+
+    @property
     def stock(self) -> dict[str, Any]:
         """What a manifest of a campaign is told of these rows."""
-        told = {"store": f"../simulations/{self.name}", "rows": self.rows}
-        return told if self.source is None else {**told, "source": self.source}
+        told: dict[str, Any] = {"store": f"../simulations/{self.name}", "rows": self.rows}
+        told |= {} if self.source is None else {"source": self.source}
+        return told if self.within is None else {**told, "within": self.within}
 
     @property
     def reused_stock(self) -> dict[str, Any]:
@@ -125,7 +135,7 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
     makers = stage("sample_prior") | stage("simulate") | makers_of(campaign)
     if "source" in campaign:
         arguments["source"] = campaign["source"]
-        makers |= files([campaign["source"]["table"]])
+        makers |= files([each for key, each in campaign["source"].items() if key == "table"])
     spec = Specification("simulate", arguments, makers=makers)
     noise = {"simulator": simulator, "options": options}
     noise |= {key: arguments[key] for key in ("block_size", "seed")}

@@ -17,7 +17,7 @@ from .binding import Refusal
 from .schema import Config, EstimatorEntry
 from .signatures import stated
 
-UNUSED = ("observations", "estimators", "title", "question")
+UNUSED = ("observations", "estimators", "title", "question", "rounds")
 """Of a campaign, what its members in a sweep do without."""
 
 

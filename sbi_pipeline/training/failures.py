@@ -66,9 +66,8 @@ def learn_validity(
         ValueError: Too few rows.
     """
     columns = [reader.stored.index(name) for name in reader.names]
-    _, parameters, status = zip(*reader.outcomes(rows), strict=True)
-    valid = np.concatenate(status) == Outcome.OK
-    theta = np.concatenate([part[:, columns] for part in parameters])
+    parameters, status = reader.outcomes(rows)
+    valid, theta = status == Outcome.OK, parameters[:, columns]
     masks = reader.first_masks(len(valid))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(seed, "validity"))

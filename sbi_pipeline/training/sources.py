@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 from .. import streams
-from ..storage.reading import Reader, View
+from ..storage.reading import Block, Reader, View
 from ..types import Array
 from .learner import Rows
 
@@ -143,10 +144,18 @@ class Streamed:
     def identity(self) -> Iterator[Any]:
         """Yield what decides the rows and their order."""
         reader = self.reader
-        records = [[block.index, block.rows, block.record["checksum"]] for block in reader.blocks]
+        records = [
+            [block.index, block.rows, block.record["checksum"], *_marks(block)]
+            for block in reader.blocks
+        ]
         noise = None if reader.noise is None else asdict(reader.noise)
         settings = [reader.names, dict(reader.split), noise, self.pool, self.seed]
         yield json.dumps([*settings, records]).encode()
+
+
+def _marks(block: Block) -> list[int]:
+    """Return what tells which rows of a block belong to the campaign, where not all do."""
+    return [] if block.inside is None else [zlib.crc32(np.packbits(block.inside).tobytes())]
 
 
 def pair(view: View, to_normal: ToNormal) -> Pair:
@@ -258,7 +267,7 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
         for z, x in (pair(views.pop(part), to_normal) for part in limits)
     )
     sample = train.z[:SAMPLE], train.x[:SAMPLE]
-    numbers = sum(block.rows for block in reader.blocks), counts["failed"]
+    numbers = reader.rows, counts["failed"]
     if whole:
         return Training(train, held_out, sample, *numbers)
     held = [reader.read(block, "train")["train"] for block in reader.blocks] if fits else None

@@ -26,7 +26,7 @@ try:
         )
 except ValueError as error:
     sys.exit(f"{error}")
-JOBS = study.Jobs(PLAN)
+JOBS = study.Jobs(PLAN.current())
 
 # Keys decide what is made anew, time stamps do not. The inputs of a result that was made as planned
 # are ancient; those of any other are as they are, and CHANGED, newer than all results, is one more.
@@ -41,7 +41,10 @@ def given(specification, **files):
 
     def inputs(wildcards):
         values = dict(wildcards.items())
-        made = PLAN.is_made(specification.format(**values))
+        path = specification.format(**values)
+        if waits_for := JOBS.waits_for(path):  # Snakemake asks again when the box is there
+            checkpoints.truncate.get(campaign=waits_for)
+        made = JOBS.plan.is_made(path)
         as_they_are = workflow.is_main_process and not made
         named = {
             keyword: file.format(**values) if isinstance(file, str) else file(wildcards)

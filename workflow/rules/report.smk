@@ -13,6 +13,8 @@ rule report:
                 "results/{campaign}/{estimator}/calibration.nc"
             ),
             nuisance_ranks=JOBS.nuisance_ranks,
+            boxes=JOBS.boxes,
+            rounds=JOBS.rounds,
             made=JOBS.diagnosed,
         ),
     output:

@@ -1,0 +1,79 @@
+"""Figures of rounds: how boxes and posteriors shrink, and the last ones over each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..rounds import SimulatedRounds
+from .style import FAINT, INK, SERIES, Look, key, label_outer, line_of, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Span = tuple[float, float]
+
+LAST = 3
+"""Rounds that are drawn over each other."""
+
+
+def draw_rounds(asked: Sequence[SimulatedRounds], look: Look) -> Figure:
+    """Show how the box and the posterior of each parameter shrink from round to round."""
+    (rounds,) = asked
+    figure, axes = panels(len(rounds.parameters), columns=4, width=2.6, height=2.3)
+    numbers = [each.number for each in rounds.rounds]
+    colour = look.colours[rounds.estimator]
+    for column, (name, axis) in enumerate(zip(rounds.parameters, axes, strict=True)):
+        box = [high - low for low, high in rounds.spans(name)]
+        sds = [4 * draws[:, column].std() for draws in rounds.draws]
+        axis.semilogy(numbers, box, "s-", color=FAINT, ms=5, lw=1.4)
+        axis.semilogy(numbers[: len(sds)], sds, "o-", color=colour, ms=5, lw=1.6)
+        axis.set(title=look.label(name), xticks=numbers, xlim=(0.7, numbers[-1] + 0.3))
+    label_outer(axes, "round", "width")
+    entries = {"box": line_of(FAINT, marker="s"), rounds.estimator: line_of(colour, marker="o")}
+    key(figure, entries)
+    return figure
+
+
+def draw_rounds_corner(asked: Sequence[SimulatedRounds], look: Look) -> Figure:
+    """Overlay the posteriors of the last rounds, with the box of the last one."""
+    from .posterior import corner_overlay, shared_parameters  # noqa: PLC0415 - matplotlib, see `style`
+
+    (rounds,) = asked
+    trees = [*rounds.earlier]
+    if rounds.estimator in rounds.last:
+        trees.append(rounds.last[rounds.estimator].tree)
+    named = {f"round {number}": tree for number, tree in enumerate(trees, start=1)}
+    shown = dict(list(named.items())[-LAST:])
+    truth = {} if rounds.truth is None else dict(zip(rounds.parameters, rounds.truth, strict=True))
+    colours = dict(zip(shown, SERIES, strict=False))
+    figure = corner_overlay(shown, truth, colours)
+    names = shared_parameters(shown)
+    axes = np.array(figure.axes).reshape(len(names), len(names))
+    known = [(names.index(name), list(rounds.spans(name))[-1]) for name in rounds.parameters]
+    for (row, upwards), (column, across) in itertools.product(known, known):
+        if column <= row:
+            _draw_box(axes[row, column], across, upwards if column < row else None)
+    return figure
+
+
+def _draw_box(axis: Axes, across: Span, upwards: Span | None) -> None:
+    """Draw the box of one panel of a corner plot, dotted, and make room for it."""
+    left, right = across
+    first, last = axis.get_xlim()
+    room = 0.04 * (right - left)
+    axis.set_xlim(min(first, left - room), max(last, right + room))
+    if upwards is None:
+        for face in across:
+            axis.axvline(face, color=INK, lw=0.8, ls=":")
+        return
+    low, high = upwards
+    bottom, top = axis.get_ylim()
+    room = 0.04 * (high - low)
+    axis.set_ylim(min(bottom, low - room), max(top, high + room))
+    corners = [left, right, right, left, left], [low, low, high, high, low]
+    axis.plot(*corners, color=INK, lw=0.8, ls=":")

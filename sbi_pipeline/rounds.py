@@ -1,0 +1,137 @@
+"""Rounds of simulations about one observation, as loaded records that know no paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from .priors.boxes import BoxedPrior
+from .subjects import SampledPosterior
+from .types import Array, Prior
+
+
+@dataclass(frozen=True)
+class DescribedRound:
+    """One round.
+
+    Attributes:
+        number: From 1 on.
+        rows: Rows it has learnt from, failed ones counted.
+        simulated: How many of these it has simulated itself.
+        prior: The prior it has simulated from: the whole one, or within a box.
+    """
+
+    number: int
+    rows: int
+    simulated: int
+    prior: Prior
+
+    @property
+    def reused(self) -> int:
+        """How many rows are of earlier rounds."""
+        return self.rows - self.simulated
+
+    @property
+    def volume(self) -> float:
+        """The prior's mass where it has simulated."""
+        return self.prior.volume if isinstance(self.prior, BoxedPrior) else 1.0
+
+
+@dataclass(frozen=True)
+class SimulatedRounds:
+    """All rounds about one observation, and what they say of it.
+
+    Attributes:
+        observation: Its name.
+        estimator: Whose posteriors the boxes hold.
+        rounds: In order.
+        boxes: What was found when each box was made, in order: ``widening`` by parameter, ``near``
+            simulations and how many of them were ``missed``; one less than rounds.
+        earlier: Posteriors of all rounds but the last, ``posterior.nc``.
+        last: What estimators say after the last round, by name.
+        mass: Posterior mass that a box may leave out, of each parameter.
+    """
+
+    kind: ClassVar[str] = "rounds"
+
+    observation: str
+    estimator: str
+    rounds: Sequence[DescribedRound]
+    boxes: Sequence[Mapping[str, Any]]
+    earlier: Sequence[xr.DataTree]
+    last: Mapping[str, SampledPosterior]
+    mass: float
+
+    @property
+    def title(self) -> str:
+        """How they are called beside their checks."""
+        return f"rounds, {self.observation}"
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The name of the observation."""
+        return {"observation": self.observation}
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the inferred parameters."""
+        return self.rounds[0].prior.names
+
+    @property
+    def prior(self) -> Prior:
+        """The prior that the last round has simulated from."""
+        return self.rounds[-1].prior
+
+    @property
+    def simulated(self) -> int:
+        """Simulations of all rounds."""
+        return sum(each.simulated for each in self.rounds)
+
+    @property
+    def of_one_round(self) -> float:
+        """How many simulations from the whole prior would have as many in the last box."""
+        return self.rounds[-1].rows / self.rounds[-1].volume
+
+    @property
+    def settled(self) -> Mapping[str, Sequence[bool]]:
+        """Sides of the last box on which a wider one has shown nothing, by parameter."""
+        known: Mapping[str, Sequence[bool]] = self.boxes[-1].get("settled", {})
+        return known
+
+    @property
+    def draws(self) -> list[Array]:
+        """Draws of each round's posterior by the estimator of the boxes, each ``(n, dim)``."""
+        trees = [*self.earlier]
+        if self.estimator in self.last:
+            trees.append(self.last[self.estimator].tree)
+        return [parameter_draws(tree, self.parameters) for tree in trees]
+
+    @property
+    def truth(self) -> Array | None:
+        """The known truth, ``(dim,)``; None unless all of it is known."""
+        known = {name: value for each in self.last.values() for name, value in each.truth.items()}
+        if not set(self.parameters) <= set(known):
+            return None
+        return np.array([known[name] for name in self.parameters])
+
+    def spans(self, name: str) -> Iterator[tuple[float, float]]:
+        """Yield the interval of a parameter in each round: that of its box, or of the prior."""
+        column = self.parameters.index(name)
+        for each in self.rounds:
+            ends = np.zeros((2, len(self.parameters)))
+            ends[:, column] = WIDE
+            low, high = each.prior.from_normal(ends)[:, column]
+            yield float(low), float(high)
+
+
+WIDE = (-3.3, 3.3)
+"""Ends of an interval that holds 99.9 % of a standard normal."""
+
+
+def parameter_draws(tree: xr.DataTree, names: Sequence[str]) -> Array:
+    """Return draws of some parameters of ``posterior.nc``, ``(n, dim)``."""
+    return np.stack([tree[f"posterior/{name}"].to_numpy().ravel() for name in names], axis=1)

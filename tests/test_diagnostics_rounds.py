@@ -1,0 +1,63 @@
+"""Checks of rounds: what a box may have cut off is found, and what chance gives is not."""
+
+import numpy as np
+import pytest
+import synthetic
+
+from sbi_pipeline.diagnostics.rounds import judge_rounds, measure_rounds
+from sbi_pipeline.plots.rounds import draw_rounds, draw_rounds_corner
+from sbi_pipeline.plots.style import Look
+
+
+def checks(**how):
+    asked = synthetic.rounds(**how)
+    return {each.name: each for each in judge_rounds(measure_rounds(asked), asked.title)}
+
+
+def test_rounds_that_end_where_the_posterior_is_pass():
+    found = checks()
+    assert {each.status for each in found.values()} == {"pass"}
+    assert set(found) == {"boxes hold truths", "box faces", "truth in box", "rounds agree"}
+    assert found["box faces"].subject == "nle, event"
+    assert found["box faces"].value < 0.001
+
+
+@pytest.mark.parametrize(
+    ("how", "check", "status"),
+    [
+        ({"width": 1.5}, "box faces", "fail"),
+        ({"width": 2.5}, "box faces", "warn"),
+        ({"truth": (9.0, 0.3)}, "truth in box", "fail"),
+        ({"moved": 6.0, "width": 12.0}, "rounds agree", "fail"),
+        ({"widening": 2.0, "missed": 5}, "boxes hold truths", "warn"),
+        ({"widening": 5.0, "missed": 40}, "boxes hold truths", "fail"),
+    ],
+)
+def test_a_box_that_cuts_something_off_is_found(how, check, status):
+    assert checks(**how)[check].status == status
+
+
+def test_nothing_is_said_of_a_truth_that_nobody_knows():
+    assert "truth in box" not in checks(truth=(np.nan, 0.3))
+
+
+def test_a_round_tells_what_it_saves():
+    asked = synthetic.rounds()
+    assert [each.reused for each in asked.rounds] == [100, 200, 300]
+    assert asked.rounds[0].volume == 1
+    assert asked.of_one_round == pytest.approx(1000 / asked.rounds[-1].volume)
+    assert [low < high for low, high in asked.spans("mass")] == [True] * 3
+
+
+def test_figures_of_rounds_are_drawn():
+    look = Look({"nle": "#0072B2"})
+    asked = [synthetic.rounds()]
+    widths = draw_rounds(asked, look)
+    assert [axis.get_title() for axis in widths.axes] == ["mass", "spin"]
+    assert all(len(axis.lines) == 2 for axis in widths.axes)
+    corner = draw_rounds_corner(asked, look)
+    dotted = [line for axis in corner.axes for line in axis.lines if line.get_linestyle() == ":"]
+    assert len(dotted) == 5  # two faces in each of two panels of the diagonal, and one box
+    (box,) = [line for line in dotted if len(line.get_xdata()) == 5]
+    low, high = list(asked[0].spans("mass"))[-1]
+    assert {round(float(x), 6) for x in box.get_xdata()} == {round(low, 6), round(high, 6)}
