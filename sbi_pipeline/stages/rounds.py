@@ -64,7 +64,7 @@ def truncate(
     )
     inner = BoxedPrior(whole, found.faces)
     reader = reading.open_campaign(simulations)
-    counted = _rows_within(reader, listed, joint.keep(reader.stored), found)
+    counted = count_within(reader, listed, joint.keep(reader.stored), found)
     made = {
         "key": key,
         "mass": mass,
@@ -125,7 +125,7 @@ def _settled(before: Sequence[Path], keys: Keys | None) -> dict[str, tuple[bool,
     return settled
 
 
-def _rows_within(
+def count_within(
     reader: reading.Reader, listed: Mapping[str, Any], prior: Prior, box: Box
 ) -> dict[str, int]:
     """Return how many rows lie within a box, failed ones counted.

@@ -1,0 +1,142 @@
+"""Rows of several rounds, read as one campaign: exactly the prior within the last box."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from shard_for_tests import NAMES, simulate
+
+from sbi_pipeline import priors
+from sbi_pipeline.campaigns.sources import source_of
+from sbi_pipeline.model import Model
+from sbi_pipeline.priors.boxes import BoxedPrior
+from sbi_pipeline.stages import simulations
+from sbi_pipeline.stages.rounds import count_within, simulated_rows
+from sbi_pipeline.storage.prior import write_prior
+from sbi_pipeline.storage.reading import PARTS, open_campaign
+from sbi_pipeline.study.rounds import KnownBox
+from sbi_pipeline.truncation import Box
+
+ENTRIES = {
+    "a": {"type": "uniform", "min": -1, "max": 1},
+    "b": {"type": "normal", "mean": "a", "sd": 0.5},
+}
+PRIOR = priors.build(ENTRIES, NAMES)
+QUIET = {"theta_dim": 1, "nuisances": 1, "x_dim": 3}
+SPLIT = {"validation": 0.1, "test": 0.05}
+SECOND, THIRD = {"a": (-0.6, 0.6)}, {"a": (-0.3, 0.3), "b": (-1.0, 1.0)}
+WIDER = {"a": (-0.3, 0.9), "b": (-1.0, 1.0)}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+class Rounds:
+    """Rounds as the workflow makes them, without estimators: their boxes are given."""
+
+    def __init__(self):
+        self.stocks, self.count = [], 0
+
+    def add(self, rows, source=None):
+        """Simulate a round; keep what a manifest is told of it."""
+        name, seed = f"round{self.count}", 100 + self.count
+        self.count += 1
+        folder = Path("simulations", name)
+        folder.mkdir(parents=True)
+        whole = -(-rows // 100) * 100
+        drawn = source_of(source).draw(PRIOR, seed=seed, start=0, rows=whole)
+        write_prior(folder / "prior-0.zarr", drawn, NAMES, key=name, start=0)
+        simulate(
+            folder / "prior-0.zarr", folder / "shard-0.zarr", "", rows=rows, seed=seed, key=name,
+            block_size=100, simulator_name="linear_gaussian", simulator_options=QUIET,
+        )  # fmt: skip
+        told = {"store": f"../simulations/{name}", "rows": rows, "seed": seed, "block_size": 100}
+        self.stocks.insert(0, told | ({"source": source} if source else {}))
+
+    def manifest(self, box, confined=()):
+        """List the rows of all rounds within a box."""
+        own, *others = [
+            stock | ({"within": confined[name]} if name in confined else {})
+            for stock in self.stocks
+            for name in [Path(stock["store"]).name]
+        ]
+        names = [Path(stock["store"]).name for stock in self.stocks]
+        Path("event").mkdir(exist_ok=True)
+        simulations.manifest(
+            receipts=[Path("simulations", name, "shard-0.json") for name in names],
+            simulations=Path("event/simulations.json"),
+            split=SPLIT,
+            key="m",
+            reused=others,
+            box=box,
+            model=Model("linear_gaussian", QUIET, NAMES, ENTRIES),
+            **{key: each for key, each in own.items() if key != "block_size"},
+        )
+        return Path("event/simulations.json")
+
+
+def check(theta, box):
+    z = BoxedPrior(PRIOR, box).to_normal(theta)
+    for column in range(2):
+        assert stats.kstest(z[:, column], "norm").pvalue > 1e-3
+    assert abs(np.corrcoef(z.T)[0, 1]) < 4 / np.sqrt(len(z))
+
+
+def test_pooled_rows_of_three_rounds_follow_the_prior_within_the_box():
+    rounds = Rounds()
+    rounds.add(4000)
+    rounds.add(2000, {"box": SECOND})
+    rounds.add(1500, {"box": THIRD})
+    manifest = rounds.manifest(THIRD)
+    reader = open_campaign(manifest)
+    content = json.loads(manifest.read_text())
+    assert content["format"] == 3
+    assert content["rows"] == reader.rows
+    assert simulated_rows(content) == 1500
+    view = reader.collect({"all": 10_000})["all"]
+    assert len(view.theta) == reader.rows > 2000
+    check(view.theta, THIRD)
+    counts = reader.counts()
+    assert sum(counts[part] for part in PARTS) == reader.rows
+    parts = reader.collect(dict.fromkeys(PARTS, 10_000))
+    assert {part: len(each.theta) for part, each in parts.items()} == {
+        part: counts[part] for part in PARTS
+    }
+    theta, status = reader.outcomes(10_000)
+    np.testing.assert_array_equal(theta, view.theta)
+    assert not status.any()
+    masks = reader.first_masks(1000)
+    assert [len(masks[part]) for part in PARTS] == [1000] * 3
+
+
+def test_a_wider_box_is_filled_up_around_the_one_before():
+    rounds = Rounds()
+    rounds.add(4000)
+    rounds.add(2000, {"box": SECOND})
+    rounds.add(1500, {"box": THIRD})
+    before = rounds.manifest(THIRD)
+    reader = open_campaign(before)
+    listed = json.loads(before.read_text())
+    box = Box(WIDER, 1.0, {}, 0, 0, beyond={"a": (False, True)})
+    counted = count_within(reader, listed, PRIOR, box)
+    assert counted["rows"] == reader.rows
+    first = open_campaign(before.parent / "simulations.json").blocks
+    assert {block.stock for block in first} == {0, 1, 2}
+    volumes = [BoxedPrior(PRIOR, faces).volume for faces in (THIRD, WIDER)]
+    known = KnownBox("k", WIDER, volumes[1], volumes[1] / volumes[0], **counted, information=0.0)
+    for wanted in (1000, 12_000):  # fewer than are dense enough, and many more
+        fresh, share = known.wanted(wanted)
+        again = Rounds()
+        again.stocks, again.count = list(rounds.stocks), rounds.count + wanted
+        again.add(fresh, {"box": WIDER, "hole": THIRD, "share": share})
+        confined = {"round1": THIRD, "round2": THIRD}  # simulated in boxes that do not hold it
+        reader = open_campaign(again.manifest(WIDER, confined))
+        view = reader.collect({"all": 50_000})["all"]
+        check(view.theta, WIDER)
+        assert len(view.theta) >= wanted - 1
+        inside = BoxedPrior(PRIOR, THIRD).contains(view.theta).sum()
+        assert inside >= counted["rows"]  # none is thrown away
