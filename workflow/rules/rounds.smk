@@ -22,6 +22,7 @@ checkpoint truncate:
         spec="results/{campaign}/truncate.spec.json",
     log:
         "results/{campaign}/truncate.log",
+    localrule: True
     params:
         spec=JOBS.specification,
     script:
