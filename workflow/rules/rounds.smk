@@ -6,9 +6,7 @@ checkpoint truncate:
             "results/{campaign}/truncate.spec.json",
             simulations=JOBS.before("results/{campaign}/simulations.json"),
             header=JOBS.before("results/{campaign}/{estimator}/estimator.json"),
-            calibration=JOBS.before(
-                "results/{campaign}/{estimator}/calibration.nc"
-            ),
+            calibration=JOBS.before("results/{campaign}/{estimator}/calibration.nc"),
             observation=JOBS.before(
                 "results/{campaign}/observations/{observation}.nc"
             ),
