@@ -42,9 +42,8 @@ def given(specification, **files):
     def inputs(wildcards):
         values = dict(wildcards.items())
         path = specification.format(**values)
-        if waits_for := JOBS.waits_for(
-            path
-        ):  # Snakemake asks again when the box is there
+        waits_for = JOBS.waits_for(path)
+        if waits_for:  # Snakemake asks again when the box is there
             checkpoints.truncate.get(campaign=waits_for)
         made = JOBS.plan.is_made(path)
         as_they_are = workflow.is_main_process and not made
