@@ -66,7 +66,8 @@ class Calibration:
 
     def near(self, mean: Array) -> Calibration:
         """Return the simulations whose posterior means are nearest to one, ``(dim,)``."""
-        distance = np.sum(((self.means - mean) / self.means.std(axis=0)) ** 2, axis=1)
+        scale = np.maximum(self.means.std(axis=0), np.finfo(float).tiny)
+        distance = np.sum(((self.means - mean) / scale) ** 2, axis=1)
         chosen = np.argsort(distance)[: max(NEAR, len(distance) // 5)]
         return Calibration(self.means[chosen], self.ranks[chosen], self.draws, self.pulls[chosen])
 

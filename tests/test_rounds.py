@@ -40,7 +40,10 @@ def test_before_anything_ran_there_is_one_round_and_the_last_waits(monkeypatch):
     assert plan.rounds["tiny"].waits_for == "tiny_round_2"
     assert "results/tiny_round_2/truncate.spec.json" in plan
     assert plan.reported == ["tiny"]
+    (made,) = plan.simulations.values()
+    assert made.rows == 500  # what waits asks for no rows, least of all of the whole prior
     assert plan.waits_for("results/tiny/report.spec.json") == "tiny_round_2"
+    assert plan.waits_for("results/tiny_round_1/npe/sample-0.json") == ""
     assert plan.waits_for("results/tiny_round_3/truncate.spec.json") == "tiny_round_2"
     assert plan.waits_for("results/tiny_round_1/manifest.spec.json") == ""
     assert plan.waits_for("results/tiny_round_2/truncate.spec.json") == ""
@@ -207,8 +210,10 @@ def test_rows_of_rounds_are_not_reused(monkeypatch):
 
 def test_a_round_that_is_not_needed_is_named(monkeypatch):
     plan = planned(monkeypatch, {"tiny_round_2": known(0.9)})
-    with pytest.raises(ValueError, match="tiny_round_4 is not needed: the rounds before it"):
-        plan.waits_for("results/tiny_round_4/truncate.spec.json")
+    assert plan.waits_for("results/tiny_round_2/truncate.spec.json") == ""
+    for path in ("tiny_round_2/manifest", "tiny_round_3/truncate", "tiny_round_4/truncate"):
+        with pytest.raises(ValueError, match=r"tiny_round_\d is not needed: the rounds before it"):
+            plan.waits_for(f"results/{path}.spec.json")
 
 
 def test_names_of_rounds_may_not_be_taken(monkeypatch):

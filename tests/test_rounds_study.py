@@ -21,6 +21,7 @@ from shared_for_tests import made_once
 import sbi_pipeline
 from sbi_pipeline import priors
 from sbi_pipeline.priors.boxes import BoxedPrior
+from sbi_pipeline.stages.rounds import simulated_rows
 from sbi_pipeline.storage import reading
 
 ROOT = Path(__file__).parents[1]
@@ -156,6 +157,15 @@ def test_rows_of_all_rounds_follow_the_prior_within_the_box(finished):
     assert np.bincount(view.theta[:, 2].astype(int)) == pytest.approx(len(z) / 4, rel=0.2)
 
 
+def test_each_round_has_simulated_what_it_says(finished):
+    """Rows in the journals, whole blocks of 100, are those that boxes and the last round tell."""
+    told = [each["before"]["simulated"] for each in boxes(finished)]
+    content = json.loads((finished / "results/line/simulations.json").read_text())
+    told.append(simulated_rows(content))
+    assert sorted(rows(finished).values()) == sorted(-(-each // 100) * 100 for each in told)
+    assert boxes(finished)[-1]["faces"] == content["box"]
+
+
 def test_a_loaded_estimator_knows_its_box(finished):
     posterior = sbi_pipeline.load(finished / "results/line/npe/estimator.pt")
     assert posterior.prior.faces == boxes(finished)[-1]["faces"]
@@ -192,6 +202,9 @@ def test_another_learning_rate_reuses_the_first_round(rounds):
     assert {name: after[name] for name in before} == before  # nothing is lost or made again
     first = reading.open_campaign(rounds / "results/line_round_1/simulations.json")
     assert first.rows == 1500
+    content = json.loads((rounds / "results/line/simulations.json").read_text())
+    last = len(content["stocks"])  # one a round
+    assert content["box"] == boxes(rounds)[last - 2]["faces"]  # none of before is left in use
 
 
 def test_killed_at_any_moment_the_same_comes_out(finished, tmp_path):

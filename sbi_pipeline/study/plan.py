@@ -92,8 +92,14 @@ class Plan(Mapping[str, Specification]):
         return {name: [each for each in of if each.rows] for name, of in stocks.items()}
 
     def _asked(self, name: str, entry: Config, rows: int) -> tuple[Config, int]:
-        """Return what a campaign simulates itself: in a round, what lies in no earlier one."""
+        """Return what a campaign simulates itself: in a round, what lies in no earlier one.
+
+        A round that waits for its box simulates nothing: whatever it asked for would be asked of
+        the whole prior, and so of the first round, which has its key.
+        """
         each = self.rounds.get(name)
+        if each is not None and each.waits_for:
+            return entry, 0
         if each is None or each.box is None:
             return entry, rows
         seed = each.seed(stated(CampaignEntry, entry, "seed"))
@@ -105,7 +111,8 @@ class Plan(Mapping[str, Specification]):
 
     def current(self) -> Plan:
         """Return the plan with all boxes that are made as planned by now; itself if no other."""
-        paths = [box_of(name) for chain in self.chains for name in chain.boxed]
+        # The specification is written after the box: what is there is whole.
+        paths = [specification_of(name) for chain in self.chains for name in chain.boxed]
         stamps = tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in paths)
         if stamps == self._stamps:
             return self
@@ -121,7 +128,7 @@ class Plan(Mapping[str, Specification]):
         return {
             name: KnownBox.read(box_of(name))
             for name in waiting
-            if self.is_made(f"{RESULTS}/{name}/truncate.spec.json")
+            if self.is_made(str(specification_of(name)))
         }
 
     def waits_for(self, path: str) -> str:
@@ -131,19 +138,20 @@ class Plan(Mapping[str, Specification]):
             ValueError: It is of a round that is not needed.
         """
         name = path.removeprefix(f"{RESULTS}/").partition("/")[0]
-        for last in self.rounds.values():
-            chain = last.chains[0]
-            if last.waits_for and (
-                name == chain.last or (path not in self and name in chain.names)
-            ):
-                return last.waits_for
-        if path not in self and name in self._possible:
+        box_is_next = name in self.rounds_before and path == str(specification_of(name))
+        planned = name in self.campaigns or box_is_next
+        for each in self.rounds.values():
+            if each.waits_for:
+                (chain,) = each.chains
+                if name == chain.last or (not planned and name in (*chain.names, *chain.boxed)):
+                    return each.waits_for
+        if not planned and name in self._possible:
             raise ValueError(f"{name} is not needed: the rounds before it have ended in their box")
         return ""
 
     @property
     def rounds_before(self) -> dict[str, tuple[RoundChain, str]]:
-        """RoundChain, and name of the round that it is made of, by name of the round of a box."""
+        """Of the box of a round, by its name: chain, and name of the round it is made of."""
         return {
             following: (chain, name)
             for name, each in self.rounds.items()
@@ -260,3 +268,8 @@ class Plan(Mapping[str, Specification]):
 def box_of(name: str) -> Path:
     """Return where the box is written that a round simulates in."""
     return Path(RESULTS, name, "box.json")
+
+
+def specification_of(name: str) -> Path:
+    """Return where the specification of that box is written, when the box is there."""
+    return box_of(name).with_name("truncate.spec.json")

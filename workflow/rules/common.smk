@@ -45,6 +45,7 @@ def given(specification, **files):
         waits_for = JOBS.waits_for(path)
         if waits_for:  # Snakemake asks again when the box is there
             checkpoints.truncate.get(campaign=waits_for)
+            raise ValueError(f"the box of {waits_for} is there, and not as planned")
         made = JOBS.plan.is_made(path)
         as_they_are = workflow.is_main_process and not made
         named = {
