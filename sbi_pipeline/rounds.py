@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
+from .priors import NamedPrior
 from .priors.boxes import BoxedPrior
 from .subjects import SampledPosterior
 from .types import Array, Prior
@@ -103,12 +104,14 @@ class SimulatedRounds:
         return known
 
     @property
+    def trees(self) -> list[xr.DataTree]:
+        """The posterior of each round by the estimator of the boxes, ``posterior.nc``."""
+        return [*self.earlier, self.last[self.estimator].tree]
+
+    @property
     def draws(self) -> list[Array]:
-        """Draws of each round's posterior by the estimator of the boxes, each ``(n, dim)``."""
-        trees = [*self.earlier]
-        if self.estimator in self.last:
-            trees.append(self.last[self.estimator].tree)
-        return [parameter_draws(tree, self.parameters) for tree in trees]
+        """Draws of each, ``(n, dim)``."""
+        return [parameter_draws(tree, self.parameters) for tree in self.trees]
 
     @property
     def truth(self) -> Array | None:
@@ -117,6 +120,14 @@ class SimulatedRounds:
         if not set(self.parameters) <= set(known):
             return None
         return np.array([known[name] for name in self.parameters])
+
+    @property
+    def boxes_are_of_parameters(self) -> bool:
+        """Whether a face is a value of one parameter; in a joint prior of the user's own it is not.
+
+        That has its own coordinates, such as radius and angle, in which boxes are cut.
+        """
+        return isinstance(self.rounds[0].prior, NamedPrior)
 
     def spans(self, name: str) -> Iterator[tuple[float, float]]:
         """Yield the interval of a parameter in each round: that of its box, or of the prior."""

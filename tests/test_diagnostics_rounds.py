@@ -1,5 +1,8 @@
 """Checks of rounds: what a box may have cut off is found, and what chance gives is not."""
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import synthetic
@@ -7,6 +10,13 @@ import synthetic
 from sbi_pipeline.diagnostics.rounds import judge_rounds, measure_rounds
 from sbi_pipeline.plots.rounds import draw_rounds, draw_rounds_corner
 from sbi_pipeline.plots.style import Look
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Stands for a prior of the user's own."""
+
+    names: tuple[str, ...]
 
 
 def checks(**how):
@@ -61,3 +71,14 @@ def test_figures_of_rounds_are_drawn():
     (box,) = [line for line in dotted if len(line.get_xdata()) == 5]
     low, high = list(asked[0].spans("mass"))[-1]
     assert {round(float(x), 6) for x in box.get_xdata()} == {round(low, 6), round(high, 6)}
+
+
+def test_boxes_of_a_joint_prior_are_not_drawn_as_ranges_of_parameters():
+    names = ("mass", "spin")
+    asked = synthetic.rounds()
+    joint = [dataclasses.replace(each, prior=Joint(names)) for each in asked.rounds]
+    asked = dataclasses.replace(asked, rounds=joint)
+    look = Look({"nle": "#0072B2"})
+    assert all(len(axis.lines) == 1 for axis in draw_rounds([asked], look).axes)
+    corner = draw_rounds_corner([asked], look)
+    assert not [line for axis in corner.axes for line in axis.lines if line.get_linestyle() == ":"]

@@ -10,6 +10,7 @@ import yaml
 
 from sbi_pipeline import study
 from sbi_pipeline.study import Plan
+from sbi_pipeline.study.changes import changes
 from sbi_pipeline.study.rounds import KnownBox
 
 TESTS = Path(__file__).parent
@@ -47,6 +48,13 @@ def test_before_anything_ran_there_is_one_round_and_the_last_waits(monkeypatch):
     assert plan.waits_for("results/tiny_round_3/truncate.spec.json") == "tiny_round_2"
     assert plan.waits_for("results/tiny_round_1/manifest.spec.json") == ""
     assert plan.waits_for("results/tiny_round_2/truncate.spec.json") == ""
+
+
+def test_why_says_what_waits(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    told = [str(each) for each in changes(planned(monkeypatch))]
+    assert "manifest tiny: waits for the box of tiny_round_2" in told
+    assert "truncate tiny_round_2: not made yet" in told
 
 
 def test_the_first_round_is_the_beginning_of_the_same_campaign_without_rounds(monkeypatch):

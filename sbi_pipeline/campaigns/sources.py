@@ -7,7 +7,6 @@ of `ParameterSource` and a line in `source_of`.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,15 +70,15 @@ class BoxSource:
         drawn = boxed.from_uniform(_uniforms(prior, seed, start, rows))
         if self.hole is None:
             return drawn
-        hole, again = BoxedPrior(prior, self.hole), np.arange(rows)
-        for attempt in itertools.count():
+        hole, again, attempt = BoxedPrior(prior, self.hole), np.arange(rows), 0
+        while True:
             chance = streams.uniforms(seed, f"kept {attempt}", start, rows, 1)[again, 0]
             again = again[hole.contains(drawn[again]) & (chance >= self.share)]
             if not again.size:
                 return drawn
             u = streams.uniforms(seed, f"prior {attempt}", start, rows, len(prior.names))
             drawn[again] = boxed.from_uniform(u[again])
-        raise AssertionError  # counting has no end
+            attempt += 1
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,16 @@ def draw_rounds(asked: Sequence[SimulatedRounds], look: Look) -> Figure:
     numbers = [each.number for each in rounds.rounds]
     colour = look.colours[rounds.estimator]
     for column, (name, axis) in enumerate(zip(rounds.parameters, axes, strict=True)):
-        box = [high - low for low, high in rounds.spans(name)]
+        if rounds.boxes_are_of_parameters:
+            box = [high - low for low, high in rounds.spans(name)]
+            axis.semilogy(numbers, box, "s-", color=FAINT, ms=5, lw=1.4)
         sds = [4 * draws[:, column].std() for draws in rounds.draws]
-        axis.semilogy(numbers, box, "s-", color=FAINT, ms=5, lw=1.4)
-        axis.semilogy(numbers[: len(sds)], sds, "o-", color=colour, ms=5, lw=1.6)
+        axis.semilogy(numbers, sds, "o-", color=colour, ms=5, lw=1.6)
         axis.set(title=look.label(name), xticks=numbers, xlim=(0.7, numbers[-1] + 0.3))
     label_outer(axes, "round", "width")
-    entries = {"box": line_of(FAINT, marker="s"), rounds.estimator: line_of(colour, marker="o")}
+    entries = {rounds.estimator: line_of(colour, marker="o")}
+    if rounds.boxes_are_of_parameters:
+        entries = {"box": line_of(FAINT, marker="s"), **entries}
     key(figure, entries)
     return figure
 
@@ -44,17 +47,15 @@ def draw_rounds_corner(asked: Sequence[SimulatedRounds], look: Look) -> Figure:
     from .posterior import corner_overlay, shared_parameters  # noqa: PLC0415 - matplotlib, see `style`
 
     (rounds,) = asked
-    trees = [*rounds.earlier]
-    if rounds.estimator in rounds.last:
-        trees.append(rounds.last[rounds.estimator].tree)
-    named = {f"round {number}": tree for number, tree in enumerate(trees, start=1)}
+    named = {f"round {number}": tree for number, tree in enumerate(rounds.trees, start=1)}
     shown = dict(list(named.items())[-LAST:])
     truth = {} if rounds.truth is None else dict(zip(rounds.parameters, rounds.truth, strict=True))
     colours = dict(zip(shown, SERIES, strict=False))
     figure = corner_overlay(shown, truth, colours)
     names = shared_parameters(shown)
     axes = np.array(figure.axes).reshape(len(names), len(names))
-    known = [(names.index(name), list(rounds.spans(name))[-1]) for name in rounds.parameters]
+    cut = rounds.parameters if rounds.boxes_are_of_parameters else ()
+    known = [(names.index(name), list(rounds.spans(name))[-1]) for name in cut]
     for (row, upwards), (column, across) in itertools.product(known, known):
         if column <= row:
             _draw_box(axes[row, column], across, upwards if column < row else None)

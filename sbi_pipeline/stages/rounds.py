@@ -157,7 +157,12 @@ def _holds(stock: Stock, box: Box) -> bool:
 
 
 def _values(prior: BoxedPrior) -> dict[str, list[float]]:
-    """Return the faces of a box in the parameters' own units, others at their medians."""
+    """Return the faces of a box in the parameters' own units, others at their medians.
+
+    Of a joint prior of the user's own, which is cut in coordinates of its own, none.
+    """
+    if not isinstance(prior.whole, priors.NamedPrior):
+        return {}
     ends = []
     for end in (-np.inf, np.inf):
         z = np.zeros((len(prior.faces), len(prior.names)))

@@ -149,6 +149,8 @@ class Reader:
 
     def read(self, block: Block, *wanted: str) -> dict[str, View]:
         """Return the rows of a block that worked, by part, without noise that is drawn at load."""
+        if not block.count:  # of an earlier round, none of whose rows lies in the box
+            return dict.fromkeys(wanted, self._nothing)
         rows = block.read()
         good = rows.status == Outcome.OK
         if block.inside is not None:
@@ -184,9 +186,13 @@ class Reader:
                 break
             for part, view in self.read(block, *wanted).items():
                 found[part].add(self.observed(block, view, part))
+        return {part: filling.view(self._nothing) for part, filling in found.items()}
+
+    @property
+    def _nothing(self) -> View:
+        """No rows."""
         empty = np.empty((0, len(self.names))), np.empty((0, *self.x_shape), self.x_dtype)
-        nothing = View(*empty, np.empty(0, np.int64), self.names)
-        return {part: filling.view(nothing) for part, filling in found.items()}
+        return View(*empty, np.empty(0, np.int64), self.names)
 
     @property
     def rows(self) -> int:

@@ -61,6 +61,9 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
     rows: dict[str, str] = {}  # what is changed of simulations, by the key of their manifest
     for path in _wanted(plan, targets):
         planned, there = plan[path], read_if_whole(Path(path))
+        if waits_for := plan.waits_for(path):
+            yield Change(planned.stage, _place(path), (f"waits for the box of {waits_for}",))
+            continue
         gone = list(_deleted(path, there or {}))
         reasons = [*_readable(path, there), *differences(there, planned), *gone]
         reasons = _of_simulations(plan, path, there, reasons)
