@@ -150,9 +150,19 @@ def test_a_second_ctrl_c_is_taken_for_the_first_but_not_for_ever() -> None:
     assert process.communicate(timeout=30) == ("again\n", "")
 
 
+HEEDING = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+"""
+
+
 def snakemake(folder: Path, target: str) -> subprocess.Popen[str]:
-    """Start Snakemake as in a terminal of its own."""
-    command = [sys.executable, "-m", "snakemake", target, "--snakefile", str(ROOT / "Snakefile")]
+    """Start Snakemake as in a terminal of its own, where Ctrl-C is not ignored.
+
+    Of tests that a shell runs in the background it would be, and so of what they start.
+    """
+    command = [sys.executable, "-c", HEEDING, target, "--snakefile", str(ROOT / "Snakefile")]
     command += ["--configfile", str(folder / "config.yaml"), "--directory", str(folder)]
     path = os.pathsep.join(map(str, [TESTS / "eagerness", folder, ROOT]))
     return subprocess.Popen(
@@ -203,7 +213,7 @@ def test_snakemake_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
         assert not (results / target).exists()
 
         process = snakemake(tmp_path, f"results/tiny/{target}")
-        output, _ = process.communicate(timeout=400)
+        output, _ = process.communicate(timeout=180)
         assert process.returncode == 0, output
         assert f"goes on after {said} {found[1]}" in (results / log).read_text()
         assert not list(results.glob(kept))
