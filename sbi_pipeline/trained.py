@@ -101,6 +101,5 @@ def load(
             f"{path} was trained on {', '.join(header['inferred_parameters'])}, in this order; "
             f"wanted {', '.join(parameters)}"
         )
-    whole = priors.build(header["priors"], header["parameters"])
-    prior = truncated(whole.keep(tuple(header["inferred_parameters"])), header.get("box"))
+    prior = truncated(priors.of_header(header), header.get("box"))
     return Posterior(estimator, prior, header)

@@ -19,6 +19,7 @@ __all__ = [
     "build",
     "entry_of",
     "key_of",
+    "of_header",
     "parameter",
     "reference_draws",
 ]
@@ -60,6 +61,12 @@ def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) ->
             f"it wants {', '.join(names)}"
         )
     return NamedPrior(tuple(parameter(name, entries[name]) for name in names))
+
+
+def of_header(header: Mapping[str, Any]) -> Prior:
+    """Return the prior of the inferred parameters, the whole one, that an estimator tells of."""
+    joint = build(header["priors"], header["parameters"])
+    return joint.keep(tuple(header["inferred_parameters"]))
 
 
 def reference_draws(prior: Prior, seed: int) -> Array:

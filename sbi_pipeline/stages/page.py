@@ -200,9 +200,7 @@ def _rounds(
     for path in earlier:
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             trees.append(tree.load())
-    told = json.loads(headers[0].read_text())
-    joint = priors.build(told["priors"], told["parameters"])
-    whole = joint.keep(tuple(told["inferred_parameters"]))
+    whole = priors.of_header(json.loads(headers[0].read_text()))
     (observation,) = observed
     last = {"rows": listed["rows"], "simulated": simulated_rows(listed)}
     made = [*(box["before"] for box in found), last]

@@ -14,6 +14,7 @@ import xarray as xr
 
 from .. import priors
 from ..priors.boxes import BoxedPrior, holds, truncated
+from ..rounds import parameter_draws
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.manifest import Stock, stocks_of
@@ -47,12 +48,11 @@ def truncate(
     listed = read_manifest(simulations, inputs)
     told = json.loads(header.read_text())
     check_key(told["key"], inputs, "estimator", header)
-    joint = priors.build(told["priors"], told["parameters"])
-    whole = joint.keep(tuple(told["inferred_parameters"]))
+    whole = priors.of_header(told)
     prior = truncated(whole, told.get("box"))
     with xr.open_datatree(posterior, engine="h5netcdf") as tree:
         check_key(tree.attrs["key"], inputs, "posterior", posterior)
-        theta = np.stack([tree["posterior"][name].to_numpy().ravel() for name in whole.names], 1)
+        theta = parameter_draws(tree, whole.names)
     settled = _settled(before, inputs)
     found = next_box(
         prior,
@@ -64,7 +64,8 @@ def truncate(
     )
     inner = BoxedPrior(whole, found.faces)
     reader = reading.open_campaign(simulations)
-    counted = count_within(reader, listed, joint.keep(reader.stored), found)
+    joint = priors.build(told["priors"], told["parameters"]).keep(reader.stored)
+    counted = count_within(reader, listed, joint, found)
     made = {
         "key": key,
         "mass": mass,
