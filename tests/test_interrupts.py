@@ -213,7 +213,7 @@ def test_snakemake_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
         assert not (results / target).exists()
 
         process = snakemake(tmp_path, f"results/tiny/{target}")
-        output, _ = process.communicate(timeout=180)
+        output, _ = process.communicate(timeout=400)
         assert process.returncode == 0, output
         assert f"goes on after {said} {found[1]}" in (results / log).read_text()
         assert not list(results.glob(kept))
