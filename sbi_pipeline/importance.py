@@ -39,8 +39,9 @@ class Weights:
     Attributes:
         weight: Smoothed, ``(n,)``, sum 1.
         k_hat: Shape of the Pareto distribution of the largest weights.
-        k_hat_jitter: Standard deviation of that over subsets of four fifths of the draws; NaN where
-            none were asked for.
+        k_hat_jitter: Standard deviation of that over subsets of four fifths of the draws, where a
+            negative one, of weights with an upper limit, counts as 0; NaN where none were asked
+            for.
         effective: Kish's effective sample size, ``(sum w)^2 / sum w^2``.
         top: Largest weight before smoothing, as a fraction of all.
         log_mean: Log of the mean weight in nats: the log evidence, where the weights are
@@ -98,7 +99,7 @@ def weigh(log_weight: Array, rng: np.random.Generator, subsets: int = SUBSETS) -
 
 
 def _spread(shapes: Array) -> float:
-    return float(np.std(shapes)) if np.isfinite(shapes).all() else np.inf
+    return float(np.std(np.maximum(shapes, 0))) if np.isfinite(shapes).all() else np.inf
 
 
 def _smooth(log_weight: Array) -> tuple[Array, float]:

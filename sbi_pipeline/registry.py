@@ -54,12 +54,13 @@ ESTIMATORS = {
     "npe": Part("sbi_pipeline.estimators.npe:NPE"),
     "nle": Part("sbi_pipeline.estimators.nle:NLE"),
     "nre": Part("sbi_pipeline.estimators.nre:NRE"),
+    "mnre": Part("sbi_pipeline.estimators.mnre:MNRE"),
     "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE"),
     "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE"),
 }
 
 
-BUILT_OF_NETWORKS = ("npe", "nle", "nre", "fmpe", "cmpe")
+BUILT_OF_NETWORKS = ("npe", "nle", "nre", "mnre", "fmpe", "cmpe")
 """Methods whose versions cover `sbi_pipeline.networks`: they count for a class built of these."""
 
 SAMPLERS: Table = {
@@ -127,7 +128,7 @@ STAGES = {
     "truncate": Part("sbi_pipeline.stages.rounds:truncate"),
     "learn_nuisances": Part("sbi_pipeline.stages.nuisances:learn_nuisances"),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
-    "refine": Part("sbi_pipeline.stages.refinement:refine"),
+    "refine": Part("sbi_pipeline.stages.refinement:refine", version=2),
     "collect": Part("sbi_pipeline.stages.catalogues:collect", repeatable=True),
     "infer": Part("sbi_pipeline.stages.inference:infer", version=3),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),

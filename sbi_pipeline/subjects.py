@@ -181,6 +181,11 @@ class SampledPosterior:
         return bool(self.facts["independent"])
 
     @property
+    def joint(self) -> bool:
+        """Whether parameters were drawn together, and not each from its margin alone."""
+        return "margins" not in self.facts
+
+    @property
     def x_o(self) -> Array:
         """The observation, ``x_shape``."""
         return np.asarray(self.tree["observed_data"]["x"].to_numpy())
@@ -189,6 +194,11 @@ class SampledPosterior:
     def notes(self) -> list[str]:
         """Sentences: MCMC that did not converge, predictions, and probabilities of parameters."""
         found = [] if self.facts["converged"] else [str(self.facts.get("statement", ""))]
+        if not self.joint:
+            found.append(
+                "Each parameter was learnt alone (marginal ratios): correlations are not in these "
+                "draws, and predictions from them scatter as if there were none."
+            )
         found += self._of_predictions()
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:

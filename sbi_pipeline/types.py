@@ -131,6 +131,8 @@ class Traits:
     Attributes:
         target: What ``log_prob(z, x)`` is of: q(z | x), q(x | z), or p(x | z) / p(x).
         density: Whether ``log_prob`` works; a method without it has draws only.
+        joint: Whether the parameters are learnt together; else draws and density are those of the
+            product of the margins.
         loss_judges: Whether the loss says how good the estimator is. Where it does not, training
             goes to its end and keeps the last weights, and no settings are compared by it.
         stops_early: Whether training may end before its last epoch, when the held-out loss falls
@@ -143,6 +145,7 @@ class Traits:
 
     target: Target
     density: bool = True
+    joint: bool = True
     loss_judges: bool = True
     stops_early: bool = True
     steps: bool = False
@@ -158,4 +161,4 @@ class Traits:
     @property
     def proposes(self) -> bool:
         """Whether draws come with their density: MCMC proposes from such, weights need such."""
-        return self.draws and self.density
+        return self.draws and self.density and self.joint

@@ -9,7 +9,7 @@ from sbi_pipeline.training.fit import fit
 METHODS = sorted(registry.ESTIMATORS)
 FLOWS = ["npe", "nle"]
 WITH_DENSITY = [method for method in METHODS if method != "cmpe"]
-DRAWING = ["npe", "fmpe", "cmpe"]
+DRAWING = ["npe", "mnre", "fmpe", "cmpe"]
 SMALL = {"hidden": 16, "transforms": 2}
 
 

@@ -86,7 +86,7 @@ def test_an_estimator_is_sampled_without_being_known_by_name(method):
     drawn = samplers.draw(estimator, x[:2].numpy(), 100, seed=1, quick=True)
     assert drawn.flat(100).shape == (2, 100, 2)
     assert drawn.independent == estimator.traits.draws
-    assert drawn.normalised == estimator.traits.proposes
+    assert drawn.normalised == (estimator.traits.draws and estimator.traits.density)
 
 
 @pytest.mark.parametrize("method", [*METHODS, *OWN])
@@ -103,7 +103,7 @@ def test_traits_are_a_record_of_the_class(method):
         ("toy:ToySampler", "is no estimator; wanted a subclass"),
         ("toy:NoTraits", r"has no traits; write traits = Traits\(target=...\) in its class"),
         ("toy:Nothing", "has no 'Nothing'"),
-        ("ntp", "'ntp' is not known; write one of cmpe, fmpe, nle, npe, nre, or"),
+        ("ntp", "'ntp' is not known; write one of cmpe, fmpe, mnre, nle, npe, nre, or"),
     ],
 )
 def test_what_is_no_estimator_is_refused(name, message):
@@ -143,7 +143,9 @@ def test_adding_an_estimator_is_a_file_and_a_line(monkeypatch):
     take_configuration(config)
     z, x, _ = made("toy:ToyEstimator")
     assert estimators.build("toy", z, x, seed=1).spec["method"] == "toy"
-    with pytest.raises(ValueError, match=r"CMPE has no density; take npe, fmpe or toy for one"):
+    with pytest.raises(
+        ValueError, match=r"CMPE has no density; take npe, mnre, fmpe or toy for one"
+    ):
         made("cmpe")[2].log_prob(z, x)
 
 

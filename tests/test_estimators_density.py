@@ -65,7 +65,7 @@ def test_npe_cannot_leave_the_prior_far():
 def test_cmpe_says_that_it_has_no_density():
     z, x = gaussian(50)
     cmpe = estimators.build("cmpe", z, x, seed=1, **small("cmpe"))
-    with pytest.raises(ValueError, match="CMPE has no density; take npe or fmpe for one"):
+    with pytest.raises(ValueError, match="CMPE has no density; take npe, mnre or fmpe for one"):
         cmpe.log_prob(z, x)
     assert np.isnan(log_posterior(cmpe, x[:3].numpy())(z[None, :5].expand(3, 5, 2).numpy())).all()
 
@@ -120,7 +120,7 @@ def test_nle_refuses_data_that_never_vary():
 @pytest.mark.parametrize("method", ["nle", "nre"])
 def test_likelihoods_and_ratios_draw_no_parameters(method):
     z, x = gaussian(50)
-    with pytest.raises(ValueError, match="sample it by MCMC, or take npe, fmpe or cmpe"):
+    with pytest.raises(ValueError, match="sample it by MCMC, or take npe, mnre, fmpe or cmpe"):
         estimators.build(method, z, x, seed=1, **small(method)).sample(10, x[0])
 
 

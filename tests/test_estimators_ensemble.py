@@ -20,7 +20,7 @@ def test_members_are_trained_as_if_alone(method):
     # Without noise in the loss, the gradient of a member's weights is that of the member alone.
     if method in ("fmpe", "cmpe"):
         pytest.skip("has noise in its loss")
-    quiet = {"near": 0.0} if method == "nre" else {}
+    quiet = {"near": 0.0} if method in ("nre", "mnre") else {}
     z, x, ensemble = trio(method, **quiet)
     ensemble.eval().loss(z, x).sum().backward()
     alone = estimators.build(method, z, x, seed=1, **small(method), **quiet)  # the first member

@@ -70,8 +70,8 @@ def c2st(a: Array, b: Array, n: int = 2000, seed: int = 0) -> float:
 
 
 def measure_joint_agreement(asked: PosteriorPair) -> Classified | None:
-    """Let a classifier tell a pair apart; None where that would take too long."""
-    if not asked.detailed:
+    """Let a classifier tell a pair apart; None where one is of margins, or it takes too long."""
+    if not (asked.detailed and asked.one.joint and asked.other.joint):
         return None
     pair = asked.one, asked.other
     effective = [size for each in pair for size in each.effective.values()]

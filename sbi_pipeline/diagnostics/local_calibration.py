@@ -61,6 +61,7 @@ def local_test(
     x: Array,
     x_o: Array,
     *,
+    joint: bool = True,
     fraction: float = 0.1,
     exchanges: int = 1999,
     seed: int = 0,
@@ -72,6 +73,7 @@ def local_test(
         names: Of the parameters.
         x: Data of the simulations, ``(n, *x_shape)``.
         x_o: The observation, ``x_shape``.
+        joint: Whether correlations of parameters are tested; of margins there are none.
         fraction: Width of the kernel: the distance that holds this fraction of the simulations.
         exchanges: How many for the null; no p-value falls below 1 / (exchanges + 1).
         seed: Of the exchanges.
@@ -79,7 +81,11 @@ def local_test(
     squared = similarity(x, x_o)
     weights = np.exp(-squared / np.quantile(squared, fraction))
     near = weights > FAR * weights.max()
-    weights, features = weights[near] / weights[near].sum(), _quadratic(scores[near])
+    every = np.arange(len(names))
+    i, j = np.triu_indices(len(names)) if joint else (every, every)
+    products = scores[near][..., i] * scores[near][..., j]
+    features = np.concatenate([scores[near], products], axis=-1)
+    weights = weights[near] / weights[near].sum()
     # What all members of a simulation share says nothing of which is the truth.
     members = features.shape[1]
     features = (features - features.mean(axis=1, keepdims=True)) * weights[:, None, None]
@@ -89,11 +95,10 @@ def local_test(
     steps = _exchanged(len(features), members, exchanges, seed) @ rows
     statistic = np.einsum("kf,fk->k", steps, np.linalg.solve(covariance, steps.T))
     unlike = steps[0] * members / (members - 1)  # from the mean of all to that of the others
-    i, j = np.triu_indices(len(names))
     unlike[len(names) :] -= unlike[i] * unlike[j]  # a shift alone is no width and no correlation
     return Local(
         p_value=float(np.mean(statistic >= statistic[0] * (1 - 1e-9))),
-        differences=dict(zip(_names(names), unlike.tolist(), strict=True)),
+        differences=dict(zip(_names(names, i, j), unlike.tolist(), strict=True)),
         simulations=float(1 / np.sum(weights**2)),
     )
 
@@ -110,17 +115,10 @@ def _exchanged(n: int, members: int, exchanges: int, seed: int) -> Array:
     return marks.reshape(1 + exchanges, -1)
 
 
-def _quadratic(scores: Array) -> Array:
-    """Return scores, then products of two, ``(..., dim + dim (dim + 1) / 2)``."""
-    i, j = np.triu_indices(scores.shape[-1])
-    return np.concatenate([scores, scores[..., i] * scores[..., j]], axis=-1)
-
-
-def _names(names: Sequence[str]) -> list[str]:
-    pairs = np.transpose(np.triu_indices(len(names))).tolist()
+def _names(names: Sequence[str], first: Array, second: Array) -> list[str]:
     products = (
         f"the width of {names[i]}" if i == j else f"the correlation of {names[i]} and {names[j]}"
-        for i, j in pairs
+        for i, j in zip(first.tolist(), second.tolist(), strict=True)
     )
     return [*(f"the mean of {name}" for name in names), *products]
 
@@ -131,7 +129,8 @@ def measure_local_calibration(asked: Neighbourhood) -> Local | None:
     if data is None:
         return None
     names = [str(name) for name in data["parameter"].to_numpy()]
-    return local_test(data["scores"].to_numpy(), names, asked.x, asked.posterior.x_o)
+    joint = "joint_ranks" in data
+    return local_test(data["scores"].to_numpy(), names, asked.x, asked.posterior.x_o, joint=joint)
 
 
 def judge_local_calibration(

@@ -69,9 +69,10 @@ def rank(
         ``ranks``, ``truth``, ``mean``, ``sd`` and, over that of all truths in normal space,
         ``sd_ratio`` (simulation, parameter), ``pulls``, distances of truth and mean in sds of
         normal space, (simulation, parameter), ``joint_ranks`` (simulation, quantity) of the log
-        density and of TARP distances, ``log_prob`` and ``prior_log_prob`` (simulation) in nats,
-        ``converged`` (simulation), and ``scores`` (simulation, member, parameter): normal scores of
-        the truth (member 0) and a few draws, for `local_calibration`.
+        density and of TARP distances, where parameters are learnt together, ``log_prob`` and
+        ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and ``scores``
+        (simulation, member, parameter): normal scores of the truth (member 0) and a few draws, for
+        `local_calibration`.
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
         what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
 
@@ -123,6 +124,8 @@ def rank(
         {"parameter": list(prior.names), "quantity": ["log density", "TARP"]},
         {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
     )
+    if not traits.joint:
+        ranked = ranked.drop_dims("quantity")
     if traits.steps:
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
     if posterior.events:

@@ -35,6 +35,12 @@ def tarp_error(ranks: Array, draws: int) -> tuple[float, float]:
     return float(area.mean()), float(np.sqrt(5 / 192 / area.size))
 
 
+def measure_tarp(asked: TrainedEstimator) -> xr.Dataset | None:
+    """Return the calibration dataset, if it is of a joint posterior and not of margins alone."""
+    data = asked.calibration
+    return data if data is not None and "joint_ranks" in data else None
+
+
 def judge_tarp(
     data: xr.Dataset,
     subject: str,
@@ -71,7 +77,7 @@ def judge_tarp(
 
 TARP = Diagnostic(
     of=TrainedEstimator,
-    measure=lambda estimator: estimator.calibration,
+    measure=measure_tarp,
     judge=judge_tarp,
     checks=("TARP",),
     value="signed area; above 0 too wide",

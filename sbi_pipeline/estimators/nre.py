@@ -84,12 +84,7 @@ class NRE(Estimator):
         **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
-        if not 0 <= near < 1:
-            raise ValueError(f"near is {near}; wanted a share of at least 0 and below 1")
-        if alternatives < 1 or gamma <= 0:
-            raise ValueError(
-                f"alternatives is {alternatives} and gamma {gamma}; at least 1 and above 0 wanted"
-            )
+        check_contrast(alternatives, gamma, near)
         self.alternatives, self.gamma, self.balance = alternatives, gamma, balance
         self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
         self.near = near if self.conditioner.linear is not None else 0.0
@@ -107,14 +102,7 @@ class NRE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        if options.setdefault("near", "auto") == "auto":
-            options["near"] = choose_near(preview)
-        elif options["near"] and not preview.follows:
-            raise ValueError(
-                f"near is {options['near']}, but alternatives of a regression are weighed against "
-                "the prior, which the rows do not follow; leave near at auto"
-            )
-        return choose_conditioner(preview.z, preview.x, **options)
+        return choose_near_and_conditioner(preview, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -128,13 +116,9 @@ class NRE(Estimator):
         context = self.conditioner(x)
         candidates = torch.stack([z, *self._others(z, context, k)])  # (k + 1, n, theta_dim)
         logits = self._logits(candidates.flatten(0, 1), context.repeat(k + 1, 1)).view(k + 1, n)
-        own, others = logits[0], logits[1:]
-        log_k, log_gamma = math.log(k), math.log(self.gamma)
-        none_own = total(others, log_k, log_gamma) - log_k
-        one_own = total(logits[:k], log_k, log_gamma) - log_gamma - own
-        loss = (none_own + self.gamma * one_own) / (1 + self.gamma)
+        loss = contrastive_loss(logits, self.gamma)
         if self.balance:
-            excess = own.sigmoid().mean() + others.sigmoid().mean() - 1
+            excess = logits[0].sigmoid().mean() + logits[1:].sigmoid().mean() - 1
             loss = loss + self.balance * excess.square()
         return loss
 
@@ -187,6 +171,36 @@ class NRE(Estimator):
         return 0.5 * (z.square() - rest.square()).sum(1) + self.conditioner.log_det()
 
 
+def check_contrast(alternatives: int, gamma: float, near: float) -> None:
+    """Refuse settings of a contrastive loss that make no sense.
+
+    Raises:
+        ValueError: They do not; says what was wanted.
+    """
+    if not 0 <= near < 1:
+        raise ValueError(f"near is {near}; wanted a share of at least 0 and below 1")
+    if alternatives < 1 or gamma <= 0:
+        raise ValueError(
+            f"alternatives is {alternatives} and gamma {gamma}; at least 1 and above 0 wanted"
+        )
+
+
+def choose_near_and_conditioner(preview: Preview, **options: Any) -> dict[str, Any]:
+    """Replace what is left to be chosen from training data by the choice.
+
+    Raises:
+        ValueError: Alternatives near the answer are asked for where there can be none.
+    """
+    if options.setdefault("near", "auto") == "auto":
+        options["near"] = choose_near(preview)
+    elif options["near"] and not preview.follows:
+        raise ValueError(
+            f"near is {options['near']}, but alternatives of a regression are weighed against "
+            "the prior, which the rows do not follow; leave near at auto"
+        )
+    return choose_conditioner(preview.z, preview.x, **options)
+
+
 def choose_near(preview: Preview) -> float:
     """Return the share of alternatives that may be drawn from a linear regression.
 
@@ -197,6 +211,18 @@ def choose_near(preview: Preview) -> float:
     return 0.5 if preview.complete and preview.follows and not discrete else 0.0
 
 
+def contrastive_loss(logits: Tensor, gamma: float) -> Tensor:
+    """Return the loss at the top of each row, ``(n, ...)``, from logits, ``(K + 1, n, ...)``.
+
+    The first of them are of a row's own parameters, the others of its alternatives.
+    """
+    own, k = logits[0], len(logits) - 1
+    log_k, log_gamma = math.log(k), math.log(gamma)
+    none_own = total(logits[1:], log_k, log_gamma) - log_k
+    one_own = total(logits[:k], log_k, log_gamma) - log_gamma - own
+    return (none_own + gamma * one_own) / (1 + gamma)
+
+
 def total(logits: Tensor, log_k: float, log_gamma: float) -> Tensor:
-    """Return log(K + gamma * sum exp(logits)) over the first axis, ``(n,)``."""
+    """Return log(K + gamma * sum exp(logits)) over the first axis, ``(n, ...)``."""
     return torch.logaddexp(logits.logsumexp(0) + log_gamma, logits.new_tensor(log_k))

@@ -102,7 +102,8 @@ def draw(
         drawn = sampler(problem(), n)
     else:
         drawn = _reweighted(problem, len(x), n, sampler, quick)
-    return dataclasses.replace(drawn, sampler=label)
+    facts = drawn.facts if estimator.traits.joint else {**drawn.facts, "margins": 1}
+    return dataclasses.replace(drawn, sampler=label, facts=facts)
 
 
 def _drawing(estimator: Estimator, x: Array) -> Callable[[int, int], Array]:

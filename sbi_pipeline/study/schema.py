@@ -371,8 +371,9 @@ class EstimatorEntry(TypedDict, total=False):
 
     Attributes:
         method: ``npe``: density of the posterior; ``nle``: density of the data, then MCMC; ``nre``:
-            ratio of the two, then MCMC; ``fmpe``: flow matching; ``cmpe``: consistency model, draws
-            only; or ``my_module:MyEstimator``.
+            ratio of the two, then MCMC; ``mnre``: ratios of each parameter alone, no correlations;
+            ``fmpe``: flow matching; ``cmpe``: consistency model, draws only; or
+            ``my_module:MyEstimator``.
         network: Options of the method, below.
         training: Options of the training, below.
         seed: Of weights and batches.

@@ -124,7 +124,7 @@ def fit_source(
             2 for cmpe.
         batch_size: Rows per gradient step, at most; by default a fortieth of the rows, from 32 to
             512.
-        learning_rate: Its peak; by default what suits the method, 0.001 (nre, cmpe) or 0.003.
+        learning_rate: Its peak; by default what suits the method, 0.001 (nre, mnre, cmpe) or 0.003.
         schedule: How the learning rate changes: ``one_cycle`` rises during 30 % of the training
             and falls to zero, ``cosine`` rises during 5 % and falls to zero, ``constant`` stays.
         weight_decay: Pull of the weights towards zero, of the optimiser AdamW.
