@@ -7,8 +7,8 @@ With draws theta_i of a density q and L(theta) the likelihood of the observation
 and with another prior alone w_i = new prior / old prior. The largest weights are smoothed by a
 Pareto distribution fitted to them (PSIS); its shape k says whether the weights can be trusted:
 below 0.5 they have a finite variance, above 0.7 no practical number of draws will do. The fit is
-noisy, so it is repeated on subsets. Weights that are hardly larger than where the tail begins are no
-part of it: of a good proposal most are so, and a few beside them would look like a heavy tail.
+noisy, so it is repeated on subsets. Weights hardly larger than where the tail begins are no part of
+it: of a good proposal most are so, and a few beside them would look like a heavy tail.
 
 References:
     Vehtari, Simpson, Gelman, Yao & Gabry, Pareto smoothed importance sampling, JMLR 25, 2024,
@@ -110,17 +110,18 @@ def _spread(shapes: Array) -> float:
 def _smooth(log_weight: Array) -> tuple[Array, float]:
     """Return smoothed log weights and k-hat.
 
-    Largest weights that are all equal have no tail, which is the best case; those of which one
+    Largest weights that are all alike have no tail, which is the best case; those of which one
     alone counts have none that could be fitted, which is the worst.
     """
     n = len(log_weight)
     length = math.ceil(min(n / 5, 3 * math.sqrt(n)))
     largest = np.sort(log_weight)[-length:]
-    if np.ptp(largest[np.isfinite(largest)]) < 1e-9:
-        return log_weight, 0.0
     weight = np.exp(log_weight - largest[-1])
-    begins = np.exp(largest[0] - largest[-1]) + ALIKE * weight.mean()
-    kept = min(length, max(SHORTEST, int(np.sum(weight > begins))))
+    begins = np.exp(np.min(largest[np.isfinite(largest)]) - largest[-1]) + ALIKE * weight.mean()
+    above = int(np.sum(weight > begins))
+    if not above:
+        return log_weight, 0.0
+    kept = min(length, max(SHORTEST, above))
     # ArviZ takes log ratios upside down, as those of leaving one out, and the length by `r_eff`.
     upside_down = -np.where(np.isfinite(log_weight), log_weight, -1e300)
     with np.errstate(all="ignore"):  # where one weight outweighs all, the others underflow
