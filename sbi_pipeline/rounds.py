@@ -104,6 +104,21 @@ class SimulatedRounds:
         return known
 
     @property
+    def notes(self) -> Iterator[str]:
+        """Yield sentences: earlier posteriors whose MCMC did not converge, boxes that grew."""
+        for number, tree in enumerate(self.earlier, start=1):
+            facts = tree["sample_stats"].attrs
+            if not facts["converged"]:
+                said = facts.get("statement", "")
+                yield f"The posterior of round {number}, which the next box was made of: {said}"
+        for number, box in enumerate(self.boxes, start=2):
+            if leaning := box["beyond"]:
+                yield (
+                    f"The posterior of round {number - 1} leaned on a face of its box "
+                    f"({', '.join(leaning)}), so the box of round {number} reaches beyond it."
+                )
+
+    @property
     def trees(self) -> list[xr.DataTree]:
         """The posterior of each round by the estimator of the boxes, ``posterior.nc``."""
         return [*self.earlier, self.last[self.estimator].tree]

@@ -59,6 +59,21 @@ def test_a_round_tells_what_it_saves():
     assert [low < high for low, high in asked.spans("mass")] == [True] * 3
 
 
+def test_what_an_earlier_round_lacked_is_told():
+    asked = synthetic.rounds()
+    assert not list(asked.notes)
+    wider = {**asked.boxes[0], "beyond": {"mass": (False, True)}}
+    first = asked.earlier[0].copy()
+    first["sample_stats"].attrs.update(converged=False, statement="MCMC stopped.")
+    asked = dataclasses.replace(asked, boxes=[asked.boxes[0], wider], earlier=[first, first])
+    assert list(asked.notes) == [
+        "The posterior of round 1, which the next box was made of: MCMC stopped.",
+        "The posterior of round 2, which the next box was made of: MCMC stopped.",
+        "The posterior of round 2 leaned on a face of its box (mass), so the box of round 3 "
+        "reaches beyond it.",
+    ]
+
+
 def test_figures_of_rounds_are_drawn():
     look = Look({"nle": "#0072B2"})
     asked = [synthetic.rounds()]

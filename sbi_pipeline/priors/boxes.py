@@ -172,6 +172,31 @@ def truncated(prior: Prior, faces: Faces | None) -> Prior:
     return BoxedPrior(prior, faces) if faces else prior
 
 
+def check_kept(whole: Prior, names: Sequence[str], theta: Array) -> None:
+    """Refuse a prior some of whose parameters have other normal deviates when they are kept alone.
+
+    Faces found among inferred parameters cut the joint prior at other values then.
+
+    Args:
+        whole: The joint prior.
+        names: The parameters that are kept, in an order in which they are.
+        theta: Draws of it, ``(n, dim)``.
+
+    Raises:
+        ValueError: Some have.
+    """
+    columns = [whole.names.index(name) for name in names]
+    own = whole.keep(tuple(names)).to_normal(theta[:, columns])
+    differ = ~np.isclose(own, whole.to_normal(theta)[:, columns], rtol=0, atol=1e-6)
+    if differ.any():
+        name = names[int(differ.any(axis=0).argmax())]
+        raise ValueError(
+            f"{name!r} has other normal deviates in keep(({', '.join(names)})) than in the whole "
+            "prior, so a box found among these would lie elsewhere in it; wanted the same, or a "
+            "campaign without rounds"
+        )
+
+
 def holds(outer: Faces, inner: Faces) -> bool:
     """Say whether one box lies within another."""
     for name, faces in outer.items():

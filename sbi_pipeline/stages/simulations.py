@@ -268,7 +268,7 @@ def manifest(
         joined = join_receipts(listed, rows=stock["rows"], key=key, **told)
         check_key(joined["simulation_key"], inputs, name, listed[0])
         if box is not None and model is not None:
-            prior = model.build_prior().keep(joined["parameters"])
+            prior = model.build_prior().keep(tuple(joined["parameters"]))
             boxes = [BoxedPrior(prior, faces) for faces in (box, stock.get("within")) if faces]
             joined = rows_within(joined, listed, partial(_contained, boxes))
         found.append({**joined, **stock})
