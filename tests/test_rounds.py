@@ -55,6 +55,9 @@ def test_why_says_what_waits(monkeypatch, tmp_path):
     told = [str(each) for each in changes(planned(monkeypatch))]
     assert "manifest tiny: waits for the box of tiny_round_2" in told
     assert "truncate tiny_round_2: not made yet" in told
+    told = [str(each) for each in changes(planned(monkeypatch), ["results/tiny/npe"])]
+    assert "train tiny/npe: waits for the box of tiny_round_2" in told
+    assert "train tiny_round_1/npe: not made yet" in told  # what that box is made of
 
 
 def test_the_first_round_is_the_beginning_of_the_same_campaign_without_rounds(monkeypatch):

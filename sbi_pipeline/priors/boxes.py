@@ -93,6 +93,17 @@ class BoxedPrior:
             inside &= (each.low <= z[:, column]) & (z[:, column] <= each.high)
         return inside
 
+    def face_values(self, parameters: Array) -> dict[str, tuple[float, float]]:
+        """Return both ends of each parameter that is cut, the others as given, ``(dim,)``."""
+        found = {}
+        for name in self.faces:
+            column = self.names.index(name)
+            z = np.repeat(self.to_normal(parameters[None]), 2, axis=0)
+            z[:, column] = -np.inf, np.inf
+            low, high = self.from_normal(z)[:, column]
+            found[name] = (float(low), float(high))
+        return found
+
     def keep(self, names: Sequence[str]) -> BoxedPrior:
         """Return the marginal prior of the named parameters, in the order given."""
         kept = {name: each for name, each in self.faces.items() if name in names}

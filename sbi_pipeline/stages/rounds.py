@@ -71,7 +71,7 @@ def truncate(
         "mass": mass,
         **asdict(found),
         "volume": inner.volume,
-        "values": _values(inner),
+        "values": _values(inner, theta),
         "settled": settled,
         **counted,
         "before": {"rows": reader.rows, "simulated": simulated_rows(listed)},
@@ -157,22 +157,18 @@ def _holds(stock: Stock, box: Box) -> bool:
     return stock.within is None and holds((stock.source or {"box": {}})["box"], box.faces)
 
 
-def _values(prior: BoxedPrior) -> dict[str, list[float]]:
-    """Return the faces of a box in the parameters' own units, others at their medians.
+def _values(prior: BoxedPrior, theta: Array) -> dict[str, list[float | None]]:
+    """Return the faces of a box in the parameters' own units, others at medians of a posterior.
 
-    Of a joint prior of the user's own, which is cut in coordinates of its own, none.
+    None is infinite. Of a joint prior of the user's own, which is cut in coordinates of its own,
+    there are none.
     """
     if not isinstance(prior.whole, priors.NamedPrior):
         return {}
-    ends = []
-    for end in (-np.inf, np.inf):
-        z = np.zeros((len(prior.faces), len(prior.names)))
-        for row, name in enumerate(prior.faces):
-            z[row, prior.names.index(name)] = end
-        ends.append(prior.from_normal(z))
+    values = prior.face_values(np.median(theta, axis=0))
     return {
-        name: [float(values[row, prior.names.index(name)]) for values in ends]
-        for row, name in enumerate(prior.faces)
+        name: [each if np.isfinite(each) else None for each in ends]
+        for name, ends in values.items()
     }
 
 
