@@ -14,6 +14,7 @@ import xarray as xr
 
 from .. import priors
 from ..priors.boxes import BoxedPrior, holds, truncated
+from ..priors.supports import reachable
 from ..rounds import parameter_draws
 from ..sidecars import write_text
 from ..storage import reading
@@ -109,7 +110,8 @@ def _truth(observed: xr.Dataset, prior: Prior) -> Array | None:
 
 def _calibration(data: xr.Dataset) -> Calibration:
     mean, ranks, pulls = (data[name].to_numpy() for name in ("mean", "ranks", "pulls"))
-    return Calibration(mean, ranks, int(data.attrs["draws"]), pulls)
+    # A posterior whose draws are all the same, of a chain that was stuck, has no pull.
+    return Calibration(mean, ranks, int(data.attrs["draws"]), np.nan_to_num(pulls))
 
 
 def _settled(before: Sequence[Path], keys: Keys | None) -> dict[str, tuple[bool, bool]]:
@@ -174,5 +176,5 @@ def _values(prior: BoxedPrior, theta: Array) -> dict[str, list[float | None]]:
 
 def _information(prior: Prior, theta: Array) -> float:
     """Return the information of a posterior over the prior, in nats, as if it were normal."""
-    covariance = np.atleast_2d(np.cov(prior.to_normal(theta).T))
+    covariance = np.atleast_2d(np.cov(reachable(prior.to_normal(theta)).T))
     return float(-0.5 * np.linalg.slogdet(covariance)[1])
