@@ -55,7 +55,7 @@ ESTIMATORS = {
     "nle": Part("sbi_pipeline.estimators.nle:NLE"),
     "nre": Part("sbi_pipeline.estimators.nre:NRE"),
     "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE"),
-    "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE"),
+    "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE", version=2),
 }
 
 

@@ -114,6 +114,17 @@ def test_pooled_rows_of_three_rounds_follow_the_prior_within_the_box():
     assert [len(masks[part]) for part in PARTS] == [1000] * 3
 
 
+def test_a_box_that_cuts_nothing_takes_all_rows():
+    """Where a posterior tells nothing, the last round simulates the whole prior."""
+    rounds = Rounds()
+    rounds.add(400)
+    rounds.add(300, {"box": {}})
+    manifest = rounds.manifest({})
+    content = json.loads(manifest.read_text())
+    assert content["rows"] == open_campaign(manifest).rows == 700
+    assert simulated_rows(content) == 300
+
+
 def test_rows_of_a_joint_prior_of_the_users_own_are_told_apart():
     """Its ``keep`` takes a tuple, as it is promised."""
     model = Model("linear_gaussian", {"theta_dim": 2}, Disc.names, "joint_prior:Disc")
