@@ -19,6 +19,7 @@ from scipy import special
 from . import estimators, streams
 from .estimators import Estimator
 from .estimators.nuisances import NuisanceNPE
+from .priors.supports import reachable
 from .storage.reading import Reader, View
 from .training.fit import fit_source
 from .training.sources import InMemory
@@ -34,8 +35,6 @@ HELD_OUT, FEWEST_HELD_OUT = 500, 50
 EPOCHS, PASSES = 30, 1_000_000
 """Epochs, and rows seen in all of them, at most."""
 AT_ONCE = 200
-REACH = 8.0
-"""Standard deviations within which normal space is used: double precision has 1 - u up to there."""
 
 
 class NotLearnt(ValueError):  # noqa: N818 - no fault of a study
@@ -185,11 +184,6 @@ def refuse_few(train: int, test: int) -> None:
 def places_of(prior: Prior, names: tuple[str, ...]) -> list[int]:
     """Return the columns of some parameters."""
     return [prior.names.index(name) for name in names]
-
-
-def reachable(z: Array) -> Array:
-    """Return points of normal space, those that are out of reach of double precision moved in."""
-    return np.clip(z, -REACH, REACH)
 
 
 def packed(z: Array, x: Array) -> torch.Tensor:

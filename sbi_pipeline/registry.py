@@ -56,7 +56,7 @@ ESTIMATORS = {
     "nre": Part("sbi_pipeline.estimators.nre:NRE"),
     "mnre": Part("sbi_pipeline.estimators.mnre:MNRE"),
     "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE"),
-    "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE"),
+    "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE", version=2),
 }
 
 

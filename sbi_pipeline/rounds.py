@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from .priors import NamedPrior
-from .priors.boxes import BoxedPrior
+from .priors.boxes import NO_FACES, BoxedPrior
 from .subjects import SampledPosterior
 from .types import Array, Prior
 
@@ -104,6 +104,21 @@ class SimulatedRounds:
         return known
 
     @property
+    def notes(self) -> Iterator[str]:
+        """Yield sentences: earlier posteriors whose MCMC did not converge, boxes that grew."""
+        for number, tree in enumerate(self.earlier, start=1):
+            facts = tree["sample_stats"].attrs
+            if not facts["converged"]:
+                said = facts.get("statement", "")
+                yield f"The posterior of round {number}, which the next box was made of: {said}"
+        for number, box in enumerate(self.boxes, start=2):
+            if leaning := box["beyond"]:
+                yield (
+                    f"The posterior of round {number - 1} leaned on a face of its box "
+                    f"({', '.join(leaning)}), so the box of round {number} reaches beyond it."
+                )
+
+    @property
     def trees(self) -> list[xr.DataTree]:
         """The posterior of each round by the estimator of the boxes, ``posterior.nc``."""
         return [*self.earlier, self.last[self.estimator].tree]
@@ -130,13 +145,35 @@ class SimulatedRounds:
         return isinstance(self.rounds[0].prior, NamedPrior)
 
     def spans(self, name: str) -> Iterator[tuple[float, float]]:
-        """Yield the interval of a parameter in each round: that of its box, or of the prior."""
-        column = self.parameters.index(name)
+        """Yield the interval of a parameter in each round: that of its box, or of the prior.
+
+        Where its prior depends on others, it is that at their medians in the last posterior.
+        """
+        column, middle = self.parameters.index(name), np.median(self.draws[-1], axis=0)
         for each in self.rounds:
-            ends = np.zeros((2, len(self.parameters)))
+            ends = np.repeat(each.prior.to_normal(middle[None]), 2, axis=0)
             ends[:, column] = WIDE
             low, high = each.prior.from_normal(ends)[:, column]
             yield float(low), float(high)
+
+    @property
+    def cuts(self) -> Iterator[tuple[str, float | None, float | None]]:
+        """Yield where the last box cuts each parameter, as for `spans`; None where it does not."""
+        if not (self.boxes_are_of_parameters and isinstance(self.prior, BoxedPrior)):
+            return
+        middle = np.median(self.draws[-1], axis=0)
+        values = self.prior.face_values(middle)
+        for name in self.parameters:
+            faces = self.prior.faces.get(name, NO_FACES)
+            ends = zip(faces, values.get(name, NO_FACES), strict=True)
+            low, high = (None if face is None else value for face, value in ends)
+            yield name, low, high
+
+    @property
+    def are_conditional(self) -> bool:
+        """Whether the prior of some parameter depends on others."""
+        whole = self.rounds[0].prior
+        return isinstance(whole, NamedPrior) and any(each.parents for each in whole.parameters)
 
 
 WIDE = (-3.3, 3.3)

@@ -25,6 +25,7 @@ import numpy as np
 from scipy import special, stats
 
 from .priors.boxes import BoxedPrior, NormalInterval
+from .priors.supports import reachable
 from .types import Array, Prior
 
 Pair = tuple[float | None, float | None]
@@ -46,6 +47,9 @@ SURE, UNLIKELY = 0.01, 0.05
 box itself, where one in a hundred is enough."""
 WIDEST = 5.0
 """Factor by which misses widen intervals, at most."""
+
+ALL_THE_SAME = 1e-14
+"""Standard deviation in normal space below which draws differ by rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def next_to_faces(prior: Prior, theta: Array) -> dict[str, tuple[float, float]]:
     """
     if not isinstance(prior, BoxedPrior):
         return {}
-    z, found = prior.whole.to_normal(theta), {}
+    z, found = reachable(prior.whole.to_normal(theta)), {}
     for name, faces in prior.faces.items():
         own = z[:, prior.names.index(name)]
         middle = np.median(own)
@@ -150,7 +154,7 @@ def next_to_faces(prior: Prior, theta: Array) -> dict[str, tuple[float, float]]:
 
 def _moved_out(prior: BoxedPrior, theta: Array, beyond: Mapping[str, Sides]) -> dict[str, Pair]:
     """Return the faces of a box, those on some sides twice as far from the median."""
-    middle = np.median(prior.whole.to_normal(theta), axis=0)
+    middle = np.median(reachable(prior.whole.to_normal(theta)), axis=0)
     moved = {}
     for name, faces in prior.faces.items():
         centre = float(middle[prior.names.index(name)])
@@ -173,12 +177,21 @@ def box_around(
         calibration: Of the estimator.
         mass: Posterior mass outside the interval of a parameter, where it is not widened.
         members: Of an ensemble: its box holds the box of each.
+
+    Raises:
+        ValueError: The draws of a parameter are about the same.
     """
-    z = prior.to_normal(theta)
+    z = reachable(prior.to_normal(theta))
     near = calibration.near(theta.mean(axis=0))
     centre, sd = np.median(z, axis=0), z.std(axis=0, ddof=1)
+    if (same := ~(sd > ALL_THE_SAME)).any():
+        raise ValueError(
+            f"all draws of {prior.names[int(same.argmax())]!r} are about the same, so no box holds "
+            "the posterior; look at the training and the draws of this round"
+        )
     tail = mass / 2 / members
     reach = np.stack([upper_quantile(centre - z, tail), upper_quantile(z - centre, tail)])
+    reach = np.maximum(reach, ALL_THE_SAME)
     missed = (near.pulls < -reach[0] / sd) | (near.pulls > reach[1] / sd)
     beyond_chance = stats.binom.sf(missed.sum(axis=0) - 1, len(missed), mass) < UNLIKELY
     by_pulls = np.where(beyond_chance, _by_pulls(near, reach / sd), 1)
@@ -221,6 +234,9 @@ def upper_quantile(values: Array, tail: float) -> Array:
     found = []
     for column, threshold in zip(values.T, at, strict=True):
         excess = column[column > threshold] - threshold
+        if not excess.size:  # one in twenty draws is the largest
+            found.append(float(threshold))
+            continue
         shape, _, scale = stats.genpareto.fit(excess, floc=0)
         beyond = stats.genpareto.isf(tail / TAIL, min(shape, 0.5), scale=scale)
         found.append(max(threshold + beyond, np.quantile(column, 1 - tail)))

@@ -67,7 +67,10 @@ class Prior(Protocol):
         """Log density in nats, ``(n,)``; -inf outside the support."""
 
     def keep(self, names: tuple[str, ...]) -> Prior:
-        """Return the marginal prior of the named parameters, in the order given."""
+        """Return the marginal prior of the named parameters, in the order given.
+
+        Rounds want it to leave their normal deviates as they are.
+        """
 
     def complete(self, known: Mapping[str, Array], u: Array) -> Array:
         """Draw the parameters not in ``known`` given those that are.

@@ -142,6 +142,7 @@ def rounds(*, width=4.0, moved=0.0, truth=(1.0, 0.3), widening=1.0, missed=0):
         faces = dict(zip(NAMES, ends.T.tolist(), strict=True))
         made.append(BoxedPrior(whole, faces))
     found = {"widening": dict.fromkeys(NAMES, widening), "near": 100, "missed": missed}
+    found["beyond"] = {}
     last = posterior(3, shift=moved)
     return SimulatedRounds(
         observation="event",

@@ -7,7 +7,7 @@ from scipy import stats
 
 from sbi_pipeline import priors
 from sbi_pipeline.campaigns.sources import source_of
-from sbi_pipeline.priors.boxes import BoxedPrior, NormalInterval, holds, truncated
+from sbi_pipeline.priors.boxes import BoxedPrior, NormalInterval, check_kept, holds, truncated
 from sbi_pipeline.storage.manifest import mask_of_text, text_of_mask
 
 ENTRIES = {
@@ -92,6 +92,32 @@ def test_a_joint_prior_of_the_users_own_is_cut_as_well():
     inside = many[prior.contains(many)]
     for column in range(2):
         assert stats.ks_2samp(inside[:, column], theta[:, column]).pvalue > 1e-3
+
+
+class Leaning:
+    """A joint prior of two correlated normal deviates, the second given the first."""
+
+    def __init__(self, names=("first", "second")):
+        self.names = names
+        covariance = np.array([[1.0, 0.8], [0.8, 1.0]])[: len(names), : len(names)]
+        self.factor = np.linalg.cholesky(covariance)
+
+    def to_normal(self, parameters):
+        return np.linalg.solve(self.factor, parameters.T).T
+
+    def keep(self, names):
+        return Leaning(names)
+
+
+def test_what_is_kept_must_keep_its_normal_deviates():
+    theta = np.random.default_rng(0).normal(size=(100, 2))
+    check_kept(Leaning(), ("first",), theta)
+    check_kept(Leaning(), ("first", "second"), theta)
+    with pytest.raises(ValueError, match=r"'second' has other normal deviates in keep\(\(second\)"):
+        check_kept(Leaning(), ("second",), theta)
+    conditional = priors.build(ENTRIES, tuple(ENTRIES))
+    drawn = conditional.from_uniform(np.random.default_rng(0).random((100, 4)))
+    check_kept(conditional, ("c", "a"), drawn)
 
 
 def test_the_mass_of_a_sliver_keeps_its_digits():

@@ -116,6 +116,15 @@ def test_a_heavy_tailed_prior_that_comes_back_is_as_wide_as_the_prior():
     assert found.sd_ratio["size"] == pytest.approx(1, abs=0.1)
 
 
+def test_where_there_is_no_density_truths_are_not_ranked_by_it():
+    prior = priors.build({"size": {"type": "normal", "mean": 0, "sd": 1}}, ("size",))
+    z, x = torch.randn(40, 1), torch.randn(40, 3)
+    for method, joint in (("cmpe", ["TARP"]), ("npe", ["log density", "TARP"])):
+        untrained = estimators.build(method, z, x, seed=1, members=2, hidden=8).eval()
+        ranked = rank(Posterior(untrained, prior, {}), z.numpy(), x.numpy(), seed=1, draws=20)
+        assert list(calibration.all_ranks(ranked)) == ["size", *joint]
+
+
 def test_information_without_density_is_nan_and_of_an_impossible_truth_minus_infinity():
     assert np.isnan(information(synthetic.calibration(density=False)).nats)
     data = synthetic.calibration()

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import synthetic
 
+from sbi_pipeline import priors
 from sbi_pipeline.diagnostics.rounds import judge_rounds, measure_rounds
 from sbi_pipeline.plots.rounds import draw_rounds, draw_rounds_corner
 from sbi_pipeline.plots.style import Look
+from sbi_pipeline.priors.boxes import BoxedPrior
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,43 @@ def test_a_round_tells_what_it_saves():
     assert asked.rounds[0].volume == 1
     assert asked.of_one_round == pytest.approx(1000 / asked.rounds[-1].volume)
     assert [low < high for low, high in asked.spans("mass")] == [True] * 3
+
+
+def test_a_box_is_told_of_where_the_posterior_is():
+    """Of a prior that depends on another parameter the range moves with that one."""
+    entries = {
+        "mass": {"type": "normal", "mean": 0, "sd": 2},
+        "spin": {"type": "normal", "mean": "mass", "sd": 1},
+    }
+    whole = priors.build(entries, synthetic.NAMES)
+    box = BoxedPrior(whole, {"spin": (-0.5, None)})
+    asked = synthetic.rounds()
+    made = [dataclasses.replace(each, prior=box) for each in asked.rounds]
+    made[0] = dataclasses.replace(made[0], prior=whole)
+    asked = dataclasses.replace(asked, rounds=made)
+    mass = float(np.median(asked.draws[-1][:, 0]))
+    assert mass > 0.5
+    (_, *mass_cuts), (_, low, high) = asked.cuts
+    assert (mass_cuts, high) == ([None, None], None)
+    assert low == pytest.approx(mass - 0.5)
+    assert list(asked.spans("spin"))[-1][0] == pytest.approx(mass - 0.5, abs=0.01)
+    assert asked.are_conditional
+    assert not synthetic.rounds().are_conditional
+
+
+def test_what_an_earlier_round_lacked_is_told():
+    asked = synthetic.rounds()
+    assert not list(asked.notes)
+    wider = {**asked.boxes[0], "beyond": {"mass": (False, True)}}
+    first = asked.earlier[0].copy()
+    first["sample_stats"].attrs.update(converged=False, statement="MCMC stopped.")
+    asked = dataclasses.replace(asked, boxes=[asked.boxes[0], wider], earlier=[first, first])
+    assert list(asked.notes) == [
+        "The posterior of round 1, which the next box was made of: MCMC stopped.",
+        "The posterior of round 2, which the next box was made of: MCMC stopped.",
+        "The posterior of round 2 leaned on a face of its box (mass), so the box of round 3 "
+        "reaches beyond it.",
+    ]
 
 
 def test_figures_of_rounds_are_drawn():

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,26 @@ def test_a_draw_is_that_of_row_part_and_epoch_alone(tmp_path, simulator):
     added = [(draw - stored.x).ravel() for draw in draws]
     assert added[0].std() == pytest.approx(0.5, abs=0.03)
     assert abs(np.corrcoef(added[0], added[1])[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("simulator", ["linear_gaussian", "OneByOne"])
+def test_a_block_may_have_no_row_of_a_part(tmp_path, simulator):
+    """Of an earlier round few rows of a block lie in the box, or none."""
+    reader = campaign_of(tmp_path, 3000, simulator)
+    inside = np.zeros(1000, bool), np.arange(1000) < 2, np.ones(1000, bool)
+    blocks = [
+        replace(block, inside=mask) for block, mask in zip(reader.blocks, inside, strict=True)
+    ]
+    reader = replace(reader, blocks=blocks)
+    views = reader.collect(dict.fromkeys(PARTS, 3000))
+    counts = reader.counts()
+    assert {part: len(view.x) for part, view in views.items()} == {
+        part: counts[part] for part in PARTS
+    }
+    assert sum(counts.values()) == 1002
+    rows = prepare(reader, lambda theta: theta, memory=1e6, seed=1)
+    assert isinstance(rows.source, Streamed)
+    assert sum(len(z) for z, _ in rows.source.epoch(1, 2)) == rows.source.rows // 2 * 2
 
 
 def test_blocks_and_rows_have_streams_of_their_own():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joint_prior import Disc
 from scipy import stats
 from shard_for_tests import NAMES, simulate
 
@@ -111,6 +112,36 @@ def test_pooled_rows_of_three_rounds_follow_the_prior_within_the_box():
     assert not status.any()
     masks = reader.first_masks(1000)
     assert [len(masks[part]) for part in PARTS] == [1000] * 3
+
+
+def test_a_box_that_cuts_nothing_takes_all_rows():
+    """Where a posterior tells nothing, the last round simulates the whole prior."""
+    rounds = Rounds()
+    rounds.add(400)
+    rounds.add(300, {"box": {}})
+    manifest = rounds.manifest({})
+    content = json.loads(manifest.read_text())
+    assert content["rows"] == open_campaign(manifest).rows == 700
+    assert simulated_rows(content) == 300
+
+
+def test_rows_of_a_joint_prior_of_the_users_own_are_told_apart():
+    """Its ``keep`` takes a tuple, as it is promised."""
+    model = Model("linear_gaussian", {"theta_dim": 2}, Disc.names, "joint_prior:Disc")
+    box = {"right": (-0.5, 0.5)}
+    Path("disc").mkdir()
+    drawn = model.build_prior().from_uniform(np.random.default_rng(0).random((200, 2)))
+    write_prior(Path("disc/prior-0.zarr"), drawn, Disc.names, key="k", start=0)
+    simulations.simulate(
+        prior=Path("disc/prior-0.zarr"), receipt=Path("disc/shard-0.json"), model=model, seed=1,
+        start=0, rows=200, block_size=100, shard_size=200, key="k",
+    )  # fmt: skip
+    simulations.manifest(
+        receipts=[Path("disc/shard-0.json")], simulations=Path("simulations.json"), store="disc",
+        rows=200, split=SPLIT, seed=1, key="m", box=box, model=model,
+    )  # fmt: skip
+    inside = BoxedPrior(model.build_prior(), box).contains(drawn)
+    assert json.loads(Path("simulations.json").read_text())["rows"] == inside.sum() > 50
 
 
 def test_a_wider_box_is_filled_up_around_the_one_before():

@@ -26,7 +26,7 @@ def known(ratio=0.1, volume=0.1, rows=150, information=1.0, half=0.5, outside=0)
 def configured(monkeypatch, rounds=None, **entries):
     monkeypatch.syspath_prepend(str(TESTS))
     config = copy.deepcopy(TINY)
-    config["campaigns"]["tiny"] |= {"rounds": rounds or {}, **entries}
+    config["campaigns"]["tiny"] |= {"rounds": rounds or {}, "split": {"test": 0.2}, **entries}
     return config
 
 
@@ -55,6 +55,9 @@ def test_why_says_what_waits(monkeypatch, tmp_path):
     told = [str(each) for each in changes(planned(monkeypatch))]
     assert "manifest tiny: waits for the box of tiny_round_2" in told
     assert "truncate tiny_round_2: not made yet" in told
+    told = [str(each) for each in changes(planned(monkeypatch), ["results/tiny/npe"])]
+    assert "train tiny/npe: waits for the box of tiny_round_2" in told
+    assert "train tiny_round_1/npe: not made yet" in told  # what that box is made of
 
 
 def test_the_first_round_is_the_beginning_of_the_same_campaign_without_rounds(monkeypatch):
@@ -227,8 +230,27 @@ def test_a_round_that_is_not_needed_is_named(monkeypatch):
 def test_names_of_rounds_may_not_be_taken(monkeypatch):
     config = configured(monkeypatch)
     config["campaigns"]["tiny_round_2"] = TINY["campaigns"]["tiny"]
-    with pytest.raises(study.ConfigurationError, match="there is a campaign 'tiny_round_2'"):
+    with pytest.raises(study.ConfigurationError, match="'tiny_round_2' is a campaign, and one"):
         study.take_configuration(config)
+
+
+def test_rounds_of_two_campaigns_may_not_be_called_alike(monkeypatch):
+    config = configured(monkeypatch, observations={"a_b": MOCK, "c": MOCK})
+    other = {**config["campaigns"]["tiny"], "observations": {"b": MOCK, "c": MOCK}, "seed": 9}
+    config["campaigns"]["tiny_a"] = other
+    with pytest.raises(study.ConfigurationError, match="'tiny_a_b' is a round of 'tiny_a'"):
+        study.take_configuration(config)
+    config = configured(monkeypatch, observations={"b_500": MOCK, "c": MOCK})
+    config["sweeps"] = {"tiny_b": {"campaign": "tiny", "simulations": [500, 1000]}}
+    with pytest.raises(study.ConfigurationError, match="it makes 'tiny_b_500', which is taken"):
+        study.take_configuration(config)
+
+
+def test_each_round_has_enough_to_calibrate_with(monkeypatch):
+    with pytest.raises(study.ConfigurationError) as error:
+        planned(monkeypatch, rounds={"simulations": [800, 200]}, split={})
+    assert "rounds.simulations: " in str(error.value)
+    assert "of 200 simulations are to calibrate with; at least 20 are wanted" in str(error.value)
 
 
 def test_discrete_parameters_have_no_box(monkeypatch):

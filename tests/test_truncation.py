@@ -49,6 +49,26 @@ def test_a_box_reaches_as_far_as_its_mass():
     assert np.std(reach) < 0.4
 
 
+def test_draws_at_the_end_of_a_prior_make_a_box_that_reaches_there():
+    """Rounded to the end, they lie at infinity in normal space."""
+    prior = priors.build({"a": {"type": "uniform", "min": -1, "max": 1}}, ("a",))
+    rng = np.random.default_rng(0)
+    mean, pulls = rng.normal(size=(2, 100, 1))
+    known = Calibration(mean, np.full((100, 1), 25), 50, pulls)
+    theta = np.where(rng.random((1000, 1)) < 0.1, 1.0, rng.uniform(0.9, 1, (1000, 1)))
+    found = next_box(prior, theta, known, {}, mass=1e-4)
+    low, high = found.faces["a"]
+    assert 0 < low < stats.norm.ppf(0.95)
+    assert high is None
+
+
+def test_no_box_holds_draws_that_are_all_the_same():
+    rng = np.random.default_rng(0)
+    theta = np.column_stack([rng.normal(size=1000), np.full(1000, 0.3)])
+    with pytest.raises(ValueError, match="all draws of 'b' are about the same"):
+        next_box(PRIOR, theta, calibration(rng), {}, mass=1e-4)
+
+
 def test_a_box_of_an_ensemble_is_wider():
     own, of_five = (
         box(np.random.default_rng(0), np.zeros(2), members=members)[0] for members in (1, 5)

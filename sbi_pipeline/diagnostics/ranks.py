@@ -69,10 +69,10 @@ def rank(
         ``ranks``, ``truth``, ``mean``, ``sd`` and, over that of all truths in normal space,
         ``sd_ratio`` (simulation, parameter), ``pulls``, distances of truth and mean in sds of
         normal space, (simulation, parameter), ``joint_ranks`` (simulation, quantity) of the log
-        density and of TARP distances, where parameters are learnt together, ``log_prob`` and
-        ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and ``scores``
-        (simulation, member, parameter): normal scores of the truth (member 0) and a few draws, for
-        `local_calibration`.
+        density, if there is one, and of TARP distances, where parameters are learnt together,
+        ``log_prob`` and ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and
+        ``scores`` (simulation, member, parameter): normal scores of the truth (member 0) and a few
+        draws, for `local_calibration`.
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
         what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
 
@@ -101,18 +101,18 @@ def rank(
     elif not traits.draws:
         log_prob = at_truth - _normalisation(density, z, seed)
     by_parameter = ("simulation", "parameter")
+    ranks, joint = ranks_of(drawn_theta, truth[:, None], rng), {"TARP": tarp}
+    if traits.density:
+        joint = {"log density": ranks_of(at_draws, at_truth[:, None], rng), **joint}
     ranked = xr.Dataset(
         {
-            "ranks": (by_parameter, ranks_of(drawn_theta, truth[:, None], rng)),
+            "ranks": (by_parameter, ranks),
             "truth": (by_parameter, truth),
             "mean": (by_parameter, drawn_theta.mean(axis=1)),
             "sd": (by_parameter, drawn_theta.std(axis=1, ddof=1)),
             "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / z_truth.std(axis=0)),
             "pulls": (by_parameter, (z_truth - z.mean(axis=1)) / z.std(axis=1, ddof=1)),
-            "joint_ranks": (
-                ("simulation", "quantity"),
-                np.stack([ranks_of(at_draws, at_truth[:, None], rng), tarp], axis=1),
-            ),
+            "joint_ranks": (("simulation", "quantity"), np.stack(list(joint.values()), axis=1)),
             "log_prob": ("simulation", to_theta_density(log_prob, z_truth, prior)),
             "prior_log_prob": ("simulation", prior.log_prob(truth)),
             "converged": ("simulation", drawn.converged.astype(np.int8)),
@@ -121,7 +121,7 @@ def rank(
                 normal_scores(z, z_truth, MEMBERS).astype(np.float32),
             ),
         },
-        {"parameter": list(prior.names), "quantity": ["log density", "TARP"]},
+        {"parameter": list(prior.names), "quantity": list(joint)},
         {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
     )
     if not traits.joint:

@@ -93,6 +93,17 @@ class BoxedPrior:
             inside &= (each.low <= z[:, column]) & (z[:, column] <= each.high)
         return inside
 
+    def face_values(self, parameters: Array) -> dict[str, tuple[float, float]]:
+        """Return both ends of each parameter that is cut, the others as given, ``(dim,)``."""
+        found = {}
+        for name in self.faces:
+            column = self.names.index(name)
+            z = np.repeat(self.to_normal(parameters[None]), 2, axis=0)
+            z[:, column] = -np.inf, np.inf
+            low, high = self.from_normal(z)[:, column]
+            found[name] = (float(low), float(high))
+        return found
+
     def keep(self, names: Sequence[str]) -> BoxedPrior:
         """Return the marginal prior of the named parameters, in the order given."""
         kept = {name: each for name, each in self.faces.items() if name in names}
@@ -170,6 +181,31 @@ class NormalInterval:
 def truncated(prior: Prior, faces: Faces | None) -> Prior:
     """Return a prior within a box; the prior itself where there is none."""
     return BoxedPrior(prior, faces) if faces else prior
+
+
+def check_kept(whole: Prior, names: Sequence[str], theta: Array) -> None:
+    """Refuse a prior some of whose parameters have other normal deviates when they are kept alone.
+
+    Faces found among inferred parameters cut the joint prior at other values then.
+
+    Args:
+        whole: The joint prior.
+        names: The parameters that are kept, in an order in which they are.
+        theta: Draws of it, ``(n, dim)``.
+
+    Raises:
+        ValueError: Some have.
+    """
+    columns = [whole.names.index(name) for name in names]
+    own = whole.keep(tuple(names)).to_normal(theta[:, columns])
+    differ = ~np.isclose(own, whole.to_normal(theta)[:, columns], rtol=0, atol=1e-6)
+    if differ.any():
+        name = names[int(differ.any(axis=0).argmax())]
+        raise ValueError(
+            f"{name!r} has other normal deviates in keep(({', '.join(names)})) than in the whole "
+            "prior, so a box found among these would lie elsewhere in it; wanted the same, or a "
+            "campaign without rounds"
+        )
 
 
 def holds(outer: Faces, inner: Faces) -> bool:

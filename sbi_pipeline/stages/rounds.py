@@ -14,6 +14,7 @@ import xarray as xr
 
 from .. import priors
 from ..priors.boxes import BoxedPrior, holds, truncated
+from ..priors.supports import reachable
 from ..rounds import parameter_draws
 from ..sidecars import write_text
 from ..storage import reading
@@ -71,7 +72,7 @@ def truncate(
         "mass": mass,
         **asdict(found),
         "volume": inner.volume,
-        "values": _values(inner),
+        "values": _values(inner, theta),
         "settled": settled,
         **counted,
         "before": {"rows": reader.rows, "simulated": simulated_rows(listed)},
@@ -109,7 +110,8 @@ def _truth(observed: xr.Dataset, prior: Prior) -> Array | None:
 
 def _calibration(data: xr.Dataset) -> Calibration:
     mean, ranks, pulls = (data[name].to_numpy() for name in ("mean", "ranks", "pulls"))
-    return Calibration(mean, ranks, int(data.attrs["draws"]), pulls)
+    # A posterior whose draws are all the same, of a chain that was stuck, has no pull.
+    return Calibration(mean, ranks, int(data.attrs["draws"]), np.nan_to_num(pulls))
 
 
 def _settled(before: Sequence[Path], keys: Keys | None) -> dict[str, tuple[bool, bool]]:
@@ -157,26 +159,22 @@ def _holds(stock: Stock, box: Box) -> bool:
     return stock.within is None and holds((stock.source or {"box": {}})["box"], box.faces)
 
 
-def _values(prior: BoxedPrior) -> dict[str, list[float]]:
-    """Return the faces of a box in the parameters' own units, others at their medians.
+def _values(prior: BoxedPrior, theta: Array) -> dict[str, list[float | None]]:
+    """Return the faces of a box in the parameters' own units, others at medians of a posterior.
 
-    Of a joint prior of the user's own, which is cut in coordinates of its own, none.
+    None is infinite. Of a joint prior of the user's own, which is cut in coordinates of its own,
+    there are none.
     """
     if not isinstance(prior.whole, priors.NamedPrior):
         return {}
-    ends = []
-    for end in (-np.inf, np.inf):
-        z = np.zeros((len(prior.faces), len(prior.names)))
-        for row, name in enumerate(prior.faces):
-            z[row, prior.names.index(name)] = end
-        ends.append(prior.from_normal(z))
+    values = prior.face_values(np.median(theta, axis=0))
     return {
-        name: [float(values[row, prior.names.index(name)]) for values in ends]
-        for row, name in enumerate(prior.faces)
+        name: [each if np.isfinite(each) else None for each in ends]
+        for name, ends in values.items()
     }
 
 
 def _information(prior: Prior, theta: Array) -> float:
     """Return the information of a posterior over the prior, in nats, as if it were normal."""
-    covariance = np.atleast_2d(np.cov(prior.to_normal(theta).T))
+    covariance = np.atleast_2d(np.cov(reachable(prior.to_normal(theta)).T))
     return float(-0.5 * np.linalg.slogdet(covariance)[1])

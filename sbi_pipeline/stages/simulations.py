@@ -268,8 +268,9 @@ def manifest(
         joined = join_receipts(listed, rows=stock["rows"], key=key, **told)
         check_key(joined["simulation_key"], inputs, name, listed[0])
         if box is not None and model is not None:
-            prior = model.build_prior().keep(joined["parameters"])
-            boxes = [BoxedPrior(prior, faces) for faces in (box, stock.get("within")) if faces]
+            prior = model.build_prior().keep(tuple(joined["parameters"]))
+            every = [box] if stock.get("within") is None else [box, stock["within"]]
+            boxes = [BoxedPrior(prior, faces) for faces in every]
             joined = rows_within(joined, listed, partial(_contained, boxes))
         found.append({**joined, **stock})
     made = join_stocks(found[0], found[1:]) | ({} if box is None else {"box": dict(box)})

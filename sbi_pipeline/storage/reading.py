@@ -168,7 +168,7 @@ class Reader:
 
     def observed(self, block: Block, view: View, part: str, epoch: int = 0) -> View:
         """Return rows of a whole block with noise drawn at load; other epochs, other noise."""
-        if self.noise is None:
+        if self.noise is None or not len(view.row):
             return view
         own = {"seed": block.seed, "block_size": block.block_size}
         x = self.noise(view.x, view.row - block.offset, part, epoch, **own)
@@ -239,6 +239,8 @@ class _Filling:
         return self.filled >= self.limit
 
     def add(self, view: View) -> None:
+        if not len(view.row):  # of no rows it is not known what their data look like with noise
+            return
         if self.held is None:
             theta, x, row = (
                 np.empty((self.limit, *each.shape[1:]), each.dtype)

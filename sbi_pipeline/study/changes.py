@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..sidecars import outdated, read_if_whole
-from .plan import DRAWS, Plan
+from .plan import DRAWS, Plan, specification_of
 from .simulations import RESULTS
 from .specification import Specification
 
@@ -227,6 +227,8 @@ def _wanted(plan: Plan, targets: Sequence[str]) -> list[str]:
         if path not in wanted:
             wanted.add(path)
             waiting += [each for key in plan[path].inputs.values() for each in by_key.get(key, ())]
+            if waits_for := plan.waits_for(path):
+                waiting.append(str(specification_of(waits_for)))
     return [path for path in plan if path in wanted]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from .. import priors, registry
 from ..campaigns.settings import Effort, Limits
 from ..expressions import Expression
+from ..priors.boxes import check_kept
 from ..priors.supports import check_normal, look_at
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
@@ -37,6 +38,8 @@ def check_campaign(name: str, config: Config) -> None:
     prior, kept = _priors(campaign, keys)
     theta = _check_draws(campaign, prior, kept, keys)
     inferred = kept.names
+    if "rounds" in campaign:
+        _check_cut(prior, inferred, keys)
     chosen = _chosen(campaign, config["estimators"], keys)
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     suitability.check_discrete(kept, methods, keys)
@@ -179,6 +182,21 @@ def _check_draws(campaign: Config, prior: Prior, kept: Prior, keys: Keys) -> dic
     except Exception as error:  # a prior of the user's own may raise anything
         raise InconsistentError(where, _told(error)) from error
     return dict(zip(kept.names, theta.T, strict=True))
+
+
+def _check_cut(prior: Prior, inferred: tuple[str, ...], keys: Keys) -> None:
+    """Refuse rounds of a joint prior that a box of the inferred parameters would not fit.
+
+    They are kept in two orders: that of the campaign, and that in which they are stored.
+    """
+    if isinstance(prior, priors.NamedPrior):
+        return
+    theta = look_at(prior)
+    for names in dict.fromkeys([inferred, tuple(sorted(inferred, key=prior.names.index))]):
+        try:
+            check_kept(prior, names, theta)
+        except Exception as error:  # a prior of the user's own may raise anything
+            raise InconsistentError((*keys, "priors"), _told(error)) from error
 
 
 def _told(error: Exception) -> str:

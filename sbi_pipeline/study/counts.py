@@ -9,6 +9,7 @@ from ..training.fit import MIN_TRAIN, MIN_VALIDATION
 from .binding import InconsistentError
 from .files import Keys
 from .reuse import own_rows
+from .rounds import sizes_of
 from .schema import CampaignEntry, Config, Split
 from .signatures import record_of, stated, with_defaults
 
@@ -21,7 +22,7 @@ PURPOSE = {"train": "train on", "validation": "stop by", "test": "calibrate with
 
 
 def check_parts(name: str, campaigns: Config, keys: Keys) -> None:
-    """Check shards, blocks and the parts of a campaign, with what it reuses.
+    """Check shards, blocks and the parts of a campaign, with what it reuses, and of its rounds.
 
     Raises:
         InconsistentError: Shards of no whole blocks or far too many of them, or too little to train
@@ -46,6 +47,8 @@ def check_parts(name: str, campaigns: Config, keys: Keys) -> None:
             "to train on; wanted fractions that are together below 1",
         )
     _check_counts(name, campaigns, campaign["simulations"], WANTED, keys)
+    for size in dict.fromkeys(sizes_of(campaign) if "rounds" in campaign else ()):
+        _check_counts(name, campaigns, size, WANTED, (*keys, "rounds"))
 
 
 def check_sweep_sizes(campaigns: Config, sweep: Config, keys: Keys) -> None:
@@ -99,7 +102,7 @@ def _check_counts(
         if held[part] < least:
             said = part in campaigns[name].get("split", {}) and keys[0] == "campaigns"
             raise InconsistentError(
-                (*keys, "split", part) if said else (*keys, "simulations"),
+                (*keys[:2], "split", part) if said else (*keys, "simulations"),
                 f"{held[part]} of {rows} simulations are to {PURPOSE[part]}; at least {least} are "
                 "wanted: raise simulations, or change split",
             )

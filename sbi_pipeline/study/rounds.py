@@ -270,11 +270,23 @@ def check_rounds(name: str, config: Config) -> None:
             "before the last, whose number is simulations of the campaign",
         )
     _check_continuous(entry, keys)
-    for chain in _chains(name, entry, config):
-        others = [each for each in config["campaigns"] if each != name]
-        if taken := set(others) & {chain.last, *chain.names, *chain.boxed}:
-            text = f"there is a campaign {taken.pop()!r}, as one of the rounds would be called"
-            raise InconsistentError(keys, f"{text}; rename it")
+    _check_names(name, config, keys)
+
+
+def _check_names(name: str, config: Config, keys: Keys) -> None:
+    """Refuse rounds that would be called like another campaign, or a round of one."""
+    others = {each: "a campaign" for each in config["campaigns"] if each != name}
+    for chain in chains_of(config):
+        if chain.campaign != name:
+            others |= dict.fromkeys(_names(chain), f"a round of {chain.campaign!r}")
+    for chain in _chains(name, config["campaigns"][name], config):
+        if taken := [each for each in _names(chain) if each in others]:
+            text = f"{taken[0]!r} is {others[taken[0]]}, and one of these rounds would be called so"
+            raise InconsistentError(keys, f"{text}; rename one of the two")
+
+
+def _names(chain: RoundChain) -> list[str]:
+    return [chain.last, *chain.names, *chain.boxed]
 
 
 def _check_observations(entry: Config, there: Config, keys: Keys) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .binding import Refusal
+from .rounds import chains_of
 from .schema import Config, EstimatorEntry
 from .signatures import stated
 
@@ -30,7 +31,8 @@ def check_names(config: Config, whole: Config) -> Iterator[Refusal]:
     """
     sweeps = whole.get("sweeps", {})
     made = [name for sweep in sweeps.values() for name in _names(sweep)]
-    taken = [*config["campaigns"], *config["estimators"], *sweeps]
+    of_rounds = [name for chain in chains_of(config) for name in (*chain.boxed, chain.last)]
+    taken = [*config["campaigns"], *config["estimators"], *sweeps, *of_rounds]
     for key, sweep in sweeps.items():
         labels = [label for label, *_ in _fits(key, sweep, config)]
         if twice := [label for label in labels if labels.count(label) > 1]:

@@ -122,7 +122,9 @@ class Streamed:
         rng = streams.generator(self.seed, "shuffle", epoch)
         pool: list[Pair] = []
         for number in rng.permutation(len(self.reader.blocks)):
-            pool.append(self._block(int(number), epoch))
+            block = self._block(int(number), epoch)
+            if len(block[0]):
+                pool.append(block)
             if sum(len(z) for z, _ in pool) >= self.pool:
                 z, x = map(np.concatenate, zip(*pool, strict=True))
                 pool.clear()
