@@ -18,6 +18,7 @@ from sbi_pipeline.diagnostics.predictive import typicality
 from sbi_pipeline.diagnostics.sampling import SAMPLING
 from sbi_pipeline.posterior import log_normal
 from sbi_pipeline.priors import build
+from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.samplers.draws import labelled
 
 REPEATS = [20, pytest.param(200, marks=pytest.mark.slow)]
@@ -68,6 +69,21 @@ def shared_nuisance(seed, *, per_event=False, draws=99, events=10):
     shrink = prior_sd**2 / (prior_sd**2 + variance)
     scatter = np.sqrt(variance * shrink) * rng.normal(size=(N, draws))
     return of_ranks(truth, shrink * (truth + error)[:, None] + scatter)
+
+
+def within_a_box(seed, *, width=1.0, shift=0.0, draws=99):
+    """theta of a box of its prior, seen through noise."""
+    rng = np.random.default_rng(seed)
+    faces, noise = (0.5, 0.7), 0.1  # the posteriors reach the faces
+    prior = BoxedPrior(
+        build({"theta": {"type": "normal", "mean": 0, "sd": 1}}, ("theta",)), {"theta": faces}
+    )
+    truth = prior.from_uniform(rng.random((N, 1)))[:, 0]
+    x = truth + noise * rng.normal(size=N)
+    sd = noise / np.sqrt(1 + noise**2)
+    mean, sd = (x * sd**2 / noise**2 + shift * sd)[:, None], width * sd
+    low, high = ((face - mean) / sd for face in faces)
+    return of_ranks(truth, stats.truncnorm.ppf(rng.random((N, draws)), low, high, mean, sd))
 
 
 def near_the_observation(seed, *, width=1.0, n=1000):
@@ -139,6 +155,8 @@ FAULTS = {
         {"per_event": True},
         {"calibration", "coverage", "P-P"},
     ),
+    "within a box, sd x 0.5": (within_a_box, {"width": 0.5}, {"calibration", "coverage", "P-P"}),
+    "within a box, mean shifted by 1 sd": (within_a_box, {"shift": 1.0}, {"calibration", "P-P"}),
     "width x 0.5 near the observation": (
         near_the_observation,
         {"width": 0.5},
@@ -159,6 +177,7 @@ TRUTHS = {
     "estimator": of_estimator,
     "two modes": two_modes,
     "shared nuisance": shared_nuisance,
+    "within a box": within_a_box,
     "near the observation": near_the_observation,
     "chain": chain,
     "observation": observation,
