@@ -83,7 +83,7 @@ class Box:
     Attributes:
         faces: In the normal space of the whole prior, by parameter; None where nothing is cut.
         ratio: The prior's mass in the box over that in the box that it was made in.
-        widening: Factors by which intervals were widened, by parameter.
+        widening: Factors by which intervals had to be widened, by parameter.
         near: Held-out simulations that they rest on.
         missed: How many of these have a truth that such an interval, not widened, leaves out.
         beyond: Sides, low and high, on which it reaches beyond the box it was made in, since the
@@ -105,6 +105,7 @@ def next_box(
     settled: Mapping[str, Sides],
     *,
     mass: float,
+    widening: float = 1.0,
     members: int = 1,
 ) -> Box:
     """Return the box of the next round: around the posterior, or beyond a face it leans on.
@@ -115,9 +116,10 @@ def next_box(
         calibration: Of the estimator.
         settled: Sides on which a wider box has shown nothing, low and high, by parameter.
         mass: Posterior mass outside the interval of a parameter, where it is not widened.
+        widening: Factor by which intervals are widened at least.
         members: Of an ensemble: its box holds the box of each.
     """
-    found = box_around(prior, theta, calibration, mass=mass, members=members)
+    found = box_around(prior, theta, calibration, mass=mass, widening=widening, members=members)
     beyond = {
         name: (low > LEANS and not known[0], high > LEANS and not known[1])
         for name, (low, high) in next_to_faces(prior, theta).items()
@@ -167,7 +169,13 @@ def _moved_out(prior: BoxedPrior, theta: Array, beyond: Mapping[str, Sides]) -> 
 
 
 def box_around(
-    prior: Prior, theta: Array, calibration: Calibration, *, mass: float, members: int = 1
+    prior: Prior,
+    theta: Array,
+    calibration: Calibration,
+    *,
+    mass: float,
+    widening: float = 1.0,
+    members: int = 1,
 ) -> Box:
     """Return the box that holds all but a mass of each margin of a posterior.
 
@@ -176,6 +184,7 @@ def box_around(
         theta: Draws of the posterior, ``(n, dim)``.
         calibration: Of the estimator.
         mass: Posterior mass outside the interval of a parameter, where it is not widened.
+        widening: Factor by which intervals are widened at least.
         members: Of an ensemble: its box holds the box of each.
 
     Raises:
@@ -196,7 +205,8 @@ def box_around(
     beyond_chance = stats.binom.sf(missed.sum(axis=0) - 1, len(missed), mass) < UNLIKELY
     by_pulls = np.where(beyond_chance, _by_pulls(near, reach / sd), 1)
     factors = np.maximum(_by_misses(near), by_pulls)
-    low, high = centre - factors * reach[0], centre + factors * reach[1]
+    below, above = np.maximum(factors, widening) * reach
+    low, high = centre - below, centre + above
     low = np.where(special.ndtr(low) < EDGE, -np.inf, low)
     high = np.where(special.ndtr(-high) < EDGE, np.inf, high)
     return Box(

@@ -197,6 +197,7 @@ def test_a_box_that_was_damaged_is_named(tmp_path):
         ({"at_most": 1}, {}, "at_most"),
         ({"mass": 0.5}, {}, "mass"),
         ({"mass": 0}, {}, "mass"),
+        ({"widening": 0.5}, {}, "widening"),
         ({"shrink": 1.0}, {}, "shrink"),
         ({"simulations": 50}, {}, "wanted a whole number from 100 to 1000000000, or a list"),
         ({"simulations": [200, 5]}, {}, "wanted a whole number from 100 to 1000000000, or a list"),

@@ -76,6 +76,20 @@ def test_a_box_of_an_ensemble_is_wider():
     assert of_five.ratio > 1.05 * own.ratio
 
 
+def test_a_box_is_widened_as_asked():
+    rng = np.random.default_rng(1)
+    theta, known = 0.1 * rng.normal(size=(10_000, 2)), calibration(rng)
+    narrow, wide = (
+        box_around(PRIOR, theta, known, mass=1e-4, widening=widening) for widening in (1, 2)
+    )
+    for name, (low, high) in narrow.faces.items():
+        centre = np.median(theta[:, PRIOR.names.index(name)])
+        assert np.subtract(wide.faces[name], centre) == pytest.approx(
+            2 * np.subtract((low, high), centre)
+        )
+    assert wide.widening == narrow.widening
+
+
 def test_nothing_is_cut_off_where_the_posterior_is_the_prior():
     rng = np.random.default_rng(0)
     found = box_around(PRIOR, rng.normal(size=(10_000, 2)), calibration(rng), mass=1e-4)

@@ -35,6 +35,7 @@ def truncate(
     posterior: Path,
     box: Path,
     mass: float,
+    widening: float,
     key: str,
     before: Sequence[Path] = (),
     inputs: Keys | None = None,
@@ -61,6 +62,7 @@ def truncate(
         _calibration(read_dataset(calibration, inputs, "calibration")),
         settled,
         mass=mass,
+        widening=widening,
         members=told["members"],
     )
     inner = BoxedPrior(whole, found.faces)

@@ -283,7 +283,7 @@ class Campaign(Mapping[str, Specification]):
         box = None if self.round is None else self.round.box
         return Specification(
             "truncate",
-            {"mass": chain.mass},
+            {"mass": chain.mass, "widening": chain.widening},
             {
                 **({} if box is None else {"before": box.key}),
                 "simulations": self.key("manifest"),

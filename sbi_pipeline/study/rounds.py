@@ -41,6 +41,7 @@ class RoundChain:
         estimator: Name of the estimator whose posterior boxes are made of.
         sizes: Simulations of each round before the last.
         mass: Posterior mass that a box may leave out, of each parameter.
+        widening: Factor by which its intervals are widened at least.
         shrink: A box that keeps more than this share of the one before is the last.
     """
 
@@ -51,6 +52,7 @@ class RoundChain:
     estimator: str
     sizes: tuple[int, ...]
     mass: float
+    widening: float
     shrink: float
 
     @property
@@ -214,6 +216,7 @@ def _chains(name: str, entry: Config, config: Config) -> Iterator[RoundChain]:
             estimator=given.get("estimator", _first(entry, config)),
             sizes=sizes_of(entry),
             mass=stated(Rounds, given, "mass"),
+            widening=stated(Rounds, given, "widening"),
             shrink=stated(Rounds, given, "shrink"),
         )
 

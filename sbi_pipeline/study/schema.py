@@ -221,6 +221,7 @@ class Rounds(TypedDict, total=False):
         simulations: Of each round before the last, or a list of them; rows of earlier rounds within
             the box are counted. ``simulations`` of the campaign are those of the last.
         mass: Posterior mass that a box may leave out, of each parameter.
+        widening: Factor by which its intervals are widened; further where calibration asks for it.
         shrink: A box that keeps more than this share of the one before is the last.
     """
 
@@ -234,6 +235,7 @@ class Rounds(TypedDict, total=False):
         Default("a fifth of those of the campaign"),
     ]
     mass: Annotated[float, Gt(0), Le(0.1), Default(1e-4)]
+    widening: Annotated[float, Ge(1), Le(10), Default(1.0)]
     shrink: Annotated[float, Gt(0), Lt(1), Default(0.8)]
 
 
