@@ -1,4 +1,4 @@
-"""Last rounds in boxes of 1e-2, 1e-4 and 1e-6 of the prior, against the posterior in closed form."""
+"""Last rounds in boxes of 1e-2, 1e-4 and 1e-6 of the prior, against closed forms."""
 
 import json
 

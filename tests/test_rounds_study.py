@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import yaml
@@ -172,6 +173,20 @@ def test_a_loaded_estimator_knows_its_box(finished):
     theta = np.array([[0.3, -0.4], [0.9, 0.9]])
     log_prob = posterior.log_prob(theta, x=np.array([0.7, 0.7, -0.1, -0.1]))
     assert np.isfinite(log_prob).tolist() == [True, False]
+
+
+def test_a_sweep_over_rounds_tells_how_many_are_worth_it(rounds):
+    def change(config):
+        config["sweeps"] = {"depth": {"campaign": "line", "rounds": [1, 3]}}
+
+    before = rows(rounds)
+    configure(rounds, change)
+    snakemake(rounds, "results/depth/comparison.html")
+    fits = pd.read_csv(rounds / "results/depth/comparison.csv").set_index("rounds")
+    assert fits["nats"][3] > fits["nats"][1] + 0.5
+    assert fits["sd_ratio"][3] < fits["sd_ratio"][1]
+    fresh = rows(rounds) - before
+    assert sum(fresh.values()) == 4000 - 1500  # of the whole prior: boxes are those of before
 
 
 def test_nothing_runs_again(rounds):

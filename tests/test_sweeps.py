@@ -17,6 +17,7 @@ from sbi_pipeline.plots import style
 from sbi_pipeline.plots.sweeps import sweep_curves
 from sbi_pipeline.reports import overview
 from sbi_pipeline.study import sweeps
+from sbi_pipeline.study.rounds import chains_of
 
 CONFIG = yaml.safe_load((TESTS / "config.yaml").read_text())
 SWEEP = {"campaign": "tiny", "estimators": ["npe"], "simulations": [500, 2000], "seeds": [1, 2]}
@@ -90,6 +91,59 @@ def test_a_name_that_is_taken_is_refused():
     campaigns = {**CONFIG["campaigns"], "budget_500": CONFIG["campaigns"]["tiny"]}
     with pytest.raises(ValueError, match=r"sweeps.budget: it makes 'budget_500', which is taken"):
         study.take_configuration({**CONFIG, "campaigns": campaigns, "sweeps": {"budget": SWEEP}})
+
+
+IN_ROUNDS = {"rounds": {"observation": "mock", "estimator": "nle", "simulations": [300, 400]}}
+DEPTH = {"campaign": "tiny", "estimators": ["npe"], "rounds": [3, 1, 2, 4]}
+
+
+def _in_rounds(sweep=DEPTH, **changed):
+    tiny = {**CONFIG["campaigns"]["tiny"], **IN_ROUNDS, **changed}
+    return {**CONFIG, "campaigns": {"tiny": tiny}, "sweeps": {"depth": sweep}}
+
+
+def test_a_sweep_over_rounds_has_so_many_at_most(monkeypatch):
+    monkeypatch.syspath_prepend(str(TESTS))
+    config = sweeps.expanded(_in_rounds())
+    members = config["sweeps"]["depth"]["members"]
+    assert [each["rounds"] for each in members] == [1, 2, 3, 4]
+    plan = study.Plan(config)
+    sizes = [chain.sizes for chain in chains_of(config) if chain.campaign != "tiny"]
+    assert sizes == [(300,), (300, 400), (300, 400, 400)]
+    assert {chain.estimator for chain in chains_of(config)} == {"nle"}
+    assert plan.campaigns["depth_2_rounds_round_1"].estimators == ("nle",)
+    assert plan.campaigns["depth_2_rounds"].estimators == ("depth_npe_seed1",)
+    assert plan.reported == ["tiny"]
+    keys = {plan[f"results/depth_{n}_rounds_round_1/manifest.spec.json"].key for n in (2, 3, 4)}
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "sweep", "problem"),
+    [
+        ({}, {"simulations": [500, 1000]}, "rounds: sweep over simulations or over rounds"),
+        ({}, {"rounds": [2]}, "nothing varies; wanted simulations, rounds"),
+        ({}, {"rounds": [0, 2]}, "rounds"),
+        ({}, {"rounds": [2, 2]}, "rounds"),
+        ({"rounds": None}, {}, "rounds: tiny has no rounds about a single observation"),
+    ],
+)
+def test_a_sweep_over_rounds_that_cannot_be_is_refused(changed, sweep, problem):
+    config = _in_rounds({**DEPTH, **sweep}, **changed)
+    if changed:
+        del config["campaigns"]["tiny"]["rounds"]
+    with pytest.raises(ValueError, match=rf"sweeps\.depth.*{problem}"):
+        study.take_configuration(config)
+
+
+def test_information_of_rounds_is_over_the_whole_prior():
+    alone = synthetic.calibration(seed=1, width=1.0).assign_attrs(seconds=1.5, draws=99)
+    within = alone.assign_attrs(log_volume=np.log(1e-3)).assign(
+        truth_sd=("parameter", np.full(alone.sizes["parameter"], 0.1))
+    )
+    one, other = (measures(synthetic.history(), each) for each in (alone, within))
+    assert other["nats"] - one["nats"] == pytest.approx(np.log(1e3))
+    assert other["sd_ratio"] == pytest.approx(0.1 * one["sd_ratio"])
 
 
 @pytest.fixture

@@ -18,19 +18,23 @@ def measures(history: pd.DataFrame, calibration: xr.Dataset) -> dict[str, float]
         calibration: ``calibration.nc``.
 
     Returns:
-        ``nats`` and ``log_q``, held out, with ``nats_error``; ``coverage_error`` with what chance
+        ``nats`` and ``log_q``, held out, with ``nats_error``, over the whole prior also where the
+        simulations are of a box of it; ``coverage_error`` with what chance
         gives on average; ``sd_ratio``, posterior over prior sd, geometric mean over parameters;
         ``epochs``, ``training_seconds`` and ``calibration_seconds``.
     """
     learned = information(calibration)
     error, by_chance = coverage_error(calibration)
+    ratios = np.array(list(learned.sd_ratio.values()))
+    if "truth_sd" in calibration:
+        ratios = ratios * calibration["truth_sd"].to_numpy()
     return {
-        "nats": learned.nats,
+        "nats": learned.nats - calibration.attrs.get("log_volume", 0.0),
         "nats_error": learned.standard_error,
         "log_q": learned.log_q,
         "coverage_error": error,
         "coverage_error_by_chance": by_chance,
-        "sd_ratio": float(np.exp(np.mean(np.log(list(learned.sd_ratio.values()))))),
+        "sd_ratio": float(np.exp(np.mean(np.log(ratios)))),
         "epochs": float(history["epoch"].iloc[-1]),
         "training_seconds": float(history["seconds"].iloc[-1]),
         "calibration_seconds": float(calibration.attrs["seconds"]),

@@ -25,6 +25,7 @@ from ..estimators import Estimator
 from ..nuisances import NuisancePosterior, places_of
 from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
+from ..priors.boxes import BoxedPrior
 from ..priors.discrete import combinations
 from ..trained import Posterior
 from ..types import Array, Traits
@@ -73,6 +74,8 @@ def rank(
         ``log_prob`` and ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and
         ``scores`` (simulation, member, parameter): normal scores of the truth (member 0) and a few
         draws, for `local_calibration`.
+        Within a box of the prior ``truth_sd``, the sd of the truths in the normal space of the
+        whole (parameter), and the attribute ``log_volume`` in nats.
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
         what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
 
@@ -124,6 +127,9 @@ def rank(
         {"parameter": list(prior.names), "quantity": list(joint)},
         {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
     )
+    if isinstance(prior, BoxedPrior):
+        ranked["truth_sd"] = ("parameter", prior.whole.to_normal(truth).std(axis=0))
+        ranked.attrs["log_volume"] = prior.log_volume
     if not traits.joint:
         ranked = ranked.drop_dims("quantity")
     if traits.steps:

@@ -21,6 +21,7 @@ from . import counts, observed, reuse, sources, suitability
 from .binding import InconsistentError, first_few, near
 from .data import data_shape, simulator_of
 from .files import Keys
+from .rounds import observations_of
 from .schema import CampaignEntry, Config, Configuration
 from .signatures import stated
 
@@ -75,6 +76,7 @@ def check_sweep(name: str, config: Config) -> None:
         _check_estimators(sweep, config, ("sweeps", name, "estimators"))
     campaign = config["campaigns"][sweep["campaign"]]
     _check_variation(sweep, config, ("sweeps", name))
+    _check_sweep_of_rounds(campaign, sweep, ("sweeps", name))
     counts.check_sweep_sizes(config["campaigns"], sweep, ("sweeps", name))
     _check_sweep_source(campaign, sweep, config["campaigns"], ("sweeps", name, "simulations"))
 
@@ -88,15 +90,29 @@ def _check_sweep_source(campaign: Config, sweep: Config, campaigns: Config, keys
         sources.check_size(campaign, max(sizes) - taken, prior, keys)
 
 
+def _check_sweep_of_rounds(campaign: Config, sweep: Config, keys: Keys) -> None:
+    """Refuse a sweep over rounds that the campaign does not have, or is asked for more as well."""
+    if "rounds" not in sweep:
+        return
+    where = (*keys, "rounds")
+    if "simulations" in sweep:
+        text = "sweep over simulations or over rounds, not over both: boxes differ with either"
+        raise InconsistentError(where, f"{text}; make two sweeps")
+    if "rounds" not in campaign or len(observations_of(campaign)) != 1:
+        text = f"{sweep['campaign']} has no rounds about a single observation, which is wanted"
+        raise InconsistentError(where, f"{text}; give it rounds.observation, or remove this")
+
+
 def _check_variation(sweep: Config, config: Config, keys: Keys) -> None:
     """Refuse a sweep of one fit, and one that says of nothing how it varies."""
     network = sweep.get("network", {})
-    lists = [sweep[key] for key in ("simulations", "seeds") if key in sweep] + [*network.values()]
+    lists = [sweep[key] for key in ("simulations", "rounds", "seeds") if key in sweep]
+    lists += network.values()
     campaign = config["campaigns"][sweep["campaign"]]
     fits = sweep.get("estimators", campaign.get("estimators", config["estimators"]))
     if not lists or math.prod(map(len, [fits, *lists])) == 1:
         raise InconsistentError(
-            keys, "nothing varies; wanted simulations, network or seeds with several values"
+            keys, "nothing varies; wanted simulations, rounds, network or seeds with several values"
         )
     for name in fits:
         grid = config["estimators"].get(name, {}).get("training", {}).get("grid") or {}

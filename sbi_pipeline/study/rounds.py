@@ -23,7 +23,15 @@ from .files import Keys
 from .schema import Config, Rounds
 from .signatures import stated
 
-UNUSED = ("rounds", "title", "question", "derived_parameters", "observations", "estimators")
+UNUSED = (
+    "rounds",
+    "title",
+    "question",
+    "derived_parameters",
+    "observations",
+    "estimators",
+    "held_out",
+)
 """Of a campaign, what its rounds before the last do without, or have less of."""
 AS_INFORMATIVE = 0.05
 """Nats by which a round must tell more of each parameter than the one before, to be no last one."""
@@ -225,6 +233,24 @@ def observations_of(entry: Config) -> list[str]:
     """Return the observations that a campaign's rounds are about."""
     named = entry["rounds"].get("observation", list(entry.get("observations", {})))
     return [named] if isinstance(named, str) else list(named)
+
+
+def fewer(name: str, config: Config, at_most: int) -> dict[str, Any]:
+    """Return what of the entry of a campaign says of its rounds, of which it has fewer.
+
+    Args:
+        name: Of the campaign, whose rounds are about one observation.
+        config: The configuration.
+        at_most: How many rounds, the last one counted; 1 is none.
+    """
+    if at_most == 1:
+        return {}
+    entry = config["campaigns"][name]
+    (chain,) = _chains(name, entry, config)
+    sizes = (*chain.sizes, *[chain.sizes[-1]] * at_most)[: at_most - 1]
+    given = {**entry["rounds"], "estimator": chain.estimator, "simulations": list(sizes)}
+    given["at_most"] = at_most
+    return {"rounds": given, "observations": entry["observations"]}
 
 
 def sizes_of(entry: Config) -> tuple[int, ...]:

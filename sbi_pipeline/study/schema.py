@@ -72,6 +72,13 @@ Sizes = Annotated[
     Predicate(all_differ),
     Described("a list of whole numbers from 100 to 1000000000, each once"),
 ]
+MOST_ROUNDS = 20
+Numbers = Annotated[
+    list[Annotated[int, Ge(1), Le(MOST_ROUNDS)]],
+    MinLen(1),
+    Predicate(all_differ),
+    Described("a list of whole numbers from 1 to 20, each once"),
+]
 Seeds = Annotated[
     list[Seed],
     MinLen(1),
@@ -227,7 +234,7 @@ class Rounds(TypedDict, total=False):
 
     observation: str | SomeNames
     estimator: str
-    at_most: Annotated[int, Ge(2), Le(20), Default(5)]
+    at_most: Annotated[int, Ge(2), Le(MOST_ROUNDS), Default(5)]
     simulations: Annotated[
         int | list[int],
         Predicate(lambda given: all(100 <= n <= 10**9 for n in _listed(given))),
@@ -392,12 +399,13 @@ class EstimatorEntry(TypedDict, total=False):
 
 
 class Sweep(TypedDict, total=False):
-    """One question asked with other numbers of simulations, networks and seeds.
+    """One question asked with other numbers of simulations, of rounds, networks and seeds.
 
     Attributes:
         campaign: Which campaign to repeat.
         estimators: Which estimators; by default those of the campaign.
         simulations: Numbers of them; the largest is simulated, the others are its first rows.
+        rounds: Numbers of them at most, of a campaign with rounds about one observation; 1 is none.
         network: Options of the network, each with a list of values.
         seeds: Of weights and batches.
     """
@@ -405,6 +413,7 @@ class Sweep(TypedDict, total=False):
     campaign: Required[str]
     estimators: SomeNames
     simulations: Sizes
+    rounds: Numbers
     network: dict[str, Values]
     seeds: Seeds
 

@@ -1,9 +1,9 @@
-"""Sweeps: one question asked with other numbers of simulations, networks and seeds.
+"""Sweeps: one question asked with other numbers of simulations, of rounds, networks and seeds.
 
 A sweep of the configuration becomes campaigns and estimators like any others, one for each
 combination. The campaigns share their simulations by key, so the largest is simulated once; all are
 judged on the held-out simulations of the largest, which no member was trained on, since a row's
-part depends on its index alone.
+part depends on its index alone. Of other numbers of rounds each is judged within its own last box.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .binding import Refusal
-from .rounds import chains_of
+from .rounds import chains_of, fewer
 from .schema import Config, EstimatorEntry
 from .signatures import stated
 
@@ -55,24 +55,33 @@ def expanded(config: Config) -> dict[str, Any]:
     estimators = dict(config["estimators"])
     told = {}
     for name, sweep in sweeps.items():
-        base = campaigns[sweep["campaign"]]
         variants = {label: rest for label, *rest in _fits(name, sweep, config)}
-        sizes = sorted(sweep.get("simulations", [base["simulations"]]))
-        kept = {key: value for key, value in base.items() if key not in UNUSED}
-        for size in sizes:
-            campaigns[f"{name}_{size}"] = {
-                **kept,
-                "simulations": size,
-                "estimators": list(variants),
-                "held_out": f"{name}_{sizes[-1]}",
-            }
         estimators |= {label: entry for label, (entry, _) in variants.items()}
-        members = [
-            {"campaign": f"{name}_{size}", "fit": label, "simulations": size, **settings}
-            for size, (label, (_, settings)) in itertools.product(sizes, variants.items())
-        ]
+        members = []
+        for campaign, entry, varied in _questions(name, sweep, config):
+            campaigns[campaign] = {**entry, "estimators": list(variants)}
+            members += [
+                {"campaign": campaign, "fit": label, **varied, **settings}
+                for label, (_, settings) in variants.items()
+            ]
         told[name] = {**sweep, "members": members}
     return {**config, "campaigns": campaigns, "estimators": estimators, "sweeps": told}
+
+
+def _questions(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, Config, Config]]:
+    """Yield name and entry of each campaign of a sweep, and the numbers that it stands for."""
+    base = config["campaigns"][sweep["campaign"]]
+    kept = {key: value for key, value in base.items() if key not in UNUSED}
+    if "rounds" in sweep:
+        for number in sorted(sweep["rounds"]):
+            made = f"{name}_{number}_rounds"
+            entry = {**kept, **fewer(sweep["campaign"], config, number), "held_out": made}
+            yield made, entry, {"simulations": base["simulations"], "rounds": number}
+        return
+    sizes = sorted(sweep.get("simulations", [base["simulations"]]))
+    for size in sizes:
+        entry = {**kept, "simulations": size, "held_out": f"{name}_{sizes[-1]}"}
+        yield f"{name}_{size}", entry, {"simulations": size}
 
 
 def _fits(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, Config, Config]]:
