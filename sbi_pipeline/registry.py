@@ -92,7 +92,7 @@ DIAGNOSTICS: Table = {
     "probability_plot": Part("sbi_pipeline.diagnostics.probability_plot:PROBABILITY_PLOT"),
     "coverage": Part("sbi_pipeline.diagnostics.coverage:COVERAGE", version=2),
     "tarp": Part("sbi_pipeline.diagnostics.tarp:TARP"),
-    "information": Part("sbi_pipeline.diagnostics.information:INFORMATION"),
+    "information": Part("sbi_pipeline.diagnostics.information:INFORMATION", version=2),
     "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
     "nuisances": Part("sbi_pipeline.diagnostics.nuisances:NUISANCES"),
     "rounds": Part("sbi_pipeline.diagnostics.rounds:ROUNDS"),

@@ -84,6 +84,8 @@ class TrainedEstimator:
         search: Candidates of a grid, as `training.search.search` tells them; empty without one.
         departure: How its rows differ from the prior, as `priors.departure` tells it; None where
             they were drawn from it.
+        events_in_box: Whether it learnt single events within a box of the prior that holds the
+            posterior of many: one of them need not tell anything there.
     """
 
     kind: ClassVar[str] = "estimator"
@@ -95,6 +97,7 @@ class TrainedEstimator:
     failures: Mapping[str, Any] = field(default_factory=dict)
     search: Sequence[Mapping[str, Any]] = ()
     departure: Mapping[str, Any] | None = None
+    events_in_box: bool = False
 
     @property
     def title(self) -> str:

@@ -38,6 +38,8 @@ EDGE = 0.01
 NEXT_TO, LEANS = 0.9, 0.02
 """Share of the way from the median to a face beyond which draws are next to it, and the fraction of
 draws there above which a posterior leans on it; of a normal one 0.0002 are."""
+CROWDED = 0.1
+"""Share of the way from the middle of a box to a face below which the median crowds there."""
 NEAR = 100
 """Held-out simulations nearest to the observation that an interval is widened by, at least."""
 LEVELS = 0.01, 0.1
@@ -156,16 +158,27 @@ def next_to_faces(prior: Prior, theta: Array) -> dict[str, tuple[float, float]]:
 
 def _moved_out(prior: BoxedPrior, theta: Array, beyond: Mapping[str, Sides]) -> dict[str, Pair]:
     """Return the faces of a box, those on some sides twice as far from the median."""
-    middle = np.median(reachable(prior.whole.to_normal(theta)), axis=0)
+    medians = np.median(reachable(prior.whole.to_normal(theta)), axis=0)
     moved = {}
     for name, faces in prior.faces.items():
-        centre = float(middle[prior.names.index(name)])
+        median = float(medians[prior.names.index(name)])
+        middle = float(NormalInterval.between(*faces).from_own(np.zeros(1))[0])
         sides = zip(faces, beyond.get(name, (False, False)), strict=True)
         low, high = (
-            2 * face - centre if outwards and face is not None else face for face, outwards in sides
+            _farther(face, median, middle) if outwards and face is not None else face
+            for face, outwards in sides
         )
         moved[name] = (low, high)
     return moved
+
+
+def _farther(face: float, median: float, middle: float) -> float:
+    """Return where a face is twice as far from the median of the draws.
+
+    Where these crowd at the face, from the prior's in the box: from there it would hardly move.
+    """
+    crowded = abs(face - median) < CROWDED * abs(face - middle)
+    return 2 * face - (middle if crowded else median)
 
 
 def box_around(

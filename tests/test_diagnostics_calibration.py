@@ -7,9 +7,14 @@ import torch
 
 from sbi_pipeline import estimators, priors
 from sbi_pipeline.diagnostics import calibration, coverage, tarp, uniform
-from sbi_pipeline.diagnostics.information import information
+from sbi_pipeline.diagnostics.information import (
+    information,
+    judge_information,
+    measure_information,
+)
 from sbi_pipeline.diagnostics.parameter_order import swapped
 from sbi_pipeline.diagnostics.ranks import rank, tarp_ranks
+from sbi_pipeline.subjects import TrainedEstimator
 from sbi_pipeline.trained import Posterior
 
 REPEATS = 200
@@ -130,6 +135,14 @@ def test_information_without_density_is_nan_and_of_an_impossible_truth_minus_inf
     data = synthetic.calibration()
     data["log_prob"][3] = -np.inf
     assert information(data).nats == -np.inf
+
+
+def test_an_event_within_a_box_need_not_tell_anything():
+    """The box holds the posterior of many; what one event adds there is nothing to judge by."""
+    made = {"history": synthetic.history(), "calibration": synthetic.calibration(prior_only=True)}
+    whole = TrainedEstimator("nle", "nle", **made)
+    assert judge_information(measure_information(whole), "nle").status == "fail"
+    assert measure_information(TrainedEstimator("nle", "nle", **made, events_in_box=True)) is None
 
 
 def test_swapped_parameters_are_named():

@@ -51,8 +51,13 @@ def test_rules_of_the_module_may_have_a_prefix(repository: Path) -> None:
     renamed = text.replace("exclude all", "exclude all as resample_*")
     assert renamed != text
     snakefile.write_text(renamed)
+    config = repository / "config/config.yaml"
+    in_rounds = "simulations: 1000\n    rounds: {at_most: 2, simulations: 600}"
+    fast = config.read_text().replace("simulations: 10000", in_rounds)
+    config.write_text(fast.replace("max_epochs: 20", "max_epochs: 3"))
     said = snakemake(repository, "results/decay/simulations.json")
     assert "resample_simulate" in said
+    assert "resample_truncate" in said
     assert (repository / "results/decay/simulations.json").is_file()
 
 

@@ -228,6 +228,13 @@ def test_a_round_that_is_not_needed_is_named(monkeypatch):
             plan.waits_for(f"results/{path}.spec.json")
 
 
+def test_a_round_has_no_page_of_its_own(monkeypatch):
+    plan = planned(monkeypatch, {"tiny_round_2": known()})
+    assert "results/tiny_round_2/report.spec.json" not in plan
+    with pytest.raises(KeyError, match="rounds before the last, and members of a sweep, have no"):
+        plan.is_made("results/tiny_round_2/report.spec.json")
+
+
 def test_names_of_rounds_may_not_be_taken(monkeypatch):
     config = configured(monkeypatch)
     config["campaigns"]["tiny_round_2"] = TINY["campaigns"]["tiny"]

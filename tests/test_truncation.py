@@ -173,3 +173,15 @@ def test_a_posterior_in_the_middle_leans_on_nothing():
     theta = theta[0] + 0.3 * (theta - theta[0])
     assert next_box(inner, theta, known, {}, mass=1e-4).beyond == {}
     assert next_to_faces(PRIOR, theta) == {}
+
+
+def test_a_posterior_that_crowds_at_a_face_moves_it_by_half_a_box():
+    """Twice as far from its own median were nowhere: around it there would be nothing to draw."""
+    rng = np.random.default_rng(0)
+    inner = BoxedPrior(PRIOR, {"a": (-0.2, 0.2)})
+    crowded = np.column_stack([0.2 - 1e-9 * rng.random(1000), 0.1 * rng.normal(size=1000)])
+    found = next_box(inner, crowded, calibration(rng), {}, mass=1e-4)
+    assert found.beyond == {"a": (False, True)}
+    low, high = found.faces["a"]
+    assert (low, high) == pytest.approx((-0.2, 0.4), abs=0.01)
+    assert found.ratio == pytest.approx(1.5, abs=0.05)

@@ -65,8 +65,10 @@ def spearman(a: Array, b: Array) -> float:
 
 
 def measure_information(asked: TrainedEstimator) -> Information | None:
-    """Measure what an estimator learned; None where it was not calibrated."""
-    return None if asked.calibration is None else information(asked.calibration)
+    """Measure what an estimator learned; None where it was not calibrated, or need not have."""
+    if asked.calibration is None or asked.events_in_box:
+        return None
+    return information(asked.calibration)
 
 
 def judge_information(

@@ -165,7 +165,12 @@ class Plan(Mapping[str, Specification]):
         for campaign in self.campaigns.values():
             if path in campaign:
                 return campaign[path]
-        return self._overviews[path]()
+        if path in self._overviews:
+            return self._overviews[path]()
+        raise KeyError(
+            f"{path}: this configuration makes no such result; rounds before the last, and members "
+            "of a sweep, have no page of their own"
+        )
 
     def __iter__(self) -> Iterator[str]:
         """Yield all paths, inputs before what is made of them."""

@@ -24,9 +24,9 @@ try:
             if workflow.modifier.is_main_snakefile()
             else study.take_configuration(config, CHECK)
         )
+        JOBS = study.Jobs(PLAN.current())
 except ValueError as error:
     sys.exit(f"{error}")
-JOBS = study.Jobs(PLAN.current())
 
 # Keys decide what is made anew, time stamps do not. The inputs of a result that was made as planned
 # are ancient; those of any other are as they are, and CHANGED, newer than all results, is one more.
