@@ -98,7 +98,7 @@ class Noise:
         """Return rows with their noise, ``(n, *y_shape)``; the last draw of an epoch is the same.
 
         Args:
-            x: Data without noise, ``(n, *x_shape)``.
+            x: Data without noise, ``(n, *x_shape)``, of one row at least.
             row: Their indices in their key in ascending order, ``(n,)``; all rows of a part that
                 are in a block, since they share its stream.
             part: Of the split.
@@ -113,8 +113,7 @@ class Noise:
         size = (block_size or self.block_size) if is_vectorised(made) else 1
         stream = streams.indexed(self.seed if seed is None else seed, f"noise/{part}/{epoch}")
         starts = np.flatnonzero(np.diff(row // size, prepend=-1))
-        blocks = np.split(x, starts[1:]) if len(x) else [x]
-        indices = row[starts] // size if len(x) else [0]
+        blocks, indices = np.split(x, starts[1:]), row[starts] // size
         y = np.concatenate(
             [
                 add_noise(made, block, stream(int(index)))

@@ -167,7 +167,10 @@ class Reader:
         return found
 
     def observed(self, block: Block, view: View, part: str, epoch: int = 0) -> View:
-        """Return rows of a whole block with noise drawn at load; other epochs, other noise."""
+        """Return rows of a whole block with noise drawn at load; other epochs, other noise.
+
+        There must be some: of none nobody knows the shape that noise gives them.
+        """
         if self.noise is None:
             return view
         own = {"seed": block.seed, "block_size": block.block_size}
@@ -185,7 +188,8 @@ class Reader:
             if not wanted:
                 break
             for part, view in self.read(block, *wanted).items():
-                found[part].add(self.observed(block, view, part))
+                if len(view.row):
+                    found[part].add(self.observed(block, view, part))
         return {part: filling.view(self._nothing) for part, filling in found.items()}
 
     @property
