@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from studies.figures import moons, nuisances, source_counts
+from studies.figures import moons, nuisances, ringdown, source_counts
 from studies.moons_events import moons_events
 
 from sbi_pipeline.plots.style import png
@@ -82,6 +82,14 @@ PICTURES = [
         "pp",
         "The same: are 200 injections recovered as often as claimed?",
         "P-P plot over 200 injections",
+    ),
+    Picture(
+        "chirp-rounds",
+        "ringdown",
+        ringdown,
+        "[The ringdown in rounds](studies/chirp.md#in-rounds): NPE after three rounds of five, "
+        "35 666 simulations in all, and weighted by the exact likelihood",
+        "Posteriors of three rounds and the exact one",
     ),
     Picture(
         "bursts-widths",

@@ -15,9 +15,11 @@ from sbi_pipeline.model import Model
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.stages import simulations
 from sbi_pipeline.stages.rounds import count_within, simulated_rows
+from sbi_pipeline.storage.noise import Noise
 from sbi_pipeline.storage.prior import write_prior
 from sbi_pipeline.storage.reading import PARTS, open_campaign
 from sbi_pipeline.study.rounds import KnownBox
+from sbi_pipeline.training.sources import Streamed, prepare
 from sbi_pipeline.truncation import Box
 
 ENTRIES = {
@@ -39,8 +41,9 @@ def elsewhere(tmp_path, monkeypatch):
 class Rounds:
     """Rounds as the workflow makes them, without estimators: their boxes are given."""
 
-    def __init__(self):
+    def __init__(self, **options):
         self.stocks, self.count = [], 0
+        self.options = QUIET | options
 
     def add(self, rows, source=None):
         """Simulate a round; keep what a manifest is told of it."""
@@ -53,7 +56,8 @@ class Rounds:
         write_prior(folder / "prior-0.zarr", drawn, NAMES, key=name, start=0)
         simulate(
             folder / "prior-0.zarr", folder / "shard-0.zarr", "", rows=rows, seed=seed, key=name,
-            block_size=100, simulator_name="linear_gaussian", simulator_options=QUIET,
+            block_size=100, chunk_size=100, simulator_name="linear_gaussian",
+            simulator_options=self.options,
         )  # fmt: skip
         told = {"store": f"../simulations/{name}", "rows": rows, "seed": seed, "block_size": 100}
         self.stocks.insert(0, told | ({"source": source} if source else {}))
@@ -74,7 +78,7 @@ class Rounds:
             key="m",
             reused=others,
             box=box,
-            model=Model("linear_gaussian", QUIET, NAMES, ENTRIES),
+            model=Model("linear_gaussian", self.options, NAMES, ENTRIES),
             **{key: each for key, each in own.items() if key != "block_size"},
         )
         return Path("event/simulations.json")
@@ -171,3 +175,26 @@ def test_a_wider_box_is_filled_up_around_the_one_before():
         assert len(view.theta) >= wanted - 1
         inside = BoxedPrior(PRIOR, THIRD).contains(view.theta).sum()
         assert inside >= counted["rows"]  # none is thrown away
+
+
+def test_rows_of_all_rounds_have_noise_at_load_also_where_a_block_has_none_of_a_part():
+    rounds = Rounds(noise_at_load=True)
+    rounds.add(4000)
+    rounds.add(1500, {"box": THIRD})
+    noise = Noise("linear_gaussian", rounds.options, 100, seed=7)
+    reader = open_campaign(rounds.manifest(THIRD), NAMES, noise)
+    quiet = open_campaign(Path("event/simulations.json"), NAMES)
+    empty = [len(quiet.read(block, "test")["test"].row) == 0 for block in quiet.blocks]
+    assert any(empty)
+    assert not all(empty)
+    for part, seen in reader.collect(dict.fromkeys(PARTS, 10_000)).items():
+        stored = quiet.collect({part: 10_000})[part]
+        np.testing.assert_array_equal(seen.row, stored.row)
+        added = seen.x - stored.x
+        assert len(np.unique(added)) == added.size > 0
+        assert abs(stats.norm.cdf(added / 0.5) - 0.5).mean() == pytest.approx(0.25, abs=0.05)
+    memory = 1e5  # too little for the rows, so that blocks are read in every epoch
+    rows = prepare(reader, BoxedPrior(PRIOR, THIRD).to_normal, memory=memory, seed=1)
+    assert isinstance(rows.source, Streamed)
+    batches = list(rows.source.epoch(0, 10))
+    assert sum(len(z) for z, _ in batches) > rows.source.rows - 10

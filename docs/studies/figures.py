@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -133,4 +134,28 @@ def nuisances(results: Path) -> Figure:
     for axes in (covered, widths):
         axes.set_xticks(range(len(counts)), map(str, counts))
         axes.set_xlabel("nuisances $K$")
+    return figure
+
+
+@styled
+def ringdown(results: Path) -> Figure:
+    """Posteriors of the second, third and last round, and the last one weighted exactly."""
+    truth = {"frequency": 251, "tau": 4, "amplitude": 0.6, "delay": 3.1}
+    labels = {"frequency": "$f$ [Hz]", "tau": r"$\tau$ [ms]"}
+    labels |= {"amplitude": "$A$ [$10^{-21}$]", "delay": r"$\Delta$ [ms]"}
+    rounds = {"round 2": "_round_2", "round 3": "_round_3", "last round": ""}
+    trees = [read(results, f"ringdown{suffix}/npe/mock") for suffix in rounds.values()]
+    weighted = read(results, "ringdown/npe_exact/mock")
+    shades = [colormaps["Blues"](share) for share in (0.35, 0.65, 1.0)]
+    lines = dict(zip(rounds, map(line_of, shades), strict=True))
+    figure = Figure(figsize=(10, 2.7), layout="constrained")
+    for axes, (name, value) in zip(figure.subplots(1, 4), truth.items(), strict=True):
+        for tree, shade in zip(trees, shades, strict=True):
+            density(axes, draws(tree, name), color=shade, lw=1.8)
+        density(axes, draws(weighted, name), color=KNOWN["nle"], ls="--", lw=1.8)
+        axes.axvline(value, color=TRUTH, ls="--", lw=1)
+        axes.set(xlabel=labels[name], ylim=(0, 1.08), yticks=[])
+        axes.spines["left"].set_visible(False)
+    exact = {"weighted exactly": line_of(KNOWN["nle"], ls="--")}
+    key(figure, lines | exact | {"truth": line_of(TRUTH, ls="--", lw=1)})
     return figure

@@ -167,8 +167,11 @@ class Reader:
         return found
 
     def observed(self, block: Block, view: View, part: str, epoch: int = 0) -> View:
-        """Return rows of a whole block with noise drawn at load; other epochs, other noise."""
-        if self.noise is None or not len(view.row):
+        """Return rows of a whole block with noise drawn at load; other epochs, other noise.
+
+        There must be some: of none nobody knows the shape that noise gives them.
+        """
+        if self.noise is None:
             return view
         own = {"seed": block.seed, "block_size": block.block_size}
         x = self.noise(view.x, view.row - block.offset, part, epoch, **own)
@@ -185,7 +188,8 @@ class Reader:
             if not wanted:
                 break
             for part, view in self.read(block, *wanted).items():
-                found[part].add(self.observed(block, view, part))
+                if len(view.row):
+                    found[part].add(self.observed(block, view, part))
         return {part: filling.view(self._nothing) for part, filling in found.items()}
 
     @property
@@ -239,8 +243,6 @@ class _Filling:
         return self.filled >= self.limit
 
     def add(self, view: View) -> None:
-        if not len(view.row):  # of no rows it is not known what their data look like with noise
-            return
         if self.held is None:
             theta, x, row = (
                 np.empty((self.limit, *each.shape[1:]), each.dtype)

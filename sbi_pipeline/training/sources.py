@@ -122,9 +122,7 @@ class Streamed:
         rng = streams.generator(self.seed, "shuffle", epoch)
         pool: list[Pair] = []
         for number in rng.permutation(len(self.reader.blocks)):
-            block = self._block(int(number), epoch)
-            if len(block[0]):
-                pool.append(block)
+            pool += self._block(int(number), epoch)
             if sum(len(z) for z, _ in pool) >= self.pool:
                 z, x = map(np.concatenate, zip(*pool, strict=True))
                 pool.clear()
@@ -138,10 +136,13 @@ class Streamed:
         order = rng.permutation(len(z))
         yield z[order], x[order]
 
-    def _block(self, number: int, epoch: int) -> Pair:
+    def _block(self, number: int, epoch: int) -> list[Pair]:
+        """Return the training rows of a block; nothing where it has none."""
         block = self.reader.blocks[number]
         view = self.reader.read(block, "train")["train"] if self.held is None else self.held[number]
-        return pair(self.reader.observed(block, view, "train", epoch), self.to_normal)
+        if not len(view.row):
+            return []
+        return [pair(self.reader.observed(block, view, "train", epoch), self.to_normal)]
 
     def identity(self) -> Iterator[Any]:
         """Yield what decides the rows and their order."""
