@@ -117,6 +117,12 @@ class SimulatedRounds:
                     f"The posterior of round {number - 1} leaned on a face of its box "
                     f"({', '.join(leaning)}), so the box of round {number} reaches beyond it."
                 )
+            if lost := box.get("lost"):
+                yield (
+                    f"The posterior of round {number - 1} lay at an end of where it was simulated "
+                    f"({', '.join(lost)}), or was a point, so the box of round {number} is not cut "
+                    "there: is the observation like any simulation?"
+                )
 
     @property
     def trees(self) -> list[xr.DataTree]:

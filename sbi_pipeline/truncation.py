@@ -50,8 +50,9 @@ box itself, where one in a hundred is enough."""
 WIDEST = 5.0
 """Factor by which misses widen intervals, at most."""
 
-ALL_THE_SAME = 1e-14
-"""Standard deviation in normal space below which draws differ by rounding alone."""
+ALL_THE_SAME, FAR = 1e-14, 6.0
+"""Standard deviation in normal space below which draws differ by rounding alone, and distance of
+their median from 0 above which they lie at an end of it."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Box:
         missed: How many of these have a truth that such an interval, not widened, leaves out.
         beyond: Sides, low and high, on which it reaches beyond the box it was made in, since the
             posterior leans on the face there; by parameter, empty where it does not.
+        lost: Parameters in which the posterior lies at an end of the prior or of the box, or all
+            draws are the same, as where data are like no simulation; nothing is cut there.
     """
 
     faces: dict[str, Pair]
@@ -98,6 +101,7 @@ class Box:
     near: int
     missed: int
     beyond: dict[str, Sides] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
 
 
 def next_box(
@@ -199,35 +203,30 @@ def box_around(
         mass: Posterior mass outside the interval of a parameter, where it is not widened.
         widening: Factor by which intervals are widened at least.
         members: Of an ensemble: its box holds the box of each.
-
-    Raises:
-        ValueError: The draws of a parameter are about the same.
     """
     z = reachable(prior.to_normal(theta))
     near = calibration.near(theta.mean(axis=0))
     centre, sd = np.median(z, axis=0), z.std(axis=0, ddof=1)
-    if (same := ~(sd > ALL_THE_SAME)).any():
-        raise ValueError(
-            f"all draws of {prior.names[int(same.argmax())]!r} are about the same, so no box holds "
-            "the posterior; look at the training and the draws of this round"
-        )
+    lost = ~(sd > ALL_THE_SAME) | (np.abs(centre) > FAR)
+    sd = np.where(lost, 1, sd)
     tail = mass / 2 / members
     reach = np.stack([upper_quantile(centre - z, tail), upper_quantile(z - centre, tail)])
     reach = np.maximum(reach, ALL_THE_SAME)
-    missed = (near.pulls < -reach[0] / sd) | (near.pulls > reach[1] / sd)
+    missed = ~lost & ((near.pulls < -reach[0] / sd) | (near.pulls > reach[1] / sd))
     beyond_chance = stats.binom.sf(missed.sum(axis=0) - 1, len(missed), mass) < UNLIKELY
     by_pulls = np.where(beyond_chance, _by_pulls(near, reach / sd), 1)
-    factors = np.maximum(_by_misses(near), by_pulls)
+    factors = np.where(lost, 1, np.maximum(_by_misses(near), by_pulls))
     below, above = np.maximum(factors, widening) * reach
     low, high = centre - below, centre + above
-    low = np.where(special.ndtr(low) < EDGE, -np.inf, low)
-    high = np.where(special.ndtr(-high) < EDGE, np.inf, high)
+    low = np.where(lost | (special.ndtr(low) < EDGE), -np.inf, low)
+    high = np.where(lost | (special.ndtr(-high) < EDGE), np.inf, high)
     return Box(
         faces=dict(_faces(prior, low, high)),
         ratio=float(np.prod([NormalInterval(*each).mass for each in zip(low, high, strict=True)])),
         widening=dict(zip(prior.names, factors.tolist(), strict=True)),
         near=len(near.pulls),
         missed=int(missed.any(axis=1).sum()),
+        lost=[name for name, is_lost in zip(prior.names, lost, strict=True) if is_lost],
     )
 
 

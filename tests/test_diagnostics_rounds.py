@@ -49,6 +49,16 @@ def test_a_box_that_cuts_something_off_is_found(how, check, status):
     assert checks(**how)[check].status == status
 
 
+def test_a_first_posterior_that_was_a_point_is_left_by_any_distance():
+    asked = synthetic.rounds()
+    first = asked.earlier[0].copy()
+    for name in synthetic.NAMES:
+        first[f"posterior/{name}"] = 0 * first[f"posterior/{name}"] + (name == "mass")
+    asked = dataclasses.replace(asked, earlier=[first, asked.earlier[1]])
+    found = {each.name: each for each in judge_rounds(measure_rounds(asked), asked.title)}
+    assert found["rounds agree"].status == "fail"
+
+
 def test_nothing_is_said_of_a_truth_that_nobody_knows():
     assert "truth in box" not in checks(truth=(np.nan, 0.3))
 
@@ -86,7 +96,7 @@ def test_a_box_is_told_of_where_the_posterior_is():
 def test_what_an_earlier_round_lacked_is_told():
     asked = synthetic.rounds()
     assert not list(asked.notes)
-    wider = {**asked.boxes[0], "beyond": {"mass": (False, True)}}
+    wider = {**asked.boxes[0], "beyond": {"mass": (False, True)}, "lost": ["spin"]}
     first = asked.earlier[0].copy()
     first["sample_stats"].attrs.update(converged=False, statement="MCMC stopped.")
     asked = dataclasses.replace(asked, boxes=[asked.boxes[0], wider], earlier=[first, first])
@@ -95,6 +105,8 @@ def test_what_an_earlier_round_lacked_is_told():
         "The posterior of round 2, which the next box was made of: MCMC stopped.",
         "The posterior of round 2 leaned on a face of its box (mass), so the box of round 3 "
         "reaches beyond it.",
+        "The posterior of round 2 lay at an end of where it was simulated (spin), or was a point, "
+        "so the box of round 3 is not cut there: is the observation like any simulation?",
     ]
 
 

@@ -106,7 +106,9 @@ def _beyond(prior: Prior, truth: Array | None) -> str | None:
 def _shift(asked: SimulatedRounds, names: Sequence[str]) -> tuple[float, str]:
     """Return how far the last posterior has moved from the first, in sds of the first."""
     first, *_, last = asked.draws
-    shift = np.abs(last.mean(axis=0) - first.mean(axis=0)) / first.std(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a posterior that was a point
+        shift = np.abs(last.mean(axis=0) - first.mean(axis=0)) / first.std(axis=0)
+    shift = np.nan_to_num(shift, nan=0, posinf=np.inf)
     worst = int(shift.argmax())
     return float(shift[worst]), names[worst]
 

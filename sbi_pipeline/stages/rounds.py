@@ -19,7 +19,7 @@ from ..rounds import parameter_draws
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.manifest import Stock, stocks_of
-from ..truncation import Box, Calibration, next_box
+from ..truncation import ALL_THE_SAME, Box, Calibration, next_box
 from ..types import Array, Prior
 from .files import Keys, check_key, read_dataset, read_manifest
 
@@ -91,6 +91,9 @@ def truncate(
     if found.beyond:
         names = ", ".join(found.beyond)
         logger.warning("the posterior of %s leans on a face of its box: the next is wider", names)
+    if found.lost:
+        names = ", ".join(found.lost)
+        logger.warning("the posterior of %s lies at an end: the next box is not cut there", names)
     truth = _truth(read_dataset(observation, inputs, "observation"), whole)
     if truth is not None and not inner.contains(truth[None]).all():
         logger.warning("the truth lies outside the box: the estimator of this round is too sure")
@@ -179,4 +182,5 @@ def _values(prior: BoxedPrior, theta: Array) -> dict[str, list[float | None]]:
 def _information(prior: Prior, theta: Array) -> float:
     """Return the information of a posterior over the prior, in nats, as if it were normal."""
     covariance = np.atleast_2d(np.cov(reachable(prior.to_normal(theta)).T))
+    covariance += ALL_THE_SAME**2 * np.eye(len(covariance))
     return float(-0.5 * np.linalg.slogdet(covariance)[1])
