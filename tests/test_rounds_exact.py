@@ -11,7 +11,7 @@ from test_rounds_study import snakemake
 
 from sbi_pipeline.simulators.polynomial import Polynomial
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 NOISE = {"wide": 0.03, "narrow": 0.003, "speck": 0.0003}
 VOLUME = {"wide": 1e-2, "narrow": 1e-4, "speck": 1e-6}
