@@ -11,7 +11,7 @@ import yaml
 from sbi_pipeline import study
 from sbi_pipeline.study import Plan
 from sbi_pipeline.study.changes import changes
-from sbi_pipeline.study.rounds import KnownBox
+from sbi_pipeline.study.rounds import KnownBox, chains_of
 
 TESTS = Path(__file__).parent
 TINY = yaml.safe_load((TESTS / "config.yaml").read_text())
@@ -113,7 +113,14 @@ def test_there_are_no_more_rounds_than_asked_for(monkeypatch):
 
 def test_where_all_rows_are_there_nothing_is_simulated(monkeypatch):
     plan = planned(monkeypatch, {"tiny_round_2": known(0.9, 0.9, 5000)}, rounds={"at_most": 2})
-    assert [made.rows for made in plan.campaigns["tiny"].stocks] == [400]
+    assert [made.rows for made in plan.campaigns["tiny"].stocks] == [500]
+
+
+@pytest.mark.parametrize(("rows", "size"), [(400, 400), (2000, 500), (10_000, 2000)])
+def test_earlier_rounds_have_a_fifth_where_that_suffices(monkeypatch, rows, size):
+    config = configured(monkeypatch, rounds={"at_most": 3}, simulations=rows)
+    (chain,) = chains_of(config)
+    assert chain.sizes == (size, size)
 
 
 def test_other_faces_are_other_simulations(monkeypatch):

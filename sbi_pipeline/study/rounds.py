@@ -33,6 +33,8 @@ UNUSED = (
     "held_out",
 )
 """Of a campaign, what its rounds before the last do without, or have less of."""
+FEWEST = 500
+"""Simulations of a round before the last, where the user gives none: fewer are hard to calibrate."""
 AS_INFORMATIVE = 0.05
 """Nats by which a round must tell more of each parameter than the one before, to be no last one."""
 
@@ -256,7 +258,8 @@ def fewer(name: str, config: Config, at_most: int) -> dict[str, Any]:
 def sizes_of(entry: Config) -> tuple[int, ...]:
     """Return the simulations of each round before the last."""
     given = entry["rounds"]
-    sizes = given.get("simulations", max(100, entry["simulations"] // 5))
+    rows: int = entry["simulations"]
+    sizes = given.get("simulations", min(rows, max(FEWEST, rows // 5)))
     if isinstance(sizes, int):
         return (sizes,) * (stated(Rounds, given, "at_most") - 1)
     return tuple(sizes)

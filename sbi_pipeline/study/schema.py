@@ -239,7 +239,7 @@ class Rounds(TypedDict, total=False):
         int | list[int],
         Predicate(lambda given: all(100 <= n <= 10**9 for n in _listed(given))),
         Described("a whole number from 100 to 1000000000, or a list of them"),
-        Default("a fifth of those of the campaign"),
+        Default("a fifth of those of the campaign, 500 at least"),
     ]
     mass: Annotated[float, Gt(0), Le(0.1), Default(1e-4)]
     widening: Annotated[float, Ge(1), Le(10), Default(1.0)]
