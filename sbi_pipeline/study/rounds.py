@@ -34,7 +34,7 @@ UNUSED = (
 )
 """Of a campaign, what its rounds before the last do without, or have less of."""
 FEWEST = 500
-"""Simulations of a round before the last, where the user gives none: fewer are hard to calibrate."""
+"""Simulations of a round before the last, where the user gives none: fewer calibrate badly."""
 AS_INFORMATIVE = 0.05
 """Nats by which a round must tell more of each parameter than the one before, to be no last one."""
 
