@@ -14,6 +14,7 @@ import json
 import resource
 import subprocess
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -155,12 +156,12 @@ def records(task, number, given, known):
     folder.mkdir(parents=True, exist_ok=True)
     place = list(arrays["observation_numbers"]).index(number)
     reference = arrays["reference_samples"][place].astype(float)
-    made = []
+    made = iter(())
     if (task, number, METHODS[0]) not in known:
-        made += here(task, folder, number, given)
+        made = here(task, folder, number, given)
     if given.sbi and task in LOGNORMAL:
         wanted = [method for method in SBI if (task, number, method) not in known]
-        made += (there(method, task, folder, number, given) for method in wanted)
+        made = chain(made, (there(method, task, folder, number, given) for method in wanted))
     for record in made:
         value = c2st(record["draws"], reference, n=given.draws, seed=1)
         yield {**record, "task": task, "observation": number, "c2st": value}

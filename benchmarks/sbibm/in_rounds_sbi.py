@@ -3,7 +3,8 @@
 python in_rounds_sbi.py TASK.npz METHOD RESULT.npz ROUNDS SIMULATIONS_OF_EACH DRAWS
 
 ``tsnpe`` as in its tutorial: NPE trained on all rows, a prior restricted to where the posterior's
-density is above its 1e-4 quantile, by rejection. ``snle``: NLE, simulations from each posterior.
+density is above its 1e-4 quantile, by rejection, or where that would take too long by importance
+resampling from the posterior. ``snle``: NLE, simulations from each posterior.
 """
 
 import sys
@@ -16,6 +17,9 @@ from sbi.utils import RestrictedPrior, get_density_thresholder
 
 SUPPORT = 100_000
 """Draws that the threshold rests on; by default it is a million, of which 100 lie below it."""
+
+REJECTS = 1e-3
+"""Share of the prior below which a draw by rejection takes more than a thousand."""
 
 
 def simulator_of(task):
@@ -33,7 +37,8 @@ def restricted(prior, posterior):
     """Return the prior where the posterior has nearly all of its mass, and its share."""
     inside = get_density_thresholder(posterior, 1e-4, SUPPORT)
     volume = float(inside(prior.sample((SUPPORT,))).float().mean())
-    return RestrictedPrior(prior, inside, sample_with="rejection"), volume
+    how = "rejection" if volume > REJECTS else "sir"
+    return RestrictedPrior(prior, inside, posterior, sample_with=how), volume
 
 
 def rounds_of(method, prior, simulate, x_o, rounds, size):
