@@ -146,7 +146,7 @@ def there(method, task, folder, number, given):
         subprocess.run(list(map(str, command)), check=True, cwd=folder, stdout=quiet, stderr=quiet)
     found = np.load(result)
     told = {"rounds": given.sbi_rounds, "simulations": given.total, **spent}
-    return {"method": method, **told, "volume": found["volume"], "draws": found["draws"]}
+    return {"method": method, **told, "volume": float(found["volume"]), "draws": found["draws"]}
 
 
 def records(task, number, given, known):
