@@ -4,11 +4,13 @@ The two problems of ``config/studies/narrow.yaml``, whose posteriors are known e
 with other truths and other random numbers, in one process: what the workflow does, without its
 jobs. Of a box that reaches beyond the one before, only rows of boxes that hold it are taken, where
 the workflow fills up the others. ``--one-round 40000`` trains on so many rows of the whole prior.
+``--training`` are options of the trainings, as JSON, in a FOLDER of their own.
 Every repeat is a line of ``FOLDER/rounds.csv``, so a stopped run goes on; delete it for another.
 """
 
 import argparse
 import csv
+import json
 import math
 import time
 from dataclasses import dataclass
@@ -60,14 +62,15 @@ class Problem:
     x_o: np.ndarray
     rng: np.random.Generator
     seed: int
+    training: dict
 
     @classmethod
-    def make(cls, simulator, seed):
+    def make(cls, simulator, seed, training):
         """Draw a truth and its data."""
         rng, names = np.random.default_rng(seed), simulator.parameters
         whole = priors.build({n: {"type": "uniform", "min": -1, "max": 1} for n in names}, names)
         truth = rng.uniform(-0.8, 0.8, (1, len(names)))
-        return cls(simulator, whole, truth, simulator(truth, rng)[0], rng, seed)
+        return cls(simulator, whole, truth, simulator(truth, rng)[0], rng, seed, training)
 
     def simulate(self, prior, box, n):
         """Return new rows of a box."""
@@ -88,7 +91,7 @@ class Problem:
         return math.exp(np.mean(np.log(draws.std(0) / sd))), off
 
 
-def trained(prior, theta, x, seed):
+def trained(prior, theta, x, problem):
     """Return an NPE trained on rows, and which of them it has never seen, as the workflow splits.
 
     Compiled, which is not the default, since so many trainings of the same size follow each other.
@@ -98,9 +101,9 @@ def trained(prior, theta, x, seed):
     place = np.arange(len(z)) % 20
     test, validation = place == 0, (place == 7) | (place == 14)
     train = ~test & ~validation
-    made = estimators.build("npe", z[train], x[train], seed=seed)
-    parts = {"train": train, "validation": validation}
-    fit(made, z, x, **parts, seed=seed, threads=1, progress=False, compile=True)
+    made = estimators.build("npe", z[train], x[train], seed=problem.seed)
+    options = {"seed": problem.seed, "threads": 1, "progress": False, "compile": True}
+    fit(made, z, x, train=train, validation=validation, **options, **problem.training)
     return made, test
 
 
@@ -134,7 +137,7 @@ def in_rounds(problem, small, last):
             np.concatenate([getattr(rows, name) for rows in (*kept, fresh)])
             for name in ("theta", "x")
         )
-        made, test = trained(prior, theta, x, problem.seed)
+        made, test = trained(prior, theta, x, problem)
         draws = problem.posterior(prior, made)
         if is_last:
             inside = not box or prior.contains(problem.truth)[0]
@@ -153,14 +156,14 @@ def in_rounds(problem, small, last):
 def in_one_round(problem, rows):
     """Return draws after one round over the whole prior, and the same."""
     made = problem.simulate(problem.whole, {}, rows)
-    estimator, _ = trained(problem.whole, made.theta, made.x, problem.seed)
+    estimator, _ = trained(problem.whole, made.theta, made.x, problem)
     return problem.posterior(problem.whole, estimator), rows, 1, True
 
 
-def repeat(name, rows, seed):
+def repeat(name, rows, seed, training):
     """Return the record of one repeat; 0 rows are those of rounds."""
     simulator, *sizes = PROBLEMS[name]
-    problem, begin = Problem.make(simulator, seed), time.process_time()
+    problem, begin = Problem.make(simulator, seed, training), time.process_time()
     found = in_one_round(problem, rows) if rows else in_rounds(problem, *sizes)
     draws, simulated, rounds, inside = found
     sd, off = problem.errors(draws)
@@ -197,6 +200,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=PROBLEMS)
     parser.add_argument("--one-round", type=int, default=0, help="rows of the whole prior instead")
+    parser.add_argument("--training", type=json.loads, default={}, help="as JSON")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     chosen.folder.mkdir(parents=True, exist_ok=True)
@@ -208,7 +212,7 @@ def main():
         for name in chosen.problems:
             if (name, chosen.one_round, seed) not in there:
                 with path.open("a", newline="") as file:
-                    csv.writer(file).writerow(repeat(name, chosen.one_round, seed))
+                    csv.writer(file).writerow(repeat(name, chosen.one_round, seed, chosen.training))
     print(*table(path), sep="\n")
 
 
