@@ -92,7 +92,7 @@ def work(task_path, method, members, compiled, epochs, result):
     trained, done = time.perf_counter(), time.process_time()
     x_o = task["x_o"][None]
     drawn, draw_cpu = np.zeros((0, z.shape[1])), np.nan
-    if not epochs or made.target == "posterior":
+    if not epochs or made.traits.target == "posterior":
         samplers.draw(made, x_o, 100, seed=1)
         middle = time.process_time()
         drawn = samplers.draw(made, x_o, 10_000, seed=1).flat(10_000)[0]

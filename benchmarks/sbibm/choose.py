@@ -49,7 +49,7 @@ def log_mixture(npe, x, z):
 def score(estimator, npe, z_true, x, n, seed=1):
     """Return the log posterior density at each truth, in nats, ``(m,)``."""
     at_truth = log_posterior(estimator, x)(z_true[:, None])
-    if estimator.target == "posterior":
+    if estimator.traits.target == "posterior":
         return at_truth[:, 0]
     z = np.concatenate([z_true[:, None], proposals(npe, x, n, seed)], axis=1)
     weights = log_posterior(estimator, x)(z) - log_mixture(npe, x, z)

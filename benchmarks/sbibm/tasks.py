@@ -82,11 +82,8 @@ def write_constants(task, path):
         np.savez(path, **{name: arrays[name] for name in CONSTANTS[task]})
 
 
-def prepare(task, folder, rows):
-    """Write observations, constants and the configuration of one task into a folder.
-
-    Campaigns that differ in their number of simulations share their rows.
-    """
+def campaign_of(task, folder):
+    """Write observations and constants of one task into a folder; return a campaign of it."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = data(task)
     observations = {}
@@ -108,8 +105,20 @@ def prepare(task, folder, rows):
         write_constants(task, folder / "constants.npz")
         campaign["options"]["constants"] = "constants.npz"
         campaign["extra_files"] = ["constants.npz"]
-    config = {
-        "campaigns": {f"{task}_{n}": {**campaign, "simulations": n} for n in rows},
-        "estimators": ESTIMATORS,
-    }
+    return campaign
+
+
+def write_configuration(folder, campaigns, estimators):
+    """Write the configuration of a folder."""
+    config = {"campaigns": campaigns, "estimators": estimators}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def prepare(task, folder, rows):
+    """Write observations, constants and the configuration of one task into a folder.
+
+    Campaigns that differ in their number of simulations share their rows.
+    """
+    campaign = campaign_of(task, folder)
+    campaigns = {f"{task}_{n}": {**campaign, "simulations": n} for n in rows}
+    write_configuration(folder, campaigns, ESTIMATORS)
