@@ -3,7 +3,8 @@
 The two problems of ``config/studies/narrow.yaml``, whose posteriors are known exactly, repeated
 with other truths and other random numbers, in one process: what the workflow does, without its
 jobs. Of a box that reaches beyond the one before, only rows of boxes that hold it are taken, where
-the workflow fills up the others. ``--one-round 40000`` trains on so many rows of the whole prior.
+the workflow fills up the others. ``--one-round 40000`` trains on so many rows of the whole prior;
+``--boxes`` leaves out the last training, for whether boxes hold truths.
 ``--training`` are options of the trainings, as JSON, in a FOLDER of their own.
 Every repeat is a line of ``FOLDER/rounds.csv``, so a stopped run goes on; delete it for another.
 """
@@ -121,8 +122,11 @@ def information(whole, draws):
     return -0.5 * np.linalg.slogdet(np.atleast_2d(np.cov(whole.to_normal(draws).T)))[1]
 
 
-def in_rounds(problem, small, last):
-    """Return draws of the last round, simulations and rounds, and whether the truth is inside."""
+def in_rounds(problem, small, last, *, boxes=False):
+    """Return draws of the last round, simulations and rounds, and whether the truth is inside.
+
+    Where boxes alone are asked for there are no draws.
+    """
     whole, box, earlier, settled, simulated = problem.whole, {}, [], {}, 0
     told, is_last, number = -math.inf, False, 0
     while True:
@@ -137,10 +141,12 @@ def in_rounds(problem, small, last):
             np.concatenate([getattr(rows, name) for rows in (*kept, fresh)])
             for name in ("theta", "x")
         )
+        inside = not box or prior.contains(problem.truth)[0]
+        if is_last and boxes:
+            return None, simulated, number, inside
         made, test = trained(prior, theta, x, problem)
         draws = problem.posterior(prior, made)
         if is_last:
-            inside = not box or prior.contains(problem.truth)[0]
             return draws, simulated, number, inside
         known = calibration(prior, made, theta[test], x[test])
         found = next_box(prior, draws, known, settled, mass=MASS)
@@ -160,17 +166,20 @@ def in_one_round(problem, rows):
     return problem.posterior(problem.whole, estimator), rows, 1, True
 
 
-def repeat(name, rows, seed, training):
-    """Return the record of one repeat; 0 rows are those of rounds."""
+def repeat(name, seed, chosen):
+    """Return the record of one repeat."""
     simulator, *sizes = PROBLEMS[name]
-    problem, begin = Problem.make(simulator, seed, training), time.process_time()
-    found = in_one_round(problem, rows) if rows else in_rounds(problem, *sizes)
+    problem, begin = Problem.make(simulator, seed, chosen.training), time.process_time()
+    if chosen.one_round:
+        found = in_one_round(problem, chosen.one_round)
+    else:
+        found = in_rounds(problem, *sizes, boxes=chosen.boxes)
     draws, simulated, rounds, inside = found
-    sd, off = problem.errors(draws)
+    sd, off = (math.nan, math.nan) if draws is None else problem.errors(draws)
     spent = time.process_time() - begin
     return (
         name,
-        rows,
+        chosen.one_round,
         seed,
         simulated,
         rounds,
@@ -200,6 +209,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=PROBLEMS)
     parser.add_argument("--one-round", type=int, default=0, help="rows of the whole prior instead")
+    parser.add_argument("--boxes", action="store_true", help="without the last training")
     parser.add_argument("--training", type=json.loads, default={}, help="as JSON")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -212,7 +222,7 @@ def main():
         for name in chosen.problems:
             if (name, chosen.one_round, seed) not in there:
                 with path.open("a", newline="") as file:
-                    csv.writer(file).writerow(repeat(name, chosen.one_round, seed, chosen.training))
+                    csv.writer(file).writerow(repeat(name, seed, chosen))
     print(*table(path), sep="\n")
 
 
