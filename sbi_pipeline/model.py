@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import registry
 from .fingerprint import canonical
-from .types import Prior, Simulator, is_vectorised
+from .simulators.function import PlainFunction, check_call
+from .types import Prior, Simulator
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Model:
     """A simulator and the prior of all it takes, as the values of a configuration.
 
     Attributes:
-        simulator: Name in the registry or ``"module:Class"``.
+        simulator: Name in the registry, ``"module:Class"`` or ``"module:function"``.
         options: Keyword arguments of the simulator.
         parameters: Everything the simulator takes, in its order.
         priors: Entries by parameter or pattern, or ``"module:Prior"``; see `priors.build`.
@@ -36,7 +38,7 @@ class Model:
 
     def build_simulator(self) -> Simulator:
         """Return the simulator with its options; `build_simulator` says what can go wrong."""
-        return build_simulator(self.simulator, self.options)
+        return build_simulator(self.simulator, self.options, lambda: self.parameters)
 
     def build_prior(self) -> Prior:
         """Return the joint prior of all parameters; `priors.build` says what can go wrong."""
@@ -44,30 +46,53 @@ class Model:
 
         return priors.build(self.priors, self.parameters)
 
-    @property
-    def is_vectorised(self) -> bool:
-        """Whether the simulator takes many rows at once."""
-        return is_vectorised(self.build_simulator())
 
-
-def build_simulator(name: str, options: Mapping[str, Any]) -> Simulator:
+def build_simulator(
+    name: str, options: Mapping[str, Any], parameters: Callable[[], tuple[str, ...]] = tuple
+) -> Simulator:
     """Return the simulator of a name with its options.
 
     Args:
-        name: In the registry, or ``"module:Class"``.
-        options: Keyword arguments of its constructor.
+        name: In the registry, ``"module:Class"``, or ``"module:function"``.
+        options: Keyword arguments of the constructor of a class, of every call of a function.
+        parameters: Returns the names that a function takes, since it says none.
 
     Raises:
         ValueError: It is not known, or does not take the options.
     """
-    make = registry.load_part(name, registry.SIMULATORS)
+    found = registry.load_part(name, registry.SIMULATORS)
     try:
-        simulator: Simulator = make(**options)
+        simulator = make_simulator(found, options)
     except Exception as error:
+        what = "its constructor" if inspect.isclass(found) else "its call"
         raise ValueError(
             f"{name} with options {dict(options)!r}: {describe_error(error)}; "
-            "options are the keyword arguments of its constructor"
+            f"options are the keyword arguments of {what}"
         ) from error
+    if isinstance(simulator, PlainFunction):
+        simulator.parameters = parameters()
+    return simulator
+
+
+def make_simulator(found: Any, options: Mapping[str, Any]) -> Simulator:
+    """Return the simulator that something is or makes: a class, its instance, or a function.
+
+    An object that names its ``parameters`` is a simulator as it stands. What else is called is a
+    function, which knows no names of parameters yet.
+
+    Raises:
+        Exception: Whatever a class raises.
+        TypeError: A function or object does not take the options.
+    """
+    is_class = inspect.isclass(found)
+    simulator: Simulator = found(**options) if is_class else found
+    if is_class:
+        return simulator
+    if not hasattr(found, "parameters"):
+        check_call(found, options)
+        return PlainFunction(found, options, ())
+    if options:
+        raise TypeError("it is made already and takes no options; name its class")
     return simulator
 
 

@@ -34,7 +34,7 @@ def read_observation(path: str | Path) -> Array:
     if not path.is_file():
         raise ValueError(f"observation {path}: no such file (looked in {Path.cwd()})")
     try:
-        x = np.squeeze(_values(path))
+        x = np.atleast_1d(np.squeeze(_values(path)))
     except Exception as error:
         raise ValueError(f"observation {path} could not be read: {error}") from error
     if not np.issubdtype(x.dtype, np.number):

@@ -93,9 +93,12 @@ class Takes(Passes):
 
     Attributes:
         short: The one of these options that a plain text stands for.
+        called: ``given`` where it is no class of the table but a function, which takes them in
+            every call.
     """
 
     short: str | None = None
+    called: int = 0
 
 
 @dataclass(frozen=True)

@@ -107,9 +107,13 @@ class Simulator(Protocol):
         """Simulate data for parameters."""
 
 
-def is_vectorised(simulator: Simulator) -> bool:
-    """Say whether a simulator takes many rows at once: it does, unless its class says otherwise."""
-    return bool(getattr(simulator, "vectorised", True))
+def is_vectorised(simulator: Simulator) -> bool | None:
+    """Say whether a simulator takes many rows at once: it does, unless its class says otherwise.
+
+    Of a function that does not say it is None: `campaigns.functions.takes_many` knows.
+    """
+    said = getattr(simulator, "vectorised", True)
+    return None if said is None else bool(said)
 
 
 def declared_shape(simulator: Simulator) -> tuple[int, ...] | None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sbi_pipeline.model import Model
+from sbi_pipeline.types import is_vectorised
 
 ENTRIES = {name: {"type": "uniform", "min": 0, "max": 1} for name in "ab"}
 NOISE = {"simulator": "simulators_for_tests:Noise", "options": {}, "parameters": ["a", "b"]}
@@ -14,13 +15,14 @@ NOISE = {"simulator": "simulators_for_tests:Noise", "options": {}, "parameters":
 def test_it_is_made_of_json():
     model = Model(**json.loads(json.dumps({**NOISE, "priors": ENTRIES})))
     assert model.parameters == ("a", "b")
-    assert model.is_vectorised
+    assert is_vectorised(model.build_simulator())
     parameters = model.build_prior().from_uniform(np.full((3, 2), 0.5))
     assert model.build_simulator()(parameters, np.random.default_rng(1)).shape[0] == 3
 
 
 def test_one_row_at_a_time_is_seen():
-    assert not Model("simulators_for_tests:Slow", {}, ("a", "b"), ENTRIES).is_vectorised
+    model = Model("simulators_for_tests:Slow", {}, ("a", "b"), ENTRIES)
+    assert is_vectorised(model.build_simulator()) is False
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import psutil
@@ -95,7 +95,7 @@ class DirectCaller:
         rng = self._streams[stream](index)
         try:
             # A copy, because a simulator may write into what it is given.
-            x = np.asarray(self.simulator(parameters.copy(), rng))
+            x = with_axis(self.simulator(parameters.copy(), rng), parameters)
             return self._with_noise(x, rng) if self._observed else x
         except StopCampaign as error:
             raise ValueError(str(error)) from error
@@ -113,6 +113,12 @@ class DirectCaller:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+def with_axis(x: Any, parameters: Array) -> Array:
+    """Return data as an array; one number for a row is data of one element, ``(1,)``."""
+    x = np.asarray(x)
+    return x[..., None] if x.shape == parameters.shape[:-1] else x
 
 
 class GuardedCaller:

@@ -110,10 +110,6 @@ def _look(
             failure = failure or Failure(row + index, one.status.label, one.text, given)
         elif one.x.dtype.kind not in "biufc":
             raise ValueError(f"the simulator returned {one.x.dtype} in row {row}; wanted numbers")
-        elif not one.x.ndim:
-            what = "(n,) for n rows" if block_size else "a number for a row"
-            wanted = "(n, 1)" if block_size else "an array of shape (1,)"
-            raise ValueError(f"the simulator returned {what}; wanted {wanted}")
         else:
             return one.x, None
     return None, failure

@@ -19,9 +19,10 @@ from ..model import Model
 from ..storage.failures import count_failures, describe_failures
 from ..storage.prior import write_prior
 from ..storage.rows import read_rows
-from ..types import Array, Outcome, is_vectorised
+from ..types import Array, Outcome
 from .callers import Caller
 from .first_rows import PROBES, Shape, probe
+from .functions import takes_many
 from .settings import Effort, Limits
 from .shard import NO_LIMITS, ONE_PROCESS, simulate_shard
 from .simulation import Failure, simulate_rows
@@ -160,7 +161,7 @@ class Engine:
         return self.row_seconds(parameters) * len(parameters) > CHEAP
 
     def _recipe(self, seed: int, block: int) -> Recipe:
-        block_size = block if is_vectorised(self.simulator) else None
+        block_size = block if takes_many(self.model, self.limits) else None
         recipe = Recipe(self.model, seed, block_size, self.limits, self.stage, observed=True)
         return recipe.guarded()
 
@@ -217,7 +218,7 @@ class Engine:
     def _through(self, ledger: Path, parameters: Array, seed: int) -> tuple[Array, Array]:
         """Simulate as a campaign of one shard, which holds whole blocks."""
         n, block = len(parameters), 1
-        if is_vectorised(self.simulator):
+        if takes_many(self.model, self.limits):
             block = math.ceil(n / math.ceil(n / min(BLOCK, self._most_rows(parameters))))
         store, key = ledger / "shard-0.zarr", ledger.name
         whole = np.resize(parameters, (math.ceil(n / block) * block, parameters.shape[1]))

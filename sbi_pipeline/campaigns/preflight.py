@@ -15,6 +15,7 @@ from ..model import Model
 from ..storage.failures import count_failures
 from ..types import Array
 from .first_rows import Shape, chunk_rows, probe
+from .functions import takes_many
 from .settings import Limits
 from .simulation import SimulatedBatch, simulate_rows
 from .sources import PriorSource
@@ -95,10 +96,10 @@ def forecast_campaign(
     Raises:
         ValueError: The simulator breaks its contract, or the campaign does not fit on the disk.
     """
-    block = block_size if model.is_vectorised else None
+    block = block_size if takes_many(model, limits) else None
     recipe = Recipe(model, seed, block, replace(limits, isolate=True, retries=0))
     if parameters is None:
-        wanted = rows_to_forecast(model, block_size)
+        wanted = rows_to_forecast(model, block_size, limits)
         parameters = PriorSource().draw(model.build_prior(), seed=seed, start=0, rows=wanted)
     shape, first, second = _twice(recipe, parameters)
     _check_same(model, first, second, parameters)
@@ -108,9 +109,9 @@ def forecast_campaign(
     return forecast
 
 
-def rows_to_forecast(model: Model, block_size: int) -> int:
+def rows_to_forecast(model: Model, block_size: int, limits: Limits = UNLIMITED) -> int:
     """Return how many rows a forecast looks at, at most."""
-    return block_size if model.is_vectorised else ROWS
+    return block_size if takes_many(model, limits) else ROWS
 
 
 def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, SimulatedBatch]:

@@ -27,6 +27,7 @@ from ..storage.layout import Layout, create, read_layout
 from ..storage.lease import Lease
 from ..storage.prior import prior_rows, read_prior
 from .first_rows import chunk_rows, first_look
+from .functions import takes_many
 from .missing_rows import simulate_missing
 from .settings import Effort, Limits, require
 from .tasks import Recipe, Work
@@ -81,7 +82,7 @@ def simulate_shard(
     """
     begin = time.perf_counter()
     require("block_size", block_size, "a number of rows, 1 or more", block_size >= 1)
-    block = block_size if model.is_vectorised else None
+    block = block_size if takes_many(model, limits) else None
     recipe = Recipe(model, seed, block, limits, stage, observed)
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
     with _disk_trouble_named(store), Lease(store) as lease, Journal(store) as ledger:

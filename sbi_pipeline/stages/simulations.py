@@ -47,7 +47,8 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """
     for each in campaigns:
         model = Model(**each["model"])
-        first = rows_to_forecast(model, each["block_size"])
+        limits = Limits(**each["limits"])
+        first = rows_to_forecast(model, each["block_size"], limits)
         forecast = forecast_campaign(
             model,
             parameters=source_of(each.get("source")).draw(
@@ -58,7 +59,7 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
             folder=None if each["bucket"] else Path(each["folder"]),
             block_size=each["block_size"],
             workers=each["workers"],
-            limits=Limits(**each["limits"]),
+            limits=limits,
         )
         logger.info("%s\n%s", each["name"], forecast)
         if several := each["in_rounds"]:
@@ -176,7 +177,7 @@ def simulate(
     forecast = receipt.with_name("preflight.json")
     begun = forecast.exists() or any(receipt.parent.glob("shard-*.zarr"))
     if campaign_rows > LARGE and not begun:
-        looked_at, _, _ = read_prior(prior, slice(0, rows_to_forecast(model, block_size)))
+        looked_at, _, _ = read_prior(prior, slice(0, rows_to_forecast(model, block_size, limits)))
         made = forecast_campaign(
             model,
             parameters=looked_at,

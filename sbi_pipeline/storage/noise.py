@@ -62,7 +62,7 @@ def add_noise(simulator: Any, x: Array, rng: np.random.Generator) -> Array:
         raise ValueError(f"{name} raised {type(error).__name__}: {error}") from error
     if y.shape[:1] != x.shape[:1]:
         raise ValueError(f"{name} returned shape {y.shape} for {len(x)} rows; wanted as many")
-    return y
+    return y[:, None] if y.ndim == 1 else y
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Noise:
     """Draws the noise of rows of the store.
 
     Attributes:
-        simulator: Name in the registry or ``"module:Class"``.
+        simulator: Name in the registry or ``"module:Class"``; a function leaves no noise.
         options: Its keyword arguments.
         block_size: Rows a vectorised simulator is called on.
         seed: Seed of the campaign.

@@ -31,6 +31,7 @@ from .signatures import (
     names_of,
     picked,
     record_of,
+    record_of_taken,
 )
 
 NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -154,7 +155,7 @@ class Binding:
         if target is None:
             return value  # what picks it is wrong, which is said there
         values = {**around, **given}
-        record = record_of(target, name or str(keys[-1]), takes.given, values)
+        record = record_of_taken(takes, target, name or str(keys[-1]), values)
         if not isinstance(value, str):
             return self.record(record, value, keys, around)
         option = record.options[str(takes.short)]

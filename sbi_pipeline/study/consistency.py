@@ -13,13 +13,15 @@ import numpy as np
 from .. import priors, registry
 from ..campaigns.settings import Effort, Limits
 from ..expressions import Expression
+from ..model import make_simulator
 from ..priors.boxes import check_kept
 from ..priors.supports import check_normal, look_at
+from ..simulators.function import PlainFunction
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
 from . import counts, observed, reuse, sources, suitability
 from .binding import InconsistentError, first_few, near
-from .data import data_shape, simulator_of
+from .data import data_shape, names_in, simulator_of
 from .files import Keys
 from .rounds import observations_of
 from .schema import CampaignEntry, Config, Configuration
@@ -148,11 +150,13 @@ def parameters_of(campaign: Config, keys: Keys) -> tuple[str, ...]:
     except ValueError as error:
         raise InconsistentError((*keys, "simulator"), str(error)) from error
     try:
-        made = made_of(**campaign.get("options", {}))
+        made = make_simulator(made_of, campaign.get("options", {}))
     except Exception as error:  # a user's class may raise anything
         where = (*keys, "options") if "options" in campaign else (*keys, "simulator")
         text = f"{simulator!r} cannot be made: {type(error).__name__}: {error}"
         raise InconsistentError(where, text) from error
+    if isinstance(made, PlainFunction):
+        return _names_in_priors(campaign["priors"], keys)
     try:
         names = tuple(made.parameters)
     except (AttributeError, TypeError) as error:
@@ -165,6 +169,14 @@ def parameters_of(campaign: Config, keys: Keys) -> tuple[str, ...]:
     except ValueError as error:
         raise InconsistentError((*keys, "simulator"), str(error)) from error
     return names
+
+
+def _names_in_priors(entries: Config | str, keys: Keys) -> tuple[str, ...]:
+    """Return the names of the parameters of a function, which are those of the priors."""
+    try:
+        return names_in(entries)
+    except Exception as error:  # a prior of the user's own may raise anything
+        raise InconsistentError((*keys, "priors"), _told(error)) from error
 
 
 def nuisances(campaign: Config, names: Sequence[str]) -> tuple[str, ...]:
@@ -280,7 +292,7 @@ def _check_effort(campaign: Config, keys: Keys) -> None:
         raise InconsistentError((*where, "chunk_size"), text)
 
 
-def _is_vectorised(campaign: Config) -> bool:
+def _is_vectorised(campaign: Config) -> bool | None:
     return is_vectorised(simulator_of(campaign))
 
 

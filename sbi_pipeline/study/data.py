@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from .. import registry
 from ..catalogues import Layout
 from ..model import build_simulator
 from ..observations import read_observation
@@ -12,7 +15,24 @@ from .signatures import stated
 
 def simulator_of(campaign: Config) -> Simulator:
     """Return the simulator of a campaign with its options."""
-    return build_simulator(campaign["simulator"], campaign.get("options", {}))
+    names = partial(names_in, campaign["priors"])
+    return build_simulator(campaign["simulator"], campaign.get("options", {}), names)
+
+
+def names_in(priors: Config | str) -> tuple[str, ...]:
+    """Return the names of the parameters of priors, in their order.
+
+    Raises:
+        ValueError: One is a pattern, which names none.
+    """
+    if isinstance(priors, str):
+        return tuple(registry.load_part(priors, {})().names)
+    if patterns := [name for name in priors if set(name) & set("*?[")]:
+        raise ValueError(
+            f"{patterns[0]!r} of priors names no parameters, and a function has no names of its "
+            "own; write each by itself, or take a class with parameters = ('a', 'b')"
+        )
+    return tuple(priors)
 
 
 def data_shape(campaign: Config) -> tuple[int, ...] | None:

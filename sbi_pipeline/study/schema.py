@@ -292,7 +292,7 @@ class CampaignEntry(TypedDict, total=False):
     r"""A simulator, its priors and its observations.
 
     Attributes:
-        simulator: One of those below, or ``my_module:MySimulator``.
+        simulator: One of those below, or ``my_module:MySimulator``, a class or a function.
         options: Those of the simulator, below (\*).
         simulations: How many, reused ones counted; raise it and only the missing ones are run.
         source: Where parameters come from, if not from the prior: ``{table: draws.csv}``, below.
@@ -328,7 +328,7 @@ class CampaignEntry(TypedDict, total=False):
     """
 
     simulator: Required[Annotated[str, OneOf(registry.SIMULATORS)]]
-    options: Annotated[Mapping[str, Any], Takes(registry.SIMULATORS, by="simulator")]
+    options: Annotated[Mapping[str, Any], Takes(registry.SIMULATORS, by="simulator", called=2)]
     simulations: Required[Annotated[int, Ge(100), Le(1_000_000_000)]]
     source: TableOfParameters
     reuse: SomeNames

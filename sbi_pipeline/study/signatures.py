@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from typing import (
 from annotated_types import DocInfo
 
 from .. import registry
-from ..options import Chosen, Default, Internal, OneOf, Passes
+from ..options import Chosen, Default, Internal, OneOf, Passes, Takes
 
 MISSING = inspect.Parameter.empty
 ENTRY = re.compile(r"^(?:    )?((?:\*{0,2}\w+)(?:, \*{0,2}\w+)*)(?: \(.*?\))?: (.*)$")
@@ -100,6 +101,14 @@ def picked(passes: Passes, values: Mapping[str, Any]) -> tuple[Any, str]:
         except ValueError:
             return None, ""
     return (registry.load_part(passes.to, {}) if isinstance(passes.to, str) else passes.to), ""
+
+
+def record_of_taken(takes: Takes, taker: Any, name: str, values: Mapping[str, Any]) -> Record:
+    """Return the options that an entry of the configuration takes; see `record_of`."""
+    if not takes.called or inspect.isclass(taker):
+        return record_of(taker, name, takes.given, values)
+    bears_it = inspect.isroutine(taker) or isinstance(taker, functools.partial)
+    return record_of(taker if bears_it else taker.__call__, name, takes.called, values)
 
 
 def documented_entry(table: Mapping[str, Any], name: Any) -> Any:
