@@ -502,7 +502,7 @@ THE_REST = [
     (end("sweeps: {size: {campaign: tiny, network: {}}}"), "sweeps.size: nothing varies; wanted"),
     (
         end("sweeps: {size: {campaign: tiny, estimators: [npe], seeds: [2]}}"),
-        "sweeps.size: nothing varies; wanted simulations, network or seeds with several values",
+        "sweeps.size: nothing varies; wanted simulations, rounds, network or seeds with several",
     ),
     (end("sweeps: {size: {campaign: tiny, seeds: [1, 1]}}"), "seeds: got .*, each once"),
     (end("sweeps: {size: {campaign: tiny, network: {hiden: [8]}}}"), "network.hiden: unknown key"),
