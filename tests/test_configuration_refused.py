@@ -497,7 +497,7 @@ THE_REST = [
     ),
     (
         end("sweeps: {size: {campaign: tiny}}"),
-        "sweeps.size: nothing varies; wanted simulations, net",
+        "sweeps.size: nothing varies; wanted simulations, rounds",
     ),
     (end("sweeps: {size: {campaign: tiny, network: {}}}"), "sweeps.size: nothing varies; wanted"),
     (
