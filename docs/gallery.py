@@ -135,7 +135,7 @@ PICTURES = [
         "quadratic",
         "rounds-corner-mock",
         "[Specks in a prior](studies/narrow.md): a parabola in rounds, each simulated where the "
-        "posterior of the one before is; dotted: the last box, 1.4e-5 of the prior",
+        "posterior of the one before is; dotted: the last box, 1.1e-5 of the prior",
         "Posteriors of three rounds over each other, and their box",
     ),
     Picture(

@@ -7,8 +7,9 @@ With draws theta_i of a density q and L(theta) the likelihood of the observation
 and with another prior alone w_i = new prior / old prior. The largest weights are smoothed by a
 Pareto distribution fitted to them (PSIS); its shape k says whether the weights can be trusted:
 below 0.5 they have a finite variance, above 0.7 no practical number of draws will do. The fit is
-noisy, so it is repeated on subsets. Weights hardly larger than where the tail begins are no part of
-it: of a good proposal most are so, and a few beside them would look like a heavy tail.
+noisy, so it is repeated on subsets. Where the tail is all but nothing, the largest weights holding
+hardly more than as many of where it begins, no shape matters, and none is fitted: of a good
+proposal these weights are alike, and one or two beside them would look like a heavy tail.
 
 References:
     Vehtari, Simpson, Gelman, Yao & Gabry, Pareto smoothed importance sampling, JMLR 25, 2024,
@@ -31,10 +32,8 @@ from .types import Array
 
 SUBSETS, FRACTION = 20, 0.8
 FEWEST = 100
-ALIKE = 0.01
-"""Of the mean weight, by which others must be above where the tail begins to be a part of it."""
-SHORTEST = 25
-"""Weights that a tail is fitted to, at least."""
+NEGLIGIBLE = 0.01
+"""Share of all weight in what is above where the tail begins, below which it is no tail."""
 
 
 @dataclass(frozen=True)
@@ -114,18 +113,14 @@ def _smooth(log_weight: Array) -> tuple[Array, float]:
     alone counts have none that could be fitted, which is the worst.
     """
     n = len(log_weight)
-    length = math.ceil(min(n / 5, 3 * math.sqrt(n)))
-    largest = np.sort(log_weight)[-length:]
-    weight = np.exp(log_weight - largest[-1])
-    begins = np.exp(np.min(largest[np.isfinite(largest)]) - largest[-1]) + ALIKE * weight.mean()
-    above = int(np.sum(weight > begins))
-    if not above:
+    largest = np.sort(log_weight)[-math.ceil(min(n / 5, 3 * math.sqrt(n))) :]
+    weight, begins = np.exp(log_weight - largest[-1]), np.exp(largest[0] - largest[-1])
+    if np.sum(np.maximum(weight - begins, 0)) < NEGLIGIBLE * weight.sum():
         return log_weight, 0.0
-    kept = min(length, max(SHORTEST, above))
-    # ArviZ takes log ratios upside down, as those of leaving one out, and the length by `r_eff`.
+    # ArviZ takes log ratios upside down, as those of leaving one out.
     upside_down = -np.where(np.isfinite(log_weight), log_weight, -1e300)
     with np.errstate(all="ignore"):  # where one weight outweighs all, the others underflow
-        smoothed, k_hat = array_stats.psislw(upside_down, r_eff=9 * n / (kept + 0.5) ** 2)
+        smoothed, k_hat = array_stats.psislw(upside_down)
     if np.isnan(smoothed).any():
         return log_weight, np.inf
     return np.asarray(smoothed), float(k_hat)
