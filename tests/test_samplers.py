@@ -48,7 +48,9 @@ def test_draws_of_many_posteriors_are_the_exact_ones(target: Target) -> None:
 
 
 def test_direct_draws_of_a_likelihood_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"a likelihood has none; take emcee, or .*: npe, fmpe"):
+    with pytest.raises(
+        ValueError, match=r"a likelihood has none; take emcee, or .*: npe, mnre, fmpe"
+    ):
         samplers.draw(Exact("likelihood"), np.zeros((1, 2)), 100, seed=1, name="direct")
 
 
