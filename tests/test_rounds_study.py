@@ -184,7 +184,9 @@ def test_a_sweep_over_rounds_tells_how_many_are_worth_it(rounds):
     snakemake(rounds, "results/depth/comparison.html")
     fits = pd.read_csv(rounds / "results/depth/comparison.csv").set_index("rounds")
     exact = np.log(2 / (NOISE / 2)) + np.log(1 / (NOISE / 2)) - 0.5 * np.log(2 * np.pi * np.e)
-    assert fits["nats"] == pytest.approx([exact, exact], abs=0.4)  # over the whole prior, both
+    assert fits["nats"].to_numpy() == pytest.approx(
+        [exact, exact], abs=0.4
+    )  # over the whole prior, both
     assert fits["sd_ratio"][3] < fits["sd_ratio"][1]
     fresh = rows(rounds) - before
     assert sum(fresh.values()) == 4000 - 1500  # of the whole prior: boxes are those of before
