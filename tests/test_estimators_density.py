@@ -225,11 +225,11 @@ def test_ratio_is_the_bayes_optimal_one():
 def test_alternatives_of_a_ratio_are_drawn_from_what_it_divides_by():
     """At the start the answer is the regression's, exact here: the mean of a ratio is one."""
     z, x = gaussian(20_000)
-    ratio = estimators.build("nre", z, x, seed=1, **small("nre"))
+    ratio = estimators.build("nre", z, x, seed=1, alternatives=1, **small("nre"))
     ratio.fit_scales(z, x)
     context = ratio.conditioner(x)
     torch.manual_seed(1)
-    others = ratio._others(z, context, 1)[0]
+    others = ratio._others(z, context)[0]
     log_ratio = ratio._logits(others, context)
     assert log_ratio.exp().mean().item() == pytest.approx(1, abs=0.02)
 

@@ -1,7 +1,7 @@
 """Marginal neural ratio estimation: the posterior of each parameter alone, and nothing of pairs.
 
 For each parameter a classifier of its own, told the same summary of x, learns the log ratio
-f_k(z_k, x) = log p(z_k | x) / p(z_k) by the objective of NRE, see `nre`: in one dimension it has
+f_k(z_k, x) = log p(z_k | x) / p(z_k) by contrast, see `contrast`: in one dimension it has
 little to learn, whatever the number of parameters. The posterior of z_k is N(z_k; 0, 1) exp f_k,
 normalised on a grid that is made finer around its peak, so that draws are independent and no MCMC
 is needed. Draws of different parameters know nothing of each other: ``log_prob`` is the sum over
@@ -22,13 +22,11 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from ..networks.conditioning import Conditioner, check_conditioner
 from ..networks.residual import ResidualMLP, start_at
 from ..networks.scaling import as_ranks
-from ..options import Chosen, Depth, Few, Fraction, Passes, Positive, Width
+from ..options import Depth, Passes, Width
 from ..types import Traits
-from .estimator import Estimator, Preview
-from .nre import DEGREES, EDGE, check_contrast, choose_near_and_conditioner, contrastive_loss
+from .contrast import DEGREES, EDGE, Contrastive, contrastive_loss
 
 POINTS = 256
 """Of a grid, each time it is made finer."""
@@ -42,18 +40,15 @@ AT_ONCE = 2_000_000
 """Points of grids that networks see at once."""
 
 
-class MNRE(Estimator):
+class MNRE(Contrastive):
     """A residual network for each parameter, of it and x, whose output is its log ratio.
 
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
-        alternatives: Number K of parameter vectors a data set is compared with.
-        gamma: Odds that one of them is its own.
-        near: Share of the alternatives that is drawn from the linear regression, as for ``nre``.
         hidden: Width of each network.
         blocks: Number of residual blocks of each.
-        **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
+        **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
     traits = Traits(target="posterior", joint=False, learning_rate=1e-3)
@@ -63,18 +58,11 @@ class MNRE(Estimator):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
-        alternatives: Few = 8,
-        gamma: Positive = 1.0,
-        near: Annotated[Fraction, Chosen()] = 0.0,
         hidden: Width = 64,
         blocks: Depth = 2,
-        **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
+        **contrast: Annotated[Any, Passes(Contrastive, given=2)],
     ) -> None:
-        super().__init__()
-        check_contrast(alternatives, gamma, near)
-        self.alternatives, self.gamma = alternatives, gamma
-        self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
-        self.near = near if self.conditioner.linear is not None else 0.0
+        super().__init__(theta_dim, x_shape, **contrast)
         context_dim = self.conditioner.out_dim
         nets = [
             ResidualMLP(3, 1, hidden=hidden, blocks=blocks, context_dim=context_dim)
@@ -84,36 +72,19 @@ class MNRE(Estimator):
             start_at(net.last, torch.zeros(1))
         self.nets = nn.ModuleList(nets)
 
-    @classmethod
-    def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
-        """Refuse what `conditioning.check_conditioner` does."""
-        check_conditioner(x_shape, **options)
-
-    @classmethod
-    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
-        """Replace what is left to be chosen from training data by the choice."""
-        return choose_near_and_conditioner(preview, **options)
-
-    def fit_scales(self, z: Tensor, x: Tensor) -> None:
-        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        self.conditioner.fit_scales(z, x)
-
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the contrastive losses, ``(n,)``, summed over parameters."""
-        k = min(self.alternatives, len(z) - 1)
-        if k < 1:
-            raise ValueError("a batch of one row has nothing to be compared with")
         context = self.conditioner(x)
         mean, sd = self._regression(context)
-        candidates = torch.stack([z, *self._others(z, mean, sd, k)])  # (k + 1, n, theta_dim)
+        candidates = torch.stack([z, *self._others(z, mean, sd)])  # (k + 1, n, theta_dim)
         logits = self._log_ratios(candidates, context)
         if self.near:
             logits = logits - self._far_and_near(candidates, mean, sd)
         return contrastive_loss(logits, self.gamma).sum(1)
 
-    def _others(self, z: Tensor, mean: Tensor, sd: Tensor, k: int) -> Tensor:
+    def _others(self, z: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
         """Return k alternatives to each number, ``(k, n, theta_dim)``: of other rows, or near x."""
-        far = torch.stack([z.roll(shift, 0) for shift in range(1, k + 1)])
+        far = self.far(z)
         if not self.near:
             return far
         noise = torch.randn(*far.shape, 1 + DEGREES, dtype=far.dtype, device=far.device)
