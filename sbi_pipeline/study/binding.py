@@ -335,6 +335,11 @@ def first_few(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + more
 
 
+def told(error: Exception) -> str:
+    """Return what an error says, with its kind unless it is one of ours."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
 def near(name: Any, known: Collection[str], then: str = "") -> str:
     """Return the question whether a known name was meant, if one is like it, and what follows."""
     found = alike(name, known)

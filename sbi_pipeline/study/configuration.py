@@ -152,11 +152,11 @@ def _with_late(binding: Binding, config: Config) -> dict[str, Any]:
 
 
 def _inconsistencies(config: Config) -> list[Refusal]:
-    from . import consistency, counts, observed, rounds  # noqa: PLC0415 - torch takes seconds
+    from . import consistency, counts, observed, round_checks  # noqa: PLC0415 - torch takes seconds
 
     checks: list[Callable[[Config], None]] = [
         *(partial(consistency.check_campaign, name) for name in config["campaigns"]),
-        *(partial(rounds.check_rounds, name) for name in config["campaigns"]),
+        *(partial(round_checks.check_rounds, name) for name in config["campaigns"]),
         *(partial(consistency.check_sweep, name) for name in config.get("sweeps", {})),
         *(partial(consistency.check_refinement, name) for name in config.get("refine", {})),
         consistency.check_predictive,

@@ -14,16 +14,15 @@ from .. import priors, registry
 from ..campaigns.settings import Effort, Limits
 from ..expressions import Expression
 from ..model import make_simulator
-from ..priors.boxes import check_kept
 from ..priors.supports import check_normal, look_at
 from ..simulators.function import PlainFunction
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
 from . import counts, observed, reuse, sources, suitability
-from .binding import InconsistentError, first_few, near
+from .binding import InconsistentError, first_few, near, told
 from .data import data_shape, names_in, simulator_of
 from .files import Keys
-from .rounds import observations_of
+from .round_checks import check_cut, check_sweep_of_rounds
 from .schema import CampaignEntry, Config, Configuration
 from .signatures import stated
 
@@ -42,7 +41,7 @@ def check_campaign(name: str, config: Config) -> None:
     theta = _check_draws(campaign, prior, kept, keys)
     inferred = kept.names
     if "rounds" in campaign:
-        _check_cut(prior, inferred, keys)
+        check_cut(prior, inferred, keys)
     chosen = _chosen(campaign, config["estimators"], keys)
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     suitability.check_discrete(kept, methods, keys)
@@ -78,7 +77,7 @@ def check_sweep(name: str, config: Config) -> None:
         _check_estimators(sweep, config, ("sweeps", name, "estimators"))
     campaign = config["campaigns"][sweep["campaign"]]
     _check_variation(sweep, config, ("sweeps", name))
-    _check_sweep_of_rounds(campaign, sweep, ("sweeps", name))
+    check_sweep_of_rounds(campaign, sweep, ("sweeps", name))
     counts.check_sweep_sizes(config["campaigns"], sweep, ("sweeps", name))
     _check_sweep_source(campaign, sweep, config["campaigns"], ("sweeps", name, "simulations"))
 
@@ -90,19 +89,6 @@ def _check_sweep_source(campaign: Config, sweep: Config, campaigns: Config, keys
     taken = sum(rows for _, rows in reuse.own_rows(sweep["campaign"], campaigns)[1:])
     if sizes:
         sources.check_size(campaign, max(sizes) - taken, prior, keys)
-
-
-def _check_sweep_of_rounds(campaign: Config, sweep: Config, keys: Keys) -> None:
-    """Refuse a sweep over rounds that the campaign does not have, or is asked for more as well."""
-    if "rounds" not in sweep:
-        return
-    where = (*keys, "rounds")
-    if "simulations" in sweep:
-        text = "sweep over simulations or over rounds, not over both: boxes differ with either"
-        raise InconsistentError(where, f"{text}; make two sweeps")
-    if "rounds" not in campaign or len(observations_of(campaign)) != 1:
-        text = f"{sweep['campaign']} has no rounds about a single observation, which is wanted"
-        raise InconsistentError(where, f"{text}; give it rounds.observation, or remove this")
 
 
 def _check_variation(sweep: Config, config: Config, keys: Keys) -> None:
@@ -176,7 +162,7 @@ def _names_in_priors(entries: Config | str, keys: Keys) -> tuple[str, ...]:
     try:
         return names_in(entries)
     except Exception as error:  # a prior of the user's own may raise anything
-        raise InconsistentError((*keys, "priors"), _told(error)) from error
+        raise InconsistentError((*keys, "priors"), told(error)) from error
 
 
 def nuisances(campaign: Config, names: Sequence[str]) -> tuple[str, ...]:
@@ -208,28 +194,8 @@ def _check_draws(campaign: Config, prior: Prior, kept: Prior, keys: Keys) -> dic
         key = None if isinstance(entries, str) else priors.key_of(entries, error.name)
         raise InconsistentError(where if key is None else (*where, key), str(error)) from error
     except Exception as error:  # a prior of the user's own may raise anything
-        raise InconsistentError(where, _told(error)) from error
+        raise InconsistentError(where, told(error)) from error
     return dict(zip(kept.names, theta.T, strict=True))
-
-
-def _check_cut(prior: Prior, inferred: tuple[str, ...], keys: Keys) -> None:
-    """Refuse rounds of a joint prior that a box of the inferred parameters would not fit.
-
-    They are kept in two orders: that of the campaign, and that in which they are stored.
-    """
-    if isinstance(prior, priors.NamedPrior):
-        return
-    theta = look_at(prior)
-    for names in dict.fromkeys([inferred, tuple(sorted(inferred, key=prior.names.index))]):
-        try:
-            check_kept(prior, names, theta)
-        except Exception as error:  # a prior of the user's own may raise anything
-            raise InconsistentError((*keys, "priors"), _told(error)) from error
-
-
-def _told(error: Exception) -> str:
-    """Return what an error says, with its kind unless it is one of ours."""
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
@@ -248,7 +214,7 @@ def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
     try:
         return priors.build(entries, names)
     except Exception as error:  # a prior of the user's own may raise anything
-        raise InconsistentError(where, _told(error)) from error
+        raise InconsistentError(where, told(error)) from error
 
 
 def _not_among(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
