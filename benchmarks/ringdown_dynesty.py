@@ -6,8 +6,7 @@
 ``RESULTS`` is the folder of the finished study ``config/studies/chirp_rounds.yaml``. Each call of a
 likelihood makes one signal, as a simulation does. dynesty (https://dynesty.readthedocs.io) runs
 over the four parameters that are asked for, with the likelihood that has averaged over phase and
-time exactly, and over all six, there by random walks, since it warns of
-its default.
+time exactly, and over all six, there by random walks, since it warns of its default.
 """
 
 import argparse

@@ -42,7 +42,7 @@ class Weights:
 
     Attributes:
         weight: Smoothed, ``(n,)``, sum 1.
-        k_hat: Shape of the Pareto distribution of the largest weights.
+        k_hat: Shape of the Pareto distribution of the largest weights; 0 where these are no tail.
         k_hat_jitter: Standard deviation of that over subsets of four fifths of the draws, where a
             negative one, of weights with an upper limit, counts as 0; NaN where none were asked
             for.

@@ -65,7 +65,7 @@ BUILT_OF_NETWORKS = ("npe", "nle", "nre", "mnre", "fmpe", "cmpe")
 
 SAMPLERS: Table = {
     "direct": Part("sbi_pipeline.samplers.direct:Direct"),
-    "emcee": Part("sbi_pipeline.samplers.ensemble:Emcee", version=2),
+    "emcee": Part("sbi_pipeline.samplers.ensemble:Emcee", version=3),
 }
 
 EMBEDDINGS = {

@@ -83,18 +83,18 @@ def test_weights_that_are_nearly_equal_are_no_tail() -> None:
     weight = rng.uniform(0.9, 1.08, 10_000)
     weight[:500] = 1.09 + 1e-4 * rng.random(500) ** 3
     weight[:50] = rng.uniform(1.16, 1.51, 50)
-    assert _fitted_once(np.log(weight)) > 1
+    assert _pareto_shape(np.log(weight)) > 1
     found = weigh(np.log(weight), RNG)
     assert found.k_hat < 0.5
     assert {c.status for c in synthetic.judged("refinement", _facts(found), "x")} == {"pass"}
 
 
-def test_a_heavy_tail_is_fitted_once() -> None:
+def test_a_heavy_tail_has_its_shape() -> None:
     shapes = [weighted(0.4)[1].k_hat for _ in range(10)]
     assert np.mean(shapes) == pytest.approx(1 - 0.4**2, abs=0.15)
 
 
-def _fitted_once(log_weight: Array) -> float:
+def _pareto_shape(log_weight: Array) -> float:
     return float(array_stats.psislw(-log_weight)[1])
 
 

@@ -18,10 +18,10 @@ def measures(history: pd.DataFrame, calibration: xr.Dataset) -> dict[str, float]
         calibration: ``calibration.nc``.
 
     Returns:
-        ``nats`` and ``log_q``, held out, with ``nats_error``, over the whole prior also where the
-        simulations are of a box of it; ``coverage_error`` with what chance
+        ``nats`` and ``log_q``, held out, with ``nats_error``; ``coverage_error`` with what chance
         gives on average; ``sd_ratio``, posterior over prior sd, geometric mean over parameters;
-        ``epochs``, ``training_seconds`` and ``calibration_seconds``.
+        ``epochs``, ``training_seconds`` and ``calibration_seconds``. ``nats`` and ``sd_ratio`` are
+        against the whole prior, also of simulations within a box of it.
     """
     learned = information(calibration)
     error, by_chance = coverage_error(calibration)
