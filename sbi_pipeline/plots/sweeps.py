@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from .style import FAINT, key, line_of, palette, panels, styled
 
@@ -48,6 +48,7 @@ def sweep_curves(table: pd.DataFrame, varied: Sequence[str], measures: Mapping[s
             axis.set_ylim(bottom=0)
         if name.endswith("seconds"):
             axis.set_yscale("log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.yaxis.set_major_formatter(ScalarFormatter())
             axis.yaxis.set_minor_formatter(NullFormatter())
         if _spans_decades(table[at]):
