@@ -335,7 +335,7 @@ def first_few(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + more
 
 
-def told(error: Exception) -> str:
+def what_it_says(error: Exception) -> str:
     """Return what an error says, with its kind unless it is one of ours."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 

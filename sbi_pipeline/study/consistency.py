@@ -19,7 +19,7 @@ from ..simulators.function import PlainFunction
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
 from . import counts, observed, reuse, sources, suitability
-from .binding import InconsistentError, first_few, near, told
+from .binding import InconsistentError, first_few, near, what_it_says
 from .data import data_shape, names_in, simulator_of
 from .files import Keys
 from .round_checks import check_cut, check_sweep_of_rounds
@@ -162,7 +162,7 @@ def _names_in_priors(entries: Config | str, keys: Keys) -> tuple[str, ...]:
     try:
         return names_in(entries)
     except Exception as error:  # a prior of the user's own may raise anything
-        raise InconsistentError((*keys, "priors"), told(error)) from error
+        raise InconsistentError((*keys, "priors"), what_it_says(error)) from error
 
 
 def nuisances(campaign: Config, names: Sequence[str]) -> tuple[str, ...]:
@@ -194,7 +194,7 @@ def _check_draws(campaign: Config, prior: Prior, kept: Prior, keys: Keys) -> dic
         key = None if isinstance(entries, str) else priors.key_of(entries, error.name)
         raise InconsistentError(where if key is None else (*where, key), str(error)) from error
     except Exception as error:  # a prior of the user's own may raise anything
-        raise InconsistentError(where, told(error)) from error
+        raise InconsistentError(where, what_it_says(error)) from error
     return dict(zip(kept.names, theta.T, strict=True))
 
 
@@ -214,7 +214,7 @@ def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
     try:
         return priors.build(entries, names)
     except Exception as error:  # a prior of the user's own may raise anything
-        raise InconsistentError(where, told(error)) from error
+        raise InconsistentError(where, what_it_says(error)) from error
 
 
 def _not_among(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from ..priors.boxes import check_kept
 from ..priors.families import TYPES
 from ..priors.supports import look_at
 from ..types import Prior
-from .binding import InconsistentError, near, told
+from .binding import InconsistentError, near, what_it_says
 from .files import Keys
 from .rounds import RoundChain, chains_about, chains_of, observations_of
 from .schema import Config
@@ -127,4 +127,4 @@ def check_cut(prior: Prior, inferred: tuple[str, ...], keys: Keys) -> None:
         try:
             check_kept(prior, names, theta)
         except Exception as error:  # a prior of the user's own may raise anything
-            raise InconsistentError((*keys, "priors"), told(error)) from error
+            raise InconsistentError((*keys, "priors"), what_it_says(error)) from error
