@@ -91,14 +91,18 @@ class RowFile:
 
     def read(self, first: int, last: int) -> tuple[Array, Array]:
         """Return parameters of some rows, ``(n, dim)``, and data, ``(n, *x_shape)``."""
+        theta = self.parameters(first, last)
         rows = None if self.contents.one_run else slice(first, last)
-        with naming_file(self.beside):
-            theta = self._theta(rows, last - first)
         with naming_file(self.path):
             columns = self._data.read_columns(self._x, rows)
         x = columns[0] if len(columns) == 1 else np.stack(columns, axis=0 if rows is None else 1)
         x = np.asarray(x, self.contents.x_dtype)
         return theta, x.reshape(last - first, *self.contents.x_shape)
+
+    def parameters(self, first: int, last: int) -> Array:
+        """Return parameters of some rows, ``(n, dim)``."""
+        with naming_file(self.beside):
+            return self._theta(None if self.contents.one_run else slice(first, last), last - first)
 
     def _theta(self, rows: slice | None, count: int) -> Array:
         names = self.contents.parameters

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -282,20 +282,27 @@ class RowsReader:
 
         Beyond the end the last row is repeated: whole blocks are wanted, and nobody reads it.
         """
+        theta, x = self._read(start, count, RowFile.read)
+        return theta, np.asarray(x, self._rows.x_dtype)
+
+    def parameters(self, start: int, count: int) -> Array:
+        """Return the parameters of rows alone, as `read` does."""
+        (theta,) = self._read(start, count, lambda file, *rows: (file.parameters(*rows),))
+        return theta
+
+    def _read(
+        self, start: int, count: int, read: Callable[[RowFile, int, int], tuple[Array, ...]]
+    ) -> list[Array]:
         parts = []
-        stop = min(start + count, int(self._starts[-1]))
-        at = start
+        at, stop = start, min(start + count, int(self._starts[-1]))
         while at < stop:
             number = int(np.searchsorted(self._starts, at, side="right")) - 1
-            end = min(stop, int(self._starts[number + 1]))
-            begin = int(self._starts[number])
-            parts.append(self._file(number).read(at - begin, end - begin))
+            begin, end = int(self._starts[number]), min(stop, int(self._starts[number + 1]))
+            parts.append(read(self._file(number), at - begin, end - begin))
             at = end
-        theta, x = (np.concatenate(each) for each in zip(*parts, strict=True))
-        missing = [(0, start + count - stop)]
-        theta = np.pad(theta, [*missing, (0, 0)], mode="edge")
-        x = np.pad(x, [*missing, *[(0, 0)] * (x.ndim - 1)], mode="edge")
-        return theta, np.asarray(x, self._rows.x_dtype)
+        missing = (0, start + count - stop)
+        found = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return [np.pad(a, [missing, *[(0, 0)] * (a.ndim - 1)], mode="edge") for a in found]
 
     def place(self, row: int) -> str:
         """Return where a row stands, in words."""

@@ -16,7 +16,7 @@ from .data import data_shape
 from .plan import Plan, box_of
 from .schema import Configuration
 from .signatures import stated
-from .simulations import RESULTS, Simulations
+from .simulations import EXISTING, RESULTS, Imported, Simulations
 
 InputFunction = Callable[[Any], list[str]]
 """From the wildcards of a job to paths."""
@@ -37,6 +37,11 @@ class Jobs:
         """The plan, with all boxes that are known by now."""
         self._plan = self._plan.current()
         return self._plan
+
+    imported = rf"{EXISTING}[^/]+"
+    """A regular expression of folders of imported rows."""
+    simulated = rf"(?!{EXISTING})[^/]+"
+    """And of all others."""
 
     def waits_for(self, path: str) -> str:
         """Return the round whose box must be known before a specification is; empty for none."""
@@ -94,6 +99,7 @@ class Jobs:
                 **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
             }
             for name, made in self.plan.simulations.items()
+            if not isinstance(made, Imported)
         ]
 
     def _in_rounds(self, simulations: str) -> int:
