@@ -126,7 +126,7 @@ def existing_simulations(
     drawn_from: Mapping[str, Any] | None = None,
     rows: Annotated[int, Ge(100), Le(1_000_000_000)] | None = None,
 ) -> None:
-    """Take where existing simulations lie.
+    r"""Take where existing simulations lie.
 
     Args:
         files: A file, a pattern such as ``runs/*.h5``, or a list of these: .h5, .nc, .npy, .npz,

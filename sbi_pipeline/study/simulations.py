@@ -167,8 +167,9 @@ def imported(campaign: Config, rows: int) -> Imported:
     contents = {each.path: each.content for each in found.files[:TOLD]}
     if len(found.files) > TOLD:
         contents["others"] = found.content
-    naming = {"naming": digest(asdict(found.naming)), "x": [*found.x_shape, found.x_dtype]}
-    makers = stage("import_rows") | Makers({}, {"rows of files": contents, "names": naming})
+    named = digest([asdict(found.naming), *found.x_shape, found.x_dtype])
+    files_and_names = {"rows of files": contents, "rows by the names given": named}
+    makers = stage("import_rows") | Makers({}, files_and_names)
     spec = Specification("import_rows", arguments, makers=makers)
     density = density_of(campaign)
     return Imported(
