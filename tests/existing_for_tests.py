@@ -36,6 +36,7 @@ def exact(x=OBSERVED):
 
 
 def write_rows_of(path: Path, theta, x):
+    Path(path).unlink(missing_ok=True)  # what was refused may be open still
     with h5py.File(path, "w") as file:
         file["params"], file["spectra"] = theta, x
 

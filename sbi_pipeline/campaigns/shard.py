@@ -83,8 +83,17 @@ def simulate_shard(
     require("block_size", block_size, "a number of rows, 1 or more", block_size >= 1)
     block = block_size if takes_many(model, limits) else None
     recipe = Recipe(model, seed, block, limits, stage, observed)
-    told = {"prior": prior, "store": store, "receipt": receipt, "key": key, "shard": shard}
-    return fill_shard(recipe, rows=rows, keep=keep, effort=effort, **told)
+    return fill_shard(
+        recipe,
+        prior=prior,
+        store=store,
+        receipt=receipt,
+        key=key,
+        shard=shard,
+        rows=rows,
+        keep=keep,
+        effort=effort,
+    )
 
 
 def fill_shard(

@@ -104,7 +104,8 @@ def take_inventory(patterns: Sequence[str], beside: Sequence[str], naming: Namin
             f"{', '.join(beside)}; wanted one with parameters for each with data, in this order"
         )
     remembered = Remembered(naming)
-    known, seen = [], []
+    known: list[KnownFile] = []
+    seen: list[Contents] = []
     for pair in zip(paths, others, strict=True):
         held, content = remembered.look(pair)
         if seen:
@@ -114,7 +115,9 @@ def take_inventory(patterns: Sequence[str], beside: Sequence[str], naming: Namin
     remembered.save()
     dtype = np.result_type(*{each.x_dtype for each in seen})
     first = seen[0]
-    return Inventory(naming, tuple(known), first.parameters, first.x_shape, str(dtype), first.others)
+    return Inventory(
+        naming, tuple(known), first.parameters, first.x_shape, str(dtype), first.others
+    )
 
 
 def found_files(patterns: Sequence[str]) -> list[str]:
@@ -228,7 +231,7 @@ class FileRows:
     @classmethod
     def of_json(cls, given: Mapping[str, Any]) -> FileRows:
         """Return what `as_json` made."""
-        listed = {
+        listed: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in given["naming"].items()
         }

@@ -60,7 +60,7 @@ class PlannedCatalogue:
     ) -> Specification:
         """Return what reads the table and holds it against simulations, of a shape if known."""
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
-        arguments = {"model": model, "layout": asdict(self.layout)}
+        arguments: dict[str, Any] = {"model": model, "layout": asdict(self.layout)}
         arguments |= {} if x_shape is None else {"x_shape": list(x_shape)}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 

@@ -173,7 +173,9 @@ def _drawn_from(drawn: Config, entries: Config | str, stored: list[str]) -> dict
         given[name] = {"type": "uniform", "min": edges[0], "max": edges[1]}
     for name in given:
         if name not in stored:
-            raise ValueError(f"{name!r} is no parameter of the files; they hold {first_few(stored)}")
+            raise ValueError(
+                f"{name!r} is no parameter of the files; they hold {first_few(stored)}"
+            )
     found = {}
     for name in stored:
         entry = given.get(name)

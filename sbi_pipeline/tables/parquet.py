@@ -66,9 +66,7 @@ class ParquetTable:
         self._reading[names] = at, held, rest
         return held[max(0, first - at) : last - at].copy()
 
-    def _further(
-        self, at: int, held: Array | None, batch: Array, first: int
-    ) -> tuple[int, Array]:
+    def _further(self, at: int, held: Array | None, batch: Array, first: int) -> tuple[int, Array]:
         """Return the rows that are held, and where they begin, when a batch more is read."""
         whole = batch if held is None else np.concatenate([held, batch])
         unused = min(max(0, first - at), len(whole))

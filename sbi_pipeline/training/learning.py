@@ -105,9 +105,7 @@ def learn_estimator(
     weighted = reader.weighing is not None and estimators.estimator_class(method).learns_prior(
         combinations(prior) is not None
     )
-    rows = sources.prepare(
-        reader, prior.to_normal, memory=memory, seed=seed, weighted=weighted
-    )
+    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed, weighted=weighted)
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         made = estimators.build(

@@ -168,7 +168,7 @@ class Streamed:
             for block in reader.blocks
         ]
         noise = None if reader.noise is None else asdict(reader.noise)
-        settings = [reader.names, dict(reader.split), noise, self.pool, self.seed]
+        settings: list[Any] = [reader.names, dict(reader.split), noise, self.pool, self.seed]
         settings += [repr(reader.weighing)] if self.weighted else []
         yield json.dumps([*settings, records]).encode()
 
@@ -301,9 +301,7 @@ def prepare(
         return Training(train, held_out, sample, *numbers)
     held = [reader.read(block, "train")["train"] for block in reader.blocks] if fits else None
     pool = max(LEAST, int(limit / 4 / row_bytes))
-    source = Streamed(
-        reader, to_normal, counts["train"], pool, seed, held, weighted=weighted
-    )
+    source = Streamed(reader, to_normal, counts["train"], pool, seed, held, weighted=weighted)
     return Training(source, held_out, sample, *numbers)
 
 
