@@ -32,13 +32,13 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
-from ..options import Chosen, Few, Fraction, Passes, Positive
+from ..options import INTERNAL, Chosen, Few, Fraction, Passes, Positive
 from .estimator import Estimator, Preview
 
 DEGREES = 4
@@ -59,8 +59,8 @@ class Contrastive(Estimator):
         near: Share of the alternatives that is drawn from the linear regression, if there is one;
             ``auto``: half of them, or none where simulations failed, their parameters do not follow
             the prior, or one is discrete.
-        far: Where the others come from: ``rows`` of the batch, or the ``prior``; ``auto``: the
-            prior where rows are weighted, since they were drawn from another density.
+        far: Where the others come from: ``rows`` of the batch, or the ``prior``, where rows are
+            weighted, since they were drawn from another density.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
@@ -72,7 +72,7 @@ class Contrastive(Estimator):
         alternatives: Few = 8,
         gamma: Positive = 1.0,
         near: Annotated[Fraction, Chosen()] = 0.0,
-        far: Annotated[Literal["rows", "prior"], Chosen()] = "rows",
+        far: Annotated[str, INTERNAL] = "rows",
         **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
@@ -99,14 +99,8 @@ class Contrastive(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        wanted = "prior" if preview.weighted else "rows"
-        if options.get("far", "auto") == "auto":
-            options["far"] = wanted
-        if preview.weighted and options["far"] != wanted:
-            raise ValueError(
-                "far is rows, but these were drawn from another density than the prior; leave far "
-                "at auto"
-            )
+        if preview.weighted:
+            options["far"] = "prior"
         if options.setdefault("near", "auto") == "auto":
             options["near"] = choose_near(preview)
         elif options["near"] and not preview.follows:
