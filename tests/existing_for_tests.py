@@ -61,7 +61,7 @@ def imported(config) -> Path:
     Path(made.folder).mkdir(parents=True, exist_ok=True)
     for receipt in made.receipts(made.rows):
         planned = plan[receipt.replace(".json", ".spec.json")]
-        run(import_rows, planned, receipt=Path(receipt))
+        run(import_rows, planned, receipt=Path(receipt), effort=made.effort)
     path = Path("results/linear/simulations.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     receipts = [Path(each) for each in made.receipts(made.rows)]

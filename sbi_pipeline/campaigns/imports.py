@@ -18,7 +18,7 @@ MOST_ROWS = 1000
 
 
 @dataclass(frozen=True)
-class Reading:
+class ImportedRows:
     """A `tasks.RowMaker` that reads rows of files.
 
     Attributes:
@@ -41,7 +41,7 @@ class Reading:
         """Return what reads them."""
         return RowsCaller(self.rows, self.block_size)
 
-    def guarded(self) -> Reading:
+    def guarded(self) -> ImportedRows:
         """Return itself: reading does no harm."""
         return self
 

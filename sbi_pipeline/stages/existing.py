@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..campaigns.imports import Reading
+from ..campaigns.imports import ImportedRows
 from ..campaigns.settings import Effort
 from ..campaigns.shard import fill_shard
 from ..existing.inventory import FileRows, RowsReader
@@ -60,7 +60,7 @@ def import_rows(
         logger.info("parameters of %d rows read in %.1f s", whole, time.monotonic() - begun)
     logger.info("%d of %d rows are imported, from row %d on", rows, total, start)
     fill_shard(
-        Reading(found, block_size),
+        ImportedRows(found, block_size),
         prior=prior,
         store=receipt.with_suffix(".zarr"),
         receipt=receipt,

@@ -145,8 +145,7 @@ def existing_simulations(
 
 
 ExistingSimulations = Annotated[
-    int | Mapping[str, Any],
-    Predicate(lambda given: not isinstance(given, int) or 100 <= given <= 10**9),
+    Annotated[int, Ge(100), Le(1_000_000_000)] | Mapping[str, Any],
     Described("a whole number from 100 to 1000000000, or {files: ...} of existing simulations"),
     Takes(existing_simulations),
 ]
