@@ -127,7 +127,13 @@ def _smooth(log_weight: Array) -> tuple[Array, float]:
 
 
 def resample(weight: Array, n: int, rng: np.random.Generator) -> Array:
-    """Return indices, ``(n,)``, in random order, each about n times its weight (systematic)."""
-    edges = np.cumsum(weight)
+    """Return indices, ``(n,)``, each about n times its weight (systematic).
+
+    Indices come in random order, copies of one next to each other: read as a chain, the draws then
+    show by their autocorrelation how few they are, so that the effective size and R-hat that ArviZ
+    finds are those of the weights.
+    """
+    order = rng.permutation(len(weight))
+    edges = np.cumsum(weight[order])
     places = (np.arange(n) + rng.random()) / n * edges[-1]
-    return rng.permutation(np.minimum(np.searchsorted(edges, places), len(weight) - 1))
+    return np.asarray(order[np.minimum(np.searchsorted(edges, places), len(weight) - 1)])

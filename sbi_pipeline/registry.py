@@ -128,7 +128,7 @@ STAGES = {
     "truncate": Part("sbi_pipeline.stages.rounds:truncate"),
     "learn_nuisances": Part("sbi_pipeline.stages.nuisances:learn_nuisances"),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
-    "refine": Part("sbi_pipeline.stages.refinement:refine", version=2),
+    "refine": Part("sbi_pipeline.stages.refinement:refine", version=3),
     "collect": Part("sbi_pipeline.stages.catalogues:collect", repeatable=True),
     "infer": Part("sbi_pipeline.stages.inference:infer", version=3),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),

@@ -202,13 +202,24 @@ class SampledPosterior:
                 "Each parameter was learnt alone (marginal ratios): correlations are not in these "
                 "draws, and predictions from them scatter as if there were none."
             )
-        found += self._of_predictions()
+        found += [*self._of_weights(), *self._of_predictions()]
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:
                 pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)
                 listed = ", ".join(f"P({name} = {value:g}) = {p:.3g}" for value, p in pairs)
                 found.append(f"{listed}.")
         return found
+
+    def _of_weights(self) -> Iterator[str]:
+        """Yield what draws are worth that were resampled by weight."""
+        if "origin" in self.tree["sample_stats"]:
+            origin = self.tree["sample_stats/origin"].to_numpy()
+            yield (
+                f"Draws of {self.tree.attrs['proposal']} resampled by weight: "
+                f"{np.unique(origin).size:,} of {origin.size:,} are different ones, worth "
+                f"{self.facts['effective']:,.0f} independent draws (k-hat "
+                f"{self.facts['k_hat']:.2f})."
+            )
 
     def _of_predictions(self) -> Iterator[str]:
         """Yield what is to be known of the predictions: none, few, or some that failed."""
