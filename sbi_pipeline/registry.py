@@ -133,7 +133,7 @@ STAGES = {
     "infer": Part("sbi_pipeline.stages.inference:infer", version=3),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=3),
-    "report": Part("sbi_pipeline.stages.page:report", version=2),
+    "report": Part("sbi_pipeline.stages.page:report", version=3),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
     "index": Part("sbi_pipeline.stages.overview:index"),
     "judge": Part("sbi_pipeline.stages.overview:judge"),
