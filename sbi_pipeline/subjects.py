@@ -22,6 +22,8 @@ from .types import Array
 QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
 """Those of every parameter's draws in tables, by column."""
 DISCRETE = ("values", "probabilities")
+MOST_UNCONVERGED = 0.05
+"""Fraction of held-out chains that may not have converged where ranks are judged."""
 FEWEST_PREDICTIONS, FEW_PREDICTIONS = 20, 500
 """Among fewer an observation is not ranked; among few its p-value cannot be as small as a failure
 of the check."""
@@ -108,6 +110,21 @@ class TrainedEstimator:
     def names(self) -> Mapping[str, str]:
         """Its name."""
         return {"estimator": self.name}
+
+    @property
+    def unconverged(self) -> float:
+        """Fraction of held-out simulations whose chains had not converged; 0 without chains."""
+        if self.calibration is None or "converged" not in self.calibration:
+            return 0.0
+        return float((self.calibration["converged"] == 0).mean())
+
+    @property
+    def ranked(self) -> xr.Dataset | None:
+        """The calibration, if its draws are those of the posteriors.
+
+        Of chains on their way there the sampler would be judged, and not the estimator.
+        """
+        return self.calibration if self.unconverged <= MOST_UNCONVERGED else None
 
     @property
     def candidates(self) -> list[dict[str, Any]]:
