@@ -16,7 +16,7 @@ def emcee(log_density, targets, dim, n, *, seed, proposal=None, folder=None, **o
 
 @dataclass(frozen=True)
 class Patient(Sampler):
-    """Its draws are its steps; of the first posteriors of many half have converged at once."""
+    """Its draws are about its steps; of the first posteriors of many half have converged at once."""
 
     max_steps: int = 100
     needs = "density"
@@ -26,6 +26,7 @@ class Patient(Sampler):
         return {"max_steps": 10}
 
     def __call__(self, problem, n):
-        z = np.full((problem.targets, n, problem.theta_dim), float(self.max_steps))
+        rng = np.random.default_rng(problem.seed)
+        z = rng.normal(self.max_steps, 0.1, size=(problem.targets, n, problem.theta_dim))
         first = np.arange(problem.targets) < problem.targets / 2
         return replace(in_chains(z), converged=first | (self.max_steps >= 40), independent=False)
