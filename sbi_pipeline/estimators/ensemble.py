@@ -100,6 +100,10 @@ class Ensemble(Estimator):
         z, x = z[:MAX_WEIGHED], x[:MAX_WEIGHED]
         self.mixture.copy_(stack(torch.stack(self._of_each("log_prob", z, x), 1)))
 
+    def doubts(self, x: Tensor) -> list[str]:
+        """Return what a member says of one data set."""
+        return self.structure.doubts(x)
+
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the log of the mean over members, ``(n,)``, for paired rows or for one x."""
         parts = torch.stack(self._of_each("log_prob", z, x), 1)
