@@ -156,6 +156,17 @@ def to_theta_density(log_prob: Array, z: Array, prior: Prior) -> Array:
     return np.asarray(log_prob - log_normal(z) + prior.log_prob(prior.from_normal(z)))
 
 
+def doubts(estimator: Estimator, x: Array) -> list[str]:
+    """Return what an estimator says of an observation that no simulation is like.
+
+    Args:
+        estimator: A trained estimator.
+        x: One data set, ``x_shape``, or several, ``(n, *x_shape)``.
+    """
+    data = torch.as_tensor(x).reshape(-1, *estimator.spec["x_shape"])
+    return estimator.doubts(data.to(next(estimator.parameters()).device))
+
+
 def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
     """Return data sets ``(m, *x_shape)``, or ``(m, events, *x_shape)``, after a look at them.
 

@@ -7,6 +7,7 @@ log_prob = posterior.log_prob(theta, x=x_o)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ import numpy as np
 
 from . import estimators, priors, samplers
 from .estimators import Estimator
-from .posterior import log_posterior, to_theta_density
+from .posterior import doubts, log_posterior, to_theta_density
 from .priors.boxes import truncated
 from .types import Array, Prior
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Posterior:
         """
         single = np.ndim(x) == len(self.estimator.spec["x_shape"]) + self.events
         data = np.asarray(x)[None] if single else x
+        for doubt in doubts(self.estimator, np.asarray(x)):
+            logger.warning("%s", doubt)
         settings = {"prior": self.prior, "events": self.events, **sampler}
         drawn = samplers.draw(self.estimator, data, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])

@@ -101,7 +101,7 @@ class Ensemble(Estimator):
         self.mixture.copy_(stack(torch.stack(self._of_each("log_prob", z, x), 1)))
 
     def doubts(self, x: Tensor) -> list[str]:
-        """Return what a member says of one data set."""
+        """Return what a member says of data, ``(n, *x_shape)``."""
         return self.structure.doubts(x)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:

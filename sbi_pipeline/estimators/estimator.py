@@ -102,7 +102,7 @@ class Estimator(Trainable):
         )
 
     def doubts(self, x: Tensor) -> list[str]:
-        """Return what is to be said of one data set, ``x_shape``, that no simulation is like."""
+        """Return what is to be said of data, ``(n, *x_shape)``, that no simulation is like."""
         return []
 
     def summarise(self, x: Tensor) -> Tensor | None:

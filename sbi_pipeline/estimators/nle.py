@@ -9,11 +9,11 @@ What columns hold is found by their values (`networks.values`). The density is p
 that is real, and per value of another:
 
 * Few values: their probabilities are learnt (`categorical.Categorical`).
-* Multiples of a step, such as whole numbers: training sees ``x + u`` with ``u`` uniform over a step,
-  drawn anew each time, so that ``log_prob`` approximates log P(x | z), the integral of q over a
-  step. At an observation that integral is taken at its midpoint: the flow learns a smooth density,
-  whose mean over a step differs from the midpoint in second order only, and noise in u would be
-  noise in the MCMC target.
+* Multiples of a step, such as whole numbers: training sees ``x + u`` with ``u`` uniform over a
+  step, drawn anew each time, so that ``log_prob`` approximates log P(x | z), the integral of q
+  over a step. At an observation that integral is taken at its midpoint: the flow learns a smooth
+  density, whose mean over a step differs from the midpoint in second order only, and noise in u
+  would be noise in the MCMC target.
 * Atoms: equal values among others, such as a limit that data are censored at. Which columns are at
   which of them is d, and the flow is over the columns that are at none:
 
@@ -41,7 +41,7 @@ from torch import Tensor
 from ..networks.categorical import Categorical
 from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
-from ..networks.flows import FLOWS
+from ..networks.flows import FLOWS, Flow
 from ..networks.flows import flow as build_flow
 from ..networks.mixed import MixedStandardise, filled
 from ..networks.regression import GaussianRegression
@@ -202,19 +202,21 @@ class NLE(Estimator):
         if self.linear is not None:
             y = self.linear.residual(y, given, present)
             log_slopes = log_slopes + self.linear.log_slopes()
-        if present is None:
-            return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given)
-        y, log_slopes = only(present, y, log_slopes)
-        return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given, present)
+        if present is not None and isinstance(self.flow, Flow):
+            y, log_slopes = only(present, y, log_slopes)
+            return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given, present)
+        return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given)
 
     def doubts(self, x: Tensor) -> list[str]:
-        """Say which numbers of one data set no training row had, where rows hold few or whole."""
+        """Say which numbers of data no simulation had, of columns that do not hold any number."""
         x = batched(x, self.x_shape).flatten(1)
-        return [
-            f"x is {float(x[0, i]):g} in column {i}, which holds {each.described} in simulations"
-            for i, each in self.held.items()
-            if not bool(each.allow(x[:, i]).all())
-        ]
+        told = []
+        for i, each in self.held.items():
+            odd = x[~each.allow(x[:, i]), i]
+            if len(odd):
+                found = f"x is {float(odd[0]):g} in column {i}"
+                told.append(f"{found}, which holds {each.described} in simulations")
+        return told
 
 
 def check_flow(flow: str, atoms: list[int] | None) -> None:

@@ -50,10 +50,14 @@ class GaussianRegression(nn.Module):
         inputs, outputs = inputs.double(), outputs.double()
         if present is None or bool(present.all()):
             weight, bias, covariance = regress(inputs, outputs)
+            variance = outputs.var(0)
         else:
             weight, bias, covariance = regress_each(inputs, outputs, present)
+            variance = torch.stack(
+                [column[there].var() for column, there in zip(outputs.T, present.T, strict=True)]
+            ).nan_to_num()  # of one row
         # A residual may vanish; a millionth of the outputs' own variance is left of it.
-        floor = 1e-6 * outputs.var(0).clamp(min=1e-12)
+        floor = 1e-6 * variance.clamp(min=1e-12)
         root = torch.linalg.cholesky(covariance + torch.diag(floor))
         self.weight.copy_(weight)
         self.bias.copy_(bias)
@@ -91,9 +95,7 @@ def regress(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return weight, mean_out - weight @ mean_in, covariance
 
 
-def regress_each(
-    inputs: Tensor, outputs: Tensor, present: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def regress_each(inputs: Tensor, outputs: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Regress each output on the rows where it is present, as `regress`.
 
     Variances are right for each, and covariances too near to zero by rows that lack one of two.
@@ -101,9 +103,9 @@ def regress_each(
     whole = present.all(0)
     weight = inputs.new_zeros(outputs.shape[1], inputs.shape[1])
     bias, variance = outputs.new_zeros(2, outputs.shape[1])
-    parts = [(whole.nonzero()[:, 0], slice(None))] if whole.any() else []
-    parts += [(i[None], present[:, i]) for i in (~whole).nonzero()[:, 0]]
-    for columns, rows in parts:
+    parts = [whole.nonzero()[:, 0], *(~whole).nonzero()] if whole.any() else (~whole).nonzero()
+    for columns in parts:
+        rows = present[:, columns].all(1)
         found, offset, covariance = regress(inputs[rows], outputs[rows][:, columns])
         weight[columns], bias[columns] = found, offset
         variance[columns] = covariance.diagonal()

@@ -5,7 +5,7 @@ nflows' own spline transforms select rows with boolean masks, which `torch.compi
 nflows' interface and agree with it to 1e-5 (``tests/test_splines.py``).
 
 Features that are not ``present`` in a row are zero before and after every layer and add nothing to
-its log |det|: what is left is a density of the others, for autoregressive and coupling layers alike.
+its log |det|: what is left is a density of the others.
 
 A map takes inputs ``(n, features)`` and raw network outputs ``(n, features, n_parameters)`` and
 returns outputs and log |d output / d input|, both ``(n, features)``. A transform decides which

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..types import Array
@@ -83,8 +82,9 @@ class Values:
 
     def are_points(self, column: Tensor) -> Tensor:
         """Return which numbers of a column, ``(n,)``, are its points."""
-        away = (column.double()[:, None] - torch.tensor(self.points, dtype=torch.float64)).abs()
-        return (away <= torch.tensor(self.slack, dtype=torch.float64)).any(1)
+        numbers = column.double()[:, None]
+        away = (numbers - numbers.new_tensor(self.points)).abs()
+        return (away <= numbers.new_tensor(self.slack)).any(1)
 
 
 def find_values(x: Tensor) -> list[Values]:
@@ -172,7 +172,8 @@ def step_of(values: Array, counts: Array, eps: float) -> tuple[float, float] | N
         step = float(span / times.sum())  # rounding errors average out
         allowed = min(5 * OFF, OFF + 2 * eps * float(np.abs(values).max()) / step)
         if np.abs((values[1:] - values[0]) / step - times.cumsum()).max() <= allowed:
-            return step, origin_of(float(values[0]), step)
+            unsure = 4 * eps * float(np.abs(values).max()) / span  # of the step, relative
+            return step, origin_of(float(values[0]), step, unsure)
         left = np.abs(gaps - times * step)  # Euclid's algorithm, on numbers with errors
         left = left[left > allowed * step / len(gaps)]
         if not len(left) or left.min() >= step:
@@ -181,8 +182,13 @@ def step_of(values: Array, counts: Array, eps: float) -> tuple[float, float] | N
     return None
 
 
-def origin_of(value: float, step: float) -> float:
-    """Return where counting begins, from 0 to a step: 0 where it is a multiple itself."""
+def origin_of(value: float, step: float, unsure: float) -> float:
+    """Return where counting begins, below a step: at 0 where a value is a multiple of it.
+
+    A value too far from 0 for the precision of the step is where it begins.
+    """
+    if unsure * abs(value) > OFF * step:
+        return value
     origin = math.remainder(value, step)
     if abs(origin) <= 5 * OFF * step:
         return 0.0
