@@ -11,6 +11,9 @@ from .scaling import Standardise
 from .values import Values
 
 
+NEAR = 0.25  # of the sd of a column: how far a limit reaches
+
+
 class MixedStandardise(nn.Module):
     """Takes columns to zero mean and unit variance, those of whole numbers counted in steps.
 
@@ -30,12 +33,29 @@ class MixedStandardise(nn.Module):
         super().__init__()
         self.whole = [i for i in columns if i in values and values[i].step]
         self.real = [i for i in columns if i not in self.whole]
+        self.has_limits = any(
+            i in values and (values[i].low is not None or values[i].high is not None)
+            for i in self.real
+        )
         self.columns = [*self.real, *self.whole]  # in the order in which they come out
+        for name, none in (("low", -torch.inf), ("high", torch.inf)):
+            limits = [getattr(values[i], name) if i in values else None for i in self.real]
+            numbers = [none if limit is None else limit for limit in limits]
+            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
+        self.register_buffer("near", torch.ones(len(self.real), dtype=torch.float64))
         self.of_real = Standardise((len(self.real),), transform)
         self.of_whole = Standardise((len(self.whole),), counts)
         for name in ("step", "origin"):
             numbers = [getattr(values[i], name) for i in self.whole]
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
+
+    def opened(self, real: Tensor) -> tuple[Tensor, Tensor]:
+        """Return real columns with their limits moved to infinity, and the log of the slopes."""
+        below = ((real.double() - self.low) / self.near).clamp(min=1e-9)
+        above = ((self.high - real.double()) / self.near).clamp(min=1e-9)
+        moved = torch.log1p(-(-below).exp()) - torch.log1p(-(-above).exp())
+        slopes = 1 + 1 / torch.expm1(below) + 1 / torch.expm1(above)
+        return real + self.near * moved, slopes.log()
 
     def in_steps(self, x: Tensor) -> Tensor:
         """Return the whole columns of ``(n, elements)``, counted in steps."""
@@ -51,6 +71,8 @@ class MixedStandardise(nn.Module):
         values = torch.cat((x[:, self.real].double(), self.in_steps(x) + 0.5), 1)
         if present is not None:
             values = filled(values, present)
+            self.near.copy_(NEAR * values[:, : len(self.real)].std(0))
+            values[:, : len(self.real)] = self.opened(values[:, : len(self.real)])[0]
         if self.real:
             self.of_real.fit(values[:, : len(self.real)])
         if self.whole:
@@ -64,7 +86,12 @@ class MixedStandardise(nn.Module):
             within: Where whole numbers stand in their step, from 0 to 1.
         """
         real = x[:, self.real]
-        scaled, slopes = self.of_real(real), self.of_real.log_slopes(real).float()
+        if self.has_limits:
+            real, opening = self.opened(real)
+            scaled, slopes = self.of_real(real), self.of_real.log_slopes(real) + opening
+        else:
+            scaled, slopes = self.of_real(real), self.of_real.log_slopes(real)
+        slopes = slopes.float()
         if not self.whole:
             return scaled, slopes
         whole = self.in_steps(x) + within

@@ -25,6 +25,13 @@ FEW = 8  # values of a column that have a probability of their own, at most
 AT_ONCE = 64  # columns
 LOOKED_AT = 20_000  # rows that show whether a column has any value often
 OFF = 0.02  # of a step: how far its multiples may lie from where they should
+WITHOUT_POINTS: Mapping[str, Any] = {
+    "points": (),
+    "slack": (),
+    "rest": True,
+    "low": None,
+    "high": None,
+}
 SHOWN = 10  # columns that are named
 OFTEN = 10  # rows of a value that stands out, at least
 REPEATED = 1.1  # rows for each value where values are multiples of a step by more than chance
@@ -40,6 +47,8 @@ class Values:
         rest: Whether the column takes other values, too.
         step: These are ``origin`` and whole multiples of it more; 0 where they are real.
         origin: See ``step``.
+        low: The point that real numbers begin at, such as a limit they are censored at, if any.
+        high: The one that they end at.
     """
 
     points: tuple[float, ...] = ()
@@ -47,6 +56,8 @@ class Values:
     rest: bool = True
     step: float = 0.0
     origin: float = 0.0
+    low: float | None = None
+    high: float | None = None
 
     @property
     def are_real(self) -> bool:
@@ -132,7 +143,15 @@ def values_of(column: Array, eps: float = 0.0) -> Values:
     rest, of_rest = values[~heaps], counts[~heaps]
     step, origin = step_of(rest, of_rest, eps) or (0.0, 0.0)
     points = values[heaps]
-    return Values(tuple(points.tolist()), slacks(points, column), step=step, origin=origin)
+    low, high = limits(points, rest) if len(points) and not step else (None, None)
+    slack = slacks(points, column)
+    return Values(tuple(points.tolist()), slack, True, step, origin, low, high)
+
+
+def limits(points: Array, rest: Array) -> tuple[float | None, float | None]:
+    """Return the point next below all other values, and the one next above them, if there are."""
+    low, high = points[points < rest[0]], points[points > rest[-1]]
+    return (float(low[-1]) if len(low) else None), (float(high[0]) if len(high) else None)
 
 
 def slacks(points: Array, column: Array) -> tuple[float, ...]:
@@ -236,7 +255,7 @@ def choose_values(
         heaped = [i for i in atoms if i in flowing]
         check_atoms(heaped, found)
     for i in flowing:
-        points = {} if i in heaped else {"points": (), "slack": (), "rest": True}
+        points = {} if i in heaped else WITHOUT_POINTS
         step = {} if dequantise and found[i].step else {"step": float(dequantise is True)}
         found[i] = replace(found[i], **points, **step)
     tell(found, x)
