@@ -52,7 +52,7 @@ def RNG(seed: int = 3) -> np.random.Generator:  # noqa: N802
 
 
 SD = 0.5
-EPOCHS = 40
+EPOCHS = 20
 
 
 def censored(low: float, high: float, columns: int = 3) -> Exact:

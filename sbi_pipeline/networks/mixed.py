@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from .scaling import Standardise
 from .values import Values
 
-
 NEAR = 0.25  # of the sd of a column: how far a limit reaches
 
 
 class MixedStandardise(nn.Module):
     """Takes columns to zero mean and unit variance, those of whole numbers counted in steps.
+
+    Real numbers that end at a point which many of them are at, such as a limit that they are
+    censored at, end there abruptly, which a flow cannot. Their end is moved to infinity first:
+    the distance to it goes through the inverse of softplus, which is linear far from 0.
 
     Args:
         columns: Which columns of the data are used.
@@ -26,6 +29,9 @@ class MixedStandardise(nn.Module):
 
     step: Tensor
     origin: Tensor
+    low: Tensor
+    high: Tensor
+    near: Tensor
 
     def __init__(
         self, columns: Sequence[int], values: Mapping[int, Values], transform: str, counts: str

@@ -80,6 +80,7 @@ def sample(
             events=trained.events,
             proposal=proposal,
             folder=_chain(estimator, batch[0]),
+            joined=x.ndim - 2 - trained.events == len(trained.estimator.spec["x_shape"]),
             **options,
         )
 
