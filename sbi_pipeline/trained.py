@@ -59,7 +59,7 @@ class Posterior:
         """
         x, joined = self._put_together(x)
         single = joined or np.ndim(x) == len(self.estimator.spec["x_shape"]) + self.events
-        data = np.asarray(x)[None] if single else x
+        data = np.asarray(x)[None] if single else np.asarray(x)
         for doubt in doubts(self.estimator, np.asarray(x)):
             logger.warning("%s", doubt)
         settings = {"prior": self.prior, "events": self.events, "joined": joined, **sampler}
