@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from .scaling import Standardise
 from .values import Values
 
-NEAR = 0.25  # of the sd of a column: how far a limit reaches
+NEAR = 0.25  # of the sd of a column: how far a limit is felt
 
 
 class MixedStandardise(nn.Module):
     """Takes columns to zero mean and unit variance, those of whole numbers counted in steps.
 
     Real numbers that end at a point which many of them are at, such as a limit that they are
-    censored at, end there abruptly, which a flow cannot. Their end is moved to infinity first:
-    the distance to it goes through the inverse of softplus, which is linear far from 0.
+    censored at, end there abruptly, which a flow cannot. Their end is moved to infinity: the
+    distance to it goes through the inverse of softplus, which is linear far from 0.
 
     Args:
         columns: Which columns of the data are used.
@@ -31,7 +31,6 @@ class MixedStandardise(nn.Module):
     origin: Tensor
     low: Tensor
     high: Tensor
-    near: Tensor
 
     def __init__(
         self, columns: Sequence[int], values: Mapping[int, Values], transform: str, counts: str
@@ -48,20 +47,20 @@ class MixedStandardise(nn.Module):
             limits = [getattr(values[i], name) if i in values else None for i in self.real]
             numbers = [none if limit is None else limit for limit in limits]
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
-        self.register_buffer("near", torch.ones(len(self.real), dtype=torch.float64))
         self.of_real = Standardise((len(self.real),), transform)
         self.of_whole = Standardise((len(self.whole),), counts)
         for name in ("step", "origin"):
             numbers = [getattr(values[i], name) for i in self.whole]
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
 
-    def opened(self, real: Tensor) -> tuple[Tensor, Tensor]:
-        """Return real columns with their limits moved to infinity, and the log of the slopes."""
-        below = ((real.double() - self.low) / self.near).clamp(min=1e-9)
-        above = ((self.high - real.double()) / self.near).clamp(min=1e-9)
+    def _opened(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """Return standardised real columns with limits moved to infinity, and log slopes."""
+        low, high = (self.of_real(limit[None]) for limit in (self.low, self.high))
+        below = torch.where(self.low.isinf(), torch.inf, (scaled - low) / NEAR).clamp(min=1e-6)
+        above = torch.where(self.high.isinf(), torch.inf, (high - scaled) / NEAR).clamp(min=1e-6)
         moved = torch.log1p(-(-below).exp()) - torch.log1p(-(-above).exp())
         slopes = 1 + 1 / torch.expm1(below) + 1 / torch.expm1(above)
-        return real + self.near * moved, slopes.log()
+        return scaled + NEAR * moved, slopes.log()
 
     def in_steps(self, x: Tensor) -> Tensor:
         """Return the whole columns of ``(n, elements)``, counted in steps."""
@@ -77,8 +76,6 @@ class MixedStandardise(nn.Module):
         values = torch.cat((x[:, self.real].double(), self.in_steps(x) + 0.5), 1)
         if present is not None:
             values = filled(values, present)
-            self.near.copy_(NEAR * values[:, : len(self.real)].std(0))
-            values[:, : len(self.real)] = self.opened(values[:, : len(self.real)])[0]
         if self.real:
             self.of_real.fit(values[:, : len(self.real)])
         if self.whole:
@@ -92,12 +89,10 @@ class MixedStandardise(nn.Module):
             within: Where whole numbers stand in their step, from 0 to 1.
         """
         real = x[:, self.real]
+        scaled, slopes = self.of_real(real), self.of_real.log_slopes(real).float()
         if self.has_limits:
-            real, opening = self.opened(real)
-            scaled, slopes = self.of_real(real), self.of_real.log_slopes(real) + opening
-        else:
-            scaled, slopes = self.of_real(real), self.of_real.log_slopes(real)
-        slopes = slopes.float()
+            scaled, opening = self._opened(scaled)
+            slopes = slopes + opening
         if not self.whole:
             return scaled, slopes
         whole = self.in_steps(x) + within
