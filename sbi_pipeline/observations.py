@@ -151,7 +151,7 @@ def simulate_events(
     return x, np.array([shared.get(name, np.nan) for name in prior.names])
 
 
-def join(
+def join_observations(
     parts: Sequence[tuple[Array, Array | None]],
     events: bool,
     inferred: Collection[str],

@@ -134,17 +134,24 @@ def test_what_has_no_joint_density_is_refused() -> None:
 def test_what_is_known_of_parts_is_known_of_the_whole(caplog: pytest.LogCaptureFixture) -> None:
     first, second = np.array([1.0, 2.0, np.nan]), np.array([1.0, 3.0, np.nan])
     names, data = ("a", "b", "c"), [np.zeros(2), np.ones(2)]
-    x, truth = observations.join([(data[0], first), (data[1], second)], False, {"a"}, names)
+    x, truth = observations.join_observations(
+        [(data[0], first), (data[1], second)], False, {"a"}, names
+    )
     np.testing.assert_array_equal(x, data)
     np.testing.assert_array_equal(truth, [1, np.nan, np.nan])
     assert not caplog.text
-    _, truth = observations.join([(data[0], first), (data[1], None)], False, {"a"}, names)
+    _, truth = observations.join_observations(
+        [(data[0], first), (data[1], None)], False, {"a"}, names
+    )
     np.testing.assert_array_equal(truth, first)
-    assert observations.join([(each, None) for each in data], False, {"a"}, names)[1] is None
-    observations.join([(data[0], first), (data[1], second)], False, {"b"}, names)
+    assert (
+        observations.join_observations([(each, None) for each in data], False, {"a"}, names)[1]
+        is None
+    )
+    observations.join_observations([(data[0], first), (data[1], second)], False, {"b"}, names)
     assert "joined as of one source, with b from 2 to 3" in caplog.text
     sets = [(np.zeros((2, 1)), None), (np.ones((3, 1)), None)]
-    assert observations.join(sets, True, {"a"}, names)[0].shape == (5, 1)
+    assert observations.join_observations(sets, True, {"a"}, names)[0].shape == (5, 1)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 5, 4)])

@@ -94,8 +94,8 @@ class NLE(Estimator):
             that they are censored at; ``auto``: those with values that far more rows have than
             the values beside them; ``null``: none.
         counts: As ``transform``, of numbers that are multiples of a step, counted in steps;
-            ``auto``: ``transform`` where that is given, else ``log1p``, or ``asinh`` where some
-            are negative.
+            ``auto``: ``transform`` where that is given, else ``log1p``, or as for real numbers
+            where some are negative.
         values: What columns hold that are not just real, see `networks.values`.
         **flow_options: Keyword arguments of that flow.
     """
@@ -269,7 +269,7 @@ def choose_scales(
         counts = transform
     elif counts == "auto":
         steps = without_atoms(scales.in_steps(x), scales.whole)
-        counts = "log1p" if scales.whole and bool((steps > -0.5).all()) else "asinh"
+        counts = "log1p" if bool((steps > -0.5).all()) else choose_transform(steps)
         counts = counts if scales.whole else "none"
     if transform == "auto":
         real = without_atoms(x[:, scales.real], scales.real)

@@ -359,7 +359,9 @@ def observe(
                 x, truth = observed(one)
             else:
                 parts = [observed(replace(one, **each, parts=None)) for each in one.parts.values()]
-                x, truth = observations.join(parts, several, set(inferred_parameters), names)
+                x, truth = observations.join_observations(
+                    parts, several, set(inferred_parameters), names
+                )
                 told["source"] = f"{' and '.join(one.parts)}, joined as of one source"
                 told |= {} if several else {"joined": str(len(parts))}
             data = observations.label_observation(x, truth, names)
