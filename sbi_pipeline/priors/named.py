@@ -25,6 +25,8 @@ from .families import TYPES, Family
 
 Values = dict[str, Array]
 TEXTS = ("type", "unit", "label", "description")
+ROUNDED = 2.0**-53
+"""The fraction beyond a value that was rounded to an end of its support: that of uniforms near 1."""
 
 
 class ParameterError(ValueError):
@@ -129,12 +131,22 @@ class NamedPrior:
 
     def complete(self, known: Mapping[str, Array], u: Array) -> Array:
         """Draw the parameters not in ``known``, given those that are; see `types.Prior`."""
-        return self._fill(known, lambda column, given: given.ppf(u[:, column]), len(u))
+
+        def draw(column: int, given: Any) -> Array:
+            own = u[:, column]
+            discrete = self.parameters[column].family.discrete
+            return np.asarray(given.ppf(own)) if discrete else _quantiles(given, own)
+
+        return self._fill(known, draw, len(u))
 
     def from_normal(self, z: Array) -> Array:
         """Map standard-normal space, ``(n, dim)``, to parameters, ``(n, dim)``."""
         z = self._columns(z)
-        return self._fill({}, lambda column, given: _from_normal(given, z[:, column]), len(z))
+
+        def draw(column: int, given: Any) -> Array:
+            return _from_normal(given, z[:, column], self.parameters[column].family.discrete)
+
+        return self._fill({}, draw, len(z))
 
     def to_normal(self, parameters: Array) -> Array:
         """Map parameters, ``(n, dim)``, to standard-normal space; a discrete one to mid-step."""
@@ -209,18 +221,42 @@ def _of_row(value: Any, row: int) -> Any:
     return value[row] if isinstance(value, np.ndarray) and value.ndim else value
 
 
-def _from_normal(given: Any, z: Array) -> Array:
+def _quantiles(given: Any, u: Array) -> Array:
+    """Inverse CDF, ``(n,)``: within the support, where rounding would put values at its ends."""
+    return _within(given, np.asarray(given.ppf(u), float))
+
+
+def _from_normal(given: Any, z: Array, discrete: bool) -> Array:
     """Inverse CDF of the normal CDF, each tail from its own side to keep its digits.
 
     What lies more than 37.5 standard deviations out is taken to lie there: the fraction beyond it
     would be 0, and the parameter infinite.
     """
     beyond = np.maximum(special.ndtr(-np.abs(z)), np.finfo(float).tiny)
-    return np.where(z > 0, given.isf(beyond), given.ppf(np.where(z > 0, 0.5, beyond)))
+    values = np.where(z > 0, given.isf(beyond), given.ppf(np.where(z > 0, 0.5, beyond)))
+    return values if discrete else _within(given, values)
 
 
 def _to_normal(given: Any, value: Array, discrete: bool) -> Array:
+    """Return the normal deviate of values, ``(n,)``: finite in the support, its ends included."""
     if discrete:
         return special.ndtri(given.cdf(value) - 0.5 * given.pmf(value))
-    below, above = given.cdf(value), given.sf(value)
+    low, high = given.support()
+    near = np.where((low <= value) & (value <= high), _within(given, value), value)
+    moved = near != value
+    below, above = (np.clip(tail(near), 0, 1) for tail in (given.cdf, given.sf))
+    inside = (low <= near) & (near <= high) & np.isfinite(near)
+    below, above = (
+        np.where(inside & (moved | (tail == 0)), np.maximum(tail, ROUNDED), tail)
+        for tail in (below, above)
+    )
     return np.where(below > 0.5, -special.ndtri(above), special.ndtri(below))
+
+
+def _within(given: Any, values: Array) -> Array:
+    """Return values, those at an end of the support or beyond it moved to the first within."""
+    low, high = given.support()
+    tiny = np.finfo(float).tiny  # what is less has fewer digits, and an infinite inverse
+    least = np.where(np.equal(low, 0), tiny, np.nextafter(low, np.inf))
+    most = np.where(np.equal(high, 0), -tiny, np.nextafter(high, -np.inf))
+    return np.clip(values, least, most)
