@@ -292,7 +292,7 @@ CAMPAIGNS = [
     ),
     (
         prior("{type: gamma, shape: 1e-10, scale: 1}"),
-        "'slope': .* draws are rounded to an end of it",
+        "'slope': .* draws are the same number, rounded",
     ),
     (prior("{type: normal, mean: arctan2(1), sd: 1}"), "arguments of arctan2: got 1, wanted 2"),
     (

@@ -21,6 +21,19 @@ from .distributions import (
     normal,
     uniform,
 )
+from .shapes import (
+    cauchy,
+    cosine,
+    halfcauchy,
+    invgamma,
+    laplace,
+    logistic,
+    powerlaw,
+    sine,
+    student,
+    triangular,
+    weibull,
+)
 
 EXPRESSION = "an expression in parameters written before it"
 REAL = Annotated[float | str, Described(f"a number or {EXPRESSION}")]
@@ -37,6 +50,7 @@ PROBABILITIES = Annotated[
 ]
 LOGARITHMIC = doc("of the natural logarithm")
 BEFORE = doc("before truncation")
+PLACED = {"location": REAL, "scale": POSITIVE}
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,58 @@ TYPES = {
         _truncnormal,
         lambda mean, sd, min, max: (sd > 0) & (min < max),  # noqa: A006
         "sd > 0 and min < max",
+    ),
+    "powerlaw": Family(
+        {"exponent": Annotated[REAL, doc("of the density")], "min": REAL, "max": POSITIVE},
+        powerlaw,
+        lambda exponent, min, max: (  # noqa: A006
+            (min >= 0) & (min < max) & ((min > 0) | (exponent > -1))
+        ),
+        "0 <= min < max, and min > 0 where the exponent is -1 or less",
+    ),
+    "sine": Family(
+        {"min": REAL, "max": REAL},
+        sine,
+        lambda min, max: (0 <= min) & (min < max) & (max <= np.pi),  # noqa: A006
+        "0 <= min < max <= pi",
+    ),
+    "cosine": Family(
+        {"min": REAL, "max": REAL},
+        cosine,
+        lambda min, max: (-np.pi / 2 <= min) & (min < max) & (max <= np.pi / 2),  # noqa: A006
+        "-pi/2 <= min < max <= pi/2",
+    ),
+    "triangular": Family(
+        {"min": REAL, "mode": REAL, "max": REAL},
+        triangular,
+        lambda min, mode, max: (min <= mode) & (mode <= max) & (min < max),  # noqa: A006
+        "min <= mode <= max and min < max",
+    ),
+    "student": Family(
+        {"df": Annotated[POSITIVE, doc("degrees of freedom")], **PLACED},
+        student,
+        lambda df, location, scale: (df > 0) & (scale > 0),
+        "df > 0 and scale > 0",
+    ),
+    "cauchy": Family(PLACED, cauchy, lambda location, scale: scale > 0, "scale > 0"),
+    "halfcauchy": Family({"scale": POSITIVE}, halfcauchy, lambda scale: scale > 0, "scale > 0"),
+    "laplace": Family(
+        {"mean": REAL, "scale": POSITIVE}, laplace, lambda mean, scale: scale > 0, "scale > 0"
+    ),
+    "logistic": Family(
+        {"mean": REAL, "scale": POSITIVE}, logistic, lambda mean, scale: scale > 0, "scale > 0"
+    ),
+    "weibull": Family(
+        {"shape": POSITIVE, "scale": POSITIVE},
+        weibull,
+        lambda shape, scale: (shape > 0) & (scale > 0),
+        "shape > 0 and scale > 0",
+    ),
+    "invgamma": Family(
+        {"shape": POSITIVE, "scale": POSITIVE},
+        invgamma,
+        lambda shape, scale: (shape > 0) & (scale > 0),
+        "shape > 0 and scale > 0",
     ),
     "bernoulli": Family(
         {"probability": PROBABILITY},

@@ -223,7 +223,7 @@ def _of_row(value: Any, row: int) -> Any:
 
 def _quantiles(given: Any, u: Array) -> Array:
     """Inverse CDF, ``(n,)``: within the support, where rounding would put values at its ends."""
-    return _within(given, np.asarray(given.ppf(u), float))
+    return _within(given, np.asarray(given.ppf(np.maximum(u, ROUNDED / 2)), float))
 
 
 def _from_normal(given: Any, z: Array, discrete: bool) -> Array:
@@ -254,9 +254,9 @@ def _to_normal(given: Any, value: Array, discrete: bool) -> Array:
 
 
 def _within(given: Any, values: Array) -> Array:
-    """Return values, those at an end of the support or beyond it moved to the first within."""
+    """Return values, finite ones at an end of the support or beyond it moved to the next within."""
     low, high = given.support()
     tiny = np.finfo(float).tiny  # what is less has fewer digits, and an infinite inverse
     least = np.where(np.equal(low, 0), tiny, np.nextafter(low, np.inf))
     most = np.where(np.equal(high, 0), -tiny, np.nextafter(high, -np.inf))
-    return np.clip(values, least, most)
+    return np.where(np.isfinite(values), np.clip(values, least, most), values)
