@@ -86,7 +86,16 @@ EXPECTED: dict[str, Any] = {
     "weibull": stats.weibull_min(1.7, scale=2),
     "invgamma": stats.invgamma(3, scale=2),
 }
-FIRST = ("uniform", "normal", "lognormal", "halfnormal", "loguniform", "beta", "gamma", "exponential")
+FIRST = (
+    "uniform",
+    "normal",
+    "lognormal",
+    "halfnormal",
+    "loguniform",
+    "beta",
+    "gamma",
+    "exponential",
+)
 DISCRETE = sorted(set(SPECS) - set(EXPECTED))
 
 
@@ -332,7 +341,13 @@ NEAR_ENDS: list[dict[str, Any]] = [
     {"type": "uniform", "min": 1126259462.3, "max": 1126259462.5},
     {"type": "uniform", "min": 1, "max": 1 + 1e-12},
     {"type": "uniform", "min": -1e9, "max": 1},
-    {"type": "truncnormal", "mean": 1126259462.4, "sd": 1, "min": 1126259462.3, "max": 1126259462.5},
+    {
+        "type": "truncnormal",
+        "mean": 1126259462.4,
+        "sd": 1,
+        "min": 1126259462.3,
+        "max": 1126259462.5,
+    },
     {"type": "triangular", "min": 1, "mode": 1, "max": 1 + 1e-12},
     {"type": "cosine", "min": 1, "max": 1 + 1e-12},
     {"type": "powerlaw", "exponent": 2, "min": 1, "max": 1 + 1e-12},

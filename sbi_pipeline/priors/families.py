@@ -141,7 +141,7 @@ TYPES = {
     "sine": Family(
         {"min": REAL, "max": REAL},
         sine,
-        lambda min, max: (0 <= min) & (min < max) & (max <= np.pi),  # noqa: A006
+        lambda min, max: (min >= 0) & (min < max) & (max <= np.pi),  # noqa: A006
         "0 <= min < max <= pi",
     ),
     "cosine": Family(

@@ -26,7 +26,7 @@ from .families import TYPES, Family
 Values = dict[str, Array]
 TEXTS = ("type", "unit", "label", "description")
 ROUNDED = 2.0**-53
-"""The fraction beyond a value that was rounded to an end of its support: that of uniforms near 1."""
+"""The fraction beyond a value that was rounded to an end of its support."""
 
 
 class ParameterError(ValueError):
