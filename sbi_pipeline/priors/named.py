@@ -43,13 +43,23 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its family, and arguments that are numbers or expressions."""
+    """One parameter: its family, and arguments that are numbers or expressions.
+
+    Attributes:
+        name: Of the parameter.
+        family: Of its distribution.
+        arguments: By name.
+        label: Shown on axes.
+        unit: Shown in tables and on axes.
+        periodic: Whether the ends of its range are one point.
+    """
 
     name: str
     family: Family
     arguments: Mapping[str, Any]
     label: str
     unit: str = ""
+    periodic: bool = False
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -86,17 +96,42 @@ def parameter(name: str, spec: Mapping[str, Any]) -> Parameter:
     if kind not in TYPES:
         raise ValueError(f"prior of {name!r}: got type {kind!r}; wanted one of {', '.join(TYPES)}")
     family = TYPES[kind]
-    given = {key: value for key, value in spec.items() if key not in TEXTS}
+    given = {key: value for key, value in spec.items() if key not in (*TEXTS, "periodic")}
     if set(given) != set(family.arguments):
         raise ValueError(
             f"prior of {name!r}: got {', '.join(given) or 'nothing'}; "
             f"a {kind} prior wants {', '.join(family.arguments)}"
         )
     arguments = {k: Expression(v) if isinstance(v, str) else v for k, v in given.items()}
-    made = Parameter(name, family, arguments, spec.get("label", name), spec.get("unit", ""))
+    made = Parameter(
+        name,
+        family,
+        arguments,
+        spec.get("label", name),
+        spec.get("unit", ""),
+        bool(spec.get("periodic", False)),
+    )
     if not made.parents:
         made.given({})
+    _check_periodic(made)
     return made
+
+
+def _check_periodic(made: Parameter) -> None:
+    """Refuse a circle without ends that are numbers.
+
+    Raises:
+        ParameterError: See above.
+    """
+    if not made.periodic:
+        return
+    if made.parents or made.family.discrete or not np.isfinite(made.given({}).support()).all():
+        got = f"depends on {made.parents[0]!r}" if made.parents else "has no two ends"
+        raise ParameterError(
+            made.name,
+            f"prior of {made.name!r}: periodic wants a continuous prior between two numbers, such "
+            f"as a uniform one from 0 to 2 * pi, and this one {got}; remove periodic",
+        )
 
 
 @dataclass(frozen=True)

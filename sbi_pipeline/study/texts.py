@@ -29,6 +29,14 @@ def without_texts(entries: Config) -> dict[str, Any]:
     }
 
 
+def drawn_from(entries: Config) -> dict[str, Any]:
+    """Return of priors what changes draws."""
+    return {
+        name: {key: value for key, value in entry.items() if key != "periodic"}
+        for name, entry in without_texts(entries).items()
+    }
+
+
 def texts_of(campaign: Config) -> dict[str, dict[str, str]]:
     """Return label and unit of each parameter of a campaign, derived ones too."""
     derived = campaign.get("derived_parameters", {})
@@ -60,7 +68,8 @@ def _in_words(entries: Config | str, name: str) -> str:
     if entry is None:
         return "several"  # a pattern of nuisances that several entries have priors for
     arguments = TYPES[entry["type"]].arguments
-    return ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
+    said = ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
+    return f"{said}, periodic" if entry.get("periodic") else said
 
 
 def excerpt(name: str, config: Config, estimators: Sequence[str]) -> str:
