@@ -27,13 +27,15 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
-from ..options import Chosen, Few, Fraction, Passes, Positive
+from ..networks.periodic import is_periodic
+from ..options import INTERNAL, Chosen, Few, Fraction, Passes, Positive
 from .estimator import Estimator, Preview
 
 DEGREES = 4
@@ -54,8 +56,11 @@ class Contrastive(Estimator):
         near: Share of the alternatives that is drawn from the linear regression, if there is one;
             ``auto``: half of them, or none where simulations failed, their parameters do not follow
             the prior, or one is discrete.
+        periodic: Columns of z that are of periodic parameters.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
+
+    periodic: Tensor
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class Contrastive(Estimator):
         alternatives: Few = 8,
         gamma: Positive = 1.0,
         near: Annotated[Fraction, Chosen()] = 0.0,
+        periodic: Annotated[Sequence[int], INTERNAL] = (),
         **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
@@ -76,6 +82,7 @@ class Contrastive(Estimator):
             )
         self.alternatives, self.gamma = alternatives, gamma
         self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
+        self.register_buffer("periodic", is_periodic(theta_dim, periodic), persistent=False)
         self.near = near if self.conditioner.linear is not None else 0.0
 
     @classmethod
@@ -96,8 +103,11 @@ class Contrastive(Estimator):
         return choose_conditioner(preview.z, preview.x, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
-        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        self.conditioner.fit_scales(z, x)
+        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``.
+
+        A regression tells nothing of a circle: it is given periodic parameters of other rows.
+        """
+        self.conditioner.fit_scales(torch.where(self.periodic, z.roll(1, 0), z), x)
 
     def far(self, z: Tensor) -> Tensor:
         """Return K alternatives to each row, ``(K, n, theta_dim)``: those of the rows before.

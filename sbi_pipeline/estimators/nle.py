@@ -22,7 +22,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -35,9 +35,10 @@ from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
+from ..networks.periodic import is_periodic, told
+from ..networks.scaling import Standardise, choose_transform, constant_columns
 from ..networks.screening import linked_columns
-from ..options import Chosen, Indices, OneOf, Passes, Takes
+from ..options import INTERNAL, Chosen, Indices, OneOf, Passes, Takes
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -77,10 +78,12 @@ class NLE(Estimator):
         discrete: Numbers of x, ``columns``, of which probabilities are learnt: each takes at most
             ``levels`` consecutive whole values; further options are those of the network that
             learns them; ``auto``: those of at most 8 values where x has an integer type.
+        periodic: Columns of z that are of periodic parameters.
         **flow_options: Keyword arguments of that flow.
     """
 
-    traits = Traits(target="likelihood", compiles=True)  # many small operations
+    periodic: Tensor
+    traits = Traits(target="likelihood", compiles=True, circles=True)  # many small operations
 
     def __init__(
         self,
@@ -93,6 +96,7 @@ class NLE(Estimator):
         columns: Annotated[Indices, Chosen(("auto", "all"))],
         discrete: Annotated[Mapping[str, Any] | None, Chosen(), Takes(discrete_columns)] = None,
         linear: Linear = False,
+        periodic: Annotated[Sequence[int], INTERNAL] = (),
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
@@ -100,8 +104,10 @@ class NLE(Estimator):
         self.x_shape, self.dequantise = x_shape, dequantise
         self.columns = [i for i in columns if i not in self.discrete]
         context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
+        self.register_buffer("periodic", is_periodic(theta_dim, periodic), persistent=False)
+        self.seen = theta_dim if not len(periodic) else 2 * theta_dim
         self.categorical = (
-            Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
+            Categorical(len(self.discrete), levels, self.seen, **few) if self.discrete else None
         )
         self.standardise = Standardise((len(self.columns),), transform)
         self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
@@ -143,7 +149,7 @@ class NLE(Estimator):
         """Return discrete columns, the others, and what the others are given, n rows each."""
         x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
         few = x[:, self.discrete]
-        return few, x[:, self.columns], torch.cat((z, as_ranks(z), few.to(z)), 1)
+        return few, x[:, self.columns], torch.cat((*told(z, self.periodic), few.to(z)), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -168,8 +174,7 @@ class NLE(Estimator):
     def _log_prob(self, few: Tensor, many: Tensor, given: Tensor) -> Tensor:
         log_prob = given.new_zeros(len(given))
         if self.categorical is not None:
-            z = given[:, : (given.shape[1] - len(self.discrete)) // 2]
-            log_prob = log_prob + self.categorical.log_prob(few, z)
+            log_prob = log_prob + self.categorical.log_prob(few, given[:, : self.seen])
         if self.flow is not None:
             y = self.standardise(many)
             log_prob = log_prob + self.standardise.log_det(many)

@@ -13,6 +13,7 @@ from annotated_types import Gt, Predicate
 from .. import estimators
 from ..estimators import Estimator
 from ..options import INTERNAL, Described, OneOf, Passes
+from ..priors.circles import periodic_columns
 from ..storage.reading import Reader
 from ..types import Prior
 from . import sources
@@ -111,6 +112,7 @@ def learn_estimator(
             rows=rows.source.rows,
             complete=not rows.failed,
             follows=follows,
+            periodic=periodic_columns(prior),
             **{**network, **settings["network"]},
         )
         with watching(boards / checkpoint.stem if tensorboard else None) as watch:
