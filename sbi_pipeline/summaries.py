@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .expressions import Expression
-from .priors.circles import Period, circular_mean, circular_sd, rolled, unrolled
 from .populations import EDGE, FLAGS, OF_DRAWS, P_VALUES
+from .priors.circles import Period, circular_mean, circular_sd, rolled, unrolled
 from .subjects import QUANTILES
 from .types import Array
 
@@ -62,26 +62,32 @@ def of_parameters(
         rng: Breaks ties of a truth with draws, those of a discrete parameter.
         periods: Ends of the periodic parameters by name.
     """
-    from .diagnostics.ranks import ranks_of  # noqa: PLC0415 - torch, which a table does without
-
     found: dict[str, Array] = {}
     for name, values in draws.items():
         truth = truths.get(name, np.full(len(values), np.nan))
         period = (periods or {}).get(name)
-        if period is not None:
+        if period is None:
+            own = _moments(values, truth, rng)
+        else:
             middle = circular_mean(values, period, axis=1)
-            values, truth = unrolled(values, period, middle[:, None]), unrolled(truth, period, middle)
-        levels = np.quantile(values, list(QUANTILES.values()), axis=1)
-        below = ranks_of(values, truth[:, None], rng) / values.shape[1]
-        rank = np.where(np.isnan(truth), np.nan, below)
-        spread = np.ptp(values, axis=1) > 0  # rounding makes an sd of draws that are all the same
-        sd = np.where(spread, values.std(axis=1, ddof=1), 0.0)
-        own = (values.mean(axis=1), sd, *levels, rank)
-        if period is not None:
-            levels = rolled(levels, period)
-            own = (middle, circular_sd(values, period, axis=1), *levels, rank)
+            line = unrolled(values, period, middle[:, None]), unrolled(truth, period, middle)
+            _, _, *levels, rank = _moments(*line, rng)
+            sd = circular_sd(values, period, axis=1)
+            own = [middle, sd, *(rolled(each, period) for each in levels), rank]
         found |= dict(zip((f"{name}_{each}" for each in OF_PARAMETER), own, strict=True))
     return found
+
+
+def _moments(values: Array, truth: Array, rng: np.random.Generator) -> list[Array]:
+    """Return mean, sd, quantiles and rank of the truth, each ``(m,)``, of draws on a line."""
+    from .diagnostics.ranks import ranks_of  # noqa: PLC0415 - torch, which a table does without
+
+    levels = np.quantile(values, list(QUANTILES.values()), axis=1)
+    below = ranks_of(values, truth[:, None], rng) / values.shape[1]
+    rank = np.where(np.isnan(truth), np.nan, below)
+    spread = np.ptp(values, axis=1) > 0  # rounding makes an sd of draws that are all the same
+    sd = np.where(spread, values.std(axis=1, ddof=1), 0.0)
+    return [values.mean(axis=1), sd, *levels, rank]
 
 
 def at_edge(draws: Mapping[str, Array], prior: Mapping[str, Array]) -> Array:

@@ -47,8 +47,8 @@ def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) ->
         for draws without ensembles to compare (independent draws), ``sd_ratio`` is posterior sd
         over prior sd, ``kl_nats`` the divergence of the marginal from its prior in nats,
         ``at_edge`` the fraction of draws outside the central 99 % of the prior. A periodic
-        parameter has a ``period``, its circular mean and sd, quantiles of the circle cut opposite to
-        the mean, and no edge; its chains are judged by the worse of cosine and sine.
+        parameter has a ``period``, its circular mean and sd, quantiles of the circle cut opposite
+        to the mean, and no edge; its chains are judged by the worse of cosine and sine.
     """
     draws = posterior["posterior"].to_dataset()
     rows = [
@@ -113,7 +113,7 @@ def divergence(draws: Array, prior: Array, neighbours: int = 40) -> float:
     return gained if np.isfinite(gained) else float("nan")
 
 
-class Line:
+class OnLine:
     """How draws of a parameter are told of."""
 
     def moments(self, draws: Array) -> tuple[float, float]:
@@ -134,7 +134,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Circle(Line):
+class OnCircle(OnLine):
     """How draws of a periodic parameter are told of."""
 
     period: Period
@@ -163,7 +163,7 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
     variable = tree[f"posterior/{name}"].transpose("chain", "draw")
     chains = np.asarray(variable.to_numpy(), dtype=float)
     prior, period = _prior_draws(tree, name), variable.attrs.get("period")
-    measured = Line() if period is None else Circle(tuple(np.asarray(period, dtype=float)))
+    measured = OnLine() if period is None else OnCircle(tuple(np.asarray(period, dtype=float)))
     prior_mean, prior_sd = measured.moments(prior) if prior.size else (np.nan, np.nan)
     mean, sd = measured.moments(chains)
     levels = measured.quantiles(chains, list(QUANTILES.values()))

@@ -112,8 +112,8 @@ class MNRE(Contrastive):
         seen = z.clamp(-EDGE, EDGE)
         rest = torch.where(self.periodic, 0, (seen - mean) / sd)
         inputs = torch.stack([*told(seen, self.periodic), rest], -1)
-        told = context.expand(len(z), *context.shape).flatten(0, 1)
-        learnt = [net(inputs[:, :, k].flatten(0, 1), told) for k, net in enumerate(self.nets)]
+        rows = context.expand(len(z), *context.shape).flatten(0, 1)
+        learnt = [net(inputs[:, :, k].flatten(0, 1), rows) for k, net in enumerate(self.nets)]
         found = torch.cat(learnt, 1).view(z.shape)
         if self.conditioner.linear is None:
             return found

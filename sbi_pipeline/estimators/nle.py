@@ -34,8 +34,8 @@ from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
-from ..networks.regression import GaussianRegression
 from ..networks.periodic import is_periodic, told
+from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..options import INTERNAL, Chosen, Indices, OneOf, Passes, Takes

@@ -5,7 +5,8 @@ describe badly. So the circle is cut anew for each data set, opposite to where t
 expected: with u the fraction of the circle below it, and c(x) the direction of a linear regression
 of (cos 2 pi u, sin 2 pi u) on x,
 
-    u' = (u - c(x) + 1/2) mod 1,    log q(z | x) = log q'(z' | x) + log N(z; 0, 1) - log N(z'; 0, 1),
+    u' = (u - c(x) + 1/2) mod 1,
+    log q(z | x) = log q'(z' | x) + log N(z; 0, 1) - log N(z'; 0, 1),
 
 and the estimator learns q'. Where the regression knows nothing the cut is anywhere, which is no
 worse than before: for each x it is a one-to-one map.

@@ -2,8 +2,8 @@
 
 Walkers cannot step across a cut, and those on either side of one make two clumps. So the circle of
 each periodic parameter is cut opposite to the mean direction of its posterior, which a first look
-tells; in the coordinate that begins there the prior is N(0, 1) as before. With c fixed for each data
-set, z' = Phi^-1((Phi(z) - c + 1/2) mod 1), and
+tells; in the coordinate that begins there the prior is N(0, 1) as before. With c fixed for each
+data set, z' = Phi^-1((Phi(z) - c + 1/2) mod 1), and
 
     log p(z') = log p(z) + log N(z'; 0, 1) - log N(z; 0, 1).
 """
