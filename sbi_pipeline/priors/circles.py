@@ -56,13 +56,13 @@ def circular_sd(values: Array, period: Period, axis: int | None = None) -> Array
     return np.asarray(np.sqrt(-2 * np.log(length)) * (period[1] - period[0]) / (2 * np.pi))
 
 
-def unrolled(values: Array, period: Period, centre: Array | float) -> Array:
+def unrolled(values: Array | float, period: Period, centre: Array | float) -> Array:
     """Return values moved by whole periods to within half of one of a centre."""
     width = period[1] - period[0]
     return np.asarray(centre + (np.asarray(values) - centre + width / 2) % width - width / 2)
 
 
-def rolled(values: Array, period: Period) -> Array:
+def rolled(values: Array | float, period: Period) -> Array:
     """Return values moved by whole periods into the range."""
     low, high = period
     return np.asarray(low + (np.asarray(values) - low) % (high - low))
@@ -72,7 +72,8 @@ def across_the_emptiest(values: Array, period: Period) -> float:
     """Return the value opposite to where fewest draws are: the centre of an axis cut there."""
     low, high = period
     counts, _ = np.histogram(rolled(values, period), BINS, (low, high))
-    near = sum(np.roll(counts, shift) for shift in range(-BINS // 24, BINS // 24 + 1))
+    shifts = range(-BINS // 24, BINS // 24 + 1)
+    near = np.sum([np.roll(counts, shift) for shift in shifts], axis=0)
     empty = np.flatnonzero(near == near.min())
     middle = circular_mean(empty + 0.5, (0.0, float(BINS)))  # of several, between them
     best = empty[np.argmin(np.abs(unrolled(empty + 0.5, (0.0, float(BINS)), middle) - middle))]

@@ -34,6 +34,7 @@ from .shapes import (
     triangular,
     weibull,
 )
+from .tabulated import copula, quantiles, rise
 
 EXPRESSION = "an expression in parameters written before it"
 REAL = Annotated[float | str, Described(f"a number or {EXPRESSION}")]
@@ -50,6 +51,9 @@ PROBABILITIES = Annotated[
 ]
 LOGARITHMIC = doc("of the natural logarithm")
 BEFORE = doc("before truncation")
+NUMBERS = Annotated[
+    list[float], MinLen(2), Described("a list of two or more numbers, each above the one before")
+]
 PLACED = {"location": REAL, "scale": POSITIVE}
 
 
@@ -181,6 +185,29 @@ TYPES = {
         invgamma,
         lambda shape, scale: (shape > 0) & (scale > 0),
         "shape > 0 and scale > 0",
+    ),
+    "quantiles": Family(
+        {
+            "values": Annotated[NUMBERS, doc("between which the density is constant")],
+            "probabilities": Annotated[NUMBERS, doc("of what lies below, from 0 to 1")],
+        },
+        quantiles,
+        rise,
+        "as many values as probabilities, each above the one before, from 0 to 1",
+    ),
+    "copula": Family(
+        {
+            "values": Annotated[NUMBERS, doc("as of `quantiles`")],
+            "probabilities": NUMBERS,
+            "given": Annotated[
+                Mapping[str, Any],
+                doc("parameters written before it: their values and probabilities, and a slope"),
+            ],
+            "rest": Annotated[float, Gt(0), Le(1), doc("sd of the normal deviate given those")],
+        },
+        copula,
+        lambda values, probabilities, given, rest: rise(values, probabilities) & (rest > 0),
+        "as many values as probabilities, each above the one before, from 0 to 1, and rest > 0",
     ),
     "bernoulli": Family(
         {"probability": PROBABILITY},

@@ -22,9 +22,11 @@ from scipy import special
 from ..expressions import Expression
 from ..types import Array
 from .families import TYPES, Family
+from .tabulated import Dependence
 
 Values = dict[str, Array]
 TEXTS = ("type", "unit", "label", "description")
+COMPUTED = Expression | Dependence
 ROUNDED = 2.0**-53
 """The fraction beyond a value that was rounded to an end of its support."""
 
@@ -64,7 +66,7 @@ class Parameter:
     @property
     def parents(self) -> tuple[str, ...]:
         """Names of the parameters that its arguments depend on."""
-        expressions = (a for a in self.arguments.values() if isinstance(a, Expression))
+        expressions = (a for a in self.arguments.values() if isinstance(a, COMPUTED))
         return tuple(sorted({name for e in expressions for name in e.names}))
 
     def given(self, values: Mapping[str, Array]) -> Any:
@@ -74,7 +76,7 @@ class Parameter:
             ParameterError: The arguments break the family's rule.
         """
         arguments = {
-            key: value(values) if isinstance(value, Expression) else value
+            key: value(values) if isinstance(value, COMPUTED) else value
             for key, value in self.arguments.items()
         }
         valid = np.asarray(self.family.valid(**arguments))
@@ -102,7 +104,7 @@ def parameter(name: str, spec: Mapping[str, Any]) -> Parameter:
             f"prior of {name!r}: got {', '.join(given) or 'nothing'}; "
             f"a {kind} prior wants {', '.join(family.arguments)}"
         )
-    arguments = {k: Expression(v) if isinstance(v, str) else v for k, v in given.items()}
+    arguments = {key: _computed(value) for key, value in given.items()}
     made = Parameter(
         name,
         family,
@@ -115,6 +117,13 @@ def parameter(name: str, spec: Mapping[str, Any]) -> Parameter:
         made.given({})
     _check_periodic(made)
     return made
+
+
+def _computed(written: Any) -> Any:
+    """Return an argument; where it depends on other parameters, what works it out."""
+    if isinstance(written, Mapping):
+        return Dependence(written)
+    return Expression(written) if isinstance(written, str) else written
 
 
 def _check_periodic(made: Parameter) -> None:

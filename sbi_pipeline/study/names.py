@@ -71,7 +71,7 @@ def _expressions(campaign: Config, keys: Keys) -> Iterator[tuple[Keys, str]]:
     """Yield the expressions of a campaign, and where they stand."""
     entries = campaign["priors"]
     for name, entry in {} if isinstance(entries, str) else entries.items():
-        texts = (each for key, each in entry.items() if key not in priors.TEXTS)
+        texts = [each for key, each in entry.items() if key not in priors.TEXTS]
         yield from (((*keys, "priors", name), text) for text in texts if isinstance(text, str))
     for name, entry in campaign.get("derived_parameters", {}).items():
         yield (*keys, "derived_parameters", name), entry["expression"]
