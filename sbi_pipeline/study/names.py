@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from .. import priors
 from ..expressions import CONSTANTS
@@ -44,14 +44,19 @@ def check_parameter_names(campaign: Config, names: Sequence[str], keys: Keys) ->
         name = both.pop()
         text = f"{name!r} is an inferred parameter; give the derived one another name"
         raise InconsistentError((*keys, "derived_parameters", name), text)
-    _check_alike([*names, *derived], keys)
+    places = {name: (*keys, "priors", name) for name in names}
+    _check_alike(places | {name: (*keys, "derived_parameters", name) for name in derived})
     _check_constants(campaign, names, keys)
 
 
-def _check_alike(names: Iterable[str], keys: Keys) -> None:
-    """Refuse names that only a computer tells apart: one letter, written in two ways."""
+def _check_alike(places: Mapping[str, Keys]) -> None:
+    """Refuse names that only a computer tells apart: one letter, written in two ways.
+
+    Args:
+        places: Where each stands.
+    """
     seen: dict[str, str] = {}
-    for name in names:
+    for name, keys in places.items():
         other = seen.setdefault(unicodedata.normalize("NFKC", name), name)
         if other != name:
             text = f"the parameters {other!r} ({other!a}) and {name!r} ({name!a}) look "
