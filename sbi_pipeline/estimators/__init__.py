@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import registry
-from ..networks.periodic import is_periodic, told
+from ..networks.periodic import is_periodic, told_of
 from ..networks.validity import Validity
 from ..options import INTERNAL, Few, Passes
 from .ensemble import Ensemble
@@ -93,9 +93,8 @@ def _without_ends(z: Tensor, periodic: Sequence[int]) -> Tensor:
     """Return z as it is looked at: of periodic parameters cosine and sine."""
     if not periodic:
         return z
-    where = is_periodic(z.shape[1], periodic)
-    first, second = told(z, where)
-    return torch.cat((first, second[:, where]), 1)
+    first, second = told_of(z, is_periodic(z.shape[1], periodic))
+    return torch.cat((first, second[:, list(periodic)]), 1)
 
 
 def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Estimator:

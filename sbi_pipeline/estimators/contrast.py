@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
-from ..networks.periodic import is_periodic
+from ..networks.periodic import is_periodic, without_circles
 from ..options import INTERNAL, Chosen, Few, Fraction, Passes, Positive
 from .estimator import Estimator, Preview
 
@@ -60,7 +60,7 @@ class Contrastive(Estimator):
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
-    periodic: Tensor
+    periodic: Tensor | None
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Contrastive(Estimator):
 
         A regression tells nothing of a circle: it is given periodic parameters of other rows.
         """
-        self.conditioner.fit_scales(torch.where(self.periodic, z.roll(1, 0), z), x)
+        self.conditioner.fit_scales(without_circles(z, self.periodic, z.roll(1, 0)), x)
 
     def far(self, z: Tensor) -> Tensor:
         """Return K alternatives to each row, ``(K, n, theta_dim)``: those of the rows before.

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from ..networks.periodic import told
+from ..networks.periodic import told_of, without_circles
 from ..networks.residual import ResidualMLP, start_at
 from ..options import Depth, Passes, Width
 from ..types import Traits
@@ -110,8 +110,8 @@ class MNRE(Contrastive):
         """Return f_k, ``(g, n, theta_dim)``, of g values for each of n contexts."""
         mean, sd = self._regression(context)
         seen = z.clamp(-EDGE, EDGE)
-        rest = torch.where(self.periodic, 0, (seen - mean) / sd)
-        inputs = torch.stack([*told(seen, self.periodic), rest], -1)
+        rest = without_circles((seen - mean) / sd, self.periodic)
+        inputs = torch.stack([*told_of(seen, self.periodic), rest], -1)
         rows = context.expand(len(z), *context.shape).flatten(0, 1)
         learnt = [net(inputs[:, :, k].flatten(0, 1), rows) for k, net in enumerate(self.nets)]
         found = torch.cat(learnt, 1).view(z.shape)

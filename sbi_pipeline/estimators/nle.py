@@ -34,7 +34,7 @@ from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
-from ..networks.periodic import is_periodic, told
+from ..networks.periodic import is_periodic, told_of
 from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, choose_transform, constant_columns
 from ..networks.screening import linked_columns
@@ -82,7 +82,7 @@ class NLE(Estimator):
         **flow_options: Keyword arguments of that flow.
     """
 
-    periodic: Tensor
+    periodic: Tensor | None
     traits = Traits(target="likelihood", compiles=True, circles=True)  # many small operations
 
     def __init__(
@@ -149,7 +149,7 @@ class NLE(Estimator):
         """Return discrete columns, the others, and what the others are given, n rows each."""
         x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
         few = x[:, self.discrete]
-        return few, x[:, self.columns], torch.cat((*told(z, self.periodic), few.to(z)), 1)
+        return few, x[:, self.columns], torch.cat((*told_of(z, self.periodic), few.to(z)), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""

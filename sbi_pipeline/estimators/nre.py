@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..networks.periodic import told
+from ..networks.periodic import told_of, without_circles
 from ..networks.residual import ResidualMLP, start_at
 from ..options import Depth, NonNegative, Passes, Width
 from ..types import Traits
@@ -105,12 +105,12 @@ class NRE(Contrastive):
     def log_prob_of_summary(self, z: Tensor, summary: Tensor) -> Tensor:
         """Return the log ratio, ``(n,)``, for paired rows or for one context."""
         seen = z.clamp(-EDGE, EDGE)
-        inputs = [*told(seen, self.periodic)]
+        inputs = [*told_of(seen, self.periodic)]
         if self.conditioner.linear is None:
             learnt: Tensor = self.net(torch.cat(inputs, 1), summary)[:, 0]
             return learnt
         rest = self.conditioner.whiten(seen, summary)
-        inputs.append(torch.where(self.periodic, 0, rest))
+        inputs.append(without_circles(rest, self.periodic))
         learnt = self.net(torch.cat(inputs, 1), summary)[:, 0]
         return self._start(z, summary) + learnt
 

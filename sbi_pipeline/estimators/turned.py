@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..networks.encoders import batched
-from ..networks.periodic import is_periodic
+from ..networks.periodic import is_periodic, without_circles
 from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise
 from .estimator import Estimator
@@ -44,13 +44,14 @@ class Turned(Estimator):
         x_shape: Shape of one data set.
     """
 
-    periodic: Tensor
+    periodic: Tensor | None
 
     def __init__(
         self, inner: Estimator, periodic: Sequence[int], theta_dim: int, x_shape: tuple[int, ...]
     ) -> None:
         super().__init__()
-        self.traits, self.inner, self.x_shape = inner.traits, inner, x_shape
+        self.traits, self.inner = inner.traits, inner
+        self.theta_dim, self.x_shape = theta_dim, x_shape
         size = math.prod(x_shape)
         self.step = math.ceil(size / MOST_NUMBERS)
         self.scale = Standardise((math.ceil(size / self.step),))
@@ -93,7 +94,7 @@ class Turned(Estimator):
         """Return z with periodic ones moved by a fraction of the circle, ``(..., theta_dim)``."""
         u = (torch.special.ndtr(z.double()) + by) % 1
         moved = torch.special.ndtri(u.clamp(EDGE, 1 - EDGE)).to(z)
-        return torch.where(self.periodic, moved, z)
+        return without_circles(z, self.periodic, moved)
 
     def _centres(self, x: Tensor) -> Tensor:
         """Return where x says parameters are, as fractions of the circle, ``(n, theta_dim)``.
@@ -103,7 +104,7 @@ class Turned(Estimator):
         x = batched(x, self.x_shape)
         cos, sin = self.direction.predict(self.scale(self._numbers(x))).double().chunk(2, 1)
         turns = torch.atan2(sin, cos) / (2 * math.pi)
-        return turns @ torch.eye(len(self.periodic)).to(turns)[self.columns]
+        return turns @ torch.eye(self.theta_dim).to(turns)[self.columns]
 
     def _numbers(self, x: Tensor) -> Tensor:
         """Return the numbers of x that directions are a regression on, ``(n, numbers)``."""

@@ -23,18 +23,18 @@ from .distributions import (
 )
 from .shapes import (
     cauchy,
-    cosine,
     halfcauchy,
     invgamma,
     laplace,
+    latitude,
     logistic,
+    polar_angle,
     powerlaw,
-    sine,
     student,
     triangular,
     weibull,
 )
-from .tabulated import copula, quantiles, rise
+from .tabulated import by_quantiles, copula, rise
 
 EXPRESSION = "an expression in parameters written before it"
 REAL = Annotated[float | str, Described(f"a number or {EXPRESSION}")]
@@ -144,13 +144,13 @@ TYPES = {
     ),
     "sine": Family(
         {"min": REAL, "max": REAL},
-        sine,
+        polar_angle,
         lambda min, max: (min >= 0) & (min < max) & (max <= np.pi),  # noqa: A006
         "0 <= min < max <= pi",
     ),
     "cosine": Family(
         {"min": REAL, "max": REAL},
-        cosine,
+        latitude,
         lambda min, max: (-np.pi / 2 <= min) & (min < max) & (max <= np.pi / 2),  # noqa: A006
         "-pi/2 <= min < max <= pi/2",
     ),
@@ -191,7 +191,7 @@ TYPES = {
             "values": Annotated[NUMBERS, doc("between which the density is constant")],
             "probabilities": Annotated[NUMBERS, doc("of what lies below, from 0 to 1")],
         },
-        quantiles,
+        by_quantiles,
         rise,
         "as many values as probabilities, each above the one before, from 0 to 1",
     ),

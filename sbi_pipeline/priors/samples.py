@@ -12,7 +12,7 @@ from scipy import special
 
 from ..tables import check_real, instead_of, open_table
 from ..types import Array
-from .tabulated import quantiles
+from .tabulated import by_quantiles
 
 MOST, FEWEST = 100, 20
 """Pieces of a distribution; samples with fewer different values are refused."""
@@ -205,7 +205,7 @@ def joint_entries(samples: Samples) -> tuple[dict[str, dict[str, Any]], str]:
     }
     z = np.stack(
         [
-            quantiles(entries[name]["values"], entries[name]["probabilities"]).normal(values)
+            by_quantiles(entries[name]["values"], entries[name]["probabilities"]).normal(values)
             for name, values in samples.columns.items()
         ],
         axis=1,

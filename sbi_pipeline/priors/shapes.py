@@ -72,12 +72,12 @@ def _ratio(fall: Array, d: Array, width: Array) -> Array:
     return np.where(fall == 0, d / width, special.expm1(fall * d) / special.expm1(fall * width))
 
 
-def sine(min: Value, max: Value) -> Distribution:  # noqa: A002
+def polar_angle(min: Value, max: Value) -> Distribution:  # noqa: A002
     """Return the density proportional to sin y: an angle from the pole of a sphere."""
     return _on_a_sphere(min, max, 0.0)
 
 
-def cosine(min: Value, max: Value) -> Distribution:  # noqa: A002
+def latitude(min: Value, max: Value) -> Distribution:  # noqa: A002
     """Return the density proportional to cos y: a latitude on a sphere."""
     return _on_a_sphere(min, max, np.pi / 2)
 

@@ -107,7 +107,7 @@ class GivenOthers:
         return (self.own.normal(value) - self.mean) / self.rest
 
 
-def quantiles(values: Sequence[float], probabilities: Sequence[float]) -> Quantiles:
+def by_quantiles(values: Sequence[float], probabilities: Sequence[float]) -> Quantiles:
     """Return the distribution with these quantiles."""
     return Quantiles(np.asarray(values, dtype=float), np.asarray(probabilities, dtype=float))
 
@@ -116,7 +116,7 @@ def copula(
     values: Sequence[float], probabilities: Sequence[float], given: Value, rest: float
 ) -> GivenOthers:
     """Return the distribution of a parameter given the mean of its normal deviate."""
-    return GivenOthers(quantiles(values, probabilities), given, rest)
+    return GivenOthers(by_quantiles(values, probabilities), given, rest)
 
 
 def rise(values: Sequence[float], probabilities: Sequence[float]) -> bool:
@@ -152,6 +152,6 @@ class Dependence:
         """Return the mean, ``(n,)``, for values of the others by name."""
         total: Any = 0.0
         for name, each in self.others.items():
-            margin = quantiles(each["values"], each["probabilities"])
+            margin = by_quantiles(each["values"], each["probabilities"])
             total = total + each["slope"] * margin.normal(values[name])
         return np.asarray(total)
