@@ -148,6 +148,7 @@ class Traits:
         learning_rate: Peak of the learning rate, where the user gives none.
         effort: Epochs over those of other methods, where the user gives none.
         compiles: Whether long trainings are worth compiling.
+        circles: Whether it takes ``periodic``, the columns of z that are of periodic parameters.
     """
 
     target: Target
@@ -159,11 +160,17 @@ class Traits:
     learning_rate: float = 3e-3
     effort: float = 1.0
     compiles: bool = False
+    circles: bool = False
 
     @property
     def draws(self) -> bool:
         """Whether ``sample_many`` works: draws are those of a posterior."""
         return self.target == "posterior"
+
+    @property
+    def turns(self) -> bool:
+        """Whether circles are cut anew for each data set, see `estimators.turned`."""
+        return self.draws and self.joint and not self.circles
 
     @property
     def proposes(self) -> bool:

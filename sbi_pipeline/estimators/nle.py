@@ -31,7 +31,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -44,8 +44,9 @@ from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS, Flow
 from ..networks.flows import flow as build_flow
 from ..networks.mixed import MixedStandardise, filled
+from ..networks.periodic import is_periodic, told_of
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import as_ranks, choose_transform, constant_columns
+from ..networks.scaling import choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..networks.splines import only
 from ..networks.values import Values, choose_values
@@ -97,10 +98,12 @@ class NLE(Estimator):
             ``auto``: ``transform`` where that is given, else ``log1p``, or as for real numbers
             where some are negative.
         values: What columns hold that are not just real, see `networks.values`.
+        periodic: Columns of z that are of periodic parameters.
         **flow_options: Keyword arguments of that flow.
     """
 
-    traits = Traits(target="likelihood", compiles=True)  # many small operations
+    periodic: Tensor | None
+    traits = Traits(target="likelihood", compiles=True, circles=True)  # many small operations
 
     def __init__(
         self,
@@ -116,6 +119,7 @@ class NLE(Estimator):
         counts: Transform = "none",
         linear: Linear = False,
         values: Annotated[Mapping[int, Mapping[str, Any]] | None, INTERNAL] = None,
+        periodic: Annotated[Sequence[int], INTERNAL] = (),
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
@@ -131,11 +135,13 @@ class NLE(Estimator):
         self.atom_of = [
             self.coded.index(i) if i in (atoms or []) else -1 for i in self.standardise.columns
         ]
+        self.register_buffer("periodic", is_periodic(theta_dim, periodic), persistent=False)
+        self.seen = theta_dim if not len(periodic) else 2 * theta_dim
         context_dim = 2 * theta_dim + len(self.coded)  # z, its ranks, values that are taken
         self.categorical = None
         if self.coded:
             levels = max(levels, *(held[i].levels for i in self.coded))
-            self.categorical = Categorical(len(self.coded), levels, theta_dim, **options)
+            self.categorical = Categorical(len(self.coded), levels, self.seen, **options)
             self.categorical.know([held[i] for i in self.coded])
         self.linear = GaussianRegression(context_dim, out_dim) if linear else None
         self.flow = build_flow(flow, out_dim, context_dim, **flow_options) if out_dim else None
@@ -166,11 +172,11 @@ class NLE(Estimator):
         """Return rows of x, which columns the flow is over, and what it is given."""
         x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
         if self.categorical is None:
-            return x, None, torch.cat((z, as_ranks(z)), 1)
+            return x, None, torch.cat(told_of(z, self.periodic), 1)
         codes, _ = self.categorical.codes(x[:, self.coded])
         at_atom = torch.cat((codes > 0, torch.zeros_like(codes[:, :1], dtype=torch.bool)), 1)
         present = ~at_atom[:, self.atom_of] if self.has_atoms else None
-        return x, present, torch.cat((z, as_ranks(z), codes.to(z)), 1)
+        return x, present, torch.cat((*told_of(z, self.periodic), codes.to(z)), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -195,7 +201,7 @@ class NLE(Estimator):
         x, present, given = self._look(z, x)
         log_prob = z.new_zeros(len(z))
         if self.categorical is not None:
-            log_prob = log_prob + self.categorical.log_prob(x[:, self.coded], z)
+            log_prob = log_prob + self.categorical.log_prob(x[:, self.coded], given[:, : self.seen])
         if self.flow is None:
             return log_prob
         y, log_slopes = self.standardise(x, within)

@@ -19,7 +19,7 @@ from .existing import density_of, stored_parameters
 from .schema import CampaignEntry, Config, Dask
 from .signatures import stated
 from .specification import Makers, Specification, code, files, maker, stage
-from .texts import without_texts
+from .texts import drawn_from, without_texts
 
 RESULTS = "results"
 EXISTING = "existing-rows-"
@@ -212,8 +212,9 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
         "parameters": list(made.parameters),
         "priors": priors if own_prior else without_texts(priors),
     }
+    drawn = priors if own_prior else drawn_from(priors)
     arguments = {
-        "model": model,
+        "model": {**model, "priors": drawn},
         "seed": stated(CampaignEntry, campaign, "seed"),
         "shard_size": stated(CampaignEntry, campaign, "shard_size"),
         "block_size": stated(CampaignEntry, campaign, "block_size"),

@@ -13,6 +13,7 @@ from annotated_types import Gt, Predicate
 from .. import estimators
 from ..estimators import Estimator
 from ..options import INTERNAL, Described, OneOf, Passes
+from ..priors.circles import periodic_columns
 from ..priors.discrete import combinations
 from ..storage.reading import Reader
 from ..types import Prior
@@ -116,6 +117,7 @@ def learn_estimator(
             complete=not rows.failed,
             follows=follows and (reader.weighing is None or weighted),
             weighted=weighted,
+            periodic=periodic_columns(prior),
             **{**network, **settings["network"]},
         )
         with watching(boards / checkpoint.stem if tensorboard else None) as watch:
