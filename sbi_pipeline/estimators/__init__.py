@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import registry
+from ..networks.resolution import check_resolution
 from ..networks.validity import Validity
 from ..options import INTERNAL, Few, Passes
 from .ensemble import Ensemble
@@ -126,6 +127,7 @@ def check_rows(z: Tensor, x: Tensor) -> None:
             f"x has NaN or infinity in {int(bad.sum())} of {len(x)} rows, first in row {row}, "
             f"column {column}; leave such rows out"
         )
+    check_resolution(x)
 
 
 def save_estimator(path: Path, estimator: Estimator, header: Mapping[str, Any]) -> None:

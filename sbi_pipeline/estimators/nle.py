@@ -132,7 +132,7 @@ class NLE(Estimator):
         few = (options["discrete"] or {"columns": []})["columns"]
         flowing = x.flatten(1)[:, [i for i in options["columns"] if i not in few]]
         if options.setdefault("transform", "auto") == "auto":
-            options["transform"] = choose_transform(flowing) if flowing.shape[1] else "none"
+            options["transform"] = choose_transform(flowing, z) if flowing.shape[1] else "none"
         if options.setdefault("dequantise", "auto") == "auto":
             options["dequantise"] = not x.is_floating_point()
         if options.setdefault("linear", "auto") == "auto":

@@ -147,7 +147,7 @@ def choose_encoder(
     constant_columns(seen)
     if options.setdefault("transform", "auto") == "auto":
         there = seen[x[..., -1] > 0.5].unsqueeze(1) if masked else seen  # padding has no tails
-        options["transform"] = choose_transform(there)
+        options["transform"] = choose_transform(there, None if masked else z)
     if options.setdefault("embedding", "auto") == "auto":
         few = math.prod(x.shape[1:]) <= 64
         options["embedding"] = "cnn2d" if x.ndim >= 4 else vectors if few else "mlp"
