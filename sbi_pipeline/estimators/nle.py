@@ -30,12 +30,13 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ..networks.categorical import Categorical
+from ..networks.compression import Compression, Summaries, choose_summaries, is_long, named
 from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
+from ..networks.scaling import Standardise, as_ranks, as_real, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..options import Chosen, Indices, OneOf, Passes, Takes
 from ..types import Traits
@@ -77,6 +78,9 @@ class NLE(Estimator):
         discrete: Numbers of x, ``columns``, of which probabilities are learnt: each takes at most
             ``levels`` consecutive whole values; further options are those of the network that
             learns them; ``auto``: those of at most 8 values where x has an integer type.
+        summaries: Linear summaries of the columns, fitted to training rows, whose likelihood is
+            learnt instead of that of x; ``auto``: principal components of more than 1000 columns
+            of real numbers, where they lose nothing; ``null``: none.
         **flow_options: Keyword arguments of that flow.
     """
 
@@ -93,28 +97,32 @@ class NLE(Estimator):
         columns: Annotated[Indices, Chosen(("auto", "all"))],
         discrete: Annotated[Mapping[str, Any] | None, Chosen(), Takes(discrete_columns)] = None,
         linear: Linear = False,
+        summaries: Summaries = None,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
-        self.discrete, levels, few = discrete_columns(**discrete) if discrete else ([], 1, {})
+        self.discrete, levels, rest = discrete_columns(**discrete) if discrete else ([], 1, {})
         self.x_shape, self.dequantise = x_shape, dequantise
         self.columns = [i for i in columns if i not in self.discrete]
         context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
         self.categorical = (
-            Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
+            Categorical(len(self.discrete), levels, theta_dim, **rest) if self.discrete else None
         )
-        self.standardise = Standardise((len(self.columns),), transform)
-        self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
-        self.flow = (
-            build_flow(flow, len(self.columns), context_dim, **flow_options)
-            if self.columns
-            else None
-        )
+        width = len(self.columns)
+        self.compression: Compression | None = None
+        if kind := named(summaries):
+            self.compression = Compression((width,), theta_dim, transform=transform, **kind)
+            width, transform = self.compression.out_dim, "none"
+        self.standardise = Standardise((width,), transform)
+        self.linear = GaussianRegression(context_dim, width) if linear else None
+        self.flow = build_flow(flow, width, context_dim, **flow_options) if width else None
 
     @classmethod
     def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
         """Refuse columns that data do not have."""
         columns, discrete = options["columns"], options["discrete"]
+        if options["summaries"] not in ("auto", None) and options["dequantise"] is True:
+            raise ValueError("summaries of whole numbers are none: write dequantise: false")
         if x_shape is None:
             return
         if isinstance(columns, list):
@@ -135,18 +143,23 @@ class NLE(Estimator):
             options["transform"] = choose_transform(flowing, z) if flowing.shape[1] else "none"
         if options.setdefault("dequantise", "auto") == "auto":
             options["dequantise"] = not x.is_floating_point()
+        width = _choose_summaries(z, flowing, options)
         if options.setdefault("linear", "auto") == "auto":
-            options["linear"] = 0 < flowing.shape[1] <= MOST_COLUMNS
+            options["linear"] = 0 < width <= MOST_COLUMNS
         return options
 
     def _parts(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return discrete columns, the others, and what the others are given, n rows each."""
-        x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
-        few = x[:, self.discrete]
-        return few, x[:, self.columns], torch.cat((z, as_ranks(z), few.to(z)), 1)
+        x = batched(x, self.x_shape).flatten(1)
+        few, many = x[:, self.discrete].expand(len(z), -1), x[:, self.columns]
+        if self.compression is not None:
+            many = self.compression(many)
+        return few, many.expand(len(z), -1), torch.cat((z, as_ranks(z), few.to(z)), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
+        if self.compression is not None:
+            self.compression.fit_to(z, as_real(x.flatten(1))[:, self.columns])
         few, many, given = self._parts(z, x)
         if self.categorical is not None:
             self.categorical.fit(few)
@@ -178,6 +191,18 @@ class NLE(Estimator):
                 log_prob = log_prob + self.linear.log_det()
             log_prob = log_prob + self.flow.log_prob(y, given)
         return log_prob
+
+
+def _choose_summaries(z: Tensor, x: Tensor, options: dict[str, Any]) -> int:
+    """Choose summaries of columns that a flow is to learn; return how many numbers it then sees."""
+    summaries = options.pop("summaries", "auto")
+    if summaries == "auto":
+        long = is_long(x) and not options["dequantise"]
+        summaries = choose_summaries(z, x, options["transform"]) if long else None
+    if summaries is None:
+        return x.shape[1]
+    options["summaries"] = named(summaries)
+    return Compression((x.shape[1],), z.shape[1], **options["summaries"]).out_dim
 
 
 def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:

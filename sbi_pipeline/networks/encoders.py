@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..options import Chosen, OneOf, Passes, Takes
 from ..registry import EMBEDDINGS, load_part
 from .embedding import Embedding
-from .scaling import TRANSFORMS, Standardise, choose_transform, constant_columns
+from .scaling import TRANSFORMS, Standardise, as_real, choose_transform, constant_columns
 
 
 def embed(
@@ -149,9 +149,14 @@ def choose_encoder(
         there = seen[x[..., -1] > 0.5].unsqueeze(1) if masked else seen  # padding has no tails
         options["transform"] = choose_transform(there, None if masked else z)
     if options.setdefault("embedding", "auto") == "auto":
-        few = math.prod(x.shape[1:]) <= 64
-        options["embedding"] = "cnn2d" if x.ndim >= 4 else vectors if few else "mlp"
+        options["embedding"] = choose_embedding(tuple(x.shape[1:]), vectors)
     return options
+
+
+def choose_embedding(x_shape: tuple[int, ...], vectors: str) -> str:
+    """Return the embedding of data of a shape; ``vectors`` is that of few elements."""
+    few = math.prod(x_shape) <= 64
+    return "cnn2d" if len(x_shape) >= 3 else vectors if few else "mlp"
 
 
 def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:
@@ -167,5 +172,4 @@ def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:
             f"x has shape {tuple(x.shape)}; this estimator was trained on data sets of shape "
             f"{x_shape}, so give {x_shape} or (n, {', '.join(map(str, x_shape))})"
         )
-    # Whole numbers to double precision: single holds them to 2^24 only.
-    return x if x.dtype in (torch.float32, torch.float64) else x.double()
+    return as_real(x)

@@ -141,6 +141,11 @@ def quantiles(x: Tensor, levels: tuple[float, ...], rows: int = 20_000) -> Tenso
     return torch.stack([x[::step].double().nanquantile(level, dim=0) for level in levels])
 
 
+def as_real(x: Tensor) -> Tensor:
+    """Return data as floats; whole numbers in double precision: single holds them to 2^24 only."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.double()
+
+
 def spread(x: Tensor) -> Tensor:
     """Return the standard deviation of each column, or 1 where it is zero, whatever the units."""
     away = x - x.mean(0)

@@ -1,0 +1,218 @@
+"""A few numbers for a long vector, by a linear map that is fitted to training rows.
+
+``svd`` takes the principal components of the standardised data: what varies most, without a look at
+the parameters. ``regression`` takes what a linear regression of the parameters, their squares and
+their products predicts from all elements, which to first order is their score; it fits noise where
+elements are not far fewer than rows. ``both`` takes both. The data are read in blocks: time is
+linear in rows and elements, and memory that of a few blocks (a regression holds all rows once in
+single precision).
+
+References:
+    Halko, Martinsson & Tropp, Finding structure with randomness, SIAM Review 53, 2011,
+        https://doi.org/10.1137/090771806.
+    Heavens, Jimenez & Lahav, Massive lossless data compression and multiple parameter estimation
+        from galaxy spectra, MNRAS 317, 2000, https://doi.org/10.1046/j.1365-8711.2000.03692.x.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+
+from ..options import INTERNAL, Chosen, OneOf, Takes, Width
+from . import gains
+from .least_squares import best_fit
+from .scaling import Standardise, as_real, spread
+
+logger = logging.getLogger(__name__)
+
+LONG = 1000
+"""Elements of a vector, above which ``auto`` considers summaries."""
+MOST = (64, 256)
+"""Components that ``auto`` tries; more where all of the first are above the noise."""
+ABOVE = 1.5
+"""Variance of a component in held-out rows, over that of what all leave, for it to count."""
+LOSS = 0.02
+"""Nats that summaries may lose against a linear regression on all elements."""
+SPARE, PASSES = 10, 3
+"""Directions that are sketched beside those wanted, and passes that sharpen them."""
+AT_ONCE = 2_000_000
+"""Elements of a block."""
+MOST_EFFECTS = 16
+ROWS = 20_000
+"""By which ``auto`` chooses."""
+SUMMARIES = {"svd": (True, False), "regression": (False, True), "both": (True, True)}
+"""Names, and whether they are components, and whether they are a regression's predictions."""
+
+
+class Compression(nn.Module):
+    """From data ``(n, *x_shape)`` to summaries ``(n, out_dim)``, of unit variance.
+
+    Args:
+        x_shape: Shape of one data set.
+        theta_dim: Number of inferred parameters.
+        name: Kind of summaries: principal components (``svd``), what a regression predicts of the
+            parameters (``regression``), or ``both``.
+        components: Number of principal components.
+        transform: Function that each number of x goes through first.
+    """
+
+    weight: Tensor
+
+    def __init__(
+        self,
+        x_shape: tuple[int, ...],
+        theta_dim: int,
+        *,
+        name: Annotated[str, OneOf(SUMMARIES)],
+        components: Width = 64,
+        transform: Annotated[str, INTERNAL] = "none",
+    ) -> None:
+        super().__init__()
+        varying, self.regresses = SUMMARIES[name]
+        elements = math.prod(x_shape)
+        self.components = min(components, elements) if varying else 0
+        self.out_dim = self.components + (n_effects(theta_dim) if self.regresses else 0)
+        self.standardise = Standardise(x_shape, transform)
+        self.register_buffer("weight", torch.zeros(self.out_dim, elements))
+
+    def fit_to(self, z: Tensor, x: Tensor) -> Tensor:
+        """Fit to rows, ``(n, theta_dim)`` and ``(n, *x_shape)``; return their summaries."""
+        self.standardise.fit(x)
+        found = []
+        if self.components:
+            found.append(principal_axes(self._blocks(x), self.components).T)
+        if self.regresses:
+            rows = torch.cat(list(self._blocks(x)()))
+            found.append(best_fit(rows, effects(z))[0].T)
+        weight = torch.cat(found)
+        summaries = torch.cat([rows @ weight.T for rows in self._blocks(x)()])
+        sd = spread(summaries)
+        self.weight.copy_(weight / sd[:, None])
+        return summaries / sd
+
+    def _blocks(self, x: Tensor) -> Callable[[], Iterator[Tensor]]:
+        return blocks_of(self.standardise, x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(n, out_dim)`` for data ``(n, *x_shape)``."""
+        return self.standardise(x).flatten(1) @ self.weight.T
+
+
+Summaries = Annotated[
+    str | Mapping[str, Any] | None, Chosen(), Takes(Compression, given=2, short="name")
+]
+
+
+def named(summaries: str | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the options of summaries that may be given by their name alone."""
+    if summaries is None or isinstance(summaries, str):
+        return None if summaries is None else {"name": summaries}
+    return dict(summaries)
+
+
+def blocks_of(standardise: Standardise, x: Tensor) -> Callable[[], Iterator[Tensor]]:
+    """Return what yields standardised rows, flattened, a block at a time."""
+    at_once = max(1, AT_ONCE // math.prod(x.shape[1:]))
+    return lambda: (standardise(as_real(part)).flatten(1) for part in x.split(at_once))
+
+
+def principal_axes(blocks: Callable[[], Iterator[Tensor]], components: int) -> Tensor:
+    """Return the directions in which rows vary most, ``(elements, components)``, orthonormal.
+
+    Args:
+        blocks: Yields centred rows, ``(some, elements)``, all of them each time it is called.
+        components: How many; the rest are zero where there are fewer elements or rows.
+    """
+    elements = next(blocks()).shape[1]
+    wide = min(components + SPARE, elements)
+    basis = torch.randn(elements, wide, generator=torch.Generator().manual_seed(0))
+    for _ in range(PASSES):
+        basis = torch.linalg.qr(sum(rows.T @ (rows @ basis) for rows in blocks()))[0]
+    seen = [rows @ basis for rows in blocks()]
+    gram = sum(part.double().T @ part.double() for part in seen)
+    _, turned = torch.linalg.eigh(gram)
+    axes: Tensor = basis @ turned.flip(1)[:, :components].float()
+    return axes
+
+
+def effects(z: Tensor) -> Tensor:
+    """Return centred parameters, their squares and products, as far as these are few."""
+    first, second = torch.triu_indices(z.shape[1], z.shape[1])
+    told = torch.cat((z, z[:, first] * z[:, second]), 1)[:, : n_effects(z.shape[1])].float()
+    return told - told.mean(0)
+
+
+def n_effects(theta_dim: int) -> int:
+    """Return how many numbers `effects` tells of parameters."""
+    whole = theta_dim + theta_dim * (theta_dim + 1) // 2
+    return whole if whole <= MOST_EFFECTS else theta_dim
+
+
+def is_long(x: Tensor) -> bool:
+    """Say whether data have so many elements that summaries are considered."""
+    return math.prod(x.shape[1:]) > LONG
+
+
+def choose_summaries(z: Tensor, x: Tensor, transform: str) -> dict[str, Any] | None:
+    """Choose summaries of long vectors by held-out rows; None where there are no better ones.
+
+    Components count as far as they vary beyond the noise. They are taken where a linear regression
+    of the parameters on them is as good as one on all elements, which is added to them where it is
+    better and elements are few against rows.
+
+    Args:
+        z: Parameters in standard-normal space, ``(n, theta_dim)``.
+        x: Data, ``(n, *x_shape)``.
+        transform: A name of `scaling.TRANSFORMS`.
+    """
+    elements = math.prod(x.shape[1:])
+    step = math.ceil(len(x) / ROWS)
+    z, x = z[::step], x[::step]
+    standardise = Standardise(tuple(x.shape[1:]), transform)
+    standardise.fit(x)
+    components, told = choose_components(standardise, x)
+    on_all = explained_by_all(z, torch.cat(list(blocks_of(standardise, x)())))
+    on_some = gains.taught(z.double(), told.double()) if components else 0.0
+    logger.info(
+        "%d of %d elements of x vary beyond noise as principal components; a linear regression "
+        "gains %.3f nats held out on these, %.3f on all",
+        components,
+        elements,
+        on_some,
+        on_all,
+    )
+    lost = on_some < on_all - LOSS
+    if not lost:
+        return {"name": "svd", "components": components} if components else None
+    if elements > len(x) // 5:
+        return None
+    return {"name": "both", "components": components} if components else {"name": "regression"}
+
+
+def choose_components(standardise: Standardise, x: Tensor) -> tuple[int, Tensor]:
+    """Return how many components vary beyond noise in rows held out, and all rows of these."""
+    fit, test = blocks_of(standardise, x[::2]), blocks_of(standardise, x[1::2])
+    for most in sorted({min(most, max(1, len(x) // 20)) for most in MOST}):
+        axes = principal_axes(fit, most)
+        size, total = torch.zeros(axes.shape[1], dtype=torch.float64), 0.0
+        for rows in test():
+            size += (rows @ axes).double().square().sum(0)
+            total += float(rows.double().square().sum())
+        noise = (total - float(size.sum())) / (len(axes) - axes.shape[1])
+        found = int((size > ABOVE * noise).sum())
+        if found < axes.shape[1]:
+            break
+    axes = axes[:, size > ABOVE * noise]
+    return found, torch.cat([rows @ axes for rows in blocks_of(standardise, x)()])
+
+
+def explained_by_all(z: Tensor, rows: Tensor) -> float:
+    """Return what a linear regression of z on all columns gains in held-out rows, in nats."""
+    left = 1 - best_fit(rows, (z - z.mean(0)).float())[1]
+    return float(-0.5 * left.clamp(min=1e-12).log().sum())
