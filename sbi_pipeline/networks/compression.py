@@ -7,6 +7,11 @@ elements are not far fewer than rows. ``both`` takes both. The data are read in 
 linear in rows and elements, and memory that of a few blocks (a regression holds all rows once in
 single precision).
 
+The axes of components lean towards the noise of the rows that they were fitted to. Along them these
+rows look larger than others by 1 / (1 - e / (n v)), v the variance of the component and e the mean
+square of what no component holds, in n rows; where elements are many more than rows this is more
+than a posterior can bear. In training mode summaries are therefore divided by that.
+
 References:
     Halko, Martinsson & Tropp, Finding structure with randomness, SIAM Review 53, 2011,
         https://doi.org/10.1137/090771806.
@@ -35,10 +40,12 @@ LONG = 1000
 """Elements of a vector, above which ``auto`` considers summaries."""
 MOST = (64, 256)
 """Components that ``auto`` tries; more where all of the first are above the noise."""
-ABOVE = 1.5
-"""Variance of a component in held-out rows, over that of what all leave, for it to count."""
-LOSS = 0.02
-"""Nats that summaries may lose against a linear regression on all elements."""
+BEYOND = 5.0
+"""Standard errors that the variance of a component in held-out rows is above the noise."""
+LOSS = 0.05
+"""Nats a parameter that summaries may lose against a linear regression on all elements."""
+LEAST = 0.1
+"""Share of a component's variance that is not the noise of its own row, at least."""
 SPARE, PASSES = 10, 3
 """Directions that are sketched beside those wanted, and passes that sharpen them."""
 AT_ONCE = 2_000_000
@@ -63,6 +70,7 @@ class Compression(nn.Module):
     """
 
     weight: Tensor
+    lean: Tensor
 
     def __init__(
         self,
@@ -80,6 +88,7 @@ class Compression(nn.Module):
         self.out_dim = self.components + (n_effects(theta_dim) if self.regresses else 0)
         self.standardise = Standardise(x_shape, transform)
         self.register_buffer("weight", torch.zeros(self.out_dim, elements))
+        self.register_buffer("lean", torch.ones(self.out_dim))
 
     def fit_to(self, z: Tensor, x: Tensor) -> Tensor:
         """Fit to rows, ``(n, theta_dim)`` and ``(n, *x_shape)``; return their summaries."""
@@ -91,7 +100,15 @@ class Compression(nn.Module):
             rows = torch.cat(list(self._blocks(x)()))
             found.append(best_fit(rows, effects(z))[0].T)
         weight = torch.cat(found)
-        summaries = torch.cat([rows @ weight.T for rows in self._blocks(x)()])
+        parts, size = [], 0.0
+        for rows in self._blocks(x)():
+            parts.append(rows @ weight.T)
+            size += float(rows.double().square().sum())
+        summaries = torch.cat(parts)
+        sizes = summaries[:, : self.components].double().square().sum(0)
+        own = (size - float(sizes.sum())) / len(x) / sizes.clamp(min=1e-300)
+        self.lean[: self.components] = 1 / (1 - own).clamp(min=LEAST)
+        summaries = summaries / self.lean
         sd = spread(summaries)
         self.weight.copy_(weight / sd[:, None])
         return summaries / sd
@@ -100,8 +117,9 @@ class Compression(nn.Module):
         return blocks_of(self.standardise, x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``(n, out_dim)`` for data ``(n, *x_shape)``."""
-        return self.standardise(x).flatten(1) @ self.weight.T
+        """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, in training mode of rows fitted to."""
+        summaries = self.standardise(x).flatten(1) @ self.weight.T
+        return summaries / self.lean if self.training else summaries
 
 
 Summaries = Annotated[
@@ -187,7 +205,7 @@ def choose_summaries(z: Tensor, x: Tensor, transform: str) -> dict[str, Any] | N
         on_some,
         on_all,
     )
-    lost = on_some < on_all - LOSS
+    lost = on_some < on_all - LOSS * z.shape[1]
     if not lost:
         return {"name": "svd", "components": components} if components else None
     if elements > len(x) // 5:
@@ -198,6 +216,7 @@ def choose_summaries(z: Tensor, x: Tensor, transform: str) -> dict[str, Any] | N
 def choose_components(standardise: Standardise, x: Tensor) -> tuple[int, Tensor]:
     """Return how many components vary beyond noise in rows held out, and all rows of these."""
     fit, test = blocks_of(standardise, x[::2]), blocks_of(standardise, x[1::2])
+    limit = 1 + BEYOND * math.sqrt(2 / len(x[1::2]))
     for most in sorted({min(most, max(1, len(x) // 20)) for most in MOST}):
         axes = principal_axes(fit, most)
         size, total = torch.zeros(axes.shape[1], dtype=torch.float64), 0.0
@@ -205,10 +224,10 @@ def choose_components(standardise: Standardise, x: Tensor) -> tuple[int, Tensor]
             size += (rows @ axes).double().square().sum(0)
             total += float(rows.double().square().sum())
         noise = (total - float(size.sum())) / (len(axes) - axes.shape[1])
-        found = int((size > ABOVE * noise).sum())
+        found = int((size > limit * noise).sum())
         if found < axes.shape[1]:
             break
-    axes = axes[:, size > ABOVE * noise]
+    axes = axes[:, size > limit * noise]
     return found, torch.cat([rows @ axes for rows in blocks_of(standardise, x)()])
 
 
