@@ -106,6 +106,10 @@ class CMPE(Estimator):
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
 
+    def clipped(self, x: Tensor) -> int:
+        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
+        return self.conditioner.clipped(x)
+
     def training_done(self, share: float) -> None:
         """Set the number of levels for a share of the training done: it doubles at equal steps."""
         doublings = math.log2(self.last_levels / self.first_levels)

@@ -99,6 +99,10 @@ class Contrastive(Estimator):
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
 
+    def clipped(self, x: Tensor) -> int:
+        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
+        return self.conditioner.clipped(x)
+
     def far(self, z: Tensor) -> Tensor:
         """Return K alternatives to each row, ``(K, n, theta_dim)``: those of the rows before.
 

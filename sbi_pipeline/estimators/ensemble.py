@@ -72,6 +72,10 @@ class Ensemble(Estimator):
         """Pass on the share of the training that is done."""
         self.structure.training_done(share)
 
+    def clipped(self, x: Tensor) -> int:
+        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
+        return int(self._call_member(0, "clipped", x))
+
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the mean of the members' losses: of all rows, or of some in training."""
 

@@ -75,6 +75,10 @@ class Estimator(Trainable):
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
 
+    def clipped(self, x: Tensor) -> int:
+        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
+        return 0
+
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the log of what is estimated in nats, ``(n,)``, for paired rows or for one x.
 

@@ -89,6 +89,10 @@ class FMPE(Estimator):
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
 
+    def clipped(self, x: Tensor) -> int:
+        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
+        return self.conditioner.clipped(x)
+
     def velocity(self, t: Tensor, z: Tensor, context: Tensor) -> Tensor:
         """Return dz/dt, ``(n, theta_dim)``, at times ``(n, 1)`` and points ``(n, theta_dim)``."""
         angles = t * self.waves.to(t)

@@ -168,6 +168,11 @@ class NLE(Estimator):
         if self.linear is not None:
             self.linear.fit(given, self.standardise(many + 0.5 * self.dequantise))
 
+    def clipped(self, x: Tensor) -> int:
+        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
+        scaled = self.standardise if self.compression is None else self.compression.standardise
+        return scaled.below(batched(x, self.x_shape).flatten(1)[:, self.columns])
+
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(x | z), ``(n,)``, with noise of its own where x is dequantised."""
         few, many, given = self._parts(z, x)

@@ -98,6 +98,10 @@ class NPE(Estimator):
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
 
+    def clipped(self, x: Tensor) -> int:
+        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
+        return self.conditioner.clipped(x)
+
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(z | x), ``(n,)``."""
         return -self.log_prob(z, x)

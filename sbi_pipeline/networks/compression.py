@@ -117,7 +117,7 @@ class Compression(nn.Module):
         return blocks_of(self.standardise, x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, in training mode of rows fitted to."""
+        """Return ``(n, out_dim)`` for data ``(n, *x_shape)``; in training, of rows fitted to."""
         summaries = self.standardise(x).flatten(1) @ self.weight.T
         return summaries / self.lean if self.training else summaries
 

@@ -84,13 +84,21 @@ class Conditioner(nn.Module):
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set scales and regression from training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        if self.compression is not None:
-            x = self.compression.fit_to(z, x if self.columns is None else x[:, self.columns])
-        else:
+        if self.compression is None:
             x = self._kept(x)
+        else:
+            x = self.compression.fit_to(z, x if self.columns is None else x[:, self.columns])
         self.encoder.fit_scales(x)
         if self.linear is not None:
             self.linear.fit(self.encoder.standardised(x), z)
+
+    def clipped(self, x: Tensor) -> int:
+        """Return how many numbers of data ``(n, *x_shape)`` are too small for a logarithm."""
+        x = batched(x, self.x_shape)
+        x = x if self.columns is None else x[:, self.columns]
+        if self.compression is not None:
+            return self.compression.standardise.below(x)
+        return self.encoder.clipped(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the context, ``(n, out_dim)``, for data ``(n, *x_shape)``.

@@ -35,23 +35,22 @@ def check_resolution(x: Tensor) -> None:
     largest = torch.maximum(low.abs(), high.abs())
     last_digit = torch.nextafter(largest, torch.full_like(largest, torch.inf)) - largest
     span = (high.double() - low.double()) / last_digit.double()
-    lost = (span > 0) & (span < STEPS)
-    single = PRECISION.get(x.dtype, "double")
+    name, tiny = PRECISION.get(x.dtype, "double"), torch.finfo(x.dtype).tiny
+    least, most = float(low.min()) + 0.0, float(high.max()) + 0.0
+    found = f"x lies between {least:.9g} and {most:.9g} in all {len(x)} training rows"
+    remedy = "other units" if name == "double" else "double precision, or other units"
+    if float(largest.max()) < tiny:
+        raise ValueError(
+            f"{found}: data underflow {name} precision, which holds {tiny:.2g} and more; let the "
+            f"simulator return {remedy}, or see why it returns zeros"
+        )
     if bool((span < STEPS).all()):
-        tiny = float(largest.max()) < torch.finfo(x.dtype).tiny
-        found = (
-            f"x is {float(low.min()):.4g} to {float(high.max()):.4g} in all {len(x)} training rows"
-            if tiny or lost.any()
-            else f"x has the same value in all {len(x)} training rows"
+        raise ValueError(
+            f"{found}, no column by {STEPS} steps of the last digit of {name} precision: what the "
+            f"parameters change is lost, or nothing; let the simulator return {remedy}, or "
+            "subtract what is constant"
         )
-        why = (
-            f"data underflow {single} precision, whose smallest number of full precision is "
-            f"{torch.finfo(x.dtype).tiny:.2g}"
-            if tiny
-            else f"what data vary by is below the last digit of {single} precision"
-        )
-        remedy = "return double precision or other units" if single != "double" else "other units"
-        raise ValueError(f"{found}: {why}, or nothing varies; let the simulator {remedy}")
+    lost = (span > 0) & (span < STEPS)
     if lost.any():
         logger.warning(
             "%d of %d columns of x vary by less than %d steps of the last digit of %s precision, "
@@ -59,7 +58,7 @@ def check_resolution(x: Tensor) -> None:
             int(lost.sum()),
             lost.numel(),
             STEPS,
-            single,
+            name,
             int(lost.nonzero()[0]),
         )
 
