@@ -3,7 +3,7 @@
 import torch
 
 from sbi_pipeline import estimators
-from sbi_pipeline.networks.screening import linked_columns, normal_scores
+from sbi_pipeline.networks.screening import linked_columns, scores_of_ranks
 
 
 def draw(n: int, dim: int, seed: int) -> torch.Tensor:
@@ -78,7 +78,7 @@ def test_a_sign_that_makes_sense_of_another_column_stays() -> None:
 
 
 def test_ties_share_a_score_and_constants_have_none() -> None:
-    scores = normal_scores(torch.tensor([[1, 5], [2, 5], [2, 5], [3, 5]]))
+    scores = scores_of_ranks(torch.tensor([[1, 5], [2, 5], [2, 5], [3, 5]]))
     assert scores[1, 0] == scores[2, 0] == 0
     assert scores[0, 0] == -scores[3, 0]
     assert scores[:, 1].eq(0).all()

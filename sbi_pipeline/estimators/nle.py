@@ -36,7 +36,7 @@ from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import Standardise, as_ranks, as_real, choose_transform, constant_columns
+from ..networks.scaling import Standardise, as_ranks, as_floats, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..options import Chosen, Indices, OneOf, Passes, Takes
 from ..types import Traits
@@ -159,7 +159,7 @@ class NLE(Estimator):
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         if self.compression is not None:
-            self.compression.fit_to(z, as_real(x.flatten(1))[:, self.columns])
+            self.compression.fit_to(z, as_floats(x.flatten(1))[:, self.columns])
         few, many, given = self._parts(z, x)
         if self.categorical is not None:
             self.categorical.fit(few)

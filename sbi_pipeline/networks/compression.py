@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from ..options import INTERNAL, Chosen, OneOf, Takes, Width
 from . import gains
 from .least_squares import best_fit
-from .scaling import Standardise, as_real, spread
+from .scaling import Standardise, as_floats, spread
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def named(summaries: str | Mapping[str, Any] | None) -> dict[str, Any] | None:
 def blocks_of(standardise: Standardise, x: Tensor) -> Callable[[], Iterator[Tensor]]:
     """Return what yields standardised rows, flattened, a block at a time."""
     at_once = max(1, AT_ONCE // math.prod(x.shape[1:]))
-    return lambda: (standardise(as_real(part)).flatten(1) for part in x.split(at_once))
+    return lambda: (standardise(as_floats(part)).flatten(1) for part in x.split(at_once))
 
 
 def principal_axes(blocks: Callable[[], Iterator[Tensor]], components: int) -> Tensor:

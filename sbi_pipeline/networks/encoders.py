@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..options import Chosen, OneOf, Passes, Takes
 from ..registry import EMBEDDINGS, load_part
 from .embedding import Embedding
-from .scaling import TRANSFORMS, Standardise, as_real, choose_transform, constant_columns
+from .scaling import TRANSFORMS, Standardise, as_floats, choose_transform, constant_columns
 
 
 def embed(
@@ -176,4 +176,4 @@ def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:
             f"x has shape {tuple(x.shape)}; this estimator was trained on data sets of shape "
             f"{x_shape}, so give {x_shape} or (n, {', '.join(map(str, x_shape))})"
         )
-    return as_real(x)
+    return as_floats(x)

@@ -145,7 +145,7 @@ def quantiles(x: Tensor, levels: tuple[float, ...], rows: int = 20_000) -> Tenso
     return (low + (places - below) * (high - low)).movedim(-1, 0)
 
 
-def as_real(x: Tensor) -> Tensor:
+def as_floats(x: Tensor) -> Tensor:
     """Return data as floats; whole numbers in double precision: single holds them to 2^24 only."""
     return x if x.dtype in (torch.float32, torch.float64) else x.double()
 

@@ -44,7 +44,7 @@ def linked_columns(z: Tensor, x: Tensor, rows: int = 20_000) -> list[int]:
     columns = x.shape[1]
     step = math.ceil(len(z) / min(rows, max(1000, ELEMENTS // columns)))
     z, x = z[::step].double(), x[::step]
-    kept = _kept(_scaled(z).float(), normal_scores(x), _scaled(_effects(z)).float())
+    kept = _kept(_scaled(z).float(), scores_of_ranks(x), _scaled(_effects(z)).float())
     found: list[int] = kept.nonzero()[:, 0].tolist()
     if len(found) < columns:
         logger.info(
@@ -71,7 +71,7 @@ def _kept(z: Tensor, scores: Tensor, effects: Tensor) -> Tensor:
     return torch.ones_like(kept)
 
 
-def normal_scores(x: Tensor) -> Tensor:
+def scores_of_ranks(x: Tensor) -> Tensor:
     """Return the normal quantiles of each column's ranks, ``(n, columns)``; ties share one.
 
     Of mean zero and variance one, in single precision; constant columns are zero.
