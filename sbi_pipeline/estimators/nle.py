@@ -36,7 +36,7 @@ from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import Standardise, as_ranks, as_floats, choose_transform, constant_columns
+from ..networks.scaling import Standardise, as_floats, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..options import Chosen, Indices, OneOf, Passes, Takes
 from ..types import Traits
