@@ -79,7 +79,7 @@ class NLE(Estimator):
             ``levels`` consecutive whole values; further options are those of the network that
             learns them; ``auto``: those of at most 8 values where x has an integer type.
         summaries: Linear summaries of the columns, fitted to training rows, whose likelihood is
-            learnt instead of that of x; ``auto``: principal components of more than 1000 columns
+            learnt instead of that of x; ``auto``: principal components of more than 500 columns
             of real numbers, where they lose nothing; ``null``: none.
         **flow_options: Keyword arguments of that flow.
     """

@@ -49,7 +49,7 @@ class NPE(Estimator):
         columns: Elements of a vector x that are used, counted from 0; ``auto``: those that
             something links with the parameters; ``all`` or ``null``: all.
         summaries: Linear summaries that stand for x, fitted to training rows; ``auto``: principal
-            components of what has more than 1000 elements, where they lose nothing; ``null``: none.
+            components of what has more than 500 elements, where they lose nothing; ``null``: none.
         **flow_options: Keyword arguments of that flow.
     """
 

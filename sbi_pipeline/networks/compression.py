@@ -1,11 +1,12 @@
 """A few numbers for a long vector, by a linear map that is fitted to training rows.
 
 ``svd`` takes the principal components of the standardised data: what varies most, without a look at
-the parameters. ``regression`` takes what a linear regression of the parameters, their squares and
-their products predicts from all elements, which to first order is their score; it fits noise where
-elements are not far fewer than rows. ``both`` takes both. The data are read in blocks: time is
-linear in rows and elements, and memory that of a few blocks (a regression holds all rows once in
-single precision).
+the parameters; one more number is how much all of them leave, which tells the level of noise.
+``regression`` takes what a linear regression of the parameters, their squares and their products
+predicts from all elements, which to first order is their score; it fits noise where elements are
+not far fewer than rows. ``both`` takes both. The data are read in blocks: time is linear in rows
+and elements, and memory that of a few blocks (a regression holds all rows once in single
+precision).
 
 The axes of components lean towards the noise of the rows that they were fitted to. Along them these
 rows look larger than others by 1 / (1 - e / (n v)), v the variance of the component and e the mean
@@ -36,7 +37,7 @@ from .scaling import Standardise, as_floats, spread
 
 logger = logging.getLogger(__name__)
 
-LONG = 1000
+LONG = 500
 """Elements of a vector, above which ``auto`` considers summaries."""
 MOST = (64, 256)
 """Components that ``auto`` tries; more where all of the first are above the noise."""
@@ -58,7 +59,7 @@ SUMMARIES = {"svd": (True, False), "regression": (False, True), "both": (True, T
 
 
 class Compression(nn.Module):
-    """From data ``(n, *x_shape)`` to summaries ``(n, out_dim)``, of unit variance.
+    """From data ``(n, *x_shape)`` to summaries ``(n, out_dim)``; linear ones of unit variance.
 
     Args:
         x_shape: Shape of one data set.
@@ -71,6 +72,7 @@ class Compression(nn.Module):
 
     weight: Tensor
     lean: Tensor
+    sd: Tensor
 
     def __init__(
         self,
@@ -85,10 +87,12 @@ class Compression(nn.Module):
         varying, self.regresses = SUMMARIES[name]
         elements = math.prod(x_shape)
         self.components = min(components, elements) if varying else 0
-        self.out_dim = self.components + (n_effects(theta_dim) if self.regresses else 0)
+        linear = self.components + (n_effects(theta_dim) if self.regresses else 0)
+        self.out_dim = linear + varying
         self.standardise = Standardise(x_shape, transform)
-        self.register_buffer("weight", torch.zeros(self.out_dim, elements))
-        self.register_buffer("lean", torch.ones(self.out_dim))
+        self.register_buffer("weight", torch.zeros(linear, elements))
+        self.register_buffer("sd", torch.ones(linear))
+        self.register_buffer("lean", torch.ones(linear))
 
     def fit_to(self, z: Tensor, x: Tensor) -> Tensor:
         """Fit to rows, ``(n, theta_dim)`` and ``(n, *x_shape)``; return their summaries."""
@@ -100,26 +104,32 @@ class Compression(nn.Module):
             rows = torch.cat(list(self._blocks(x)()))
             found.append(best_fit(rows, effects(z))[0].T)
         weight = torch.cat(found)
-        parts, size = [], 0.0
-        for rows in self._blocks(x)():
-            parts.append(rows @ weight.T)
-            size += float(rows.double().square().sum())
-        summaries = torch.cat(parts)
+        seen = [(rows @ weight.T, rows.square().sum(1)) for rows in self._blocks(x)()]
+        summaries, energy = (torch.cat(parts) for parts in zip(*seen, strict=True))
         sizes = summaries[:, : self.components].double().square().sum(0)
-        own = (size - float(sizes.sum())) / len(x) / sizes.clamp(min=1e-300)
+        own = (energy.double().sum() - sizes.sum()) / len(x) / sizes.clamp(min=1e-300)
         self.lean[: self.components] = 1 / (1 - own).clamp(min=LEAST)
-        summaries = summaries / self.lean
-        sd = spread(summaries)
-        self.weight.copy_(weight / sd[:, None])
-        return summaries / sd
+        self.sd.copy_(spread(summaries / self.lean))
+        self.weight.copy_(weight / self.sd[:, None])
+        return self._with_rest(summaries / self.sd / self.lean, summaries, energy)
+
+    def _with_rest(self, summaries: Tensor, components: Tensor, energy: Tensor) -> Tensor:
+        """Return summaries, and if there are components, the log of the energy they leave."""
+        if not self.components:
+            return summaries
+        left = energy - components[:, : self.components].square().sum(1)
+        left = torch.maximum(left, 1e-6 * energy).clamp(min=torch.finfo(left.dtype).tiny)
+        return torch.cat((summaries, left.log()[:, None]), 1)
 
     def _blocks(self, x: Tensor) -> Callable[[], Iterator[Tensor]]:
         return blocks_of(self.standardise, x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(n, out_dim)`` for data ``(n, *x_shape)``; in training, of rows fitted to."""
-        summaries = self.standardise(x).flatten(1) @ self.weight.T
-        return summaries / self.lean if self.training else summaries
+        rows = self.standardise(x).flatten(1)
+        summaries = rows @ self.weight.T
+        seen = summaries / self.lean if self.training else summaries
+        return self._with_rest(seen, summaries * self.sd, rows.square().sum(1))
 
 
 Summaries = Annotated[
@@ -195,6 +205,8 @@ def choose_summaries(z: Tensor, x: Tensor, transform: str) -> dict[str, Any] | N
     standardise = Standardise(tuple(x.shape[1:]), transform)
     standardise.fit(x)
     components, told = choose_components(standardise, x)
+    if components and not keeps_spreads(standardise, z, x, told):
+        return None
     on_all = explained_by_all(z, torch.cat(list(blocks_of(standardise, x)())))
     on_some = gains.taught(z.double(), told.double()) if components else 0.0
     logger.info(
@@ -229,6 +241,16 @@ def choose_components(standardise: Standardise, x: Tensor) -> tuple[int, Tensor]
             break
     axes = axes[:, size > limit * noise]
     return found, torch.cat([rows @ axes for rows in blocks_of(standardise, x)()])
+
+
+def keeps_spreads(standardise: Standardise, z: Tensor, x: Tensor, told: Tensor) -> bool:
+    """Say whether squares of elements tell no more of z than components and what they leave do."""
+    energy = torch.cat([rows.square().sum(1) for rows in blocks_of(standardise, x)()])
+    left = (energy - told.square().sum(1)).clamp(min=1e-6).log()[:, None]
+    known = torch.cat((told, told.square(), left), 1)
+    squares = torch.cat([rows.square() for rows in blocks_of(standardise, x)()])
+    by_squares = explained_by_all(z, squares - squares.mean(0))
+    return by_squares <= gains.taught(z.double(), known.double()) + LOSS * z.shape[1]
 
 
 def explained_by_all(z: Tensor, rows: Tensor) -> float:
