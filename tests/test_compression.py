@@ -59,7 +59,7 @@ def test_summaries_have_unit_variance_whatever_the_units(name):
         again = compression(7 * unit + unit * x.double())
         torch.testing.assert_close(again, summaries, atol=1e-4, rtol=1e-3)
         made.append(summaries)
-    wanted = {"svd": 5, "regression": n_effects(2), "both": 5 + n_effects(2)}[name]
+    wanted = {"svd": 13, "regression": n_effects(2), "both": 13 + n_effects(2)}[name]
     assert made[0].shape == (800, wanted)
     torch.testing.assert_close(made[0], made[1], atol=1e-3, rtol=1e-3)
     some = made[0][:, : wanted - (name != "regression")]

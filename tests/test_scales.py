@@ -107,15 +107,14 @@ def test_a_thousand_weak_columns():
     npe = estimators.build("npe", z, x, seed=1)
     train(npe, z, x, max_epochs=None, batch_size=None)
     exact_sd = (1 + 1000 * 0.05**2) ** -0.5
-    # What 10 000 rows teach of a thousand weights leaves each mean 0.2 sd of error: see the bias.
     off = []
     for truth in torch.linspace(-1, 1, 20).tolist():
         x_o = 0.05 * truth + torch.randn(1000, generator=draws)
         mean, sd = moments(npe, x_o)
         assert sd.item() == pytest.approx(exact_sd, rel=0.1)
         off.append((mean.item() - exact_sd**2 * 0.05 * x_o.sum().item()) / exact_sd)
-    assert np.mean(off) == pytest.approx(0, abs=0.15)
-    assert np.std(off) < 0.3
+    assert abs(np.mean(off)) < 0.15
+    assert np.std(off) < 0.15
 
 
 LENGTH = 16_384

@@ -72,10 +72,6 @@ class Ensemble(Estimator):
         """Pass on the share of the training that is done."""
         self.structure.training_done(share)
 
-    def clipped(self, x: Tensor) -> int:
-        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
-        return int(self._call_member(0, "clipped", x))
-
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the mean of the members' losses: of all rows, or of some in training."""
 
@@ -92,17 +88,24 @@ class Ensemble(Estimator):
         return losses.mean(0)
 
     @torch.no_grad()
-    def weigh(self, z: Tensor, x: Tensor) -> None:
+    def weigh(self, z: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         """Set the weights of the mixture by rows that were not learnt from.
 
         Args:
             z: Parameters, ``(n, theta_dim)``.
             x: Data, ``(n, *x_shape)``.
+            weight: Of each row, ``(n,)``; None where all count alike.
         """
         if self.traits.target == "ratio" or not self.traits.density:
             return
         z, x = z[:MAX_WEIGHED], x[:MAX_WEIGHED]
-        self.mixture.copy_(stack(torch.stack(self._of_each("log_prob", z, x), 1)))
+        counts = None if weight is None else weight[:MAX_WEIGHED]
+        self.mixture.copy_(stack(torch.stack(self._of_each("log_prob", z, x), 1), counts))
+
+    def doubts(self, x: Tensor) -> list[str]:
+        """Return what a member says of data, ``(n, *x_shape)``."""
+        found: Any = self._call_member(0, "doubts", x)
+        return list(found)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the log of the mean over members, ``(n,)``, for paired rows or for one x."""
@@ -123,21 +126,23 @@ class Ensemble(Estimator):
         return draws[:, torch.randperm(n, device=draws.device)]
 
 
-def stack(log_prob: Tensor, steps: int = 100) -> Tensor:
+def stack(log_prob: Tensor, counts: Tensor | None = None, steps: int = 100) -> Tensor:
     """Return the weights of a mixture that make held-out rows likely, by expectation maximisation.
 
     Args:
         log_prob: Log density of each row under each member, ``(n, members)``.
+        counts: For how many each row counts, ``(n,)``; None for one.
         steps: Number of iterations.
 
     Returns:
         Weights, ``(members,)``; a priori each member has one row to its credit.
     """
     n, members = log_prob.shape
+    counts = log_prob.new_ones(n) if counts is None else counts
     weights = log_prob.new_full((members,), 1 / members)
     for _ in range(steps):
-        credit = (log_prob + weights.log()).softmax(1).sum(0)
-        weights = (credit + 1) / (n + members)
+        credit = (counts[:, None] * (log_prob + weights.log()).softmax(1)).sum(0)
+        weights = (credit + 1) / (counts.sum() + members)
     return weights
 
 

@@ -98,9 +98,9 @@ class NPE(Estimator):
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
 
-    def clipped(self, x: Tensor) -> int:
-        """Return how many numbers of data sets ``(m, *x_shape)`` are too small for a logarithm."""
-        return self.conditioner.clipped(x)
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say what of data is beyond the limits of training rows, see `scaling`."""
+        return self.conditioner.doubts(x)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(z | x), ``(n,)``."""

@@ -1,7 +1,8 @@
 """A few numbers for a long vector, by a linear map that is fitted to training rows.
 
 ``svd`` takes the principal components of the standardised data: what varies most, without a look at
-the parameters; one more number is how much all of them leave, which tells the level of noise.
+the parameters. Beside them stand averages over all elements under the first cosines, whose
+directions owe nothing to the noise of rows, and how much components leave: the level of noise.
 ``regression`` takes what a linear regression of the parameters, their squares and their products
 predicts from all elements, which to first order is their score; it fits noise where elements are
 not far fewer than rows. ``both`` takes both. The data are read in blocks: time is linear in rows
@@ -45,6 +46,8 @@ BEYOND = 5.0
 """Standard errors that the variance of a component in held-out rows is above the noise."""
 LOSS = 0.05
 """Nats a parameter that summaries may lose against a linear regression on all elements."""
+COSINES = 8
+"""Averages under cosines: the mean of all elements, under half a wave, and so on."""
 LEAST = 0.1
 """Share of a component's variance that is not the noise of its own row, at least."""
 SPARE, PASSES = 10, 3
@@ -87,7 +90,9 @@ class Compression(nn.Module):
         varying, self.regresses = SUMMARIES[name]
         elements = math.prod(x_shape)
         self.components = min(components, elements) if varying else 0
-        linear = self.components + (n_effects(theta_dim) if self.regresses else 0)
+        self.cosines = min(COSINES, elements) if varying else 0
+        predicted = n_effects(theta_dim) if self.regresses else 0
+        linear = self.components + self.cosines + predicted
         self.out_dim = linear + varying
         self.standardise = Standardise(x_shape, transform)
         self.register_buffer("weight", torch.zeros(linear, elements))
@@ -100,6 +105,7 @@ class Compression(nn.Module):
         found = []
         if self.components:
             found.append(principal_axes(self._blocks(x), self.components).T)
+            found.append(cosines(self.weight.shape[1], self.cosines))
         if self.regresses:
             rows = torch.cat(list(self._blocks(x)()))
             found.append(best_fit(rows, effects(z))[0].T)
@@ -169,6 +175,13 @@ def principal_axes(blocks: Callable[[], Iterator[Tensor]], components: int) -> T
     return axes
 
 
+def cosines(elements: int, number: int) -> Tensor:
+    """Return the first cosines over so many elements, ``(number, elements)``, of unit length."""
+    place = (torch.arange(elements) + 0.5) / elements
+    waves = (torch.pi * torch.arange(number)[:, None] * place).cos()
+    return nn.functional.normalize(waves, dim=1)
+
+
 def effects(z: Tensor) -> Tensor:
     """Return centred parameters, their squares and products, as far as these are few."""
     first, second = torch.triu_indices(z.shape[1], z.shape[1])
@@ -226,7 +239,10 @@ def choose_summaries(z: Tensor, x: Tensor, transform: str) -> dict[str, Any] | N
 
 
 def choose_components(standardise: Standardise, x: Tensor) -> tuple[int, Tensor]:
-    """Return how many components vary beyond noise in rows held out, and all rows of these."""
+    """Return how many components vary beyond noise in rows held out.
+
+    And what summaries by so many tell of all rows, ``(n, linear summaries)``.
+    """
     fit, test = blocks_of(standardise, x[::2]), blocks_of(standardise, x[1::2])
     limit = 1 + BEYOND * math.sqrt(2 / len(x[1::2]))
     for most in sorted({min(most, max(1, len(x) // 20)) for most in MOST}):
@@ -240,13 +256,15 @@ def choose_components(standardise: Standardise, x: Tensor) -> tuple[int, Tensor]
         if found < axes.shape[1]:
             break
     axes = axes[:, size > limit * noise]
+    axes = torch.cat((axes, cosines(len(axes), COSINES).T), 1)
     return found, torch.cat([rows @ axes for rows in blocks_of(standardise, x)()])
 
 
 def keeps_spreads(standardise: Standardise, z: Tensor, x: Tensor, told: Tensor) -> bool:
     """Say whether squares of elements tell no more of z than components and what they leave do."""
     energy = torch.cat([rows.square().sum(1) for rows in blocks_of(standardise, x)()])
-    left = (energy - told.square().sum(1)).clamp(min=1e-6).log()[:, None]
+    components = told[:, :-COSINES]
+    left = (energy - components.square().sum(1)).clamp(min=1e-6).log()[:, None]
     known = torch.cat((told, told.square(), left), 1)
     squares = torch.cat([rows.square() for rows in blocks_of(standardise, x)()])
     by_squares = explained_by_all(z, squares - squares.mean(0))

@@ -92,13 +92,13 @@ class Conditioner(nn.Module):
         if self.linear is not None:
             self.linear.fit(self.encoder.standardised(x), z)
 
-    def clipped(self, x: Tensor) -> int:
-        """Return how many numbers of data ``(n, *x_shape)`` are too small for a logarithm."""
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say how many numbers of data ``(n, *x_shape)`` are below the limit of a logarithm."""
         x = batched(x, self.x_shape)
         x = x if self.columns is None else x[:, self.columns]
         if self.compression is not None:
-            return self.compression.standardise.below(x)
-        return self.encoder.clipped(x)
+            return self.compression.standardise.doubts(x)
+        return self.encoder.doubts(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the context, ``(n, out_dim)``, for data ``(n, *x_shape)``.

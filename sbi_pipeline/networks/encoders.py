@@ -107,9 +107,9 @@ class Encoder(nn.Module):
         """Return the standardised elements of unmasked data, flattened, ``(n, elements)``."""
         return self.standardise(batched(x, self.x_shape)).flatten(1)
 
-    def clipped(self, x: Tensor) -> int:
-        """Return how many numbers of data are too small for a logarithm; of sets with a mask, 0."""
-        return 0 if self.masked else self.standardise.below(batched(x, self.x_shape))
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say what `Standardise.doubts` does; of sets with a mask nothing."""
+        return [] if self.masked else self.standardise.doubts(batched(x, self.x_shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, one row for one data set."""

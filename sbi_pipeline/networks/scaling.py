@@ -107,9 +107,14 @@ class Standardise(nn.Module):
                 100 * clipped / values,
             )
 
-    def below(self, x: Tensor) -> int:
-        """Return how many values of data ``(n, *x_shape)`` count as the limit of a logarithm."""
-        return int((self._scaled(x) < 1).sum()) if self.name == "log" else 0
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say how many values of data ``(n, *x_shape)`` count as the limit of a logarithm."""
+        below = int((self._scaled(x) < 1).sum()) if self.name == "log" else 0
+        text = (
+            f"{below} of {x.numel()} values of x are below half the smallest of the training rows "
+            "and count as that: the posterior does not know how small they are"
+        )
+        return [text] if below else []
 
     def _scaled(self, x: Tensor) -> Tensor:
         return (x - self.origin.to(x)) / self.unit.to(x)
@@ -124,9 +129,12 @@ class Standardise(nn.Module):
 
     def log_det(self, x: Tensor) -> Tensor:
         """Return log |d standardised / d x| summed over columns, ``(n,)``."""
+        return self.log_slopes(x).flatten(1).sum(1).float()
+
+    def log_slopes(self, x: Tensor) -> Tensor:
+        """Return log |d standardised / d x| of each element, ``(n, *x_shape)``."""
         log_slope = self.log_slope(self._scaled(x))
-        log_slope = log_slope - (self.unit.abs().log() + self.sd.log()).to(x)
-        return log_slope.flatten(1).sum(1).float()
+        return log_slope - (self.unit.abs().log() + self.sd.log()).to(x)
 
 
 def share_rows(x: Tensor, shape: tuple[int, ...]) -> Tensor:

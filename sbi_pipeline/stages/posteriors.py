@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from .. import samplers
-from ..estimators import Estimator
+from ..posterior import doubts
 from ..priors import reference_draws
 from ..trained import load
 from ..types import Array, Prior
@@ -80,12 +80,14 @@ def sample(
             events=trained.events,
             proposal=proposal,
             folder=_chain(estimator, batch[0]),
+            joined=x.ndim - 2 - trained.events == len(trained.estimator.spec["x_shape"]),
             **options,
         )
 
     for batch, x, drawn in draw_batches(_batches(each, at_once), draw, failed):
         for which, one in enumerate(batch):
-            _tell_clipped(one, trained.estimator, x[which])
+            for doubt in doubts(trained.estimator, x[which]):
+                logger.warning("%s: %s", one.observation.stem, doubt)
             if not drawn.converged[which]:
                 unknown = f"{drawn.sampler} has not converged"
                 told = drawn.told(which).get("statement", unknown)
@@ -109,19 +111,6 @@ def sample(
         _forget_chains(estimator, batch)
     _forget_chains(estimator, each)  # of batches that began with what cannot be drawn from
     complain(failed, each)
-
-
-def _tell_clipped(one: ToSample, estimator: Estimator, x: Array) -> None:
-    """Say which observations are below the limit of the logarithm that a network sees."""
-    clipped = estimator.clipped(torch.as_tensor(x.reshape(-1, *estimator.spec["x_shape"])))
-    if clipped:
-        logger.warning(
-            "%s: %d of %d values are below half the smallest of the training rows and count as "
-            "that, so the posterior knows nothing of how small they are",
-            one.observation.stem,
-            clipped,
-            x.size,
-        )
 
 
 def draw_batches(

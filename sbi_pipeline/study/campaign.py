@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import observations, registry
 from ..fingerprint import of_array
+from ..simulators.absent import ABSENT
 from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
@@ -231,6 +232,14 @@ class Campaign(Mapping[str, Specification]):
         return bool(stated(CampaignEntry, self.entry, "events"))
 
     @property
+    def _predictive_draws(self) -> int | str:
+        """Data sets predicted of each posterior: none where nothing simulates."""
+        if self.entry["simulator"] == ABSENT:
+            return 0
+        asked: int | str = stated(Configuration, self.config, "predictive_draws")
+        return asked
+
+    @property
     def _derived(self) -> dict[str, str]:
         """Expressions of the derived parameters by name."""
         entries = self.entry.get("derived_parameters", {})
@@ -251,20 +260,30 @@ class Campaign(Mapping[str, Specification]):
 
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
-        arguments = {
-            "model": self.simulations.model,
+        arguments = {"model": self.simulations.model, **self._data_set(entry)}
+        if "inventory" in self.entry:
+            arguments["x_shape"] = list(self.entry["inventory"].x_shape)
+        if self._events:
+            arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
+            arguments["several"] = True
+        makers, each = stage("observe") | makers_of(self.entry), [entry]
+        if "joined" in entry:
+            each = [self.entry["observations"][other] for other in entry["joined"]]
+            parts = zip(entry["joined"], each, strict=True)
+            arguments["parts"] = {other: self._data_set(one) for other, one in parts}
+        for file in [one["file"] for one in each if "file" in one]:
+            content = of_array(observations.read_observation(file))
+            makers |= Makers({}, {f"data {file}": content})
+        return Specification("observe", arguments, makers=makers)
+
+    def _data_set(self, entry: Config) -> dict[str, Any]:
+        """Return where the data of an observation come from."""
+        found = {
             "truth": entry.get("parameters", entry.get("truth")),
             "file": entry.get("file"),
             "seed": stated(Observation, entry, "seed"),
         }
-        if self._events:
-            arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
-            arguments |= {"several": True, "events": entry.get("events")}
-        makers = stage("observe") | makers_of(self.entry)
-        if "file" in entry:
-            content = of_array(observations.read_observation(entry["file"]))
-            makers |= Makers({}, {f"data {entry['file']}": content})
-        return Specification("observe", arguments, makers=makers)
+        return found | ({"events": entry.get("events")} if self._events else {})
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
@@ -329,7 +348,7 @@ class Campaign(Mapping[str, Specification]):
                 "model": self.simulations.model,
                 "several": self._events,
                 "from_prior": self.fits.nuisances_from_prior,
-                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                "predictive_draws": self._predictive_draws,
                 "data": self.entry.get("data", {}),
             },
             {
@@ -343,7 +362,8 @@ class Campaign(Mapping[str, Specification]):
 
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
-        return planned.collect(self.simulations.model, makers_of(self.entry))
+        shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
+        return planned.collect(self.simulations.model, makers_of(self.entry), shape)
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]
@@ -359,7 +379,7 @@ class Campaign(Mapping[str, Specification]):
                 "draws": planned.draws,
                 "block": planned.block(len(self.entry["inferred_parameters"])),
                 "derived": self._derived,
-                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                "predictive_draws": self._predictive_draws,
                 **self.simulations.noise,
             },
             {"simulations": self.key("manifest"), **inputs, **learnt},
