@@ -62,6 +62,28 @@ def test_small_changes_of_large_values_survive():
     torch.testing.assert_close(y.double(), (x - x.mean(0)) / x.std(0), atol=1e-5, rtol=0)
 
 
+def test_a_logarithm_has_a_limit_of_the_data_and_says_what_is_below(caplog):
+    x = 1e-40 * torch.rand(1000, 2, generator=seeded(), dtype=torch.float64) + 1e-42
+    x[:100, 0] = 0
+    layer = Standardise((2,), "log")
+    layer.fit(x)
+    assert "log: 100 of 2000 training values of x, 5 %, are not above zero" in caplog.text
+    least = x[100:, 0].min()
+    assert layer(x)[0, 0] == layer(torch.stack((least / 2, x[0, 1]))[None])[0, 0]
+    assert layer(x)[0, 0] > -10
+    assert "100 of 2000 values" in layer.doubts(x)[0]
+    assert layer.doubts(torch.tensor([[1e-3, 1.0]], dtype=torch.float64)) == []
+
+
+def test_a_logarithm_of_what_is_below_zero_is_that_of_its_size():
+    x = torch.rand(1000, 1, generator=seeded()) + 0.1
+    one, other = Standardise((1,), "log"), Standardise((1,), "log")
+    one.fit(x)
+    other.fit(-x)
+    torch.testing.assert_close(other(-x), one(x))
+    torch.testing.assert_close(other.log_det(-x), one.log_det(x))
+
+
 def test_asinh_tames_outliers():
     x = torch.randn(5000, 1, generator=seeded())
     x[0] = 1e8

@@ -177,6 +177,7 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     data = read_dataset(calibration, keys, f"calibration of {name}")
     told = {"failures": header["failures"], "search": header["search"]}
     told["departure"] = header.get("departure")
+    told["left_out"] = header.get("left_out")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
 
