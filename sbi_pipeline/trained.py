@@ -18,6 +18,7 @@ from . import estimators, priors, samplers
 from .estimators import Estimator
 from .posterior import log_posterior, to_theta_density
 from .priors.boxes import truncated
+from .shapes import as_sets
 from .types import Array, Prior
 
 
@@ -45,15 +46,14 @@ class Posterior:
         Args:
             n: Number of draws.
             x: One data set, ``x_shape``, or several, ``(m, *x_shape)``; trained on single events,
-                one data set is ``(events, *x_shape)``.
+                one data set is ``(events, *x_shape)``. Axes of length one may differ.
             seed: Seed of the draws.
             **sampler: Options of the sampler, see `samplers.draw`.
 
         Returns:
             theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
         """
-        single = np.ndim(x) == len(self.estimator.spec["x_shape"]) + self.events
-        data = np.asarray(x)[None] if single else x
+        data, single = as_sets(np.asarray(x), tuple(self.estimator.spec["x_shape"]), self.events)
         settings = {"prior": self.prior, "events": self.events, **sampler}
         drawn = samplers.draw(self.estimator, data, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
@@ -76,7 +76,8 @@ class Posterior:
         inside = np.isfinite(log_prior)
         result = np.full(len(theta), -np.inf)
         z = self.prior.to_normal(theta[inside])
-        log_prob = log_posterior(self.estimator, np.asarray(x)[None], self.events)(z[None])[0]
+        data, _ = as_sets(np.asarray(x), tuple(self.estimator.spec["x_shape"]), self.events)
+        log_prob = log_posterior(self.estimator, data, self.events)(z[None])[0]
         result[inside] = to_theta_density(log_prob, z, self.prior)
         return result
 

@@ -355,10 +355,10 @@ CAMPAIGNS = [
     (campaign("derived_parameters: {a/b: {expression: slope}}"), "'a/b' cannot name a parameter"),
     (campaign("data: {axes: {}}"), "data.axes: unknown key; did you mean 'axis'"),
     (observation("{file: none.csv}"), "file: observation none.csv: no such file"),
-    (observation("{file: nan.csv}"), "nan.csv is NaN or infinite, first at index"),
+    (observation("{file: nan.csv}"), "nan.csv is empty, NaN or infinite, first at index"),
     (observation("{file: complex.npy}"), "is complex; wanted real numbers: stack real and imag"),
     (observation("{file: empty.csv}"), "observation empty.csv could not be read: it is empty"),
-    (observation("{file: words.csv}"), "observation words.csv holds .*; wanted numbers"),
+    (observation("{file: words.csv}"), "observation words.csv could not be read: .* wanted a number"),
     (observation("{parameters: {slpe: 1}}"), "'slpe' is none of slope, .*; did you mean 'slope'"),
     (observation("{parameters: {slope: steep}}"), "slope: got 'steep'; wanted a number"),
     (

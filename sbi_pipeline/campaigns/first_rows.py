@@ -16,7 +16,7 @@ from ..storage.failures import describe_failures
 from ..storage.prior import read_prior
 from ..streams import Stream
 from ..types import Array, Outcome
-from .callers import Caller
+from .callers import Caller, Unusable
 from .simulation import Attempt, Failure, attempt, attempt_alone, not_vectorised
 from .tasks import Recipe
 
@@ -44,6 +44,24 @@ class Shape:
     x_shape: tuple[int, ...]
     x_dtype: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Strict:
+    """A simulator of which what is no data is refused; in later rows it makes a failed row."""
+
+    call: Caller
+
+    def __call__(self, parameters: Array, stream: Stream, index: int) -> Array:
+        """Simulate; raises `ValueError` as well."""
+        try:
+            return self.call(parameters, stream, index)
+        except Unusable as error:
+            raise ValueError(f"the simulator {error}") from error
+
+    def close(self) -> None:
+        """Free what the simulator holds."""
+        self.call.close()
 
 
 def probe(
@@ -79,7 +97,7 @@ def probe(
             break
         begin = time.perf_counter()
         rows = parameters[first : first + step]
-        x, failure = _look(call, rows, stream, start + first, block_size)
+        x, failure = _look(_Strict(call), rows, stream, start + first, block_size)
         costs.append(time.perf_counter() - begin)
         if failure is not None:
             failures.append(failure)
@@ -108,8 +126,6 @@ def _look(
         if one.x is None:
             given = parameters[index].tolist()
             failure = failure or Failure(row + index, one.status.label, one.text, given)
-        elif one.x.dtype.kind not in "biufc":
-            raise ValueError(f"the simulator returned {one.x.dtype} in row {row}; wanted numbers")
         else:
             return one.x, None
     return None, failure

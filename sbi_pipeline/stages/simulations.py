@@ -19,12 +19,13 @@ from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import simulate_shard
 from ..campaigns.sources import TableSource, source_of
 from ..model import Model
+from ..observation_files import Wanted, read_observation
 from ..priors.boxes import BoxedPrior, Faces
 from ..priors.departure import WOULD_LEARN, departure_from, rows_to_compare
 from ..sidecars import write_text
 from ..storage.manifest import join_receipts, join_stocks, receipt_names, rows_within
 from ..storage.prior import read_prior, write_prior
-from ..types import Array, Prior
+from ..types import Array, Prior, declared_columns
 from .files import Keys, check_key, one_by_one, write_arrays
 
 logger = logging.getLogger(__name__)
@@ -294,6 +295,7 @@ class ToObserve:
         key: Its key.
         truth: Known parameters; those of a file may be partial.
         file: Where it is read from; None if it is simulated.
+        columns: Columns of the file that are data; empty for those of the simulator's, or all.
         seed: Of the parameters that are not given, and of the simulation.
         events: How many it has, if it is a set of them and is simulated.
     """
@@ -302,6 +304,7 @@ class ToObserve:
     key: str
     truth: Mapping[str, float] | None = None
     file: str | None = None
+    columns: Sequence[str] = ()
     seed: int = 0
     events: int | None = None
 
@@ -328,7 +331,7 @@ def observe(
         ValueError: Shapes differ, a network does not suit the data, or the simulator fails.
     """
     prior, names = model.build_prior(), tuple(model.parameters)
-    guard = limits or Limits()
+    guard, declared = limits or Limits(), declared_columns(model.build_simulator())
     with (
         Engine(model, "observe/simulate", guard) as engine,
         Engine(model, "observe/events/simulate", guard) as single,
@@ -341,7 +344,7 @@ def observe(
             for network in networks:
                 check_network_suits(x.shape, **network)
             if one.file is not None:
-                x_o = observations.read_observation(one.file)
+                x_o = read_observation(one.file, Wanted(tuple(one.columns), declared))
                 x = observations.check_shape(one.file, x_o, x.shape, several)
                 truth = np.array([known.get(name, np.nan) for name in names]) if known else None
             elif several:

@@ -9,11 +9,14 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .. import observations, registry
+import numpy as np
+
+from .. import registry
 from ..fingerprint import of_array
 from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
+from .data import read_entry
 from .fits import Fits
 from .rounds import Round, RoundChain
 from .schema import (
@@ -56,9 +59,9 @@ class Campaign(Mapping[str, Specification]):
         self.entry: Config = config["campaigns"][name]
         self.refined = [] if self._is_told_elsewhere else refined_names(config, estimators)
         self.catalogues = {
-            each: PlannedCatalogue.of(entry, config)
-            for each, entry in self.entry.get("observations", {}).items()
-            if "table" in entry
+            each: PlannedCatalogue.of(observed, self.entry, config)
+            for each, observed in self.entry.get("observations", {}).items()
+            if "table" in observed
         }
         self._made: dict[str, Specification] = {}
         box = None if round is None else round.faces
@@ -257,12 +260,14 @@ class Campaign(Mapping[str, Specification]):
             "file": entry.get("file"),
             "seed": stated(Observation, entry, "seed"),
         }
+        if "columns" in entry:
+            arguments["columns"] = entry["columns"]
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
             arguments |= {"several": True, "events": entry.get("events")}
         makers = stage("observe") | makers_of(self.entry)
         if "file" in entry:
-            content = of_array(observations.read_observation(entry["file"]))
+            content = of_array(np.atleast_1d(np.squeeze(read_entry(entry, self.entry))))
             makers |= Makers({}, {f"data {entry['file']}": content})
         return Specification("observe", arguments, makers=makers)
 

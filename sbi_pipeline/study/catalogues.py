@@ -36,9 +36,9 @@ class PlannedCatalogue:
     per_job: int
 
     @classmethod
-    def of(cls, entry: Config, config: Config) -> PlannedCatalogue:
+    def of(cls, entry: Config, campaign: Config, config: Config) -> PlannedCatalogue:
         """Return the catalogue of an entry of ``observations``; looks into its table."""
-        layout = layout_of(entry)
+        layout = layout_of(entry, campaign)
         draws = stated(Observation, entry, "draws")
         per_job = stated(Configuration, config, "objects_per_job")
         return cls(layout, shape_of(layout)[0], draws, per_job)
@@ -58,7 +58,10 @@ class PlannedCatalogue:
     def collect(self, model: Mapping[str, Any], makers: Makers) -> Specification:
         """Return what reads the table and holds it against the simulator."""
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
-        arguments = {"model": model, "layout": asdict(self.layout)}
+        told = asdict(self.layout)
+        if not self.layout.declared:
+            del told["declared"]
+        arguments = {"model": model, "layout": told}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 
     def infer(

@@ -7,8 +7,8 @@ from functools import partial
 from .. import registry
 from ..catalogues import Layout
 from ..model import build_simulator
-from ..observations import read_observation
-from ..types import Simulator, declared_shape
+from ..observation_files import Wanted, read_observation
+from ..types import Array, Simulator, declared_columns, declared_shape
 from .schema import CampaignEntry, Config
 from .signatures import stated
 
@@ -39,18 +39,31 @@ def data_shape(campaign: Config) -> tuple[int, ...] | None:
     """Return the shape of one data set, if the simulator says it or an observation shows it."""
     said = declared_shape(simulator_of(campaign))
     if said is None and not stated(CampaignEntry, campaign, "events"):
-        entries = campaign.get("observations", {}).values()
-        files = [entry["file"] for entry in entries if "file" in entry]
-        return read_observation(files[0]).shape if files else None
+        shape = first_file_shape(campaign)
+        return shape if shape and 1 not in shape else None  # these axes may be the file's alone
     return said
 
 
-def layout_of(entry: Config) -> Layout:
-    """Return how the table of a catalogue holds its objects."""
+def first_file_shape(campaign: Config) -> tuple[int, ...] | None:
+    """Return the shape of the first observation in a file of its own, None if there is none."""
+    entries = campaign.get("observations", {}).values()
+    files = [entry for entry in entries if "file" in entry]
+    return read_entry(files[0], campaign).shape if files else None
+
+
+def read_entry(entry: Config, campaign: Config) -> Array:
+    """Read the file of an observation of a campaign."""
+    declared = declared_columns(simulator_of(campaign))
+    return read_observation(entry["file"], Wanted(tuple(entry.get("columns", ())), declared))
+
+
+def layout_of(entry: Config, campaign: Config) -> Layout:
+    """Return how the table of a catalogue of a campaign holds its objects."""
     return Layout(
         table=entry["table"],
         name=entry.get("name"),
         columns=tuple(entry.get("columns", ())),
         files=entry.get("files"),
         truth=entry.get("truth", {}),
+        declared=declared_columns(simulator_of(campaign)),
     )

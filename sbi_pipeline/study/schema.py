@@ -122,7 +122,7 @@ class Observation(TypedDict, total=False):
     """One data set, from a file or simulated, or a catalogue: a table of many objects.
 
     Attributes:
-        file: A .csv, .txt, .npy or .npz file with one data set.
+        file: A .csv, .txt, .npy, .npz, .parquet, .h5 or .fits file with one data set.
         parameters: Simulate it, with these values; parameters not named are drawn from the prior.
         truth: What is known of the parameters of a file, drawn in figures; of a table, the columns
             that hold them, by parameter.
@@ -131,8 +131,8 @@ class Observation(TypedDict, total=False):
         table: A catalogue: a .csv, .parquet, .h5, .fits, .npy or .npz file with an object a row, or
             a pattern such as ``spectra/*.csv`` for a file an object.
         name: Of a table: the column with the names of the objects; without, they are numbered.
-        columns: Of a table: those with the data, in this order; without, all that hold no names and
-            no truths.
+        columns: Of a file or table: those with the data, in this order; without, those that the
+            simulator says (``columns = ("on", "off")``), else all that hold no names and no truths.
         files: Of a table: the column with the path of each object's own file, in place of
             ``columns``.
         draws: Of a table: draws of each object.
