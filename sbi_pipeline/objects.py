@@ -14,6 +14,7 @@ from .observation_files import Wanted, read_observation
 from .tables import INDEX, Table, check_real, first_names, float_type, instead_of, open_table
 from .types import Array
 
+
 @dataclass(frozen=True)
 class Layout:
     """How a table holds objects.
@@ -250,9 +251,7 @@ def _rest(table: Table, used: Collection[str]) -> tuple[str, ...]:
     return rest
 
 
-def _declared(
-    table: Table, rest: tuple[str, ...], declared: tuple[str, ...]
-) -> tuple[str, ...]:
+def _declared(table: Table, rest: tuple[str, ...], declared: tuple[str, ...]) -> tuple[str, ...]:
     """Return those columns that are called like the simulator's, in its order, or all.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import streams
-from .observation_files import advice
+from .observation_files import Wanted, advice, read_observation
 from .shapes import fits, fitted_to
 from .types import Array, Prior, declared_shape
 
@@ -131,10 +131,35 @@ def with_texts(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
     texts = {key: names[key] for key in ("label", "unit") if key in names}
     axis = names.get("axis")
     if axis and x.ndim == 1:
-        values = axis.get("start", 1) + axis.get("step", 1) * np.arange(x.size)
+        values = axis_values(axis, x.size)
         (dim,) = x.dims
         x = x.assign_coords({dim: (dim, values, {"label": axis.get("label", "")})})
     return x.assign_attrs(texts)
+
+
+def axis_values(axis: Mapping[str, Any], size: int | None) -> Array:
+    """Return the values along a series of data, those given or evenly spaced ones.
+
+    Args:
+        axis: What the configuration says of it.
+        size: Number of elements of the data; None if it is not known.
+
+    Raises:
+        ValueError: Those given are not as many, or cannot be read.
+    """
+    if "values" not in axis:
+        return np.asarray(axis.get("start", 1) + axis.get("step", 1) * np.arange(size or 0))
+    given = axis["values"]
+    if isinstance(given, str):
+        columns = (axis["column"],) if "column" in axis else ()
+        given = read_observation(given, Wanted(columns=columns))
+    values = np.asarray(given, dtype=float)
+    if values.shape != (values.size if size is None else size,):
+        raise ValueError(
+            f"the axis of the data has values of shape {values.shape}; the data have {size} "
+            "elements: wanted one value for each, of a file with several columns that of 'column'"
+        )
+    return values
 
 
 def label_observation(

@@ -258,3 +258,25 @@ class Leaky:
     def __call__(self, parameters, rng):
         self.kept.append(np.empty(20_000_000))
         return parameters + rng.normal(size=2)
+
+
+class Global:
+    """Takes its noise from elsewhere than ``rng``."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        return parameters + np.random.normal(size=2)  # noqa: NPY002 - what is to be found
+
+
+class Padded:
+    """Sets of few points, in arrays of many."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        x = np.full((20, 2), np.nan)
+        x[: 5 + rng.poisson(5)] = 1.0
+        return x

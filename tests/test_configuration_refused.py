@@ -358,7 +358,10 @@ CAMPAIGNS = [
     (observation("{file: nan.csv}"), "nan.csv is empty, NaN or infinite, first at index"),
     (observation("{file: complex.npy}"), "is complex; wanted real numbers: stack real and imag"),
     (observation("{file: empty.csv}"), "observation empty.csv could not be read: it is empty"),
-    (observation("{file: words.csv}"), "observation words.csv could not be read: .* wanted a number"),
+    (
+        observation("{file: words.csv}"),
+        "words.csv could not be read: .* wanted a number",
+    ),
     (observation("{parameters: {slpe: 1}}"), "'slpe' is none of slope, .*; did you mean 'slope'"),
     (observation("{parameters: {slope: steep}}"), "slope: got 'steep'; wanted a number"),
     (

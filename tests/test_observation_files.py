@@ -69,7 +69,11 @@ def test_texts_are_read(text, wanted, expected):
         ("1,2\n3\n", ALL, "line 2: number of cells is 1; wanted 2, as in the first line"),
         ("1.5\n-999\n1.25\n", ALL, "holds -999 at index .1,., far from all .*stands for a missing"),
         ("1.5\n\n1.25,\n", ALL, "number of cells"),
-        ("a,b\n1,\n2,3\n", ALL, "is empty, NaN or infinite, first at index .0, 1.: leave that part"),
+        (
+            "a,b\n1,\n2,3\n",
+            ALL,
+            "is empty, NaN or infinite, first at index .0, 1.: leave",
+        ),
         (",flux\n2020-01-01,1.5\n", ALL, "first entry: got '2020-01-01'|index that pandas wrote"),
         (",flux\n3,1.5\n4,2.5\n", ALL, "first column has no name, as an index that pandas wrote"),
         ("time,flux\n0,1\n", Wanted(columns=("flx",)), "no column 'flx'; did you mean 'flux'"),
@@ -142,7 +146,7 @@ def test_other_formats_give_their_columns_by_name(write):
 
 @pytest.mark.parametrize("write", [arrays, hdf5])
 def test_of_several_arrays_one_must_be_asked_for(write):
-    with pytest.raises(ValueError, match="it holds .*; say in 'columns' which are data"):
+    with pytest.raises(ValueError, match=r"it holds .*; say in 'columns' which are data"):
         read_observation(write())
 
 

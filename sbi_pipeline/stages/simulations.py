@@ -37,14 +37,15 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """Simulate a handful of rows, twice, and forecast what each campaign costs.
 
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
-    ``bucket``, ``block_size``, ``workers`` and ``limits``; ``source`` if it is not the prior;
-    ``posteriors``, of which data are predicted, ``predictive_draws`` of each, and ``observed``,
-    calls for observations; ``catalogued``, the objects of each estimator and catalogue; and
-    ``in_rounds``, simulations of all rounds that begin with these, 0 if there are none. Writes
-    nothing; the forecasts are logged.
+    ``bucket``, ``block_size``, ``workers``, ``limits`` and ``max_failed_fraction``; ``source`` if
+    it is not the prior; ``posteriors``, of which data are predicted, ``predictive_draws`` of each,
+    and ``observed``, calls for observations; ``catalogued``, the objects of each estimator and
+    catalogue; and ``in_rounds``, simulations of all rounds that begin with these, 0 if there are
+    none. Writes nothing; the forecasts are logged.
 
     Raises:
-        ValueError: A simulator breaks its contract, or a campaign does not fit on the disk.
+        ValueError: A simulator breaks its contract, too many of its rows fail, or a campaign does
+            not fit on the disk.
     """
     for each in campaigns:
         model = Model(**each["model"])
@@ -61,6 +62,7 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
             block_size=each["block_size"],
             workers=each["workers"],
             limits=limits,
+            max_failed_fraction=each["max_failed_fraction"],
         )
         logger.info("%s\n%s", each["name"], forecast)
         if several := each["in_rounds"]:
@@ -188,6 +190,7 @@ def simulate(
             block_size=block_size,
             workers=effort.workers,
             limits=limits,
+            max_failed_fraction=effort.max_failed_fraction,
         )
         logger.info("%s", made)
         write_text(forecast, json.dumps(asdict(made), indent=1) + "\n")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import registry
+from .. import observations, registry
 from ..fingerprint import of_array
 from . import texts
 from .batches import Batch, Member
@@ -234,6 +234,15 @@ class Campaign(Mapping[str, Specification]):
         return bool(stated(CampaignEntry, self.entry, "events"))
 
     @property
+    def _axis(self) -> Makers:
+        """Return the file that the values along the data are read from, as what takes part."""
+        axis = self.entry.get("data", {}).get("axis", {})
+        if not isinstance(axis.get("values"), str):
+            return Makers({}, {})
+        values = of_array(observations.axis_values(axis, None))
+        return Makers({}, {f"data {axis['values']}": values})
+
+    @property
     def _derived(self) -> dict[str, str]:
         """Expressions of the derived parameters by name."""
         entries = self.entry.get("derived_parameters", {})
@@ -342,7 +351,7 @@ class Campaign(Mapping[str, Specification]):
                 "observation": self._observed(observation),
                 **learnt,
             },
-            stage("diagnose") | makers_of(self.entry),
+            stage("diagnose") | makers_of(self.entry) | self._axis,
             (self._path(self.draws(name), name, observation), *follows),
         )
 
@@ -388,7 +397,7 @@ class Campaign(Mapping[str, Specification]):
                 "catalogue": self.key("collect", catalogue),
                 **{f"part {number}": self[path].key for number, path in enumerate(parts)},
             },
-            stage("tabulate"),
+            stage("tabulate") | self._axis,
             tuple(parts),
         )
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from .. import registry
 from ..catalogues import Layout
 from ..model import build_simulator
 from ..observation_files import Wanted, read_observation
+from ..storage.manifest import AHEAD
 from ..types import Array, Simulator, declared_columns, declared_shape
-from .schema import CampaignEntry, Config
-from .signatures import stated
+from .schema import CampaignEntry, Config, Split
+from .signatures import record_of, stated, with_defaults
+
+EARLY = 2_000
+"""Rows of which more is held out, in campaigns so small that the usual fraction would be few."""
 
 
 def simulator_of(campaign: Config) -> Simulator:
@@ -33,6 +38,22 @@ def names_in(priors: Config | str) -> tuple[str, ...]:
             "own; write each by itself, or take a class with parameters = ('a', 'b')"
         )
     return tuple(priors)
+
+
+def split_of(campaign: Config, simulations: int | None = None) -> dict[str, Any]:
+    """Return what `storage.manifest.split` is told of a campaign.
+
+    Args:
+        campaign: Its entry.
+        simulations: Of the campaign, or of the largest of a sweep, which all have one split; None
+            for those of the entry.
+    """
+    given = campaign.get("split", {})
+    made = with_defaults(record_of(Split, "", 0, {}), given)
+    few = (simulations or campaign["simulations"]) < AHEAD * EARLY and "test" not in given
+    if few and made["validation"] + AHEAD * made["test"] < 1:
+        return {**made, "early": EARLY}
+    return made
 
 
 def data_shape(campaign: Config) -> tuple[int, ...] | None:

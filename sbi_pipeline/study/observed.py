@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -33,6 +34,7 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
         InconsistentError: With the first thing that makes no sense.
     """
     events = stated(CampaignEntry, campaign, "events")
+    _check_axis(campaign, keys)
     for name, entry in campaign.get("observations", {}).items():
         where = (*keys, "observations", name)
         if sum(each in entry for each in KINDS) != 1:
@@ -67,6 +69,25 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
             raise InconsistentError((*where, "columns"), text)
         if "file" in entry:
             _check_file(entry, campaign, (*where, "file"))
+
+
+def _check_axis(campaign: Config, keys: Keys) -> None:
+    """Refuse values along the data that are given twice, or not one for each element."""
+    axis, where = campaign.get("data", {}).get("axis", {}), (*keys, "data", "axis")
+    given = axis.get("values")
+    useless = [key for key in ("start", "step") if key in axis and given is not None]
+    if "column" in axis and not isinstance(given, str):
+        useless.append("column")
+    if useless:
+        what = "it is of a file in 'values'" if useless[0] == "column" else "'values' says them all"
+        raise InconsistentError((*where, useless[0]), f"has no effect: {what}; remove it")
+    if given is None:
+        return
+    try:
+        shape = declared_shape(simulator_of(campaign)) or first_file_shape(campaign)
+        observations.axis_values(axis, math.prod(shape) if shape else None)
+    except ValueError as error:
+        raise InconsistentError((*where, "values"), str(error)) from error
 
 
 def _check_known(parameter: str, prior: Prior, keys: Keys) -> None:
