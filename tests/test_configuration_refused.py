@@ -385,6 +385,17 @@ CAMPAIGNS = [
         "offset: got 3; its prior reaches from -1",
     ),
     (observation("{parameters: {slope: 1}, truth: {slope: 1}}"), "'truth' is for a file"),
+    (observation("{file: good.csv, columns: [flux]}"), "its columns have no names, such as 'flux'"),
+    (observation("{file: lc.csv}"), r"lc.csv has shape \(4, 2\).* columns are time, flux: say in"),
+    (observation("{file: lc.csv, columns: [flx]}"), "no column 'flx'; did you mean 'flux'"),
+    (
+        observation("{parameters: {slope: 1}, columns: [flux]}"),
+        "mock.columns: has no effect: it is for a file or a table",
+    ),
+    (campaign("data: {axis: {values: lc.csv}}"), r"axis.values: .* values of shape \(4, 2\)"),
+    (campaign("data: {axis: {values: [1, 2]}}"), r"of shape \(2,\); the data have 4 elements"),
+    (campaign("data: {axis: {values: [1], step: 2}}"), "axis.step: has no effect: 'values' says"),
+    (campaign("data: {axis: {column: time}}"), "axis.column: has no effect: it is of a file in"),
     (observation("{file: good.csv, seed: 1}"), "seed: has no effect: a file has no seed"),
     (observation("{parameters: {slope: 1}, events: 3}"), "'events' says how many to simulate"),
     (observation("{table: none.csv}"), "mock.table: table none.csv: no such file"),
@@ -535,6 +546,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savetxt("short.csv", [1.0, 2.0, 3.0])
     np.save("image.npy", np.ones((2, 4)))
     Path("empty.csv").write_text("")
+    Path("lc.csv").write_text("time,flux\n0,1\n0.5,2\n3,3\n7,4\n")
     Path("words.csv").write_text("flux\nbright\n")
 
 

@@ -17,6 +17,7 @@ from sbi_pipeline.plots import style
 from sbi_pipeline.plots.sweeps import sweep_curves
 from sbi_pipeline.reports import overview
 from sbi_pipeline.study import sweeps
+from sbi_pipeline.study.data import split_of
 from sbi_pipeline.study.rounds import chains_of
 
 CONFIG = yaml.safe_load((TESTS / "config.yaml").read_text())
@@ -212,3 +213,10 @@ def test_a_sweep_runs_to_its_page(tmp_path: Path) -> None:
     assert sorted(table["simulations"]) == [500, 500, 2000, 2000]
     assert table["nats"].notna().all()
     assert stages_run(snakemake(tmp_path, "results/budget/comparison.html")) == {}
+
+
+def test_all_sizes_of_a_sweep_have_the_split_of_the_largest():
+    few, many = ({"simulations": 1000, "split": {}}, {"simulations": 10_000})
+    assert split_of(few) == {"validation": 0.1, "test": 0.05, "early": 2000}
+    assert split_of(many) == split_of(few, 10_000) == {"validation": 0.1, "test": 0.05}
+    assert split_of({**few, "split": {"test": 0.05}}) == split_of(many)

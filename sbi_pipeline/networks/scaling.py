@@ -17,6 +17,9 @@ from ..registry import pick
 logger = logging.getLogger(__name__)
 
 TINY = 1e-30  # stands for zero where a logarithm is taken
+BEYOND = 1e4
+"""Standard deviations that data are taken to be away at most, so that all of a network is finite.
+Of n training rows none is further away than the root of n."""
 
 TRANSFORMS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     # name: (map, log of its derivative)
@@ -79,7 +82,7 @@ class Standardise(nn.Module):
         Data in double precision are scaled in it: they may vary little about a large value.
         """
         y = self.transform((x - self.origin.to(x)) / self.unit.to(x))
-        return ((y - self.mean.to(x)) / self.sd.to(x)).float()
+        return ((y - self.mean.to(x)) / self.sd.to(x)).clamp(-BEYOND, BEYOND).float()
 
     def log_det(self, x: Tensor) -> Tensor:
         """Return log |d standardised / d x| summed over columns, ``(n,)``."""
