@@ -29,7 +29,7 @@ def test_columns_of_a_catalogue_have_the_order_of_the_simulators():
     assert of(text, layout) == [[2, 1], [4, 3]]
     given = Layout("t.csv", name="name", columns=("off", "on"), declared=("on", "off"))
     assert of(text, given) == [[1, 2], [3, 4]]
-    with pytest.raises(ValueError, match="no column 'on'; there are n_off, n_on.* 'columns'"):
+    with pytest.raises(ValueError, match=r"no column 'on'; there are n_off, n_on.* 'columns'"):
         of(text.replace(",o", ",n_o"), layout)
 
 
@@ -48,7 +48,7 @@ def test_columns_are_names_that_differ(said):
 
     simulate.columns = said
     simulator = PlainFunction(simulate, {}, ("a",))
-    with pytest.raises(ValueError, match="says columns = .* wanted a tuple of names that differ"):
+    with pytest.raises(ValueError, match=r"says columns = .* wanted a tuple of names that differ"):
         declared_columns(simulator)
     simulate.columns = ("on", "off")
     assert declared_columns(simulator) == ("on", "off")

@@ -195,3 +195,9 @@ def test_the_example_in_c_makes_a_campaign(tmp_path):
     os.remove(binary)
     with pytest.raises(ValueError, match="decay cannot be run"):
         make(tmp_path, 70, "", 70, simulator_name="program", simulator_options=options)
+
+
+def test_no_space_for_scratch_stops_the_campaign(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(StopCampaign, match=r"no scratch folder in .*none: No such.* set TMPDIR"):
+        call(program(tmp_path, "print(1)"))

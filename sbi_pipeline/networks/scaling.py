@@ -17,7 +17,7 @@ from ..registry import pick
 logger = logging.getLogger(__name__)
 
 TINY = 1e-30  # stands for zero where a logarithm is taken
-BEYOND = 1e4
+BEYOND = 1e3
 """Standard deviations that data are taken to be away at most, so that all of a network is finite.
 Of n training rows none is further away than the root of n."""
 

@@ -6,6 +6,7 @@ a seed; if it draws its randomness from it, the campaign is reproducible.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -89,10 +90,15 @@ class Program:
         """Run the program for one row, ``(n_parameters,)``; return its data, ``x_shape``."""
         values = dict(zip(self.parameters, parameters.tolist(), strict=True))
         seed = int(rng.integers(2**31))
-        scratch = Path(tempfile.mkdtemp(prefix="simulation-"))
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix="simulation-"))
+        except OSError as error:
+            raise _no_scratch(error) from error
         try:
             x = self._run(values, seed, scratch)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _no_scratch(error) from error
             if self.keep_failed is not None:
                 self.keep_failed.mkdir(parents=True, exist_ok=True)
                 shutil.move(scratch, self.keep_failed / scratch.name)
@@ -178,6 +184,12 @@ class Program:
                 f"command has a placeholder that is not known ({error}); wanted "
                 + ", ".join(f"{{{name}}}" for name in known)
             ) from error
+
+
+def _no_scratch(error: OSError) -> StopCampaign:
+    """Return what stops a campaign that has no space for its scratch folders."""
+    where, why = tempfile.gettempdir(), os.strerror(error.errno or 0)
+    return StopCampaign(f"no scratch folder in {where}: {why}; set TMPDIR to a folder with space")
 
 
 def _printed(out: str) -> str:
