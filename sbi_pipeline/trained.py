@@ -7,6 +7,7 @@ log_prob = posterior.log_prob(theta, x=x_o)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy as np
 
 from . import estimators, priors, samplers
 from .estimators import Estimator
-from .posterior import log_posterior, to_theta_density
+from .posterior import doubts, log_posterior, to_theta_density
 from .priors.boxes import truncated
-from .shapes import as_sets
+from .shapes import as_sets, fitted_to
 from .types import Array, Prior
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,30 +43,58 @@ class Posterior:
         """Names of the inferred parameters, in order."""
         return self.prior.names
 
-    def sample(self, n: int, x: Array, seed: int = 0, **sampler: Any) -> Array:
+    def sample(self, n: int, x: Array | Sequence[Array], seed: int = 0, **sampler: Any) -> Array:
         """Draw from the posterior.
 
         Args:
             n: Number of draws.
-            x: One data set, ``x_shape``, or several, ``(m, *x_shape)``; trained on single events,
-                one data set is ``(events, *x_shape)``. Axes of length one may differ.
+            x: One data set, ``x_shape``; a list or tuple of data sets, which are observations of
+                one source and have one posterior, the prior counted once; or an array of several,
+                ``(m, *x_shape)``, each with a posterior of its own. Trained on single events, one
+                data set is ``(events, *x_shape)``. Axes of length one may differ.
             seed: Seed of the draws.
             **sampler: Options of the sampler, see `samplers.draw`.
 
         Returns:
             theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
         """
-        data, single = as_sets(np.asarray(x), tuple(self.estimator.spec["x_shape"]), self.events)
-        settings = {"prior": self.prior, "events": self.events, **sampler}
+        data, single, joined = self._data_sets(x)
+        for doubt in doubts(self.estimator, data):
+            logger.warning("%s", doubt)
+        settings = {"prior": self.prior, "events": self.events, "joined": joined, **sampler}
         drawn = samplers.draw(self.estimator, data, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
         return theta[0] if single else theta
 
-    def log_prob(self, theta: Array, x: Array) -> Array:
+    def _data_sets(self, x: Any) -> tuple[Array, bool, bool]:
+        """Return data sets, ``(m, ...)``, whether they are one, and whether that joins several.
+
+        Of a list, events of several data sets are one set, and others are joined.
+        """
+        x_shape = tuple(self.estimator.spec["x_shape"])
+        axes = len(x_shape) + self.events
+        if not (isinstance(x, list | tuple) and all(np.ndim(each) >= axes for each in x)):
+            return *as_sets(np.asarray(x), x_shape, self.events), False
+        fitted = [fitted_to(np.asarray(each), x_shape, self.events) for each in x]
+        parts = [each for each in fitted if each is not None]
+        if len(parts) < len(x):
+            shapes = " and ".join(str(np.shape(each)) for each in x)
+            raise ValueError(
+                f"x has data sets of shapes {shapes}; the estimator learnt "
+                f"{'(events, ...) of ' if self.events else ''}{x_shape}"
+            )
+        if self.events:
+            return np.concatenate(parts)[None], True, False
+        together = parts[0] if len(parts) == 1 else np.stack(parts)
+        return together[None], True, len(parts) > 1
+
+    def log_prob(self, theta: Array, x: Array | Sequence[Array]) -> Array:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
 
-        Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior, and outside
-        the box of it that a round of simulations was drawn from (``prior.faces``).
+        Of a list of data sets, the observations of one source, it is of all of them. Normalised for
+        NPE of one observation; up to a constant for several, and for NLE and NRE; -inf outside the
+        prior, and outside the box of it that a round of simulations was drawn from
+        (``prior.faces``).
 
         Raises:
             ValueError: The method draws but has no density.
@@ -76,8 +107,8 @@ class Posterior:
         inside = np.isfinite(log_prior)
         result = np.full(len(theta), -np.inf)
         z = self.prior.to_normal(theta[inside])
-        data, _ = as_sets(np.asarray(x), tuple(self.estimator.spec["x_shape"]), self.events)
-        log_prob = log_posterior(self.estimator, data, self.events)(z[None])[0]
+        data, _, joined = self._data_sets(x)
+        log_prob = log_posterior(self.estimator, data, self.events, joined=joined)(z[None])[0]
         result[inside] = to_theta_density(log_prob, z, self.prior)
         return result
 

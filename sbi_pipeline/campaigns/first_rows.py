@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..model import Model
 from ..storage.failures import describe_failures
 from ..storage.prior import read_prior
 from ..streams import Stream
@@ -27,7 +26,7 @@ from .simulation import (
     describe_not_finite,
     not_vectorised,
 )
-from .tasks import Recipe
+from .tasks import RowMaker
 
 TASK_SECONDS = 1.0  # work in a task; Dask costs about 10 ms each
 TASK_SECONDS_LEAST = 0.1  # still enough when there are few rows for many workers
@@ -163,7 +162,7 @@ def _each(
         yield from (together._replace(x=x) for x in together.x)
 
 
-def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: float) -> Shape:
+def first_look(recipe: RowMaker, prior: Path, rows: int, max_failed_fraction: float) -> Shape:
     """Simulate the first rows to learn what the simulator returns and what a row costs.
 
     The first rows of a campaign are simulated again: what comes out must be the same.
@@ -186,10 +185,10 @@ def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: floa
         options: dict[str, Any] = {"stream": recipe.stream, "block_size": recipe.block_size}
         shape, failures = probe(call, parameters, start=start, limit=limit, **options)
         if shape is not None and start == 0:
-            check_repeats(recipe.model, call, parameters, **options)
+            check_repeats(recipe.name, names, call, parameters, **options)
     if shape is None:
         raise ValueError(
-            f"{recipe.model.simulator}: the first rows all failed, nothing is stored; "
+            f"{recipe.name}: the first rows all failed, nothing is stored; "
             + describe_failures(
                 Counter(failure.status for failure in failures),
                 [failure.record(names) for failure in failures],
@@ -199,12 +198,19 @@ def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: floa
 
 
 def check_repeats(
-    model: Model, call: Caller, parameters: Array, *, stream: Stream, block_size: int | None
+    name: str,
+    names: Sequence[str],
+    call: Caller,
+    parameters: Array,
+    *,
+    stream: Stream,
+    block_size: int | None,
 ) -> None:
     """Simulate the first rows of a campaign twice, one after the other.
 
     Args:
-        model: What simulates.
+        name: Of the simulator.
+        names: Of its parameters.
         call: The same, ready to be called.
         parameters: Rows of the campaign from its first on, ``(n, dim)``.
         stream: As for `simulate_rows`.
@@ -220,16 +226,19 @@ def check_repeats(
         if once is not None and again is not None and len(once) == len(again):
             several = block_size is not None
             pairs = zip(once, again, strict=True) if several else [(once, again)]
-            refuse_different(model, pairs, parameters[index:])
+            refuse_different(name, names, pairs, parameters[index:])
         if time.perf_counter() - begin > LOOK:
             return
 
 
-def refuse_different(model: Model, pairs: Iterable[tuple[Array, Array]], parameters: Array) -> None:
+def refuse_different(
+    name: str, names: Sequence[str], pairs: Iterable[tuple[Array, Array]], parameters: Array
+) -> None:
     """Refuse a simulator whose rows came out different when repeated.
 
     Args:
-        model: What simulates.
+        name: Of the simulator.
+        names: Of its parameters.
         pairs: What each row gave once and again.
         parameters: Those of the rows, ``(n, dim)``.
 
@@ -239,10 +248,10 @@ def refuse_different(model: Model, pairs: Iterable[tuple[Array, Array]], paramet
     same = [once.tobytes() == again.tobytes() for once, again in pairs]
     if not all(same):
         row = same.index(False)
-        given = zip(model.parameters, parameters[row], strict=True)
-        values = ", ".join(f"{name}={value:.6g}" for name, value in given)
+        given = zip(names, parameters[row], strict=True)
+        values = ", ".join(f"{each}={value:.6g}" for each, value in given)
         raise ValueError(
-            f"{model.simulator}: {same.count(False)} of {len(same)} simulations came out "
+            f"{name}: {same.count(False)} of {len(same)} simulations came out "
             f"different when repeated, row {row} with {values} first; all randomness must come "
             "from rng, and nothing may be kept from one call to the next"
         )

@@ -147,7 +147,7 @@ def _check_same(
 ) -> None:
     """Make sure that the same row gave the same data, and failed or not."""
     pairs = zip(_with_status(first), _with_status(second), strict=True)
-    refuse_different(model, pairs, parameters)
+    refuse_different(model.simulator, model.parameters, pairs, parameters)
 
 
 def _with_status(batch: SimulatedBatch) -> list[Array]:

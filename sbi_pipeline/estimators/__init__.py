@@ -48,6 +48,7 @@ def build(
     rows: Annotated[int | None, INTERNAL] = None,
     complete: Annotated[bool, INTERNAL] = True,
     follows: Annotated[bool, INTERNAL] = True,
+    weighted: Annotated[bool, INTERNAL] = False,
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
     """Build an untrained estimator for data like these.
@@ -61,13 +62,14 @@ def build(
         rows: How many rows it will be trained on; None where these are all.
         complete: Whether no simulation failed, so that z is of the whole prior.
         follows: Whether rows follow the prior.
+        weighted: Whether losses are weighted, see `Preview`.
         **network: Options of the method.
 
     Raises:
         ValueError: Rows are missing or not finite, or an option is wrong.
     """
     check_rows(z, x)
-    preview = Preview(z, x, rows or len(z), complete, follows)
+    preview = Preview(z, x, rows or len(z), complete, follows, weighted)
     spec = {
         "method": method,
         "network": estimator_class(method).choose(preview, **network),

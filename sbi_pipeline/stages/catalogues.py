@@ -25,7 +25,7 @@ from ..storage import collected
 from ..storage import draws as storage
 from ..types import Array
 from .files import Keys, check_key, write_dataset
-from .simulations import check_network_suits
+from .simulations import check_network_suits, one_data_set
 
 logger = logging.getLogger(__name__)
 
@@ -41,16 +41,17 @@ def collect(
     key: str,
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
+    x_shape: Sequence[int] | None = None,
 ) -> None:
     """Read a table of objects and hold it against one simulation and the prior.
 
-    ``networks`` are held against the data as by `observe`.
+    ``networks`` are held against the data as by `observe`; ``x_shape`` is as there.
 
     Writes: ``catalogue``, a netCDF file: data, names, and known truths of the objects.
     """
     prior = model.build_prior()
     with Engine(model, "observe/simulate", limits or Limits()) as engine:
-        x, _ = observations.simulate_observation(engine, prior, {}, seed=0)
+        x, _ = one_data_set(engine, prior, {}, 0, x_shape)
     for network in networks:
         check_network_suits(x.shape, **network)
     table = catalogues.open_catalogue(layout)

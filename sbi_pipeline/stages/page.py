@@ -107,7 +107,8 @@ def report(
         for place, path in enumerate(observations)
     ]
     failed = _failed(reader) if any(listed["failures"].values()) else None
-    simulated = SimulatedRows(listed["rows"], listed["failures"], failed)
+    weights = listed.get("weights")
+    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights)
     surveyed = _catalogues([read_population(folder, inputs) for folder in catalogues])
     learnt = _nuisances(nuisance_ranks, inputs)
     chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
@@ -136,7 +137,7 @@ def report(
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
     images = {path.stem: path.read_bytes() for path in figures.glob("*.png")}
-    write_text(verdict, to_json(told.checks) + "\n")
+    write_text(verdict, to_json(told.checks, told.recommendations) + "\n")
     write_text(report, page.render(told, images))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import observations, registry
 from ..fingerprint import of_array
+from ..simulators.absent import ABSENT
 from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
@@ -242,6 +243,13 @@ class Campaign(Mapping[str, Specification]):
         values = of_array(observations.axis_values(axis, None))
         return Makers({}, {f"data {axis['values']}": values})
 
+    def _predictive_draws(self) -> int | str:
+        """Data sets predicted of each posterior: none where nothing simulates."""
+        if self.entry["simulator"] == ABSENT:
+            return 0
+        asked: int | str = stated(Configuration, self.config, "predictive_draws")
+        return asked
+
     @property
     def _derived(self) -> dict[str, str]:
         """Expressions of the derived parameters by name."""
@@ -263,22 +271,32 @@ class Campaign(Mapping[str, Specification]):
 
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
-        arguments = {
-            "model": self.simulations.model,
+        arguments = {"model": self.simulations.model, **self._data_set(entry)}
+        if "inventory" in self.entry:
+            arguments["x_shape"] = list(self.entry["inventory"].x_shape)
+        if self._events:
+            arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
+            arguments["several"] = True
+        makers, each = stage("observe") | makers_of(self.entry), [entry]
+        if "joined" in entry:
+            each = [self.entry["observations"][other] for other in entry["joined"]]
+            parts = zip(entry["joined"], each, strict=True)
+            arguments["parts"] = {other: self._data_set(one) for other, one in parts}
+        for one in [one for one in each if "file" in one]:
+            content = of_array(np.atleast_1d(np.squeeze(read_entry(one, self.entry))))
+            makers |= Makers({}, {f"data {one['file']}": content})
+        return Specification("observe", arguments, makers=makers)
+
+    def _data_set(self, entry: Config) -> dict[str, Any]:
+        """Return where the data of an observation come from."""
+        found = {
             "truth": entry.get("parameters", entry.get("truth")),
             "file": entry.get("file"),
             "seed": stated(Observation, entry, "seed"),
         }
         if "columns" in entry:
-            arguments["columns"] = entry["columns"]
-        if self._events:
-            arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
-            arguments |= {"several": True, "events": entry.get("events")}
-        makers = stage("observe") | makers_of(self.entry)
-        if "file" in entry:
-            content = of_array(np.atleast_1d(np.squeeze(read_entry(entry, self.entry))))
-            makers |= Makers({}, {f"data {entry['file']}": content})
-        return Specification("observe", arguments, makers=makers)
+            found["columns"] = entry["columns"]
+        return found | ({"events": entry.get("events")} if self._events else {})
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
@@ -343,7 +361,7 @@ class Campaign(Mapping[str, Specification]):
                 "model": self.simulations.model,
                 "several": self._events,
                 "from_prior": self.fits.nuisances_from_prior,
-                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                "predictive_draws": self._predictive_draws,
                 "data": self.entry.get("data", {}),
             },
             {
@@ -357,7 +375,8 @@ class Campaign(Mapping[str, Specification]):
 
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
-        return planned.collect(self.simulations.model, makers_of(self.entry))
+        shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
+        return planned.collect(self.simulations.model, makers_of(self.entry), shape)
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]
@@ -373,7 +392,7 @@ class Campaign(Mapping[str, Specification]):
                 "draws": planned.draws,
                 "block": planned.block(len(self.entry["inferred_parameters"])),
                 "derived": self._derived,
-                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                "predictive_draws": self._predictive_draws,
                 **self.simulations.noise,
             },
             {"simulations": self.key("manifest"), **inputs, **learnt},

@@ -55,13 +55,16 @@ class PlannedCatalogue:
             size for size in range(min(most, self.per_job), 0, -1) if not self.per_job % size
         )
 
-    def collect(self, model: Mapping[str, Any], makers: Makers) -> Specification:
-        """Return what reads the table and holds it against the simulator."""
+    def collect(
+        self, model: Mapping[str, Any], makers: Makers, x_shape: tuple[int, ...] | None = None
+    ) -> Specification:
+        """Return what reads the table and holds it against simulations, of a shape if known."""
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
         told = asdict(self.layout)
         if not self.layout.declared:
             del told["declared"]
-        arguments = {"model": model, "layout": told}
+        arguments: dict[str, Any] = {"model": model, "layout": told}
+        arguments |= {} if x_shape is None else {"x_shape": list(x_shape)}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 
     def infer(

@@ -58,10 +58,13 @@ def split_of(campaign: Config, simulations: int | None = None) -> dict[str, Any]
 
 def data_shape(campaign: Config) -> tuple[int, ...] | None:
     """Return the shape of one data set, if the simulator says it or an observation shows it."""
+    if "inventory" in campaign:
+        shape: tuple[int, ...] = campaign["inventory"].x_shape
+        return shape
     said = declared_shape(simulator_of(campaign))
     if said is None and not stated(CampaignEntry, campaign, "events"):
-        shape = first_file_shape(campaign)
-        return shape if shape and 1 not in shape else None  # these axes may be the file's alone
+        found = first_file_shape(campaign)
+        return found if found and 1 not in found else None  # these axes may be the file's alone
     return said
 
 

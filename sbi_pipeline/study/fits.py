@@ -9,13 +9,14 @@ from typing import Any
 
 from .. import registry
 from ..priors.boxes import Faces
+from ..simulators.absent import ABSENT
 from ..storage.manifest import receipt_names
 from ..types import Traits
 from . import nuisances
 from .data import split_of
 from .schema import CampaignEntry, Config, EstimatorEntry, SamplerEntry
 from .signatures import record_of, stated
-from .simulations import RESULTS, Simulations
+from .simulations import RESULTS, Imported, Simulations
 from .specification import Makers, Specification, maker, stage
 
 WATCHING = ("progress", "tensorboard")
@@ -104,6 +105,7 @@ class Fits:
     def learn_nuisances(self) -> bool:
         """Whether bands of predictions draw nuisances from what is learnt of them."""
         asked = bool(self._entry.get("observations")) and nuisances.are_asked(self.config)
+        asked = asked and self._entry["simulator"] != ABSENT
         some = len(self._parameters) > len(self._entry["inferred_parameters"])
         return asked and some and not self.nuisances_from_prior
 
@@ -207,8 +209,10 @@ def manifest_specification(
         **own.stock,
         "rows": entry["simulations"] - taken if box is None else own.rows,
         "split": split_of(entry),
-        "seed": own.spec.arguments["seed"],
+        "seed": own.seed,
     }
+    if isinstance(own, Imported):
+        arguments["density"] = own.density
     if box is not None:
         arguments |= {"box": box, "model": own.model}
     if others:

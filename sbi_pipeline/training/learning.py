@@ -13,6 +13,7 @@ from annotated_types import Gt, Predicate
 from .. import estimators
 from ..estimators import Estimator
 from ..options import INTERNAL, Described, OneOf, Passes
+from ..priors.discrete import combinations
 from ..storage.reading import Reader
 from ..types import Prior
 from . import sources
@@ -101,7 +102,10 @@ def learn_estimator(
     Raises:
         ValueError: See `sources.prepare`, `estimators.build` and `fit.fit_source`.
     """
-    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
+    weighted = reader.weighing is not None and estimators.estimator_class(method).learns_prior(
+        combinations(prior) is not None
+    )
+    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed, weighted=weighted)
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         made = estimators.build(
@@ -110,7 +114,8 @@ def learn_estimator(
             seed=seed,
             rows=rows.source.rows,
             complete=not rows.failed,
-            follows=follows,
+            follows=follows and (reader.weighing is None or weighted),
+            weighted=weighted,
             **{**network, **settings["network"]},
         )
         with watching(boards / checkpoint.stem if tensorboard else None) as watch:
@@ -132,7 +137,8 @@ def learn_estimator(
         else (*fit({"network": {}, "training": {}}, checkpoint), [])
     )
     target = made.traits.target
-    modelled = is_wanted(failures, rows.failed / rows.simulated, target)
+    # A ratio that is learnt with the prior knows already where simulations fail.
+    modelled = not weighted and is_wanted(failures, rows.failed / rows.simulated, target)
     if modelled:
         device = fitting.get("device", "auto")
         validity = learn_validity(
