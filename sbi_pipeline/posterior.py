@@ -27,7 +27,6 @@ import torch
 from torch import Tensor
 
 from .estimators import Estimator, having
-from .shapes import fits
 from .types import Array, Prior
 
 LogDensity = Callable[[Array], Array]
@@ -202,20 +201,20 @@ def doubts(estimator: Estimator, x: Array) -> list[str]:
 def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
     """Return data sets ``(m, *x_shape)``, or ``(m, events, *x_shape)``, after a look at them.
 
-    Axes of length one may differ from those trained on. Numbers are in this machine's byte order.
+    Numbers are in this machine's byte order.
 
     Raises:
         ValueError: The shape is not the one trained on, or a value is no finite real number.
     """
     x, wanted = _real(x), tuple(estimator.spec["x_shape"])
-    if not x.size or not fits(x.shape[1 + events :], wanted):
+    if not x.size or x.shape[1 + events :] != wanted:
         several = "(events, ...) of " if events else ""
         raise ValueError(
             f"x has shape {x.shape[1:]} a data set; the estimator learnt {several}{wanted}"
         )
     if not np.isfinite(x).all():
         raise ValueError(f"x has {np.sum(~np.isfinite(x))} values that are NaN or infinite")
-    return x.reshape(*x.shape[: 1 + events], *wanted)
+    return x
 
 
 def _real(x: Array) -> Array:

@@ -80,8 +80,8 @@ class Posterior:
         if len(parts) < len(x):
             shapes = " and ".join(str(np.shape(each)) for each in x)
             raise ValueError(
-                f"x has data sets of shapes {shapes}; the estimator learnt "
-                f"{'(events, ...) of ' if self.events else ''}{x_shape}"
+                f"x has data sets of shapes {shapes}; those of one source have one, and the "
+                f"estimator learnt {'(events, ...) of ' if self.events else ''}{x_shape}"
             )
         if self.events:
             return np.concatenate(parts)[None], True, False

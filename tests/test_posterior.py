@@ -159,7 +159,7 @@ def test_events_of_a_posterior_and_of_no_shape_are_refused() -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros(4), r"x has shape \(4,\) a data set; the estimator learnt \(3,\)"),
+        (np.zeros(4), r"x has shape \(4,\); the estimator learnt data sets of \(3,\)"),
         (np.array([0, np.nan, 1]), "1 values that are NaN"),
     ],
 )

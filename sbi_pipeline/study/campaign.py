@@ -243,6 +243,7 @@ class Campaign(Mapping[str, Specification]):
         values = of_array(observations.axis_values(axis, None))
         return Makers({}, {f"data {axis['values']}": values})
 
+    @property
     def _predictive_draws(self) -> int | str:
         """Data sets predicted of each posterior: none where nothing simulates."""
         if self.entry["simulator"] == ABSENT:

@@ -58,14 +58,19 @@ def split_of(campaign: Config, simulations: int | None = None) -> dict[str, Any]
 
 def data_shape(campaign: Config) -> tuple[int, ...] | None:
     """Return the shape of one data set, if the simulator says it or an observation shows it."""
-    if "inventory" in campaign:
-        shape: tuple[int, ...] = campaign["inventory"].x_shape
-        return shape
-    said = declared_shape(simulator_of(campaign))
+    said = said_shape(campaign)
     if said is None and not stated(CampaignEntry, campaign, "events"):
         found = first_file_shape(campaign)
         return found if found and 1 not in found else None  # these axes may be the file's alone
     return said
+
+
+def said_shape(campaign: Config) -> tuple[int, ...] | None:
+    """Return the shape of one data set, or event, as existing simulations or the simulator say."""
+    if "inventory" in campaign:
+        shape: tuple[int, ...] = campaign["inventory"].x_shape
+        return shape
+    return declared_shape(simulator_of(campaign))
 
 
 def first_file_shape(campaign: Config) -> tuple[int, ...] | None:

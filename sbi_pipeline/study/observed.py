@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import catalogues, observations, priors
 from ..shapes import fits
-from ..types import Prior, declared_shape
+from ..types import Prior
 from .binding import InconsistentError, first_few, near
-from .data import first_file_shape, layout_of, read_entry, simulator_of
+from .data import first_file_shape, layout_of, read_entry, said_shape
 from .files import Keys
 from .schema import CampaignEntry, Config
 from .signatures import stated
@@ -87,7 +87,7 @@ def _check_axis(campaign: Config, keys: Keys) -> None:
     if given is None:
         return
     try:
-        shape = declared_shape(simulator_of(campaign)) or first_file_shape(campaign)
+        shape = said_shape(campaign) or first_file_shape(campaign)
         observations.axis_values(axis, math.prod(shape) if shape else None)
     except ValueError as error:
         raise InconsistentError((*where, "values"), str(error)) from error
@@ -144,7 +144,7 @@ def _check_table(entry: Config, campaign: Config, prior: Prior, keys: Keys) -> N
             raise InconsistentError((*keys, "truth", parameter), text)
     try:
         _, *found = catalogues.shape_of(layout_of(entry, campaign))
-        said = declared_shape(simulator_of(campaign))
+        said = said_shape(campaign)
         if said is not None:
             observations.fit_shape(entry["table"], np.empty((0, *found)), said)
     except ValueError as error:
@@ -172,7 +172,7 @@ def _check_file(entry: Config, campaign: Config, keys: Keys) -> None:
     file, events = entry["file"], stated(CampaignEntry, campaign, "events")
     try:
         x_o = read_entry(entry, campaign)
-        if (said := declared_shape(simulator_of(campaign))) is not None:
+        if (said := said_shape(campaign)) is not None:
             observations.check_shape(file, x_o, said, events)
     except ValueError as error:
         raise InconsistentError(keys, str(error)) from error
