@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from sbi_pipeline import estimators
+from sbi_pipeline.networks.conditioning import check_conditioner
 from sbi_pipeline.networks.embedding import Embedding
 from sbi_pipeline.networks.encoders import Encoder, batched, choose_encoder
 from sbi_pipeline.networks.flows import FLOWS, coupling_mask, flow
@@ -365,3 +367,20 @@ def test_neighbourhoods_do_not_depend_on_the_sets_worked_on_together(monkeypatch
     monkeypatch.setattr("sbi_pipeline.networks.neighbourhoods.AT_ONCE", 2 * 30**2)
     torch.testing.assert_close(neighbourhoods(x, mask, 0.8, 2)[mask], together[mask])
     assert neighbourhoods(x, mask, 0.8, 2).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "embedding", "move"),
+    [
+        ((32, 32, 3), "cnn2d", -3),
+        ((28, 28, 1), "cnn2d", -3),
+        ((32, 32, 3), "auto", -3),
+        ((500, 2), "cnn1d", -2),
+    ],
+)
+def test_channels_that_come_last_are_asked_for_first(x_shape, embedding, move):
+    options = {"columns": None, "embedding": embedding}
+    with pytest.raises(ValueError, match=r"np\.moveaxis\(x, -1, (-\d)\)") as caught:
+        check_conditioner(x_shape, **options)
+    assert f"np.moveaxis(x, -1, {move})" in str(caught.value)
+    check_conditioner(np.moveaxis(np.empty(x_shape), -1, move).shape, **options)

@@ -268,10 +268,22 @@ def _mark_not_finite(out: SimulatedBatch, parameters: Array, start: int) -> None
     bad = np.flatnonzero(~finite & (out.status == Outcome.OK))
     out.status[bad] = Outcome.NAN
     for index in bad[:1]:
-        values = out.x[index].reshape(-1)
-        where = int(np.flatnonzero(~np.isfinite(values))[0])
-        text = f"x has {values[where]} at flat index {where}"
+        text = describe_not_finite(out.x[index])
         _note(out, start + int(index), Outcome.NAN, text, parameters[index])
+
+
+def describe_not_finite(x: Array) -> str:
+    """Say where one row's data are NaN or infinite, and what to do if they are padding of a set."""
+    values = x.reshape(-1)
+    where = int(np.flatnonzero(~np.isfinite(values))[0])
+    text = f"x has {values[where]} at flat index {where}"
+    there = int(np.isfinite(x).all(axis=1).sum()) if x.ndim == 2 else 0
+    if there and np.isfinite(x[:there]).all() and np.isnan(x[there:]).all():
+        text += (
+            "; a set that is padded with NaN? Pad it with 0, with a last column that is 1 for "
+            "what is there and 0 for padding, and take embedding: {name: deep_set, mask: true}"
+        )
+    return text
 
 
 def _note(out: SimulatedBatch, row: int, status: Outcome, text: str, parameters: Array) -> None:

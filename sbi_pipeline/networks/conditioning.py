@@ -151,6 +151,8 @@ def check_conditioner(
     if not isinstance(columns, str) and columns is not None:
         check_columns(x_shape, columns)
         x_shape = (len(columns),)
+    if embedding == "auto" and x_shape is not None and len(x_shape) > 2:
+        embedding = "cnn2d"  # as `choose_encoder` does
     if embedding != "auto":
         options = {"name": embedding} if isinstance(embedding, str) else embedding
         if summaries not in ("auto", None) and options["name"] not in FOR_SUMMARIES:

@@ -21,6 +21,9 @@ AT_ONCE = 4_000_000  # numbers that are scaled together in double precision
 LOOKED_AT = 512  # columns of data by which a transform is chosen, at most
 FEWEST = 100  # rows by which a logarithm is judged
 GAIN = 0.05  # nats a column that a logarithm must gain
+BEYOND = 1e3
+"""Standard deviations that data are taken to be away at most, so that all of a network is finite.
+Of n training rows none is further away than the root of n."""
 
 TRANSFORMS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     # name: (map, log of its derivative)
@@ -125,7 +128,7 @@ class Standardise(nn.Module):
         Data in double precision are scaled in it: they may vary little about a large value.
         """
         y = self.transform(self._scaled(x))
-        return ((y - self.mean.to(x)) / self.sd.to(x)).float()
+        return ((y - self.mean.to(x)) / self.sd.to(x)).clamp(-BEYOND, BEYOND).float()
 
     def log_det(self, x: Tensor) -> Tensor:
         """Return log |d standardised / d x| summed over columns, ``(n,)``."""
