@@ -14,7 +14,7 @@ from ..types import Prior
 from .binding import InconsistentError
 from .data import simulator_of
 from .files import Keys
-from .schema import CampaignEntry, Config, SamplerEntry
+from .schema import CampaignEntry, Config, Rounds, SamplerEntry
 from .signatures import record_of, stated, with_defaults
 
 Shape = tuple[int, ...]
@@ -74,6 +74,20 @@ def check_products(campaign: Config, methods: Mapping[str, str], keys: Keys) -> 
             f"({methods[name]}) learns posteriors; give this campaign estimators: those of "
             f"{_for_mcmc()}, or let one simulation be a whole set of events",
         )
+
+
+def check_axes(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
+    """Refuse oblique boxes where margins alone are learnt: they would be those of the axes."""
+    given = campaign.get("rounds")
+    if given is None or stated(Rounds, given, "axes") != "principal":
+        return
+    for name, method in methods.items():
+        if not estimators.traits(method).joint:
+            raise InconsistentError(
+                (*keys, "rounds", "axes"),
+                f"{name!r} ({method}) learns each parameter alone, and no axis between them; "
+                f"wanted axes: parameters, or {estimators.having(lambda traits: traits.joint)}",
+            )
 
 
 def check_samplers(config: Config, chosen: Sequence[str], prior: Prior) -> None:
