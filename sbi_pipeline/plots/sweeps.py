@@ -74,7 +74,6 @@ def _tell_rounds(axis: Axes, table: pd.DataFrame, at: str, name: str) -> None:
             (5, 4),
             textcoords="offset points",
             fontsize=8,
-            color=FAINT,
         )
     axis.margins(0.1)
 

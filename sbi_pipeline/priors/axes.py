@@ -45,7 +45,7 @@ class TurnedPrior:
 
     @cached_property
     def _matrix(self) -> Array:
-        return np.array(list(self.axes.values()), dtype=float)
+        return np.array(list(self.axes.values()), dtype=float).reshape(len(self.axes), -1)
 
     def from_uniform(self, u: Array) -> Array:
         """Map uniforms in [0, 1), ``(n, dim)``, to parameters, ``(n, dim)``."""

@@ -14,13 +14,11 @@ from .rendering import embedded, template
 
 MEASURES = {
     "nats": "information gained (nats)",
-    "least_nats": "information on the observation (nats)",
+    "least_nats": "information (nats, at least)",
     "coverage_error": "error of coverage",
     "sd_ratio": "sd / prior sd",
 }
 """What fits are compared by: columns of a sweep's table, in words; further ones of parameters."""
-SECONDS = {"training_seconds": "training (s)"}
-"""The same of their cost."""
 UNTOLD = ("campaign", "fit", "method")
 """Columns of a sweep's table that repeat what others say."""
 
@@ -84,7 +82,8 @@ def measures_of(table: pd.DataFrame) -> dict[str, str]:
         for name in table
         if name.startswith(SD_RATIO)
     }
-    known = {**MEASURES, **of_parameters, **SECONDS}
+    seconds = "training (s)" if not of_parameters else "training, last round (s)"
+    known = {**MEASURES, **of_parameters, "training_seconds": seconds}
     return {name: text for name, text in known.items() if name in table}
 
 
