@@ -63,7 +63,7 @@ class Posterior:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
 
         Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior, and outside
-        the box of it that a round of simulations was drawn from (``prior.faces``).
+        the box of it that a round of simulations was drawn from (``prior.box``).
 
         Raises:
             ValueError: The method draws but has no density.

@@ -29,7 +29,7 @@ from scipy import special, stats
 
 from .priors.axes import TurnedPrior, principal_axes
 from .priors.boxes import BoxedPrior, Faces, NormalInterval
-from .priors.supports import reachable
+from .priors.reach import reachable
 from .types import Array, Prior
 
 Pair = tuple[float | None, float | None]

@@ -147,7 +147,7 @@ def test_an_oblique_box_is_smaller_by_what_correlation_leaves():
     assert np.median(ratios) == pytest.approx(np.sqrt(1 - RHO**2), rel=0.1)
 
 
-@pytest.mark.parametrize("width", [0.5, 0.7, 1.0])
+@pytest.mark.parametrize("width", [0.5, 1.0])
 def test_one_that_is_too_sure_does_not_cut_off_the_truth(width):
     """Also along axes in which no parameter alone looks too narrow."""
     rng, kept = np.random.default_rng(1), 0

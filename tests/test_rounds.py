@@ -206,7 +206,7 @@ def test_a_box_that_was_damaged_is_named(tmp_path):
         ({"mass": 0}, {}, "mass"),
         ({"widening": 0.5}, {}, "widening"),
         ({"shrink": 1.0}, {}, "shrink"),
-        ({"axes": "rotated"}, {}, "axes: got 'rotated'; wanted one of parameters, principal"),
+        ({"axes": "rotated"}, {}, "axes: got 'rotated'; wanted parameters or principal"),
         ({"simulations": 50}, {}, "wanted a whole number from 100 to 1000000000, or a list"),
         ({"simulations": [200, 5]}, {}, "wanted a whole number from 100 to 1000000000, or a list"),
         ({"boxes": 3}, {}, "boxes"),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..priors.supports import reachable
+from ..priors.reach import reachable
 from ..types import Array, Prior
 from .coverage import coverage_error
 from .information import information

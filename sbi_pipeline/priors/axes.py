@@ -15,7 +15,7 @@ import numpy as np
 from scipy import optimize, special
 
 from ..types import Array, Prior
-from .supports import reachable
+from .reach import reachable
 
 Axes = Mapping[str, Sequence[float]]
 """Unit vectors at right angles, each called after the parameter that it is nearest to, in a normal
@@ -45,7 +45,7 @@ class TurnedPrior:
 
     @cached_property
     def _matrix(self) -> Array:
-        return np.array(list(self.axes.values()), dtype=float).reshape(len(self.axes), -1)
+        return np.array(list(self.axes.values()), dtype=float).reshape((len(self.axes),) * 2)
 
     def from_uniform(self, u: Array) -> Array:
         """Map uniforms in [0, 1), ``(n, dim)``, to parameters, ``(n, dim)``."""

@@ -13,14 +13,6 @@ TRIES = 100_000
 LOOKED_AT = 100_000, 1000, 50
 """Numbers that are drawn to look at a prior, and rows of them, at most and at least."""
 
-REACH = 8.0
-"""Standard deviations within which normal space is used: double precision has 1 - u up to there."""
-
-
-def reachable(z: Array) -> Array:
-    """Return points of normal space, those that are out of reach of double precision moved in."""
-    return np.clip(z, -REACH, REACH)
-
 
 def check_covers(prior: Prior, target: Prior) -> None:
     """Refuse a prior to reweight to whose support is wider than that of the one drawn from.

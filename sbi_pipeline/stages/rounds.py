@@ -14,7 +14,7 @@ import xarray as xr
 
 from .. import priors
 from ..priors.boxes import BoxedPrior, holds, truncated
-from ..priors.supports import reachable
+from ..priors.reach import reachable
 from ..rounds import parameter_draws
 from ..sidecars import write_text
 from ..storage import reading

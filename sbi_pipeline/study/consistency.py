@@ -46,7 +46,7 @@ def check_campaign(name: str, config: Config) -> None:
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     suitability.check_discrete(kept, methods, keys)
     suitability.check_events(campaign, methods, keys)
-    suitability.check_axes(campaign, methods, keys)
+    suitability.check_oblique(campaign, methods, keys)
     _check_names(campaign, inferred, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
     reuse.check_reuse(name, config["campaigns"])
@@ -121,7 +121,7 @@ def _check_estimators(sweep: Config, config: Config, keys: Keys) -> None:
         suitability.check_discrete(kept, methods, where)
         suitability.check_products(campaign, methods, where)
         if "rounds" in sweep:
-            suitability.check_axes(campaign, methods, where)
+            suitability.check_oblique(campaign, methods, where)
     except InconsistentError as error:
         raise InconsistentError(keys, str(error)) from error
     suitability.check_samplers(config, sweep["estimators"], kept)

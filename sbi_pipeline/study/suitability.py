@@ -76,7 +76,7 @@ def check_products(campaign: Config, methods: Mapping[str, str], keys: Keys) -> 
         )
 
 
-def check_axes(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
+def check_oblique(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
     """Refuse oblique boxes where margins alone are learnt: they would be those of the axes."""
     given = campaign.get("rounds")
     if given is None or stated(Rounds, given, "axes") != "principal":

@@ -21,7 +21,7 @@ from .signatures import stated
 
 UNUSED = ("observations", "estimators", "title", "question", "rounds")
 """Of a campaign, what its members in a sweep do without."""
-Asked = list[tuple[str, dict[str, Any]]]
+Varied = list[tuple[str, dict[str, Any]]]
 """Campaigns, and the settings that they stand for."""
 
 
@@ -72,7 +72,7 @@ def expanded(config: Config) -> dict[str, Any]:
     return {**config, "campaigns": campaigns, "estimators": estimators, "sweeps": told}
 
 
-def _questions(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, Config, Asked]]:
+def _questions(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, Config, Varied]]:
     """Yield name and entry of each campaign of a sweep, and what is asked of it.
 
     That is the name of the campaign that knows it, and the numbers that it stands for. In rounds
