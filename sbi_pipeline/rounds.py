@@ -169,6 +169,12 @@ class SimulatedRounds:
             yield float(low), float(high)
 
     @property
+    def corners(self) -> Array:
+        """Corners of the last box, some of them where it has thousands, ``(n, dim)``."""
+        shape = CORNERS, len(self.parameters)
+        return self.prior.from_normal(np.random.default_rng(0).choice(WIDE, shape))
+
+    @property
     def cuts(self) -> Iterator[tuple[str, float | None, float | None]]:
         """Yield where the last box cuts each parameter, as for `spans`; None where it does not."""
         if not (self.boxes_are_of_parameters and isinstance(self.prior, BoxedPrior)):
@@ -190,6 +196,8 @@ class SimulatedRounds:
 
 WIDE = (-3.3, 3.3)
 """Ends of an interval that holds 99.9 % of a standard normal."""
+CORNERS = 4096
+"""Corners of a box that are drawn, some of them more than once."""
 
 
 def parameter_draws(tree: xr.DataTree, names: Sequence[str], group: str = "posterior") -> Array:
