@@ -121,7 +121,7 @@ def _check_estimators(sweep: Config, config: Config, keys: Keys) -> None:
         suitability.check_discrete(kept, methods, where)
         suitability.check_products(campaign, methods, where)
         if "rounds" in sweep:
-            suitability.check_oblique(campaign, methods, where)
+            suitability.check_oblique(campaign, methods, kept, where)
     except InconsistentError as error:
         raise InconsistentError(keys, str(error)) from error
     suitability.check_samplers(config, sweep["estimators"], kept)
