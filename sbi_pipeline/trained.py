@@ -3,11 +3,13 @@
 posterior = sbi_pipeline.load("results/influenza/npe/estimator.pt")
 theta = posterior.sample(1000, x=x_o)
 log_prob = posterior.log_prob(theta, x=x_o)
+
+Where there are known parameters, both take their values: ``known={"exposure": 3.2}``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import estimators, priors, samplers
+from .conditions import NO_CONDITIONS, Conditions, conditions_of
 from .estimators import Estimator
 from .posterior import log_posterior, to_theta_density
 from .priors.boxes import truncated
@@ -28,6 +31,7 @@ class Posterior:
     estimator: Estimator
     prior: Prior
     header: dict[str, Any]
+    conditions: Conditions = NO_CONDITIONS
 
     @property
     def events(self) -> bool:
@@ -39,7 +43,14 @@ class Posterior:
         """Names of the inferred parameters, in order."""
         return self.prior.names
 
-    def sample(self, n: int, x: Array, seed: int = 0, **sampler: Any) -> Array:
+    def sample(
+        self,
+        n: int,
+        x: Array,
+        seed: int = 0,
+        known: Mapping[str, Any] | None = None,
+        **sampler: Any,
+    ) -> Array:
         """Draw from the posterior.
 
         Args:
@@ -47,20 +58,30 @@ class Posterior:
             x: One data set, ``x_shape``, or several, ``(m, *x_shape)``; trained on single events,
                 one data set is ``(events, *x_shape)``.
             seed: Seed of the draws.
+            known: Values of the known parameters: a number each, or one for each data set,
+                ``(m,)``; of events, a number or one for each, ``(events,)`` or ``(m, events)``.
             **sampler: Options of the sampler, see `samplers.draw`.
 
         Returns:
             theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
         """
         single = np.ndim(x) == len(self.estimator.spec["x_shape"]) + self.events
-        data = np.asarray(x)[None] if single else x
+        data = self._shown(np.asarray(x)[None] if single else np.asarray(x), known)
         settings = {"prior": self.prior, "events": self.events, **sampler}
         drawn = samplers.draw(self.estimator, data, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
         return theta[0] if single else theta
 
-    def log_prob(self, theta: Array, x: Array) -> Array:
+    def _shown(self, x: Array, known: Mapping[str, Any] | None) -> Array:
+        """Return data sets as the estimator is shown them, ``(m, ...)``."""
+        return self.conditions.beside(x, self.conditions.of(known, x.shape[: 1 + self.events]))
+
+    def log_prob(
+        self, theta: Array, x: Array, known: Mapping[str, Any] | None = None
+    ) -> Array:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
+
+        ``known`` are the values of the known parameters, as for `sample`.
 
         Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior, and outside
         the box of it that a round of simulations was drawn from (``prior.faces``).
@@ -76,7 +97,8 @@ class Posterior:
         inside = np.isfinite(log_prior)
         result = np.full(len(theta), -np.inf)
         z = self.prior.to_normal(theta[inside])
-        log_prob = log_posterior(self.estimator, np.asarray(x)[None], self.events)(z[None])[0]
+        shown = self._shown(np.asarray(x)[None], known)
+        log_prob = log_posterior(self.estimator, shown, self.events)(z[None])[0]
         result[inside] = to_theta_density(log_prob, z, self.prior)
         return result
 
@@ -102,4 +124,4 @@ def load(
             f"wanted {', '.join(parameters)}"
         )
     prior = truncated(priors.of_header(header), header.get("box"))
-    return Posterior(estimator, prior, header)
+    return Posterior(estimator, prior, header, conditions_of(header))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import registry
+from ..networks.packing import packed_shape, unpacked
 from ..networks.validity import Validity
 from ..options import INTERNAL, Few, Passes
 from .ensemble import Ensemble
@@ -48,6 +50,8 @@ def build(
     rows: Annotated[int | None, INTERNAL] = None,
     complete: Annotated[bool, INTERNAL] = True,
     follows: Annotated[bool, INTERNAL] = True,
+    known: Annotated[int, INTERNAL] = 0,
+    x_shape: Annotated[tuple[int, ...] | None, INTERNAL] = None,
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
     """Build an untrained estimator for data like these.
@@ -61,19 +65,27 @@ def build(
         rows: How many rows it will be trained on; None where these are all.
         complete: Whether no simulation failed, so that z is of the whole prior.
         follows: Whether rows follow the prior.
+        known: Number of known conditions that each data set is packed with.
+        x_shape: Shape of one data set, where it is packed.
         **network: Options of the method.
 
     Raises:
         ValueError: Rows are missing or not finite, or an option is wrong.
     """
     check_rows(z, x)
+    made_of = estimator_class(method)
+    shape = tuple(x.shape[1:]) if x_shape is None else x_shape
     preview = Preview(z, x, rows or len(z), complete, follows)
+    if known and made_of.traits.conditions:
+        beside, data = unpacked(x, known, shape)
+        preview = replace(preview, x=data, known=beside)
     spec = {
         "method": method,
-        "network": estimator_class(method).choose(preview, **network),
+        "network": made_of.choose(preview, **network),
         "members": members,
         "theta_dim": z.shape[1],
-        "x_shape": list(x.shape[1:]),
+        "x_shape": list(shape),
+        **({"known": known} if known else {}),
     }
     return construct(spec, seed, (z, x))
 
@@ -81,6 +93,11 @@ def build(
 def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Estimator:
     """Make the estimator a spec describes, with scales fitted to rows (z, x) if there are any."""
     method: Any = estimator_class(spec["method"])
+    known, shape, network = spec.get("known", 0), tuple(spec["x_shape"]), spec["network"]
+    if known and method.traits.conditions:
+        network = {**network, "known": known}
+    else:
+        shape = packed_shape(known, shape)
     if spec["members"] < 1:
         raise ValueError(f"members is {spec['members']}; at least 1 is wanted")
     made = []
@@ -88,7 +105,7 @@ def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | 
         torch.manual_seed(seed)
         for _ in range(spec["members"]):
             try:
-                member = method(spec["theta_dim"], tuple(spec["x_shape"]), **spec["network"])
+                member = method(spec["theta_dim"], shape, **network)
             except TypeError as error:
                 raise ValueError(f"network options of {spec['method']}: {error}") from error
             if rows is not None:
@@ -97,7 +114,7 @@ def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | 
     estimator: Estimator = made[0] if len(made) == 1 else Ensemble(made)
     estimator.spec = dict(spec)
     if "validity" in spec:
-        add_validity(estimator, Validity(spec["theta_dim"], **spec["validity"]))
+        add_validity(estimator, Validity(spec["theta_dim"] + known, **spec["validity"]))
     return estimator
 
 
@@ -178,7 +195,7 @@ def load_estimator(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str
             f"{path} is of an older version (format {written}; this one reads {FORMAT}"
             f"{', lacks ' + ', '.join(missing) if missing else ''}): train again"
         )
-    spec = {name: header[name] for name in (*SPEC, "validity") if name in header}
+    spec = {name: header[name] for name in (*SPEC, "known", "validity") if name in header}
     estimator = construct(spec, 0, None)
     check_state(path, estimator.state_dict(), state)
     estimator.load_state_dict(state)

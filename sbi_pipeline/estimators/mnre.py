@@ -51,7 +51,7 @@ class MNRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="posterior", joint=False, learning_rate=1e-3)
+    traits = Traits(target="posterior", conditions=True, joint=False, learning_rate=1e-3)
 
     def __init__(
         self,

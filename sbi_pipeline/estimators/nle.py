@@ -30,10 +30,11 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ..networks.categorical import Categorical
-from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
+from ..networks.conditioning import MOST_COLUMNS, Known, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
+from ..networks.packing import packed_shape, unpacked
 from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
@@ -61,11 +62,12 @@ def discrete_columns(
 
 
 class NLE(Estimator):
-    """Conditional flow over x given z.
+    """Conditional flow over x given z, and given known conditions, which stand beside z.
 
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set; the flow is over its flattened elements, the columns.
+        known: Number of conditions that are known of each.
         flow: Family of the density of the data.
         transform: Function that each number of x goes through first; ``auto``: by the training
             rows.
@@ -80,13 +82,15 @@ class NLE(Estimator):
         **flow_options: Keyword arguments of that flow.
     """
 
-    traits = Traits(target="likelihood", compiles=True)  # many small operations
+    # Of many small operations.
+    traits = Traits(target="likelihood", conditions=True, compiles=True)
 
     def __init__(
         self,
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
+        known: Known = 0,
         flow: Annotated[str, OneOf(FLOWS)] = "nsf_ar",
         transform: Transform = "none",
         dequantise: Annotated[bool, Chosen()] = False,
@@ -97,11 +101,12 @@ class NLE(Estimator):
     ) -> None:
         super().__init__()
         self.discrete, levels, few = discrete_columns(**discrete) if discrete else ([], 1, {})
-        self.x_shape, self.dequantise = x_shape, dequantise
+        self.x_shape, self.known, self.dequantise = x_shape, known, dequantise
         self.columns = [i for i in columns if i not in self.discrete]
-        context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
+        given = theta_dim + known
+        context_dim = 2 * given + len(self.discrete)  # z, its ranks, discrete columns
         self.categorical = (
-            Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
+            Categorical(len(self.discrete), levels, given, **few) if self.discrete else None
         )
         self.standardise = Standardise((len(self.columns),), transform)
         self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
@@ -125,7 +130,7 @@ class NLE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        z, x = preview.z, preview.x
+        z, x = preview.given, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
         if options.setdefault("discrete", "auto") == "auto":
             options["discrete"] = choose_discrete(x, options["columns"])
@@ -141,7 +146,10 @@ class NLE(Estimator):
 
     def _parts(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return discrete columns, the others, and what the others are given, n rows each."""
-        x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
+        rows = batched(x, packed_shape(self.known, self.x_shape))
+        known, x = unpacked(rows, self.known, self.x_shape)
+        x = x.flatten(1).expand(len(z), -1)
+        z = torch.cat((z, known.expand(len(z), -1)), 1)
         few = x[:, self.discrete]
         return few, x[:, self.columns], torch.cat((z, as_ranks(z), few.to(z)), 1)
 

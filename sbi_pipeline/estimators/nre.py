@@ -38,7 +38,7 @@ class NRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="ratio", learning_rate=1e-3)
+    traits = Traits(target="ratio", conditions=True, learning_rate=1e-3)
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from ..options import Chosen, Indices
+from ..options import INTERNAL, Chosen, Indices
 from .encoders import (
     Embedded,
     Encoder,
@@ -22,22 +22,27 @@ from .encoders import (
     check_embedding,
     choose_encoder,
 )
+from .packing import packed_shape, unpacked
 from .regression import GaussianRegression
-from .scaling import constant_columns
+from .scaling import as_ranks, constant_columns
 from .screening import linked_columns
 
 MOST_COLUMNS = 1000  # of a linear regression
 
 Linear = Annotated[bool, Chosen()]
 Columns = Annotated[Indices | None, Chosen(("auto", "all"))]
+Known = Annotated[int, INTERNAL]
 
 
 class Conditioner(nn.Module):
     """Summary of x, linear prediction of z, and what that prediction leaves.
 
+    Known conditions, packed with x (`packing`), stand beside its summary and its numbers.
+
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
+        known: Number of conditions that are known of each.
         transform: Function that each number of x goes through first; ``auto``: by the training
             rows.
         embedding: Network that summarises x; ``auto``: by the shape of x.
@@ -52,39 +57,48 @@ class Conditioner(nn.Module):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
+        known: Known = 0,
         transform: Transform = "none",
         embedding: Embedded = "none",
         linear: Linear = False,
         columns: Columns = None,
     ) -> None:
         super().__init__()
-        self.x_shape, self.columns = x_shape, columns
+        self.x_shape, self.known, self.columns = x_shape, known, columns
         shape = x_shape if columns is None else (len(columns),)
         self.encoder = Encoder(shape, transform=transform, embedding=embedding)
-        self.linear = GaussianRegression(math.prod(shape), theta_dim) if linear else None
-        self.out_dim = self.encoder.out_dim + (theta_dim if linear else 0)
+        told = 2 * known  # and their ranks
+        self.linear = GaussianRegression(told + math.prod(shape), theta_dim) if linear else None
+        self.out_dim = self.encoder.out_dim + told + (theta_dim if linear else 0)
 
-    def _kept(self, x: Tensor) -> Tensor:
-        x = batched(x, self.x_shape)
-        return x if self.columns is None else x[:, self.columns]
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return known conditions and their ranks, and the part of the data that is used."""
+        rows = batched(x, packed_shape(self.known, self.x_shape))
+        known, data = unpacked(rows, self.known, self.x_shape)
+        told = torch.cat((known, as_ranks(known)), 1)
+        return told, data if self.columns is None else data[:, self.columns]
+
+    def _inputs(self, known: Tensor, data: Tensor) -> Tensor:
+        """Return what the regression is of, ``(n, elements)``."""
+        return torch.cat((known, self.encoder.standardised(data)), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set scales and regression from training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        x = self._kept(x)
-        self.encoder.fit_scales(x)
+        known, data = self._parts(x)
+        self.encoder.fit_scales(data)
         if self.linear is not None:
-            self.linear.fit(self.encoder.standardised(x), z)
+            self.linear.fit(self._inputs(known, data), z)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the context, ``(n, out_dim)``, for data ``(n, *x_shape)``.
 
         Its last columns are the linear prediction of z, if there is one.
         """
-        x = self._kept(x)
-        summary: Tensor = self.encoder(x)
-        if self.linear is None:
-            return summary
-        return torch.cat((summary, self.linear.predict(self.encoder.standardised(x))), -1)
+        known, data = self._parts(x)
+        parts = [self.encoder(data), known]
+        if self.linear is not None:
+            parts.append(self.linear.predict(self._inputs(known, data)))
+        return torch.cat(parts, -1)
 
     def whiten(self, z: Tensor, context: Tensor) -> Tensor:
         """Return what the regression leaves of z, ``(n, theta_dim)``, for paired rows or one."""
@@ -147,7 +161,7 @@ def choose_conditioner(
     """Replace what a conditioner's options leave to be chosen by the choice.
 
     Args:
-        z: Training rows of the parameters.
+        z: Training rows of the parameters, and of known conditions where there are any.
         x: Training rows of the data, ``(n, *x_shape)``.
         vectors: Embedding of few elements, see `encoders.choose_encoder`.
         **options: Those of `Conditioner`, and others, which are passed on; ``linear`` and

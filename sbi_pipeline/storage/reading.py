@@ -37,12 +37,14 @@ class View:
         x: Data, ``(n, *x_shape)``, in the simulator's dtype.
         row: Index of each simulation in the campaign, ``(n,)``.
         names: Names of the columns of ``theta``.
+        known: Known conditions, ``(n, known)``.
     """
 
     theta: Array
     x: Array
     row: Array
     names: tuple[str, ...]
+    known: Array
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class Reader:
         x_dtype: Its dtype.
         split: Arguments of `manifest.split`; may be empty where only ``all`` rows are read.
         noise: What draws the noise at load, if there is any.
+        known: Names of the known conditions to keep beside them, in order.
     """
 
     blocks: Sequence[Block]
@@ -126,6 +129,7 @@ class Reader:
     x_dtype: str
     split: Mapping[str, Any]
     noise: Noise | None = None
+    known: tuple[str, ...] = ()
 
     def counts(self) -> Counter[str]:
         """Return how many rows that worked are in each part, and how many ``failed`` in all.
@@ -158,13 +162,18 @@ class Reader:
         masks = {"all": good}
         if set(wanted) - {"all"}:
             masks |= self.masks(block)
-        columns = [self.stored.index(name) for name in self.names]
         found = {}
         for part in wanted:
             index = np.flatnonzero(good & masks[part])
-            theta = rows.parameters[index][:, columns]
-            found[part] = View(theta, rows.x[index], block.index + index, self.names)
+            theta, known = (
+                rows.parameters[index][:, self.columns(names)] for names in (self.names, self.known)
+            )
+            found[part] = View(theta, rows.x[index], block.index + index, self.names, known)
         return found
+
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """Return the places of some parameters among those in the store."""
+        return [self.stored.index(name) for name in names]
 
     def observed(self, block: Block, view: View, part: str, epoch: int = 0) -> View:
         """Return rows of a whole block with noise drawn at load; other epochs, other noise.
@@ -195,8 +204,9 @@ class Reader:
     @property
     def _nothing(self) -> View:
         """No rows."""
-        empty = np.empty((0, len(self.names))), np.empty((0, *self.x_shape), self.x_dtype)
-        return View(*empty, np.empty(0, np.int64), self.names)
+        theta, known = (np.empty((0, len(names))) for names in (self.names, self.known))
+        x = np.empty((0, *self.x_shape), self.x_dtype)
+        return View(theta, x, np.empty(0, np.int64), self.names, known)
 
     @property
     def rows(self) -> int:
@@ -244,13 +254,13 @@ class _Filling:
 
     def add(self, view: View) -> None:
         if self.held is None:
-            theta, x, row = (
+            theta, x, row, known = (
                 np.empty((self.limit, *each.shape[1:]), each.dtype)
-                for each in (view.theta, view.x, view.row)
+                for each in (view.theta, view.x, view.row, view.known)
             )
-            self.held = View(theta, x, row, view.names)
+            self.held = View(theta, x, row, view.names, known)
         rows = slice(self.filled, min(self.filled + len(view.row), self.limit))
-        for name in ("theta", "x", "row"):
+        for name in ("theta", "x", "row", "known"):
             getattr(self.held, name)[rows] = getattr(view, name)[: rows.stop - rows.start]
         self.filled = rows.stop
 
@@ -258,11 +268,14 @@ class _Filling:
         if self.held is None:
             return nothing
         n, held = self.filled, self.held
-        return View(held.theta[:n], held.x[:n], held.row[:n], held.names)
+        return View(held.theta[:n], held.x[:n], held.row[:n], held.names, held.known[:n])
 
 
 def open_campaign(
-    manifest: Path, names: Sequence[str] | None = None, noise: Noise | None = None
+    manifest: Path,
+    names: Sequence[str] | None = None,
+    noise: Noise | None = None,
+    known: Sequence[str] = (),
 ) -> Reader:
     """Find the rows of a campaign without reading them.
 
@@ -270,6 +283,7 @@ def open_campaign(
         manifest: The campaign's manifest.
         names: Parameters to keep, in this order; None for all that are stored.
         noise: What draws the noise at load.
+        known: Known conditions to keep beside them.
 
     Raises:
         ValueError: Rows are missing, or a name is not stored.
@@ -279,7 +293,7 @@ def open_campaign(
         raise ValueError(f"{manifest} has format {made!r}; delete it and run snakemake again")
     stored = tuple(content["parameters"])
     names = stored if names is None else tuple(names)
-    unknown = [name for name in names if name not in stored]
+    unknown = [name for name in (*names, *known) if name not in stored]
     if unknown:
         raise ValueError(
             f"{', '.join(unknown)} not among the stored parameters ({', '.join(stored)}); is it "
@@ -293,6 +307,7 @@ def open_campaign(
         x_dtype=content["x_dtype"],
         split=content["split"],
         noise=noise,
+        known=tuple(known),
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from .. import streams
+from ..conditions import NO_CONDITIONS, Conditions
 from ..storage.reading import Block, Reader, View
 from ..types import Array
 from .learner import Rows
@@ -94,6 +95,7 @@ class Streamed:
         seed: Of the order.
         held: Training rows of each block, without noise, where they are kept in memory.
         device: Where batches are given out.
+        conditions: Known conditions that data are shown with.
     """
 
     reader: Reader
@@ -103,6 +105,7 @@ class Streamed:
     seed: int
     held: Sequence[View] | None = None
     device: torch.device | str = "cpu"
+    conditions: Conditions = NO_CONDITIONS
 
     def to(self, device: torch.device) -> Streamed:
         """Return the same rows, given out on a device."""
@@ -142,7 +145,8 @@ class Streamed:
         view = self.reader.read(block, "train")["train"] if self.held is None else self.held[number]
         if not len(view.row):
             return []
-        return [pair(self.reader.observed(block, view, "train", epoch), self.to_normal)]
+        observed = self.reader.observed(block, view, "train", epoch)
+        return [pair(observed, self.to_normal, self.conditions)]
 
     def identity(self) -> Iterator[Any]:
         """Yield what decides the rows and their order."""
@@ -152,7 +156,8 @@ class Streamed:
             for block in reader.blocks
         ]
         noise = None if reader.noise is None else asdict(reader.noise)
-        settings = [reader.names, dict(reader.split), noise, self.pool, self.seed]
+        names = [*reader.names, *reader.known]
+        settings = [names, dict(reader.split), noise, self.pool, self.seed]
         yield json.dumps([*settings, records]).encode()
 
 
@@ -161,10 +166,10 @@ def _marks(block: Block) -> list[int]:
     return [] if block.inside is None else [zlib.crc32(np.packbits(block.inside).tobytes())]
 
 
-def pair(view: View, to_normal: ToNormal) -> Pair:
-    """Return parameters in standard-normal space, in single precision, and data."""
+def pair(view: View, to_normal: ToNormal, conditions: Conditions) -> Pair:
+    """Return parameters in standard-normal space, in single precision, and data as shown."""
     z = to_normal(view.theta) if len(view.theta) else view.theta
-    return z.astype(np.float32), view.x
+    return z.astype(np.float32), conditions.beside(view.x, view.known)
 
 
 def ahead(items: Iterator[Pair]) -> Generator[Pair, None, None]:
@@ -216,6 +221,7 @@ class Training:
         sample: The first training rows, for scales and choices.
         simulated: Rows of the campaign.
         failed: How many of them failed.
+        x_shape: Shape of one data set, without the known conditions it is packed with.
     """
 
     source: InMemory | Streamed
@@ -223,6 +229,7 @@ class Training:
     sample: Rows
     simulated: int
     failed: int
+    x_shape: tuple[int, ...]
 
 
 def number_of_bytes(memory: float | str) -> int:
@@ -238,7 +245,14 @@ def number_of_bytes(memory: float | str) -> int:
     return int(memory)
 
 
-def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: int) -> Training:
+def prepare(
+    reader: Reader,
+    to_normal: ToNormal,
+    *,
+    memory: float | str,
+    seed: int,
+    conditions: Conditions = NO_CONDITIONS,
+) -> Training:
     """Read what fits in memory, and stream the training rows where they do not.
 
     Args:
@@ -248,6 +262,7 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
             more they are streamed, and so many bytes are what pool, portions, validation rows and
             sample take together, about. With noise at load, twice as much in either case.
         seed: Of the order in which rows are streamed.
+        conditions: Known conditions that data are shown with.
 
     Raises:
         ValueError: Rows are damaged or missing, none is left to train on, the noise at load fails,
@@ -256,7 +271,7 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
     limit = number_of_bytes(memory)
     counts = reader.counts()
     check_counts(counts)
-    row_bytes = _row_bytes(reader)
+    row_bytes = _row_bytes(reader, conditions)
     fits = counts["train"] * row_bytes <= limit
     whole = fits and reader.noise is None
     share = max(LEAST, int(limit / 8 / row_bytes))
@@ -265,18 +280,19 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
         "validation": min(counts["validation"], HELD_OUT, share),
     }
     views = reader.collect(limits)
+    told = reader.rows, counts["failed"], views["train"].x.shape[1:]
     train, held_out = (
         InMemory((torch.from_numpy(z), torch.from_numpy(x)))
-        for z, x in (pair(views.pop(part), to_normal) for part in limits)
+        for z, x in (pair(views.pop(part), to_normal, conditions) for part in limits)
     )
     sample = train.z[:SAMPLE], train.x[:SAMPLE]
-    numbers = reader.rows, counts["failed"]
     if whole:
-        return Training(train, held_out, sample, *numbers)
+        return Training(train, held_out, sample, *told)
     held = [reader.read(block, "train")["train"] for block in reader.blocks] if fits else None
     pool = max(LEAST, int(limit / 4 / row_bytes))
-    source = Streamed(reader, to_normal, counts["train"], pool, seed, held)
-    return Training(source, held_out, sample, *numbers)
+    rows = counts["train"]
+    source = Streamed(reader, to_normal, rows, pool, seed, held, conditions=conditions)
+    return Training(source, held_out, sample, *told)
 
 
 def check_counts(counts: Mapping[str, int]) -> None:
@@ -290,8 +306,9 @@ def check_counts(counts: Mapping[str, int]) -> None:
         )
 
 
-def _row_bytes(reader: Reader) -> int:
+def _row_bytes(reader: Reader, conditions: Conditions) -> int:
     """Return the bytes that one row takes, with or without noise at load, what is more."""
     stored = np.dtype(reader.x_dtype).itemsize * math.prod(reader.x_shape)
-    seen = reader.collect({"train": 1})["train"].x
+    one = reader.collect({"train": 1})["train"]
+    seen = conditions.beside(one.x, one.known)
     return 4 * len(reader.names) + max(stored, seen.itemsize * math.prod(seen.shape[1:]))
