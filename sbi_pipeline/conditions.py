@@ -40,6 +40,12 @@ class Conditions:
         """Their names, in order."""
         return () if self.prior is None else self.prior.names
 
+    def only(self, names: Sequence[str]) -> Conditions:
+        """Return some of them."""
+        if self.prior is None or not names:
+            return NO_CONDITIONS
+        return Conditions(self.prior.keep(tuple(names)))
+
     def beside(self, x: Array, known: Array) -> Array:
         """Return data sets as networks are shown them: packed with conditions in normal space.
 

@@ -49,7 +49,7 @@ class NuisancePosterior:
     Attributes:
         estimator: Of them, in the normal space of their prior given the inferred parameters.
         prior: Of all parameters.
-        inferred: Names of the inferred parameters.
+        inferred: Names of the parameters that are no nuisances: inferred, then known ones.
     """
 
     estimator: Estimator
@@ -65,7 +65,7 @@ class NuisancePosterior:
         """Return all parameters, ``(n, dim)``, with nuisances drawn given those inferred and x.
 
         Args:
-            theta: The inferred parameters by name, each ``(n,)``.
+            theta: The parameters that are no nuisances by name, each ``(n,)``.
             x: One data set, ``x_shape``.
             seed: Of the draws.
         """

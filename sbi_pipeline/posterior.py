@@ -95,9 +95,11 @@ def log_posterior(
             return np.asarray(torch.cat(values).double().numpy() * data.shape[1])
         beside, sums = data[..., :known].float(), []
         for z, index in zip(rows.split(at_once), which.split(at_once), strict=True):
-            given = torch.cat((z.repeat_interleave(data.shape[1], 0), beside[index].flatten(0, 1)), 1)
-            values = validity.log_prob(given.to(device)).cpu().double()
-            sums.append(values.view(len(z), data.shape[1]).sum(1))
+            given = torch.cat(
+                (z.repeat_interleave(data.shape[1], 0), beside[index].flatten(0, 1)), 1
+            )
+            each_event = validity.log_prob(given.to(device)).cpu().double()
+            sums.append(each_event.view(len(z), data.shape[1]).sum(1))
         return np.asarray(torch.cat(sums).numpy())
 
     return log_density

@@ -76,9 +76,7 @@ class Posterior:
         """Return data sets as the estimator is shown them, ``(m, ...)``."""
         return self.conditions.beside(x, self.conditions.of(known, x.shape[: 1 + self.events]))
 
-    def log_prob(
-        self, theta: Array, x: Array, known: Mapping[str, Any] | None = None
-    ) -> Array:
+    def log_prob(self, theta: Array, x: Array, known: Mapping[str, Any] | None = None) -> Array:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
 
         ``known`` are the values of the known parameters, as for `sample`.

@@ -6,7 +6,7 @@ Words, the same everywhere:
   ``(n, n_parameters)``, columns in the order of ``Simulator.parameters``.
 * ``theta``: the inferred parameters, ``(n, theta_dim)``, in the order of the configuration.
 * ``eta``: the nuisance parameters; estimators never see them.
-* ``known``: known conditions, ``(n, known)``: parameters whose values are given with every data set.
+* ``known``: known conditions, ``(n, known)``: parameters whose values come with every data set.
 * ``x``: simulated data, ``(n, *x_shape)``; ``x_o``: one observation, ``x_shape``.
 * ``z``: theta in the prior's standard-normal space, ``(n, theta_dim)``: what estimators are
   trained on. Bounds are exact there, and the prior is N(0, I).

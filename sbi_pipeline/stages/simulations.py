@@ -18,6 +18,7 @@ from ..campaigns.preflight import forecast_campaign, in_words, rows_to_forecast
 from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import simulate_shard
 from ..campaigns.sources import TableSource, source_of
+from ..conditions import conditions_in
 from ..model import Model
 from ..priors.boxes import BoxedPrior, Faces
 from ..priors.departure import WOULD_LEARN, departure_from, rows_to_compare
@@ -293,6 +294,7 @@ class ToObserve:
         observation: Where it is written.
         key: Its key.
         truth: Known parameters; those of a file may be partial.
+        known: Known conditions: numbers, or lists of one for each event.
         file: Where it is read from; None if it is simulated.
         seed: Of the parameters that are not given, and of the simulation.
         events: How many it has, if it is a set of them and is simulated.
@@ -301,6 +303,7 @@ class ToObserve:
     observation: Path
     key: str
     truth: Mapping[str, float] | None = None
+    known: Mapping[str, Any] | None = None
     file: str | None = None
     seed: int = 0
     events: int | None = None
@@ -311,6 +314,7 @@ def observe(
     each: Sequence[ToObserve],
     model: Model,
     inferred_parameters: Sequence[str] = (),
+    known_parameters: Sequence[str] = (),
     several: bool = False,
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
@@ -320,7 +324,8 @@ def observe(
     The simulator is called once in any case: whether its data have the observations' shape is
     better known before a campaign than after. With ``several``, one simulation is one event, and
     an observation has several. For the same reason ``networks`` are held against the data, each
-    ``estimator``, ``method`` and ``options``.
+    ``estimator``, ``method`` and ``options``. With each observation go the values of
+    ``known_parameters``: those of what is simulated are given, or drawn from their prior.
 
     Writes: ``observation`` of each, a netCDF file.
 
@@ -328,27 +333,37 @@ def observe(
         ValueError: Shapes differ, a network does not suit the data, or the simulator fails.
     """
     prior, names = model.build_prior(), tuple(model.parameters)
-    guard = limits or Limits()
+    conditions, guard = conditions_in(prior, known_parameters), limits or Limits()
     with (
         Engine(model, "observe/simulate", guard) as engine,
         Engine(model, "observe/events/simulate", guard) as single,
     ):
 
         def work(one: ToObserve) -> None:
-            known = one.truth or {}
-            x, row = observations.simulate_observation(engine, prior, known, one.seed)
+            given = {**(one.truth or {}), **(one.known or {})}
+            first = {name: np.ravel(value)[0] for name, value in given.items()}
+            x, row = observations.simulate_observation(engine, prior, first, one.seed)
             truth: Array | None = row
+            known = row[[names.index(name) for name in conditions.names]]
             for network in networks:
                 check_network_suits(x.shape, **network)
             if one.file is not None:
                 x_o = observations.read_observation(one.file)
                 x = observations.check_shape(one.file, x_o, x.shape, several)
-                truth = np.array([known.get(name, np.nan) for name in names]) if known else None
+                truth = observations.truth_of(given, names) if one.truth else None
+                known = conditions.of(one.known, x.shape[:several])
             elif several:
-                x, truth = observations.simulate_events(
-                    single, prior, known, row, inferred_parameters, one.events or 1, one.seed
+                x, truth, known = observations.simulate_events(
+                    single,
+                    prior,
+                    given,
+                    row,
+                    inferred_parameters,
+                    one.events or 1,
+                    one.seed,
+                    conditions.names,
                 )
-            data = observations.label_observation(x, truth, names)
+            data = observations.label_observation(x, truth, names, known, conditions.names)
             source = "simulated" if one.file is None else f"file {one.file}"
             write_arrays(one.observation, data, {"source": source, "key": one.key})
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import observations, registry
 from ..fingerprint import of_array
-from . import texts
+from . import observed, texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
 from .fits import Fits
@@ -257,6 +257,9 @@ class Campaign(Mapping[str, Specification]):
             "file": entry.get("file"),
             "seed": stated(Observation, entry, "seed"),
         }
+        if self._known:
+            given = observed.given_as_known(entry, self._known["known_parameters"])
+            arguments |= self._known | {"known": observed.known_values(given, self._events)}
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
             arguments |= {"several": True, "events": entry.get("events")}
@@ -265,6 +268,12 @@ class Campaign(Mapping[str, Specification]):
             content = of_array(observations.read_observation(entry["file"]))
             makers |= Makers({}, {f"data {entry['file']}": content})
         return Specification("observe", arguments, makers=makers)
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """The known parameters, as an argument of stages; nothing where there are none."""
+        listed = list(self.entry.get("known_parameters", ()))
+        return {"known_parameters": listed} if listed else {}
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
@@ -343,7 +352,7 @@ class Campaign(Mapping[str, Specification]):
 
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
-        return planned.collect(self.simulations.model, makers_of(self.entry))
+        return planned.collect(self.simulations.model, self._known, makers_of(self.entry))
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]

@@ -55,10 +55,15 @@ class PlannedCatalogue:
             size for size in range(min(most, self.per_job), 0, -1) if not self.per_job % size
         )
 
-    def collect(self, model: Mapping[str, Any], makers: Makers) -> Specification:
+    def collect(
+        self, model: Mapping[str, Any], known: Mapping[str, Any], makers: Makers
+    ) -> Specification:
         """Return what reads the table and holds it against the simulator."""
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
-        arguments = {"model": model, "layout": asdict(self.layout)}
+        layout = asdict(self.layout)
+        if not known:  # keys of catalogues without known parameters are what they were
+            layout.pop("known")
+        arguments = {"model": model, "layout": layout, **known}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 
     def infer(

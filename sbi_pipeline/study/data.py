@@ -53,4 +53,5 @@ def layout_of(entry: Config) -> Layout:
         columns=tuple(entry.get("columns", ())),
         files=entry.get("files"),
         truth=entry.get("truth", {}),
+        known=entry.get("known", {}),
     )

@@ -11,6 +11,7 @@ from .. import registry
 from ..priors.boxes import Faces
 from ..storage.noise import is_at_load
 from .data import simulator_of
+from .nuisances import not_dropped
 from .schema import CampaignEntry, Config, Dask
 from .signatures import stated
 from .specification import Makers, Specification, code, files, maker, stage
@@ -130,8 +131,7 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
         "block_size": stated(CampaignEntry, campaign, "block_size"),
     }
     if not stated(CampaignEntry, campaign, "store_nuisance"):
-        inferred = campaign["inferred_parameters"]
-        arguments["keep"] = sorted(inferred, key=made.parameters.index)
+        arguments["keep"] = sorted(not_dropped(campaign), key=made.parameters.index)
     makers = stage("sample_prior") | stage("simulate") | makers_of(campaign)
     if "source" in campaign:
         arguments["source"] = campaign["source"]

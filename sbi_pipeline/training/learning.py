@@ -104,9 +104,7 @@ def learn_estimator(
     Raises:
         ValueError: See `sources.prepare`, `estimators.build` and `fit.fit_source`.
     """
-    rows = sources.prepare(
-        reader, prior.to_normal, memory=memory, seed=seed, conditions=conditions
-    )
+    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed, conditions=conditions)
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         made = estimators.build(
