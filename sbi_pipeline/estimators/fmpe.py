@@ -125,7 +125,7 @@ class FMPE(Estimator):
         end = integrate(rate, start, 1.0, 0.0, self.tolerance, absolute)
         noise, gained = end[:, :-1], end[:, -1]
         at_noise = -0.5 * noise.square().sum(1) - 0.5 * self.theta_dim * math.log(2 * math.pi)
-        return at_noise + gained + self.conditioner.log_det()
+        return at_noise + gained + self.conditioner.log_det(context)
 
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor) -> Tensor:

@@ -30,12 +30,12 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ..networks.categorical import Categorical
+from ..networks.conditioned import regression
 from ..networks.conditioning import MOST_COLUMNS, Known, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
 from ..networks.packing import packed_shape, unpacked
-from ..networks.regression import GaussianRegression
 from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..options import Chosen, Indices, OneOf, Passes, Takes
@@ -109,7 +109,8 @@ class NLE(Estimator):
             Categorical(len(self.discrete), levels, given, **few) if self.discrete else None
         )
         self.standardise = Standardise((len(self.columns),), transform)
-        self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
+        conditions = [*range(theta_dim, given), *range(given + theta_dim, 2 * given)]
+        self.linear = regression(context_dim, len(self.columns), conditions) if linear else None
         self.flow = (
             build_flow(flow, len(self.columns), context_dim, **flow_options)
             if self.columns
@@ -183,7 +184,7 @@ class NLE(Estimator):
             log_prob = log_prob + self.standardise.log_det(many)
             if self.linear is not None:
                 y = self.linear.residual(y, given)
-                log_prob = log_prob + self.linear.log_det()
+                log_prob = log_prob + self.linear.log_det(given)
             log_prob = log_prob + self.flow.log_prob(y, given)
         return log_prob
 

@@ -106,7 +106,7 @@ class NPE(Estimator):
         """Return log q(z | x) in nats, ``(n,)``, for paired rows or for one data set x."""
         context = self.conditioner(x).expand(len(z), -1)
         log_prob: Tensor = self.flow.log_prob(self.conditioner.whiten(z, context), context)
-        return log_prob + self.conditioner.log_det()
+        return log_prob + self.conditioner.log_det(context)
 
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..options import INTERNAL, Chosen, Indices
+from .conditioned import regression
 from .encoders import (
     Embedded,
     Encoder,
@@ -23,7 +24,6 @@ from .encoders import (
     choose_encoder,
 )
 from .packing import packed_shape, unpacked
-from .regression import GaussianRegression
 from .scaling import as_ranks, constant_columns
 from .screening import linked_columns
 
@@ -64,12 +64,15 @@ class Conditioner(nn.Module):
         columns: Columns = None,
     ) -> None:
         super().__init__()
-        self.x_shape, self.known, self.columns = x_shape, known, columns
+        self.theta_dim, self.x_shape, self.known = theta_dim, x_shape, known
+        self.columns = columns
         shape = x_shape if columns is None else (len(columns),)
         self.encoder = Encoder(shape, transform=transform, embedding=embedding)
         told = 2 * known  # and their ranks
-        self.linear = GaussianRegression(told + math.prod(shape), theta_dim) if linear else None
-        self.out_dim = self.encoder.out_dim + told + (theta_dim if linear else 0)
+        inputs = told + math.prod(shape)
+        self.linear = regression(inputs, theta_dim, range(told)) if linear else None
+        answers = 1 + (known > 0)  # the prediction, and its scales where they differ
+        self.out_dim = self.encoder.out_dim + told + (answers * theta_dim if linear else 0)
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return known conditions and their ranks, and the part of the data that is used."""
@@ -92,29 +95,49 @@ class Conditioner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the context, ``(n, out_dim)``, for data ``(n, *x_shape)``.
 
-        Its last columns are the linear prediction of z, if there is one.
+        Its last columns are the linear prediction of z, if there is one; before them stand its
+        scales, as logarithms, where they depend on known conditions.
         """
         known, data = self._parts(x)
         parts = [self.encoder(data), known]
         if self.linear is not None:
-            parts.append(self.linear.predict(self._inputs(known, data)))
+            inputs = self._inputs(known, data)
+            if self.known:
+                parts.append(self.linear.log_scale(inputs))
+            parts.append(self.linear.predict(inputs))
         return torch.cat(parts, -1)
 
     def whiten(self, z: Tensor, context: Tensor) -> Tensor:
         """Return what the regression leaves of z, ``(n, theta_dim)``, for paired rows or one."""
         if self.linear is None:
             return z
-        return (z - context[..., -z.shape[-1] :]) @ self.linear.inverse_root.T
+        rest = z - context[..., -z.shape[-1] :]
+        if self.known:
+            rest = rest * (-self.log_scale(context)).exp()
+        return rest @ self.linear.inverse_root.T
 
     def restore(self, rest: Tensor, context: Tensor) -> Tensor:
         """Undo `whiten` for draws ``(m, n, theta_dim)``, given contexts ``(m, out_dim)``."""
         if self.linear is None:
             return rest
-        return rest @ self.linear.root.T + context[:, None, -rest.shape[-1] :]
+        coloured = rest @ self.linear.root.T
+        if self.known:
+            coloured = coloured * self.log_scale(context)[:, None].exp()
+        return coloured + context[:, None, -rest.shape[-1] :]
 
-    def log_det(self) -> Tensor | float:
-        """Return log |d rest / d z| in nats."""
-        return 0.0 if self.linear is None else self.linear.log_det()
+    def log_scale(self, context: Tensor) -> Tensor:
+        """Return logarithms of the scales of a linear prediction, ``(..., theta_dim)``."""
+        dim = self.theta_dim
+        if not self.known:
+            return torch.zeros_like(context[..., -dim:])
+        return context[..., -2 * dim : -dim]
+
+    def log_det(self, context: Tensor) -> Tensor | float:
+        """Return log |d rest / d z| in nats, one number or ``(n,)``."""
+        if self.linear is None:
+            return 0.0
+        whole = self.linear.log_det()
+        return whole - self.log_scale(context).sum(-1) if self.known else whole
 
 
 def check_conditioner(

@@ -60,8 +60,12 @@ class GaussianRegression(nn.Module):
         """Return residuals whitened by L, ``(n, out_dim)``: N(0, I) if all is normal."""
         return (outputs - self.predict(inputs)) @ self.inverse_root.T
 
-    def log_det(self) -> Tensor:
-        """Return log |d residual / d outputs|, a number."""
+    def log_scale(self, inputs: Tensor) -> Tensor:
+        """Return the logarithms of the scales of residuals, 0 of each row, ``(n, out_dim)``."""
+        return inputs.new_zeros(len(inputs), len(self.bias))
+
+    def log_det(self, inputs: Tensor | None = None) -> Tensor:
+        """Return log |d residual / d outputs|, one number for all inputs."""
         return self.inverse_root.diagonal().log().sum()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,14 @@ class View:
         x: Data, ``(n, *x_shape)``, in the simulator's dtype.
         row: Index of each simulation in the campaign, ``(n,)``.
         names: Names of the columns of ``theta``.
-        known: Known conditions, ``(n, known)``.
+        known: Known conditions, ``(n, known)``; of no columns where there are none.
     """
 
     theta: Array
     x: Array
     row: Array
     names: tuple[str, ...]
-    known: Array
+    known: Array = field(default_factory=lambda: np.empty((0, 0)))
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,8 @@ def _priors(campaign: Config, keys: Keys) -> tuple[Prior, Prior]:
     try:
         return prior, prior.keep(inferred)
     except ValueError as error:
-        raise InconsistentError((*keys, "inferred_parameters"), str(error)) from error
+        text = "; known parameters may stand in the priors of nuisances alone" if known else ""
+        raise InconsistentError((*keys, "inferred_parameters"), f"{error}{text}") from error
 
 
 def _conditions(campaign: Config, prior: Prior, keys: Keys) -> Conditions:
