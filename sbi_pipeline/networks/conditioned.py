@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .regression import GaussianRegression, ridge
 
 MOST_FEATURES = 500
-"""Of inputs and products; with more, slopes are the same under all conditions."""
+"""Inputs and their products with conditions, at most."""
 MOST_ROWS = 100_000
 """That quantiles are taken of."""
 TIMES = 3
@@ -29,10 +29,10 @@ CUT = 1e-3
 class ConditionedRegression(GaussianRegression):
     """Outputs as N(W f(inputs) + b, D S D), with the scales D of each row in its conditions.
 
-    f are the inputs and their products with the conditions; the logarithms of the scales are
-    quadratic in these (Harvey, Estimating regression models with multiplicative
-    heteroscedasticity, Econometrica 44, 1976, https://doi.org/10.2307/1913974). Unfitted it is the
-    identity.
+    Slopes are quadratic in the conditions; linear where that would be too many features, and the
+    same under all conditions where that would be, too. Logarithms of the scales are quadratic
+    (Harvey, Estimating regression models with multiplicative heteroscedasticity, Econometrica 44,
+    1976, https://doi.org/10.2307/1913974). Unfitted it is the identity.
 
     Args:
         in_dim: Number of inputs.
@@ -45,10 +45,10 @@ class ConditionedRegression(GaussianRegression):
     scale_limits: Tensor
 
     def __init__(self, in_dim: int, out_dim: int, known: Sequence[int]) -> None:
-        self.known, features = list(known), in_dim * (1 + len(known))
-        self.products = features <= MOST_FEATURES
-        super().__init__(features if self.products else in_dim, out_dim)
-        terms = len(known) * (len(known) + 3) // 2
+        self.known, terms = list(known), len(known) * (len(known) + 3) // 2
+        choices = (terms, len(known), 0)
+        self.products = next(n for n in choices if not n or in_dim * (1 + n) <= MOST_FEATURES)
+        super().__init__(in_dim * (1 + self.products), out_dim)
         self.register_buffer("scale_weight", torch.zeros(out_dim, terms))
         self.register_buffer("scale_bias", torch.zeros(out_dim))
         self.register_buffer("scale_limits", torch.zeros(2, out_dim))
@@ -101,13 +101,11 @@ class ConditionedRegression(GaussianRegression):
 
     def _features(self, inputs: Tensor) -> Tensor:
         """Return what means are linear in, ``(n, features)``."""
-        if not self.products:
-            return inputs
-        products = inputs[:, self.known, None] * inputs[:, None, :]
-        return torch.cat((inputs, products.flatten(1)), 1)
+        factors = self._terms(inputs)[:, : self.products, None]
+        return torch.cat((inputs, (factors * inputs[:, None, :]).flatten(1)), 1)
 
     def _terms(self, inputs: Tensor) -> Tensor:
-        """Return conditions, their squares and products, ``(n, terms)``."""
+        """Return conditions, then their squares and products, ``(n, terms)``."""
         known = inputs[:, self.known]
         first, second = torch.triu_indices(known.shape[1], known.shape[1], device=known.device)
         return torch.cat((known, known[:, first] * known[:, second]), 1)
