@@ -41,8 +41,8 @@ def check_observations(campaign: Config, prior: Prior, conditions: Conditions, k
             raise InconsistentError(where, f"wanted one of {', '.join(map(repr, KINDS))}")
         _check_keys(entry, where)
         if "table" in entry:
-            _check_table(entry, campaign, prior, where)
             _check_known_columns(entry, conditions, where)
+            _check_table(entry, campaign, prior, where)
             continue
         if ("events" in entry) != (events and "parameters" in entry):
             raise InconsistentError(
