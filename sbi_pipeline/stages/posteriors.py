@@ -63,7 +63,7 @@ class Observed:
     x: Array
     known: Array
 
-    def some(self, which: Sequence[int]) -> Observed:
+    def __getitem__(self, which: Sequence[int]) -> Observed:
         """Return some of them."""
         return Observed(self.x[which], self.known[which])
 
@@ -152,7 +152,7 @@ def draw_batches(
     for batch, data in batches:
         kept = list(range(len(batch)))
         while kept:
-            some, theirs = [batch[which] for which in kept], data.some(kept)
+            some, theirs = [batch[which] for which in kept], data[kept]
             try:
                 drawn = draw(some, theirs)
             except samplers.NotDrawn as error:
