@@ -58,7 +58,7 @@ def trained(method: str, rows: int = 2000, members: int = 1, **training: Any) ->
     theta, offset, x = simulate(rows)
     z, shown = torch.from_numpy(theta).float(), torch.from_numpy(OFFSETS.beside(x, offset)).float()
     options = small(method) if method in METHODS else {}
-    told = {"known": 1, "x_shape": (1,), "members": members}
+    told = {"conditions": 1, "x_shape": (1,), "members": members}
     made = estimators.build(method, z, shown, seed=1, **told, **options)
     train(made, z, shown, **{"max_epochs": 5, **training})
     return Posterior(made.eval(), JOINT.keep(("theta",)), {"method": method}, OFFSETS)
@@ -219,7 +219,7 @@ def test_conditions_stand_beside_images_and_sets(embedding: str) -> None:
     rng = np.random.default_rng(1)
     z, known, x = (rng.normal(size=shape) for shape in ((50, 1), (50, 2), (50, 8, 8)))
     rows = torch.from_numpy(packed(known, x)).float()
-    options = {"embedding": embedding, "seed": 1, "known": 2, "x_shape": (8, 8)}
+    options = {"embedding": embedding, "seed": 1, "conditions": 2, "x_shape": (8, 8)}
     made = estimators.build("npe", torch.from_numpy(z).float(), rows, **options, **small("npe"))
     other = rows[:1].clone()
     other[:, 0] += 1
@@ -415,7 +415,7 @@ def test_discrete_conditions_are_seen() -> None:
     bands = KNOWN.only(["band"])
     z, shown = (torch.from_numpy(each).float() for each in (theta, bands.beside(x, band)))
     made: Estimator = estimators.build(
-        "npe", z, shown, seed=1, known=1, x_shape=(1,), **small("npe")
+        "npe", z, shown, seed=1, conditions=1, x_shape=(1,), **small("npe")
     )
     train(made, z, shown, max_epochs=15)
     posterior = Posterior(made.eval(), JOINT.keep(("theta",)), {}, bands)

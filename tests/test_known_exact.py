@@ -44,7 +44,7 @@ def trained(method: str, conditions: Conditions) -> Posterior:
     z = torch.from_numpy(theta.astype(np.float32))
     shown = torch.from_numpy(conditions.beside(x, sigma))
     train, held_out = slice(ROWS // 10, None), slice(ROWS // 10)
-    known: dict[str, Any] = {"known": 1, "x_shape": (2,)} if conditions.names else {}
+    known: dict[str, Any] = {"conditions": 1, "x_shape": (2,)} if conditions.names else {}
     made = estimators.build(method, z[train], shown[train], seed=1, **known)
     rows = (InMemory((z[part], shown[part])) for part in (train, held_out))
     fit_source(made, *rows, seed=1, threads=1, progress=False)

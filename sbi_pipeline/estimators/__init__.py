@@ -50,7 +50,7 @@ def build(
     rows: Annotated[int | None, INTERNAL] = None,
     complete: Annotated[bool, INTERNAL] = True,
     follows: Annotated[bool, INTERNAL] = True,
-    known: Annotated[int, INTERNAL] = 0,
+    conditions: Annotated[int, INTERNAL] = 0,
     x_shape: Annotated[tuple[int, ...] | None, INTERNAL] = None,
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
@@ -65,7 +65,7 @@ def build(
         rows: How many rows it will be trained on; None where these are all.
         complete: Whether no simulation failed, so that z is of the whole prior.
         follows: Whether rows follow the prior.
-        known: Number of known conditions that each data set is packed with.
+        conditions: Number of known conditions that each data set is packed with.
         x_shape: Shape of one data set, where it is packed.
         **network: Options of the method.
 
@@ -76,8 +76,8 @@ def build(
     made_of = estimator_class(method)
     shape = tuple(x.shape[1:]) if x_shape is None else x_shape
     preview = Preview(z, x, rows or len(z), complete, follows)
-    if known and made_of.traits.conditions:
-        beside, data = unpacked(x, known, shape)
+    if conditions and made_of.traits.conditions:
+        beside, data = unpacked(x, conditions, shape)
         preview = replace(preview, x=data, known=beside)
     spec = {
         "method": method,
@@ -85,7 +85,7 @@ def build(
         "members": members,
         "theta_dim": z.shape[1],
         "x_shape": list(shape),
-        **({"known": known} if known else {}),
+        **({"conditions": conditions} if conditions else {}),
     }
     return construct(spec, seed, (z, x))
 
@@ -93,7 +93,7 @@ def build(
 def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Estimator:
     """Make the estimator a spec describes, with scales fitted to rows (z, x) if there are any."""
     method: Any = estimator_class(spec["method"])
-    known, shape, network = spec.get("known", 0), tuple(spec["x_shape"]), spec["network"]
+    known, shape, network = spec.get("conditions", 0), tuple(spec["x_shape"]), spec["network"]
     if known and method.traits.conditions:
         network = {**network, "known": known}
     else:
@@ -195,7 +195,7 @@ def load_estimator(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str
             f"{path} is of an older version (format {written}; this one reads {FORMAT}"
             f"{', lacks ' + ', '.join(missing) if missing else ''}): train again"
         )
-    spec = {name: header[name] for name in (*SPEC, "known", "validity") if name in header}
+    spec = {name: header[name] for name in (*SPEC, "conditions", "validity") if name in header}
     estimator = construct(spec, 0, None)
     check_state(path, estimator.state_dict(), state)
     estimator.load_state_dict(state)

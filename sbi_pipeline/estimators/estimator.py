@@ -55,8 +55,9 @@ class Estimator(Trainable):
 
     Attributes:
         traits: What others must know of it; of the class.
-        spec: ``method``, ``network``, ``members``, ``theta_dim``, ``x_shape``, and ``known``, the
-            number of known conditions: what it is built again from. Set by `estimators.build`.
+        spec: ``method``, ``network``, ``members``, ``theta_dim``, ``x_shape``, and
+            ``conditions``, the number of known ones: what it is built again from. Set by
+            `estimators.build`.
         validity: log p(valid | z), where the posterior needs it because simulations failed.
     """
 
@@ -68,7 +69,7 @@ class Estimator(Trainable):
     @property
     def known_conditions(self) -> int:
         """Number of known conditions that data sets are packed with."""
-        return int(self.spec.get("known", 0))
+        return int(self.spec.get("conditions", 0))
 
     @property
     def shown_shape(self) -> tuple[int, ...]:

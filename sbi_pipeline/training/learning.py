@@ -114,7 +114,7 @@ def learn_estimator(
             rows=rows.source.rows,
             complete=not rows.failed,
             follows=follows,
-            known=len(conditions.names),
+            conditions=len(conditions.names),
             x_shape=rows.x_shape,
             **{**network, **settings["network"]},
         )
