@@ -42,7 +42,7 @@ def trained(method: str, conditions: Conditions) -> Posterior:
     torch.set_num_threads(1)
     theta, sigma, x = simulate(ROWS)
     z = torch.from_numpy(theta.astype(np.float32))
-    shown = torch.from_numpy(conditions.beside(x, sigma))
+    shown = torch.from_numpy(conditions.beside(x, sigma[:, : len(conditions.names)]))
     train, held_out = slice(ROWS // 10, None), slice(ROWS // 10)
     known: dict[str, Any] = {"conditions": 1, "x_shape": (2,)} if conditions.names else {}
     made = estimators.build(method, z[train], shown[train], seed=1, **known)
