@@ -332,7 +332,7 @@ CAMPAIGNS = [
         ("[offset, scatter]", "[offset, scatter, slope] # !"),
         "'slope' is both inferred and nuisance",
     ),
-    (("[offset, scatter]", "[offset]"), "'scatter' is neither in inferred_parameters nor"),
+    (("[offset, scatter]", "[offset]"), "'scatter' is in none of inferred_parameters, nuisance"),
     (campaign("derived_parameters: {twice: {expression: 2 * offset}}"), "'offset' is not inferred"),
     (campaign("derived_parameters: {twice: {expression: 2 *}}"), "'2 \\*' is not an expression"),
     (

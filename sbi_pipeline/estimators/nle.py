@@ -40,13 +40,14 @@ from torch import Tensor
 
 from ..networks.categorical import Categorical
 from ..networks.compression import LONG, Compression, Summaries, choose_summaries, named
-from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
+from ..networks.conditioned import regression
+from ..networks.conditioning import MOST_COLUMNS, Known, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS, Flow
 from ..networks.flows import flow as build_flow
 from ..networks.mixed import MixedStandardise, filled
+from ..networks.packing import packed_shape, unpacked
 from ..networks.periodic import is_periodic, told_of
-from ..networks.regression import GaussianRegression
 from ..networks.scaling import as_floats, choose_transform, constant_columns
 from ..networks.screening import linked_columns
 from ..networks.splines import only
@@ -75,11 +76,12 @@ def discrete_columns(
 
 
 class NLE(Estimator):
-    """Conditional flow over x given z.
+    """Conditional flow over x given z, and given known conditions, which stand beside z.
 
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set; the flow is over its flattened elements, the columns.
+        known: Number of conditions that are known of each.
         flow: Family of the density of the data.
         transform: Function that each real number of x goes through first; ``auto``: by the
             training rows.
@@ -107,13 +109,15 @@ class NLE(Estimator):
     """
 
     periodic: Tensor | None
-    traits = Traits(target="likelihood", compiles=True, circles=True)  # many small operations
+    # Of many small operations.
+    traits = Traits(target="likelihood", conditions=True, compiles=True, circles=True)
 
     def __init__(
         self,
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
+        known: Known = 0,
         flow: Annotated[str, OneOf(FLOWS)] = "nsf_ar",
         transform: Transform = "none",
         dequantise: Annotated[bool, Chosen()] = False,
@@ -130,7 +134,8 @@ class NLE(Estimator):
         super().__init__()
         few, levels, options = discrete_columns(**discrete) if discrete else ([], 1, {})
         held = {column: Values(**each) for column, each in (values or {}).items()}
-        self.x_shape, self.held, self.has_atoms = x_shape, held, bool(atoms)
+        self.x_shape, self.known = x_shape, known
+        self.held, self.has_atoms = held, bool(atoms)
         self.kept, self.compression = columns, None
         if kind := named(summaries):
             shape = (len(columns),)
@@ -145,15 +150,17 @@ class NLE(Estimator):
         self.atom_of = [
             self.coded.index(i) if i in (atoms or []) else -1 for i in self.standardise.columns
         ]
-        self.register_buffer("periodic", is_periodic(theta_dim, periodic), persistent=False)
-        self.seen = theta_dim if not len(periodic) else 2 * theta_dim
-        context_dim = 2 * theta_dim + len(self.coded)  # z, its ranks, values that are taken
+        given = theta_dim + known
+        self.register_buffer("periodic", is_periodic(given, periodic), persistent=False)
+        self.seen = given if not len(periodic) else 2 * given
+        context_dim = 2 * given + len(self.coded)  # z, its ranks, values that are taken
         self.categorical = None
         if self.coded:
             levels = max(levels, *(held[i].levels for i in self.coded))
             self.categorical = Categorical(len(self.coded), levels, self.seen, **options)
             self.categorical.know([held[i] for i in self.coded])
-        self.linear = GaussianRegression(context_dim, out_dim) if linear else None
+        conditions = [*range(theta_dim, given), *range(given + theta_dim, 2 * given)]
+        self.linear = regression(context_dim, out_dim, conditions) if linear else None
         self.flow = build_flow(flow, out_dim, context_dim, **flow_options) if out_dim else None
 
     @classmethod
@@ -181,7 +188,7 @@ class NLE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        z, x = preview.z, preview.x
+        z, x = preview.given, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
         if (summarised := _summarised(z, x, options)) is not None:
             return summarised
@@ -189,12 +196,19 @@ class NLE(Estimator):
         check_flow(options.get("flow", "nsf_ar"), options["atoms"])
         return {**options, **choose_scales(z, x.flatten(1), **options)}
 
+    def _unpacked(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return known conditions and columns of data, a row for each data set."""
+        rows = batched(x, packed_shape(self.known, self.x_shape))
+        known, x = unpacked(rows, self.known, self.x_shape)
+        return known, x.flatten(1)
+
     def _look(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return rows of x, which columns the flow is over, and what it is given."""
-        x = batched(x, self.x_shape).flatten(1)
+        known, x = self._unpacked(x)
         if self.compression is not None:
             x = self.compression(x[:, self.kept])
         x = x.expand(len(z), -1)
+        z = torch.cat((z, known.expand(len(z), -1)), 1)
         if self.categorical is None:
             return x, None, torch.cat(told_of(z, self.periodic), 1)
         codes, _ = self.categorical.codes(x[:, self.coded])
@@ -205,7 +219,7 @@ class NLE(Estimator):
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         if self.compression is not None:
-            self.compression.fit_to(z, as_floats(x.flatten(1))[:, self.kept])
+            self.compression.fit_to(z, as_floats(self._unpacked(x)[1])[:, self.kept])
         x, present, given = self._look(z, x)
         if self.categorical is not None:
             self.categorical.fit(x[:, self.coded])
@@ -233,7 +247,7 @@ class NLE(Estimator):
         y, log_slopes = self.standardise(x, within)
         if self.linear is not None:
             y = self.linear.residual(y, given, present)
-            log_slopes = log_slopes + self.linear.log_slopes()
+            log_slopes = log_slopes + self.linear.log_slopes(given)
         if present is not None and isinstance(self.flow, Flow):
             y, log_slopes = only(present, y, log_slopes)
             return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given, present)
@@ -241,7 +255,7 @@ class NLE(Estimator):
 
     def doubts(self, x: Tensor) -> list[str]:
         """Say which numbers of data no simulation had, of columns that do not hold any number."""
-        x = batched(x, self.x_shape).flatten(1)
+        _, x = self._unpacked(x)
         if self.compression is not None:
             return self.compression.standardise.doubts(x[:, self.kept])
         told = self.standardise.of_real.doubts(x[:, self.standardise.real])

@@ -42,8 +42,10 @@ def calibrate(
         trained.estimator.traits
     )
     wanted = max(options["simulations"], SCORED if trained.events else 0)
-    reader = reading.open_campaign(simulations, trained.names, noise)
+    conditions = trained.conditions
+    reader = reading.open_campaign(simulations, trained.names, noise, conditions.names)
     test = reader.collect({"test": wanted})["test"]
     settings = {"seed": listed["split"]["seed"], "proposal": read_proposal(proposals, inputs)}
-    data = rank(trained, test.theta, test.x, **settings, **options)
+    shown = conditions.beside(test.x, test.known)
+    data = rank(trained, test.theta, shown, **settings, **options)
     write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))

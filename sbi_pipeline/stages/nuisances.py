@@ -32,6 +32,7 @@ def learn_nuisances(
     parameters: Sequence[str],
     priors: Mapping[str, Any] | str,
     key: str,
+    known_parameters: Sequence[str] = (),
     inputs: Keys | None = None,
     network: Mapping[str, Any] | None = None,
     noise: Noise | None = None,
@@ -54,9 +55,8 @@ def learn_nuisances(
         departure = departure_of_rows(simulations, listed, prior)
         if departure is not None and departure.is_certain:
             raise learnt.NotLearnt(f"the rows do not follow the prior ({departure})")
-        made, test = learnt.learn(
-            reader, prior, tuple(inferred_parameters), network or {}, seed=seed, threads=threads
-        )
+        given = (*inferred_parameters, *known_parameters)
+        made, test = learnt.learn(reader, prior, given, network or {}, seed=seed, threads=threads)
         ranks = rank_nuisances(made, test.theta, test.x, seed=listed["split"]["seed"])
         problem = fault_of(ranks)
     except learnt.NotLearnt as error:

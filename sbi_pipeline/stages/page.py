@@ -93,7 +93,8 @@ def report(
         _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
     ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
-    reader = reading.open_campaign(simulations, inferred, noise)
+    conditions = [p["name"] for p in parameters if p["role"] == "known"]
+    reader = reading.open_campaign(simulations, inferred, noise, conditions)
     seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
     observed = [
         _observation(
@@ -101,6 +102,8 @@ def report(
             posteriors,
             inputs,
             simulated=seen["train"].x,
+            simulated_known=seen["train"].known,
+            conditions=conditions,
             inferred=inferred,
             detailed=place < contents.MAX_SHOWN,
         )
@@ -113,7 +116,7 @@ def report(
     learnt = _nuisances(nuisance_ranks, inputs)
     chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
     subjects = assessment.subjects_of(
-        simulated, trained, observed, seen["test"], surveyed, learnt, chain
+        simulated, trained, observed, seen["test"], surveyed, learnt, chain, conditions
     )
     told = contents.Report(
         campaign=campaign,

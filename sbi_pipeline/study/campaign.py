@@ -14,7 +14,7 @@ import numpy as np
 from .. import observations, registry
 from ..fingerprint import of_array
 from ..simulators.absent import ABSENT
-from . import texts
+from . import observed, texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
 from .data import read_entry
@@ -276,7 +276,7 @@ class Campaign(Mapping[str, Specification]):
 
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
-        arguments = {"model": self.simulations.model, **self._data_set(entry)}
+        arguments = {"model": self.simulations.model, **self._known, **self._data_set(entry)}
         if "inventory" in self.entry:
             arguments["x_shape"] = list(self.entry["inventory"].x_shape)
         if self._events:
@@ -301,7 +301,16 @@ class Campaign(Mapping[str, Specification]):
         }
         if "columns" in entry:
             found["columns"] = entry["columns"]
+        if self._known:
+            given = observed.given_as_known(entry, self._known["known_parameters"])
+            found["known"] = observed.known_values(given, self._events)
         return found | ({"events": entry.get("events")} if self._events else {})
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """The known parameters, as an argument of stages; nothing where there are none."""
+        listed = list(self.entry.get("known_parameters", ()))
+        return {"known_parameters": listed} if listed else {}
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
@@ -382,7 +391,7 @@ class Campaign(Mapping[str, Specification]):
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
         shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
-        return planned.collect(self.simulations.model, makers_of(self.entry), shape)
+        return planned.collect(self.simulations.model, self._known, makers_of(self.entry), shape)
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]

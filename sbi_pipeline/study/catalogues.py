@@ -56,14 +56,20 @@ class PlannedCatalogue:
         )
 
     def collect(
-        self, model: Mapping[str, Any], makers: Makers, x_shape: tuple[int, ...] | None = None
+        self,
+        model: Mapping[str, Any],
+        known: Mapping[str, Any],
+        makers: Makers,
+        x_shape: tuple[int, ...] | None = None,
     ) -> Specification:
         """Return what reads the table and holds it against simulations, of a shape if known."""
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
         told = asdict(self.layout)
         if not self.layout.declared:
             del told["declared"]
-        arguments: dict[str, Any] = {"model": model, "layout": told}
+        if not known:  # keys of catalogues without known parameters are what they were
+            del told["known"]
+        arguments: dict[str, Any] = {"model": model, "layout": told, **known}
         arguments |= {} if x_shape is None else {"x_shape": list(x_shape)}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 
