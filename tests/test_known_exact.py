@@ -21,7 +21,7 @@ from sbi_pipeline.types import Array
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-ROWS, DRAWS = 10_000, 8_000
+ROWS, DRAWS = 20_000, 8_000
 LOW, HIGH = 0.1, 1.0
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
 SPECS = {"a": NORMAL, "b": NORMAL, "sigma": {"type": "loguniform", "min": LOW, "max": HIGH}}
