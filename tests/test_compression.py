@@ -11,7 +11,7 @@ from sbi_pipeline.networks.compression import (
     leading_axes,
     n_effects,
 )
-from sbi_pipeline.networks.least_squares import best_fit, fits
+from sbi_pipeline.networks.least_squares import best_fit, steps_of_fit
 
 
 def long(n, length, noise=0.5):
@@ -35,7 +35,7 @@ def test_axes_are_the_principal_components():
 def test_steps_end_at_least_squares():
     draws = torch.Generator().manual_seed(1)
     inputs, outputs = (torch.randn(200, k, generator=draws).double() for k in (8, 2))
-    *_, last = fits(inputs, outputs, 12)
+    *_, last = steps_of_fit(inputs, outputs, 12)
     torch.testing.assert_close(
         last, torch.linalg.lstsq(inputs, outputs).solution, atol=1e-5, rtol=0
     )
