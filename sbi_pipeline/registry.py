@@ -52,7 +52,7 @@ SIMULATORS = {
 
 ESTIMATORS = {
     "npe": Part("sbi_pipeline.estimators.npe:NPE"),
-    "nle": Part("sbi_pipeline.estimators.nle:NLE"),
+    "nle": Part("sbi_pipeline.estimators.nle:NLE", version=2),
     "nre": Part("sbi_pipeline.estimators.nre:NRE"),
     "mnre": Part("sbi_pipeline.estimators.mnre:MNRE"),
     "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE"),

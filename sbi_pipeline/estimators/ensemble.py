@@ -102,6 +102,10 @@ class Ensemble(Estimator):
         counts = None if weight is None else weight[:MAX_WEIGHED]
         self.mixture.copy_(stack(torch.stack(self._of_each("log_prob", z, x), 1), counts))
 
+    def doubts(self, x: Tensor) -> list[str]:
+        """Return what a member says of data, ``(n, *x_shape)``."""
+        return self.structure.doubts(x)
+
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the log of the mean over members, ``(n,)``, for paired rows or for one x."""
         parts = torch.stack(self._of_each("log_prob", z, x), 1)

@@ -115,6 +115,10 @@ class Estimator(Trainable):
             f"sample it by MCMC, or take {having(lambda traits: traits.draws)}"
         )
 
+    def doubts(self, x: Tensor) -> list[str]:
+        """Return what is to be said of data, ``(n, *x_shape)``, that no simulation is like."""
+        return []
+
     def summarise(self, x: Tensor) -> Tensor | None:
         """Return all that ``log_prob`` sees of data sets ``(m, *x_shape)``, ``(m, elements)``.
 

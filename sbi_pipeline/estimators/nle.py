@@ -5,12 +5,21 @@ marginalised. The prior does not enter, so it can be changed after training (wit
 ``log_prob(z, x)`` is log q(x | z) in nats per unit of x, the Jacobian of all scaling included;
 MCMC on it plus the log prior draws from the posterior.
 
-Columns of few whole values are learnt as such (`categorical.Categorical`), the others given them.
-Other whole numbers are dequantised: training sees ``x + u`` with uniform ``u`` drawn anew each
-time, so that ``log_prob`` approximates log P(x | z), the integral of q over ``[x, x + 1)``. At an
-observation that integral is taken at its midpoint, ``x + 0.5``: the flow learns a smooth density,
-whose mean over a cell differs from the midpoint in second order only, and noise in u would be
-noise in the MCMC target.
+What columns hold is found by their values (`networks.values`). The density is per unit of a column
+that is real, and per value of another:
+
+* Few values: their probabilities are learnt (`categorical.Categorical`).
+* Multiples of a step, such as whole numbers: training sees ``x + u`` with ``u`` uniform over a
+  step, drawn anew each time, so that ``log_prob`` approximates log P(x | z), the integral of q
+  over a step. At an observation that integral is taken at its midpoint: the flow learns a smooth
+  density, whose mean over a step differs from the midpoint in second order only, and noise in u
+  would be noise in the MCMC target.
+* Atoms: equal values among others, such as a limit that data are censored at. Which columns are at
+  which of them is d, and the flow is over the columns that are at none:
+
+      log q(x | z) = log P(d | z) + log q(x at no atom | d, z).
+
+  It leaves columns out row by row, exactly (`networks.splines`).
 
 References:
     Papamakarios, Sterratt & Murray, Sequential neural likelihood, AISTATS 2019,
@@ -32,16 +41,19 @@ from torch import Tensor
 from ..networks.categorical import Categorical
 from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
-from ..networks.flows import FLOWS
+from ..networks.flows import FLOWS, Flow
 from ..networks.flows import flow as build_flow
+from ..networks.mixed import MixedStandardise, filled
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
+from ..networks.scaling import as_ranks, choose_transform, constant_columns
 from ..networks.screening import linked_columns
-from ..options import Chosen, Indices, OneOf, Passes, Takes
+from ..networks.splines import only
+from ..networks.values import Values, choose_values
+from ..options import INTERNAL, Chosen, Indices, OneOf, Passes, Takes
 from ..types import Traits
 from .estimator import Estimator, Preview
 
-FEW = 8  # values a column may take to be learnt as discrete
+MOST_INCOMPLETE = 100  # columns with atoms that are regressed on the parameters, each by itself
 
 
 def discrete_columns(
@@ -54,7 +66,7 @@ def discrete_columns(
 
     Args:
         columns: Columns that are learnt as discrete.
-        levels: Number of consecutive whole values each may take, at most.
+        levels: Number of values each may take, at most.
         **categorical: Options of `categorical.Categorical`.
     """
     return columns, levels, categorical
@@ -67,16 +79,24 @@ class NLE(Estimator):
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set; the flow is over its flattened elements, the columns.
         flow: Family of the density of the data.
-        transform: Function that each number of x goes through first; ``auto``: by the training
-            rows.
-        dequantise: Whether x holds whole numbers; ``auto``: where its type is an integer.
+        transform: Function that each real number of x goes through first; ``auto``: by the
+            training rows.
+        dequantise: Whether x holds whole numbers, or multiples of another step; ``auto``: the
+            columns whose values are such; ``true``: all, of a step of 1 where none is found.
         columns: Numbers of x that are used, counted from 0; ``auto``: those that vary and that
             something links with the parameters; ``all``: those that vary.
         linear: Whether the flow is over what a linear regression of x on the parameters leaves;
             ``auto``: unless x has very many numbers.
         discrete: Numbers of x, ``columns``, of which probabilities are learnt: each takes at most
-            ``levels`` consecutive whole values; further options are those of the network that
-            learns them; ``auto``: those of at most 8 values where x has an integer type.
+            ``levels`` values; further options are those of the network that learns them;
+            ``auto``: those of at most 8 values.
+        atoms: Numbers of x some of whose values have a probability of their own, such as a limit
+            that they are censored at; ``auto``: those with values that far more rows have than
+            the values beside them; ``null``: none.
+        counts: As ``transform``, of numbers that are multiples of a step, counted in steps;
+            ``auto``: ``transform`` where that is given, else ``log1p``, or as for real numbers
+            where some are negative.
+        values: What columns hold that are not just real, see `networks.values`.
         **flow_options: Keyword arguments of that flow.
     """
 
@@ -92,92 +112,120 @@ class NLE(Estimator):
         dequantise: Annotated[bool, Chosen()] = False,
         columns: Annotated[Indices, Chosen(("auto", "all"))],
         discrete: Annotated[Mapping[str, Any] | None, Chosen(), Takes(discrete_columns)] = None,
+        atoms: Annotated[Indices | None, Chosen()] = None,
+        counts: Transform = "none",
         linear: Linear = False,
+        values: Annotated[Mapping[int, Mapping[str, Any]] | None, INTERNAL] = None,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
-        self.discrete, levels, few = discrete_columns(**discrete) if discrete else ([], 1, {})
-        self.x_shape, self.dequantise = x_shape, dequantise
-        self.columns = [i for i in columns if i not in self.discrete]
-        context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
-        self.categorical = (
-            Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
+        few, levels, options = discrete_columns(**discrete) if discrete else ([], 1, {})
+        held = {column: Values(**each) for column, each in (values or {}).items()}
+        self.x_shape, self.held, self.has_atoms = x_shape, held, bool(atoms)
+        self.coded = [*few, *(atoms or [])]
+        self.standardise = MixedStandardise(
+            [i for i in columns if i not in few], held, transform, counts
         )
-        self.standardise = Standardise((len(self.columns),), transform)
-        self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
-        self.flow = (
-            build_flow(flow, len(self.columns), context_dim, **flow_options)
-            if self.columns
-            else None
-        )
+        out_dim = len(self.standardise.columns)
+        # Of each column, which coded one says that it is at an atom; -1 where it has none.
+        self.atom_of = [
+            self.coded.index(i) if i in (atoms or []) else -1 for i in self.standardise.columns
+        ]
+        context_dim = 2 * theta_dim + len(self.coded)  # z, its ranks, values that are taken
+        self.categorical = None
+        if self.coded:
+            levels = max(levels, *(held[i].levels for i in self.coded))
+            self.categorical = Categorical(len(self.coded), levels, theta_dim, **options)
+            self.categorical.know([held[i] for i in self.coded])
+        self.linear = GaussianRegression(context_dim, out_dim) if linear else None
+        self.flow = build_flow(flow, out_dim, context_dim, **flow_options) if out_dim else None
 
     @classmethod
     def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
-        """Refuse columns that data do not have."""
-        columns, discrete = options["columns"], options["discrete"]
+        """Refuse columns that data do not have, and a flow that can leave none of them out."""
+        columns, discrete, atoms = options["columns"], options["discrete"], options["atoms"]
+        if isinstance(atoms, list):
+            check_flow(options["flow"], atoms)
         if x_shape is None:
             return
-        if isinstance(columns, list):
-            check_columns((math.prod(x_shape),), columns)
-        if isinstance(discrete, Mapping) and discrete["columns"]:
-            check_columns((math.prod(x_shape),), discrete["columns"])
+        few = discrete["columns"] if isinstance(discrete, Mapping) else None
+        for named in (columns, atoms, few):
+            if isinstance(named, list) and named:
+                check_columns((math.prod(x_shape),), named)
 
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
         z, x = preview.z, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
-        if options.setdefault("discrete", "auto") == "auto":
-            options["discrete"] = choose_discrete(x, options["columns"])
-        few = (options["discrete"] or {"columns": []})["columns"]
-        flowing = x.flatten(1)[:, [i for i in options["columns"] if i not in few]]
-        if options.setdefault("transform", "auto") == "auto":
-            options["transform"] = choose_transform(flowing) if flowing.shape[1] else "none"
-        if options.setdefault("dequantise", "auto") == "auto":
-            options["dequantise"] = not x.is_floating_point()
-        if options.setdefault("linear", "auto") == "auto":
-            options["linear"] = 0 < flowing.shape[1] <= MOST_COLUMNS
-        return options
+        options |= choose_values(x.flatten(1), **options)
+        check_flow(options.get("flow", "nsf_ar"), options["atoms"])
+        return {**options, **choose_scales(x.flatten(1), **options)}
 
-    def _parts(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return discrete columns, the others, and what the others are given, n rows each."""
+    def _look(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return rows of x, which columns the flow is over, and what it is given."""
         x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
-        few = x[:, self.discrete]
-        return few, x[:, self.columns], torch.cat((z, as_ranks(z), few.to(z)), 1)
+        if self.categorical is None:
+            return x, None, torch.cat((z, as_ranks(z)), 1)
+        codes, _ = self.categorical.codes(x[:, self.coded])
+        at_atom = torch.cat((codes > 0, torch.zeros_like(codes[:, :1], dtype=torch.bool)), 1)
+        present = ~at_atom[:, self.atom_of] if self.has_atoms else None
+        return x, present, torch.cat((z, as_ranks(z), codes.to(z)), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        few, many, given = self._parts(z, x)
+        x, present, given = self._look(z, x)
         if self.categorical is not None:
-            self.categorical.fit(few)
-        if self.columns:
-            self.standardise.fit(many + 0.5 * self.dequantise)
+            self.categorical.fit(x[:, self.coded])
+        if self.flow is not None:
+            self.standardise.fit(x, present)
         if self.linear is not None:
-            self.linear.fit(given, self.standardise(many + 0.5 * self.dequantise))
+            self.linear.fit(given, self.standardise(x, 0.5)[0], present)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(x | z), ``(n,)``, with noise of its own where x is dequantised."""
-        few, many, given = self._parts(z, x)
-        return -self._log_prob(few, many + torch.rand_like(many) * self.dequantise, given)
+        within = torch.rand(len(z), len(self.standardise.whole), device=z.device)
+        return -self._log_prob(z, x, within)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log q(x | z) in nats, ``(n,)``, for paired rows or for one data set x."""
-        few, many, given = self._parts(z, x)
-        return self._log_prob(few, many + 0.5 * self.dequantise, given)
+        return self._log_prob(z, x, 0.5)
 
-    def _log_prob(self, few: Tensor, many: Tensor, given: Tensor) -> Tensor:
-        log_prob = given.new_zeros(len(given))
+    def _log_prob(self, z: Tensor, x: Tensor, within: Tensor | float) -> Tensor:
+        x, present, given = self._look(z, x)
+        log_prob = z.new_zeros(len(z))
         if self.categorical is not None:
-            z = given[:, : (given.shape[1] - len(self.discrete)) // 2]
-            log_prob = log_prob + self.categorical.log_prob(few, z)
-        if self.flow is not None:
-            y = self.standardise(many)
-            log_prob = log_prob + self.standardise.log_det(many)
-            if self.linear is not None:
-                y = self.linear.residual(y, given)
-                log_prob = log_prob + self.linear.log_det()
-            log_prob = log_prob + self.flow.log_prob(y, given)
-        return log_prob
+            log_prob = log_prob + self.categorical.log_prob(x[:, self.coded], z)
+        if self.flow is None:
+            return log_prob
+        y, log_slopes = self.standardise(x, within)
+        if self.linear is not None:
+            y = self.linear.residual(y, given, present)
+            log_slopes = log_slopes + self.linear.log_slopes()
+        if present is not None and isinstance(self.flow, Flow):
+            y, log_slopes = only(present, y, log_slopes)
+            return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given, present)
+        return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given)
+
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say which numbers of data no simulation had, of columns that do not hold any number."""
+        x = batched(x, self.x_shape).flatten(1)
+        told = []
+        for i, each in self.held.items():
+            odd = x[~each.allow(x[:, i]), i]
+            if len(odd):
+                found = f"x is {float(odd[0]):g} in column {i}"
+                told.append(f"{found}, which holds {each.described} in simulations")
+        return told
+
+
+def check_flow(flow: str, atoms: list[int] | None) -> None:
+    """Refuse a flow that cannot leave columns out of a row."""
+    if atoms and flow == "mdn":
+        raise ValueError(
+            f"flow: mdn is a density of all columns in every row, and column {atoms[0]} has values "
+            "of a probability of their own; take nsf_ar, nsf or maf, or write atoms: null"
+        )
 
 
 def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
@@ -194,11 +242,39 @@ def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
     return varying if wanted in ("all", "auto") else [i for i in wanted if i in varying]
 
 
-def choose_discrete(x: Tensor, columns: list[int]) -> dict[str, Any] | None:
-    """Return the columns that take at most `FEW` consecutive whole values, and how many."""
-    if x.is_floating_point():
-        return None
-    values = x.flatten(1)
-    spans = (values.amax(0) - values.amin(0) + 1).tolist()
-    few = [i for i in columns if spans[i] <= FEW]
-    return {"columns": few, "levels": int(max(spans[i] for i in few))} if few else None
+def choose_scales(
+    x: Tensor, *, columns: list[int], values: Mapping[int, Mapping[str, Any]], **options: Any
+) -> dict[str, Any]:
+    """Choose what columns go through, and whether a regression, by training data.
+
+    Args:
+        x: The data, ``(n, elements)``.
+        columns: Those that are used.
+        values: What they hold.
+        **options: Others of `NLE`.
+    """
+    few, atoms = (options["discrete"] or {"columns": []})["columns"], options["atoms"] or []
+    held = {i: Values(**each) for i, each in values.items()}
+    scales = MixedStandardise([i for i in columns if i not in few], held, "none", "none")
+
+    def without_atoms(numbers: Tensor, among: list[int]) -> Tensor:
+        there = torch.ones_like(numbers, dtype=torch.bool)
+        for place, i in enumerate(among):
+            if i in atoms:
+                there[:, place] = ~held[i].are_points(x[:, i])
+        return filled(numbers, there) if set(atoms) & set(among) else numbers
+
+    transform, counts = options.get("transform", "auto"), options.get("counts", "auto")
+    if counts == "auto" and transform != "auto":
+        counts = transform
+    elif counts == "auto":
+        steps = without_atoms(scales.in_steps(x), scales.whole)
+        counts = "log1p" if bool((steps > -0.5).all()) else choose_transform(steps)
+        counts = counts if scales.whole else "none"
+    if transform == "auto":
+        real = without_atoms(x[:, scales.real], scales.real)
+        transform = choose_transform(real) if scales.real else counts
+    linear = options.get("linear", "auto")
+    if linear == "auto":
+        linear = 0 < len(scales.columns) <= MOST_COLUMNS and len(atoms) <= MOST_INCOMPLETE
+    return {"transform": transform, "counts": counts, "linear": linear}

@@ -371,6 +371,8 @@ class ToObserve:
         file: Where it is read from; None if it is simulated.
         seed: Of the parameters that are not given, and of the simulation.
         events: How many it has, if it is a set of them and is simulated.
+        parts: Observations that are joined in it, by name, each ``truth``, ``file``, ``seed`` and
+            ``events``; None where it is one itself.
     """
 
     observation: Path
@@ -379,6 +381,7 @@ class ToObserve:
     file: str | None = None
     seed: int = 0
     events: int | None = None
+    parts: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def observe(
@@ -411,7 +414,7 @@ def observe(
         Engine(model, "observe/events/simulate", guard) as single,
     ):
 
-        def work(one: ToObserve) -> None:
+        def observed(one: ToObserve) -> tuple[Array, Array | None]:
             known = one.truth or {}
             x, row = one_data_set(engine, prior, known, one.seed, x_shape)
             truth: Array | None = row
@@ -425,8 +428,20 @@ def observe(
                 x, truth = observations.simulate_events(
                     single, prior, known, row, inferred_parameters, one.events or 1, one.seed
                 )
+            return x, truth
+
+        def work(one: ToObserve) -> None:
+            told = {"source": "simulated" if one.file is None else f"file {one.file}"}
+            if one.parts is None:
+                x, truth = observed(one)
+            else:
+                parts = [observed(replace(one, **each, parts=None)) for each in one.parts.values()]
+                x, truth = observations.join_observations(
+                    parts, several, set(inferred_parameters), names
+                )
+                told["source"] = f"{' and '.join(one.parts)}, joined as of one source"
+                told |= {} if several else {"joined": str(len(parts))}
             data = observations.label_observation(x, truth, names)
-            source = "simulated" if one.file is None else f"file {one.file}"
-            write_arrays(one.observation, data, {"source": source, "key": one.key})
+            write_arrays(one.observation, data, {**told, "key": one.key})
 
         yield from one_by_one(each, work, lambda one: one.observation.stem)

@@ -260,22 +260,30 @@ class Campaign(Mapping[str, Specification]):
 
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
-        arguments = {
-            "model": self.simulations.model,
-            "truth": entry.get("parameters", entry.get("truth")),
-            "file": entry.get("file"),
-            "seed": stated(Observation, entry, "seed"),
-        }
+        arguments = {"model": self.simulations.model, **self._data_set(entry)}
         if "inventory" in self.entry:
             arguments["x_shape"] = list(self.entry["inventory"].x_shape)
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
-            arguments |= {"several": True, "events": entry.get("events")}
-        makers = stage("observe") | makers_of(self.entry)
-        if "file" in entry:
-            content = of_array(observations.read_observation(entry["file"]))
-            makers |= Makers({}, {f"data {entry['file']}": content})
+            arguments["several"] = True
+        makers, each = stage("observe") | makers_of(self.entry), [entry]
+        if "joined" in entry:
+            each = [self.entry["observations"][other] for other in entry["joined"]]
+            parts = zip(entry["joined"], each, strict=True)
+            arguments["parts"] = {other: self._data_set(one) for other, one in parts}
+        for file in [one["file"] for one in each if "file" in one]:
+            content = of_array(observations.read_observation(file))
+            makers |= Makers({}, {f"data {file}": content})
         return Specification("observe", arguments, makers=makers)
+
+    def _data_set(self, entry: Config) -> dict[str, Any]:
+        """Return where the data of an observation come from."""
+        found = {
+            "truth": entry.get("parameters", entry.get("truth")),
+            "file": entry.get("file"),
+            "seed": stated(Observation, entry, "seed"),
+        }
+        return found | ({"events": entry.get("events")} if self._events else {})
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})

@@ -52,6 +52,7 @@ def check_campaign(name: str, config: Config) -> None:
     reuse.check_reuse(name, config["campaigns"])
     sources.check_source(campaign, reuse.own_rows(name, config["campaigns"])[0][1], prior, keys)
     observed.check_observations(campaign, prior, keys)
+    suitability.check_joined(campaign, methods, config.get("refine", {}), keys)
     suitability.check_proposals(config["estimators"], chosen)
     suitability.check_samplers(config, chosen, kept)
     suitability.check_refine(config.get("refine", {}), campaign, kept, methods)

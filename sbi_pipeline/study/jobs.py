@@ -125,9 +125,10 @@ class Jobs:
             each for each in self.plan.campaigns.values() if each.simulations.name == simulations
         ]
         entries = [one.entry["observations"][name] for one in sharing for name in one.observations]
+        sizes = [entry.get("events", len(entry.get("joined", "1"))) for entry in entries]
         return {
             "posteriors": sum(len(one.posteriors) * len(one.observations) for one in sharing),
-            "observed": sum(entry.get("events", 1) for entry in entries),
+            "observed": sum(sizes),
             "catalogued": [
                 one.catalogues[name].objects for one in sharing for _, name in one.catalogued
             ],

@@ -152,7 +152,7 @@ ExistingSimulations = Annotated[
 
 
 class Observation(TypedDict, total=False):
-    """One data set, from a file or simulated, or a catalogue: a table of many objects.
+    """One data set, from a file or simulated; several joined; or a catalogue of many objects.
 
     Attributes:
         file: A .csv, .txt, .npy or .npz file with one data set.
@@ -161,6 +161,9 @@ class Observation(TypedDict, total=False):
             that hold them, by parameter.
         seed: Of a simulated observation.
         events: How many to simulate, in a campaign of events.
+        joined: Names of other observations of this campaign that are of one source: they get one
+            posterior together, in which the prior counts once. Nuisance parameters are each one's
+            own.
         table: A catalogue: a .csv, .parquet, .h5, .fits, .npy or .npz file with an object a row, or
             a pattern such as ``spectra/*.csv`` for a file an object.
         name: Of a table: the column with the names of the objects; without, they are numbered.
@@ -176,6 +179,7 @@ class Observation(TypedDict, total=False):
     truth: dict[str, float | str]
     seed: Annotated[Seed, Default(0)]
     events: Annotated[int, Ge(1), Le(10_000_000)]
+    joined: SomeNames
     table: str
     name: str
     columns: SomeNames
