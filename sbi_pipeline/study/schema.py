@@ -148,7 +148,10 @@ def existing_simulations(
 
 ExistingSimulations = Annotated[
     Annotated[int, Ge(100), Le(1_000_000_000)] | Mapping[str, Any],
-    Described("a whole number from 100 to 1000000000, or {files: ...} of existing simulations"),
+    Described(
+        "a whole number of at least 100 and at most 1000000000, or {files: ...} of existing "
+        "simulations"
+    ),
     Takes(existing_simulations),
 ]
 
