@@ -99,7 +99,7 @@ def test_a_level_of_noise_is_kept_or_nothing_is_compressed():
     bump = torch.randn(1000, 1, generator=draws) * torch.linspace(-3, 3, 1200).square().neg().exp()
     made = estimators.build("npe", z, noise + bump, seed=1)
     assert made.spec["network"]["summaries"]["name"] == "svd"
-    level = made.conditioner._kept(noise + bump)[:, -1:]
+    level = made.conditioner._parts(noise + bump)[1][:, -1:]
     assert torch.corrcoef(torch.cat((z, level), 1).T)[0, 1] > 0.95
     part = torch.where(torch.arange(1200) < 40, (0.3 * z).exp(), 1.0)
     other = part * torch.randn(1000, 1200, generator=draws) + bump

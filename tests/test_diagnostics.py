@@ -51,7 +51,7 @@ def everything():
     """Subjects of every kind, of which every diagnostic has something to say."""
     rng = np.random.default_rng(0)
     dims = ("event", "parameter")
-    data = synthetic.calibration(n=200)
+    data = synthetic.calibration(n=200).assign_attrs(independent=0)
     scored = data.assign(
         event_score=(dims, rng.normal(size=(500, 2))),
         event_theta=(dims, synthetic.PRIOR_SD * rng.normal(size=(500, 2))),

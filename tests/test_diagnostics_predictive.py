@@ -134,7 +134,7 @@ def predicted(draws, failed=0):
 @pytest.mark.parametrize(
     ("predictive", "note", "measured"),
     [
-        (None, "No data were predicted (predictive_draws: 0)", False),
+        (None, "No data were predicted (predictive_draws: 0", False),
         (xr.Dataset(attrs={"problem": "all failed"}), "No data could be predicted: all fai", False),
         (
             predicted(15, 5),

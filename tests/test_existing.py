@@ -176,11 +176,11 @@ def test_parameters_that_are_nan_or_mostly_outside_the_prior():
 
 def test_some_rows_outside_the_prior_are_left_out_and_counted():
     theta = 2 * np.random.default_rng(1).random((1000, 2)) - 1
-    theta[0] = [-1, 0]  # on an edge, where normal space ends
+    theta[0] = [-1, 0]  # on an edge, which belongs to the prior
     write(theta)
     flat = {"type": "uniform", "min": -0.8, "max": 1.0}
     path, listed = manifest_of(priors={"a": {**flat, "min": -1}, "b": flat})
-    missing = int((theta[:, 1] < -0.8).sum()) + 1
+    missing = int((theta[:, 1] < -0.8).sum())
     assert (listed["weights"]["outside"], listed["rows"]) == (missing, 1000 - missing)
     assert len(reading.load_simulations(path).row) == 1000 - missing
     assert listed["weights"]["departure"]["p"] > 1e-3

@@ -131,26 +131,35 @@ def test_what_has_no_joint_density_is_refused() -> None:
         made.sample(10, x=[OBSERVED[0], np.zeros(3)])
 
 
+NONE = np.empty(0)
+
+
 def test_what_is_known_of_parts_is_known_of_the_whole(caplog: pytest.LogCaptureFixture) -> None:
     first, second = np.array([1.0, 2.0, np.nan]), np.array([1.0, 3.0, np.nan])
     names, data = ("a", "b", "c"), [np.zeros(2), np.ones(2)]
-    x, truth = observations.join_observations(
-        [(data[0], first), (data[1], second)], False, {"a"}, names
+    under = np.array([0.5]), np.array([0.7])
+    x, truth, known = observations.join_observations(
+        [(data[0], first, under[0]), (data[1], second, under[1])], False, {"a"}, names
     )
     np.testing.assert_array_equal(x, data)
+    np.testing.assert_array_equal(known, [[0.5], [0.7]])
     np.testing.assert_array_equal(truth, [1, np.nan, np.nan])
     assert not caplog.text
-    _, truth = observations.join_observations(
-        [(data[0], first), (data[1], None)], False, {"a"}, names
+    _, truth, _ = observations.join_observations(
+        [(data[0], first, NONE), (data[1], None, NONE)], False, {"a"}, names
     )
     np.testing.assert_array_equal(truth, first)
     assert (
-        observations.join_observations([(each, None) for each in data], False, {"a"}, names)[1]
+        observations.join_observations([(each, None, NONE) for each in data], False, {"a"}, names)[
+            1
+        ]
         is None
     )
-    observations.join_observations([(data[0], first), (data[1], second)], False, {"b"}, names)
+    observations.join_observations(
+        [(data[0], first, NONE), (data[1], second, NONE)], False, {"b"}, names
+    )
     assert "joined as of one source, with b from 2 to 3" in caplog.text
-    sets = [(np.zeros((2, 1)), None), (np.ones((3, 1)), None)]
+    sets = [(np.zeros((n, 1)), None, np.empty((n, 0))) for n in (2, 3)]
     assert observations.join_observations(sets, True, {"a"}, names)[0].shape == (5, 1)
 
 
