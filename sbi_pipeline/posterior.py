@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .estimators import Estimator, having
+from .estimators import Estimator, having, takes_gaps
+from .storage.missing_elements import TO_DECLARE
 from .types import Array, Prior
 
 LogDensity = Callable[[Array], Array]
@@ -160,7 +161,8 @@ def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
     """Return data sets ``(m, *x_shape)``, or ``(m, events, *x_shape)``, after a look at them.
 
     Raises:
-        ValueError: The shape is not the one trained on, or a value is not finite.
+        ValueError: The shape is not the one trained on, or a value is not finite, but for NaN where
+            the estimator was trained on data with missing elements.
     """
     x = np.asarray(x)
     wanted = tuple(estimator.spec["x_shape"])
@@ -169,6 +171,12 @@ def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
         raise ValueError(
             f"x has shape {x.shape[1:]} a data set; the estimator learnt {several}{wanted}"
         )
-    if not np.isfinite(x).all():
-        raise ValueError(f"x has {np.sum(~np.isfinite(x))} values that are NaN or infinite")
+    if takes_gaps(estimator):
+        if np.isinf(x).any():
+            raise ValueError(f"x has {np.isinf(x).sum()} values that are infinite")
+    elif not np.isfinite(x).all():
+        raise ValueError(
+            f"x has {np.sum(~np.isfinite(x))} values that are NaN or infinite; where elements can "
+            f"be missing, {TO_DECLARE}, and train with that"
+        )
     return x

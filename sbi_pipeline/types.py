@@ -148,6 +148,7 @@ class Traits:
         learning_rate: Peak of the learning rate, where the user gives none.
         effort: Epochs over those of other methods, where the user gives none.
         compiles: Whether long trainings are worth compiling.
+        gaps: Whether elements of x may be missing, NaN.
     """
 
     target: Target
@@ -159,6 +160,7 @@ class Traits:
     learning_rate: float = 3e-3
     effort: float = 1.0
     compiles: bool = False
+    gaps: bool = False
 
     @property
     def draws(self) -> bool:

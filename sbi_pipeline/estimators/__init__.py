@@ -25,17 +25,20 @@ __all__ = [
     "Estimator",
     "Preview",
     "build",
+    "check_takes_gaps",
     "construct",
     "estimator_class",
     "having",
     "load_estimator",
     "save_estimator",
+    "takes_gaps",
     "traits",
     "write_tensors",
 ]
 
 FORMAT = 3
 SPEC = ("method", "network", "members", "theta_dim", "x_shape")
+MAY_HAVE = ("validity", "gaps")
 
 
 def build(
@@ -48,6 +51,7 @@ def build(
     rows: Annotated[int | None, INTERNAL] = None,
     complete: Annotated[bool, INTERNAL] = True,
     follows: Annotated[bool, INTERNAL] = True,
+    gaps: Annotated[bool, INTERNAL] = False,
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
     """Build an untrained estimator for data like these.
@@ -61,19 +65,23 @@ def build(
         rows: How many rows it will be trained on; None where these are all.
         complete: Whether no simulation failed, so that z is of the whole prior.
         follows: Whether rows follow the prior.
+        gaps: Whether elements of x may be missing, NaN.
         **network: Options of the method.
 
     Raises:
         ValueError: Rows are missing or not finite, or an option is wrong.
     """
-    check_rows(z, x)
-    preview = Preview(z, x, rows or len(z), complete, follows)
+    if gaps:
+        check_takes_gaps(method)
+    check_rows(z, x, gaps)
+    preview = Preview(z, x, rows or len(z), complete, follows, gaps)
     spec = {
         "method": method,
         "network": estimator_class(method).choose(preview, **network),
         "members": members,
         "theta_dim": z.shape[1],
         "x_shape": list(x.shape[1:]),
+        **({"gaps": True} if gaps else {}),
     }
     return construct(spec, seed, (z, x))
 
@@ -107,7 +115,21 @@ def add_validity(estimator: Estimator, validity: Validity) -> None:
     estimator.spec["validity"] = validity.spec
 
 
-def check_rows(z: Tensor, x: Tensor) -> None:
+def check_takes_gaps(method: str) -> None:
+    """Refuse a method that cannot learn from data with elements that are missing."""
+    if not traits(method).gaps:
+        raise ValueError(
+            f"{method} takes no data with missing elements; take {having(lambda each: each.gaps)}, "
+            "or say Traits(gaps=True) where a class of your own takes NaN"
+        )
+
+
+def takes_gaps(estimator: Estimator) -> bool:
+    """Say whether an estimator was trained on data with elements that are missing."""
+    return bool(estimator.spec.get("gaps", False))
+
+
+def check_rows(z: Tensor, x: Tensor, gaps: bool = False) -> None:
     """Refuse rows that cannot be trained on."""
     if z.ndim != 2 or len(z) != len(x) or len(z) < 2:
         raise ValueError(
@@ -118,10 +140,11 @@ def check_rows(z: Tensor, x: Tensor) -> None:
         raise ValueError("z has values that are not finite: theta lies outside its prior")
     if x.is_complex():
         raise ValueError("x is complex; wanted real numbers: stack real and imaginary part")
-    bad = ~torch.isfinite(x).flatten(1).all(1)
+    wrong = x.isinf() if gaps else ~x.isfinite()
+    bad = wrong.flatten(1).any(1)
     if bad.any():
         row = int(bad.nonzero()[0])
-        column = int((~torch.isfinite(x[row].flatten())).nonzero()[0])
+        column = int(wrong[row].flatten().nonzero()[0])
         raise ValueError(
             f"x has NaN or infinity in {int(bad.sum())} of {len(x)} rows, first in row {row}, "
             f"column {column}; leave such rows out"
@@ -178,7 +201,7 @@ def load_estimator(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str
             f"{path} is of an older version (format {written}; this one reads {FORMAT}"
             f"{', lacks ' + ', '.join(missing) if missing else ''}): train again"
         )
-    spec = {name: header[name] for name in (*SPEC, "validity") if name in header}
+    spec = {name: header[name] for name in (*SPEC, *MAY_HAVE) if name in header}
     estimator = construct(spec, 0, None)
     check_state(path, estimator.state_dict(), state)
     estimator.load_state_dict(state)

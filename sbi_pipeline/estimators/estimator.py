@@ -28,6 +28,7 @@ class Preview:
         rows: How many there are to train on, these and others.
         complete: Whether no simulation failed, so that z is of the whole prior.
         follows: Whether rows follow the prior; those of a table may not.
+        gaps: Whether elements of x may be missing, NaN.
     """
 
     z: Tensor
@@ -35,6 +36,7 @@ class Preview:
     rows: int
     complete: bool = True
     follows: bool = True
+    gaps: bool = False
 
 
 class Estimator(Trainable):

@@ -49,7 +49,7 @@ class FMPE(Estimator):
     """
 
     # Few rows would stop it before the learning rate falls, where it learns most.
-    traits = Traits(target="posterior", stops_early=False)
+    traits = Traits(target="posterior", stops_early=False, gaps=True)
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class FMPE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        return choose_conditioner(preview.z, preview.x, **options)
+        return choose_conditioner(preview.z, preview.x, gaps=preview.gaps, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -125,7 +125,7 @@ class FMPE(Estimator):
         end = integrate(rate, start, 1.0, 0.0, self.tolerance, absolute)
         noise, gained = end[:, :-1], end[:, -1]
         at_noise = -0.5 * noise.square().sum(1) - 0.5 * self.theta_dim * math.log(2 * math.pi)
-        return at_noise + gained + self.conditioner.log_det()
+        return at_noise + gained + self.conditioner.log_det(context)
 
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class MNRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="posterior", joint=False, learning_rate=1e-3)
+    traits = Traits(target="posterior", joint=False, learning_rate=1e-3, gaps=True)
 
     def __init__(
         self,
@@ -100,11 +100,11 @@ class MNRE(Contrastive):
         return torch.logaddexp(near, near.new_tensor(math.log1p(-self.near)))
 
     def _regression(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean, ``(n, theta_dim)``, and sd, ``(theta_dim,)``, of each parameter alone."""
+        """Return mean, ``(n, theta_dim)``, and sd, of all contexts or of each, of each parameter."""
         dim = len(self.nets)
         if self.conditioner.linear is None:
             return context.new_zeros(len(context), dim), context.new_ones(dim)
-        return context[:, -dim:], self.conditioner.linear.root.square().sum(1).sqrt()
+        return context[:, -dim:], self.conditioner.root(context).square().sum(-1).sqrt()
 
     def _log_ratios(self, z: Tensor, context: Tensor) -> Tensor:
         """Return f_k, ``(g, n, theta_dim)``, of g values for each of n contexts."""

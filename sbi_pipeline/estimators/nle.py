@@ -12,6 +12,10 @@ observation that integral is taken at its midpoint, ``x + 0.5``: the flow learns
 whose mean over a cell differs from the midpoint in second order only, and noise in u would be
 noise in the MCMC target.
 
+Of data with missing elements it is the density of those that are there, given which these are. A
+missing element is put in from N(0, 1), of which the flow, told the mask, soon knows no better, and
+whose density is taken away again. Where masks say something of z, p(mask | z) is learnt as well.
+
 References:
     Papamakarios, Sterratt & Murray, Sequential neural likelihood, AISTATS 2019,
     https://arxiv.org/abs/1805.07226.
@@ -34,10 +38,19 @@ from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS
 from ..networks.flows import flow as build_flow
+from ..networks.gapped_regression import MOST_GAPPED, GappedRegression
+from ..networks.masks import what_masks_tell
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import Standardise, as_ranks, choose_transform, constant_columns
+from ..networks.scaling import (
+    Standardise,
+    as_ranks,
+    choose_transform,
+    constant_columns,
+    is_whole,
+    middled,
+)
 from ..networks.screening import linked_columns
-from ..options import Chosen, Indices, OneOf, Passes, Takes
+from ..options import INTERNAL, Chosen, Indices, OneOf, Passes, Takes
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -77,10 +90,12 @@ class NLE(Estimator):
         discrete: Numbers of x, ``columns``, of which probabilities are learnt: each takes at most
             ``levels`` consecutive whole values; further options are those of the network that
             learns them; ``auto``: those of at most 8 values where x has an integer type.
+        gaps: Whether elements of x may be missing, NaN.
+        masks: Whether which are missing says something of the parameters, and is learnt.
         **flow_options: Keyword arguments of that flow.
     """
 
-    traits = Traits(target="likelihood", compiles=True)  # many small operations
+    traits = Traits(target="likelihood", compiles=True, gaps=True)  # many small operations
 
     def __init__(
         self,
@@ -93,18 +108,28 @@ class NLE(Estimator):
         columns: Annotated[Indices, Chosen(("auto", "all"))],
         discrete: Annotated[Mapping[str, Any] | None, Chosen(), Takes(discrete_columns)] = None,
         linear: Linear = False,
+        gaps: Annotated[bool, INTERNAL] = False,
+        masks: Annotated[bool, INTERNAL] = False,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
         self.discrete, levels, few = discrete_columns(**discrete) if discrete else ([], 1, {})
         self.x_shape, self.dequantise = x_shape, dequantise
         self.columns = [i for i in columns if i not in self.discrete]
+        self.gaps = gaps
         context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
         self.categorical = (
             Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
         )
+        self.masks = Categorical(len(self.columns), 2, theta_dim) if masks else None
         self.standardise = Standardise((len(self.columns),), transform)
-        self.linear = GaussianRegression(context_dim, len(self.columns)) if linear else None
+        self.linear: GaussianRegression | GappedRegression | None = None
+        if linear and gaps:
+            self.linear = GappedRegression(len(self.columns), context_dim)
+        elif linear:
+            self.linear = GaussianRegression(context_dim, len(self.columns))
+        if gaps:
+            context_dim += len(self.columns)
         self.flow = (
             build_flow(flow, len(self.columns), context_dim, **flow_options)
             if self.columns
@@ -127,6 +152,10 @@ class NLE(Estimator):
         """Replace what is left to be chosen from training data by the choice."""
         z, x = preview.z, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
+        if preview.gaps:
+            _refuse_discrete(options.setdefault("discrete", None))
+            told = what_masks_tell(z, x.flatten(1)[:, options["columns"]].isnan())
+            options |= {"gaps": True, "masks": told.is_certain, "discrete": None}
         if options.setdefault("discrete", "auto") == "auto":
             options["discrete"] = choose_discrete(x, options["columns"])
         few = (options["discrete"] or {"columns": []})["columns"]
@@ -134,9 +163,10 @@ class NLE(Estimator):
         if options.setdefault("transform", "auto") == "auto":
             options["transform"] = choose_transform(flowing) if flowing.shape[1] else "none"
         if options.setdefault("dequantise", "auto") == "auto":
-            options["dequantise"] = not x.is_floating_point()
+            options["dequantise"] = is_whole(x)
         if options.setdefault("linear", "auto") == "auto":
-            options["linear"] = 0 < flowing.shape[1] <= MOST_COLUMNS
+            most = MOST_GAPPED if preview.gaps else MOST_COLUMNS
+            options["linear"] = 0 < flowing.shape[1] <= most
         return options
 
     def _parts(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,18 +182,53 @@ class NLE(Estimator):
             self.categorical.fit(few)
         if self.columns:
             self.standardise.fit(many + 0.5 * self.dequantise)
-        if self.linear is not None:
+        if isinstance(self.linear, GappedRegression):
+            self.linear.fit(self.standardise(many + 0.5 * self.dequantise), given)
+        elif self.linear is not None:
             self.linear.fit(given, self.standardise(many + 0.5 * self.dequantise))
+        if self.masks is not None:
+            self.masks.fit(many.isnan().to(z))
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(x | z), ``(n,)``, with noise of its own where x is dequantised."""
         few, many, given = self._parts(z, x)
-        return -self._log_prob(few, many + torch.rand_like(many) * self.dequantise, given)
+        seen = many + torch.rand_like(many) * self.dequantise
+        if self.gaps:
+            return -self._log_prob_there(z, seen, given, torch.randn_like(seen).to(z))
+        return -self._log_prob(few, seen, given)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log q(x | z) in nats, ``(n,)``, for paired rows or for one data set x."""
         few, many, given = self._parts(z, x)
-        return self._log_prob(few, many + 0.5 * self.dequantise, given)
+        seen = many + 0.5 * self.dequantise
+        if self.gaps:
+            return self._log_prob_there(z, seen, given, torch.zeros_like(seen).to(z))
+        return self._log_prob(few, seen, given)
+
+    def _log_prob_there(self, z: Tensor, x: Tensor, given: Tensor, filling: Tensor) -> Tensor:
+        """Return the log density of what is there, ``(n,)``.
+
+        Args:
+            z: ``(n, theta_dim)``.
+            x: The columns, NaN where they are missing.
+            given: What the flow is given, but for the mask.
+            filling: What takes the place of missing elements, ``(n, columns)``.
+        """
+        missing = x.isnan()
+        log_prob = self.standardise.log_det(x)
+        y = self.standardise(x)
+        if isinstance(self.linear, GappedRegression):
+            y, log_det = self.linear.residual(y, given, filling)
+            log_prob = log_prob + log_det
+        else:
+            y = torch.where(missing, filling, y)
+        assert self.flow is not None
+        log_prob = log_prob + self.flow.log_prob(y, torch.cat((given, missing.to(z)), 1))
+        neutral = 0.5 * (filling.square() + math.log(2 * math.pi))
+        log_prob = log_prob + (missing * neutral).sum(1)
+        if self.masks is not None:
+            log_prob = log_prob + self.masks.log_prob(missing.to(z), z)
+        return log_prob
 
     def _log_prob(self, few: Tensor, many: Tensor, given: Tensor) -> Tensor:
         log_prob = given.new_zeros(len(given))
@@ -190,8 +255,15 @@ def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
     if not varying:
         raise ValueError("x is the same in every training row: there is no likelihood to learn")
     if wanted == "auto" and x.ndim == 2:
-        return [varying[i] for i in linked_columns(z, x[:, varying])]
+        return [varying[i] for i in linked_columns(z, middled(x[:, varying]))]
     return varying if wanted in ("all", "auto") else [i for i in wanted if i in varying]
+
+
+def _refuse_discrete(wanted: Mapping[str, Any] | str | None) -> None:
+    if isinstance(wanted, Mapping):
+        raise ValueError(
+            "discrete is of data without missing elements; remove it, whole numbers are dequantised"
+        )
 
 
 def choose_discrete(x: Tensor, columns: list[int]) -> dict[str, Any] | None:

@@ -38,7 +38,7 @@ class NRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="ratio", learning_rate=1e-3)
+    traits = Traits(target="ratio", learning_rate=1e-3, gaps=True)
 
     def __init__(
         self,
@@ -87,7 +87,9 @@ class NRE(Contrastive):
             return log_ratio
         dim = z.shape[1]
         squared = self.conditioner.whiten(z, context).square().sum(1)
-        student = self.conditioner.log_det() - 0.5 * (DEGREES + dim) * (squared / DEGREES).log1p()
+        student = (
+            self.conditioner.log_det(context) - 0.5 * (DEGREES + dim) * (squared / DEGREES).log1p()
+        )
         student += math.lgamma((DEGREES + dim) / 2) - math.lgamma(DEGREES / 2)
         near = student + 0.5 * z.square().sum(1) - 0.5 * dim * math.log(DEGREES / 2)
         near += math.log(self.near)
@@ -116,4 +118,4 @@ class NRE(Contrastive):
     def _start(self, z: Tensor, context: Tensor) -> Tensor:
         """Return the log density of the linear regression over that of the prior, ``(n,)``."""
         rest = self.conditioner.whiten(z, context)
-        return 0.5 * (z.square() - rest.square()).sum(1) + self.conditioner.log_det()
+        return 0.5 * (z.square() - rest.square()).sum(1) + self.conditioner.log_det(context)

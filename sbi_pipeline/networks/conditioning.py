@@ -1,7 +1,8 @@
 """What a method is told of the data, and the scale on which it sees the parameters.
 
 For vectors, a linear regression of z on the data comes first: the method learns the rest, whitened,
-and is told the prediction beside the summary of the data.
+and is told the prediction beside the summary of the data. Where elements are missing it is that of
+`gapped_regression`, whose scale differs from one data set to the next and is told, too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from ..options import Chosen, Indices
+from ..options import INTERNAL, Chosen, Indices
 from .encoders import (
     Embedded,
     Encoder,
@@ -22,8 +23,9 @@ from .encoders import (
     check_embedding,
     choose_encoder,
 )
+from .gapped_regression import MOST_GAPPED, GappedRegression
 from .regression import GaussianRegression
-from .scaling import constant_columns
+from .scaling import constant_columns, middled
 from .screening import linked_columns
 
 MOST_COLUMNS = 1000  # of a linear regression
@@ -45,6 +47,7 @@ class Conditioner(nn.Module):
             vectors that are not very long.
         columns: Elements of a vector x that are used, counted from 0; ``auto``: those that
             something links with the parameters; ``all`` or ``null``: all.
+        gaps: Whether elements of x may be missing, NaN.
     """
 
     def __init__(
@@ -56,13 +59,18 @@ class Conditioner(nn.Module):
         embedding: Embedded = "none",
         linear: Linear = False,
         columns: Columns = None,
+        gaps: Annotated[bool, INTERNAL] = False,
     ) -> None:
         super().__init__()
         self.x_shape, self.columns = x_shape, columns
         shape = x_shape if columns is None else (len(columns),)
-        self.encoder = Encoder(shape, transform=transform, embedding=embedding)
-        self.linear = GaussianRegression(math.prod(shape), theta_dim) if linear else None
-        self.out_dim = self.encoder.out_dim + (theta_dim if linear else 0)
+        self.encoder = Encoder(shape, transform=transform, embedding=embedding, gaps=gaps)
+        self.linear = linear_start(math.prod(shape), theta_dim, gaps) if linear else None
+        self.out_dim = self.encoder.out_dim
+        if linear:
+            self.out_dim += theta_dim
+        if isinstance(self.linear, PerDataSet):
+            self.out_dim += theta_dim * (theta_dim + 1) // 2
 
     def _kept(self, x: Tensor) -> Tensor:
         x = batched(x, self.x_shape)
@@ -90,17 +98,96 @@ class Conditioner(nn.Module):
         """Return what the regression leaves of z, ``(n, theta_dim)``, for paired rows or one."""
         if self.linear is None:
             return z
-        return (z - context[..., -z.shape[-1] :]) @ self.linear.inverse_root.T
+        rest = z - context[..., -z.shape[-1] :]
+        if isinstance(self.linear, PerDataSet):
+            root = self.linear.root_of(context)
+            return torch.linalg.solve_triangular(root, rest.unsqueeze(-1), upper=False)[..., 0]
+        return rest @ self.linear.inverse_root.T
 
     def restore(self, rest: Tensor, context: Tensor) -> Tensor:
         """Undo `whiten` for draws ``(m, n, theta_dim)``, given contexts ``(m, out_dim)``."""
         if self.linear is None:
             return rest
-        return rest @ self.linear.root.T + context[:, None, -rest.shape[-1] :]
+        return rest @ self.root(context).mT + context[:, None, -rest.shape[-1] :]
 
-    def log_det(self) -> Tensor | float:
-        """Return log |d rest / d z| in nats."""
-        return 0.0 if self.linear is None else self.linear.log_det()
+    def root(self, context: Tensor) -> Tensor:
+        """Return the root of what the regression leaves, of all contexts or ``(m, dim, dim)``."""
+        assert self.linear is not None
+        if isinstance(self.linear, PerDataSet):
+            return self.linear.root_of(context)
+        return self.linear.root
+
+    def log_det(self, context: Tensor) -> Tensor | float:
+        """Return log |d rest / d z| in nats, one number or one of each context."""
+        if self.linear is None:
+            return 0.0
+        if isinstance(self.linear, PerDataSet):
+            return self.linear.log_det_of(context)
+        return self.linear.log_det()
+
+
+class PerDataSet(GappedRegression):
+    """A regression of z on what is there of x, as columns of a context.
+
+    They are the root of the covariance, a lower triangle whose diagonal is a logarithm, and then
+    the prediction of z.
+    """
+
+    corner: Tensor
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__(in_dim, out_dim)
+        self.out_dim = out_dim
+        places = torch.tril_indices(out_dim, out_dim, -1)
+        corner = torch.zeros(places.shape[1], out_dim, out_dim)
+        corner[range(places.shape[1]), places[0], places[1]] = 1
+        self.register_buffer("corner", corner.flatten(1), persistent=False)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return the last columns of the contexts, for inputs with NaN for what is missing."""
+        mean, root = self.posterior(inputs)
+        below = root.flatten(-2) @ self.corner.T
+        return torch.cat((root.diagonal(dim1=-2, dim2=-1).log(), below, mean), -1)
+
+    def root_of(self, context: Tensor) -> Tensor:
+        """Return the root of each context, ``(n, out_dim, out_dim)``."""
+        dim, below = self.out_dim, len(self.corner)
+        corner = (context[..., -dim - below : -dim] @ self.corner).unflatten(-1, (dim, dim))
+        return corner + torch.diag_embed(self._log_diagonal(context).exp())
+
+    def log_det_of(self, context: Tensor) -> Tensor:
+        """Return minus the log of the determinant of each root, ``(n,)``."""
+        return -self._log_diagonal(context).sum(-1)
+
+    def _log_diagonal(self, context: Tensor) -> Tensor:
+        end = -self.out_dim - len(self.corner)
+        return context[..., end - self.out_dim : end]
+
+
+class OnFilled(GaussianRegression):
+    """A regression of z on many elements, 0 where they are missing, and on which are there."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__(2 * in_dim, out_dim)
+
+    def fit(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Fit to rows of inputs with NaN, ``(n, in_dim)``, and outputs, ``(n, out_dim)``."""
+        super().fit(_filled(inputs), outputs)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return the prediction of outputs, ``(n, out_dim)``."""
+        return super().predict(_filled(inputs))
+
+
+def _filled(inputs: Tensor) -> Tensor:
+    return torch.cat((inputs.nan_to_num(0.0), (~inputs.isnan()).to(inputs)), -1)
+
+
+def linear_start(columns: int, theta_dim: int, gaps: bool) -> GaussianRegression | PerDataSet:
+    """Return the regression that comes first, for data with gaps or without."""
+    if not gaps:
+        return GaussianRegression(columns, theta_dim)
+    return (PerDataSet if columns <= MOST_GAPPED else OnFilled)(columns, theta_dim)
 
 
 def check_conditioner(
@@ -142,7 +229,7 @@ def check_columns(x_shape: tuple[int, ...] | None, columns: Sequence[int]) -> No
 
 
 def choose_conditioner(
-    z: Tensor, x: Tensor, *, vectors: str = "none", **options: Any
+    z: Tensor, x: Tensor, *, vectors: str = "none", gaps: bool = False, **options: Any
 ) -> dict[str, Any]:
     """Replace what a conditioner's options leave to be chosen by the choice.
 
@@ -150,6 +237,7 @@ def choose_conditioner(
         z: Training rows of the parameters.
         x: Training rows of the data, ``(n, *x_shape)``.
         vectors: Embedding of few elements, see `encoders.choose_encoder`.
+        gaps: Whether elements of x may be missing.
         **options: Those of `Conditioner`, and others, which are passed on; ``linear`` and
             ``columns`` may be ``"auto"``, ``columns`` also ``"all"``.
     """
@@ -159,9 +247,12 @@ def choose_conditioner(
         columns = "all"
         if plain:
             constant_columns(x)  # named before they are left out
-            columns = linked_columns(z, x)
+            columns = linked_columns(z, middled(x))
     if columns not in ("all", None) and len(columns) < x.shape[1]:
         options["columns"], x = list(columns), x[:, columns]
     if options.setdefault("linear", "auto") == "auto":
-        options["linear"] = x.ndim == 2 and x.shape[1] <= min(MOST_COLUMNS, len(x) // 5)
+        width = x[0].numel() * (2 if gaps and x[0].numel() > MOST_GAPPED else 1)
+        options["linear"] = x.ndim == 2 and width <= min(MOST_COLUMNS, len(x) // 5)
+    if gaps:
+        options["gaps"] = True
     return choose_encoder(z, x, vectors=vectors, **options)

@@ -34,6 +34,8 @@ TRANSFORMS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tenso
 class Standardise(nn.Module):
     """Maps each column of x to zero mean and unit variance after an invertible transform.
 
+    What is missing, NaN, is not looked at, and stays NaN.
+
     ``log`` is for what is positive and spans orders of magnitude; ``log1p`` and ``sqrt`` (the
     Anscombe transform) are for data that cannot be negative; ``asinh`` is linear in the bulk and
     logarithmic in the tails: it is applied to ``(x - median) / (3 * scale)``, where scale is half
@@ -68,10 +70,10 @@ class Standardise(nn.Module):
         if self.robust:
             low, middle, high = quantiles(x, (0.16, 0.5, 0.84))
             self.origin.copy_(middle)
-            self.unit.copy_(3 * positive((high - low) / 2, otherwise=x.std(0)))
-        y = self.transform((x - self.origin) / self.unit)
-        self.mean.copy_(y.mean(0))
-        self.sd.copy_(positive(y.std(0), otherwise=torch.ones_like(self.sd)))
+            self.unit.copy_(3 * positive((high - low) / 2, otherwise=moments(x)[1]))
+        mean, sd = moments(self.transform((x - self.origin) / self.unit))
+        self.mean.copy_(mean)
+        self.sd.copy_(positive(sd, otherwise=torch.ones_like(self.sd)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return standardised data in single precision, ``(n, *x_shape)``.
@@ -82,9 +84,10 @@ class Standardise(nn.Module):
         return ((y - self.mean.to(x)) / self.sd.to(x)).float()
 
     def log_det(self, x: Tensor) -> Tensor:
-        """Return log |d standardised / d x| summed over columns, ``(n,)``."""
+        """Return log |d standardised / d x| summed over columns that are there, ``(n,)``."""
         log_slope = self.log_slope((x - self.origin.to(x)) / self.unit.to(x))
         log_slope = log_slope - (self.unit * self.sd).log().to(x)
+        log_slope = torch.where(x.isnan(), 0.0, log_slope)
         return log_slope.flatten(1).sum(1).float()
 
 
@@ -94,10 +97,21 @@ def share_rows(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     return x.movedim(shared, list(range(1, len(shared) + 1))).reshape(-1, *shape)
 
 
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and sd of what is there of each column; 0 and 0 where there is nothing."""
+    if not x.isnan().any():
+        return x.mean(0), x.std(0)
+    mean = x.nanmean(0).nan_to_num(0.0)
+    rows = (~x.isnan()).sum(0)
+    squares = (x - mean).square().nansum(0)
+    return mean, (squares / (rows - 1).clamp(min=1)).sqrt()
+
+
 def quantiles(x: Tensor, levels: tuple[float, ...], rows: int = 20_000) -> Tensor:
     """Return quantiles of each column, ``(levels, *x_shape)``, from ``rows`` rows at most."""
     step = max(1, len(x) // rows)
-    return torch.stack([x[::step].double().nanquantile(level, dim=0) for level in levels])
+    found = torch.stack([x[::step].double().nanquantile(level, dim=0) for level in levels])
+    return found.nan_to_num(0.0)
 
 
 def positive(scale: Tensor, otherwise: Tensor) -> Tensor:
@@ -108,7 +122,7 @@ def positive(scale: Tensor, otherwise: Tensor) -> Tensor:
 
 def constant_columns(x: Tensor) -> Tensor:
     """Return which columns have one value only, ``x_shape`` of bool, and warn of them."""
-    constant = (x == x[:1]).all(0)
+    constant = ((x == first_values(x)) | x.isnan()).all(0)
     if constant.any():
         at = [i[0] if len(i) == 1 else tuple(i) for i in constant.nonzero().tolist()]
         more = f" and {len(at) - 10} more" if len(at) > 10 else ""
@@ -118,6 +132,25 @@ def constant_columns(x: Tensor) -> Tensor:
             more,
         )
     return constant
+
+
+def first_values(x: Tensor) -> Tensor:
+    """Return the first value of each column that is there, ``x_shape``; NaN if there is none."""
+    first = (~x.isnan()).int().argmax(0, keepdim=True)
+    return x.gather(0, first)[0]
+
+
+def middled(x: Tensor) -> Tensor:
+    """Return data with the median of its column in place of what is missing."""
+    return torch.where(x.isnan(), quantiles(x, (0.5,))[0].to(x), x) if x.isnan().any() else x
+
+
+def is_whole(x: Tensor) -> bool:
+    """Say whether data are whole numbers by type, or would be but for what is missing."""
+    if not x.is_floating_point():
+        return True
+    gaps = x.isnan()
+    return bool(gaps.any()) and bool((gaps | (x == x.round())).all())
 
 
 def as_ranks(z: Tensor) -> Tensor:
@@ -137,13 +170,14 @@ def choose_transform(x: Tensor) -> str:
     column, the central 99.8 % is more than eight times as wide as the central 68 % (a normal
     has 3.1, a Student t with 3 degrees of freedom 8.5).
     """
-    if not x.is_floating_point():
-        return "log1p" if bool((x >= 0).all()) else "asinh"
+    missing = x.isnan()
+    if is_whole(x):
+        return "log1p" if bool((missing | (x >= 0)).all()) else "asinh"
     q = quantiles(x, (0.001, 0.16, 0.84, 0.999))
     heavy = (q[3] - q[0]) > 8 * (q[2] - q[1])
     if not heavy.any():
         return "none"
-    names = ("asinh", "log") if bool((x > 0).all()) else ("asinh",)
+    names = ("asinh", "log") if bool((missing | (x > 0)).all()) else ("asinh",)
     return max(names, key=lambda name: normality(x, name))
 
 
@@ -152,4 +186,4 @@ def normality(x: Tensor, transform: str, rows: int = 20_000) -> float:
     x = x[:: max(1, len(x) // rows)].double()
     scale = Standardise(tuple(x.shape[1:]), transform)
     scale.fit(x)
-    return float((scale.log_det(x) - 0.5 * scale(x).flatten(1).square().sum(1)).mean())
+    return float((scale.log_det(x) - 0.5 * scale(x).flatten(1).square().nansum(1)).mean())

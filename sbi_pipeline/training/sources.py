@@ -151,8 +151,9 @@ class Streamed:
             [block.index, block.rows, block.record["checksum"], *_marks(block)]
             for block in reader.blocks
         ]
-        noise = None if reader.noise is None else asdict(reader.noise)
-        settings = [reader.names, dict(reader.split), noise, self.pool, self.seed]
+        drawn = [None if each is None else asdict(each) for each in (reader.noise, reader.missing)]
+        drawn = drawn[:1] if reader.missing is None else drawn
+        settings = [reader.names, dict(reader.split), *drawn, self.pool, self.seed]
         yield json.dumps([*settings, records]).encode()
 
 
@@ -246,7 +247,7 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
         to_normal: From parameters to standard-normal space.
         memory: Bytes that the training rows may take, a number or such as ``"2 GB"``. If they take
             more they are streamed, and so many bytes are what pool, portions, validation rows and
-            sample take together, about. With noise at load, twice as much in either case.
+            sample take together, about. With noise or gaps at load, twice as much in either case.
         seed: Of the order in which rows are streamed.
 
     Raises:
@@ -258,7 +259,7 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
     check_counts(counts)
     row_bytes = _row_bytes(reader)
     fits = counts["train"] * row_bytes <= limit
-    whole = fits and reader.noise is None
+    whole = fits and not reader.varies
     share = max(LEAST, int(limit / 8 / row_bytes))
     limits = {
         "train": counts["train"] if whole else min(counts["train"], SAMPLE, share),
