@@ -147,7 +147,7 @@ class InFiles:
 
 def _read_file(path: str) -> Array:
     """Read one object, in single precision where its file is, else in double."""
-    x = read_observation(path)
+    x = read_observation(path, gaps=True)  # the catalogue says what it thinks of them
     return x.astype(float_type([x.dtype])).reshape(x.shape or (1,))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import streams
+from .storage.missing_elements import TO_DECLARE, MissingElements
 from .types import Array, Prior, declared_shape
 
 if TYPE_CHECKING:
@@ -21,11 +22,15 @@ TRIES = 20
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def read_observation(path: str | Path) -> Array:
+def read_observation(path: str | Path, gaps: bool = False) -> Array:
     """Read one data set from a .csv, .txt, .npy or .npz file.
 
     A text file may begin with comments (``#``) and a line of column names; one column is read as a
     vector. An .npz file holds one array.
+
+    Args:
+        path: The file.
+        gaps: Whether elements may be missing, NaN.
 
     Raises:
         ValueError: No such file, not real numbers, or values that are NaN or infinite.
@@ -45,10 +50,30 @@ def read_observation(path: str | Path) -> Array:
         )
     if not x.size:
         raise ValueError(f"observation {path} is empty")
-    if not np.isfinite(x).all():
-        where = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(x)))
-        raise ValueError(f"observation {path} is NaN or infinite, first at index {where}")
+    check_finite(f"observation {path}", x, gaps)
     return x
+
+
+def check_finite(called: str, x: Array, gaps: bool) -> None:
+    """Refuse a data set with values that are infinite, or NaN where no element may be missing.
+
+    Args:
+        called: What it is, for the message.
+        x: The data, ``x_shape``.
+        gaps: Whether elements may be missing; all of them never are.
+
+    Raises:
+        ValueError: See above.
+    """
+    wrong = np.isinf(x) if gaps else ~np.isfinite(x)
+    if wrong.any():
+        where = tuple(int(axis[0]) for axis in np.nonzero(wrong))
+        advice = "" if gaps else f"; leave that element out of all data, or {TO_DECLARE}"
+        raise ValueError(f"{called} is NaN or infinite, first at index {where}{advice}")
+    if np.isnan(x).all():
+        raise ValueError(
+            f"{called} is NaN throughout: there is nothing to infer from; leave it out"
+        )
 
 
 def _values(path: Path) -> Array:
@@ -79,7 +104,11 @@ def _is_number(text: str) -> bool:
 
 
 def simulate_observation(
-    engine: Engine, prior: Prior, parameters: Mapping[str, float], seed: int
+    engine: Engine,
+    prior: Prior,
+    parameters: Mapping[str, float],
+    seed: int,
+    missing: MissingElements | None = None,
 ) -> tuple[Array, Array]:
     """Simulate one data set; parameters not given are drawn from the prior.
 
@@ -88,6 +117,7 @@ def simulate_observation(
         prior: Of all its parameters.
         parameters: Those that are given.
         seed: Of the parameters that are drawn.
+        missing: What draws which elements are missing.
 
     Returns:
         The data, ``x_shape``, and all parameters, ``(n_parameters,)``.
@@ -108,6 +138,12 @@ def simulate_observation(
         said = declared_shape(engine.simulator)
         if said is not None and x.shape != said:
             raise ValueError(f"the simulator says x_shape = {said}, and returned {x.shape}")
+        if missing is not None:
+            missing.check(x.shape)
+            x = missing(x[None], np.array([attempt]), "observe", seed=seed)[0]
+        if np.isnan(x).all():
+            problem = "all elements were missing"
+            continue
         return x, row[0]
     raise ValueError(f"the simulator failed on {TRIES} draws of {TRIES}: {problem}")
 
@@ -120,6 +156,7 @@ def simulate_events(
     inferred: Sequence[str],
     events: int,
     seed: int,
+    missing: MissingElements | None = None,
 ) -> tuple[Array, Array]:
     """Simulate one data set of independent events; each has nuisances of its own.
 
@@ -131,6 +168,7 @@ def simulate_events(
         inferred: Their names.
         events: How many.
         seed: Of nuisances that are not given, and of the simulations.
+        missing: What draws which elements of each are missing.
 
     Returns:
         The events that worked, ``(at most events, *x_shape)``, and all parameters, with NaN for
@@ -144,6 +182,8 @@ def simulate_events(
     known = {name: np.full(events, value) for name, value in shared.items()}
     u = streams.generator(seed, "observe/events/prior").random((events, len(prior.names)))
     x = engine.replicate(prior.complete(known, u), seed=seed).x
+    if missing is not None:
+        x = missing(x, np.arange(len(x)), "observe/events", seed=seed)
     return x, np.array([shared.get(name, np.nan) for name in prior.names])
 
 

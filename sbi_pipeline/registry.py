@@ -86,6 +86,7 @@ DIAGNOSTICS: Table = {
     "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES"),
     "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
     "rows": Part("sbi_pipeline.diagnostics.rows:ROWS"),
+    "missing_elements": Part("sbi_pipeline.diagnostics.missing_elements:MISSING_ELEMENTS"),
     "training": Part("sbi_pipeline.diagnostics.training:TRAINING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "calibration": Part("sbi_pipeline.diagnostics.calibration:CALIBRATION"),

@@ -86,6 +86,8 @@ class TrainedEstimator:
             they were drawn from it.
         events_in_box: Whether it learnt single events within a box of the prior that holds the
             posterior of many: one of them need not tell anything there.
+        masks: What missing elements say of the parameters, as `networks.masks` tells it; None where
+            none can be missing.
     """
 
     kind: ClassVar[str] = "estimator"
@@ -98,6 +100,7 @@ class TrainedEstimator:
     search: Sequence[Mapping[str, Any]] = ()
     departure: Mapping[str, Any] | None = None
     events_in_box: bool = False
+    masks: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:
@@ -311,6 +314,8 @@ class ObservedData:
         simulated: Data of simulations to compare it with, ``(n, *x_shape)``.
         inferred: Parameters in the order of the configuration.
         detailed: Whether the page shows figures of it, and a second may be spent on a pair.
+        missing: The fraction of each simulation that is missing as it was trained on, ``(n,)``;
+            None where nothing is.
     """
 
     kind: ClassVar[str] = "observation"
@@ -321,6 +326,7 @@ class ObservedData:
     simulated: Array
     inferred: Sequence[str]
     detailed: bool = True
+    missing: Array | None = None
 
     @property
     def title(self) -> str:

@@ -203,6 +203,7 @@ class Engine:
             x_shape=shape.x_shape,
             x_dtype=shape.x_dtype,
             retries=recipe.limits.retries,
+            gaps=recipe.model.gaps,
         )
         if (made.status != Outcome.OK).all():
             told = ", ".join(f"{n} {why}" for why, n in count_failures(made.status).items())

@@ -133,7 +133,7 @@ def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, Si
                 some = int(LOOK_SECONDS / max(shape.seconds, 1e-9))
                 parameters = parameters[: max(some, LEAST)]
             options |= {"x_shape": shape.x_shape, "x_dtype": shape.x_dtype}
-            outcomes.append(simulate_rows(call, parameters, **options))
+            outcomes.append(simulate_rows(call, parameters, gaps=recipe.model.gaps, **options))
     assert shape is not None
     return shape, outcomes[0], outcomes[1]
 

@@ -108,6 +108,7 @@ def simulate_rows(
     x_shape: tuple[int, ...],
     x_dtype: str,
     retries: int = 0,
+    gaps: bool = False,
 ) -> SimulatedBatch:
     """Simulate consecutive rows.
 
@@ -120,6 +121,7 @@ def simulate_rows(
         x_shape: Shape of a row's data.
         x_dtype: Dtype of the data.
         retries: How often a row that crashed or ran too long is tried again, same stream.
+        gaps: Whether elements may be missing, NaN; a row that has no other is a failed one.
     """
     out = SimulatedBatch.empty(len(parameters), x_shape, x_dtype)
     work = _Work(call, parameters, stream, start, retries, out)
@@ -132,7 +134,7 @@ def simulate_rows(
         else:
             work.block(rows, (start + first) // block_size)
         out.seconds[rows.start : rows.stop] = (time.perf_counter() - begin) / len(rows)
-    _mark_not_finite(out, parameters, start)
+    _mark_not_finite(out, parameters, start, gaps)
     return out
 
 
@@ -260,17 +262,25 @@ def not_vectorised(x: Array, rows: int) -> str:
     )
 
 
-def _mark_not_finite(out: SimulatedBatch, parameters: Array, start: int) -> None:
-    """Turn OK rows with NaN or infinity in their data into failed ones."""
+def _mark_not_finite(out: SimulatedBatch, parameters: Array, start: int, gaps: bool) -> None:
+    """Turn OK rows with infinity in their data into failed ones, and those with NaN.
+
+    With ``gaps``, of the latter only those that are NaN altogether.
+    """
     if out.x.dtype.kind not in "fc":
         return
-    finite = np.isfinite(out.x).reshape(len(out.x), -1).all(axis=1)
-    bad = np.flatnonzero(~finite & (out.status == Outcome.OK))
+    flat = out.x.reshape(len(out.x), -1)
+    wrong = np.isinf(flat) if gaps else ~np.isfinite(flat)
+    failed = wrong.any(axis=1) | (np.isnan(flat).all(axis=1) if gaps else False)
+    bad = np.flatnonzero(failed & (out.status == Outcome.OK))
     out.status[bad] = Outcome.NAN
     for index in bad[:1]:
-        values = out.x[index].reshape(-1)
-        where = int(np.flatnonzero(~np.isfinite(values))[0])
-        text = f"x has {values[where]} at flat index {where}"
+        where = int(wrong[index].argmax())
+        text = f"x has {flat[index, where]} at flat index {where}"
+        if gaps and not wrong[index].any():
+            text = "x is NaN throughout"
+        elif np.isnan(flat[index, where]):
+            text += " (if it stands for a missing element: missing: {rows: true})"
         _note(out, start + int(index), Outcome.NAN, text, parameters[index])
 
 

@@ -157,6 +157,7 @@ def _simulate(work: Work, call: Caller, start: int, stop: int) -> Made:
         x_shape=layout.x_shape,
         x_dtype=layout.x_dtype,
         retries=recipe.limits.retries,
+        gaps=recipe.model.gaps,
     )
     if layout.names != names:
         kept = [names.index(name) for name in layout.names]

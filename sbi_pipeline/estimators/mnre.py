@@ -100,7 +100,7 @@ class MNRE(Contrastive):
         return torch.logaddexp(near, near.new_tensor(math.log1p(-self.near)))
 
     def _regression(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean, ``(n, theta_dim)``, and sd, of all contexts or of each, of each parameter."""
+        """Return mean, ``(n, theta_dim)``, and sd, of all or each of n, of each parameter."""
         dim = len(self.nets)
         if self.conditioner.linear is None:
             return context.new_zeros(len(context), dim), context.new_ones(dim)

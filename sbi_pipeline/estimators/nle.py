@@ -123,18 +123,11 @@ class NLE(Estimator):
         )
         self.masks = Categorical(len(self.columns), 2, theta_dim) if masks else None
         self.standardise = Standardise((len(self.columns),), transform)
-        self.linear: GaussianRegression | GappedRegression | None = None
-        if linear and gaps:
-            self.linear = GappedRegression(len(self.columns), context_dim)
-        elif linear:
-            self.linear = GaussianRegression(context_dim, len(self.columns))
-        if gaps:
-            context_dim += len(self.columns)
-        self.flow = (
-            build_flow(flow, len(self.columns), context_dim, **flow_options)
-            if self.columns
-            else None
-        )
+        many = len(self.columns)
+        self.linear = GaussianRegression(context_dim, many) if linear and not gaps else None
+        self.gapped = GappedRegression(many, context_dim) if linear and gaps else None
+        context_dim += many if gaps else 0  # the mask
+        self.flow = build_flow(flow, many, context_dim, **flow_options) if many else None
 
     @classmethod
     def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
@@ -153,7 +146,6 @@ class NLE(Estimator):
         z, x = preview.z, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
         if preview.gaps:
-            _refuse_discrete(options.setdefault("discrete", None))
             told = what_masks_tell(z, x.flatten(1)[:, options["columns"]].isnan())
             options |= {"gaps": True, "masks": told.is_certain, "discrete": None}
         if options.setdefault("discrete", "auto") == "auto":
@@ -182,9 +174,9 @@ class NLE(Estimator):
             self.categorical.fit(few)
         if self.columns:
             self.standardise.fit(many + 0.5 * self.dequantise)
-        if isinstance(self.linear, GappedRegression):
-            self.linear.fit(self.standardise(many + 0.5 * self.dequantise), given)
-        elif self.linear is not None:
+        if self.gapped is not None:
+            self.gapped.fit(self.standardise(many + 0.5 * self.dequantise), given)
+        if self.linear is not None:
             self.linear.fit(given, self.standardise(many + 0.5 * self.dequantise))
         if self.masks is not None:
             self.masks.fit(many.isnan().to(z))
@@ -217,8 +209,8 @@ class NLE(Estimator):
         missing = x.isnan()
         log_prob = self.standardise.log_det(x)
         y = self.standardise(x)
-        if isinstance(self.linear, GappedRegression):
-            y, log_det = self.linear.residual(y, given, filling)
+        if self.gapped is not None:
+            y, log_det = self.gapped.residual(y, given, filling)
             log_prob = log_prob + log_det
         else:
             y = torch.where(missing, filling, y)
@@ -257,13 +249,6 @@ def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
     if wanted == "auto" and x.ndim == 2:
         return [varying[i] for i in linked_columns(z, middled(x[:, varying]))]
     return varying if wanted in ("all", "auto") else [i for i in wanted if i in varying]
-
-
-def _refuse_discrete(wanted: Mapping[str, Any] | str | None) -> None:
-    if isinstance(wanted, Mapping):
-        raise ValueError(
-            "discrete is of data without missing elements; remove it, whole numbers are dequantised"
-        )
 
 
 def choose_discrete(x: Tensor, columns: list[int]) -> dict[str, Any] | None:

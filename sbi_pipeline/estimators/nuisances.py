@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..networks.conditioning import OnFilled
 from ..networks.encoders import Embedded, Encoder, Transform, choose_encoder
 from ..networks.flows import flow as build_flow
 from ..networks.regression import GaussianRegression
@@ -39,9 +40,10 @@ class NuisanceNPE(Estimator):
         transform: Function that each number of x goes through first.
         embedding: Network that summarises x.
         linear: Whether a linear regression on the inferred parameters and x comes first.
+        gaps: Whether elements of x may be missing, NaN; in the regression they are then 0.
     """
 
-    traits = Traits(target="posterior", compiles=True)
+    traits = Traits(target="posterior", compiles=True, gaps=True)
 
     def __init__(
         self,
@@ -54,11 +56,13 @@ class NuisanceNPE(Estimator):
         transform: Transform = "none",
         embedding: Embedded = "none",
         linear: bool = False,
+        gaps: bool = False,
     ) -> None:
         super().__init__()
         self.known, self.data_shape = known, tuple(data_shape)
-        self.encoder = Encoder(self.data_shape, transform=transform, embedding=embedding)
-        self.regression = GaussianRegression(x_shape[0], theta_dim) if linear else None
+        self.encoder = Encoder(self.data_shape, transform=transform, embedding=embedding, gaps=gaps)
+        regression = OnFilled if gaps else GaussianRegression
+        self.regression = regression(x_shape[0], theta_dim) if linear else None
         context = self.encoder.out_dim + known + (theta_dim if linear else 0)
         self.flow = build_flow(FLOW, theta_dim, context, hidden=hidden)
 
@@ -68,6 +72,7 @@ class NuisanceNPE(Estimator):
         x = preview.x[:, options["known"] :].view(-1, *options["data_shape"])
         chosen = choose_encoder(preview.z, x, vectors="mlp", **options)
         linear = x.ndim == 2 and preview.x.shape[1] <= min(MOST_INPUTS, len(x) // 5)
+        chosen |= {"gaps": True} if preview.gaps else {}
         return {"hidden": choose_width(FLOW, preview.rows), "linear": linear, **chosen}
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:

@@ -37,12 +37,11 @@ class GappedRegression(nn.Module):
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
-        double = {"dtype": torch.float64}  # elements may be told apart by little
-        self.register_buffer("slope", torch.zeros(in_dim, out_dim, **double))
-        self.register_buffer("offset", torch.zeros(in_dim, **double))
-        self.register_buffer("covariance", torch.eye(in_dim, **double))
-        self.register_buffer("prior_mean", torch.zeros(out_dim, **double))
-        self.register_buffer("prior_precision", torch.eye(out_dim, **double))
+        self.register_buffer("slope", torch.zeros(in_dim, out_dim, dtype=torch.float64))
+        self.register_buffer("offset", torch.zeros(in_dim, dtype=torch.float64))
+        self.register_buffer("covariance", torch.eye(in_dim, dtype=torch.float64))
+        self.register_buffer("prior_mean", torch.zeros(out_dim, dtype=torch.float64))
+        self.register_buffer("prior_precision", torch.eye(out_dim, dtype=torch.float64))
 
     def fit(self, x: Tensor, z: Tensor) -> None:
         """Fit to data with NaN for what is missing, ``(n, in_dim)``, and ``(n, out_dim)``.

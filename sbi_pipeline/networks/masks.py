@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHANCE = 1e-3  # that a mask drawn without regard to z seems to depend on it
+CHANCE = 1e-3  # that masks drawn without regard to z seem to depend on it
+MOST_ROWS = 20_000  # that are looked at
+FEWEST = 100  # rows that lack an element, and that have it, below which nothing is said of it
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,22 @@ def what_masks_tell(z: Tensor, missing: Tensor) -> MaskTold:
         z: Parameters in standard-normal space, ``(n, theta_dim)``.
         missing: Which elements are missing, ``(n, columns)`` of bool.
     """
-    z, masks = z.double(), missing.double()
+    z, missing = z[:MOST_ROWS].double(), missing[:MOST_ROWS]
     first, second = torch.triu_indices(z.shape[1], z.shape[1], 1)
     effects = _scaled(torch.cat((z, z.square(), z[:, first] * z[:, second]), 1))
+    found = torch.cat([_correlation(part.double(), effects) for part in missing.split(256, 1)])
+    level = torch.tensor(1 - 0.5 * CHANCE / (found.numel() * effects.shape[1])).double()
+    limit = float(torch.special.ndtri(level)) / math.sqrt(len(z))
+    column = int(found.argmax())
+    return MaskTold(float(missing.double().mean()), float(found[column]), limit, column)
+
+
+def _correlation(masks: Tensor, effects: Tensor) -> Tensor:
+    """Return the largest correlation of each mask with effects, ``(columns,)``, in size."""
+    found = (_scaled(masks).T @ effects).abs() / len(masks)
     # A mask that is nearly always, or nearly never, there correlates by chance as no normal does.
     rows = torch.minimum(masks.sum(0), (1 - masks).sum(0))
-    found = (_scaled(masks).T @ effects).abs() / len(z)
-    found = found.amax(1) * (rows >= FEWEST)
-    level = torch.tensor(1 - 0.5 * CHANCE / max(1, found.numel() * effects.shape[1]))
-    limit = float(torch.special.ndtri(level.double())) / math.sqrt(len(z))
-    column = int(found.argmax()) if found.numel() else 0
-    largest = float(found[column]) if found.numel() else 0.0
-    return MaskTold(float(masks.mean()) if masks.numel() else 0.0, largest, limit, column)
-
-
-FEWEST = 30
-"""Rows in which an element is missing, and in which it is there, below which nothing is said."""
+    return found.amax(1) * (rows >= FEWEST)
 
 
 def _scaled(values: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from ..priors import reference_draws
 from ..sidecars import write_text
 from ..storage import collected
 from ..storage import draws as storage
+from ..storage.missing_elements import MissingElements
 from ..types import Array
 from .files import Keys, check_key, write_dataset
 from .simulations import check_network_suits
@@ -41,6 +42,7 @@ def collect(
     key: str,
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
+    missing: MissingElements | None = None,
 ) -> None:
     """Read a table of objects and hold it against one simulation and the prior.
 
@@ -50,14 +52,16 @@ def collect(
     """
     prior = model.build_prior()
     with Engine(model, "observe/simulate", limits or Limits()) as engine:
-        x, _ = observations.simulate_observation(engine, prior, {}, seed=0)
+        x, _ = observations.simulate_observation(engine, prior, {}, seed=0, missing=missing)
     for network in networks:
         check_network_suits(x.shape, **network)
     table = catalogues.open_catalogue(layout)
     catalogues.check_objects(table)
     catalogues.check_against_prior(table, prior)
     starts = range(0, len(table), AT_ONCE)
-    data = (table.data(first, min(first + AT_ONCE, len(table))) for first in starts)
+    ends = (min(first + AT_ONCE, len(table)) for first in starts)
+    gaps = missing is not None
+    data = (table.data(*each, gaps=gaps) for each in zip(starts, ends, strict=True))
     fitted = (observations.fit_shape(layout.table, each, x.shape) for each in data)
     attrs = {"source": f"table {layout.table}", "key": key}
     collected.write(catalogue, table.names, table.truths, x.shape, fitted, attrs)

@@ -18,6 +18,7 @@ from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_c
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.manifest import stocks_of
+from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
 from ..training.learning import learn_estimator
 from ..training.search import forget
@@ -43,6 +44,7 @@ def train(
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     noise: Noise | None = None,
+    missing: MissingElements | None = None,
     events: bool = False,
     threads: int = 1,
 ) -> None:
@@ -58,7 +60,7 @@ def train(
     departure = check_departure(simulations, listed, joint, method)
     box = listed.get("box")
     prior = truncated(joint.keep(tuple(inferred_parameters)), box)
-    reader = reading.open_campaign(simulations, inferred_parameters, noise)
+    reader = reading.open_campaign(simulations, inferred_parameters, noise, missing)
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
     learnt = learn_estimator(
@@ -84,6 +86,7 @@ def train(
         "failures": learnt.failures,
         **({} if departure is None else {"departure": asdict(departure)}),
         **({"box": box} if box else {}),
+        **({} if learnt.masks is None else {"masks": asdict(learnt.masks)}),
     }
     estimators_module.save_estimator(estimator, learnt.estimator, told)
     whole = {**told, **learnt.estimator.spec}

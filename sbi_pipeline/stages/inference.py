@@ -28,6 +28,7 @@ from ..sidecars import write_text
 from ..storage import collected, reading
 from ..storage import draws as storage
 from ..storage.lease import Lease
+from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
 from ..trained import Posterior, load
 from ..types import Array
@@ -63,6 +64,7 @@ def infer(
     derived: Mapping[str, str] | None = None,
     predictive_draws: int | Literal["auto"] = "auto",
     noise: Noise | None = None,
+    missing: MissingElements | None = None,
     seed: int = 1,
     inputs: Keys | None = None,
     limits: Limits | None = None,
@@ -86,7 +88,7 @@ def infer(
     check_key(trained.header["key"], inputs, "estimator", estimator)
     read = (estimator, *proposals, *nuisances)
     made_with = digest([recipe, *(of_file(each) for each in read)])
-    reader = reading.open_campaign(simulations, trained.names, noise)
+    reader = reading.open_campaign(simulations, trained.names, noise, missing)
     parameters = (*trained.names, *(derived or {}))
     guard, spent = limits or Limits(), effort_of(effort, threads)
     prior = model.build_prior()

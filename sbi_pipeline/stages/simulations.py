@@ -23,6 +23,7 @@ from ..priors.boxes import BoxedPrior, Faces
 from ..priors.departure import WOULD_LEARN, departure_from, rows_to_compare
 from ..sidecars import write_text
 from ..storage.manifest import join_receipts, join_stocks, receipt_names, rows_within
+from ..storage.missing_elements import MissingElements
 from ..storage.prior import read_prior, write_prior
 from ..types import Array, Prior
 from .files import Keys, check_key, one_by_one, write_arrays
@@ -314,6 +315,7 @@ def observe(
     several: bool = False,
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
+    missing: MissingElements | None = None,
 ) -> Iterator[ToObserve]:
     """Read observations, or simulate them with a known truth.
 
@@ -336,17 +338,24 @@ def observe(
 
         def work(one: ToObserve) -> None:
             known = one.truth or {}
-            x, row = observations.simulate_observation(engine, prior, known, one.seed)
+            x, row = observations.simulate_observation(engine, prior, known, one.seed, missing)
             truth: Array | None = row
             for network in networks:
                 check_network_suits(x.shape, **network)
             if one.file is not None:
-                x_o = observations.read_observation(one.file)
+                x_o = observations.read_observation(one.file, missing is not None)
                 x = observations.check_shape(one.file, x_o, x.shape, several)
                 truth = np.array([known.get(name, np.nan) for name in names]) if known else None
             elif several:
                 x, truth = observations.simulate_events(
-                    single, prior, known, row, inferred_parameters, one.events or 1, one.seed
+                    single,
+                    prior,
+                    known,
+                    row,
+                    inferred_parameters,
+                    one.events or 1,
+                    one.seed,
+                    missing,
                 )
             data = observations.label_observation(x, truth, names)
             source = "simulated" if one.file is None else f"file {one.file}"

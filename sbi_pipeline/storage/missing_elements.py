@@ -101,8 +101,8 @@ class MissingElements:
 
     def _lengths(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the length of a block along each axis of the data."""
-        several = not isinstance(self.length, int)
-        lengths = tuple(self.length) if several else (self.length,) * len(shape)  # type: ignore[arg-type, union-attr]
+        given = self.length
+        lengths = (given,) * len(shape) if isinstance(given, int) else tuple(given)
         if len(lengths) != len(shape):
             raise ValueError(
                 f"length is {list(lengths)}; the data have shape {shape}: wanted one number, or "

@@ -14,6 +14,7 @@ from ..fingerprint import of_array
 from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
+from .data import missing_of
 from .fits import Fits
 from .rounds import Round, RoundChain
 from .schema import (
@@ -256,13 +257,15 @@ class Campaign(Mapping[str, Specification]):
             "truth": entry.get("parameters", entry.get("truth")),
             "file": entry.get("file"),
             "seed": stated(Observation, entry, "seed"),
+            **missing_of(self.entry),
         }
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
             arguments |= {"several": True, "events": entry.get("events")}
-        makers = stage("observe") | makers_of(self.entry)
+        makers = stage("observe") | makers_of(self.entry) | self.fits.masks
         if "file" in entry:
-            content = of_array(observations.read_observation(entry["file"]))
+            data = observations.read_observation(entry["file"], "missing" in self.entry)
+            content = of_array(data)
             makers |= Makers({}, {f"data {entry['file']}": content})
         return Specification("observe", arguments, makers=makers)
 
@@ -343,7 +346,8 @@ class Campaign(Mapping[str, Specification]):
 
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
-        return planned.collect(self.simulations.model, makers_of(self.entry))
+        makers = makers_of(self.entry) | self.fits.masks
+        return planned.collect(self.simulations.model, makers, missing_of(self.entry))
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]
@@ -360,11 +364,11 @@ class Campaign(Mapping[str, Specification]):
                 "block": planned.block(len(self.entry["inferred_parameters"])),
                 "derived": self._derived,
                 "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
-                **self.simulations.noise,
+                **self.fits.at_load,
             },
             {"simulations": self.key("manifest"), **inputs, **learnt},
             self.key("collect", catalogue),
-            self.fits.sampler(name, sampler) | makers_of(self.entry),
+            self.fits.sampler(name, sampler) | makers_of(self.entry) | self.fits.masks,
             (*follows, *followed),
         )
 
@@ -415,10 +419,10 @@ class Campaign(Mapping[str, Specification]):
                 "parameters": texts.described(entry),
                 "thresholds": config.get("thresholds", {}),
                 "configuration": texts.excerpt(self.name, config, self.estimators),
-                **self.simulations.noise,
+                **self.fits.at_load,
             },
             {**inputs, **learnt},
-            functools.reduce(operator.or_, asked, stage("report")),
+            functools.reduce(operator.or_, asked, stage("report") | self.fits.masks),
             (
                 *(self._path("calibrate", name) for name in self.estimators),
                 *follows,

@@ -55,10 +55,18 @@ class PlannedCatalogue:
             size for size in range(min(most, self.per_job), 0, -1) if not self.per_job % size
         )
 
-    def collect(self, model: Mapping[str, Any], makers: Makers) -> Specification:
-        """Return what reads the table and holds it against the simulator."""
+    def collect(
+        self, model: Mapping[str, Any], makers: Makers, missing: Mapping[str, Any]
+    ) -> Specification:
+        """Return what reads the table and holds it against the simulator.
+
+        Args:
+            model: The simulator.
+            makers: What takes part.
+            missing: What the stage is told of missing elements.
+        """
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
-        arguments = {"model": model, "layout": asdict(self.layout)}
+        arguments = {"model": model, "layout": asdict(self.layout), **missing}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 
     def infer(

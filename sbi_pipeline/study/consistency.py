@@ -22,6 +22,7 @@ from . import counts, observed, reuse, sources, suitability
 from .binding import InconsistentError, first_few, near, what_it_says
 from .data import data_shape, names_in, simulator_of
 from .files import Keys
+from .missing_checks import check_missing
 from .round_checks import check_cut, check_sweep_of_rounds
 from .schema import CampaignEntry, Config, Configuration
 from .signatures import stated
@@ -50,6 +51,7 @@ def check_campaign(name: str, config: Config) -> None:
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
     reuse.check_reuse(name, config["campaigns"])
     sources.check_source(campaign, reuse.own_rows(name, config["campaigns"])[0][1], prior, keys)
+    check_missing(config, campaign, methods, keys)
     observed.check_observations(campaign, prior, keys)
     suitability.check_proposals(config["estimators"], chosen)
     suitability.check_samplers(config, chosen, kept)

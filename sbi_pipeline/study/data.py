@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from .. import registry
 from ..catalogues import Layout
@@ -41,8 +42,15 @@ def data_shape(campaign: Config) -> tuple[int, ...] | None:
     if said is None and not stated(CampaignEntry, campaign, "events"):
         entries = campaign.get("observations", {}).values()
         files = [entry["file"] for entry in entries if "file" in entry]
-        return read_observation(files[0]).shape if files else None
+        return read_observation(files[0], "missing" in campaign).shape if files else None
     return said
+
+
+def missing_of(campaign: Config) -> dict[str, Any]:
+    """Return what stages are told of missing elements; empty where none are."""
+    if "missing" not in campaign:
+        return {}
+    return {"missing": {"seed": stated(CampaignEntry, campaign, "seed"), **campaign["missing"]}}
 
 
 def layout_of(entry: Config) -> Layout:

@@ -123,7 +123,7 @@ def check_kinds(config: Config) -> None:
 def _check_file(file: str, campaign: Config, keys: Keys) -> None:
     """Refuse a file that holds no data set of the simulator's, as far as their shape is known."""
     try:
-        x_o = observations.read_observation(file)
+        x_o = observations.read_observation(file, "missing" in campaign)
         if (said := declared_shape(simulator_of(campaign))) is not None:
             observations.check_shape(file, x_o, said, stated(CampaignEntry, campaign, "events"))
     except ValueError as error:

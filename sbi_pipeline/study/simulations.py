@@ -123,6 +123,8 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
         "parameters": list(made.parameters),
         "priors": priors if own_prior else without_texts(priors),
     }
+    if campaign.get("missing", {}).get("rows"):
+        model["gaps"] = True  # rows with NaN are good ones
     arguments = {
         "model": model,
         "seed": stated(CampaignEntry, campaign, "seed"),
@@ -162,6 +164,12 @@ def makers_of(campaign: Config) -> Makers:
     if version := campaign.get("code_version"):
         made |= Makers({}, {"code_version": version})
     return made
+
+
+def masks_of(campaign: Config) -> Makers:
+    """Return the file that masks of missing elements are drawn from, if they are."""
+    named = campaign.get("missing", {}).get("patterns")
+    return files([named] if named else [])
 
 
 def joined(wanted: Iterable[Simulations]) -> dict[str, Simulations]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Annotated, Any
 
 import pandas as pd
 from annotated_types import Gt, Predicate
+from torch import Tensor
 
 from .. import estimators
 from ..estimators import Estimator
+from ..networks.masks import MaskTold, what_masks_tell
 from ..options import INTERNAL, Described, OneOf, Passes
 from ..storage.reading import Reader
 from ..types import Prior
@@ -20,6 +23,8 @@ from .failures import CHOICES, is_wanted, learn_validity
 from .fit import fit_source
 from .search import Settings, Trained, search
 from .watching import watching
+
+logger = logging.getLogger(__name__)
 
 
 def are_bytes(text: str) -> bool:
@@ -50,6 +55,7 @@ class Learnt:
         rows: Training rows.
         searched: What a search has tried, see `search.search`; empty without one.
         failures: Simulations that were made, that failed, and whether that is modelled.
+        masks: What missing elements say of the parameters; None where none can be missing.
     """
 
     estimator: Estimator
@@ -57,6 +63,7 @@ class Learnt:
     rows: int
     searched: list[dict[str, Any]]
     failures: Mapping[str, Any]
+    masks: MaskTold | None = None
 
 
 def learn_estimator(
@@ -102,6 +109,7 @@ def learn_estimator(
         ValueError: See `sources.prepare`, `estimators.build` and `fit.fit_source`.
     """
     rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
+    masks = None if reader.missing is None else look_at_masks(*rows.sample)
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         made = estimators.build(
@@ -111,6 +119,7 @@ def learn_estimator(
             rows=rows.source.rows,
             complete=not rows.failed,
             follows=follows,
+            gaps=masks is not None,
             **{**network, **settings["network"]},
         )
         with watching(boards / checkpoint.stem if tensorboard else None) as watch:
@@ -145,4 +154,23 @@ def learn_estimator(
         "modelled": modelled,
         "target": target,
     }
-    return Learnt(made, history, rows.source.rows, searched, told)
+    return Learnt(made, history, rows.source.rows, searched, told, masks)
+
+
+def look_at_masks(z: Tensor, x: Tensor) -> MaskTold:
+    """Say how much is missing, and whether that is informative.
+
+    Args:
+        z: Training rows of the parameters in standard-normal space, ``(n, theta_dim)``.
+        x: Their data, ``(n, *x_shape)``, NaN where they are missing.
+    """
+    found = what_masks_tell(z, x.isnan().flatten(1))
+    text = "which are missing says nothing of the parameters that could be seen"
+    if found.is_certain:
+        text = (
+            "which are missing is informative: it depends on the parameters, directly or through "
+            f"the values that are missing (element {found.column}: correlation "
+            f"{found.correlation:.2g}, by chance below {found.by_chance:.2g})"
+        )
+    logger.info("%.3g %% of the elements of the data are missing; %s", 100 * found.share, text)
+    return found
