@@ -50,11 +50,11 @@ def read_observation(path: str | Path, gaps: bool = False) -> Array:
         )
     if not x.size:
         raise ValueError(f"observation {path} is empty")
-    check_finite(f"observation {path}", x, gaps)
+    check_values(f"observation {path}", x, gaps)
     return x
 
 
-def check_finite(called: str, x: Array, gaps: bool) -> None:
+def check_values(called: str, x: Array, gaps: bool) -> None:
     """Refuse a data set with values that are infinite, or NaN where no element may be missing.
 
     Args:
