@@ -10,9 +10,9 @@ from sbi_pipeline import estimators
 from sbi_pipeline.diagnostics.data_path import data_path
 from sbi_pipeline.diagnostics.in_distribution import Reference, in_distribution
 from sbi_pipeline.diagnostics.predictive import typicality
-from sbi_pipeline.networks.conditioning import Conditioner, PerDataSet
+from sbi_pipeline.networks.conditioning import Conditioner
 from sbi_pipeline.networks.encoders import Encoder
-from sbi_pipeline.networks.gapped_regression import GappedRegression
+from sbi_pipeline.networks.gapped_regression import GappedRegression, PerDataSet
 from sbi_pipeline.networks.masks import what_masks_tell
 from sbi_pipeline.networks.scaling import Standardise, choose_transform, constant_columns
 
@@ -198,9 +198,12 @@ def test_a_mask_that_depends_on_a_value_is_informative_and_one_by_chance_is_not(
 
 def test_nle_learns_masks_that_are_informative_alone() -> None:
     z, x = pairs(3000, 0.3)
-    assert not estimators.build("nle", z, x, seed=1, gaps=True).spec["network"]["masks"]
+    assert estimators.build("nle", z, x, seed=1, gaps=True).spec["network"]["masks"] is None
     blind = torch.where(x > 1, torch.nan, x)
-    assert estimators.build("nle", z, blind, seed=1, gaps=True).spec["network"]["masks"]
+    blind[:, 2] = torch.where(x[:, 2] > 0, torch.nan, 5.0)  # saturated: only its mask tells
+    found = estimators.build("nle", z, blind, seed=1, gaps=True).spec["network"]
+    assert found["masks"] == list(range(6))
+    assert 2 not in found["columns"]
 
 
 def test_an_observation_is_compared_in_what_it_has() -> None:

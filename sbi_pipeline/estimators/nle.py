@@ -26,7 +26,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -91,7 +91,8 @@ class NLE(Estimator):
             ``levels`` consecutive whole values; further options are those of the network that
             learns them; ``auto``: those of at most 8 values where x has an integer type.
         gaps: Whether elements of x may be missing, NaN.
-        masks: Whether which are missing says something of the parameters, and is learnt.
+        masks: Numbers of x of which it is learnt with what probability they are missing, where that
+            says something of the parameters.
         **flow_options: Keyword arguments of that flow.
     """
 
@@ -109,19 +110,19 @@ class NLE(Estimator):
         discrete: Annotated[Mapping[str, Any] | None, Chosen(), Takes(discrete_columns)] = None,
         linear: Linear = False,
         gaps: Annotated[bool, INTERNAL] = False,
-        masks: Annotated[bool, INTERNAL] = False,
+        masks: Annotated[Sequence[int] | None, INTERNAL] = None,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
         self.discrete, levels, few = discrete_columns(**discrete) if discrete else ([], 1, {})
         self.x_shape, self.dequantise = x_shape, dequantise
         self.columns = [i for i in columns if i not in self.discrete]
-        self.gaps = gaps
+        self.gaps, self.masked = gaps, list(masks or [])
         context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
         self.categorical = (
             Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
         )
-        self.masks = Categorical(len(self.columns), 2, theta_dim) if masks else None
+        self.masks = Categorical(len(self.masked), 2, theta_dim) if self.masked else None
         self.standardise = Standardise((len(self.columns),), transform)
         many = len(self.columns)
         self.linear = GaussianRegression(context_dim, many) if linear and not gaps else None
@@ -146,8 +147,8 @@ class NLE(Estimator):
         z, x = preview.z, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
         if preview.gaps:
-            told = what_masks_tell(z, x.flatten(1)[:, options["columns"]].isnan())
-            options |= {"gaps": True, "masks": told.is_certain, "discrete": None}
+            masks = choose_masks(z, x.flatten(1).isnan())
+            options |= {"gaps": True, "masks": masks, "discrete": None}
         if options.setdefault("discrete", "auto") == "auto":
             options["discrete"] = choose_discrete(x, options["columns"])
         few = (options["discrete"] or {"columns": []})["columns"]
@@ -179,14 +180,15 @@ class NLE(Estimator):
         if self.linear is not None:
             self.linear.fit(given, self.standardise(many + 0.5 * self.dequantise))
         if self.masks is not None:
-            self.masks.fit(many.isnan().to(z))
+            self.masks.fit(self._missing(z, x))
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(x | z), ``(n,)``, with noise of its own where x is dequantised."""
         few, many, given = self._parts(z, x)
         seen = many + torch.rand_like(many) * self.dequantise
         if self.gaps:
-            return -self._log_prob_there(z, seen, given, torch.randn_like(seen).to(z))
+            filling = torch.randn_like(seen).to(z)
+            return -self._log_prob_there(z, seen, given, filling) - self._log_masks(z, x)
         return -self._log_prob(few, seen, given)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
@@ -194,7 +196,8 @@ class NLE(Estimator):
         few, many, given = self._parts(z, x)
         seen = many + 0.5 * self.dequantise
         if self.gaps:
-            return self._log_prob_there(z, seen, given, torch.zeros_like(seen).to(z))
+            filling = torch.zeros_like(seen).to(z)
+            return self._log_prob_there(z, seen, given, filling) + self._log_masks(z, x)
         return self._log_prob(few, seen, given)
 
     def _log_prob_there(self, z: Tensor, x: Tensor, given: Tensor, filling: Tensor) -> Tensor:
@@ -217,10 +220,16 @@ class NLE(Estimator):
         assert self.flow is not None
         log_prob = log_prob + self.flow.log_prob(y, torch.cat((given, missing.to(z)), 1))
         neutral = 0.5 * (filling.square() + math.log(2 * math.pi))
-        log_prob = log_prob + (missing * neutral).sum(1)
-        if self.masks is not None:
-            log_prob = log_prob + self.masks.log_prob(missing.to(z), z)
-        return log_prob
+        return log_prob + (missing * neutral).sum(1)
+
+    def _log_masks(self, z: Tensor, x: Tensor) -> Tensor | float:
+        """Return log p(mask | z), ``(n,)``; 0 where it says nothing of z."""
+        return 0.0 if self.masks is None else self.masks.log_prob(self._missing(z, x), z)
+
+    def _missing(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return 1 for those of `masked` that are missing and 0 for the others, as floats."""
+        x = batched(x, self.x_shape).flatten(1)[:, self.masked]
+        return x.isnan().to(z).expand(len(z), -1)
 
     def _log_prob(self, few: Tensor, many: Tensor, given: Tensor) -> Tensor:
         log_prob = given.new_zeros(len(given))
@@ -249,6 +258,14 @@ def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
     if wanted == "auto" and x.ndim == 2:
         return [varying[i] for i in linked_columns(z, middled(x[:, varying]))]
     return varying if wanted in ("all", "auto") else [i for i in wanted if i in varying]
+
+
+def choose_masks(z: Tensor, missing: Tensor) -> list[int] | None:
+    """Return the columns of x whose masks vary, if masks say something of z."""
+    if not what_masks_tell(z, missing).is_certain:
+        return None
+    varying: list[int] = (missing != missing[:1]).any(0).nonzero()[:, 0].tolist()
+    return varying
 
 
 def choose_discrete(x: Tensor, columns: list[int]) -> dict[str, Any] | None:

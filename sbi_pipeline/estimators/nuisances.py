@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..networks.conditioning import OnFilled
 from ..networks.encoders import Embedded, Encoder, Transform, choose_encoder
 from ..networks.flows import flow as build_flow
+from ..networks.gapped_regression import OnFilled
 from ..networks.regression import GaussianRegression
 from ..types import Traits
 from .estimator import Estimator, Preview

@@ -16,6 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .regression import GaussianRegression
+
 MOST_GAPPED = 64
 """Columns: for each data set a system of equations of so many unknowns is solved."""
 FLOOR = 1e-6  # of an element's own variance, which is left of it at least
@@ -102,6 +104,70 @@ class GappedRegression(nn.Module):
         """Return the root of E among the elements that are there; of the others it is 1."""
         both = mask.unsqueeze(-1) * mask.unsqueeze(-2)
         return torch.linalg.cholesky(both * self.covariance + torch.diag_embed(1 - mask))
+
+
+class PerDataSet(GappedRegression):
+    """A regression of z on what is there of x, as columns of a context.
+
+    They are the root of the covariance, a lower triangle whose diagonal is a logarithm, and then
+    the prediction of z.
+    """
+
+    corner: Tensor
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__(in_dim, out_dim)
+        self.out_dim = out_dim
+        places = torch.tril_indices(out_dim, out_dim, -1)
+        corner = torch.zeros(places.shape[1], out_dim, out_dim)
+        corner[range(places.shape[1]), places[0], places[1]] = 1
+        self.register_buffer("corner", corner.flatten(1), persistent=False)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return the last columns of the contexts, for inputs with NaN for what is missing."""
+        mean, root = self.posterior(inputs)
+        below = root.flatten(-2) @ self.corner.T
+        return torch.cat((root.diagonal(dim1=-2, dim2=-1).log(), below, mean), -1)
+
+    def root_of(self, context: Tensor) -> Tensor:
+        """Return the root of each context, ``(n, out_dim, out_dim)``."""
+        dim, below = self.out_dim, len(self.corner)
+        corner = (context[..., -dim - below : -dim] @ self.corner).unflatten(-1, (dim, dim))
+        return corner + torch.diag_embed(self._log_diagonal(context).exp())
+
+    def log_det_of(self, context: Tensor) -> Tensor:
+        """Return minus the log of the determinant of each root, ``(n,)``."""
+        return -self._log_diagonal(context).sum(-1)
+
+    def _log_diagonal(self, context: Tensor) -> Tensor:
+        end = -self.out_dim - len(self.corner)
+        return context[..., end - self.out_dim : end]
+
+
+class OnFilled(GaussianRegression):
+    """A regression of z on many elements, 0 where they are missing, and on which are there."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__(2 * in_dim, out_dim)
+
+    def fit(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Fit to rows of inputs with NaN, ``(n, in_dim)``, and outputs, ``(n, out_dim)``."""
+        super().fit(_filled(inputs), outputs)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return the prediction of outputs, ``(n, out_dim)``."""
+        return super().predict(_filled(inputs))
+
+
+def _filled(inputs: Tensor) -> Tensor:
+    return torch.cat((inputs.nan_to_num(0.0), (~inputs.isnan()).to(inputs)), -1)
+
+
+def linear_start(columns: int, theta_dim: int, gaps: bool) -> GaussianRegression | PerDataSet:
+    """Return the regression that comes first, for data with gaps or without."""
+    if not gaps:
+        return GaussianRegression(columns, theta_dim)
+    return (PerDataSet if columns <= MOST_GAPPED else OnFilled)(columns, theta_dim)
 
 
 def shrunk_covariance(rest: Tensor, mask: Tensor) -> Tensor:

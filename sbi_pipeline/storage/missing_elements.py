@@ -11,7 +11,7 @@ Streams go by campaign seed, part of the split, epoch and global index of the ro
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,8 +65,7 @@ class MissingElements:
         if self.rows or not len(x):
             return x
         at = streams.indexed(self.seed if seed is None else seed, f"missing/{part}/{epoch}")
-        shape = x.shape[1:]
-        missing = np.stack([self._mask(shape, at(int(each))) for each in row])
+        missing = self._masks(x.shape[1:], (at(int(each)) for each in row))
         return np.where(missing, np.nan, x).astype(np.result_type(x.dtype, np.float32), copy=False)
 
     def check(self, x_shape: tuple[int, ...]) -> None:
@@ -80,23 +79,21 @@ class MissingElements:
         elif self.probability is not None:
             self._lengths(x_shape)
 
-    def _mask(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """Return which elements of one data set are missing, ``x_shape`` of bool."""
+    def _masks(self, shape: tuple[int, ...], each: Iterable[np.random.Generator]) -> Array:
+        """Return which elements are missing, ``(n, *x_shape)`` of bool, one data set a stream."""
         if self.patterns is not None:
             known = self._patterns_of(shape)
-            return known[int(rng.integers(len(known)))]
+            return known[[int(rng.integers(len(known))) for rng in each]]
         assert self.probability is not None
         lengths = self._lengths(shape)
-        if math.prod(lengths) == 1:
-            return rng.random(shape) < self.probability
         # Blocks begin everywhere alike, also before the data: an element is missing if any of
         # those begins that would reach it.
-        start = 1 - (1 - self.probability) ** (1 / math.prod(lengths))
+        begins = 1 - (1 - self.probability) ** (1 / math.prod(lengths))
         wider = tuple(n + length - 1 for n, length in zip(shape, lengths, strict=True))
-        missing = rng.random(wider) < start
-        for axis, length in enumerate(lengths):
+        missing = np.stack([rng.random(wider) < begins for rng in each])
+        for axis, length in enumerate(lengths, start=1):
             windows = np.lib.stride_tricks.sliding_window_view(missing, length, axis)
-            missing = windows.any(-1)
+            missing = np.asarray(windows.any(-1))
         return missing
 
     def _lengths(self, shape: tuple[int, ...]) -> tuple[int, ...]:

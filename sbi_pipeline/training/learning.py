@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import estimators
 from ..estimators import Estimator
-from ..networks.masks import MaskTold, what_masks_tell
+from ..networks.masks import MOST_ROWS, MaskTold, what_masks_tell
 from ..options import INTERNAL, Described, OneOf, Passes
 from ..storage.reading import Reader
 from ..types import Prior
@@ -164,7 +164,7 @@ def look_at_masks(z: Tensor, x: Tensor) -> MaskTold:
         z: Training rows of the parameters in standard-normal space, ``(n, theta_dim)``.
         x: Their data, ``(n, *x_shape)``, NaN where they are missing.
     """
-    found = what_masks_tell(z, x.isnan().flatten(1))
+    found = what_masks_tell(z[:MOST_ROWS], x[:MOST_ROWS].isnan().flatten(1))
     text = "which are missing says nothing of the parameters that could be seen"
     if found.is_certain:
         text = (
