@@ -63,7 +63,7 @@ class Catalogue:
                     f"{self.called(first + row)}: {self.origin.part(tuple(index))} is empty, NaN "
                     f"or infinite; leave out this object, or this part of the data{advice}"
                 )
-            nothing = np.isnan(x).reshape(len(x), -1).all(axis=1)
+            nothing = np.isnan(x).all(axis=tuple(range(1, x.ndim)))
             if nothing.any():
                 row = first + int(nothing.argmax())
                 raise ValueError(f"{self.called(row)} has no data at all; leave it out")

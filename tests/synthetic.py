@@ -80,7 +80,8 @@ def checks_of(data):
     """Every check of one estimator that asks its calibration alone."""
     known = diagnostics.registered().items()
     names = [name for name, each in known if each.of is TrainedEstimator]
-    alone = [name for name in names if name not in ("training", "modelled_failures", "rows")]
+    others = ("training", "modelled_failures", "rows", "missing_elements")
+    alone = [name for name in names if name not in others]
     return [asked(name, data) for name in alone]
 
 
