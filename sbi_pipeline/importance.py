@@ -16,6 +16,8 @@ References:
     https://arxiv.org/abs/1507.02646.
     Dax et al., Neural importance sampling for rapid and reliable gravitational-wave inference,
     PRL 130, 2023, https://arxiv.org/abs/2210.05686 (the use of it).
+    Shao & Wu, A general theory for jackknife variance estimation, Ann. Statist. 17, 1989,
+    https://doi.org/10.1214/aos/1176347263 (subsets).
     Kish, Survey sampling, 1965 (effective size).
 """
 
@@ -43,9 +45,10 @@ class Weights:
     Attributes:
         weight: Smoothed, ``(n,)``, sum 1.
         k_hat: Shape of the Pareto distribution of the largest weights; 0 where these are no tail.
-        k_hat_jitter: Standard deviation of that over subsets of four fifths of the draws, where a
-            negative one, of weights with an upper limit, counts as 0; NaN where none were asked
-            for.
+        k_hat_jitter: Standard error of that, from its scatter over subsets of four fifths of the
+            draws, where a negative one, of weights with an upper limit, counts as 0; NaN where none
+            were asked for. Subsets overlap, so they scatter less than other draws would: by
+            sqrt((1 - f) / f) for a fraction f (the jackknife that leaves out many).
         effective: Kish's effective sample size, ``(sum w)^2 / sum w^2``.
         top: Largest weight before smoothing, as a fraction of all.
         log_mean: Log of the mean weight in nats: the log evidence, where the weights are
@@ -103,7 +106,9 @@ def weigh(log_weight: Array, rng: np.random.Generator, subsets: int = SUBSETS) -
 
 
 def _spread(shapes: Array) -> float:
-    return float(np.std(np.maximum(shapes, 0))) if np.isfinite(shapes).all() else np.inf
+    if not np.isfinite(shapes).all():
+        return np.inf
+    return float(np.std(np.maximum(shapes, 0))) * math.sqrt(FRACTION / (1 - FRACTION))
 
 
 def _smooth(log_weight: Array) -> tuple[Array, float]:
@@ -127,7 +132,13 @@ def _smooth(log_weight: Array) -> tuple[Array, float]:
 
 
 def resample(weight: Array, n: int, rng: np.random.Generator) -> Array:
-    """Return indices, ``(n,)``, in random order, each about n times its weight (systematic)."""
-    edges = np.cumsum(weight)
+    """Return indices, ``(n,)``, each about n times its weight (systematic).
+
+    Indices come in random order, copies of one next to each other: read as a chain, the draws then
+    show by their autocorrelation how few they are, so that the effective size and R-hat that ArviZ
+    finds are those of the weights.
+    """
+    order = rng.permutation(len(weight))
+    edges = np.cumsum(weight[order])
     places = (np.arange(n) + rng.random()) / n * edges[-1]
-    return rng.permutation(np.minimum(np.searchsorted(edges, places), len(weight) - 1))
+    return np.asarray(order[np.minimum(np.searchsorted(edges, places), len(weight) - 1)])

@@ -168,8 +168,13 @@ def _resampled(
     z = target.to_normal(theta)
     in_z = log_prob[pick] - target.log_prob(theta) + log_normal(z)
     drawn = in_chains(z[None])
-    in_chain = in_z.reshape(drawn.log_prob.shape)
-    return dataclasses.replace(drawn, log_prob=in_chain, sampler="reweighted")
+    shape = drawn.log_prob.shape
+    return dataclasses.replace(
+        drawn,
+        log_prob=in_z.reshape(shape),
+        sampler="reweighted",
+        copied={"origin": pick.reshape(shape), "weight": weight[pick].reshape(shape)},
+    )
 
 
 def _facts(weights: importance.Weights, given: Proposed, normalised: bool) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from .types import Array
 QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.5, "q84": 0.84, "q95": 0.95}
 """Those of every parameter's draws in tables, by column."""
 DISCRETE = ("values", "probabilities")
+MOST_UNCONVERGED = 0.05
+"""Fraction of held-out chains that may not have converged where ranks are judged."""
 FEWEST_PREDICTIONS, FEW_PREDICTIONS = 20, 500
 """Among fewer an observation is not ranked; among few its p-value cannot be as small as a failure
 of the check."""
@@ -111,6 +113,21 @@ class TrainedEstimator:
     def names(self) -> Mapping[str, str]:
         """Its name."""
         return {"estimator": self.name}
+
+    @property
+    def unconverged(self) -> float:
+        """Fraction of held-out simulations whose chains had not converged; 0 without chains."""
+        if self.calibration is None or "converged" not in self.calibration:
+            return 0.0
+        return float((self.calibration["converged"] == 0).mean())
+
+    @property
+    def ranked(self) -> xr.Dataset | None:
+        """The calibration, if its draws are those of the posteriors.
+
+        Of chains on their way there the sampler would be judged, and not the estimator.
+        """
+        return self.calibration if self.unconverged <= MOST_UNCONVERGED else None
 
     @property
     def candidates(self) -> list[dict[str, Any]]:
@@ -205,13 +222,24 @@ class SampledPosterior:
                 "Each parameter was learnt alone (marginal ratios): correlations are not in these "
                 "draws, and predictions from them scatter as if there were none."
             )
-        found += self._of_predictions()
+        found += [*self._of_weights(), *self._of_predictions()]
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:
                 pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)
                 listed = ", ".join(f"P({name} = {value:g}) = {p:.3g}" for value, p in pairs)
                 found.append(f"{listed}.")
         return found
+
+    def _of_weights(self) -> Iterator[str]:
+        """Yield what draws are worth that were resampled by weight."""
+        if "origin" in self.tree["sample_stats"]:
+            origin = self.tree["sample_stats/origin"].to_numpy()
+            yield (
+                f"Draws of {self.tree.attrs['proposal']} resampled by weight: "
+                f"{np.unique(origin).size:,} of {origin.size:,} are different ones, worth "
+                f"{self.facts['effective']:,.0f} independent draws (k-hat "
+                f"{self.facts['k_hat']:.2f})."
+            )
 
     def _of_predictions(self) -> Iterator[str]:
         """Yield what is to be known of the predictions: none, few, or some that failed."""

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import synthetic
 import torch
+from toy import ToyRatio
 
-from sbi_pipeline import estimators, priors
+from sbi_pipeline import diagnostics, estimators, priors
 from sbi_pipeline.diagnostics import calibration, coverage, tarp, uniform
 from sbi_pipeline.diagnostics.information import (
     information,
@@ -202,6 +203,44 @@ def test_ranks_beyond_the_number_of_draws_are_refused():
 
 def test_chains_that_have_not_converged_are_counted():
     data = synthetic.calibration(n=200)
-    data["converged"] = "simulation", (np.arange(200) >= 12).astype("i1")
-    assert "; MCMC of 12 of 200 has not converged)" in synthetic.asked("calibration", data).quantity
+    data["converged"] = "simulation", (np.arange(200) >= 10).astype("i1")
+    assert "; MCMC of 10 of 200 has not converged)" in synthetic.asked("calibration", data).quantity
     assert "MCMC" not in synthetic.asked("calibration", synthetic.calibration(n=200)).quantity
+
+
+def _chains(missed):
+    data = synthetic.calibration(n=200, seed=3)
+    converged = (np.arange(200) >= missed).astype(np.int8)
+    return data.assign(converged=("simulation", converged)).assign_attrs(independent=0)
+
+
+@pytest.mark.parametrize(("missed", "status"), [(0, "pass"), (10, "pass"), (11, "warn")])
+def test_ranks_of_chains_that_fell_short_are_not_judged(missed, status):
+    asked = synthetic.estimator(_chains(missed))
+    known = diagnostics.registered()
+    (check,) = known["held_out_chains"].ask("held_out_chains", asked, {}).checks
+    assert check.status == status
+    assert check.value == missed / 200
+    for name in ("calibration", "coverage", "probability_plot", "tarp", "parameter_order"):
+        assert (known[name].ask(name, asked, {}) is None) == (status == "warn")
+
+
+def test_draws_that_are_no_chain_have_none_that_could_fall_short():
+    asked = synthetic.estimator(_chains(100).assign_attrs(independent=1))
+    assert diagnostics.registered()["held_out_chains"].ask("held_out_chains", asked, {}) is None
+
+
+@pytest.mark.parametrize(("options", "converged"), [({}, 1), ({"max_steps": 10}, 0.5)])
+def test_chains_that_fall_short_get_longer_unless_their_steps_are_given(options, converged):
+    """Of the posteriors of a toy half need 40 steps; the draws of the others stay."""
+    prior = priors.build({"a": {"type": "normal", "mean": 0, "sd": 1}}, ["a"])
+    toy = ToyRatio(1, (1,))
+    toy.spec = {"theta_dim": 1, "x_shape": (1,)}
+    theta = np.arange(20.0)[:, None]
+    sampler = {"name": "samplers_for_tests:Patient", **options}
+    posterior = Posterior(toy, prior, {})
+    found = rank(posterior, theta, theta.astype(np.float32), seed=1, draws=20, sampler=sampler)
+    assert found["converged"].mean() == converged
+    drawn = found["mean"].to_numpy()[:, 0]
+    assert set(drawn[:10].round()) == {1}
+    assert set(drawn[10:].round()) == {4 if converged == 1 else 1}

@@ -39,6 +39,12 @@ def test_the_error_of_the_evidence_is_its_scatter() -> None:
     assert np.mean([each.log_mean_error for each in found]) == pytest.approx(scatter, rel=0.35)
 
 
+def test_the_error_of_k_hat_is_its_scatter() -> None:
+    found = [weighted(0.8, 2000)[1] for _ in range(60)]
+    scatter = np.std([max(each.k_hat, 0) for each in found])
+    assert np.median([each.k_hat_jitter for each in found]) == pytest.approx(scatter, rel=0.4)
+
+
 def test_a_proposal_too_narrow_is_noticed() -> None:
     _, found = weighted(0.4)
     assert found.k_hat > 0.7

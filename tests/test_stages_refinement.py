@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import arviz as az
 import numpy as np
 import pytest
 import xarray as xr
@@ -109,6 +110,24 @@ def test_an_exact_likelihood_gives_posterior_and_evidence(tmp_path: Path) -> Non
     np.testing.assert_allclose(lp, density, atol=0.1)
     total = tree["posterior"]["total"]
     np.testing.assert_allclose(total, tree["posterior"]["theta_1"] + tree["posterior"]["theta_2"])
+
+
+def test_arviz_finds_how_few_the_draws_are(tmp_path: Path) -> None:
+    """A copy lies next to its original, so that it counts for none."""
+    far = {"type": "normal", "mean": 1.2, "sd": 0.1}
+    tree, *_ = run(tmp_path, 0, new_priors={"theta_1": far})
+    facts = tree["sample_stats"].attrs
+    table = az.summary(az.from_netcdf(tmp_path / "refined.nc"), round_to="none")
+    origin = tree["sample_stats"]["origin"].to_numpy().ravel()
+    weight = tree["sample_stats"]["weight"].to_numpy().ravel()
+    assert facts["effective"] < 1_000
+    # Kish's number is of any mean; heavy draws lie in the middle, where they matter less.
+    assert 0.5 < table["ess_bulk"]["theta_1"] / facts["effective"] < 2
+    values = tree["posterior"]["theta_1"].to_numpy().ravel()
+    _, first = np.unique(origin, return_index=True)
+    assert np.unique(values[first]).size == first.size == np.unique(values).size
+    copies = np.unique(origin, return_counts=True)[1]
+    np.testing.assert_allclose(copies, weight[first] * len(origin), atol=1)
 
 
 def test_nuisances_are_averaged_over(tmp_path: Path) -> None:

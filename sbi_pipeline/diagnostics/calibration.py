@@ -102,8 +102,8 @@ def all_ranks(calibration: xr.Dataset) -> dict[str, Array]:
 
 
 def measure_uniformity(asked: TrainedEstimator) -> Uniformity | None:
-    """Test the ranks of an estimator; None where it was not calibrated."""
-    return None if asked.calibration is None else tested(asked.calibration)
+    """Test the ranks of an estimator; None where it has none that can be judged."""
+    return None if asked.ranked is None else tested(asked.ranked)
 
 
 def tested(data: xr.Dataset) -> Uniformity:

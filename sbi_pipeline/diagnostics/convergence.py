@@ -42,7 +42,7 @@ def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) ->
 
     Returns:
         One row a parameter, columns `COLUMNS`; values in the parameter's own unit. ``r_hat`` is NaN
-        for draws without ensembles to compare (independent draws), ``sd_ratio`` is posterior sd
+        for draws that are no chain or without ensembles to compare, ``sd_ratio`` is posterior sd
         over prior sd, ``kl_nats`` the divergence of the marginal from its prior in nats,
         ``at_edge`` the fraction of draws outside the central 99 % of the prior.
     """
@@ -123,7 +123,7 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "mean": float(chains.mean()),
         "sd": sd,
         **dict(zip(QUANTILES, map(float, levels), strict=True)),
-        "r_hat": 1.0 if constant else r_hat(ensembles(tree, name)),
+        "r_hat": _r_hat(tree, name, constant),
         "ess_bulk": min(most, chains.size if constant else bulk),
         "ess_tail": min(most, chains.size if constant else tail),
         "mcse_mean": float(array_stats.mcse(chains, method="mean")),
@@ -136,6 +136,12 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "at_edge": _at_edge(chains, prior),
         "truth": truth,
     }
+
+
+def _r_hat(tree: xr.DataTree, name: str, constant: bool) -> float:
+    if tree["sample_stats"].attrs.get("independent"):
+        return float("nan")
+    return 1.0 if constant else r_hat(ensembles(tree, name))
 
 
 def _truth(variable: xr.DataArray, truth: Mapping[str, float]) -> float:

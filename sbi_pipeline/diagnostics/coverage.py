@@ -229,7 +229,7 @@ def _draw_curves(
 
 COVERAGE = Diagnostic(
     of=TrainedEstimator,
-    measure=lambda estimator: estimator.calibration,
+    measure=lambda estimator: estimator.ranked,
     judge=judge_coverage,
     checks=("coverage",),
     value="coverage of central 68.3 and 95.4 % intervals",

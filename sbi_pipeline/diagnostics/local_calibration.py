@@ -125,7 +125,7 @@ def _names(names: Sequence[str], first: Array, second: Array) -> list[str]:
 
 def measure_local_calibration(asked: Neighbourhood) -> Local | None:
     """Test the estimator on held-out simulations like the observation."""
-    data = asked.estimator.calibration
+    data = asked.estimator.ranked
     if data is None:
         return None
     names = [str(name) for name in data["parameter"].to_numpy()]

@@ -34,7 +34,7 @@ def swapped(calibration: xr.Dataset) -> list[tuple[str, str]]:
 
 def measure_swapped(asked: TrainedEstimator) -> list[tuple[str, str]] | None:
     """Look for swapped parameters; None where the estimator was not calibrated."""
-    return None if asked.calibration is None else swapped(asked.calibration)
+    return None if asked.ranked is None else swapped(asked.ranked)
 
 
 def judge_parameter_order(pairs: Sequence[tuple[str, str]], subject: str) -> Check:

@@ -27,6 +27,7 @@ from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..priors.boxes import BoxedPrior
 from ..priors.discrete import combinations
+from ..subjects import MOST_UNCONVERGED
 from ..trained import Posterior
 from ..types import Array, Traits
 from .evidence import log_evidence
@@ -37,6 +38,8 @@ MEMBERS = 4
 """Draws of each posterior kept beside the truth."""
 SCORED = 5_000
 """Held-out simulations whose score is kept, where likelihoods may be multiplied over events."""
+LONGER = (4, 16)
+"""Steps of chains that fell short, over those that were allowed first."""
 TRUSTED = 0.05
 """Effective fraction of importance samples below which a normalisation is not to be trusted."""
 
@@ -74,6 +77,7 @@ def rank(
         ``log_prob`` and ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and
         ``scores`` (simulation, member, parameter): normal scores of the truth (member 0) and a few
         draws, for `local_calibration`.
+        The attribute ``independent`` says whether the draws are of no chain.
         Within a box of the prior ``truth_sd``, the sd of the truths in the normal space of the
         whole (parameter), and the attribute ``log_volume`` in nats.
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
@@ -89,9 +93,7 @@ def rank(
     truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
-    settings = {"prior": prior, "events": posterior.events, "quick": True, **(sampler or {})}
-    drawn = samplers.draw(posterior.estimator, x, draws, seed=seed, proposal=proposal, **settings)
-    z = drawn.flat(draws)
+    z, facts = _drawn(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
     density = log_posterior(posterior.estimator, x, posterior.events)
     at_truth = density(z_truth[:, None])[:, 0]
@@ -118,14 +120,14 @@ def rank(
             "joint_ranks": (("simulation", "quantity"), np.stack(list(joint.values()), axis=1)),
             "log_prob": ("simulation", to_theta_density(log_prob, z_truth, prior)),
             "prior_log_prob": ("simulation", prior.log_prob(truth)),
-            "converged": ("simulation", drawn.converged.astype(np.int8)),
+            "converged": ("simulation", facts.pop("converged")),
             "scores": (
                 ("simulation", "member", "parameter"),
                 normal_scores(z, z_truth, MEMBERS).astype(np.float32),
             ),
         },
         {"parameter": list(prior.names), "quantity": list(joint)},
-        {"draws": draws, "seconds": float(drawn.facts.get("seconds", 0))},
+        {"draws": draws, **facts},
     )
     if isinstance(prior, BoxedPrior):
         ranked["truth_sd"] = ("parameter", prior.whole.to_normal(truth).std(axis=0))
@@ -137,6 +139,36 @@ def rank(
     if posterior.events:
         ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
+
+
+def _drawn(
+    posterior: Posterior, x: Array, draws: int, seed: int, options: Mapping[str, Any]
+) -> tuple[Array, dict[str, Any]]:
+    """Draw ``(m, draws, theta_dim)``; again and longer where more than a few chains fell short.
+
+    How many steps are allowed is left to this, unless the options say.
+    """
+    estimator, prior = posterior.estimator, posterior.prior
+    settings = {"prior": prior, "events": posterior.events, "quick": True, **options}
+    first = samplers.draw(estimator, x, draws, seed=seed, **settings)
+    z, converged = first.flat(draws), first.converged.astype(np.int8)
+    seconds = float(first.facts.get("seconds", 0))
+    for steps in _longer_chains(estimator, options):
+        rest = np.flatnonzero(converged == 0)
+        if len(rest) <= MOST_UNCONVERGED * len(x):
+            break
+        more = samplers.draw(estimator, x[rest], draws, seed=seed, **settings, max_steps=steps)
+        z[rest], converged[rest] = more.flat(draws), more.converged
+        seconds += float(more.facts.get("seconds", 0))
+    facts = {"converged": converged, "seconds": seconds, "independent": int(first.independent)}
+    return z, facts
+
+
+def _longer_chains(estimator: Estimator, options: Mapping[str, Any]) -> list[int]:
+    """Return how many steps are allowed where chains fell short; none if the options say."""
+    chosen = samplers.sampler_class(options.get("name", "auto"), estimator.traits)
+    steps = chosen.quick(estimator.spec["theta_dim"]).get("max_steps")
+    return [] if steps is None or "max_steps" in options else [times * steps for times in LONGER]
 
 
 def rank_nuisances(

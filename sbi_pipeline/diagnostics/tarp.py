@@ -37,7 +37,7 @@ def tarp_error(ranks: Array, draws: int) -> tuple[float, float]:
 
 def measure_tarp(asked: TrainedEstimator) -> xr.Dataset | None:
     """Return the calibration dataset, if it is of a joint posterior and not of margins alone."""
-    data = asked.calibration
+    data = asked.ranked
     return data if data is not None and "joint_ranks" in data else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from ..diagnostics.agreement import Agreement
@@ -16,6 +17,7 @@ from ..diagnostics.object_agreement import PopulationAgreement
 from ..populations import ObservedCatalogue
 from ..rounds import SimulatedRounds
 from ..subjects import ObservedData, SimulatedRows, TrainedEstimator, calibrations
+from .recommendation import Recommendation, recommend
 
 Found = TypeVar("Found")
 MAX_SHOWN = 8
@@ -92,6 +94,15 @@ class Report:
     def sorted_checks(self) -> list[Check]:
         """Checks, the worst first."""
         return sorted(self.checks, key=lambda check: -STATUSES.index(check.status))
+
+    @cached_property
+    def recommendations(self) -> dict[str, Recommendation]:
+        """Which posterior to take of each observation that has any."""
+        return {
+            each.name: recommend(each, self.estimators, self.findings)
+            for each in self.observations
+            if each.posteriors
+        }
 
     @property
     def shown(self) -> list[ObservedData]:

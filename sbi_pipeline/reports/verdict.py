@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ..diagnostics.check import STATUSES, Check, Status
+from .recommendation import Recommendation
 
 
 @dataclass(frozen=True)
@@ -28,27 +29,34 @@ def overall(checks: Sequence[Check]) -> Verdict:
         raise ValueError("no checks were made; a verdict needs at least one")
     status = STATUSES[max(STATUSES.index(check.status) for check in checks)]
     if status == "pass":
-        return Verdict(status, f"All {len(checks)} checks passed: these posteriors can be used.")
+        return Verdict(status, f"All {len(checks)} checks passed: they found no fault.")
     bad = [check for check in checks if check.status == status]
     subjects: dict[str, list[str]] = {}
     for check in bad:
         subjects.setdefault(check.name, []).append(check.subject)
     named = ", ".join(f"{name} ({'; '.join(whose)})" for name, whose in subjects.items())
-    lead = {
-        "warn": "Usable with care: {} of {} checks {} a warning",
-        "fail": "Do not rely on these posteriors yet: {} of {} checks {}",
-    }[status]
-    verb = ("gives" if len(bad) == 1 else "give") if status == "warn" else "failed"
-    return Verdict(status, f"{lead.format(len(bad), len(checks), verb)}: {named}.")
+    verb = "failed"
+    if status == "warn":
+        verb = "gives a warning" if len(bad) == 1 else "give a warning"
+    return Verdict(status, f"{len(bad)} of {len(checks)} checks {verb}: {named}.")
 
 
-def to_json(checks: Sequence[Check]) -> str:
-    """Return verdict and checks as JSON; numbers that are not finite become null."""
+def to_json(checks: Sequence[Check], taken: Mapping[str, Recommendation] | None = None) -> str:
+    """Return verdict and checks as JSON; numbers that are not finite become null.
+
+    Args:
+        checks: All of them.
+        taken: Which posterior to take, by observation.
+    """
     verdict = overall(checks)
     return json.dumps(
         {
             "status": verdict.status,
             "sentence": verdict.sentence,
+            "recommended": {
+                name: {"posterior": each.posterior or None, "why": each.sentences}
+                for name, each in (taken or {}).items()
+            },
             "checks": [
                 {**asdict(check), "value": check.value if math.isfinite(check.value) else None}
                 for check in checks

@@ -39,6 +39,8 @@ class Draws:
         autocorrelation_time: In steps, ``(m, theta_dim)``; MCMC only.
         discrete: The discrete parameters, if there are any.
         probability: Of each combination of their values, ``(m, k)``.
+        copied: Of draws resampled by weight, ``(m, chains, draws)`` each: ``origin``, which draw of
+            the proposal each one is, and ``weight``, what that weighs there, all of them 1.
         facts: What else is worth telling: steps, burn_in, thin, why it stopped.
         own: What is worth telling of each posterior, m of them: what its chains reached, or what
             its weights are and that its draws are ``independent``; empty where there is nothing.
@@ -55,6 +57,7 @@ class Draws:
     autocorrelation_time: Array | None = None
     discrete: Discrete | None = None
     probability: Array | None = None
+    copied: Mapping[str, Array] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     own: Sequence[Mapping[str, Any]] = ()
 
@@ -104,6 +107,7 @@ def labelled(
         stats["acceptance_rate"] = ("chain", draws.acceptance[which])
     if draws.autocorrelation_time is not None:
         stats["autocorrelation_time"] = ("parameter", draws.autocorrelation_time[which])
+    stats |= {name: (("chain", "draw"), of[which]) for name, of in draws.copied.items()}
     coords = {
         "chain": np.arange(chains),
         "draw": np.arange(n),

@@ -146,7 +146,7 @@ def report(
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
     images = {path.stem: path.read_bytes() for path in figures.glob("*.png")}
-    write_text(verdict, to_json(told.checks) + "\n")
+    write_text(verdict, to_json(told.checks, told.recommendations) + "\n")
     write_text(report, page.render(told, images))
 
 

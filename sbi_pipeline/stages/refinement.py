@@ -95,7 +95,11 @@ def refine(
         facts = {**drawn.facts, "seconds": time.monotonic() - began}
         logger.info("reweighted: %s", facts)
         drawn = dataclasses.replace(drawn, facts=facts)
-        attrs = {"key": one.key, "method": "reweighted", "proposal": given.who, **one.names}
+        attrs = {
+            **{"key": one.key, "method": "reweighted", "proposal": given.who, **one.names},
+            "likelihood": "exact" if exact else "".join(path.parent.name for path in likelihoods),
+            "new_priors": ", ".join(new_priors or {}),
+        }
         tree = labelled_posterior(
             drawn, 0, target, x_o, attrs, seed=seed, derived=derived, texts=texts
         )

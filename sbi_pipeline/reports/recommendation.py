@@ -1,0 +1,198 @@
+"""Which posterior of an observation to take, if any.
+
+What a check failed of is not taken. Of the others the one under which held-out truths are most
+probable is: the mean of log q(theta* | x) is the largest, by the logarithmic scoring rule, for the
+exact posterior. Those that are no worse beyond chance are as good, and fewer warnings decide. One
+reweighted by the exact likelihood is better than any, its weights being judged like all else.
+
+Reference: Gneiting & Raftery, Strictly proper scoring rules, prediction, and estimation, JASA 102,
+2007, https://doi.org/10.1198/016214506000001437.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ..diagnostics.check import STATUSES, Check, Status
+from ..diagnostics.diagnostic import Finding
+from ..subjects import ObservedData, PosteriorPair, SampledPosterior, TrainedEstimator
+from ..types import Array
+
+AS_GOOD = 2.0
+"""Standard errors of a difference that chance explains."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to take of one observation.
+
+    Attributes:
+        observation: Its name.
+        posterior: The one to take; empty for none.
+        statuses: The worst status of what was asked of each posterior.
+        sentences: What to do, and why.
+    """
+
+    observation: str
+    posterior: str
+    statuses: Mapping[str, Status]
+    sentences: str
+
+
+def recommend(
+    observed: ObservedData, estimators: Sequence[TrainedEstimator], findings: Sequence[Finding]
+) -> Recommendation:
+    """Say which posterior of an observation to take.
+
+    Args:
+        observed: The observation with its posteriors.
+        estimators: All of the campaign.
+        findings: What was found of all that was asked.
+    """
+    checks = {each.name: _checks_of(each, findings) for each in _candidates(observed)}
+    statuses = {name: _worst(found) for name, found in checks.items()}
+    usable = [each for each in _candidates(observed) if statuses[each.name] != "fail"]
+    if not usable:
+        return Recommendation(observed.name, "", statuses, _none(checks))
+    gains = {each.name: _gain(each, estimators) for each in usable}
+    best = max(usable, key=lambda each: (_is_exact(each), _mean(gains[each.name])))
+    alike = [each for each in usable if each is best or _is_as_good(each, best, gains)]
+    taken = min(alike, key=lambda each: (not _is_exact(each), _warnings(checks[each.name])))
+    return Recommendation(
+        observed.name,
+        taken.name,
+        statuses,
+        " ".join(
+            [
+                _taken(taken, checks),
+                *_why(taken, usable, alike, gains),
+                *_unlike(taken, statuses, findings),
+            ]
+        ),
+    )
+
+
+def _candidates(observed: ObservedData) -> list[SampledPosterior]:
+    """Return the posteriors that answer what was asked: under another prior it is another one."""
+    found = observed.posteriors.values()
+    return [each for each in found if not each.tree.attrs.get("new_priors")]
+
+
+def _checks_of(posterior: SampledPosterior, findings: Sequence[Finding]) -> list[Check]:
+    """Return the checks of a posterior, of its estimator, and of the observation."""
+    own = {"estimator": posterior.name, "observation": posterior.observation}
+    return [
+        check
+        for each in findings
+        if each.subject.names and each.subject.names.items() <= own.items()
+        for check in each.checks
+    ]
+
+
+def _worst(checks: Sequence[Check]) -> Status:
+    return STATUSES[max((STATUSES.index(each.status) for each in checks), default=0)]
+
+
+def _warnings(checks: Sequence[Check]) -> int:
+    return sum(each.status == "warn" for each in checks)
+
+
+def _is_exact(posterior: SampledPosterior) -> bool:
+    return posterior.tree.attrs.get("likelihood") == "exact"
+
+
+def _gain(posterior: SampledPosterior, estimators: Sequence[TrainedEstimator]) -> Array | None:
+    """Return log q over the prior at held-out truths, ``(n,)``; None where that is not known."""
+    name = posterior.tree.attrs.get("likelihood") or posterior.name
+    for each in estimators:
+        if each.name == name and each.calibration is not None:
+            gain = (each.calibration["log_prob"] - each.calibration["prior_log_prob"]).to_numpy()
+            return gain if np.isfinite(gain).all() else None
+    return None
+
+
+def _mean(gain: Array | None) -> float:
+    return -np.inf if gain is None else float(gain.mean())
+
+
+def _is_as_good(
+    one: SampledPosterior, best: SampledPosterior, gains: Mapping[str, Array | None]
+) -> bool:
+    """Say whether a posterior tells no less than the best one, as far as can be told."""
+    if _is_exact(best):
+        return _is_exact(one)
+    found = _difference(gains[best.name], gains[one.name])
+    return found is not None and found[0] <= AS_GOOD * found[1]
+
+
+def _difference(one: Array | None, other: Array | None) -> tuple[float, float] | None:
+    """Return the mean of a difference over the same simulations, and its standard error."""
+    if one is None or other is None or len(one) != len(other):
+        return None
+    return float(np.mean(one - other)), float(stats.sem(one - other))
+
+
+def _taken(taken: SampledPosterior, checks: Mapping[str, Sequence[Check]]) -> str:
+    found = checks[taken.name]
+    warned = [each.name for each in found if each.status == "warn"]
+    if warned:
+        return f"Take {taken.name} with care: {', '.join(dict.fromkeys(warned))} warned."
+    return f"Take {taken.name}: nothing was found against it in {len(found)} checks."
+
+
+def _why(
+    taken: SampledPosterior,
+    usable: Sequence[SampledPosterior],
+    alike: Sequence[SampledPosterior],
+    gains: Mapping[str, Array | None],
+) -> list[str]:
+    """Return why it is this one, in sentences."""
+    if _is_exact(taken):
+        return ["It has the exact likelihood."]
+    others = [each for each in usable if each is not taken]
+    if not others:
+        return [
+            "No other posterior is left to compare it with, so that what it loses of the data "
+            "cannot be seen."
+        ]
+    told = []
+    equal = [each.name for each in alike if each is not taken]
+    if equal:
+        told.append(f"As good, as far as held-out simulations tell: {', '.join(equal)}.")
+    for each in others:
+        found = _difference(gains[taken.name], gains[each.name])
+        if each.name not in equal and found is not None:
+            told.append(
+                f"Held-out truths are {found[0]:.2g} ± {found[1]:.1g} nats more probable under it "
+                f"than under {each.name}."
+            )
+    return told
+
+
+def _unlike(
+    taken: SampledPosterior, statuses: Mapping[str, Status], findings: Sequence[Finding]
+) -> Iterator[str]:
+    """Yield that another usable posterior of the observation disagrees."""
+    for each in findings:
+        if not isinstance(each.subject, PosteriorPair) or _worst(each.checks) != "fail":
+            continue
+        pair = each.subject.one, each.subject.other
+        others = [one.name for one in pair if one.name != taken.name]
+        if any(one is taken for one in pair) and statuses.get(others[0]) in ("pass", "warn"):
+            yield (
+                f"{others[0]} disagrees with it ({each.checks[0].name}): one of the two is wrong "
+                "in a way that its own checks do not see."
+            )
+
+
+def _none(checks: Mapping[str, Sequence[Check]]) -> str:
+    """Return that no posterior is to be taken, and what would help most of the time."""
+    failed = [each for found in checks.values() for each in found if each.status == "fail"]
+    if not failed:
+        return "There is no posterior."
+    advice = " ".join(dict.fromkeys(f"{each.name}: {each.advice}" for each in failed[:3]))
+    return f"Take none of these posteriors yet. {advice}"

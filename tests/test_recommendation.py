@@ -1,0 +1,100 @@
+"""Which posterior is to be taken: what failed is not, then the one that tells most."""
+
+import dataclasses
+
+import numpy as np
+import synthetic
+
+from sbi_pipeline.diagnostics.check import Check
+from sbi_pipeline.diagnostics.diagnostic import Finding
+from sbi_pipeline.reports.recommendation import recommend
+from sbi_pipeline.subjects import ObservedData, PosteriorPair
+
+
+def posterior(name, **attrs):
+    tree = synthetic.posterior(method="npe")
+    tree.attrs |= attrs
+    return synthetic.sampled(tree, name, "mock")
+
+
+def estimator(name, gain=0.0, density=True):
+    """The same held-out simulations for all, with a constant gain and noise of its own."""
+    calibration = synthetic.calibration(seed=1, n=400, density=density)
+    noise = 0.1 * np.random.default_rng(list(name.encode())).normal(size=400)
+    told = calibration.assign(log_prob=calibration["log_prob"] + gain + noise)
+    return dataclasses.replace(synthetic.estimator(told), name=name)
+
+
+def finding(subject, status, name="coverage", advice="Train on more."):
+    check = Check(name, subject.title, status, "a number", 0.5, "warn above 1", "0", advice)
+    return Finding(name, subject, None, (check,))
+
+
+def asked(posteriors, estimators, findings=()):
+    observed = ObservedData(
+        "mock", "here", {each.name: each for each in posteriors}, np.zeros((2, 1)), ["mass"]
+    )
+    return recommend(observed, estimators, findings)
+
+
+def test_the_one_that_tells_most_is_taken_with_its_margin():
+    found = asked(
+        [posterior("npe"), posterior("nle")], [estimator("npe"), estimator("nle", gain=0.5)]
+    )
+    assert found.posterior == "nle"
+    assert "Held-out truths are 0.5 ± 0.007 nats more probable" in found.sentences
+
+
+def test_what_failed_is_not_taken_however_much_it_tells():
+    trained = [estimator("npe"), estimator("nle", gain=0.5)]
+    found = asked([posterior("npe"), posterior("nle")], trained, [finding(trained[1], "fail")])
+    assert found.posterior == "npe"
+    assert found.statuses == {"npe": "pass", "nle": "fail"}
+    assert "No other posterior is left" in found.sentences
+
+
+def test_none_is_taken_where_all_failed_and_the_remedy_is_said():
+    given = posterior("npe")
+    found = asked([given], [estimator("npe")], [finding(given, "fail", advice="Mend the prior.")])
+    assert found.posterior == ""
+    assert found.sentences == "Take none of these posteriors yet. coverage: Mend the prior."
+
+
+def test_a_fault_of_the_observation_is_one_of_all():
+    observed = ObservedData("mock", "here", {}, np.zeros((2, 1)), ["mass"])
+    found = asked(
+        [posterior("npe"), posterior("nle")],
+        [estimator("npe"), estimator("nle")],
+        [finding(observed, "fail", "in distribution")],
+    )
+    assert found.posterior == ""
+    assert set(found.statuses.values()) == {"fail"}
+
+
+def test_among_those_that_chance_cannot_tell_apart_fewer_warnings_decide():
+    trained = [estimator("npe"), estimator("nle")]
+    found = asked([posterior("npe"), posterior("nle")], trained, [finding(trained[0], "warn")])
+    assert found.posterior == "nle"
+    assert "As good, as far as held-out simulations tell: npe" in found.sentences
+
+
+def test_an_exact_likelihood_is_better_than_any():
+    exact = posterior("npe_exact", likelihood="exact", proposal="npe")
+    found = asked([posterior("npe"), exact], [estimator("npe", gain=5.0)])
+    assert found.posterior == "npe_exact"
+    assert "exact likelihood" in found.sentences
+
+
+def test_the_answer_under_another_prior_is_another_answer():
+    other = posterior("npe_narrow", new_priors="mass", likelihood="exact")
+    assert asked([posterior("npe"), other], [estimator("npe")]).posterior == "npe"
+
+
+def test_two_that_pass_and_disagree_are_named():
+    both = [posterior("npe"), posterior("nle")]
+    found = asked(
+        both,
+        [estimator("npe"), estimator("nle", gain=0.5)],
+        [finding(PosteriorPair(*both), "fail", "agreement")],
+    )
+    assert "npe disagrees with it (agreement)" in found.sentences
