@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,14 @@ import torch
 from sbi_pipeline import estimators
 from sbi_pipeline.diagnostics.data_path import data_path
 from sbi_pipeline.diagnostics.in_distribution import Reference, in_distribution
+from sbi_pipeline.diagnostics.missing_elements import judge_missing_elements
 from sbi_pipeline.diagnostics.predictive import typicality
 from sbi_pipeline.networks.conditioning import Conditioner
 from sbi_pipeline.networks.encoders import Encoder
 from sbi_pipeline.networks.gapped_regression import GappedRegression, PerDataSet
 from sbi_pipeline.networks.masks import what_masks_tell
 from sbi_pipeline.networks.scaling import Standardise, choose_transform, constant_columns
+from sbi_pipeline.training.learning import look_at_masks
 
 METHODS = ("npe", "nle", "nre", "mnre", "fmpe", "cmpe")
 SLOPE = np.random.default_rng(1).normal(size=(6, 2))
@@ -194,6 +198,18 @@ def test_a_mask_that_depends_on_a_value_is_informative_and_one_by_chance_is_not(
     nonlinear = what_masks_tell(z, x.abs() > 1)
     assert nonlinear.is_certain
     assert not what_masks_tell(z, torch.zeros_like(by_chance)).is_certain
+
+
+def test_log_and_page_say_that_a_mask_is_informative(caplog: pytest.LogCaptureFixture) -> None:
+    z, x = pairs(3000, 0.3)
+    caplog.set_level("INFO")
+    for data, words in ((x, "says nothing"), (torch.where(x > 1, torch.nan, x), "is informative")):
+        caplog.clear()
+        found = look_at_masks(z, data)
+        assert words in caplog.text
+        check = judge_missing_elements(asdict(found), "npe")
+        assert words in check.advice
+        assert check.status == "pass"
 
 
 def test_nle_learns_masks_that_are_informative_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,7 +174,7 @@ def test_an_estimator_takes_gaps_if_it_was_trained_with_them() -> None:
         estimators.build("toy:ToyEstimator", z, x, seed=1, gaps=True)
 
 
-def config_of(missing: object = None, **changes: object) -> dict[str, object]:
+def config_of(missing: object = None, **changes: object) -> dict[str, Any]:
     campaign = {
         "simulator": "linear_gaussian",
         "options": {"x_dim": 6},
@@ -203,6 +204,18 @@ def test_gaps_change_what_is_learnt_and_not_what_is_simulated() -> None:
         assert len({none[name], some[name], more[name]}) == 3, name
     rows = keys_of({"rows": True})
     assert none["manifest.spec.json"] != rows["manifest.spec.json"]
+
+
+def test_rows_with_gaps_and_rows_without_are_not_taken_together() -> None:
+    config = config_of({"rows": True}, reuse=["other"])
+    other = {**config_of(None, seed=2)["campaigns"]["c"], "simulations": 500}
+    config["campaigns"]["other"] = other
+    with pytest.raises(
+        ValueError, match=r"failed ones in the other; write missing: \{rows: true\}"
+    ):
+        study.take_configuration(config)
+    other["missing"] = {"rows": True}
+    study.take_configuration(config)
 
 
 @pytest.mark.parametrize(

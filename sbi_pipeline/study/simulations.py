@@ -11,6 +11,7 @@ from .. import registry
 from ..priors.boxes import Faces
 from ..storage.noise import is_at_load
 from .data import simulator_of
+from .reuse import rows_may_lack
 from .schema import CampaignEntry, Config, Dask
 from .signatures import stated
 from .specification import Makers, Specification, code, files, maker, stage
@@ -123,7 +124,7 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
         "parameters": list(made.parameters),
         "priors": priors if own_prior else without_texts(priors),
     }
-    if campaign.get("missing", {}).get("rows"):
+    if rows_may_lack(campaign):
         model["gaps"] = True  # rows with NaN are good ones
     arguments = {
         "model": model,
