@@ -163,6 +163,9 @@ def taken(takes: Takes, kind: Any) -> Schema:
     made = record_schema(all_of(takes))
     if takes.to is schema.prior_entry:
         made = prior_schema(made)
+    members = [] if takes.short else binding.parts(kind)
+    if others := [each for each in members if binding.is_single(each)]:
+        return {"anyOf": [*map(schema_of, others), made]}
     return (
         {"anyOf": [option_schema(all_of(takes).options[takes.short]), made]}
         if takes.short

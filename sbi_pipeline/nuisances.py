@@ -123,7 +123,8 @@ def learn(
     def pairs(view: View) -> InMemory:
         z = reachable(prior.to_normal(view.theta))
         eta = torch.from_numpy(z[:, dropped].astype(np.float32))
-        return InMemory((eta, packed(z[:, known], view.x)))
+        weights = () if view.weight is None else (torch.from_numpy(view.weight).float(),)
+        return InMemory((eta, packed(z[:, known], view.x), *weights))
 
     try:
         learn, held_out = pairs(train), pairs(validation)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from .campaigns.given_rows import Engine
 
+logger = logging.getLogger(__name__)
+
 TRIES = 20
+ENDS = ((np.min, np.inf), (np.max, -np.inf))
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -185,6 +189,36 @@ def simulate_events(
     if missing is not None:
         x = missing(x, np.arange(len(x)), "observe/events", seed=seed)
     return x, np.array([shared.get(name, np.nan) for name in prior.names])
+
+
+def join_observations(
+    parts: Sequence[tuple[Array, Array | None]],
+    events: bool,
+    inferred: Collection[str],
+    names: Sequence[str],
+) -> tuple[Array, Array | None]:
+    """Return observations of one source as one.
+
+    Args:
+        parts: Data and known parameters, ``(n_parameters,)``, of each.
+        events: Whether they are sets of events, which become one set; others are stacked.
+        inferred: Names of parameters that should be the same for all.
+        names: Of all parameters.
+
+    Returns:
+        The data, ``(k, *x_shape)``, or ``(events, *x_shape)``; the parameters, NaN where unknown or
+        different, None where nobody knows any.
+    """
+    data, truths = [x for x, _ in parts], [truth for _, truth in parts if truth is not None]
+    x = np.concatenate(data) if events else np.stack(data)
+    if not truths:
+        return x, None
+    known = np.stack(truths)
+    low, high = (pick(known, axis=0, initial=far, where=np.isfinite(known)) for pick, far in ENDS)
+    for name, one, other in zip(names, low, high, strict=True):
+        if one < other and name in inferred:
+            logger.warning("joined as of one source, with %s from %g to %g", name, one, other)
+    return x, np.where(low == high, low, np.nan)
 
 
 def event_quantiles(x: Array, axis: int) -> Array:

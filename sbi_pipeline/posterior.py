@@ -8,7 +8,12 @@ there for each value, see `priors.discrete`. There
     target "ratio":       log p(z | x_o) = log r(x_o, z)  + log N(z; 0, I) + constant
 
 where the last two gain log p(valid | z) if that was learnt because simulations failed, see
-`validity`. And, because dz/dtheta = prior(theta) / N(z; 0, I) for every prior,
+`validity`. Of k observations of one source, independent given theta, log likelihoods or ratios add
+up, and the prior is in a product of posteriors k times:
+
+    log p(z | x_1 ... x_k) = sum log q(z | x_i) - (k - 1) log N(z; 0, I) + constant.
+
+And, because dz/dtheta = prior(theta) / N(z; 0, I) for every prior,
 
     log p(theta | x_o) = log p(z | x_o) - log N(z; 0, I) + log prior(theta).
 """
@@ -33,25 +38,35 @@ MOST_REPEATED = 256
 
 
 def log_posterior(
-    estimator: Estimator, x: Array, events: bool = False, batch: int = 20_000
+    estimator: Estimator,
+    x: Array,
+    events: bool = False,
+    batch: int = 20_000,
+    *,
+    joined: bool = False,
 ) -> LogDensity:
     """Return the log posterior density of z for each of m data sets ``x``, ``(m, *x_shape)``.
 
-    Normalised for target "posterior", up to a constant for the others, NaN for a method that draws
-    but has no density.
+    Normalised for target "posterior" of one observation, up to a constant for the others, NaN for a
+    method that draws but has no density.
 
     Args:
         estimator: A trained estimator.
-        x: Data sets, ``(m, *x_shape)``; of events, ``(m, events, *x_shape)``.
+        x: Data sets, ``(m, *x_shape)``; of events, ``(m, events, *x_shape)``, or where several are
+            joined ``(m, k, *x_shape)``.
         events: Whether a data set is several events, independent given theta, and the estimator was
             trained on single ones: their log likelihoods, or log ratios, are then summed.
         batch: Rows given to the network at once.
+        joined: Whether a data set is several observations of one source.
 
     Raises:
         ValueError: The data do not have the shape trained on, or are events of an estimator of the
-            posterior, where a sum over events means nothing.
+            posterior, where a sum over events means nothing, or observations cannot be joined.
     """
-    x = check_x(estimator, x, events)
+    if joined:
+        check_joins(estimator)
+    several = events or joined
+    x = check_x(estimator, x, several)
     if events and estimator.traits.draws:
         others = having(lambda traits: not traits.draws)
         raise ValueError(
@@ -59,9 +74,9 @@ def log_posterior(
             "simulate whole data sets"
         )
     device = next(estimator.parameters()).device
-    data = torch.as_tensor(x if events else x[:, None])
+    data = torch.as_tensor(x if several else x[:, None])
     at_once = max(1, batch // data.shape[1])
-    large = not events and data[0].numel() > MOST_REPEATED
+    large = not several and data[0].numel() > MOST_REPEATED
     summaries = _summaries(estimator, data[:, 0]) if large else None
 
     @torch.inference_mode()
@@ -82,7 +97,7 @@ def log_posterior(
             sums = [_of_events(estimator, part, data[index]).sum(1) for part, index in parts]
         total = torch.cat(sums).numpy().reshape(m, n)
         if estimator.traits.target == "posterior":
-            return total
+            return total if not joined else total - (data.shape[1] - 1) * log_normal(z)
         return total + log_normal(z) + log_valid(rows).reshape(m, n)
 
     def log_valid(rows: Tensor) -> Array:
@@ -155,6 +170,33 @@ def log_normal(z: Array) -> Array:
 def to_theta_density(log_prob: Array, z: Array, prior: Prior) -> Array:
     """Turn a log density of z into that of theta, ``(n,)``, by the rule at the top."""
     return np.asarray(log_prob - log_normal(z) + prior.log_prob(prior.from_normal(z)))
+
+
+def check_joins(estimator: Estimator) -> None:
+    """Refuse to join observations where the method has no density of all parameters together.
+
+    Raises:
+        ValueError: It has not.
+    """
+    traits = estimator.traits
+    if traits.density and traits.joint:
+        return
+    others = having(lambda traits: traits.density and traits.joint)
+    why = "has no density" if not traits.density else "learns margins, which do not multiply"
+    raise ValueError(
+        f"{estimator.spec['method']} {why}: observations cannot be joined; take {others}"
+    )
+
+
+def doubts(estimator: Estimator, x: Array) -> list[str]:
+    """Return what an estimator says of an observation that no simulation is like.
+
+    Args:
+        estimator: A trained estimator.
+        x: One data set, ``x_shape``, or several, ``(n, *x_shape)``.
+    """
+    data = torch.as_tensor(x).reshape(-1, *estimator.spec["x_shape"])
+    return estimator.doubts(data.to(next(estimator.parameters()).device))
 
 
 def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:

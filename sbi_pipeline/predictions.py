@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -138,6 +139,26 @@ def predicted_events(made: Replicates, x_o: xr.DataArray) -> xr.Dataset:
     dims = ("quantile", *x_o.dims[1:])
     seen = xr.DataArray(observations.event_quantiles(x_o.to_numpy(), axis=0), dims=dims)
     return _labelled(of_many, of_one, seen, made)
+
+
+def predicted_jointly(made: Replicates, x_o: xr.DataArray, names: Mapping[str, Any]) -> xr.Dataset:
+    """Return predictions of observations that are joined, one after the other along the first axis.
+
+    Args:
+        made: Data sets in the order of `Predictor.completed`, one for each observation.
+        x_o: The observations, (observation, *x_shape).
+        names: Texts of figures; positions along an axis say nothing of several observations.
+    """
+    texts = {key: each for key, each in names.items() if key != "axis"}
+
+    def behind(x: Array) -> Array:
+        return x.reshape(*x.shape[: -x_o.ndim], -1, *x.shape[len(x.shape) - x_o.ndim + 2 :])
+
+    sets = np.split(made.or_nan().reshape(-1, *x_o.shape), 2)
+    whole = (x[np.isfinite(x).reshape(len(x), -1).all(axis=1)] for x in sets)
+    of_many, of_one = map(behind, whole)
+    seen = xr.DataArray(behind(x_o.to_numpy()), dims=x_o.dims[1:])
+    return _labelled(of_many, of_one, observations.with_texts(seen, texts), made)
 
 
 def _labelled(of_many: Array, of_one: Array, x_o: xr.DataArray, made: Replicates) -> xr.Dataset:

@@ -52,7 +52,7 @@ SIMULATORS = {
 
 ESTIMATORS = {
     "npe": Part("sbi_pipeline.estimators.npe:NPE"),
-    "nle": Part("sbi_pipeline.estimators.nle:NLE"),
+    "nle": Part("sbi_pipeline.estimators.nle:NLE", version=2),
     "nre": Part("sbi_pipeline.estimators.nre:NRE"),
     "mnre": Part("sbi_pipeline.estimators.mnre:MNRE"),
     "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE"),
@@ -86,6 +86,7 @@ DIAGNOSTICS: Table = {
     "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES"),
     "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
     "rows": Part("sbi_pipeline.diagnostics.rows:ROWS"),
+    "weights": Part("sbi_pipeline.diagnostics.weights:WEIGHTS"),
     "missing_elements": Part("sbi_pipeline.diagnostics.missing_elements:MISSING_ELEMENTS"),
     "training": Part("sbi_pipeline.diagnostics.training:TRAINING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
@@ -123,6 +124,7 @@ STAGES = {
     "preflight": Part("sbi_pipeline.stages.simulations:preflight"),
     "sample_prior": Part("sbi_pipeline.stages.simulations:sample_prior", repeatable=True),
     "simulate": Part("sbi_pipeline.stages.simulations:simulate", version=2, repeatable=True),
+    "import_rows": Part("sbi_pipeline.stages.existing:import_rows", repeatable=True),
     "manifest": Part("sbi_pipeline.stages.simulations:manifest", repeatable=True),
     "observe": Part("sbi_pipeline.stages.simulations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),

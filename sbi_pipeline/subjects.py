@@ -53,6 +53,8 @@ class SimulatedRows:
         failures: Failed simulations by reason.
         failed_theta: Parameters of all rows, each ``(n,)``, and the reason each row failed, empty
             where it did not, ``(n,)``; None where none failed.
+        weights: What is known of the weights of existing simulations, as a manifest tells it: the
+            rows ``outside`` the prior, ``effective`` ones, ``drawn_from``; None for others.
     """
 
     kind: ClassVar[str] = "simulations"
@@ -60,6 +62,13 @@ class SimulatedRows:
     rows: int
     failures: Mapping[str, int]
     failed_theta: tuple[Mapping[str, Array], Array] | None = None
+    weights: Mapping[str, Any] | None = None
+
+    @property
+    def drawn_from(self) -> dict[str, str]:
+        """What existing simulations were drawn from, by parameter, in words; none for the prior."""
+        entries = (self.weights or {}).get("drawn_from") or {}
+        return {name: _in_words(entry) for name, entry in entries.items()}
 
     @property
     def title(self) -> str:
@@ -70,6 +79,11 @@ class SimulatedRows:
     def names(self) -> Mapping[str, str]:
         """None: there is one of it."""
         return {}
+
+
+def _in_words(entry: Mapping[str, Any]) -> str:
+    arguments = (f"{key} {value}" for key, value in entry.items() if key != "type")
+    return ", ".join([str(entry["type"]), *arguments])
 
 
 @dataclass(frozen=True)
@@ -245,8 +259,9 @@ class SampledPosterior:
         """Yield what is to be known of the predictions: none, few, or some that failed."""
         if self.predictive is None:
             yield (
-                "No data were predicted (predictive_draws: 0), so nothing is said of whether the "
-                "model could have made the observation."
+                "No data were predicted (predictive_draws: 0, or existing simulations without a "
+                "simulator), so nothing is said of whether the model could have made the "
+                "observation."
             )
             return
         if "problem" in self.predictive.attrs:

@@ -7,6 +7,7 @@ log_prob = posterior.log_prob(theta, x=x_o)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ import numpy as np
 
 from . import estimators, priors, samplers
 from .estimators import Estimator
-from .posterior import log_posterior, to_theta_density
+from .posterior import doubts, log_posterior, to_theta_density
 from .priors.boxes import truncated
 from .types import Array, Prior
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,31 +42,53 @@ class Posterior:
         """Names of the inferred parameters, in order."""
         return self.prior.names
 
-    def sample(self, n: int, x: Array, seed: int = 0, **sampler: Any) -> Array:
+    def sample(self, n: int, x: Array | Sequence[Array], seed: int = 0, **sampler: Any) -> Array:
         """Draw from the posterior.
 
         Args:
             n: Number of draws.
-            x: One data set, ``x_shape``, or several, ``(m, *x_shape)``; trained on single events,
-                one data set is ``(events, *x_shape)``.
+            x: One data set, ``x_shape``; a list or tuple of data sets, which are observations of
+                one source and have one posterior, the prior counted once; or an array of several,
+                ``(m, *x_shape)``, each with a posterior of its own. Trained on single events, one
+                data set is ``(events, *x_shape)``.
             seed: Seed of the draws.
             **sampler: Options of the sampler, see `samplers.draw`.
 
         Returns:
             theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
         """
-        single = np.ndim(x) == len(self.estimator.spec["x_shape"]) + self.events
-        data = np.asarray(x)[None] if single else x
-        settings = {"prior": self.prior, "events": self.events, **sampler}
+        x, joined = self._put_together(x)
+        single = joined or np.ndim(x) == len(self.estimator.spec["x_shape"]) + self.events
+        data = np.asarray(x)[None] if single else np.asarray(x)
+        for doubt in doubts(self.estimator, np.asarray(x)):
+            logger.warning("%s", doubt)
+        settings = {"prior": self.prior, "events": self.events, "joined": joined, **sampler}
         drawn = samplers.draw(self.estimator, data, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
         return theta[0] if single else theta
 
-    def log_prob(self, theta: Array, x: Array) -> Array:
+    def _put_together(self, x: Any) -> tuple[Any, bool]:
+        """Return data, of a list of data sets one array, and whether they are joined.
+
+        Events of several sets are one set.
+        """
+        axes = len(self.estimator.spec["x_shape"]) + self.events
+        if not (isinstance(x, list | tuple) and all(np.ndim(each) == axes for each in x)):
+            return x, False
+        if len({np.shape(each)[self.events :] for each in x}) > 1:
+            shapes = " and ".join(str(np.shape(each)) for each in x)
+            raise ValueError(f"x has data sets of shapes {shapes}; those of one source have one")
+        if self.events:
+            return np.concatenate(x), False
+        return (x[0], False) if len(x) == 1 else (np.stack(x), True)
+
+    def log_prob(self, theta: Array, x: Array | Sequence[Array]) -> Array:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
 
-        Normalised for NPE; up to a constant for NLE and NRE; -inf outside the prior, and outside
-        the box of it that a round of simulations was drawn from (``prior.faces``).
+        Of a list of data sets, the observations of one source, it is of all of them. Normalised for
+        NPE of one observation; up to a constant for several, and for NLE and NRE; -inf outside the
+        prior, and outside the box of it that a round of simulations was drawn from
+        (``prior.faces``).
 
         Raises:
             ValueError: The method draws but has no density.
@@ -76,7 +101,9 @@ class Posterior:
         inside = np.isfinite(log_prior)
         result = np.full(len(theta), -np.inf)
         z = self.prior.to_normal(theta[inside])
-        log_prob = log_posterior(self.estimator, np.asarray(x)[None], self.events)(z[None])[0]
+        x, joined = self._put_together(x)
+        density = log_posterior(self.estimator, np.asarray(x)[None], self.events, joined=joined)
+        log_prob = density(z[None])[0]
         result[inside] = to_theta_density(log_prob, z, self.prior)
         return result
 

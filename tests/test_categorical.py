@@ -55,7 +55,7 @@ def test_mixed_columns_are_learnt_together() -> None:
     x = torch.cat((flag, counts), 1)
     made = estimators.build("nle", z, x, seed=1)
     assert made.spec["network"]["discrete"]["columns"] == [0]
-    assert made.columns == [1]
+    assert made.standardise.columns == [1]
     assert torch.isfinite(made.log_prob(z, x)).all()
     apart = made.log_prob(torch.zeros(2, 1), torch.tensor([[0, 20], [1, 20]]))
     assert apart[0] > apart[1] + 3

@@ -39,6 +39,10 @@ def observation(entry: str) -> tuple[str, str]:
     return MOCK, f"      mock: {entry} # !\n"
 
 
+def joined(names: str) -> tuple[str, str]:
+    return MOCK, f"{MOCK}      both: {{joined: {names}}} # !\n"
+
+
 def prior(entry: str) -> tuple[str, str]:
     return SLOPE, f"      slope: {entry} # !\n"
 
@@ -384,6 +388,13 @@ CAMPAIGNS = [
     (observation("{parameters: {slope: 1}, truth: {slope: 1}}"), "'truth' is for a file"),
     (observation("{file: good.csv, seed: 1}"), "seed: has no effect: a file has no seed"),
     (observation("{parameters: {slope: 1}, events: 3}"), "'events' says how many to simulate"),
+    (
+        joined("[mock, mok]"),
+        r"both.joined\[1\]: 'mok' is not among mock, both",
+    ),
+    (joined("[mock, both]"), "'both' is joined itself; wanted observations of one data set"),
+    (joined("[mock]"), "joined: got mock; wanted two or more, each once"),
+    (joined("[mock], seed: 1"), "seed: has no effect: the observations that are joined have their"),
     (observation("{table: none.csv}"), "mock.table: table none.csv: no such file"),
     (
         observation("{table: stars.csv}"),

@@ -246,7 +246,7 @@ def test_the_version_of_one_method_leaves_the_other_alone(
     make(Plan(TINY))
     raise_version(monkeypatch, registry.ESTIMATORS, "nle")
     found = told(Plan(TINY))
-    assert found[0] == "train tiny/nle: estimator nle: version 1 → 2"
+    assert found[0] == "train tiny/nle: estimator nle: version 2 → 3"
     assert not any("/npe" in line.split(":")[0] for line in found)
 
 

@@ -18,7 +18,7 @@ from ..streams import Stream
 from ..types import Array, Outcome
 from .callers import Caller
 from .simulation import Attempt, Failure, attempt, attempt_alone, not_vectorised
-from .tasks import Recipe
+from .tasks import RowMaker
 
 TASK_SECONDS = 1.0  # work in a task; Dask costs about 10 ms each
 TASK_SECONDS_LEAST = 0.1  # still enough when there are few rows for many workers
@@ -133,7 +133,7 @@ def _each(
         yield together._replace(x=together.x[0])
 
 
-def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: float) -> Shape:
+def first_look(recipe: RowMaker, prior: Path, rows: int, max_failed_fraction: float) -> Shape:
     """Simulate the first rows to learn what the simulator returns and what a row costs.
 
     Args:
@@ -160,7 +160,7 @@ def first_look(recipe: Recipe, prior: Path, rows: int, max_failed_fraction: floa
         )
     if shape is None:
         raise ValueError(
-            f"{recipe.model.simulator}: the first rows all failed, nothing is stored; "
+            f"{recipe.name}: the first rows all failed, nothing is stored; "
             + describe_failures(
                 Counter(failure.status for failure in failures),
                 [failure.record(names) for failure in failures],

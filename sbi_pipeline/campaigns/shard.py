@@ -30,7 +30,7 @@ from .first_rows import chunk_rows, first_look
 from .functions import takes_many
 from .missing_rows import simulate_missing
 from .settings import Effort, Limits, require
-from .tasks import Recipe, Work
+from .tasks import Recipe, RowMaker, Work
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,48 @@ def simulate_shard(
     Raises:
         ValueError: Parts do not belong together, or too many simulations failed.
     """
-    begin = time.perf_counter()
     require("block_size", block_size, "a number of rows, 1 or more", block_size >= 1)
     block = block_size if takes_many(model, limits) else None
     recipe = Recipe(model, seed, block, limits, stage, observed)
+    return fill_shard(
+        recipe,
+        prior=prior,
+        store=store,
+        receipt=receipt,
+        key=key,
+        shard=shard,
+        rows=rows,
+        keep=keep,
+        effort=effort,
+    )
+
+
+def fill_shard(
+    recipe: RowMaker,
+    *,
+    prior: Path,
+    store: Path,
+    receipt: Path,
+    key: str,
+    shard: int | None = None,
+    rows: int | None = None,
+    keep: Sequence[str] | None = None,
+    effort: Effort = ONE_PROCESS,
+) -> dict[str, Any]:
+    """Make the rows of a shard that are missing, then write its receipt; see `simulate_shard`.
+
+    Args:
+        recipe: How a row is made.
+        prior: Store of the shard's parameters.
+        store: Store of the shard.
+        receipt: JSON file, written last.
+        key: Simulation key.
+        shard: Number of the shard.
+        rows: Rows asked for.
+        keep: Names of the parameters to store.
+        effort: How much is spent, and where.
+    """
+    begin = time.perf_counter()
     start, rows = _check_prior(prior, key, recipe.block_size, rows)
     with _disk_trouble_named(store), Lease(store) as lease, Journal(store) as ledger:
         chunks.delete_partial_files(store)
@@ -124,7 +162,7 @@ def _check_prior(
 def _make_store(
     prior: Path,
     store: Path,
-    recipe: Recipe,
+    recipe: RowMaker,
     effort: Effort,
     rows: int,
     keep: Sequence[str] | None,

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,7 +29,37 @@ from .callers import Caller, DirectCaller, GuardedCaller
 from .settings import Limits
 from .simulation import simulate_rows
 
-_idle: deque[tuple[Recipe, Caller]] = deque()  # of this process: as many as simulate at once
+_idle: deque[tuple[RowMaker, Caller]] = deque()  # of this process: as many as simulate at once
+
+
+class RowMaker(Protocol):
+    """How rows are made: simulated, or read where they are."""
+
+    @property
+    def name(self) -> str:
+        """What is named where it fails."""
+
+    @property
+    def block_size(self) -> int | None:
+        """Rows of one call; None for one at a time."""
+
+    @property
+    def limits(self) -> Limits:
+        """What guards a call."""
+
+    @property
+    def stream(self) -> Stream:
+        """The random numbers of rows or blocks."""
+
+    @property
+    def gaps(self) -> bool:
+        """Whether NaN in a row stands for an element that is missing, and is no failure."""
+
+    def caller(self) -> Caller:
+        """Return what makes rows, ready to be called."""
+
+    def guarded(self) -> RowMaker:
+        """Return the same in a guarded child process, where it may do harm."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +83,19 @@ class Recipe:
     observed: bool = False
 
     @property
+    def name(self) -> str:
+        """The simulator."""
+        return self.model.simulator
+
+    @property
     def stream(self) -> Stream:
         """The random numbers of rows or blocks."""
         return Stream(self.seed, self.stage)
+
+    @property
+    def gaps(self) -> bool:
+        """Whether NaN in a row stands for an element that is missing, and is no failure."""
+        return self.model.gaps
 
     def caller(self) -> Caller:
         """Return the simulator, ready to be called."""
@@ -72,7 +112,7 @@ class Recipe:
 class Work:
     """What all tasks of a shard share."""
 
-    recipe: Recipe
+    recipe: RowMaker
     layout: Layout
     prior: Path
     shard: Path
@@ -117,7 +157,7 @@ def write_made(work: Work, made: Sequence[Made]) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _simulator(recipe: Recipe) -> Iterator[Caller]:
+def _simulator(recipe: RowMaker) -> Iterator[Caller]:
     """Lend a simulator of this process, kept from one task to the next."""
     try:
         held, call = _idle.pop()
@@ -157,7 +197,7 @@ def _simulate(work: Work, call: Caller, start: int, stop: int) -> Made:
         x_shape=layout.x_shape,
         x_dtype=layout.x_dtype,
         retries=recipe.limits.retries,
-        gaps=recipe.model.gaps,
+        gaps=recipe.gaps,
     )
     if layout.names != names:
         kept = [names.index(name) for name in layout.names]

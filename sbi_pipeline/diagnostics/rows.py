@@ -1,4 +1,4 @@
-"""Do the rows follow the prior? Asked where they come from a table."""
+"""Do rows of files follow the prior, or what they were said to be drawn from?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .diagnostic import Diagnostic
 
 
 def judge_rows(departure: Mapping[str, Any], subject: str, *, warn: float = 0.001) -> Check:
-    """Judge whether rows of a table follow the prior.
+    """Judge whether rows of files follow the prior, or what they were said to be drawn from.
 
     Estimators of posteriors are refused before they are trained on rows that certainly do not, at
     a p-value of a millionth; a likelihood or a ratio is right all the same, and only the truths
@@ -31,8 +31,9 @@ def judge_rows(departure: Mapping[str, Any], subject: str, *, warn: float = 0.00
         value=abs(departure["size"]),
         chance="0, within the p-value",
         good="The rows follow the prior.",
-        bad="Simulations come from a table that does not follow the prior. npe, fmpe and cmpe "
-        "learn the posterior under the rows' own distribution. A likelihood or ratio is right "
+        bad="Simulations come from files whose parameters do not follow the prior, or not what "
+        "'drawn_from' says. npe, fmpe and cmpe learn the posterior under the rows' own "
+        "distribution, and no weights mend what is not known. A likelihood or ratio is right "
         "where there are rows, but calibration, coverage and TARP ask about truths of the table, "
         "and a good posterior need not pass them; judge by predictions and by other estimators.",
     )

@@ -52,6 +52,7 @@ def build(
     complete: Annotated[bool, INTERNAL] = True,
     follows: Annotated[bool, INTERNAL] = True,
     gaps: Annotated[bool, INTERNAL] = False,
+    weighted: Annotated[bool, INTERNAL] = False,
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
     """Build an untrained estimator for data like these.
@@ -66,6 +67,7 @@ def build(
         complete: Whether no simulation failed, so that z is of the whole prior.
         follows: Whether rows follow the prior.
         gaps: Whether elements of x may be missing, NaN.
+        weighted: Whether losses are weighted, see `Preview`.
         **network: Options of the method.
 
     Raises:
@@ -74,7 +76,7 @@ def build(
     if gaps:
         check_takes_gaps(method)
     check_rows(z, x, gaps)
-    preview = Preview(z, x, rows or len(z), complete, follows, gaps)
+    preview = Preview(z, x, rows or len(z), complete, follows, weighted, gaps)
     spec = {
         "method": method,
         "network": estimator_class(method).choose(preview, **network),

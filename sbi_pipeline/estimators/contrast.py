@@ -15,6 +15,11 @@ narrow posterior is told at a glance, and nothing is learnt of its shape. The cl
 the log of p(z | x) over that mixture, and the log ratio follows, since the densities of regression
 and prior are known.
 
+Where rows were drawn from another density than the prior, their losses are weighted by prior over
+density, and the other z_k are drawn from the prior itself: f is the log ratio under the prior, and
+holds log p(valid | z), too, where simulations failed. Discrete parameters have no such draws, and
+their losses no weights: f is then log p(x | z) but for a constant, which is right all the same.
+
 References:
     Hermans, Begy & Louppe, Likelihood-free MCMC with amortized approximate ratio estimators,
     ICML 2020, https://arxiv.org/abs/1903.04057.
@@ -33,7 +38,7 @@ import torch
 from torch import Tensor
 
 from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
-from ..options import Chosen, Few, Fraction, Passes, Positive
+from ..options import INTERNAL, Chosen, Few, Fraction, Passes, Positive
 from .estimator import Estimator, Preview
 
 DEGREES = 4
@@ -54,6 +59,8 @@ class Contrastive(Estimator):
         near: Share of the alternatives that is drawn from the linear regression, if there is one;
             ``auto``: half of them, or none where simulations failed, their parameters do not follow
             the prior, or one is discrete.
+        far: Where the others come from: ``rows`` of the batch, or the ``prior``, where rows are
+            weighted, since they were drawn from another density.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
 
@@ -65,6 +72,7 @@ class Contrastive(Estimator):
         alternatives: Few = 8,
         gamma: Positive = 1.0,
         near: Annotated[Fraction, Chosen()] = 0.0,
+        far: Annotated[str, INTERNAL] = "rows",
         **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
@@ -74,7 +82,7 @@ class Contrastive(Estimator):
             raise ValueError(
                 f"alternatives is {alternatives} and gamma {gamma}; at least 1 and above 0 wanted"
             )
-        self.alternatives, self.gamma = alternatives, gamma
+        self.alternatives, self.gamma, self.far_from = alternatives, gamma, far
         self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
         self.near = near if self.conditioner.linear is not None else 0.0
 
@@ -84,8 +92,15 @@ class Contrastive(Estimator):
         check_conditioner(x_shape, **options)
 
     @classmethod
+    def learns_prior(cls, discrete: bool) -> bool:
+        """Say whether it does: where alternatives can be drawn from the prior, or draws are."""
+        return not discrete or cls.traits.target == "posterior"
+
+    @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
+        if preview.weighted:
+            options["far"] = "prior"
         if options.setdefault("near", "auto") == "auto":
             options["near"] = choose_near(preview)
         elif options["near"] and not preview.follows:
@@ -100,7 +115,7 @@ class Contrastive(Estimator):
         self.conditioner.fit_scales(z, x)
 
     def far(self, z: Tensor) -> Tensor:
-        """Return K alternatives to each row, ``(K, n, theta_dim)``: those of the rows before.
+        """Return K alternatives to each row, ``(K, n, theta_dim)``: of rows before, or the prior.
 
         Of a small batch there are fewer.
 
@@ -108,6 +123,8 @@ class Contrastive(Estimator):
             ValueError: The batch has one row.
         """
         k = min(self.alternatives, len(z) - 1)
+        if self.far_from == "prior":
+            return torch.randn(self.alternatives, *z.shape, dtype=z.dtype, device=z.device)
         if k < 1:
             raise ValueError("a batch of one row has nothing to be compared with")
         return torch.stack([z.roll(shift, 0) for shift in range(1, k + 1)])
@@ -120,7 +137,8 @@ def choose_near(preview: Preview) -> float:
     simulations failed or come from elsewhere, and continuous like the regression.
     """
     discrete = any(2 * len(column.unique()) < len(preview.z) for column in preview.z.T)
-    return 0.5 if preview.complete and preview.follows and not discrete else 0.0
+    whole = preview.weighted or (preview.complete and preview.follows)
+    return 0.5 if whole and not discrete else 0.0
 
 
 def contrastive_loss(logits: Tensor, gamma: float) -> Tensor:

@@ -88,17 +88,23 @@ class Ensemble(Estimator):
         return losses.mean(0)
 
     @torch.no_grad()
-    def weigh(self, z: Tensor, x: Tensor) -> None:
+    def weigh(self, z: Tensor, x: Tensor, weight: Tensor | None = None) -> None:
         """Set the weights of the mixture by rows that were not learnt from.
 
         Args:
             z: Parameters, ``(n, theta_dim)``.
             x: Data, ``(n, *x_shape)``.
+            weight: Of each row, ``(n,)``; None where all count alike.
         """
         if self.traits.target == "ratio" or not self.traits.density:
             return
         z, x = z[:MAX_WEIGHED], x[:MAX_WEIGHED]
-        self.mixture.copy_(stack(torch.stack(self._of_each("log_prob", z, x), 1)))
+        counts = None if weight is None else weight[:MAX_WEIGHED]
+        self.mixture.copy_(stack(torch.stack(self._of_each("log_prob", z, x), 1), counts))
+
+    def doubts(self, x: Tensor) -> list[str]:
+        """Return what a member says of data, ``(n, *x_shape)``."""
+        return self.structure.doubts(x)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the log of the mean over members, ``(n,)``, for paired rows or for one x."""
@@ -119,21 +125,23 @@ class Ensemble(Estimator):
         return draws[:, torch.randperm(n, device=draws.device)]
 
 
-def stack(log_prob: Tensor, steps: int = 100) -> Tensor:
+def stack(log_prob: Tensor, counts: Tensor | None = None, steps: int = 100) -> Tensor:
     """Return the weights of a mixture that make held-out rows likely, by expectation maximisation.
 
     Args:
         log_prob: Log density of each row under each member, ``(n, members)``.
+        counts: For how many each row counts, ``(n,)``; None for one.
         steps: Number of iterations.
 
     Returns:
         Weights, ``(members,)``; a priori each member has one row to its credit.
     """
     n, members = log_prob.shape
+    counts = log_prob.new_ones(n) if counts is None else counts
     weights = log_prob.new_full((members,), 1 / members)
     for _ in range(steps):
-        credit = (log_prob + weights.log()).softmax(1).sum(0)
-        weights = (credit + 1) / (n + members)
+        credit = (counts[:, None] * (log_prob + weights.log()).softmax(1)).sum(0)
+        weights = (credit + 1) / (counts.sum() + members)
     return weights
 
 

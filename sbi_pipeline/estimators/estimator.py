@@ -28,6 +28,8 @@ class Preview:
         rows: How many there are to train on, these and others.
         complete: Whether no simulation failed, so that z is of the whole prior.
         follows: Whether rows follow the prior; those of a table may not.
+        weighted: Whether rows were drawn from another density, and their losses are weighted: those
+            here follow the prior.
         gaps: Whether elements of x may be missing, NaN.
     """
 
@@ -36,6 +38,7 @@ class Preview:
     rows: int
     complete: bool = True
     follows: bool = True
+    weighted: bool = False
     gaps: bool = False
 
 
@@ -70,6 +73,17 @@ class Estimator(Trainable):
         """
 
     @classmethod
+    def learns_prior(cls, discrete: bool) -> bool:
+        """Say whether the prior of the rows is a part of what is learnt.
+
+        The losses of rows from another density are then weighted by prior over density.
+
+        Args:
+            discrete: Whether a parameter is.
+        """
+        return cls.traits.target == "posterior"
+
+    @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Return the options with those left open chosen by a look at the data."""
         return options
@@ -102,6 +116,10 @@ class Estimator(Trainable):
             f"{type(self).__name__} learns a {self.traits.target} and cannot draw parameters; "
             f"sample it by MCMC, or take {having(lambda traits: traits.draws)}"
         )
+
+    def doubts(self, x: Tensor) -> list[str]:
+        """Return what is to be said of data, ``(n, *x_shape)``, that no simulation is like."""
+        return []
 
     def summarise(self, x: Tensor) -> Tensor | None:
         """Return all that ``log_prob`` sees of data sets ``(m, *x_shape)``, ``(m, elements)``.

@@ -5,16 +5,23 @@ marginalised. The prior does not enter, so it can be changed after training (wit
 ``log_prob(z, x)`` is log q(x | z) in nats per unit of x, the Jacobian of all scaling included;
 MCMC on it plus the log prior draws from the posterior.
 
-Columns of few whole values are learnt as such (`categorical.Categorical`), the others given them.
-Other whole numbers are dequantised: training sees ``x + u`` with uniform ``u`` drawn anew each
-time, so that ``log_prob`` approximates log P(x | z), the integral of q over ``[x, x + 1)``. At an
-observation that integral is taken at its midpoint, ``x + 0.5``: the flow learns a smooth density,
-whose mean over a cell differs from the midpoint in second order only, and noise in u would be
-noise in the MCMC target.
+What columns hold is found by their values (`networks.values`). The density is per unit of a column
+that is real, and per value of another:
 
-Of data with missing elements it is the density of those that are there, given which these are. A
-missing element is put in from N(0, 1), of which the flow, told the mask, soon knows no better, and
-whose density is taken away again. Where masks say something of z, p(mask | z) is learnt as well.
+* Few values: their probabilities are learnt (`categorical.Categorical`).
+* Multiples of a step, such as whole numbers: training sees ``x + u`` with ``u`` uniform over a
+  step, drawn anew each time, so that ``log_prob`` approximates log P(x | z), the integral of q
+  over a step. At an observation that integral is taken at its midpoint: the flow learns a smooth
+  density, whose mean over a step differs from the midpoint in second order only, and noise in u
+  would be noise in the MCMC target.
+* Atoms: equal values among others, such as a limit that data are censored at. Which columns are at
+  which of them is d, and the flow is over the columns that are at none:
+
+      log q(x | z) = log P(d | z) + log q(x at no atom | d, z).
+
+  It leaves columns out row by row, exactly (`networks.splines`).
+* Missing elements: they are left out in the same way, of a density given which they are. Where
+  masks say something of z, log P(mask | z) is learnt as well.
 
 References:
     Papamakarios, Sterratt & Murray, Sequential neural likelihood, AISTATS 2019,
@@ -36,25 +43,21 @@ from torch import Tensor
 from ..networks.categorical import Categorical
 from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
-from ..networks.flows import FLOWS
+from ..networks.flows import FLOWS, Flow
 from ..networks.flows import flow as build_flow
 from ..networks.gapped_regression import MOST_GAPPED, GappedRegression
 from ..networks.masks import what_masks_tell
+from ..networks.mixed import MixedStandardise, filled
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import (
-    Standardise,
-    as_ranks,
-    choose_transform,
-    constant_columns,
-    is_whole,
-    middled,
-)
+from ..networks.scaling import as_ranks, choose_transform, constant_columns, middled
 from ..networks.screening import linked_columns
+from ..networks.splines import only
+from ..networks.values import Values, choose_values
 from ..options import INTERNAL, Chosen, Indices, OneOf, Passes, Takes
 from ..types import Traits
 from .estimator import Estimator, Preview
 
-FEW = 8  # values a column may take to be learnt as discrete
+MOST_INCOMPLETE = 100  # columns with atoms that are regressed on the parameters, each by itself
 
 
 def discrete_columns(
@@ -67,7 +70,7 @@ def discrete_columns(
 
     Args:
         columns: Columns that are learnt as discrete.
-        levels: Number of consecutive whole values each may take, at most.
+        levels: Number of values each may take, at most.
         **categorical: Options of `categorical.Categorical`.
     """
     return columns, levels, categorical
@@ -80,16 +83,24 @@ class NLE(Estimator):
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set; the flow is over its flattened elements, the columns.
         flow: Family of the density of the data.
-        transform: Function that each number of x goes through first; ``auto``: by the training
-            rows.
-        dequantise: Whether x holds whole numbers; ``auto``: where its type is an integer.
+        transform: Function that each real number of x goes through first; ``auto``: by the
+            training rows.
+        dequantise: Whether x holds whole numbers, or multiples of another step; ``auto``: the
+            columns whose values are such; ``true``: all, of a step of 1 where none is found.
         columns: Numbers of x that are used, counted from 0; ``auto``: those that vary and that
             something links with the parameters; ``all``: those that vary.
         linear: Whether the flow is over what a linear regression of x on the parameters leaves;
             ``auto``: unless x has very many numbers.
         discrete: Numbers of x, ``columns``, of which probabilities are learnt: each takes at most
-            ``levels`` consecutive whole values; further options are those of the network that
-            learns them; ``auto``: those of at most 8 values where x has an integer type.
+            ``levels`` values; further options are those of the network that learns them;
+            ``auto``: those of at most 8 values.
+        atoms: Numbers of x some of whose values have a probability of their own, such as a limit
+            that they are censored at; ``auto``: those with values that far more rows have than
+            the values beside them; ``null``: none.
+        counts: As ``transform``, of numbers that are multiples of a step, counted in steps;
+            ``auto``: ``transform`` where that is given, else ``log1p``, or as for real numbers
+            where some are negative.
+        values: What columns hold that are not just real, see `networks.values`.
         gaps: Whether elements of x may be missing, NaN.
         masks: Numbers of x of which it is learnt with what probability they are missing, where that
             says something of the parameters.
@@ -108,142 +119,157 @@ class NLE(Estimator):
         dequantise: Annotated[bool, Chosen()] = False,
         columns: Annotated[Indices, Chosen(("auto", "all"))],
         discrete: Annotated[Mapping[str, Any] | None, Chosen(), Takes(discrete_columns)] = None,
+        atoms: Annotated[Indices | None, Chosen()] = None,
+        counts: Transform = "none",
         linear: Linear = False,
+        values: Annotated[Mapping[int, Mapping[str, Any]] | None, INTERNAL] = None,
         gaps: Annotated[bool, INTERNAL] = False,
         masks: Annotated[Sequence[int] | None, INTERNAL] = None,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
-        self.discrete, levels, few = discrete_columns(**discrete) if discrete else ([], 1, {})
-        self.x_shape, self.dequantise = x_shape, dequantise
-        self.columns = [i for i in columns if i not in self.discrete]
-        self.gaps, self.masked = gaps, list(masks or [])
-        context_dim = 2 * theta_dim + len(self.discrete)  # z, its ranks, discrete columns
-        self.categorical = (
-            Categorical(len(self.discrete), levels, theta_dim, **few) if self.discrete else None
+        few, levels, options = discrete_columns(**discrete) if discrete else ([], 1, {})
+        held = {column: Values(**each) for column, each in (values or {}).items()}
+        self.x_shape, self.held, self.has_atoms = x_shape, held, bool(atoms)
+        self.coded = [*few, *(atoms or [])]
+        self.masked, self.may_lack = list(masks or []), sorted({*columns, *few}) if gaps else []
+        self.standardise = MixedStandardise(
+            [i for i in columns if i not in few], held, transform, counts
         )
+        out_dim = len(self.standardise.columns)
+        # Of each column, which coded one says that it is at an atom; -1 where it has none.
+        self.atom_of = [
+            self.coded.index(i) if i in (atoms or []) else -1 for i in self.standardise.columns
+        ]
+        context_dim = 2 * theta_dim + len(self.coded)  # z, its ranks, values that are taken
+        self.categorical = None
+        if self.coded:
+            levels = max(levels, *(held[i].levels for i in self.coded))
+            dim = theta_dim + len(self.may_lack)
+            self.categorical = Categorical(len(self.coded), levels, dim, **options)
+            self.categorical.know([held[i] for i in self.coded])
         self.masks = Categorical(len(self.masked), 2, theta_dim) if self.masked else None
-        self.standardise = Standardise((len(self.columns),), transform)
-        many = len(self.columns)
-        self.linear = GaussianRegression(context_dim, many) if linear and not gaps else None
-        self.gapped = GappedRegression(many, context_dim) if linear and gaps else None
-        context_dim += many if gaps else 0  # the mask
-        self.flow = build_flow(flow, many, context_dim, **flow_options) if many else None
+        self.linear = GaussianRegression(context_dim, out_dim) if linear and not gaps else None
+        self.gapped = GappedRegression(out_dim, context_dim) if linear and gaps else None
+        context_dim += len(self.may_lack)
+        self.flow = build_flow(flow, out_dim, context_dim, **flow_options) if out_dim else None
 
     @classmethod
     def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
-        """Refuse columns that data do not have."""
-        columns, discrete = options["columns"], options["discrete"]
+        """Refuse columns that data do not have, and a flow that can leave none of them out."""
+        columns, discrete, atoms = options["columns"], options["discrete"], options["atoms"]
+        if isinstance(atoms, list):
+            check_flow(options["flow"], atoms, gaps=False)
         if x_shape is None:
             return
-        if isinstance(columns, list):
-            check_columns((math.prod(x_shape),), columns)
-        if isinstance(discrete, Mapping) and discrete["columns"]:
-            check_columns((math.prod(x_shape),), discrete["columns"])
+        few = discrete["columns"] if isinstance(discrete, Mapping) else None
+        for named in (columns, atoms, few):
+            if isinstance(named, list) and named:
+                check_columns((math.prod(x_shape),), named)
 
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
         z, x = preview.z, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
+        options |= choose_values(x.flatten(1), **options)
+        check_flow(options.get("flow", "nsf_ar"), options["atoms"], preview.gaps)
         if preview.gaps:
-            masks = choose_masks(z, x.flatten(1).isnan())
-            options |= {"gaps": True, "masks": masks, "discrete": None}
-        if options.setdefault("discrete", "auto") == "auto":
-            options["discrete"] = choose_discrete(x, options["columns"])
-        few = (options["discrete"] or {"columns": []})["columns"]
-        flowing = x.flatten(1)[:, [i for i in options["columns"] if i not in few]]
-        if options.setdefault("transform", "auto") == "auto":
-            options["transform"] = choose_transform(flowing) if flowing.shape[1] else "none"
-        if options.setdefault("dequantise", "auto") == "auto":
-            options["dequantise"] = is_whole(x)
-        if options.setdefault("linear", "auto") == "auto":
-            most = MOST_GAPPED if preview.gaps else MOST_COLUMNS
-            options["linear"] = 0 < flowing.shape[1] <= most
-        return options
+            options |= {"gaps": True, "masks": choose_masks(z, x.flatten(1).isnan())}
+        return {**options, **choose_scales(x.flatten(1), **options)}
 
-    def _parts(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return discrete columns, the others, and what the others are given, n rows each."""
+    def _look(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return rows of x, which columns the flow is over, and what it is given but for a mask."""
         x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
-        few = x[:, self.discrete]
-        return few, x[:, self.columns], torch.cat((z, as_ranks(z), few.to(z)), 1)
+        present = ~x[:, self.standardise.columns].isnan() if self.may_lack else None
+        if self.categorical is None:
+            return x, present, torch.cat((z, as_ranks(z)), 1)
+        codes, _ = self.categorical.codes(x[:, self.coded])
+        if self.has_atoms:
+            at_atom = torch.cat((codes > 0, torch.zeros_like(codes[:, :1], dtype=torch.bool)), 1)
+            elsewhere = ~at_atom[:, self.atom_of]
+            present = elsewhere if present is None else present & elsewhere
+        return x, present, torch.cat((z, as_ranks(z), codes.to(z)), 1)
+
+    def _missing(self, x: Tensor, columns: Sequence[int]) -> Tensor:
+        """Return 1 for elements of some columns that are missing and 0 for others, ``(n, ...)``."""
+        return x[:, columns].isnan().float()
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        few, many, given = self._parts(z, x)
+        x, present, given = self._look(z, x)
         if self.categorical is not None:
-            self.categorical.fit(few)
-        if self.columns:
-            self.standardise.fit(many + 0.5 * self.dequantise)
-        if self.gapped is not None:
-            self.gapped.fit(self.standardise(many + 0.5 * self.dequantise), given)
+            self.categorical.fit(x[:, self.coded])
+        if self.flow is not None:
+            self.standardise.fit(x, present)
         if self.linear is not None:
-            self.linear.fit(given, self.standardise(many + 0.5 * self.dequantise))
+            self.linear.fit(given, self.standardise(x, 0.5)[0], present)
+        if self.gapped is not None:
+            self.gapped.fit(_where(present, self.standardise(x, 0.5)[0]), given)
         if self.masks is not None:
-            self.masks.fit(self._missing(z, x))
+            self.masks.fit(self._missing(x, self.masked))
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(x | z), ``(n,)``, with noise of its own where x is dequantised."""
-        few, many, given = self._parts(z, x)
-        seen = many + torch.rand_like(many) * self.dequantise
-        if self.gaps:
-            filling = torch.randn_like(seen).to(z)
-            return -self._log_prob_there(z, seen, given, filling) - self._log_masks(z, x)
-        return -self._log_prob(few, seen, given)
+        within = torch.rand(len(z), len(self.standardise.whole), device=z.device)
+        return -self._log_prob(z, x, within)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log q(x | z) in nats, ``(n,)``, for paired rows or for one data set x."""
-        few, many, given = self._parts(z, x)
-        seen = many + 0.5 * self.dequantise
-        if self.gaps:
-            filling = torch.zeros_like(seen).to(z)
-            return self._log_prob_there(z, seen, given, filling) + self._log_masks(z, x)
-        return self._log_prob(few, seen, given)
+        return self._log_prob(z, x, 0.5)
 
-    def _log_prob_there(self, z: Tensor, x: Tensor, given: Tensor, filling: Tensor) -> Tensor:
-        """Return the log density of what is there, ``(n,)``.
-
-        Args:
-            z: ``(n, theta_dim)``.
-            x: The columns, NaN where they are missing.
-            given: What the flow is given, but for the mask.
-            filling: What takes the place of missing elements, ``(n, columns)``.
-        """
-        missing = x.isnan()
-        log_prob = self.standardise.log_det(x)
-        y = self.standardise(x)
-        if self.gapped is not None:
-            y, log_det = self.gapped.residual(y, given, filling)
-            log_prob = log_prob + log_det
-        else:
-            y = torch.where(missing, filling, y)
-        assert self.flow is not None
-        log_prob = log_prob + self.flow.log_prob(y, torch.cat((given, missing.to(z)), 1))
-        neutral = 0.5 * (filling.square() + math.log(2 * math.pi))
-        return log_prob + (missing * neutral).sum(1)
-
-    def _log_masks(self, z: Tensor, x: Tensor) -> Tensor | float:
-        """Return log p(mask | z), ``(n,)``; 0 where it says nothing of z."""
-        return 0.0 if self.masks is None else self.masks.log_prob(self._missing(z, x), z)
-
-    def _missing(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return 1 for those of `masked` that are missing and 0 for the others, as floats."""
-        x = batched(x, self.x_shape).flatten(1)[:, self.masked]
-        return x.isnan().to(z).expand(len(z), -1)
-
-    def _log_prob(self, few: Tensor, many: Tensor, given: Tensor) -> Tensor:
-        log_prob = given.new_zeros(len(given))
+    def _log_prob(self, z: Tensor, x: Tensor, within: Tensor | float) -> Tensor:
+        x, present, given = self._look(z, x)
+        log_prob, mask = z.new_zeros(len(z)), self._missing(x, self.may_lack)
+        if self.masks is not None:
+            log_prob = log_prob + self.masks.log_prob(self._missing(x, self.masked), z)
         if self.categorical is not None:
-            z = given[:, : (given.shape[1] - len(self.discrete)) // 2]
-            log_prob = log_prob + self.categorical.log_prob(few, z)
-        if self.flow is not None:
-            y = self.standardise(many)
-            log_prob = log_prob + self.standardise.log_det(many)
-            if self.linear is not None:
-                y = self.linear.residual(y, given)
-                log_prob = log_prob + self.linear.log_det()
-            log_prob = log_prob + self.flow.log_prob(y, given)
-        return log_prob
+            context = torch.cat((z, mask), 1)
+            log_prob = log_prob + self.categorical.log_prob(x[:, self.coded], context)
+        if self.flow is None:
+            return log_prob
+        y, log_slopes = self.standardise(x, within)
+        if self.gapped is not None:
+            y, more = self.gapped.residual(_where(present, y), given)
+            log_slopes = log_slopes + more
+        if self.linear is not None:
+            y = self.linear.residual(y, given, present)
+            log_slopes = log_slopes + self.linear.log_slopes()
+        given = torch.cat((given, mask), 1)
+        if present is not None and isinstance(self.flow, Flow):
+            y, log_slopes = only(present, y, log_slopes)
+            return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given, present)
+        return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given)
+
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say which numbers of data no simulation had, of columns that do not hold any number."""
+        x = batched(x, self.x_shape).flatten(1)
+        told = []
+        for i, each in self.held.items():
+            odd = x[~(each.allow(x[:, i]) | x[:, i].isnan()), i]
+            if len(odd):
+                found = f"x is {float(odd[0]):g} in column {i}"
+                told.append(f"{found}, which holds {each.described} in simulations")
+        return told
+
+
+def _where(present: Tensor | None, y: Tensor) -> Tensor:
+    """Return columns with NaN for what is not present."""
+    return y if present is None else torch.where(present, y, torch.nan)
+
+
+def check_flow(flow: str, atoms: list[int] | None, gaps: bool) -> None:
+    """Refuse a flow that cannot leave columns out of a row."""
+    if gaps and flow == "mdn":
+        raise ValueError(
+            "flow: mdn is a density of all columns in every row, and elements may be missing; take "
+            "nsf_ar, nsf or maf"
+        )
+    if atoms and flow == "mdn":
+        raise ValueError(
+            f"flow: mdn is a density of all columns in every row, and column {atoms[0]} has values "
+            "of a probability of their own; take nsf_ar, nsf or maf, or write atoms: null"
+        )
 
 
 def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
@@ -268,11 +294,41 @@ def choose_masks(z: Tensor, missing: Tensor) -> list[int] | None:
     return varying
 
 
-def choose_discrete(x: Tensor, columns: list[int]) -> dict[str, Any] | None:
-    """Return the columns that take at most `FEW` consecutive whole values, and how many."""
-    if x.is_floating_point():
-        return None
-    values = x.flatten(1)
-    spans = (values.amax(0) - values.amin(0) + 1).tolist()
-    few = [i for i in columns if spans[i] <= FEW]
-    return {"columns": few, "levels": int(max(spans[i] for i in few))} if few else None
+def choose_scales(
+    x: Tensor, *, columns: list[int], values: Mapping[int, Mapping[str, Any]], **options: Any
+) -> dict[str, Any]:
+    """Choose what columns go through, and whether a regression, by training data.
+
+    Args:
+        x: The data, ``(n, elements)``.
+        columns: Those that are used.
+        values: What they hold.
+        **options: Others of `NLE`.
+    """
+    few, atoms = (options["discrete"] or {"columns": []})["columns"], options["atoms"] or []
+    held = {i: Values(**each) for i, each in values.items()}
+    scales = MixedStandardise([i for i in columns if i not in few], held, "none", "none")
+
+    def without_atoms(numbers: Tensor, among: list[int]) -> Tensor:
+        there = torch.ones_like(numbers, dtype=torch.bool)
+        for place, i in enumerate(among):
+            if i in atoms:
+                there[:, place] = ~held[i].are_points(x[:, i])
+        return filled(numbers, there) if set(atoms) & set(among) else numbers
+
+    transform, counts = options.get("transform", "auto"), options.get("counts", "auto")
+    if counts == "auto" and transform != "auto":
+        counts = transform
+    elif counts == "auto":
+        steps = without_atoms(scales.in_steps(x), scales.whole)
+        positive = bool((steps.isnan() | (steps > -0.5)).all())
+        counts = "log1p" if positive else choose_transform(steps)
+        counts = counts if scales.whole else "none"
+    if transform == "auto":
+        real = without_atoms(x[:, scales.real], scales.real)
+        transform = choose_transform(real) if scales.real else counts
+    linear = options.get("linear", "auto")
+    if linear == "auto":
+        most = MOST_GAPPED if options.get("gaps") else MOST_COLUMNS
+        linear = 0 < len(scales.columns) <= most and len(atoms) <= MOST_INCOMPLETE
+    return {"transform": transform, "counts": counts, "linear": linear}

@@ -24,6 +24,7 @@ from ..networks.scaling import as_ranks
 from ..options import Depth, NonNegative, Passes, Width
 from ..types import Traits
 from .contrast import DEGREES, EDGE, Contrastive, contrastive_loss
+from .estimator import Preview
 
 
 class NRE(Contrastive):
@@ -57,6 +58,16 @@ class NRE(Contrastive):
         inputs = theta_dim * (2 + (self.conditioner.linear is not None))
         self.net = ResidualMLP(inputs, 1, hidden=hidden, blocks=blocks, context_dim=context_dim)
         start_at(self.net.last, torch.zeros(1))
+
+    @classmethod
+    def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
+        """Replace what is left to be chosen; refuse a balance of rows that are weighted."""
+        if options.get("balance") and preview.weighted:
+            raise ValueError(
+                "balance is a mean over rows of the prior, and these were drawn from another "
+                "density; remove it"
+            )
+        return super().choose(preview, **options)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the contrastive loss, ``(n,)``, with alternatives of its own."""

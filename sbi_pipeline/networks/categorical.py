@@ -1,4 +1,6 @@
-"""The probability of columns that take few whole values, one column after another.
+"""The probability of which of few values columns take, one column after another.
+
+A column has points, and may take other values, too: that it does is then its level 0.
 
 p(x | context) is a product of softmaxes, p(x_i | x_1 ... x_{i-1}, context), whose logits are linear
 in the context plus a masked network of everything before: the model of Germain et al., MADE, ICML
@@ -8,12 +10,14 @@ in the context plus a masked network of everything before: the model of Germain 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..options import Depth, Width
 from .residual import AutoregressiveMLP, start_at
+from .values import Values
 
 UNSEEN = math.log(1e-6)
 
@@ -23,13 +27,15 @@ class Categorical(nn.Module):
 
     Args:
         columns: Number of columns.
-        levels: Number of consecutive whole values a column may take.
+        levels: Number of values a column may take, that it takes another counted as one.
         context_dim: Length of the context.
         hidden: Width of the network.
         blocks: Number of its residual blocks.
     """
 
-    lowest: Tensor
+    points: Tensor
+    slack: Tensor
+    rest: Tensor
     frequencies: Tensor
 
     def __init__(
@@ -37,7 +43,10 @@ class Categorical(nn.Module):
     ) -> None:
         super().__init__()
         self.levels = levels
-        self.register_buffer("lowest", torch.zeros(columns))
+        whole = torch.arange(levels, dtype=torch.float64)
+        self.register_buffer("points", whole.repeat(columns, 1))
+        self.register_buffer("slack", torch.full((columns, levels), 0.1, dtype=torch.float64))
+        self.register_buffer("rest", torch.zeros(columns, dtype=torch.bool))
         self.register_buffer("frequencies", torch.zeros(columns, levels))
         # A path of its own for the context: a masked network shows it to the first columns
         # through few units.
@@ -48,22 +57,48 @@ class Categorical(nn.Module):
         for layer in (self.direct, self.net.last):
             start_at(layer, torch.zeros(1))
 
+    def know(self, values: Sequence[Values]) -> None:
+        """Set what each column takes."""
+        self.points.fill_(torch.inf)  # no number lies near
+        self.slack.fill_(0.0)
+        for column, each in enumerate(values):
+            self.rest[column] = each.rest
+            levels = slice(each.rest, each.rest + len(each.points))
+            self.points[column, levels] = torch.tensor(each.points, dtype=torch.float64)
+            self.slack[column, levels] = torch.tensor(each.slack, dtype=torch.float64)
+
     def fit(self, x: Tensor) -> None:
-        """Set lowest values and frequencies from training rows, ``(n, columns)``."""
-        self.lowest.copy_(x.amin(0))
-        codes = nn.functional.one_hot((x - x.amin(0)).long(), self.levels).double()
-        self.frequencies.copy_(((codes.sum(0) + 0.5) / (len(x) + 0.5 * self.levels)).log())
+        """Set frequencies by training rows, ``(n, columns)``; NaN is a number that is missing."""
+        known = (~x.isnan()).double()
+        codes = nn.functional.one_hot(self.codes(x)[0], self.levels) * known.unsqueeze(-1)
+        there = torch.isfinite(self.points)
+        there[:, 0] |= self.rest
+        total = known.sum(0).unsqueeze(1) + 0.5 * there.sum(1, keepdim=True)
+        self.frequencies.copy_(((codes.sum(0) + 0.5) / total).log())
+        self.frequencies[~there] = -torch.inf
+
+    def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which of its values each number is, and whether it is none of them.
+
+        A number beyond the points of a column that takes no others counts as the nearest; one that
+        is missing, NaN, as the first.
+        """
+        missing, x = x.isnan(), x.nan_to_num(0.0)
+        away = (x.double().unsqueeze(-1) - self.points).abs()
+        distance, nearest = away.min(-1)
+        is_point = distance <= self.slack.expand_as(away).gather(-1, nearest.unsqueeze(-1))[..., 0]
+        nearest = torch.where((is_point | ~self.rest) & ~missing, nearest, 0)
+        return nearest, ~(is_point | self.rest | missing)
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        """Return log P(x | context) in nats, ``(n,)``.
+        """Return log P(x | context) in nats, ``(n,)``, of the numbers that are there.
 
         A value beyond those of the training rows counts as the nearest of them, a millionth as
         probable: it must not end a training in which it turns up late.
         """
-        codes = x.float() - self.lowest
-        beyond = (codes < 0) | (codes > self.levels - 1)
-        codes = codes.clamp(0, self.levels - 1)
-        logits = self.net(codes, context) + self.direct(context)
+        codes, beyond = self.codes(x)
+        inputs = codes.float()
+        logits = self.net(inputs, context) + self.direct(context)
         logits = logits.unflatten(1, self.frequencies.shape) + self.frequencies
-        picked = logits.log_softmax(-1).gather(-1, codes.long().unsqueeze(-1))
-        return picked.sum((1, 2)) + UNSEEN * beyond.sum(1)
+        picked = logits.log_softmax(-1).gather(-1, codes.unsqueeze(-1))[..., 0]
+        return torch.where(x.isnan(), 0.0, picked).sum(1) + UNSEEN * beyond.sum(1)

@@ -40,10 +40,22 @@ class Flow(nn.Module):
         self.features = features
         self._transform = transform  # files of estimators have its weights under this name
 
-    def log_prob(self, inputs: Tensor, context: Tensor) -> Tensor:
-        """Return log q(inputs | context) in nats, ``(n,)``."""
-        noise, log_det = self._transform(inputs, context)
-        constant = 0.5 * self.features * math.log(2 * math.pi)
+    def log_prob(self, inputs: Tensor, context: Tensor, present: Tensor | None = None) -> Tensor:
+        """Return log q(inputs | context) in nats, ``(n,)``.
+
+        Args:
+            inputs: ``(n, features)``.
+            context: ``(n, context)``.
+            present: Which features the density is of, ``(n, features)`` of bool; the others have
+                to be zero. None: all.
+        """
+        if present is None:
+            noise, log_det = self._transform(inputs, context)
+            features: int | Tensor = self.features
+        else:
+            noise, log_det = self._transform(inputs, context, present)
+            features = present.sum(1)
+        constant = 0.5 * math.log(2 * math.pi) * features
         return -0.5 * noise.square().sum(1) - constant + log_det
 
     def sample(self, n: int, context: Tensor) -> Tensor:

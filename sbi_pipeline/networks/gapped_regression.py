@@ -85,20 +85,21 @@ class GappedRegression(nn.Module):
         spread = torch.linalg.cholesky(0.5 * (covariance + covariance.mT))
         return mean.float(), spread.float()
 
-    def residual(self, x: Tensor, z: Tensor, filling: Tensor) -> tuple[Tensor, Tensor]:
-        """Return whitened residuals of data, ``(n, in_dim)``, and log |their derivative|, ``(n,)``.
+    def residual(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return whitened residuals of data and the log of their slopes, ``(n, in_dim)`` both.
+
+        Both are 0 for what is missing.
 
         Args:
-            x: Data, ``(n, in_dim)`` or of one row.
+            x: Data, ``(n, in_dim)``, NaN where they are missing.
             z: Parameters, ``(n, out_dim)``.
-            filling: What takes the place of residuals that are missing, ``(n, in_dim)``.
         """
         x, mask = x.double(), (~x.isnan()).double()
         root = self._noise_root(mask)
         rest = mask * (x.nan_to_num(0.0) - self.offset - z.double() @ self.slope.T)
         white = torch.linalg.solve_triangular(root, rest.unsqueeze(-1), upper=False)[..., 0]
-        log_det = -root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return torch.where(mask > 0, white.float(), filling), log_det.float()
+        log_slopes = -root.diagonal(dim1=-2, dim2=-1).log()
+        return white.float(), log_slopes.float()
 
     def _noise_root(self, mask: Tensor) -> Tensor:
         """Return the root of E among the elements that are there; of the others it is 1."""
@@ -150,9 +151,9 @@ class OnFilled(GaussianRegression):
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__(2 * in_dim, out_dim)
 
-    def fit(self, inputs: Tensor, outputs: Tensor) -> None:
+    def fit(self, inputs: Tensor, outputs: Tensor, present: Tensor | None = None) -> None:
         """Fit to rows of inputs with NaN, ``(n, in_dim)``, and outputs, ``(n, out_dim)``."""
-        super().fit(_filled(inputs), outputs)
+        super().fit(_filled(inputs), outputs, present)
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Return the prediction of outputs, ``(n, out_dim)``."""

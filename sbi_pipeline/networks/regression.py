@@ -39,16 +39,28 @@ class GaussianRegression(nn.Module):
         self.register_buffer("root", torch.eye(out_dim))
         self.register_buffer("inverse_root", torch.eye(out_dim))
 
-    def fit(self, inputs: Tensor, outputs: Tensor) -> None:
-        """Fit to rows of inputs, ``(n, in_dim)``, and outputs, ``(n, out_dim)``."""
+    def fit(self, inputs: Tensor, outputs: Tensor, present: Tensor | None = None) -> None:
+        """Fit to rows of inputs, ``(n, in_dim)``, and outputs, ``(n, out_dim)``.
+
+        Args:
+            inputs: Of the regression.
+            outputs: What it predicts.
+            present: Which outputs count, ``(n, out_dim)`` of bool; None where all do.
+        """
         inputs, outputs = inputs.double(), outputs.double()
-        mean_in, mean_out = inputs.mean(0), outputs.mean(0)
-        weight, covariance = ridge(inputs - mean_in, outputs - mean_out)
+        if present is None or bool(present.all()):
+            weight, bias, covariance = regress(inputs, outputs)
+            variance = outputs.var(0)
+        else:
+            weight, bias, covariance = regress_each(inputs, outputs, present)
+            variance = torch.stack(
+                [column[there].var() for column, there in zip(outputs.T, present.T, strict=True)]
+            ).nan_to_num()  # of one row
         # A residual may vanish; a millionth of the outputs' own variance is left of it.
-        floor = 1e-6 * outputs.var(0).clamp(min=1e-12)
+        floor = 1e-6 * variance.clamp(min=1e-12)
         root = torch.linalg.cholesky(covariance + torch.diag(floor))
         self.weight.copy_(weight)
-        self.bias.copy_(mean_out - weight @ mean_in)
+        self.bias.copy_(bias)
         self.root.copy_(root)
         self.inverse_root.copy_(torch.linalg.inv(root))
 
@@ -56,13 +68,53 @@ class GaussianRegression(nn.Module):
         """Return W inputs + b, ``(n, out_dim)``."""
         return nn.functional.linear(inputs, self.weight, self.bias)
 
-    def residual(self, outputs: Tensor, inputs: Tensor) -> Tensor:
-        """Return residuals whitened by L, ``(n, out_dim)``: N(0, I) if all is normal."""
-        return (outputs - self.predict(inputs)) @ self.inverse_root.T
+    def residual(self, outputs: Tensor, inputs: Tensor, present: Tensor | None = None) -> Tensor:
+        """Return residuals whitened by L, ``(n, out_dim)``: N(0, I) if all is normal.
+
+        Where an output is not ``present`` it is taken for what is predicted. L is triangular, so
+        the residuals of those that are present are a function of these alone.
+        """
+        residual = outputs - self.predict(inputs)
+        if present is not None:
+            residual = torch.where(present, residual, 0.0)
+        return residual @ self.inverse_root.T
+
+    def log_slopes(self) -> Tensor:
+        """Return log |d residual / d output| of each, ``(out_dim,)``: its own, L is triangular."""
+        return self.inverse_root.diagonal().log()
 
     def log_det(self) -> Tensor:
         """Return log |d residual / d outputs|, a number."""
-        return self.inverse_root.diagonal().log().sum()
+        return self.log_slopes().sum()
+
+
+def regress(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return weights, ``(k, p)``, biases and the covariance of what they leave, ``(k, k)``."""
+    mean_in, mean_out = inputs.mean(0), outputs.mean(0)
+    weight, covariance = ridge(inputs - mean_in, outputs - mean_out)
+    return weight, mean_out - weight @ mean_in, covariance
+
+
+def regress_each(inputs: Tensor, outputs: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Regress each output on the rows where it is present, as `regress`.
+
+    Variances are right for each, and covariances too near to zero by rows that lack one of two.
+    """
+    whole = present.all(0)
+    weight = inputs.new_zeros(outputs.shape[1], inputs.shape[1])
+    bias, variance = outputs.new_zeros(2, outputs.shape[1])
+    parts = [whole.nonzero()[:, 0], *(~whole).nonzero()] if whole.any() else (~whole).nonzero()
+    for columns in parts:
+        rows = present[:, columns].all(1)
+        found, offset, covariance = regress(inputs[rows], outputs[rows][:, columns])
+        weight[columns], bias[columns] = found, offset
+        variance[columns] = covariance.diagonal()
+    left = torch.where(present, outputs - inputs @ weight.T - bias, 0.0)
+    scaled = left / left.square().sum(0).clamp(min=1e-300).sqrt()
+    sd = variance.sqrt()
+    correlation = scaled.T @ scaled
+    correlation.fill_diagonal_(1.0)
+    return weight, bias, sd[:, None] * correlation * sd
 
 
 def ridge(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -85,10 +85,13 @@ class Standardise(nn.Module):
 
     def log_det(self, x: Tensor) -> Tensor:
         """Return log |d standardised / d x| summed over columns that are there, ``(n,)``."""
+        slopes = self.log_slopes(x)
+        return torch.where(x.isnan(), 0.0, slopes).flatten(1).sum(1).float()
+
+    def log_slopes(self, x: Tensor) -> Tensor:
+        """Return log |d standardised / d x| of each element, ``(n, *x_shape)``."""
         log_slope = self.log_slope((x - self.origin.to(x)) / self.unit.to(x))
-        log_slope = log_slope - (self.unit * self.sd).log().to(x)
-        log_slope = torch.where(x.isnan(), 0.0, log_slope)
-        return log_slope.flatten(1).sum(1).float()
+        return log_slope - (self.unit * self.sd).log().to(x)
 
 
 def share_rows(x: Tensor, shape: tuple[int, ...]) -> Tensor:

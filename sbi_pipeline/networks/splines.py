@@ -4,6 +4,9 @@ nflows' own spline transforms select rows with boolean masks, which `torch.compi
 `torch.vmap` cannot follow. These compute every row and select with `where` and `clamp`; they keep
 nflows' interface and agree with it to 1e-5 (``tests/test_splines.py``).
 
+Features that are not ``present`` in a row are zero before and after every layer and add nothing to
+its log |det|: what is left is a density of the others.
+
 A map takes inputs ``(n, features)`` and raw network outputs ``(n, features, n_parameters)`` and
 returns outputs and log |d output / d input|, both ``(n, features)``. A transform decides which
 features a map's parameters may depend on.
@@ -20,6 +23,7 @@ from typing import Protocol
 
 import torch
 from nflows.transforms.base import Transform
+from nflows.transforms.permutations import Permutation
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -156,6 +160,11 @@ class AffineSpline:
         return outputs, log_slope + more
 
 
+def only(present: Tensor, outputs: Tensor, log_slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Return outputs and log slopes of features that are present, and zero for the others."""
+    return torch.where(present, outputs, 0.0), torch.where(present, log_slope, 0.0)
+
+
 class Coupling(Transform):
     """Maps some features with parameters that depend on the others and the context.
 
@@ -174,16 +183,20 @@ class Coupling(Transform):
         self.register_buffer("order", order, persistent=False)
 
     def _apply_map(
-        self, inputs: Tensor, context: Tensor | None, inverse: bool
+        self, inputs: Tensor, context: Tensor | None, inverse: bool, present: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         kept = inputs.index_select(1, self.kept_index)
         raw = self.net(kept, context).unflatten(-1, (-1, self.map.n_parameters))
         mapped, log_slope = self.map(inputs.index_select(1, self.mapped_index), raw, inverse)
+        if present is not None:
+            mapped, log_slope = only(present.index_select(1, self.mapped_index), mapped, log_slope)
         return torch.cat((kept, mapped), 1).index_select(1, self.order), log_slope.sum(-1)
 
-    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, inputs: Tensor, context: Tensor | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return outputs ``(n, features)`` and log |det| ``(n,)``."""
-        return self._apply_map(inputs, context, inverse=False)
+        return self._apply_map(inputs, context, inverse=False, present=present)
 
     def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Undo `forward`; the log |det| is of the inverse."""
@@ -208,9 +221,13 @@ class Autoregressive(Transform):
         raw: Tensor = self.net(inputs, context)
         return raw.unflatten(-1, (self.features, self.map.n_parameters))
 
-    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, inputs: Tensor, context: Tensor | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return outputs ``(n, features)`` and log |det| ``(n,)``."""
         outputs, log_slope = self.map(inputs, self._raw(inputs, context))
+        if present is not None:
+            outputs, log_slope = only(present, outputs, log_slope)
         return outputs, log_slope.sum(-1)
 
     def inverse(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -228,11 +245,19 @@ class Composition(Transform):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, inputs: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, inputs: Tensor, context: Tensor | None = None, present: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return outputs ``(n, features)`` and log |det| ``(n,)``."""
         steps = []
         for layer in self.layers:
-            inputs, log_det = layer(inputs, context)
+            if present is None:
+                inputs, log_det = layer(inputs, context)
+            elif isinstance(layer, Permutation):
+                inputs, log_det = layer(inputs, context)
+                present, _ = layer(present)
+            else:
+                inputs, log_det = layer(inputs, context, present)
             steps.append(log_det)
         return inputs, torch.stack(steps).sum(0)
 

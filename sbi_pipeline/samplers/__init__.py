@@ -17,7 +17,15 @@ from ..priors.discrete import Discrete, combinations
 from ..types import Array, Prior
 from .direct import CHAINS, Direct, check_z, draws_of, in_chains
 from .draws import Draws, labelled, log_likelihood
-from .sampler import NotDrawn, Problem, Proposal, Sampler, first_suitable, sampler_class
+from .sampler import (
+    NotDrawn,
+    Problem,
+    Proposal,
+    Sampler,
+    first_suitable,
+    sampler_class,
+    without_draws,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +56,15 @@ def draw(
     proposal: Estimator | None = None,
     folder: Path | None = None,
     quick: bool = False,
+    joined: bool = False,
     **options: Any,
 ) -> Draws:
     """Draw from the posteriors of m data sets.
 
     Args:
         estimator: A trained estimator.
-        x: Data sets, ``(m, *x_shape)``; of events, ``(m, events, *x_shape)``.
+        x: Data sets, ``(m, *x_shape)``; of events, ``(m, events, *x_shape)``; where several are
+            joined, ``(m, k, *x_shape)``.
         n: Draws wanted of each posterior.
         seed: Seed of the draws.
         prior: Prior of theta; needed where some parameters are discrete, to sum over them.
@@ -66,6 +76,8 @@ def draw(
         folder: Where a sampler may keep its state while it grows.
         quick: Whether what is not in ``options`` is as for many posteriors at once, which need
             less precision than a table of results.
+        joined: Whether a data set is several observations of one source. Draws are then reweighted
+            from what the estimator, if it has draws, or the proposal says of each of them.
         **options: Options of the sampler.
 
     Raises:
@@ -73,7 +85,13 @@ def draw(
             a proposal that is of no use.
         NotDrawn: Some posteriors cannot be drawn from.
     """
+    if joined and name == "auto":
+        name = without_draws()
     chosen = sampler_class(name, estimator.traits)
+    if joined and chosen.needs == "draws":
+        raise ValueError(f"sampler {name!r} draws for one observation, not for several; remove it")
+    if joined and estimator.traits.proposes:
+        proposal = estimator
     if proposal is not None and chosen.needs == "draws":
         raise ValueError(f"sampler {name!r} draws directly, not from a proposal; remove that")
     discrete = None if prior is None or chosen.needs == "draws" else combinations(prior)
@@ -87,12 +105,12 @@ def draw(
     def problem(some: Sequence[int] = range(len(x))) -> Problem:
         data = np.asarray(x)[list(some)]
         return Problem(
-            log_density=log_posterior(estimator, data, events),
+            log_density=log_posterior(estimator, data, events, joined=joined),
             targets=len(data),
             theta_dim=theta_dim,
             seed=seed,
-            draw=_drawing(estimator, data) if estimator.traits.draws else None,
-            proposal=None if proposal is None else _proposal(proposal, data),
+            draw=_drawing(estimator, data) if chosen.needs == "draws" else None,
+            proposal=None if proposal is None else _proposal(proposal, data, joined),
             folder=folder,
         )
 
@@ -239,15 +257,28 @@ def _with_discrete(
     )
 
 
-def _proposal(estimator: Estimator, x: Array) -> Proposal:
-    """Return an estimator of the posteriors of m data sets as a proposal for MCMC."""
+def _proposal(estimator: Estimator, x: Array, joined: bool) -> Proposal:
+    """Return an estimator of the posteriors of m data sets as a proposal for MCMC.
+
+    For several observations that are joined, it is the mixture of what it says of each.
+    """
     if not estimator.traits.proposes:
         method = estimator.spec["method"]
         raise ValueError(
             f"the proposal ({method}) must have draws with their density; "
             f"take one of {having(lambda traits: traits.proposes)}"
         )
-    return Proposal(
-        draw=_drawing(estimator, x),
-        log_prob=log_posterior(estimator, x),
-    )
+    parts = list(np.moveaxis(x, 1, 0)) if joined else [x]
+    densities = [log_posterior(estimator, part) for part in parts]
+
+    def draw_parts(n: int, seed: int) -> Array:
+        shares = (len(some) for some in np.array_split(np.arange(n), len(parts)))
+        pairs = enumerate(zip(parts, shares, strict=True))
+        drawn = [draws_of(estimator, part, share, seed + i) for i, (part, share) in pairs if share]
+        order = np.random.default_rng(seed).permutation(n) if joined else slice(None)
+        return np.asarray(np.concatenate(drawn, axis=1)[:, order])
+
+    def log_mixture(z: Array) -> Array:
+        return np.asarray(np.logaddexp.reduce([each(z) for each in densities]) - np.log(len(parts)))
+
+    return Proposal(draw=draw_parts, log_prob=log_mixture)

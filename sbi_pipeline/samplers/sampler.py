@@ -115,6 +115,11 @@ def first_suitable(traits: Traits) -> str:
     return next(name for name in registry.SAMPLERS if _load(name).suits(traits))
 
 
+def without_draws() -> str:
+    """Return the name of the first sampler that needs no draws of the estimator's own."""
+    return next(name for name in registry.SAMPLERS if _load(name).needs == "density")
+
+
 def sampler_class(name: str, traits: Traits) -> type[Sampler]:
     """Return a sampler by its name, ``auto`` or ``"my_module:MySampler"``.
 

@@ -26,7 +26,7 @@ from ..storage import draws as storage
 from ..storage.missing_elements import MissingElements
 from ..types import Array
 from .files import Keys, check_key, write_dataset
-from .simulations import check_network_suits
+from .simulations import check_network_suits, one_data_set
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +43,17 @@ def collect(
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
     missing: MissingElements | None = None,
+    x_shape: Sequence[int] | None = None,
 ) -> None:
     """Read a table of objects and hold it against one simulation and the prior.
 
-    ``networks`` are held against the data as by `observe`.
+    ``networks`` are held against the data as by `observe`; ``x_shape`` is as there.
 
     Writes: ``catalogue``, a netCDF file: data, names, and known truths of the objects.
     """
     prior = model.build_prior()
     with Engine(model, "observe/simulate", limits or Limits()) as engine:
-        x, _ = observations.simulate_observation(engine, prior, {}, seed=0, missing=missing)
+        x, _ = one_data_set(engine, prior, {}, 0, x_shape, missing)
     for network in networks:
         check_network_suits(x.shape, **network)
     table = catalogues.open_catalogue(layout)

@@ -27,6 +27,8 @@ from .files import Keys, read_manifest
 
 logger = logging.getLogger(__name__)
 
+WHAT_WAS_DECLARED = "density that they were said to be drawn from, priors or 'drawn_from'"
+
 
 def train(
     *,
@@ -116,7 +118,8 @@ def check_departure(
     found = departure_of_rows(simulations, listed, prior)
     if found is None:
         return None
-    text = f"{simulations} has rows that do not follow the prior ({found})"
+    drawn_from = "prior" if "weights" not in listed else WHAT_WAS_DECLARED
+    text = f"{simulations} has rows that do not follow the {drawn_from} ({found})"
     if found.is_certain and estimators_module.traits(method).draws:
         raise ValueError(f"{text}, and {method} {WOULD_LEARN}")
     if found.is_certain:
@@ -134,6 +137,8 @@ def departure_of_rows(
         listed: What it says.
         prior: Of all parameters.
     """
+    if "weights" in listed:
+        return Departure(**listed["weights"]["departure"])
     if not any("table" in (stock.source or {}) for stock in stocks_of(listed)):
         return None
     reader = reading.open_campaign(simulations)

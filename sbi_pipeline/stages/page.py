@@ -117,7 +117,8 @@ def report(
         for place, path in enumerate(observations)
     ]
     failed = _failed(reader) if any(listed["failures"].values()) else None
-    simulated = SimulatedRows(listed["rows"], listed["failures"], failed)
+    weights = listed.get("weights")
+    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights)
     surveyed = _catalogues([read_population(folder, inputs) for folder in catalogues])
     learnt = _nuisances(nuisance_ranks, inputs)
     chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None

@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 
 from .. import samplers
+from ..posterior import doubts
 from ..priors import reference_draws
 from ..trained import load
 from ..types import Array, Prior
@@ -79,11 +80,14 @@ def sample(
             events=trained.events,
             proposal=proposal,
             folder=_chain(estimator, batch[0]),
+            joined=x.ndim - 2 - trained.events == len(trained.estimator.spec["x_shape"]),
             **options,
         )
 
     for batch, x, drawn in draw_batches(_batches(each, at_once), draw, failed):
         for which, one in enumerate(batch):
+            for doubt in doubts(trained.estimator, x[which]):
+                logger.warning("%s: %s", one.observation.stem, doubt)
             if not drawn.converged[which]:
                 unknown = f"{drawn.sampler} has not converged"
                 told = drawn.told(which).get("statement", unknown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,9 @@ from .files import Keys, check_key, one_by_one, read_dataset, write_dataset
 from .simulations import effort_of
 
 logger = logging.getLogger(__name__)
+
+JOINED = "each of the observations that are joined has its own"
+"""Why nuisances of predictions are of their prior."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def diagnose(
                 check_key(tree.attrs["key"], one.inputs, "posterior", one.posterior)
                 tree.load()
             observed = read_dataset(one.observation, one.inputs, "observation")
+            joined = int(observed.attrs.get("joined", 0))
             summary(tree, _truth(observed, model)).to_csv(one.diagnostics, index=False)
             name = "-".join(["predictive", *one.posterior.parts[-4:-1]])
             ledger = f"{name}-{one.key}"  # another simulator's rows are not gone on with
@@ -92,6 +96,10 @@ def diagnose(
                 elif several:
                     made = predictor.simulate(draws, values, ledger, events=len(x_o))
                     predicted = predictions.predicted_events(made, x_o)
+                elif joined:
+                    plain = replace(predictor, nuisances=None)
+                    made = plain.simulate(draws, values, ledger, events=joined)
+                    predicted = predictions.predicted_jointly(made, x_o, data or {})
                 else:
                     shown = observations.with_texts(x_o, data or {})
                     made = predictor.simulate(draws, values, ledger)
@@ -99,7 +107,8 @@ def diagnose(
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
                 predicted = xr.Dataset(attrs={"problem": str(error)})
-            write_dataset(one.predictive, predicted.assign_attrs(key=one.key, **told))
+            words = {**told, "nuisances": "prior", "from_prior": JOINED} if joined else told
+            write_dataset(one.predictive, predicted.assign_attrs(key=one.key, **words))
             predictor.forget(name)
 
         yield from one_by_one(each, work, lambda one: one.posterior.parent.name)

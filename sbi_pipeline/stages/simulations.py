@@ -20,11 +20,14 @@ from ..campaigns.shard import simulate_shard
 from ..campaigns.sources import TableSource, source_of
 from ..model import Model
 from ..priors.boxes import BoxedPrior, Faces
-from ..priors.departure import WOULD_LEARN, departure_from, rows_to_compare
+from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_compare
 from ..sidecars import write_text
+from ..simulators.absent import ABSENT
 from ..storage.manifest import join_receipts, join_stocks, receipt_names, rows_within
 from ..storage.missing_elements import MissingElements
+from ..storage.parameters import Parameters, refuse_twice
 from ..storage.prior import read_prior, write_prior
+from ..storage.weights import Weighing
 from ..types import Array, Prior
 from .files import Keys, check_key, one_by_one, write_arrays
 
@@ -250,13 +253,15 @@ def manifest(
     reused: Sequence[Mapping[str, Any]] = (),
     box: Faces | None = None,
     model: Model | None = None,
+    density: Mapping[str, Any] | None = None,
     inputs: Keys | None = None,
 ) -> None:
     """List the simulations of a campaign and how they are split.
 
     Those of other campaigns, ``reused``, have each their own ``store``, ``rows``, ``seed`` and
     ``block_size``, and ``source`` if that is not the prior. With ``box``, only the rows within that
-    box of the prior of ``model`` count, and of some only those ``within`` another one as well.
+    box of the prior of ``model`` count, and of some only those ``within`` another one as well. Of
+    existing simulations the rows within the prior count, weighed by their ``density``.
 
     Reads: receipts. Writes: ``simulations``, as JSON.
     """
@@ -274,6 +279,8 @@ def manifest(
             every = [box] if stock.get("within") is None else [box, stock["within"]]
             boxes = [BoxedPrior(prior, faces) for faces in every]
             joined = rows_within(joined, listed, partial(_contained, boxes))
+        if density is not None:
+            joined = weighed(joined, listed, density)
         found.append({**joined, **stock})
     made = join_stocks(found[0], found[1:]) | ({} if box is None else {"box": dict(box)})
     write_text(simulations, json.dumps(made, indent=1) + "\n")
@@ -281,9 +288,60 @@ def manifest(
         logger.warning("failed simulations: %s", failures)
 
 
+def weighed(
+    joined: Mapping[str, Any], receipts: Sequence[Path], density: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the record of existing simulations with what is to be known of their weights.
+
+    Raises:
+        ValueError: Rows lie where nothing was to be drawn, most lie outside the prior, or some are
+            there twice.
+    """
+    weighing = Weighing.of(density, joined["parameters"])
+    every = Parameters.read(receipts, joined["rows"])
+    refuse_twice(every)
+    told = weighing.look(every.theta)
+    logger.info(
+        "%d rows, %d outside the prior, effectively %.0f; %s",
+        *(joined["rows"], told["outside"], told["effective"]),
+        Departure(**told["departure"]),
+    )
+    made = {**joined, "weights": {**density, **told}}
+    if not told["outside"]:
+        return made
+    return {**rows_within(made, receipts, weighing.inside), "weights": made["weights"]}
+
+
 def _contained(boxes: Sequence[BoxedPrior], parameters: Array) -> Array:
     """Return which parameters lie in all of some boxes, ``(n,)``."""
     return np.all([each.contains(parameters) for each in boxes], axis=0)
+
+
+def one_data_set(
+    engine: Engine,
+    prior: Prior,
+    known: Mapping[str, float],
+    seed: int,
+    x_shape: Sequence[int] | None,
+    missing: MissingElements | None,
+) -> tuple[Array, Array]:
+    """Return one data set and all its parameters, see `observations.simulate_observation`.
+
+    Of existing simulations, with data of ``x_shape``, it is one of zeros where there is no
+    simulator.
+
+    Raises:
+        ValueError: The simulator fails, or has data of another shape.
+    """
+    if x_shape is not None and engine.model.simulator == ABSENT:
+        return np.zeros(tuple(x_shape)), np.full(len(prior.names), np.nan)
+    x, row = observations.simulate_observation(engine, prior, known, seed, missing)
+    if x_shape is not None and x.shape != tuple(x_shape):
+        raise ValueError(
+            f"{engine.model.simulator} gives data of shape {x.shape}, the existing simulations "
+            f"have {tuple(x_shape)}; wanted the simulator that made them, or none"
+        )
+    return x, row
 
 
 @dataclass(frozen=True)
@@ -297,6 +355,8 @@ class ToObserve:
         file: Where it is read from; None if it is simulated.
         seed: Of the parameters that are not given, and of the simulation.
         events: How many it has, if it is a set of them and is simulated.
+        parts: Observations that are joined in it, by name, each ``truth``, ``file``, ``seed`` and
+            ``events``; None where it is one itself.
     """
 
     observation: Path
@@ -305,6 +365,7 @@ class ToObserve:
     file: str | None = None
     seed: int = 0
     events: int | None = None
+    parts: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def observe(
@@ -316,13 +377,15 @@ def observe(
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
     missing: MissingElements | None = None,
+    x_shape: Sequence[int] | None = None,
 ) -> Iterator[ToObserve]:
     """Read observations, or simulate them with a known truth.
 
     The simulator is called once in any case: whether its data have the observations' shape is
     better known before a campaign than after. With ``several``, one simulation is one event, and
     an observation has several. For the same reason ``networks`` are held against the data, each
-    ``estimator``, ``method`` and ``options``.
+    ``estimator``, ``method`` and ``options``. Existing simulations have data of ``x_shape``, and
+    need no simulator.
 
     Writes: ``observation`` of each, a netCDF file.
 
@@ -336,9 +399,9 @@ def observe(
         Engine(model, "observe/events/simulate", guard) as single,
     ):
 
-        def work(one: ToObserve) -> None:
+        def observed(one: ToObserve) -> tuple[Array, Array | None]:
             known = one.truth or {}
-            x, row = observations.simulate_observation(engine, prior, known, one.seed, missing)
+            x, row = one_data_set(engine, prior, known, one.seed, x_shape, missing)
             truth: Array | None = row
             for network in networks:
                 check_network_suits(x.shape, **network)
@@ -357,8 +420,20 @@ def observe(
                     one.seed,
                     missing,
                 )
+            return x, truth
+
+        def work(one: ToObserve) -> None:
+            told = {"source": "simulated" if one.file is None else f"file {one.file}"}
+            if one.parts is None:
+                x, truth = observed(one)
+            else:
+                parts = [observed(replace(one, **each, parts=None)) for each in one.parts.values()]
+                x, truth = observations.join_observations(
+                    parts, several, set(inferred_parameters), names
+                )
+                told["source"] = f"{' and '.join(one.parts)}, joined as of one source"
+                told |= {} if several else {"joined": str(len(parts))}
             data = observations.label_observation(x, truth, names)
-            source = "simulated" if one.file is None else f"file {one.file}"
-            write_arrays(one.observation, data, {"source": source, "key": one.key})
+            write_arrays(one.observation, data, {**told, "key": one.key})
 
         yield from one_by_one(each, work, lambda one: one.observation.stem)

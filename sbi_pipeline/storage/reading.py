@@ -25,6 +25,7 @@ from .manifest import FORMATS, Stock, split, stocks_of
 from .missing_elements import MissingElements
 from .noise import Noise
 from .rows import Rows, read_outcomes, read_record
+from .weights import Weighing
 
 PARTS = ("train", "validation", "test")
 
@@ -38,12 +39,20 @@ class View:
         x: Data, ``(n, *x_shape)``, in the simulator's dtype.
         row: Index of each simulation in the campaign, ``(n,)``.
         names: Names of the columns of ``theta``.
+        weight: Of each, with a mean of about one, ``(n,)``; None where all count alike.
     """
 
     theta: Array
     x: Array
     row: Array
     names: tuple[str, ...]
+    weight: Array | None = None
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """What there is of each row, by name."""
+        found = {"theta": self.theta, "x": self.x, "row": self.row}
+        return found if self.weight is None else {**found, "weight": self.weight}
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,8 @@ class Reader:
         split: Arguments of `manifest.split`; may be empty where only ``all`` rows are read.
         noise: What draws the noise at load, if there is any.
         missing: What draws which elements are missing, if any are.
+        weighing: How rows are weighed that were drawn from another density than the prior. Test
+            rows are then only those that follow the prior.
     """
 
     blocks: Sequence[Block]
@@ -129,6 +140,7 @@ class Reader:
     split: Mapping[str, Any]
     noise: Noise | None = None
     missing: MissingElements | None = None
+    weighing: Weighing | None = None
 
     @property
     def varies(self) -> bool:
@@ -166,12 +178,19 @@ class Reader:
         masks = {"all": good}
         if set(wanted) - {"all"}:
             masks |= self.masks(block)
+        weights = None
+        if self.weighing is not None:
+            weights = self.weighing.weights(rows.parameters)
+            if "test" in masks:
+                seed = self.split["seed"] if block.seed is None else block.seed
+                masks["test"] &= self.weighing.follows(rows.parameters, seed, block.start)
         columns = [self.stored.index(name) for name in self.names]
         found = {}
         for part in wanted:
             index = np.flatnonzero(good & masks[part])
             theta = rows.parameters[index][:, columns]
-            found[part] = View(theta, rows.x[index], block.index + index, self.names)
+            weight = None if weights is None or part == "test" else weights[index]
+            found[part] = View(theta, rows.x[index], block.index + index, self.names, weight)
         return found
 
     def observed(self, block: Block, view: View, part: str, epoch: int = 0) -> View:
@@ -255,21 +274,21 @@ class _Filling:
 
     def add(self, view: View) -> None:
         if self.held is None:
-            theta, x, row = (
-                np.empty((self.limit, *each.shape[1:]), each.dtype)
-                for each in (view.theta, view.x, view.row)
-            )
-            self.held = View(theta, x, row, view.names)
+            empty = {
+                name: np.empty((self.limit, *each.shape[1:]), each.dtype)
+                for name, each in view.arrays.items()
+            }
+            self.held = View(**empty, names=view.names)
         rows = slice(self.filled, min(self.filled + len(view.row), self.limit))
-        for name in ("theta", "x", "row"):
-            getattr(self.held, name)[rows] = getattr(view, name)[: rows.stop - rows.start]
+        for name, each in view.arrays.items():
+            self.held.arrays[name][rows] = each[: rows.stop - rows.start]
         self.filled = rows.stop
 
     def view(self, nothing: View) -> View:
         if self.held is None:
             return nothing
-        n, held = self.filled, self.held
-        return View(held.theta[:n], held.x[:n], held.row[:n], held.names)
+        some = {name: each[: self.filled] for name, each in self.held.arrays.items()}
+        return View(**some, names=self.held.names)
 
 
 def open_campaign(
@@ -309,7 +328,16 @@ def open_campaign(
         split=content["split"],
         noise=noise,
         missing=missing,
+        weighing=weighing_of(content),
     )
+
+
+def weighing_of(content: Mapping[str, Any]) -> Weighing | None:
+    """Return how the rows of a manifest are weighed; None where all count alike."""
+    told = content.get("weights")
+    if told is None or told["drawn_from"] is None:
+        return None
+    return Weighing.of(told, content["parameters"])
 
 
 def load_simulations(manifest: Path | str, names: Sequence[str] | None = None) -> View:

@@ -363,6 +363,11 @@ def _member(annotation: Any, value: Any) -> Any:
     return members[0]
 
 
+def is_single(annotation: Any) -> bool:
+    """Say whether an annotation is of one number, text or truth value."""
+    return bare(annotation) in PLAIN
+
+
 def _takes_mappings(kind: Any) -> bool:
     return _is_mapping(kind) or is_typeddict(kind)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import observations, registry
 from ..fingerprint import of_array
+from ..simulators.absent import ABSENT
 from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
@@ -232,6 +233,14 @@ class Campaign(Mapping[str, Specification]):
         return bool(stated(CampaignEntry, self.entry, "events"))
 
     @property
+    def _predictive_draws(self) -> int | str:
+        """Data sets predicted of each posterior: none where nothing simulates."""
+        if self.entry["simulator"] == ABSENT:
+            return 0
+        asked: int | str = stated(Configuration, self.config, "predictive_draws")
+        return asked
+
+    @property
     def _derived(self) -> dict[str, str]:
         """Expressions of the derived parameters by name."""
         entries = self.entry.get("derived_parameters", {})
@@ -252,22 +261,31 @@ class Campaign(Mapping[str, Specification]):
 
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
-        arguments = {
-            "model": self.simulations.model,
+        arguments = {"model": self.simulations.model, **self._data_set(entry)}
+        arguments |= missing_of(self.entry)
+        if "inventory" in self.entry:
+            arguments["x_shape"] = list(self.entry["inventory"].x_shape)
+        if self._events:
+            arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
+            arguments["several"] = True
+        makers, each = stage("observe") | makers_of(self.entry) | self.fits.masks, [entry]
+        if "joined" in entry:
+            each = [self.entry["observations"][other] for other in entry["joined"]]
+            parts = zip(entry["joined"], each, strict=True)
+            arguments["parts"] = {other: self._data_set(one) for other, one in parts}
+        for file in [one["file"] for one in each if "file" in one]:
+            content = of_array(observations.read_observation(file, "missing" in self.entry))
+            makers |= Makers({}, {f"data {file}": content})
+        return Specification("observe", arguments, makers=makers)
+
+    def _data_set(self, entry: Config) -> dict[str, Any]:
+        """Return where the data of an observation come from."""
+        found = {
             "truth": entry.get("parameters", entry.get("truth")),
             "file": entry.get("file"),
             "seed": stated(Observation, entry, "seed"),
-            **missing_of(self.entry),
         }
-        if self._events:
-            arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
-            arguments |= {"several": True, "events": entry.get("events")}
-        makers = stage("observe") | makers_of(self.entry) | self.fits.masks
-        if "file" in entry:
-            data = observations.read_observation(entry["file"], "missing" in self.entry)
-            content = of_array(data)
-            makers |= Makers({}, {f"data {entry['file']}": content})
-        return Specification("observe", arguments, makers=makers)
+        return found | ({"events": entry.get("events")} if self._events else {})
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
@@ -332,7 +350,7 @@ class Campaign(Mapping[str, Specification]):
                 "model": self.simulations.model,
                 "several": self._events,
                 "from_prior": self.fits.nuisances_from_prior,
-                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                "predictive_draws": self._predictive_draws,
                 "data": self.entry.get("data", {}),
             },
             {
@@ -346,8 +364,9 @@ class Campaign(Mapping[str, Specification]):
 
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
+        shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
         makers = makers_of(self.entry) | self.fits.masks
-        return planned.collect(self.simulations.model, makers, missing_of(self.entry))
+        return planned.collect(self.simulations.model, makers, shape, missing_of(self.entry))
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]
@@ -363,7 +382,7 @@ class Campaign(Mapping[str, Specification]):
                 "draws": planned.draws,
                 "block": planned.block(len(self.entry["inferred_parameters"])),
                 "derived": self._derived,
-                "predictive_draws": stated(Configuration, self.config, "predictive_draws"),
+                "predictive_draws": self._predictive_draws,
                 **self.fits.at_load,
             },
             {"simulations": self.key("manifest"), **inputs, **learnt},

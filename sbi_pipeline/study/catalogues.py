@@ -56,17 +56,23 @@ class PlannedCatalogue:
         )
 
     def collect(
-        self, model: Mapping[str, Any], makers: Makers, missing: Mapping[str, Any]
+        self,
+        model: Mapping[str, Any],
+        makers: Makers,
+        x_shape: tuple[int, ...] | None,
+        missing: Mapping[str, Any],
     ) -> Specification:
-        """Return what reads the table and holds it against the simulator.
+        """Return what reads the table and holds it against simulations.
 
         Args:
             model: The simulator.
             makers: What takes part.
+            x_shape: Shape of the data of simulations, if known.
             missing: What the stage is told of missing elements.
         """
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
-        arguments = {"model": model, "layout": asdict(self.layout), **missing}
+        arguments: dict[str, Any] = {"model": model, "layout": asdict(self.layout), **missing}
+        arguments |= {} if x_shape is None else {"x_shape": list(x_shape)}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 
     def infer(

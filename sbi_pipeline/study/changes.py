@@ -22,8 +22,10 @@ NOT_MADE = "not made yet"
 EARLIER = "made by an earlier version of sbi_pipeline, whose specifications have another form"
 OF_ROWS = "simulations: "
 ANEW = "its simulations are made anew"
-OF_SHARDS = ("sample_prior", "simulate")
+OF_SHARDS = ("sample_prior", "simulate", "import_rows")
 ABSENT = object()
+SEVERAL = 5
+"""Names that are told, of more how many."""
 SHORT = 60
 """Characters of a value that is told whole."""
 
@@ -143,12 +145,23 @@ def _contents(old: Content, new: Content) -> Iterator[str]:
             continue
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             every = sorted({*before, *after})
-            edited = [each for each in every if before.get(each) != after.get(each)]
-            yield f"{name}: {', '.join(edited)} was edited"
+            for what, edited in _edited(before, after, every).items():
+                more = f" and {len(edited) - SEVERAL} more" if len(edited) > SEVERAL else ""
+                yield f"{name}: {', '.join(edited[:SEVERAL])}{more} {what}"
         elif before is None or after is None:
             yield f"{name} is {'new' if before is None else 'gone'}"
         else:
             yield f"{name} changed"
+
+
+def _edited(old: Content, new: Content, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return which modules or files are new, gone or edited, by what happened to them."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if old.get(name) != new.get(name):
+            what = "is new" if name not in old else "is gone" if name not in new else "was edited"
+            found.setdefault(what, []).append(name)
+    return found
 
 
 def _inputs(old: Content, new: Content) -> Iterator[str]:
@@ -194,12 +207,15 @@ def _simulations_differ(plan: Plan, path: str, there: Content) -> Iterator[str]:
     """Yield why a campaign's simulations are not those that a manifest on disk lists."""
     (campaign,) = (each for each in plan.campaigns.values() if path in each)
     listed = there.get("arguments", {}).get("store", there.get("store", ""))
-    before = read_if_whole(Path(path).parent / listed / "prior-0.spec.json")
+    folder = Path(path).parent / listed
+    names = ("prior-0.spec.json", "shard-0.spec.json")  # imported rows have the second alone
+    before = next(filter(None, (read_if_whole(folder / name) for name in names)), None)
     if before is None or "arguments" not in before:
         return
     known = campaign.simulations.spec.arguments
     asked = {key: value for key, value in before["arguments"].items() if key in known}
-    found = {**before, "stage": "simulate", "arguments": asked, "inputs": {}}
+    stage_name = campaign.simulations.spec.stage
+    found = {**before, "stage": stage_name, "arguments": asked, "inputs": {}}
     yield from differences(found, campaign.simulations.spec)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .binding import Binding, InconsistentError, Refusal, dotted, may_change
+from .existing import with_existing
 from .files import FALSE, TRUE, ConfigurationError, Written, read
 from .schema import Config, Configuration
 from .signatures import record_of
@@ -63,6 +64,8 @@ def _finished(written: Written, check: bool) -> dict[str, Any]:
         other = Quick(rest, smaller)
         lines += [other.line(each) for each in bound(other.whole, check)[1] if each not in problems]
     _refuse_lines(lines)
+    config, missing = with_existing(config)
+    _refuse_lines([used.line(problem) for problem in missing])
     if check:
         _refuse_lines([used.line(problem) for problem in _inconsistencies(config)])
     whole = expanded(config)

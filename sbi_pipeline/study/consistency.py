@@ -18,7 +18,7 @@ from ..priors.supports import check_normal, look_at
 from ..simulators.function import PlainFunction
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
-from . import counts, observed, reuse, sources, suitability
+from . import counts, existing, observed, reuse, sources, suitability
 from .binding import InconsistentError, first_few, near, what_it_says
 from .data import data_shape, names_in, simulator_of
 from .files import Keys
@@ -49,10 +49,12 @@ def check_campaign(name: str, config: Config) -> None:
     suitability.check_events(campaign, methods, keys)
     _check_names(campaign, inferred, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
+    existing.check_existing(name, config["campaigns"], prior)
     reuse.check_reuse(name, config["campaigns"])
     sources.check_source(campaign, reuse.own_rows(name, config["campaigns"])[0][1], prior, keys)
     check_missing(config, campaign, methods, keys)
     observed.check_observations(campaign, prior, keys)
+    suitability.check_joined(campaign, methods, config.get("refine", {}), keys)
     suitability.check_proposals(config["estimators"], chosen)
     suitability.check_samplers(config, chosen, kept)
     suitability.check_refine(config.get("refine", {}), campaign, kept, methods)

@@ -38,6 +38,9 @@ def names_in(priors: Config | str) -> tuple[str, ...]:
 
 def data_shape(campaign: Config) -> tuple[int, ...] | None:
     """Return the shape of one data set, if the simulator says it or an observation shows it."""
+    if "inventory" in campaign:
+        shape: tuple[int, ...] = campaign["inventory"].x_shape
+        return shape
     said = declared_shape(simulator_of(campaign))
     if said is None and not stated(CampaignEntry, campaign, "events"):
         entries = campaign.get("observations", {}).values()

@@ -9,13 +9,14 @@ from typing import Any
 
 from .. import registry
 from ..priors.boxes import Faces
+from ..simulators.absent import ABSENT
 from ..storage.manifest import receipt_names
 from ..types import Traits
 from . import nuisances
 from .data import missing_of
 from .schema import CampaignEntry, Config, EstimatorEntry, SamplerEntry, Split
 from .signatures import record_of, stated, with_defaults
-from .simulations import RESULTS, Simulations, masks_of
+from .simulations import RESULTS, Imported, Simulations, masks_of
 from .specification import Makers, Specification, maker, stage
 
 WATCHING = ("progress", "tensorboard")
@@ -106,6 +107,7 @@ class Fits:
     def learn_nuisances(self) -> bool:
         """Whether bands of predictions draw nuisances from what is learnt of them."""
         asked = bool(self._entry.get("observations")) and nuisances.are_asked(self.config)
+        asked = asked and self._entry["simulator"] != ABSENT
         some = len(self._parameters) > len(self._entry["inferred_parameters"])
         return asked and some and not self.nuisances_from_prior
 
@@ -219,8 +221,10 @@ def manifest_specification(
         **own.stock,
         "rows": entry["simulations"] - taken if box is None else own.rows,
         "split": with_defaults(record_of(Split, "", 0, {}), entry.get("split", {})),
-        "seed": own.spec.arguments["seed"],
+        "seed": own.seed,
     }
+    if isinstance(own, Imported):
+        arguments["density"] = own.density
     if box is not None:
         arguments |= {"box": box, "model": own.model}
     if others:

@@ -16,7 +16,7 @@ from .data import data_shape
 from .plan import Plan, box_of
 from .schema import Configuration
 from .signatures import stated
-from .simulations import RESULTS, Simulations
+from .simulations import EXISTING, RESULTS, Imported, Simulations
 
 InputFunction = Callable[[Any], list[str]]
 """From the wildcards of a job to paths."""
@@ -37,6 +37,11 @@ class Jobs:
         """The plan, with all boxes that are known by now."""
         self._plan = self._plan.current()
         return self._plan
+
+    imported = rf"{EXISTING}[^/]+"
+    """A regular expression of folders of imported rows."""
+    simulated = rf"(?!{EXISTING})[^/]+"
+    """And of all others."""
 
     def waits_for(self, path: str) -> str:
         """Return the round whose box must be known before a specification is; empty for none."""
@@ -94,6 +99,7 @@ class Jobs:
                 **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
             }
             for name, made in self.plan.simulations.items()
+            if not isinstance(made, Imported)
         ]
 
     def _in_rounds(self, simulations: str) -> int:
@@ -119,9 +125,10 @@ class Jobs:
             each for each in self.plan.campaigns.values() if each.simulations.name == simulations
         ]
         entries = [one.entry["observations"][name] for one in sharing for name in one.observations]
+        sizes = [entry.get("events", len(entry.get("joined", "1"))) for entry in entries]
         return {
             "posteriors": sum(len(one.posteriors) * len(one.observations) for one in sharing),
-            "observed": sum(entry.get("events", 1) for entry in entries),
+            "observed": sum(sizes),
             "catalogued": [
                 one.catalogues[name].objects for one in sharing for _, name in one.catalogued
             ],

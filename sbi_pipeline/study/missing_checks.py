@@ -52,6 +52,6 @@ def _check_learner(entry: Config, method: str, keys: Keys) -> None:
         estimators.check_takes_gaps(method)
     except ValueError as error:
         raise InconsistentError((*keys, "method"), str(error)) from error
-    if isinstance(entry.get("network", {}).get("discrete"), Mapping):
-        text = "is of data without missing elements; remove it: whole numbers are dequantised"
-        raise InconsistentError((*keys, "network", "discrete"), text)
+    if method == "nle" and entry.get("network", {}).get("flow") == "mdn":
+        text = "mdn is a density of all elements, and some may be missing; take nsf_ar, nsf or maf"
+        raise InconsistentError((*keys, "network", "flow"), text)

@@ -52,6 +52,9 @@ def _reasons(entry: Config, dropped: Sequence[str]) -> Iterator[str]:
         yield "every event has nuisances of its own"
     if not stated(CampaignEntry, entry, "store_nuisance"):
         yield "store_nuisance: false keeps none to learn from"
+    if "inventory" in entry:
+        absent = [name for name in dropped if name not in entry["inventory"].parameters]
+        yield from (f"the files of simulations do not hold {name}" for name in absent[:1])
     if len(dropped) > MOST:
         yield f"there are {len(dropped)}, and up to {MOST} are learnt"
     if isinstance(entry["priors"], str):

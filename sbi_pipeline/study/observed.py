@@ -14,7 +14,7 @@ from .files import Keys
 from .schema import CampaignEntry, Config
 from .signatures import stated
 
-KINDS = ("file", "parameters", "table")
+KINDS = ("file", "parameters", "table", "joined")
 ONLY_TABLES = ("name", "columns", "files", "draws")
 ONLY_OTHERS = ("seed", "events")
 """Keys of an observation that mean something for a catalogue alone, or for no catalogue."""
@@ -39,6 +39,9 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
         _check_keys(entry, where)
         if "table" in entry:
             _check_table(entry, campaign, prior, where)
+            continue
+        if "joined" in entry:
+            _check_joined(entry, campaign, where)
             continue
         if ("events" in entry) != (events and "parameters" in entry):
             raise InconsistentError(
@@ -80,6 +83,25 @@ def _check_keys(entry: Config, keys: Keys) -> None:
         if each in entry:
             of = "one data set" if catalogue else "a table"
             raise InconsistentError((*keys, each), f"has no effect: it is for {of}; remove it")
+
+
+def _check_joined(entry: Config, campaign: Config, keys: Keys) -> None:
+    """Refuse to join what is no single observation, or to say of a whole what its parts say."""
+    if others := [each for each in ("truth", "seed", "events") if each in entry]:
+        text = "has no effect: the observations that are joined have their own; remove it"
+        raise InconsistentError((*keys, others[0]), text)
+    there = campaign["observations"]
+    for index, each in enumerate(entry["joined"]):
+        where = (*keys, "joined", index)
+        if each not in there:
+            text = f"{each!r} is not among {first_few(list(there))}{near(each, list(there))}"
+            raise InconsistentError(where, text)
+        if kind := next((key for key in ("table", "joined") if key in there[each]), None):
+            text = f"{each!r} is {'a catalogue' if kind == 'table' else 'joined itself'}"
+            raise InconsistentError(where, f"{text}; wanted observations of one data set")
+    if len(set(entry["joined"])) < max(2, len(entry["joined"])):
+        text = f"got {', '.join(entry['joined'])}; wanted two or more, each once"
+        raise InconsistentError((*keys, "joined"), text)
 
 
 def _check_table(entry: Config, campaign: Config, prior: Prior, keys: Keys) -> None:

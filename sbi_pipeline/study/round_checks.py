@@ -77,6 +77,9 @@ def _check_observations(entry: Config, there: Config, keys: Keys) -> None:
         if "table" in there[each]:
             text = f"{each!r} is a catalogue; rounds are about single observations"
             raise InconsistentError(where, text)
+        if "joined" in there[each]:
+            text = f"{each!r} joins observations; rounds are about single ones"
+            raise InconsistentError(where, f"{text}: join them in a campaign without rounds")
     if left := [each for each in there if each not in about]:
         raise InconsistentError(
             where,

@@ -118,8 +118,41 @@ def prior_entry(
 Prior = Annotated[Mapping[str, Any], Takes(prior_entry)]
 
 
+def existing_simulations(
+    *,
+    files: str | SomeNames = (),  # type: ignore[assignment]
+    parameters: str | list[str] | dict[str, str] = "",
+    x: str | SomeNames = (),  # type: ignore[assignment]
+    drawn_from: Mapping[str, Any] | None = None,
+    rows: Annotated[int, Ge(100), Le(1_000_000_000)] | None = None,
+) -> None:
+    r"""Take where existing simulations lie.
+
+    Args:
+        files: A file, a pattern such as ``runs/*.h5``, or a list of these: .h5, .nc, .npy, .npz,
+            .zarr, .fits, .parquet or .csv, of many rows or of one run each. They come in the order
+            of their names, run_2 before run_10 (\*).
+        parameters: Name of an array with a column for each parameter, in the order of ``priors``;
+            or names by parameter, of those that are not called like it: of arrays, columns,
+            attributes or cards of a header. Without ``files``, a file or pattern of its own (\*).
+        x: Name of the data, or a list or pattern of columns; without, all that is beside the
+            parameters, if that is one array. Without ``files``, a file or pattern of its own (\*).
+        drawn_from: What parameters were drawn from, where that is not their prior:
+            ``{box: {a: [0, 1]}}``, for a Latin hypercube and a Sobol sequence too, or entries as of
+            ``priors``; those not named follow their prior.
+        rows: How many to take, the first ones; by default all.
+    """
+
+
+ExistingSimulations = Annotated[
+    Annotated[int, Ge(100), Le(1_000_000_000)] | Mapping[str, Any],
+    Described("a whole number from 100 to 1000000000, or {files: ...} of existing simulations"),
+    Takes(existing_simulations),
+]
+
+
 class Observation(TypedDict, total=False):
-    """One data set, from a file or simulated, or a catalogue: a table of many objects.
+    """One data set, from a file or simulated; several joined; or a catalogue of many objects.
 
     Attributes:
         file: A .csv, .txt, .npy or .npz file with one data set.
@@ -128,6 +161,9 @@ class Observation(TypedDict, total=False):
             that hold them, by parameter.
         seed: Of a simulated observation.
         events: How many to simulate, in a campaign of events.
+        joined: Names of other observations of this campaign that are of one source: they get one
+            posterior together, in which the prior counts once. Nuisance parameters are each one's
+            own.
         table: A catalogue: a .csv, .parquet, .h5, .fits, .npy or .npz file with an object a row, or
             a pattern such as ``spectra/*.csv`` for a file an object.
         name: Of a table: the column with the names of the objects; without, they are numbered.
@@ -143,6 +179,7 @@ class Observation(TypedDict, total=False):
     truth: dict[str, float | str]
     seed: Annotated[Seed, Default(0)]
     events: Annotated[int, Ge(1), Le(10_000_000)]
+    joined: SomeNames
     table: str
     name: str
     columns: SomeNames
@@ -315,9 +352,11 @@ class CampaignEntry(TypedDict, total=False):
     r"""A simulator, its priors and its observations.
 
     Attributes:
-        simulator: One of those below, or ``my_module:MySimulator``, a class or a function.
+        simulator: One of those below, or ``my_module:MySimulator``, a class or a function. Beside
+            existing simulations it is needed for predictions alone.
         options: Those of the simulator, below (\*).
-        simulations: How many, reused ones counted; raise it and only the missing ones are run.
+        simulations: How many, reused ones counted; raise it and only the missing ones are run. Or
+            where existing ones lie, ``{files: runs/*.h5}``, below.
         source: Where parameters come from, if not from the prior: ``{table: draws.csv}``, below.
         reuse: Campaigns whose simulations are taken as well, below.
         rounds: Simulate in rounds, each where the posterior of the one before is, below.
@@ -351,9 +390,9 @@ class CampaignEntry(TypedDict, total=False):
         dask: How simulations run; never changes a result.
     """
 
-    simulator: Required[Annotated[str, OneOf(registry.SIMULATORS)]]
+    simulator: Annotated[str, OneOf(registry.SIMULATORS)]
     options: Annotated[Mapping[str, Any], Takes(registry.SIMULATORS, by="simulator", called=2)]
-    simulations: Required[Annotated[int, Ge(100), Le(1_000_000_000)]]
+    simulations: Required[ExistingSimulations]
     source: TableOfParameters
     reuse: SomeNames
     rounds: Rounds

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..storage.journal import read_json
-from .simulations import Simulations
+from .simulations import Imported, Simulations
 from .specification import Specification
 
 Span = dict[str, int]
@@ -42,9 +42,19 @@ def specifications(made: Simulations) -> Iterator[tuple[str, ShardSpecification]
         asked = min(made.shard_size, made.rows - start)
         receipt = Path(name)
         span = {"start": start, "rows": max(asked, _rows_made(receipt))}
+        if isinstance(made, Imported):
+            yield str(receipt.with_suffix(".spec.json")), _import(made, span)
+            continue
         for stage, prefix in (("sample_prior", "prior"), ("simulate", "shard")):
             path = str(receipt.with_name(f"{prefix}-{shard}.spec.json"))
             yield path, _specification(stage, made, span)
+
+
+def _import(made: Imported, span: Span) -> ShardSpecification:
+    arguments = {**made.spec.arguments, **span, "existing": made.lying_in(**span)}
+    return ShardSpecification(
+        "import_rows", arguments, makers=made.spec.makers, simulation_key=made.spec.key
+    )
 
 
 def _specification(stage: str, made: Simulations, span: Span) -> ShardSpecification:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import registry
+from ..campaigns.imports import block_rows
+from ..existing.inventory import FileRows, Inventory
+from ..fingerprint import digest
 from ..priors.boxes import Faces
+from ..simulators.absent import ABSENT
 from ..storage.noise import is_at_load
 from .data import simulator_of
+from .existing import density_of, stored_parameters
 from .reuse import rows_may_lack
 from .schema import CampaignEntry, Config, Dask
 from .signatures import stated
@@ -18,6 +23,10 @@ from .specification import Makers, Specification, code, files, maker, stage
 from .texts import without_texts
 
 RESULTS = "results"
+EXISTING = "existing-rows-"
+"""How folders of imported rows begin; no simulator is called so."""
+TOLD = 200
+"""Files whose content a specification tells one by one, so that `why` can name them."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,11 @@ class Simulations:
         return self.spec.arguments.get("source")
 
     @property
+    def seed(self) -> int:
+        """Of prior, simulations and split."""
+        return int(self.spec.arguments["seed"])
+
+    @property
     def is_of_table(self) -> bool:
         """Whether that is a table."""
         return self.source is not None and "table" in self.source
@@ -81,7 +95,7 @@ class Simulations:
     @property
     def reused_stock(self) -> dict[str, Any]:
         """What a manifest of another campaign, which reuses them, is told of these rows."""
-        own = {key: self.spec.arguments[key] for key in ("seed", "block_size")}
+        own = {"seed": self.seed, "block_size": self.spec.arguments["block_size"]}
         return {**self.stock, **own}
 
     @property
@@ -107,6 +121,82 @@ class Simulations:
         return [f"{self.folder}/shard-{shard}.json" for shard in range(shards)]
 
 
+@dataclass(frozen=True)
+class Imported(Simulations):
+    """Rows that are read from the user's files.
+
+    Attributes:
+        inventory: What is in the files.
+        split_seed: Of the split; None only where nothing is imported.
+        density: What the rows are weighed by, see `existing.density_of`.
+    """
+
+    inventory: Inventory | None = None
+    split_seed: int | None = None
+    density: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        """Of the split: no row depends on it."""
+        return int(self.split_seed or 0)
+
+    def lying_in(self, start: int, rows: int) -> dict[str, Any]:
+        """Return where some rows lie, whole blocks, as `existing.FileRows` reads it."""
+        assert self.inventory is not None
+        block, found = int(self.spec.arguments["block_size"]), self.inventory
+        stop = min(start + -(-rows // block) * block, found.rows)
+        before, files = found.spanning(start, stop)
+        return FileRows(found.naming, files, before, found.x_shape, found.x_dtype).as_json()
+
+
+def imported(campaign: Config, rows: int) -> Imported:
+    """Return the rows of existing simulations; their key is that of the files' content.
+
+    Args:
+        campaign: Its entry.
+        rows: How many are taken.
+    """
+    found: Inventory = campaign["inventory"]
+    shard_size = stated(CampaignEntry, campaign, "shard_size")
+    arguments = {
+        "parameters": list(found.parameters),
+        "keep": stored_parameters(campaign),
+        "total": found.rows,
+        "shard_size": shard_size,
+        "block_size": block_rows(found.x_shape, found.x_dtype, shard_size),
+    }
+    gaps = {"gaps": True} if rows_may_lack(campaign) else {}
+    arguments |= gaps
+    contents = {each.path: each.content for each in found.files[:TOLD]}
+    if len(found.files) > TOLD:
+        contents["others"] = found.content
+    named = digest([asdict(found.naming), *found.x_shape, found.x_dtype])
+    files_and_names = {"rows of files": contents, "rows by the names given": named}
+    makers = stage("import_rows") | Makers({}, files_and_names)
+    spec = Specification("import_rows", arguments, makers=makers)
+    density = density_of(campaign)
+    return Imported(
+        name=f"{EXISTING}{spec.key}",
+        model={
+            "simulator": campaign["simulator"],
+            "options": campaign.get("options", {}),
+            **{key: density[key] for key in ("parameters", "priors")},
+            **gaps,
+        },
+        spec=spec,
+        rows=rows,
+        dask=campaign.get("dask", {}),
+        max_failed_fraction=stated(CampaignEntry, campaign, "max_failed_fraction"),
+        limits=campaign.get("limits", {}),
+        bucket=campaign.get("bucket", ""),
+        noise={},
+        requires=tuple(campaign.get("requires", ())),
+        inventory=found,
+        split_seed=stated(CampaignEntry, campaign, "seed"),
+        density=density,
+    )
+
+
 def simulations_of(campaign: Config, rows: int) -> Simulations:
     """Return what a campaign wants simulated; its key depends on nothing else.
 
@@ -114,6 +204,8 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
         campaign: Its entry.
         rows: How many it simulates itself.
     """
+    if "existing" in campaign:
+        return imported(campaign, rows)
     simulator, options = campaign["simulator"], campaign.get("options", {})
     made = simulator_of(campaign)
     priors = campaign["priors"]
@@ -158,7 +250,9 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
 
 def makers_of(campaign: Config) -> Makers:
     """Return what makes the data of a campaign: its simulator, a prior of the user's own, files."""
-    made = maker("simulator", campaign["simulator"], registry.SIMULATORS)
+    made = Makers()
+    if campaign["simulator"] != ABSENT:
+        made |= maker("simulator", campaign["simulator"], registry.SIMULATORS)
     if isinstance(campaign["priors"], str):
         made |= code("prior", campaign["priors"])
     made |= files(campaign.get("extra_files", []))

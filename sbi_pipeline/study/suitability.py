@@ -76,6 +76,28 @@ def check_products(campaign: Config, methods: Mapping[str, str], keys: Keys) -> 
         )
 
 
+def check_joined(
+    campaign: Config, methods: Mapping[str, str], refinements: Config, keys: Keys
+) -> None:
+    """Refuse to join observations for methods without a density of all parameters together."""
+    entries = campaign.get("observations", {})
+    joined = next((name for name, entry in entries.items() if "joined" in entry), None)
+    if joined is None:
+        return
+    where = (*keys, "observations", joined, "joined")
+    for name, method in methods.items():
+        traits = estimators.traits(method)
+        if not (traits.density and traits.joint):
+            others = estimators.having(lambda traits: traits.density and traits.joint)
+            why = "learns margins" if traits.density else "has no density"
+            text = f"{name!r} ({method}) {why}, and joining observations multiplies densities"
+            raise InconsistentError(where, f"{text}; give this campaign estimators: {others}")
+    for name, entry in refinements.items():
+        if entry["proposal"] in methods and "likelihood" in entry:
+            text = f"{name!r} refines by a likelihood, which joined observations are not refined by"
+            raise InconsistentError(where, f"{text}; join them in a campaign of their own")
+
+
 def check_samplers(config: Config, chosen: Sequence[str], prior: Prior) -> None:
     """Refuse options of samplers that contradict each other or do not suit the parameters."""
     discrete = combinations(prior)

@@ -11,6 +11,7 @@ import yaml
 from .. import priors
 from ..fingerprint import canonical
 from ..priors.families import TYPES
+from ..simulators.absent import ABSENT
 from .schema import Config
 
 ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
@@ -63,12 +64,22 @@ def _in_words(entries: Config | str, name: str) -> str:
     return ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
 
 
+def as_written(campaign: Config) -> dict[str, Any]:
+    """Return the entry of a campaign as it was written, where simulations were there already."""
+    if "existing" not in campaign:
+        return dict(campaign)
+    made = {**campaign, "simulations": campaign["existing"]}
+    hidden = {"existing", "inventory"} | ({"simulator"} if made["simulator"] == ABSENT else set())
+    return {key: value for key, value in made.items() if key not in hidden}
+
+
 def excerpt(name: str, config: Config, estimators: Sequence[str]) -> str:
     """Return the part of the configuration that concerns one campaign, as YAML.
 
     Sorted, since the order of keys must not matter; without what cannot change a result.
     """
-    campaign = {k: v for k, v in config["campaigns"][name].items() if k not in MEANS}
+    campaign = as_written(config["campaigns"][name])
+    campaign = {k: v for k, v in campaign.items() if k not in MEANS}
     used = {each: config["estimators"][each] for each in estimators}
     others = {k: v for k, v in config.items() if k not in ELSEWHERE}
     whole = {"campaigns": {name: campaign}, "estimators": used, **others}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from ..types import Array
 from .columns import Column, float_type, text_of
 
 BATCH = 65_536
+MOST_HELD = 10_000_000
+"""Numbers that are held as one array; of more, rows are read in the order they are asked for."""
 
 
 class ParquetTable:
@@ -22,6 +24,7 @@ class ParquetTable:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: dict[tuple[str, ...], Array] = {}
+        self._reading: dict[tuple[str, ...], tuple[int, Array | None, Any]] = {}
         file = self._file()
         self.columns = {each.name: _column(file, each) for each in file.schema_arrow}
 
@@ -33,6 +36,8 @@ class ParquetTable:
     def numbers(self, names: Sequence[str], first: int, last: int) -> Array:
         """Return ``(last - first, columns, *shape)``; nulls are NaN."""
         key = tuple(names)
+        if self.columns[key[0]].rows * len(key) * self._width(key[0]) > MOST_HELD:
+            return self._slice(key, first, last)
         if key not in self._held:
             self._held[key] = self._read(key)
         return self._held[key][first:last].copy()
@@ -48,18 +53,49 @@ class ParquetTable:
             raise ValueError("Parquet needs pyarrow: pip install pyarrow") from error
         return parquet.ParquetFile(self._path)
 
+    def _width(self, name: str) -> int:
+        return int(np.prod(self.columns[name].shape, dtype=int))
+
+    def _slice(self, names: tuple[str, ...], first: int, last: int) -> Array:
+        """Return rows, read on from where the reading before ended, or else from the beginning."""
+        at, held, rest = self._reading.get(names, (0, None, None))
+        if rest is None or at > first:
+            at, held, rest = 0, None, self._batches(names)
+        while held is None or at + len(held) < min(last, self.columns[names[0]].rows):
+            at, held = self._further(at, held, next(rest), first)
+        self._reading[names] = at, held, rest
+        return held[max(0, first - at) : last - at].copy()
+
+    def _further(self, at: int, held: Array | None, batch: Array, first: int) -> tuple[int, Array]:
+        """Return the rows that are held, and where they begin, when a batch more is read."""
+        whole = batch if held is None else np.concatenate([held, batch])
+        unused = min(max(0, first - at), len(whole))
+        return at + unused, whole[unused:]
+
     def _read(self, names: Sequence[str]) -> Array:
         columns = [self.columns[name] for name in names]
         dtype = float_type(each.dtype for each in columns)
         values = np.empty((columns[0].rows, len(names), *columns[0].shape), dtype)
         first = 0
-        for batch in self._file().iter_batches(BATCH, columns=list(names)):
-            for column, name in enumerate(names):
-                entries = batch.column(name)
-                made = self._vectors(name, entries, first) if columns[0].shape else _floats(entries)
-                values[first : first + len(batch), column] = made
+        for batch in self._batches(names):
+            values[first : first + len(batch)] = batch
             first += len(batch)
         return values
+
+    def _batches(self, names: Sequence[str]) -> Iterator[Array]:
+        """Yield all rows, some at a time."""
+        columns = [self.columns[name] for name in names]
+        dtype, first = float_type(each.dtype for each in columns), 0
+        size = max(1, BATCH // max(1, self._width(names[0])))
+        for batch in self._file().iter_batches(size, columns=list(names)):
+            values = np.empty((len(batch), len(names), *columns[0].shape), dtype)
+            for column, name in enumerate(names):
+                entries = batch.column(name)
+                vectors = bool(columns[0].shape)
+                made = self._vectors(name, entries, first) if vectors else _floats(entries)
+                values[:, column] = made
+            first += len(batch)
+            yield values
 
     def _vectors(self, name: str, lists: Any, first: int) -> Array:
         """Return lists as ``(n, length)``.

@@ -20,6 +20,8 @@ from .columns import Column, no_number
 
 QUOTED = re.compile('"[^"]*"')
 BLANKS = ""
+MOST_HELD = 10_000_000
+"""Numbers that are held as one array; of more, rows are read in the order they are asked for."""
 Row = list[str]
 
 
@@ -31,6 +33,8 @@ class TextTable:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: dict[tuple[str, ...], Array] = {}
+        self._some: tuple[int, int, list[Row]] = (0, 0, [])
+        self._rest: Iterator[Row] | None = None
         header = next(self._lines(), "")
         self._separator = "\t" if path.suffix.lower() == ".tsv" else _separator(header)
         self._names = next(self._split(iter([header])), [])
@@ -50,8 +54,10 @@ class TextTable:
     def numbers(self, names: Sequence[str], first: int, last: int) -> Array:
         """Return ``(last - first, columns)``; empty cells are NaN."""
         key = tuple(names)
+        if self._rows * len(key) > MOST_HELD:
+            return self._read(key, first, iter(self._slice(first, min(last, self._rows))))
         if key not in self._held:
-            self._held[key] = self._read(key)
+            self._held[key] = self._read(key, 0, self._cells())
         return self._held[key][first:last].copy()
 
     def place(self, row: int) -> str:
@@ -59,10 +65,19 @@ class TextTable:
         numbers = (number for number, line in self._numbered() if _is_content(line))
         return f"line {next(itertools.islice(numbers, row + 1, None))}"
 
-    def _read(self, names: Sequence[str]) -> Array:
+    def _slice(self, first: int, last: int) -> list[Row]:
+        """Return rows, read on from where the reading before ended, or else from the beginning."""
+        if self._some[:2] != (first, last):
+            if self._rest is None or self._some[1] > first:
+                self._some, self._rest = (0, 0, []), self._cells()
+            at = self._some[1]
+            self._some = (first, last, list(itertools.islice(self._rest, first - at, last - at)))
+        return self._some[2]
+
+    def _read(self, names: Sequence[str], first: int, rows: Iterator[Row]) -> Array:
         columns = [self._names.index(name) for name in names]
         values = array("d")
-        for row, cells in enumerate(self._cells()):
+        for row, cells in enumerate(rows, first):
             try:
                 values.extend([_number(cells[column]) for column in columns])
             except ValueError:

@@ -189,7 +189,7 @@ def fit_source(
             with closing(source.epoch(epoch, steps)) as batches:
                 train_loss = learner.learn(batches, rates)
             torch.manual_seed(integer(seed, "validation"))
-            validation_loss = learner.loss((held_out.z, held_out.x), rows_at_once=10 * batch_size)
+            validation_loss = learner.loss(held_out.held, rows_at_once=10 * batch_size)
             check_finite(epoch + 1, train_loss, validation_loss)
             record = {
                 "epoch": epoch + 1,
@@ -227,13 +227,13 @@ def finish(estimator: Trainable, state: dict[str, Any], held_out: InMemory) -> N
     estimator.load_state_dict(state["best"])
     estimator.to("cpu").eval()
     if isinstance(estimator, Ensemble):
-        estimator.weigh(held_out.z, held_out.x)
+        estimator.weigh(*held_out.held)
 
 
 def at_start(learner: Learner, held_out: InMemory, seed: int, rows_at_once: int) -> dict[str, Any]:
     """Return the untrained state as the best so far: a linear start may be at the optimum."""
     torch.manual_seed(integer(seed, "validation"))
-    loss = learner.loss((held_out.z, held_out.x), rows_at_once=rows_at_once)
+    loss = learner.loss(held_out.held, rows_at_once=rows_at_once)
     if not math.isfinite(loss):
         return {}
     best = copy.deepcopy(learner.averaged.state_dict())

@@ -19,7 +19,8 @@ from .adamw import AdamW
 
 logger = logging.getLogger(__name__)
 
-Rows = tuple[Tensor, Tensor]
+Rows = tuple[Tensor, ...]
+"""Parameters and data, and weights where rows have some."""
 
 
 class Learner:
@@ -76,7 +77,7 @@ class Learner:
             compiled = torch.compile(self.loss_of, dynamic=False)
             with closing(batches), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torch's compiler about torch
-                compiled(*next(batches)).mean().backward()
+                compiled(*next(batches)[:2]).mean().backward()
         except Exception as error:  # whatever a compiler and its tool chain may raise
             reason = str(error).strip().split("\n", 1)[0]
             logger.warning("training is not compiled: %s: %s", type(error).__name__, reason)
@@ -92,15 +93,15 @@ class Learner:
         """
         self.model.train()
         total, rows = torch.zeros((), device=next(self.model.parameters()).device), 0
-        for (z, x), rate in zip(batches, rates, strict=True):
+        for batch, rate in zip(batches, rates, strict=True):
             self.optimiser.clear_gradients()
-            loss = self.loss_of(z, x).mean()
+            loss = weighted(self.loss_of, batch).mean()
             loss.backward()
             nn.utils.clip_grad_norm_(self.weights, self.clip_norm)
             self.optimiser.step(rate)
             self._update_average()
-            total += loss.detach() * len(z)
-            rows += len(z)
+            total += loss.detach() * len(batch[0])
+            rows += len(batch[0])
         return total.item() / rows
 
     @torch.no_grad()
@@ -119,11 +120,17 @@ class Learner:
         self.averaged.eval()
         for mine, theirs in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
             mine.copy_(theirs)
-        z, x = rows
-        n = math.ceil(len(z) / rows_at_once)  # equal parts: a lone row has no other to compare with
-        parts = zip(z.tensor_split(n), x.tensor_split(n), strict=True)
-        total = sum(self.averaged.loss(*part).sum().item() for part in parts)
-        return total / len(z)
+        count = len(rows[0])
+        n = math.ceil(count / rows_at_once)  # equal parts: a lone row has no other to compare with
+        parts = zip(*(each.tensor_split(n) for each in rows), strict=True)
+        total = sum(weighted(self.averaged.loss, part).sum().item() for part in parts)
+        return total / (rows[2].sum().item() if len(rows) > 2 else count)
+
+
+def weighted(loss: Callable[..., Tensor], rows: Rows) -> Tensor:
+    """Return the loss of each row, ``(n,)``, times its weight if it has one."""
+    z, x, *weights = rows
+    return loss(z, x) * weights[0] if weights else loss(z, x)
 
 
 def flatten(model: nn.Module) -> list[nn.Parameter]:

@@ -16,6 +16,7 @@ from .. import estimators
 from ..estimators import Estimator
 from ..networks.masks import MOST_ROWS, MaskTold, what_masks_tell
 from ..options import INTERNAL, Described, OneOf, Passes
+from ..priors.discrete import combinations
 from ..storage.reading import Reader
 from ..types import Prior
 from . import sources
@@ -108,7 +109,10 @@ def learn_estimator(
     Raises:
         ValueError: See `sources.prepare`, `estimators.build` and `fit.fit_source`.
     """
-    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed)
+    weighted = reader.weighing is not None and estimators.estimator_class(method).learns_prior(
+        combinations(prior) is not None
+    )
+    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed, weighted=weighted)
     masks = None if reader.missing is None else look_at_masks(*rows.sample)
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
@@ -118,7 +122,8 @@ def learn_estimator(
             seed=seed,
             rows=rows.source.rows,
             complete=not rows.failed,
-            follows=follows,
+            follows=follows and (reader.weighing is None or weighted),
+            weighted=weighted,
             gaps=masks is not None,
             **{**network, **settings["network"]},
         )
@@ -141,7 +146,8 @@ def learn_estimator(
         else (*fit({"network": {}, "training": {}}, checkpoint), [])
     )
     target = made.traits.target
-    modelled = is_wanted(failures, rows.failed / rows.simulated, target)
+    # A ratio that is learnt with the prior knows already where simulations fail.
+    modelled = not weighted and is_wanted(failures, rows.failed / rows.simulated, target)
     if modelled:
         device = fitting.get("device", "auto")
         validity = learn_validity(

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import streams
 from ..storage.reading import Block, Reader, View
@@ -30,7 +31,8 @@ HELD_OUT = 100_000  # validation rows that are used, at most
 SAMPLE = 100_000  # training rows that scales are fitted to, at most
 LEAST = 1000  # rows in a pool and of each of these, whatever memory they take
 
-Pair = tuple[Array, Array]
+Arrays = tuple[Array, ...]
+"""Parameters and data, and weights where rows have some."""
 ToNormal = Callable[[Array], Array]
 
 
@@ -58,27 +60,38 @@ class InMemory:
     """Parameters and data as tensors, shuffled by torch's generator anew for each epoch.
 
     Args:
-        rows: Parameters in standard-normal space, ``(n, theta_dim)``, and data, ``(n, *x_shape)``.
+        held: Parameters in standard-normal space, ``(n, theta_dim)``, data, ``(n, *x_shape)``, and
+            weights, ``(n,)``, where rows have some.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        self.z, self.x = rows[0].float(), rows[1]
+    def __init__(self, held: Rows) -> None:
+        self.held = (held[0].float(), *held[1:])
         self.rows = len(self.z)
+
+    @property
+    def z(self) -> Tensor:
+        """The parameters."""
+        return self.held[0]
+
+    @property
+    def x(self) -> Tensor:
+        """The data."""
+        return self.held[1]
 
     def to(self, device: torch.device) -> InMemory:
         """Return the same rows on a device."""
-        return InMemory((self.z.to(device), self.x.to(device)))
+        return InMemory(tuple(each.to(device) for each in self.held))
 
     def epoch(self, number: int, batches: int) -> Generator[Rows, None, None]:
         """Yield rows in random order, as so many batches of one size."""
         size = self.rows // batches
         order = torch.randperm(self.rows)[: batches * size].to(self.z.device)
         for batch in order.view(batches, size):
-            yield self.z[batch], self.x[batch]
+            yield tuple(each[batch] for each in self.held)
 
     def identity(self) -> Iterator[Any]:
         """Yield the tensors."""
-        for tensor in (self.z, self.x):
+        for tensor in self.held:
             yield tensor.cpu().contiguous().numpy()
 
 
@@ -94,6 +107,7 @@ class Streamed:
         seed: Of the order.
         held: Training rows of each block, without noise, where they are kept in memory.
         device: Where batches are given out.
+        weighted: Whether rows come with their weights.
     """
 
     reader: Reader
@@ -103,6 +117,7 @@ class Streamed:
     seed: int
     held: Sequence[View] | None = None
     device: torch.device | str = "cpu"
+    weighted: bool = False
 
     def to(self, device: torch.device) -> Streamed:
         """Return the same rows, given out on a device."""
@@ -112,37 +127,38 @@ class Streamed:
         """Yield rows in random order, as so many batches of one size."""
         with closing(ahead(self._portions(number))) as portions:
             moved = (
-                (torch.from_numpy(z).to(self.device), torch.from_numpy(x).to(self.device))
-                for z, x in portions
+                tuple(torch.from_numpy(each).to(self.device) for each in portion)
+                for portion in portions
             )
             yield from cut(moved, batches, self.rows // batches)
 
-    def _portions(self, epoch: int) -> Iterator[Pair]:
+    def _portions(self, epoch: int) -> Iterator[Arrays]:
         """Yield all rows, shuffled, in portions of half a pool."""
         rng = streams.generator(self.seed, "shuffle", epoch)
-        pool: list[Pair] = []
+        pool: list[Arrays] = []
         for number in rng.permutation(len(self.reader.blocks)):
             pool += self._block(int(number), epoch)
-            if sum(len(z) for z, _ in pool) >= self.pool:
-                z, x = map(np.concatenate, zip(*pool, strict=True))
+            if sum(len(each[0]) for each in pool) >= self.pool:
+                whole = [np.concatenate(each) for each in zip(*pool, strict=True)]
                 pool.clear()
-                order = rng.permutation(len(z))
-                out, stay = np.split(order, [len(z) // 2])
-                pool.append((z[stay], x[stay]))
-                portion = z[out], x[out]
-                del z, x  # they would stay in memory while the training works
+                order = rng.permutation(len(whole[0]))
+                out, stay = np.split(order, [len(order) // 2])
+                pool.append(tuple(each[stay] for each in whole))
+                portion = tuple(each[out] for each in whole)
+                del whole  # they would stay in memory while the training works
                 yield portion
-        z, x = map(np.concatenate, zip(*pool, strict=True))
-        order = rng.permutation(len(z))
-        yield z[order], x[order]
+        whole = [np.concatenate(each) for each in zip(*pool, strict=True)]
+        order = rng.permutation(len(whole[0]))
+        yield tuple(each[order] for each in whole)
 
-    def _block(self, number: int, epoch: int) -> list[Pair]:
+    def _block(self, number: int, epoch: int) -> list[Arrays]:
         """Return the training rows of a block; nothing where it has none."""
         block = self.reader.blocks[number]
         view = self.reader.read(block, "train")["train"] if self.held is None else self.held[number]
         if not len(view.row):
             return []
-        return [pair(self.reader.observed(block, view, "train", epoch), self.to_normal)]
+        observed = self.reader.observed(block, view, "train", epoch)
+        return [arrays_of_view(observed, self.to_normal, self.weighted)]
 
     def identity(self) -> Iterator[Any]:
         """Yield what decides the rows and their order."""
@@ -153,7 +169,8 @@ class Streamed:
         ]
         drawn = [None if each is None else asdict(each) for each in (reader.noise, reader.missing)]
         drawn = drawn[:1] if reader.missing is None else drawn
-        settings = [reader.names, dict(reader.split), *drawn, self.pool, self.seed]
+        settings: list[Any] = [reader.names, dict(reader.split), *drawn, self.pool, self.seed]
+        settings += [repr(reader.weighing)] if self.weighted else []
         yield json.dumps([*settings, records]).encode()
 
 
@@ -162,13 +179,14 @@ def _marks(block: Block) -> list[int]:
     return [] if block.inside is None else [zlib.crc32(np.packbits(block.inside).tobytes())]
 
 
-def pair(view: View, to_normal: ToNormal) -> Pair:
-    """Return parameters in standard-normal space, in single precision, and data."""
+def arrays_of_view(view: View, to_normal: ToNormal, weighted: bool) -> Arrays:
+    """Return parameters in standard-normal space, in single precision, data, and weights if any."""
     z = to_normal(view.theta) if len(view.theta) else view.theta
-    return z.astype(np.float32), view.x
+    weights = (view.weight,) if weighted and view.weight is not None else ()
+    return (z.astype(np.float32), view.x, *(each.astype(np.float32) for each in weights))
 
 
-def ahead(items: Iterator[Pair]) -> Generator[Pair, None, None]:
+def ahead(items: Iterator[Arrays]) -> Generator[Arrays, None, None]:
     """Yield items, making the next one in a thread meanwhile."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, None)
@@ -184,27 +202,26 @@ def cut(portions: Iterator[Rows], batches: int, size: int) -> Iterator[Rows]:
     Raises:
         ValueError: There are fewer rows.
     """
-    z, x = next(portions)
+    portion = next(portions)
     at = 0
     for _ in range(batches):
         batch: list[Rows] = []
         missing = size
         while missing:
-            if at == len(z):
+            if at == len(portion[0]):
                 following = next(portions, None)
                 if following is None:
                     raise ValueError("the store lost rows while it was read; run again")
-                (z, x), at = following, 0
-            stop = min(at + missing, len(z))
-            batch.append((z[at:stop], x[at:stop]))
+                portion, at = following, 0
+            stop = min(at + missing, len(portion[0]))
+            batch.append(tuple(each[at:stop] for each in portion))
             missing, at = missing - (stop - at), stop
         yield batch[0] if len(batch) == 1 else join(batch)
 
 
 def join(batch: list[Rows]) -> Rows:
     """Return rows one after the other."""
-    z, x = zip(*batch, strict=True)
-    return torch.cat(z), torch.cat(x)
+    return tuple(torch.cat(each) for each in zip(*batch, strict=True))
 
 
 @dataclass(frozen=True)
@@ -214,7 +231,8 @@ class Training:
     Attributes:
         source: Training rows.
         held_out: Validation rows, all or the first `HELD_OUT` that fit.
-        sample: The first training rows, for scales and choices.
+        sample: The first training rows, for scales and choices; where rows have weights, some of
+            these, which follow the prior.
         simulated: Rows of the campaign.
         failed: How many of them failed.
     """
@@ -239,7 +257,14 @@ def number_of_bytes(memory: float | str) -> int:
     return int(memory)
 
 
-def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: int) -> Training:
+def prepare(
+    reader: Reader,
+    to_normal: ToNormal,
+    *,
+    memory: float | str,
+    seed: int,
+    weighted: bool = False,
+) -> Training:
     """Read what fits in memory, and stream the training rows where they do not.
 
     Args:
@@ -249,6 +274,7 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
             more they are streamed, and so many bytes are what pool, portions, validation rows and
             sample take together, about. With noise or gaps at load, twice as much in either case.
         seed: Of the order in which rows are streamed.
+        weighted: Whether rows come with their weights, where they have some.
 
     Raises:
         ValueError: Rows are damaged or missing, none is left to train on, the noise at load fails,
@@ -267,17 +293,34 @@ def prepare(reader: Reader, to_normal: ToNormal, *, memory: float | str, seed: i
     }
     views = reader.collect(limits)
     train, held_out = (
-        InMemory((torch.from_numpy(z), torch.from_numpy(x)))
-        for z, x in (pair(views.pop(part), to_normal) for part in limits)
+        InMemory(tuple(map(torch.from_numpy, arrays_of_view(views.pop(part), to_normal, weighted))))
+        for part in limits
     )
-    sample = train.z[:SAMPLE], train.x[:SAMPLE]
+    sample = sample_of(tuple(each[:SAMPLE] for each in train.held), seed)
     numbers = reader.rows, counts["failed"]
     if whole:
         return Training(train, held_out, sample, *numbers)
     held = [reader.read(block, "train")["train"] for block in reader.blocks] if fits else None
     pool = max(LEAST, int(limit / 4 / row_bytes))
-    source = Streamed(reader, to_normal, counts["train"], pool, seed, held)
+    source = Streamed(reader, to_normal, counts["train"], pool, seed, held, weighted=weighted)
     return Training(source, held_out, sample, *numbers)
+
+
+def sample_of(rows: Rows, seed: int) -> Rows:
+    """Return parameters and data of rows that follow the prior: all, or some by their weights.
+
+    They are as many as the rows are worth, taken at even steps of the sum of weights: few come
+    twice.
+    """
+    z, x, *weights = rows
+    if not weights:
+        return z, x
+    total = weights[0].double().cumsum(0)
+    count = max(2, int(total[-1] ** 2 / weights[0].double().square().sum()))
+    begin = float(streams.generator(seed, "sample", 0).random())
+    wanted = (torch.arange(count, dtype=torch.double) + begin) * (total[-1] / count)
+    places = torch.searchsorted(total, wanted).clamp(max=len(z) - 1)
+    return z[places], x[places]
 
 
 def check_counts(counts: Mapping[str, int]) -> None:

@@ -44,12 +44,33 @@ rule simulate:
         spec="results/simulations/{simulation}/shard-{shard}.spec.json",
     log:
         "results/simulations/{simulation}/simulate-{shard}.log",
+    wildcard_constraints:
+        simulation=JOBS.simulated,
     threads: JOBS.threads
     params:
         spec=JOBS.specification,
         limits=JOBS.limits,
         effort=JOBS.effort,
         campaign_rows=lambda w: JOBS.of_shard(w).rows,
+    script:
+        "../scripts/stage.py"
+
+
+# Rows of existing simulations; as above, the store beside the receipt is no output.
+rule import_rows:
+    input:
+        given("results/simulations/{simulation}/shard-{shard}.spec.json"),
+    output:
+        receipt="results/simulations/{simulation}/shard-{shard}.json",
+        spec="results/simulations/{simulation}/shard-{shard}.spec.json",
+    log:
+        "results/simulations/{simulation}/import_rows-{shard}.log",
+    wildcard_constraints:
+        simulation=JOBS.imported,
+    threads: JOBS.threads
+    params:
+        spec=JOBS.specification,
+        effort=JOBS.effort,
     script:
         "../scripts/stage.py"
 
