@@ -7,7 +7,10 @@ of Python can be reached.
 from __future__ import annotations
 
 import ast
+import keyword
 import operator
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -38,6 +41,9 @@ OPERATORS: dict[type[ast.AST], Callable[..., Array]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
+WORD = re.compile(r"(?<![\w.])[^\W\d][\w\u0300-\u036f]*")
+STAND_IN = "name_{}_"
+"""What Python reads in place of a name that it would take for something else."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Expression:
     text: str
     names: tuple[str, ...] = field(init=False)
     _tree: ast.expr = field(init=False, repr=False, compare=False)
+    _written: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Parse the text.
@@ -54,11 +61,13 @@ class Expression:
         Raises:
             ValueError: It is not arithmetic of the kind described above.
         """
+        text, written = _readable(str(self.text))
         try:
-            tree = ast.parse(str(self.text), mode="eval").body
+            tree = ast.parse(text, mode="eval").body
         except SyntaxError as error:
             raise ValueError(f"{self.text!r} is not an expression: {error.msg}") from error
         object.__setattr__(self, "_tree", tree)
+        object.__setattr__(self, "_written", written)
         object.__setattr__(self, "names", tuple(sorted(self._check(tree))))
 
     def __call__(self, values: Mapping[str, Array]) -> Array:
@@ -71,7 +80,7 @@ class Expression:
             case ast.Constant(value=int() | float()):
                 return set()
             case ast.Name(id=name):
-                return set() if name in CONSTANTS else {name}
+                return set() if name in CONSTANTS else {self._written.get(name, name)}
             case ast.UnaryOp(op=op, operand=operand) if type(op) in OPERATORS:
                 return self._check(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
@@ -83,8 +92,9 @@ class Expression:
                         f"{wanted}"
                     )
                 return set().union(*(self._check(argument) for argument in args))
+        shown = re.sub(r"name_\d+_", lambda found: self._written[found[0]], ast.unparse(node))
         raise ValueError(
-            f"{self.text!r}: {ast.unparse(node)!r} is not understood; write numbers, parameter "
+            f"{self.text!r}: {shown!r} is not understood; write numbers, parameter "
             f"names, + - * / ** and {', '.join(FUNCTIONS)}"
         )
 
@@ -93,7 +103,8 @@ class Expression:
             case ast.Constant(value=value):
                 return np.asarray(value, dtype=float)
             case ast.Name(id=name):
-                return np.asarray(CONSTANTS[name] if name in CONSTANTS else values[name])
+                known = CONSTANTS if name in CONSTANTS else values
+                return np.asarray(known[self._written.get(name, name)])
             case ast.UnaryOp(op=op, operand=operand):
                 return OPERATORS[type(op)](self._evaluate(operand, values))
             case ast.BinOp(left=left, op=op, right=right):
@@ -103,3 +114,21 @@ class Expression:
             case ast.Call(func=ast.Name(id=name), args=args):
                 return FUNCTIONS[name](*(self._evaluate(argument, values) for argument in args))
         raise AssertionError(ast.dump(node))  # _check has refused everything else
+
+
+def _readable(text: str) -> tuple[str, dict[str, str]]:
+    """Return a text that Python reads as arithmetic, and what its stand-ins stand for.
+
+    ``lambda`` is a wavelength here; and Python would read another letter phi than is written.
+    """
+    written: dict[str, str] = {}
+
+    def read(found: re.Match[str]) -> str:
+        word = found[0]
+        if not keyword.iskeyword(word) and unicodedata.normalize("NFKC", word) == word:
+            return word
+        stand_in = STAND_IN.format(len(written))
+        written[stand_in] = word
+        return stand_in
+
+    return WORD.sub(read, text), written

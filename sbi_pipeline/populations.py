@@ -47,6 +47,7 @@ class CatalogueParameter:
         prior_mean: Mean of its prior; NaN where there is none.
         prior_sd: Standard deviation of its prior.
         derived: Whether it is a function of others.
+        period: Length of its range where it is periodic; NaN where it is not.
     """
 
     label: str = ""
@@ -54,6 +55,7 @@ class CatalogueParameter:
     prior_mean: float = float("nan")
     prior_sd: float = float("nan")
     derived: bool = False
+    period: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,10 @@ class Population:
         sound = self.table[self.smallest_p > self.level]
         columns = (f"{parameter}_{what}" for what in ("mean", "truth", "sd"))
         mean, truth, sd = (sound[each].to_numpy(dtype=float) for each in columns)
-        pulls = (mean - truth)[sd > 0] / sd[sd > 0]
+        away, period = mean - truth, self.parameters[parameter].period
+        if np.isfinite(period):
+            away = (away + period / 2) % period - period / 2
+        pulls = away[sd > 0] / sd[sd > 0]
         return np.asarray(pulls[np.isfinite(pulls)])
 
     def _in_short(self, name: str) -> dict[str, float]:

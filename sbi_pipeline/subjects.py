@@ -294,6 +294,13 @@ class SampledPosterior:
         return {name: draws[name].to_numpy().ravel() for name in self.inferred}
 
     @property
+    def periods(self) -> dict[str, tuple[float, float]]:
+        """Ends of the periodic parameters by name."""
+        draws = self.tree["posterior"]
+        own = {name: draws[name].attrs.get("period") for name in self.inferred}
+        return {name: tuple(each) for name, each in own.items() if each is not None}
+
+    @property
     def effective(self) -> dict[str, float]:
         """Effective sample sizes by parameter."""
         return dict(zip(self.summary["parameter"], self.summary["ess_bulk"], strict=True))

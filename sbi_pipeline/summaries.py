@@ -10,6 +10,7 @@ import numpy as np
 
 from .expressions import Expression
 from .populations import EDGE, FLAGS, OF_DRAWS, P_VALUES
+from .priors.circles import Period, circular_mean, circular_sd, rolled, unrolled
 from .subjects import QUANTILES
 from .types import Array
 
@@ -45,28 +46,48 @@ def with_derived(theta: Mapping[str, Array], derived: Mapping[str, str]) -> dict
 
 
 def of_parameters(
-    draws: Mapping[str, Array], truths: Mapping[str, Array], rng: np.random.Generator
+    draws: Mapping[str, Array],
+    truths: Mapping[str, Array],
+    rng: np.random.Generator,
+    periods: Mapping[str, Period] | None = None,
 ) -> dict[str, Array]:
     """Return mean, sd, quantiles and rank of the truth for each parameter.
+
+    Of a periodic one the circular mean and sd; quantiles and rank are those of the circle cut
+    opposite to the mean.
 
     Args:
         draws: By parameter, ``(m, draws)``.
         truths: Known ones by parameter, ``(m,)``, NaN where an object's is not known.
         rng: Breaks ties of a truth with draws, those of a discrete parameter.
+        periods: Ends of the periodic parameters by name.
     """
-    from .diagnostics.ranks import ranks_of  # noqa: PLC0415 - torch, which a table does without
-
     found: dict[str, Array] = {}
     for name, values in draws.items():
-        levels = np.quantile(values, list(QUANTILES.values()), axis=1)
         truth = truths.get(name, np.full(len(values), np.nan))
-        below = ranks_of(values, truth[:, None], rng) / values.shape[1]
-        rank = np.where(np.isnan(truth), np.nan, below)
-        spread = np.ptp(values, axis=1) > 0  # rounding makes an sd of draws that are all the same
-        sd = np.where(spread, values.std(axis=1, ddof=1), 0.0)
-        own = (values.mean(axis=1), sd, *levels, rank)
+        period = (periods or {}).get(name)
+        if period is None:
+            own = _moments(values, truth, rng)
+        else:
+            middle = circular_mean(values, period, axis=1)
+            line = unrolled(values, period, middle[:, None]), unrolled(truth, period, middle)
+            _, _, *levels, rank = _moments(*line, rng)
+            sd = circular_sd(values, period, axis=1)
+            own = [middle, sd, *(rolled(each, period) for each in levels), rank]
         found |= dict(zip((f"{name}_{each}" for each in OF_PARAMETER), own, strict=True))
     return found
+
+
+def _moments(values: Array, truth: Array, rng: np.random.Generator) -> list[Array]:
+    """Return mean, sd, quantiles and rank of the truth, each ``(m,)``, of draws on a line."""
+    from .diagnostics.ranks import ranks_of  # noqa: PLC0415 - torch, which a table does without
+
+    levels = np.quantile(values, list(QUANTILES.values()), axis=1)
+    below = ranks_of(values, truth[:, None], rng) / values.shape[1]
+    rank = np.where(np.isnan(truth), np.nan, below)
+    spread = np.ptp(values, axis=1) > 0  # rounding makes an sd of draws that are all the same
+    sd = np.where(spread, values.std(axis=1, ddof=1), 0.0)
+    return [values.mean(axis=1), sd, *levels, rank]
 
 
 def at_edge(draws: Mapping[str, Array], prior: Mapping[str, Array]) -> Array:
@@ -76,7 +97,7 @@ def at_edge(draws: Mapping[str, Array], prior: Mapping[str, Array]) -> Array:
         draws: By parameter, ``(m, draws)``.
         prior: Draws of the prior by parameter, ``(k,)``; parameters that it lacks are left out.
     """
-    outside = []
+    outside = [np.zeros(len(next(iter(draws.values()))))]
     for name, known in prior.items():
         low, high = np.quantile(known, [0.005, 0.995])
         outside.append(((draws[name] < low) | (draws[name] > high)).mean(axis=1))

@@ -25,6 +25,7 @@ import numpy as np
 from scipy import special, stats
 
 from .priors.boxes import BoxedPrior, NormalInterval
+from .priors.circles import periodic_columns, periods_of
 from .priors.supports import reachable
 from .types import Array, Prior
 
@@ -217,6 +218,7 @@ def box_around(
     by_pulls = np.where(beyond_chance, _by_pulls(near, reach / sd), 1)
     factors = np.where(lost, 1, np.maximum(_by_misses(near), by_pulls))
     below, above = np.maximum(factors, widening) * reach
+    below[list(periodic_columns(prior))] = above[list(periodic_columns(prior))] = np.inf
     low, high = centre - below, centre + above
     low = np.where(lost | (special.ndtr(low) < EDGE), -np.inf, low)
     high = np.where(lost | (special.ndtr(-high) < EDGE), np.inf, high)
@@ -233,7 +235,10 @@ def box_around(
 def _faces(prior: Prior, low: Array, high: Array) -> Iterator[tuple[str, Pair]]:
     """Yield names and faces in the normal space of the whole prior, of what is cut at all."""
     known = prior.faces if isinstance(prior, BoxedPrior) else {}
+    whole = periods_of(prior)  # an interval of a circle would have a side that is no end
     for column, name in enumerate(prior.names):
+        if name in whole:
+            continue
         outer = NormalInterval.between(*known.get(name, (None, None)))
         inner = outer.from_own(np.array([low[column], high[column]]))
         below, above = (float(each) if np.isfinite(each) else None for each in inner)

@@ -148,6 +148,7 @@ class Traits:
         learning_rate: Peak of the learning rate, where the user gives none.
         effort: Epochs over those of other methods, where the user gives none.
         compiles: Whether long trainings are worth compiling.
+        circles: Whether it takes ``periodic``, the columns of z that are of periodic parameters.
         gaps: Whether elements of x may be missing, NaN.
     """
 
@@ -160,12 +161,18 @@ class Traits:
     learning_rate: float = 3e-3
     effort: float = 1.0
     compiles: bool = False
+    circles: bool = False
     gaps: bool = False
 
     @property
     def draws(self) -> bool:
         """Whether ``sample_many`` works: draws are those of a posterior."""
         return self.target == "posterior"
+
+    @property
+    def turns(self) -> bool:
+        """Whether circles are cut anew for each data set, see `estimators.turned`."""
+        return self.draws and self.joint and not self.circles
 
     @property
     def proposes(self) -> bool:

@@ -296,7 +296,7 @@ CAMPAIGNS = [
     ),
     (
         prior("{type: gamma, shape: 1e-10, scale: 1}"),
-        "'slope': .* draws are rounded to an end of it",
+        "'slope': .* draws are the same number, rounded",
     ),
     (prior("{type: normal, mean: arctan2(1), sd: 1}"), "arguments of arctan2: got 1, wanted 2"),
     (
@@ -357,6 +357,23 @@ CAMPAIGNS = [
         "'chain' cannot name a parameter",
     ),
     (campaign("derived_parameters: {a/b: {expression: slope}}"), "'a/b' cannot name a parameter"),
+    (campaign("derived_parameters: {.a: {expression: slope}}"), "'.a' cannot name a parameter"),
+    (campaign('derived_parameters: {"a ": {expression: slope}}'), "'a ' cannot name a parameter"),
+    (
+        campaign("derived_parameters: {\uff53lope: {expression: slope}}"),
+        r"parameters 'slope' \('slope'\) and '\uff53lope' .* look alike; give one of them another",
+    ),
+    (
+        prior("{type: normal, mean: 0, sd: 1, periodic: true}"),
+        "periodic wants a continuous prior between two numbers, .*, and this one has no two ends",
+    ),
+    (prior("{type: uniform, min: 0, max: 1, periodic: 3}"), "periodic: got 3; wanted true or"),
+    (prior("{type: sine, min: 0, max: 4}"), "wanted 0 <= min < max <= pi"),
+    (
+        prior("{type: powerlaw, exponent: -1, min: 0, max: 4}"),
+        "min > 0 where the exponent is -1 or less",
+    ),
+    (prior("{type: uniform, min: 1, max: 1.0000000000000004}"), "are the same number, rounded"),
     (campaign("data: {axes: {}}"), "data.axes: unknown key; did you mean 'axis'"),
     (observation("{file: none.csv}"), "file: observation none.csv: no such file"),
     (observation("{file: nan.csv}"), "nan.csv is NaN or infinite, first at index"),

@@ -14,6 +14,15 @@ def test_evaluates_arithmetic_of_arrays() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["lambda", "is", "\u03d5", "caf\u00e9", "cafe\u0301", "Δm_21", "x1e5"]
+)
+def test_names_are_as_they_are_written(name: str) -> None:
+    expression = Expression(f"2 * {name} + 1e5 - exp({name})")
+    assert expression.names == (name,)
+    assert expression({name: np.array(3.0)}) == pytest.approx(6 + 1e5 - np.exp(3))
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "__import__('os')",
@@ -23,6 +32,7 @@ def test_evaluates_arithmetic_of_arrays() -> None:
         "mass if spin else 1",
         "mass +",
         "'a'",
+        "lambda.real",
     ],
 )
 def test_refuses_what_is_not_arithmetic(text: str) -> None:

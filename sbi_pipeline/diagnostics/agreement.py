@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import rel_entr
 
+from ..priors.circles import circular_mean, unrolled
 from ..subjects import PosteriorPair
 from ..types import Array
 from .check import Check, WarnFail, above
@@ -98,7 +99,13 @@ def measure_agreement(asked: PosteriorPair) -> Agreement:
     """Compare the marginals of a pair."""
     one, other = asked.one, asked.other
     effective = one.effective, other.effective
-    return Agreement(compare_marginals(one.columns, other.columns, effective=effective))
+    columns, reference = dict(one.columns), dict(other.columns)
+    for name, period in other.periods.items():
+        if name in columns:
+            middle = float(circular_mean(reference[name], period))
+            for each in (columns, reference):
+                each[name] = unrolled(each[name], period, middle)
+    return Agreement(compare_marginals(columns, reference, effective=effective))
 
 
 def judge_agreement(found: Agreement, subject: str, *, jsd: WarnFail = (10.0, 50.0)) -> Check:

@@ -11,7 +11,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,13 +21,14 @@ from arviz_stats.base import array_stats
 from scipy import stats
 
 from ..expressions import Expression
+from ..priors.circles import Period, circular_mean, circular_sd, rolled, unrolled
 from ..subjects import QUANTILES, ensemble_labels
 from ..types import Array
 
 TAILS = (0.05, 0.95)
 """Quantiles whose effective draws are those of the tails."""
 COLUMNS = (
-    *("parameter", "label", "unit", "derived", "mean", "sd", *QUANTILES),
+    *("parameter", "label", "unit", "derived", "period", "mean", "sd", *QUANTILES),
     *("r_hat", "ess_bulk", "ess_tail", "mcse_mean", "autocorrelation_time", "acceptance"),
     *("prior_mean", "prior_sd", "sd_ratio", "kl_nats", "at_edge", "truth"),
 )
@@ -44,7 +46,9 @@ def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) ->
         One row a parameter, columns `COLUMNS`; values in the parameter's own unit. ``r_hat`` is NaN
         for draws that are no chain or without ensembles to compare, ``sd_ratio`` is posterior sd
         over prior sd, ``kl_nats`` the divergence of the marginal from its prior in nats,
-        ``at_edge`` the fraction of draws outside the central 99 % of the prior.
+        ``at_edge`` the fraction of draws outside the central 99 % of the prior. A periodic
+        parameter has a ``period``, its circular mean and sd, quantiles of the circle cut opposite
+        to the mean, and no edge; its chains are judged by the worse of cosine and sine.
     """
     draws = posterior["posterior"].to_dataset()
     rows = [
@@ -64,6 +68,11 @@ def ensembles(posterior: xr.DataTree, name: str) -> Array:
         ValueError: The ensembles differ in how many walkers they have.
     """
     values = posterior[f"posterior/{name}"].transpose("chain", "draw").to_numpy()
+    return _by_ensemble(posterior, name, values)
+
+
+def _by_ensemble(posterior: xr.DataTree, name: str, values: Array) -> Array:
+    """Return numbers for each draw, ``(chain, draw)``, as `ensembles` does."""
     labels = ensemble_labels(posterior)
     groups = [values[labels == label].T.ravel() for label in np.unique(labels)]
     sizes = sorted({group.size for group in groups})
@@ -104,44 +113,95 @@ def divergence(draws: Array, prior: Array, neighbours: int = 40) -> float:
     return gained if np.isfinite(gained) else float("nan")
 
 
+class OnLine:
+    """How draws of a parameter are told of."""
+
+    def moments(self, draws: Array) -> tuple[float, float]:
+        """Return mean and sd."""
+        return float(draws.mean()), float(draws.std(ddof=1))
+
+    def quantiles(self, draws: Array, levels: Sequence[float]) -> Array:
+        """Return quantiles."""
+        return np.quantile(draws, levels)
+
+    def numbers(self, draws: Array) -> list[Array]:
+        """Return the numbers by which chains are judged."""
+        return [draws]
+
+    def unrolled(self, draws: Array, centre: float) -> Array:
+        """Return draws as they are on a line."""
+        return draws
+
+
+@dataclass(frozen=True)
+class OnCircle(OnLine):
+    """How draws of a periodic parameter are told of."""
+
+    period: Period
+
+    def moments(self, draws: Array) -> tuple[float, float]:
+        """Return circular mean and sd."""
+        sd = 0.0 if not np.ptp(draws) else circular_sd(draws, self.period)
+        return float(circular_mean(draws, self.period)), float(sd)
+
+    def quantiles(self, draws: Array, levels: Sequence[float]) -> Array:
+        """Return quantiles of the circle cut opposite to the mean, in the range of values."""
+        mean = self.moments(draws)[0]
+        return rolled(np.quantile(self.unrolled(draws, mean), levels), self.period)
+
+    def numbers(self, draws: Array) -> list[Array]:
+        """Return cosine and sine."""
+        angle = 2 * np.pi * (draws - self.period[0]) / (self.period[1] - self.period[0])
+        return [np.cos(angle), np.sin(angle)]
+
+    def unrolled(self, draws: Array, centre: float) -> Array:
+        """Return draws within half a period of a centre."""
+        return unrolled(draws, self.period, centre)
+
+
 def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
     variable = tree[f"posterior/{name}"].transpose("chain", "draw")
     chains = np.asarray(variable.to_numpy(), dtype=float)
-    prior = _prior_draws(tree, name)
-    prior_mean, prior_sd = (prior.mean(), prior.std(ddof=1)) if prior.size else (np.nan, np.nan)
-    sd = float(chains.std(ddof=1))
-    levels = np.quantile(chains, list(QUANTILES.values()))
+    prior, period = _prior_draws(tree, name), variable.attrs.get("period")
+    measured = OnLine() if period is None else OnCircle(tuple(np.asarray(period, dtype=float)))
+    prior_mean, prior_sd = measured.moments(prior) if prior.size else (np.nan, np.nan)
+    mean, sd = measured.moments(chains)
+    levels = measured.quantiles(chains, list(QUANTILES.values()))
+    seen = measured.numbers(chains)
     most = tree["sample_stats"].attrs.get("effective", np.inf)  # draws with weights count for less
-    bulk = float(array_stats.ess(chains, method="bulk"))
-    tail = float(array_stats.ess(chains, method="tail", prob=TAILS))
+    bulk = min(float(array_stats.ess(each, method="bulk")) for each in seen)
+    tail = min(float(array_stats.ess(each, method="tail", prob=TAILS)) for each in seen)
     constant = sd == 0  # a discrete parameter of which one value is certain
     return {
         "parameter": name,
         "label": variable.attrs.get("label", name),
         "unit": variable.attrs.get("unit", ""),
         "derived": variable.attrs.get("derived", ""),
-        "mean": float(chains.mean()),
+        "period": np.nan if period is None else float(period[1] - period[0]),
+        "mean": mean,
         "sd": sd,
         **dict(zip(QUANTILES, map(float, levels), strict=True)),
-        "r_hat": _r_hat(tree, name, constant),
+        "r_hat": _r_hat(tree, name, seen, constant),
         "ess_bulk": min(most, chains.size if constant else bulk),
         "ess_tail": min(most, chains.size if constant else tail),
-        "mcse_mean": float(array_stats.mcse(chains, method="mean")),
+        "mcse_mean": float(array_stats.mcse(measured.unrolled(chains, mean), method="mean")),
         "autocorrelation_time": _autocorrelation_time(tree, name),
         "acceptance": _acceptance(tree),
-        "prior_mean": float(prior_mean),
-        "prior_sd": float(prior_sd),
-        "sd_ratio": sd / float(prior_sd) if prior_sd > 0 else float("nan"),
-        "kl_nats": divergence(chains.ravel(), prior),
-        "at_edge": _at_edge(chains, prior),
+        "prior_mean": prior_mean,
+        "prior_sd": prior_sd,
+        "sd_ratio": sd / prior_sd if prior_sd > 0 else float("nan"),
+        "kl_nats": divergence(
+            measured.unrolled(chains, mean).ravel(), measured.unrolled(prior, mean)
+        ),
+        "at_edge": _at_edge(chains, prior) if period is None else np.nan,
         "truth": truth,
     }
 
 
-def _r_hat(tree: xr.DataTree, name: str, constant: bool) -> float:
+def _r_hat(tree: xr.DataTree, name: str, seen: Sequence[Array], constant: bool) -> float:
     if tree["sample_stats"].attrs.get("independent"):
         return float("nan")
-    return 1.0 if constant else r_hat(ensembles(tree, name))
+    return 1.0 if constant else max(r_hat(_by_ensemble(tree, name, each)) for each in seen)
 
 
 def _truth(variable: xr.DataArray, truth: Mapping[str, float]) -> float:

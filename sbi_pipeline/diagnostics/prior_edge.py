@@ -17,7 +17,7 @@ def judge_prior_edge(summary: pd.DataFrame, subject: str, *, warn: float = 0.05)
         subject: Estimator and observation.
         warn: Fraction of draws outside the central 99 % of the prior.
     """
-    own = summary[summary["derived"].fillna("") == ""]
+    own = _with_edges(summary)
     row = own.loc[own["at_edge"].idxmax()]
     value = float(row["at_edge"])
     judged = Judged("warn" if value > warn else "pass", f"warn above {warn:g}")
@@ -33,9 +33,19 @@ def judge_prior_edge(summary: pd.DataFrame, subject: str, *, warn: float = 0.05)
     )
 
 
+def measure_prior_edge(posterior: SampledPosterior) -> pd.DataFrame | None:
+    """Return the summary of a posterior; None where no parameter has an edge."""
+    return None if _with_edges(posterior.summary).empty else posterior.summary
+
+
+def _with_edges(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of parameters that are neither derived nor periodic."""
+    return summary[(summary["derived"].fillna("") == "") & summary["at_edge"].notna()]
+
+
 PRIOR_EDGE = Diagnostic(
     of=SampledPosterior,
-    measure=lambda posterior: posterior.summary,
+    measure=measure_prior_edge,
     judge=judge_prior_edge,
     checks=("prior edge",),
     value="mass outside the central 99 % of the prior",

@@ -12,7 +12,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from ..nuisances import NuisancePosterior, places_of
 from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
 from ..priors.boxes import BoxedPrior
+from ..priors.circles import circular_mean, circular_sd, periods_of, turned
 from ..priors.discrete import combinations
 from ..subjects import MOST_UNCONVERGED
 from ..trained import Posterior
@@ -100,25 +101,40 @@ def rank(
     at_draws = density(z)
     rng = np.random.default_rng(seed)
     tarp = tarp_ranks(z, z_truth, rng)
+    spread = z_truth.std(axis=0)
     log_prob = at_truth
     if combinations(prior) is not None:  # a density of some parameters, a probability of others
         log_prob = np.full(count, np.nan)
     elif not traits.draws:
         log_prob = at_truth - _normalisation(density, z, seed)
+    at_theta = to_theta_density(log_prob, z_truth, prior)
     by_parameter = ("simulation", "parameter")
-    ranks, joint = ranks_of(drawn_theta, truth[:, None], rng), {"TARP": tarp}
+    joint = {"TARP": tarp}
+    periods = periods_of(prior)
+    mean, sd = drawn_theta.mean(axis=1), drawn_theta.std(axis=1, ddof=1)
+    for column, name in enumerate(prior.names):
+        if name in periods:
+            own, period = drawn_theta[..., column], periods[name]
+            mean[:, column] = circular_mean(own, period, axis=1)
+            sd[:, column] = circular_sd(own, period, axis=1)
+    own_truth = truth
+    if periods:  # after the log densities: circles are cut opposite to each posterior
+        z, z_truth = uncut(z, z_truth, [prior.names.index(name) for name in periods])
+        drawn_theta = np.stack([prior.from_normal(each) for each in z])
+        own_truth = prior.from_normal(z_truth)
+    ranks = ranks_of(drawn_theta, own_truth[:, None], rng)
     if traits.density:
         joint = {"log density": ranks_of(at_draws, at_truth[:, None], rng), **joint}
     ranked = xr.Dataset(
         {
             "ranks": (by_parameter, ranks),
             "truth": (by_parameter, truth),
-            "mean": (by_parameter, drawn_theta.mean(axis=1)),
-            "sd": (by_parameter, drawn_theta.std(axis=1, ddof=1)),
-            "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / z_truth.std(axis=0)),
+            "mean": (by_parameter, mean),
+            "sd": (by_parameter, sd),
+            "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / spread),
             "pulls": (by_parameter, (z_truth - z.mean(axis=1)) / z.std(axis=1, ddof=1)),
             "joint_ranks": (("simulation", "quantity"), np.stack(list(joint.values()), axis=1)),
-            "log_prob": ("simulation", to_theta_density(log_prob, z_truth, prior)),
+            "log_prob": ("simulation", at_theta),
             "prior_log_prob": ("simulation", prior.log_prob(truth)),
             "converged": ("simulation", facts.pop("converged")),
             "scores": (
@@ -200,6 +216,23 @@ def rank_nuisances(
         {"parameter": list(names), "quantity": ["TARP"]},
         {"draws": draws},
     )
+
+
+def uncut(draws: Array, truth: Array, periodic: Sequence[int]) -> tuple[Array, Array]:
+    """Return draws and truths of circles cut opposite to where both are together.
+
+    Where that is does not tell the truth from the draws, so ranks stay uniform.
+
+    Args:
+        draws: Posterior draws in normal space, ``(n, L, dim)``.
+        truth: True values there, ``(n, dim)``.
+        periodic: Columns that are periodic.
+    """
+    pool = np.concatenate([truth[:, None], draws], axis=1)
+    own = pool[..., list(periodic)]
+    centre = circular_mean(special.ndtr(own), (0.0, 1.0), axis=1)
+    pool[..., list(periodic)] = turned(own, centre[:, None])
+    return pool[:, 1:], pool[:, 0]
 
 
 def default_simulations(traits: Traits) -> int:

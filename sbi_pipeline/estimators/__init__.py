@@ -7,7 +7,7 @@ The file is one ``torch.save`` of ``{"header": plain values, "state": tensors}``
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from .. import registry
+from ..networks.periodic import is_periodic, told_of
 from ..networks.validity import Validity
 from ..options import INTERNAL, Few, Passes
 from .ensemble import Ensemble
 from .estimator import Estimator, Preview, estimator_class, having, traits
+from .turned import Turned
 
 __all__ = [
     "Ensemble",
@@ -38,7 +40,7 @@ __all__ = [
 
 FORMAT = 3
 SPEC = ("method", "network", "members", "theta_dim", "x_shape")
-MAY_HAVE = ("validity", "gaps")
+MAYBE = ("validity", "periodic", "gaps")
 
 
 def build(
@@ -53,6 +55,7 @@ def build(
     follows: Annotated[bool, INTERNAL] = True,
     gaps: Annotated[bool, INTERNAL] = False,
     weighted: Annotated[bool, INTERNAL] = False,
+    periodic: Annotated[Sequence[int], INTERNAL] = (),
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
     """Build an untrained estimator for data like these.
@@ -68,6 +71,7 @@ def build(
         follows: Whether rows follow the prior.
         gaps: Whether elements of x may be missing, NaN.
         weighted: Whether losses are weighted, see `Preview`.
+        periodic: Columns of z that are of periodic parameters.
         **network: Options of the method.
 
     Raises:
@@ -76,16 +80,31 @@ def build(
     if gaps:
         check_takes_gaps(method)
     check_rows(z, x, gaps)
-    preview = Preview(z, x, rows or len(z), complete, follows, weighted, gaps)
+    made_of = estimator_class(method)
+    seen = _without_ends(z, periodic)
+    preview = Preview(seen, x, rows or len(z), complete, follows, weighted, gaps)
+    chosen = made_of.choose(preview, **network)
+    if periodic and made_of.traits.circles:
+        chosen["periodic"] = list(periodic)
     spec = {
         "method": method,
-        "network": estimator_class(method).choose(preview, **network),
+        "network": chosen,
         "members": members,
         "theta_dim": z.shape[1],
         "x_shape": list(x.shape[1:]),
         **({"gaps": True} if gaps else {}),
     }
+    if periodic and made_of.traits.turns:
+        spec["periodic"] = list(periodic)
     return construct(spec, seed, (z, x))
+
+
+def _without_ends(z: Tensor, periodic: Sequence[int]) -> Tensor:
+    """Return z as it is looked at: of periodic parameters cosine and sine."""
+    if not periodic:
+        return z
+    first, second = told_of(z, is_periodic(z.shape[1], periodic))
+    return torch.cat((first, second[:, list(periodic)]), 1)
 
 
 def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Estimator:
@@ -101,6 +120,9 @@ def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | 
                 member = method(spec["theta_dim"], tuple(spec["x_shape"]), **spec["network"])
             except TypeError as error:
                 raise ValueError(f"network options of {spec['method']}: {error}") from error
+            if "periodic" in spec:
+                of = spec["theta_dim"], tuple(spec["x_shape"])
+                member = Turned(member, spec["periodic"], *of)
             if rows is not None:
                 member.fit_scales(*rows)
             made.append(member)
@@ -203,7 +225,7 @@ def load_estimator(path: Path, device: str = "cpu") -> tuple[Estimator, dict[str
             f"{path} is of an older version (format {written}; this one reads {FORMAT}"
             f"{', lacks ' + ', '.join(missing) if missing else ''}): train again"
         )
-    spec = {name: header[name] for name in (*SPEC, *MAY_HAVE) if name in header}
+    spec = {name: header[name] for name in (*SPEC, *MAYBE) if name in header}
     estimator = construct(spec, 0, None)
     check_state(path, estimator.state_dict(), state)
     estimator.load_state_dict(state)

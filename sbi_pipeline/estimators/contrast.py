@@ -32,12 +32,14 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
+from ..networks.periodic import is_periodic, without_circles
 from ..options import INTERNAL, Chosen, Few, Fraction, Passes, Positive
 from .estimator import Estimator, Preview
 
@@ -61,8 +63,11 @@ class Contrastive(Estimator):
             the prior, or one is discrete.
         far: Where the others come from: ``rows`` of the batch, or the ``prior``, where rows are
             weighted, since they were drawn from another density.
+        periodic: Columns of z that are of periodic parameters.
         **conditioner: Options of `conditioning.Conditioner`; ``"auto"`` looks at the data.
     """
+
+    periodic: Tensor | None
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class Contrastive(Estimator):
         gamma: Positive = 1.0,
         near: Annotated[Fraction, Chosen()] = 0.0,
         far: Annotated[str, INTERNAL] = "rows",
+        periodic: Annotated[Sequence[int], INTERNAL] = (),
         **conditioner: Annotated[Any, Passes(Conditioner, given=2)],
     ) -> None:
         super().__init__()
@@ -84,6 +90,7 @@ class Contrastive(Estimator):
             )
         self.alternatives, self.gamma, self.far_from = alternatives, gamma, far
         self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
+        self.register_buffer("periodic", is_periodic(theta_dim, periodic), persistent=False)
         self.near = near if self.conditioner.linear is not None else 0.0
 
     @classmethod
@@ -111,8 +118,11 @@ class Contrastive(Estimator):
         return choose_conditioner(preview.z, preview.x, gaps=preview.gaps, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
-        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        self.conditioner.fit_scales(z, x)
+        """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``.
+
+        A regression tells nothing of a circle: it is given periodic parameters of other rows.
+        """
+        self.conditioner.fit_scales(without_circles(z, self.periodic, z.roll(1, 0)), x)
 
     def far(self, z: Tensor) -> Tensor:
         """Return K alternatives to each row, ``(K, n, theta_dim)``: of rows before, or the prior.

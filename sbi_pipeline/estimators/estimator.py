@@ -23,7 +23,8 @@ class Preview:
     """What a method may look at before its network is built.
 
     Attributes:
-        z: Training rows of the parameters in standard-normal space, ``(n, theta_dim)``.
+        z: Training rows of the parameters in standard-normal space, ``(n, theta_dim)``; of those
+            that are periodic, two numbers.
         x: Their data, ``(n, *x_shape)``.
         rows: How many there are to train on, these and others.
         complete: Whether no simulation failed, so that z is of the whole prior.

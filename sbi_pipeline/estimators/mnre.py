@@ -22,8 +22,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from ..networks.periodic import told_of, without_circles
 from ..networks.residual import ResidualMLP, start_at
-from ..networks.scaling import as_ranks
 from ..options import Depth, Passes, Width
 from ..types import Traits
 from .contrast import DEGREES, EDGE, Contrastive, contrastive_loss
@@ -51,7 +51,7 @@ class MNRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="posterior", joint=False, learning_rate=1e-3, gaps=True)
+    traits = Traits(target="posterior", joint=False, learning_rate=1e-3, circles=True, gaps=True)
 
     def __init__(
         self,
@@ -110,9 +110,10 @@ class MNRE(Contrastive):
         """Return f_k, ``(g, n, theta_dim)``, of g values for each of n contexts."""
         mean, sd = self._regression(context)
         seen = z.clamp(-EDGE, EDGE)
-        inputs = torch.stack([seen, as_ranks(seen), (seen - mean) / sd], -1)
-        told = context.expand(len(z), *context.shape).flatten(0, 1)
-        learnt = [net(inputs[:, :, k].flatten(0, 1), told) for k, net in enumerate(self.nets)]
+        rest = without_circles((seen - mean) / sd, self.periodic)
+        inputs = torch.stack([*told_of(seen, self.periodic), rest], -1)
+        rows = context.expand(len(z), *context.shape).flatten(0, 1)
+        learnt = [net(inputs[:, :, k].flatten(0, 1), rows) for k, net in enumerate(self.nets)]
         found = torch.cat(learnt, 1).view(z.shape)
         if self.conditioner.linear is None:
             return found

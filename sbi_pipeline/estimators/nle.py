@@ -48,8 +48,9 @@ from ..networks.flows import flow as build_flow
 from ..networks.gapped_regression import MOST_GAPPED, GappedRegression
 from ..networks.masks import what_masks_tell
 from ..networks.mixed import MixedStandardise, filled
+from ..networks.periodic import is_periodic, told_of
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import as_ranks, choose_transform, constant_columns, middled
+from ..networks.scaling import choose_transform, constant_columns, middled
 from ..networks.screening import linked_columns
 from ..networks.splines import only
 from ..networks.values import Values, choose_values
@@ -101,13 +102,16 @@ class NLE(Estimator):
             ``auto``: ``transform`` where that is given, else ``log1p``, or as for real numbers
             where some are negative.
         values: What columns hold that are not just real, see `networks.values`.
+        periodic: Columns of z that are of periodic parameters.
         gaps: Whether elements of x may be missing, NaN.
         masks: Numbers of x of which it is learnt with what probability they are missing, where that
             says something of the parameters.
         **flow_options: Keyword arguments of that flow.
     """
 
-    traits = Traits(target="likelihood", compiles=True, gaps=True)  # many small operations
+    periodic: Tensor | None
+    # Many small operations.
+    traits = Traits(target="likelihood", compiles=True, circles=True, gaps=True)
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ class NLE(Estimator):
         counts: Transform = "none",
         linear: Linear = False,
         values: Annotated[Mapping[int, Mapping[str, Any]] | None, INTERNAL] = None,
+        periodic: Annotated[Sequence[int], INTERNAL] = (),
         gaps: Annotated[bool, INTERNAL] = False,
         masks: Annotated[Sequence[int] | None, INTERNAL] = None,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
@@ -141,14 +146,16 @@ class NLE(Estimator):
         self.atom_of = [
             self.coded.index(i) if i in (atoms or []) else -1 for i in self.standardise.columns
         ]
+        self.register_buffer("periodic", is_periodic(theta_dim, periodic), persistent=False)
+        self.seen = theta_dim if not len(periodic) else 2 * theta_dim
         context_dim = 2 * theta_dim + len(self.coded)  # z, its ranks, values that are taken
         self.categorical = None
         if self.coded:
             levels = max(levels, *(held[i].levels for i in self.coded))
-            dim = theta_dim + len(self.may_lack)
+            dim = self.seen + len(self.may_lack)
             self.categorical = Categorical(len(self.coded), levels, dim, **options)
             self.categorical.know([held[i] for i in self.coded])
-        self.masks = Categorical(len(self.masked), 2, theta_dim) if self.masked else None
+        self.masks = Categorical(len(self.masked), 2, self.seen) if self.masked else None
         self.linear = GaussianRegression(context_dim, out_dim) if linear and not gaps else None
         self.gapped = GappedRegression(out_dim, context_dim) if linear and gaps else None
         context_dim += len(self.may_lack)
@@ -183,13 +190,13 @@ class NLE(Estimator):
         x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
         present = ~x[:, self.standardise.columns].isnan() if self.may_lack else None
         if self.categorical is None:
-            return x, present, torch.cat((z, as_ranks(z)), 1)
+            return x, present, torch.cat(told_of(z, self.periodic), 1)
         codes, _ = self.categorical.codes(x[:, self.coded])
         if self.has_atoms:
             at_atom = torch.cat((codes > 0, torch.zeros_like(codes[:, :1], dtype=torch.bool)), 1)
             elsewhere = ~at_atom[:, self.atom_of]
             present = elsewhere if present is None else present & elsewhere
-        return x, present, torch.cat((z, as_ranks(z), codes.to(z)), 1)
+        return x, present, torch.cat((*told_of(z, self.periodic), codes.to(z)), 1)
 
     def _missing(self, x: Tensor, columns: Sequence[int]) -> Tensor:
         """Return 1 for elements of some columns that are missing and 0 for others, ``(n, ...)``."""
@@ -221,10 +228,11 @@ class NLE(Estimator):
     def _log_prob(self, z: Tensor, x: Tensor, within: Tensor | float) -> Tensor:
         x, present, given = self._look(z, x)
         log_prob, mask = z.new_zeros(len(z)), self._missing(x, self.may_lack)
+        seen = given[:, : self.seen]
         if self.masks is not None:
-            log_prob = log_prob + self.masks.log_prob(self._missing(x, self.masked), z)
+            log_prob = log_prob + self.masks.log_prob(self._missing(x, self.masked), seen)
         if self.categorical is not None:
-            context = torch.cat((z, mask), 1)
+            context = torch.cat((seen, mask), 1)
             log_prob = log_prob + self.categorical.log_prob(x[:, self.coded], context)
         if self.flow is None:
             return log_prob

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from ..networks.periodic import told_of, without_circles
 from ..networks.residual import ResidualMLP, start_at
-from ..networks.scaling import as_ranks
 from ..options import Depth, NonNegative, Passes, Width
 from ..types import Traits
 from .contrast import DEGREES, EDGE, Contrastive, contrastive_loss
@@ -39,7 +39,7 @@ class NRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="ratio", learning_rate=1e-3, gaps=True)
+    traits = Traits(target="ratio", learning_rate=1e-3, circles=True, gaps=True)
 
     def __init__(
         self,
@@ -118,11 +118,12 @@ class NRE(Contrastive):
     def log_prob_of_summary(self, z: Tensor, summary: Tensor) -> Tensor:
         """Return the log ratio, ``(n,)``, for paired rows or for one context."""
         seen = z.clamp(-EDGE, EDGE)
-        inputs = [seen, as_ranks(seen)]
+        inputs = [*told_of(seen, self.periodic)]
         if self.conditioner.linear is None:
             learnt: Tensor = self.net(torch.cat(inputs, 1), summary)[:, 0]
             return learnt
-        inputs.append(self.conditioner.whiten(seen, summary))
+        rest = self.conditioner.whiten(seen, summary)
+        inputs.append(without_circles(rest, self.periodic))
         learnt = self.net(torch.cat(inputs, 1), summary)[:, 0]
         return self._start(z, summary) + learnt
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import FuncFormatter, ScalarFormatter
 from scipy.stats import gaussian_kde
 
+from ..priors.circles import Period, across_the_emptiest, rolled, unrolled
 from ..types import Array
 from .style import FAINT, TRUTH, axis_label, key, line_of, palette, panels, styled
 from .typeset import asymmetric
@@ -47,9 +49,11 @@ def corner_overlay(
     """
     shades, known = colours or palette(posteriors), dict(truth or {})
     names = shared_parameters(posteriors)
-    columns = {who: _columns(tree, names) for who, tree in posteriors.items()}
-    limits = _limits(columns, [known.get(name) for name in names])
     first = next(iter(posteriors.values()))
+    circles = circles_of(posteriors, names)
+    known |= {name: float(circles[name].shown(known[name])) for name in {*circles} & {*known}}
+    columns = {who: _columns(tree, names, circles) for who, tree in posteriors.items()}
+    limits = _limits(columns, [known.get(name) for name in names])
     labels = [axis_label(first[f"posterior/{name}"].attrs, name) for name in names]
     figure, panel, margins = _square(len(names), len(posteriors))
     for who, draws in columns.items():
@@ -78,11 +82,12 @@ def corner_overlay(
     for axis in axes.diagonal():  # corner fits heights to the last one drawn
         axis.set_ylim(0, 1.1 * max(outline.get_xy()[:, 1].max() for outline in axis.patches))
     if "prior" in first.children:
-        _draw_prior(axes, _columns(first, names, "prior"), limits)
+        _draw_prior(axes, _columns(first, names, circles, "prior"), limits)
     for i, name in enumerate(names):
         _draw_truth(axes, i, known.get(name))
         marginals = {who: draws[:, i] for who, draws in columns.items()}
-        _write_medians(axes[i, i], marginals, shades, LINE / panel)
+        period = circles[name].period if name in circles else None
+        _write_medians(axes[i, i], marginals, shades, LINE / panel, period)
     for axis in figure.axes:
         axis.tick_params(labelrotation=0)
         axis.xaxis.set_label_coords(0.5, -0.32 / panel)
@@ -91,6 +96,11 @@ def corner_overlay(
             formatter = side.get_major_formatter()
             if isinstance(formatter, ScalarFormatter):
                 formatter.set_powerlimits((-3, 4))
+    for i, name in enumerate(names):
+        if name in circles:
+            sides = [axes[-1, i].xaxis, *([axes[i, 0].yaxis] if i else [])]
+            for side in sides:
+                side.set_major_formatter(FuncFormatter(circles[name].tick))
     entries = _entries(shades, list(posteriors), first, known)
     figure.legend(list(entries.values()), list(entries), loc="upper right")
     return figure
@@ -111,10 +121,16 @@ def prior_to_posterior(
     """
     shades, known = colours or palette(posteriors), dict(truth or {})
     names, first = shared_parameters(posteriors), next(iter(posteriors.values()))
+    circles = circles_of(posteriors, names)
+    known |= {name: float(circles[name].shown(known[name])) for name in {*circles} & {*known}}
     figure, axes = panels(len(names), columns=4, width=2.6, height=2.2)
     for name, axis in zip(names, axes, strict=True):
         prior = first[f"prior/{name}"].to_numpy().ravel()
         everything = [tree[f"posterior/{name}"].to_numpy().ravel() for tree in posteriors.values()]
+        if name in circles:
+            circle = circles[name]
+            prior, *everything = (circle.shown(each) for each in (prior, *everything))
+            axis.xaxis.set_major_formatter(FuncFormatter(circle.tick))
         low, high = np.quantile(prior, [0.005, 0.98])
         low, high = min(low, *map(np.min, everything)), max(high, *map(np.max, everything))
         bins = np.linspace(low, high, 50)
@@ -170,9 +186,50 @@ def shared_parameters(posteriors: Mapping[str, xr.DataTree]) -> list[str]:
     return [name for name in names if "values" not in first[name].attrs] or names
 
 
-def _columns(tree: xr.DataTree, names: list[str], group: str = "posterior") -> Array:
+@dataclass(frozen=True)
+class CutAxis:
+    """Where the axis of a periodic parameter is cut.
+
+    Attributes:
+        period: Ends of its range.
+        centre: Of the axis, which is as long as the range.
+    """
+
+    period: Period
+    centre: float
+
+    def shown(self, values: Array | float) -> Array:
+        """Return values as they lie on the axis."""
+        return unrolled(values, self.period, self.centre)
+
+    def tick(self, value: float, position: int | None = None) -> str:
+        """Return the label of a tick, in the range of values."""
+        rounding = 1e-9 * (self.period[1] - self.period[0])
+        inside = float(rolled(value + rounding, self.period)) - rounding
+        shown = 0.0 if abs(inside) < 2 * rounding else inside
+        return f"{shown:.4g}".replace("-", "\u2212")
+
+
+def circles_of(posteriors: Mapping[str, xr.DataTree], names: Sequence[str]) -> dict[str, CutAxis]:
+    """Return where axes of the periodic parameters are cut: where draws of all are fewest."""
+    found = {}
+    for name in names:
+        own = [tree[f"posterior/{name}"] for tree in posteriors.values()]
+        given = own[0].attrs.get("period")
+        if given is not None:
+            low, high = map(float, given)
+            draws = np.concatenate([each.to_numpy().ravel() for each in own])
+            found[name] = CutAxis((low, high), across_the_emptiest(draws, (low, high)))
+    return found
+
+
+def _columns(
+    tree: xr.DataTree, names: list[str], circles: Mapping[str, CutAxis], group: str = "posterior"
+) -> Array:
     """Return draws of named parameters, ``(n, len(names))``, at most `MAX_DRAWS`."""
-    columns = np.stack([tree[f"{group}/{name}"].to_numpy().ravel() for name in names], axis=1)
+    own = {name: tree[f"{group}/{name}"].to_numpy().ravel() for name in names}
+    shown = {name: circles[name].shown(own[name]) if name in circles else own[name] for name in own}
+    columns = np.stack(list(shown.values()), axis=1)
     return columns[:: max(1, len(columns) // MAX_DRAWS)]
 
 
@@ -224,11 +281,20 @@ def _draw_truth(axes: Any, i: int, value: float | None) -> None:
 
 
 def _write_medians(
-    axis: Axes, draws: Mapping[str, Array], shades: Mapping[str, str], spacing: float
+    axis: Axes,
+    draws: Mapping[str, Array],
+    shades: Mapping[str, str],
+    spacing: float,
+    period: Period | None,
 ) -> None:
-    """Write median and central 68 % of each estimator above the panel, in its colour."""
+    """Write median and central 68 % of each estimator above the panel, in its colour.
+
+    The median of a periodic parameter, whose ends are given, stands within its range.
+    """
     for line, (who, values) in enumerate(reversed(list(draws.items()))):
         low, median, high = np.quantile(values, [0.15865, 0.5, 0.84135])
+        if period is not None:
+            low, median, high = np.array([low, median, high]) + (rolled(median, period) - median)
         axis.text(
             0.5,
             1.0 + spacing * (0.3 + line),

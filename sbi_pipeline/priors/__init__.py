@@ -55,7 +55,7 @@ def build(specs: Mapping[str, Mapping[str, Any]] | str, names: Sequence[str]) ->
     entries = {name: found for name in names if (found := entry_of(specs, name)) is not None}
     if missing := [name for name in names if name not in entries]:
         raise ValueError(f"no prior for {missing[0]!r}; the simulator wants {', '.join(names)}")
-    if unknown := [key for key in specs if not fnmatch.filter(names, key)]:
+    if unknown := [key for key in specs if key not in names and not fnmatch.filter(names, key)]:
         raise ValueError(
             f"a prior for {unknown[0]!r}, which the simulator does not know; "
             f"it wants {', '.join(names)}"

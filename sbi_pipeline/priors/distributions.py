@@ -18,6 +18,7 @@ from ..types import Array
 Map = Callable[[Array], Array]
 Value = Array | float
 LOG_SQRT_2_PI = np.log(2 * np.pi) / 2
+SMALL = 1e-8
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,54 @@ class Distribution:
         return np.where(np.isnan(y), np.nan, within)
 
 
-def uniform(min: Value, max: Value) -> Distribution:  # noqa: A002
+@dataclass(frozen=True)
+class Uniform:
+    """The uniform distribution between two ends, from either of which values keep their digits."""
+
+    low: Any
+    high: Any
+
+    def support(self) -> tuple[Any, Any]:
+        """Return the ends of where values lie."""
+        return self.low, self.high
+
+    def ppf(self, q: Array) -> Array:
+        """Return the value below which a fraction ``q`` lies."""
+        return self._quantile(q, q)
+
+    def isf(self, q: Array) -> Array:
+        """Return the value above which a fraction ``q`` lies."""
+        return self._quantile(q, 1 - np.asarray(q, dtype=float))
+
+    def cdf(self, value: Array) -> Array:
+        """Return the fraction below a value."""
+        return np.clip((np.asarray(value, dtype=float) - self.low) / self._width, 0, 1)
+
+    def sf(self, value: Array) -> Array:
+        """Return the fraction above a value."""
+        return np.clip((self.high - np.asarray(value, dtype=float)) / self._width, 0, 1)
+
+    def logpdf(self, value: Array) -> Array:
+        """Return the log density in nats; -inf outside."""
+        value = np.asarray(value, dtype=float)
+        inside = (self.low <= value) & (value <= self.high)
+        density = np.where(inside, -np.log(self._width), -np.inf)
+        return np.where(np.isnan(value), np.nan, density)
+
+    @property
+    def _width(self) -> Any:
+        return np.subtract(self.high, self.low)
+
+    def _quantile(self, q: Array, below: Array) -> Array:
+        """Return quantiles; those of 0 and 1 are the ends, without rounding."""
+        q, below = np.asarray(q, dtype=float), np.asarray(below, dtype=float)
+        value = below * self._width + self.low
+        return np.where((q >= 0) & (q <= 1), value, np.nan)
+
+
+def uniform(min: Value, max: Value) -> Uniform:  # noqa: A002
     """Return the uniform distribution."""
-    return Distribution(
-        quantile=lambda q: q,
-        upper_quantile=lambda q: 1 - q,
-        below=lambda y: y,
-        above=lambda y: 1 - y,
-        log_density=np.zeros_like,
-        low=0.0,
-        high=1.0,
-        loc=min,
-        scale=np.subtract(max, min),
-    )
+    return Uniform(min, max)
 
 
 def normal(mean: Value, sd: Value) -> Distribution:
@@ -135,7 +171,7 @@ def lognormal(mean: Value, sd: Value) -> Distribution:
 def halfnormal(sd: Value) -> Distribution:
     """Return the distribution of the size of a normal number with mean 0."""
     return Distribution(
-        quantile=lambda q: special.ndtri((1 + q) / 2.0),
+        quantile=_half_normal_quantile,
         upper_quantile=lambda q: -special.ndtri(q / 2),
         below=lambda y: special.erf(y / np.sqrt(2)),
         above=lambda y: 2 * special.ndtr(-y),
@@ -143,6 +179,11 @@ def halfnormal(sd: Value) -> Distribution:
         low=0.0,
         scale=sd,
     )
+
+
+def _half_normal_quantile(q: Array) -> Array:
+    near_0 = np.sqrt(np.pi / 2) * q  # where 1 + q has no digits of q left; the next term is q^3
+    return np.where(q < SMALL, near_0, special.ndtri((1 + q) / 2.0))
 
 
 def loguniform(min: Value, max: Value) -> Distribution:  # noqa: A002

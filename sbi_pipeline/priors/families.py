@@ -21,6 +21,20 @@ from .distributions import (
     normal,
     uniform,
 )
+from .shapes import (
+    cauchy,
+    halfcauchy,
+    invgamma,
+    laplace,
+    latitude,
+    logistic,
+    polar_angle,
+    powerlaw,
+    student,
+    triangular,
+    weibull,
+)
+from .tabulated import by_quantiles, copula, rise
 
 EXPRESSION = "an expression in parameters written before it"
 REAL = Annotated[float | str, Described(f"a number or {EXPRESSION}")]
@@ -37,6 +51,10 @@ PROBABILITIES = Annotated[
 ]
 LOGARITHMIC = doc("of the natural logarithm")
 BEFORE = doc("before truncation")
+NUMBERS = Annotated[
+    list[float], MinLen(2), Described("a list of two or more numbers, each above the one before")
+]
+PLACED = {"location": REAL, "scale": POSITIVE}
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,81 @@ TYPES = {
         _truncnormal,
         lambda mean, sd, min, max: (sd > 0) & (min < max),  # noqa: A006
         "sd > 0 and min < max",
+    ),
+    "powerlaw": Family(
+        {"exponent": Annotated[REAL, doc("of the density")], "min": REAL, "max": POSITIVE},
+        powerlaw,
+        lambda exponent, min, max: (  # noqa: A006
+            (min >= 0) & (min < max) & ((min > 0) | (exponent > -1))
+        ),
+        "0 <= min < max, and min > 0 where the exponent is -1 or less",
+    ),
+    "sine": Family(
+        {"min": REAL, "max": REAL},
+        polar_angle,
+        lambda min, max: (min >= 0) & (min < max) & (max <= np.pi),  # noqa: A006
+        "0 <= min < max <= pi",
+    ),
+    "cosine": Family(
+        {"min": REAL, "max": REAL},
+        latitude,
+        lambda min, max: (-np.pi / 2 <= min) & (min < max) & (max <= np.pi / 2),  # noqa: A006
+        "-pi/2 <= min < max <= pi/2",
+    ),
+    "triangular": Family(
+        {"min": REAL, "mode": REAL, "max": REAL},
+        triangular,
+        lambda min, mode, max: (min <= mode) & (mode <= max) & (min < max),  # noqa: A006
+        "min <= mode <= max and min < max",
+    ),
+    "student": Family(
+        {"df": Annotated[POSITIVE, doc("degrees of freedom")], **PLACED},
+        student,
+        lambda df, location, scale: (df > 0) & (scale > 0),
+        "df > 0 and scale > 0",
+    ),
+    "cauchy": Family(PLACED, cauchy, lambda location, scale: scale > 0, "scale > 0"),
+    "halfcauchy": Family({"scale": POSITIVE}, halfcauchy, lambda scale: scale > 0, "scale > 0"),
+    "laplace": Family(
+        {"mean": REAL, "scale": POSITIVE}, laplace, lambda mean, scale: scale > 0, "scale > 0"
+    ),
+    "logistic": Family(
+        {"mean": REAL, "scale": POSITIVE}, logistic, lambda mean, scale: scale > 0, "scale > 0"
+    ),
+    "weibull": Family(
+        {"shape": POSITIVE, "scale": POSITIVE},
+        weibull,
+        lambda shape, scale: (shape > 0) & (scale > 0),
+        "shape > 0 and scale > 0",
+    ),
+    "invgamma": Family(
+        {"shape": POSITIVE, "scale": POSITIVE},
+        invgamma,
+        lambda shape, scale: (shape > 0) & (scale > 0),
+        "shape > 0 and scale > 0",
+    ),
+    "quantiles": Family(
+        {
+            "values": Annotated[NUMBERS, doc("between which the density is constant")],
+            "probabilities": Annotated[NUMBERS, doc("of what lies below, from 0 to 1")],
+        },
+        by_quantiles,
+        rise,
+        "as many values as probabilities, each above the one before, from 0 to 1",
+    ),
+    "copula": Family(
+        {
+            "values": Annotated[NUMBERS, doc("as of `quantiles`")],
+            "probabilities": NUMBERS,
+            "given": Annotated[
+                Mapping[str, Any],
+                doc("parameters written before it: their values and probabilities, and a slope"),
+            ],
+            "rest": Annotated[float, Gt(0), Le(1), doc("sd of the normal deviate given those")],
+        },
+        copula,
+        lambda values, probabilities, given, rest: rise(values, probabilities) & (rest > 0),
+        "as many values as probabilities, each above the one before, from 0 to 1, and rest > 0",
     ),
     "bernoulli": Family(
         {"probability": PROBABILITY},

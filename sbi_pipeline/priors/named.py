@@ -22,9 +22,13 @@ from scipy import special
 from ..expressions import Expression
 from ..types import Array
 from .families import TYPES, Family
+from .tabulated import Dependence
 
 Values = dict[str, Array]
 TEXTS = ("type", "unit", "label", "description")
+COMPUTED = Expression | Dependence
+ROUNDED = 2.0**-53
+"""The fraction beyond a value that was rounded to an end of its support."""
 
 
 class ParameterError(ValueError):
@@ -41,18 +45,28 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its family, and arguments that are numbers or expressions."""
+    """One parameter: its family, and arguments that are numbers or expressions.
+
+    Attributes:
+        name: Of the parameter.
+        family: Of its distribution.
+        arguments: By name.
+        label: Shown on axes.
+        unit: Shown in tables and on axes.
+        periodic: Whether the ends of its range are one point.
+    """
 
     name: str
     family: Family
     arguments: Mapping[str, Any]
     label: str
     unit: str = ""
+    periodic: bool = False
 
     @property
     def parents(self) -> tuple[str, ...]:
         """Names of the parameters that its arguments depend on."""
-        expressions = (a for a in self.arguments.values() if isinstance(a, Expression))
+        expressions = (a for a in self.arguments.values() if isinstance(a, COMPUTED))
         return tuple(sorted({name for e in expressions for name in e.names}))
 
     def given(self, values: Mapping[str, Array]) -> Any:
@@ -62,7 +76,7 @@ class Parameter:
             ParameterError: The arguments break the family's rule.
         """
         arguments = {
-            key: value(values) if isinstance(value, Expression) else value
+            key: value(values) if isinstance(value, COMPUTED) else value
             for key, value in self.arguments.items()
         }
         valid = np.asarray(self.family.valid(**arguments))
@@ -84,17 +98,49 @@ def parameter(name: str, spec: Mapping[str, Any]) -> Parameter:
     if kind not in TYPES:
         raise ValueError(f"prior of {name!r}: got type {kind!r}; wanted one of {', '.join(TYPES)}")
     family = TYPES[kind]
-    given = {key: value for key, value in spec.items() if key not in TEXTS}
+    given = {key: value for key, value in spec.items() if key not in (*TEXTS, "periodic")}
     if set(given) != set(family.arguments):
         raise ValueError(
             f"prior of {name!r}: got {', '.join(given) or 'nothing'}; "
             f"a {kind} prior wants {', '.join(family.arguments)}"
         )
-    arguments = {k: Expression(v) if isinstance(v, str) else v for k, v in given.items()}
-    made = Parameter(name, family, arguments, spec.get("label", name), spec.get("unit", ""))
+    arguments = {key: _computed(value) for key, value in given.items()}
+    made = Parameter(
+        name,
+        family,
+        arguments,
+        spec.get("label", name),
+        spec.get("unit", ""),
+        bool(spec.get("periodic", False)),
+    )
     if not made.parents:
         made.given({})
+    _check_periodic(made)
     return made
+
+
+def _computed(written: Any) -> Any:
+    """Return an argument; where it depends on other parameters, what works it out."""
+    if isinstance(written, Mapping):
+        return Dependence(written)
+    return Expression(written) if isinstance(written, str) else written
+
+
+def _check_periodic(made: Parameter) -> None:
+    """Refuse a circle without ends that are numbers.
+
+    Raises:
+        ParameterError: See above.
+    """
+    if not made.periodic:
+        return
+    if made.parents or made.family.discrete or not np.isfinite(made.given({}).support()).all():
+        got = f"depends on {made.parents[0]!r}" if made.parents else "has no two ends"
+        raise ParameterError(
+            made.name,
+            f"prior of {made.name!r}: periodic wants a continuous prior between two numbers, such "
+            f"as a uniform one from 0 to 2 * pi, and this one {got}; remove periodic",
+        )
 
 
 @dataclass(frozen=True)
@@ -129,12 +175,22 @@ class NamedPrior:
 
     def complete(self, known: Mapping[str, Array], u: Array) -> Array:
         """Draw the parameters not in ``known``, given those that are; see `types.Prior`."""
-        return self._fill(known, lambda column, given: given.ppf(u[:, column]), len(u))
+
+        def draw(column: int, given: Any) -> Array:
+            own = u[:, column]
+            discrete = self.parameters[column].family.discrete
+            return np.asarray(given.ppf(own)) if discrete else _quantiles(given, own)
+
+        return self._fill(known, draw, len(u))
 
     def from_normal(self, z: Array) -> Array:
         """Map standard-normal space, ``(n, dim)``, to parameters, ``(n, dim)``."""
         z = self._columns(z)
-        return self._fill({}, lambda column, given: _from_normal(given, z[:, column]), len(z))
+
+        def draw(column: int, given: Any) -> Array:
+            return _from_normal(given, z[:, column], self.parameters[column].family.discrete)
+
+        return self._fill({}, draw, len(z))
 
     def to_normal(self, parameters: Array) -> Array:
         """Map parameters, ``(n, dim)``, to standard-normal space; a discrete one to mid-step."""
@@ -209,18 +265,42 @@ def _of_row(value: Any, row: int) -> Any:
     return value[row] if isinstance(value, np.ndarray) and value.ndim else value
 
 
-def _from_normal(given: Any, z: Array) -> Array:
+def _quantiles(given: Any, u: Array) -> Array:
+    """Inverse CDF, ``(n,)``: within the support, where rounding would put values at its ends."""
+    return _within(given, np.asarray(given.ppf(np.maximum(u, ROUNDED / 2)), float))
+
+
+def _from_normal(given: Any, z: Array, discrete: bool) -> Array:
     """Inverse CDF of the normal CDF, each tail from its own side to keep its digits.
 
     What lies more than 37.5 standard deviations out is taken to lie there: the fraction beyond it
     would be 0, and the parameter infinite.
     """
     beyond = np.maximum(special.ndtr(-np.abs(z)), np.finfo(float).tiny)
-    return np.where(z > 0, given.isf(beyond), given.ppf(np.where(z > 0, 0.5, beyond)))
+    values = np.where(z > 0, given.isf(beyond), given.ppf(np.where(z > 0, 0.5, beyond)))
+    return values if discrete else _within(given, values)
 
 
 def _to_normal(given: Any, value: Array, discrete: bool) -> Array:
+    """Return the normal deviate of values, ``(n,)``: finite in the support, its ends included."""
     if discrete:
         return special.ndtri(given.cdf(value) - 0.5 * given.pmf(value))
-    below, above = given.cdf(value), given.sf(value)
+    low, high = given.support()
+    near = np.where((low <= value) & (value <= high), _within(given, value), value)
+    moved = near != value
+    below, above = (np.clip(tail(near), 0, 1) for tail in (given.cdf, given.sf))
+    inside = (low <= near) & (near <= high) & np.isfinite(near)
+    below, above = (
+        np.where(inside & (moved | (tail == 0)), np.maximum(tail, ROUNDED), tail)
+        for tail in (below, above)
+    )
     return np.where(below > 0.5, -special.ndtri(above), special.ndtri(below))
+
+
+def _within(given: Any, values: Array) -> Array:
+    """Return values, finite ones at an end of the support or beyond it moved to the next within."""
+    low, high = given.support()
+    tiny = np.finfo(float).tiny  # what is less has fewer digits, and an infinite inverse
+    least = np.where(np.equal(low, 0), tiny, np.nextafter(low, np.inf))
+    most = np.where(np.equal(high, 0), -tiny, np.nextafter(high, -np.inf))
+    return np.where(np.isfinite(values), np.clip(values, least, most), values)

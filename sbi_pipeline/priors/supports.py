@@ -13,6 +13,9 @@ TRIES = 100_000
 LOOKED_AT = 100_000, 1000, 50
 """Numbers that are drawn to look at a prior, and rows of them, at most and at least."""
 
+MOST_ALIKE = 0.4
+"""Share of the draws of a continuous parameter that may be the same number, rounded."""
+
 REACH = 8.0
 """Standard deviations within which normal space is used: double precision has 1 - u up to there."""
 
@@ -65,10 +68,18 @@ def check_normal(prior: Prior, theta: Array) -> None:
     """Refuse a prior whose draws cannot be taken to normal space.
 
     Raises:
-        ParameterError: Rounded, they lie at an end of it, where that is infinite.
+        ParameterError: They lie at an end of it, where that is infinite, or most of them are the
+            same number, rounded.
     """
-    text = "rounded to an end of it; wanted a prior whose values can be told from one another"
-    _check_finite(prior, np.asarray(prior.to_normal(theta)), text)
+    wanted = "wanted a prior whose values can be told from one another"
+    _check_finite(prior, np.asarray(prior.to_normal(theta)), f"rounded to an end of it; {wanted}")
+    if not isinstance(prior, NamedPrior):
+        return
+    for each, values in zip(prior.parameters, theta.T, strict=True):
+        count = int(np.unique(values, return_counts=True)[1].max())
+        if not each.family.discrete and count > MOST_ALIKE * len(theta):
+            text = f"{count} of {len(theta)} draws are the same number, rounded; {wanted}"
+            raise ParameterError(each.name, f"prior of {each.name!r}: {text}")
 
 
 def outside(values: Mapping[str, Array], prior: Prior) -> dict[str, Array]:

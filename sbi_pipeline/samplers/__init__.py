@@ -13,6 +13,7 @@ import numpy as np
 
 from ..estimators import Estimator, having
 from ..posterior import log_posterior
+from ..priors.circles import periodic_columns
 from ..priors.discrete import Discrete, combinations
 from ..types import Array, Prior
 from .direct import CHAINS, Direct, check_z, draws_of, in_chains
@@ -26,6 +27,7 @@ from .sampler import (
     sampler_class,
     without_draws,
 )
+from .turning import Cuts, cuts_of
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +103,11 @@ def draw(
     dim = theta_dim if discrete is None else len(discrete.continuous)
     sampler = _built(chosen, name, {**(chosen.quick(dim) if quick else {}), **options})
     label = first_suitable(estimator.traits) if name == "auto" else name
+    cuts: Cuts | None = None
 
     def problem(some: Sequence[int] = range(len(x))) -> Problem:
         data = np.asarray(x)[list(some)]
-        return Problem(
+        made = Problem(
             log_density=log_posterior(estimator, data, events, joined=joined),
             targets=len(data),
             theta_dim=theta_dim,
@@ -113,13 +116,18 @@ def draw(
             proposal=None if proposal is None else _proposal(proposal, data, joined),
             folder=folder,
         )
+        return made if cuts is None else cuts.of(some).problem(made)
 
+    if discrete is None and prior is not None and chosen.needs == "density":
+        columns = periodic_columns(prior)
+        cuts = cuts_of(problem(), columns) if columns else None
     if discrete is not None:
         return _with_discrete(discrete, problem(), n, sampler, label)
     if proposal is None:
         drawn = sampler(problem(), n)
     else:
         drawn = _reweighted(problem, len(x), n, sampler, quick)
+    drawn = drawn if cuts is None else cuts.undone(drawn)
     facts = drawn.facts if estimator.traits.joint else {**drawn.facts, "margins": 1}
     return dataclasses.replace(drawn, sampler=label, facts=facts)
 

@@ -14,6 +14,7 @@ from .. import streams
 from ..estimators import Estimator
 from ..expressions import Expression
 from ..posterior import pointwise, to_theta_density
+from ..priors.circles import periods_of
 from ..priors.discrete import Discrete
 from ..types import Array, Prior
 
@@ -124,6 +125,8 @@ def labelled(
     dims = [f"x_dim_{axis}" for axis in range(np.ndim(x_o))]
     names = prior.names
     posterior = _variables(theta, (chains, n), names, derived, texts)
+    for name, period in periods_of(prior).items():
+        posterior[name].attrs["period"] = list(period)
     for name, values, probabilities in _probabilities(draws, which, names):
         posterior[name].attrs |= {"values": values, "probabilities": probabilities}
     return xr.DataTree.from_dict(

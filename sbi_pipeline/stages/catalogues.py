@@ -20,6 +20,7 @@ from ..campaigns.settings import Limits
 from ..fingerprint import digest, of_array
 from ..model import Model
 from ..priors import reference_draws
+from ..priors.circles import periods_of
 from ..sidecars import write_text
 from ..storage import collected
 from ..storage import draws as storage
@@ -109,6 +110,7 @@ def tabulate(
     names, predicted = [known.names[which] for which in of], [shown[which] for which in of]
     write_dataset(worst, _labelled(names, x, predicted, drawn.form, data or {}))
     prior = model.build_prior().keep(tuple(inferred_parameters))
+    periods = periods_of(prior)
     from_prior = summaries.with_derived(
         dict(zip(prior.names, reference_draws(prior, seed=1).T, strict=True)), derived
     )
@@ -130,6 +132,7 @@ def tabulate(
                 "prior_mean": float(values.mean()),
                 "prior_sd": float(values.std(ddof=1)),
                 "derived": name in derived,
+                **({"period": periods[name][1] - periods[name][0]} if name in periods else {}),
             }
             for name, values in from_prior.items()
         },

@@ -24,6 +24,7 @@ from ..estimators import Estimator
 from ..fingerprint import digest, of_file
 from ..model import Model
 from ..priors import reference_draws
+from ..priors.circles import periods_of
 from ..sidecars import write_text
 from ..storage import collected, reading
 from ..storage import draws as storage
@@ -205,9 +206,11 @@ class _Inference:
 
     @functools.cached_property
     def prior(self) -> dict[str, Array]:
-        """Draws of the prior by inferred parameter."""
+        """Draws of the prior by inferred parameter that has an edge."""
         drawn = reference_draws(self.trained.prior, self.seed)
-        return dict(zip(self.trained.names, drawn.T, strict=True))
+        by_name = zip(self.trained.names, drawn.T, strict=True)
+        without = periods_of(self.trained.prior)
+        return {name: values for name, values in by_name if name not in without}
 
     def block(
         self, number: int, rows: slice, known: collected.Collected, chain: Path
@@ -238,7 +241,10 @@ class _Inference:
         truths = {name: values[rows] for name, values in known.truths.items()}
         summary = {
             **summaries.of_parameters(
-                draws, summaries.with_derived_truths(truths, self.derived), ties
+                draws,
+                summaries.with_derived_truths(truths, self.derived),
+                ties,
+                periods_of(self.trained.prior),
             ),
             **told,
             "in_distribution_p": typical,

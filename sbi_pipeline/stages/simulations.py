@@ -33,6 +33,7 @@ from .files import Keys, check_key, one_by_one, write_arrays
 
 logger = logging.getLogger(__name__)
 
+FEWEST_TRUTHS = 20  # below which calibration says nothing
 LARGE = 20_000  # simulations of a campaign, above which it is forecast before it is begun
 
 
@@ -307,9 +308,26 @@ def weighed(
         Departure(**told["departure"]),
     )
     made = {**joined, "weights": {**density, **told}}
+    weighing = Weighing.of(made["weights"], joined["parameters"])
+    refuse_few_held_out(weighing, joined["rows"] - told["outside"], joined["split"]["test"])
     if not told["outside"]:
         return made
     return {**rows_within(made, receipts, weighing.inside), "weights": made["weights"]}
+
+
+def refuse_few_held_out(weighing: Weighing, rows: int, fraction: float) -> None:
+    """Refuse weights that leave too few rows to calibrate with.
+
+    Raises:
+        ValueError: They do.
+    """
+    held_out = weighing.share(fraction) * rows
+    if held_out < FEWEST_TRUTHS:
+        raise ValueError(
+            f"about {held_out:.0f} of {rows} rows can be held out such that they follow the "
+            f"priors; at least {FEWEST_TRUTHS} are wanted: raise split.test, or add simulations "
+            "where the priors are"
+        )
 
 
 def _contained(boxes: Sequence[BoxedPrior], parameters: Array) -> Array:

@@ -216,7 +216,9 @@ def mask_of_text(text: str, rows: int) -> Array:
     return np.unpackbits(bits, count=rows).astype(bool)
 
 
-def split(start: int, rows: int, *, seed: int, validation: float, test: float) -> dict[str, Array]:
+def split(
+    start: int, rows: int, *, seed: int, validation: float, test: float | Array
+) -> dict[str, Array]:
     """Assign simulations to training, validation and test by their global index alone.
 
     A row keeps its part when the campaign grows or others fail.
@@ -226,7 +228,7 @@ def split(start: int, rows: int, *, seed: int, validation: float, test: float) -
         rows: Number of consecutive rows.
         seed: Seed of the campaign.
         validation: Fraction for validation.
-        test: Fraction for test.
+        test: Fraction for test, or the probability of each row to be for it, ``(rows,)``.
 
     Returns:
         Masks ``train``, ``validation`` and ``test``, ``(rows,)``.
@@ -234,9 +236,10 @@ def split(start: int, rows: int, *, seed: int, validation: float, test: float) -
     Raises:
         ValueError: Fractions make no sense.
     """
-    if min(validation, test) < 0 or validation + test >= 1:
+    least, most = float(np.min(test)), float(np.max(test))
+    if min(validation, least) < 0 or validation + most >= 1:
         raise ValueError(
-            f"validation {validation:g} and test {test:g} must be fractions, together below 1"
+            f"validation {validation:g} and test {most:g} must be fractions, together below 1"
         )
     u = streams.uniforms(seed, "split", start, rows, 1)[:, 0]
     return {

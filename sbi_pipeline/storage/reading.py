@@ -164,7 +164,11 @@ class Reader:
 
     def masks(self, block: Block) -> dict[str, Array]:
         """Return which rows of a block are for what, as in a campaign of their key alone."""
-        own = {} if block.seed is None else {"seed": block.seed}
+        own: dict[str, Any] = {} if block.seed is None else {"seed": block.seed}
+        if self.weighing is not None:
+            first = block.record["start"]
+            theta, _ = read_outcomes(block.store, first, first + block.rows)
+            own["test"] = self.weighing.held_out(theta, self.split["test"])
         return split(block.start, block.rows, **{**self.split, **own})
 
     def read(self, block: Block, *wanted: str) -> dict[str, View]:
@@ -178,20 +182,23 @@ class Reader:
         masks = {"all": good}
         if set(wanted) - {"all"}:
             masks |= self.masks(block)
-        weights = None
-        if self.weighing is not None:
-            weights = self.weighing.weights(rows.parameters)
-            if "test" in masks:
-                seed = self.split["seed"] if block.seed is None else block.seed
-                masks["test"] &= self.weighing.follows(rows.parameters, seed, block.start)
         columns = [self.stored.index(name) for name in self.names]
         found = {}
         for part in wanted:
             index = np.flatnonzero(good & masks[part])
             theta = rows.parameters[index][:, columns]
-            weight = None if weights is None or part == "test" else weights[index]
+            weight = self._weights(rows.parameters[index], part)
             found[part] = View(theta, rows.x[index], block.index + index, self.names, weight)
         return found
+
+    def _weights(self, parameters: Array, part: str) -> Array | None:
+        """Return the weights of rows of a part; None where all count alike, as those of tests."""
+        if self.weighing is None or part == "test":
+            return None
+        if part == "train":
+            fractions = self.split["validation"], self.split["test"]
+            return self.weighing.of_training(parameters, *fractions)
+        return self.weighing.weights(parameters)
 
     def observed(self, block: Block, view: View, part: str, epoch: int = 0) -> View:
         """Return rows of a whole block with noise and gaps; other epochs, others of them.

@@ -2,7 +2,7 @@
 
 A loss that is multiplied with them is that of rows of the prior. What is asked of rows one by one,
 such as held-out truths that are ranked, takes some of them instead, each with a probability
-proportional to its weight: these follow the prior.
+proportional to its weight: these follow the prior, and those that are left have other weights.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import priors, streams
+from .. import priors
 from ..priors.departure import departure_from, rows_to_compare
 from ..priors.supports import outside
 from ..types import Array, Prior
 
+MOST_LIKELY = 0.4
+"""Probability to be held out, of any row, at most."""
 MOST_OUTSIDE = 0.5
 """Share of rows outside the prior above which something is wrong."""
 
@@ -78,16 +80,31 @@ class Weighing:
         """Return weights of parameters, ``(n, dim)``, with a mean of one over all rows."""
         return np.exp(self.log_weights(theta) - self.log_mean)
 
-    def follows(self, theta: Array, seed: int, start: int) -> Array:
-        """Return which of consecutive rows are taken for rows of the prior, ``(n,)``.
+    def held_out(self, theta: Array, fraction: float) -> Array:
+        """Return the probability of each row to be held out for tests, ``(n,)``.
+
+        It is proportional to the weight, so that those held out follow the prior.
+
+        Args:
+            theta: Parameters of rows, ``(n, dim)``.
+            fraction: Of all rows, to be held out; fewer are where a weight is large.
+        """
+        return self.share(fraction) * self.weights(theta)
+
+    def share(self, fraction: float) -> float:
+        """Return the fraction of all rows that is held out where one is asked for."""
+        return float(min(fraction, MOST_LIKELY * np.exp(self.log_mean - self.log_most)))
+
+    def of_training(self, theta: Array, validation: float, test: float) -> Array:
+        """Return weights of rows that are learnt from, ``(n,)``: some of large weight are held out.
 
         Args:
             theta: Their parameters, ``(n, dim)``.
-            seed: Of the choice.
-            start: Index of the first row.
+            validation: Fraction for validation.
+            test: Fraction for tests that was asked for.
         """
-        u = streams.uniforms(seed, "weights", start, len(theta), 1)[:, 0]
-        return np.log(np.maximum(u, np.finfo(float).tiny)) < self.log_weights(theta) - self.log_most
+        weights, share = self.weights(theta), self.share(test)
+        return weights * (1 - validation - share) / (1 - validation - share * weights)
 
     def look(self, theta: Array) -> dict[str, Any]:
         """Return what is to be known of the weights of all rows.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from .binding import Binding, InconsistentError, Refusal, dotted, may_change
 from .existing import with_existing
 from .files import FALSE, TRUE, ConfigurationError, Written, read
+from .given_priors import priors_written_out
 from .schema import Config, Configuration
 from .signatures import record_of
 from .sweeps import check_names, expanded
@@ -57,6 +58,7 @@ def _finished(written: Written, check: bool) -> dict[str, Any]:
     if is_quick not in (*TRUE, *FALSE):
         asked.wrong(("quick",), f"got {is_quick!r}; wanted true or false")
         _refuse(asked.problems, written)
+    rest, smaller = (_with_given_priors(each) for each in (rest, smaller))
     used = Quick(rest, smaller if is_quick in TRUE else None)
     config, problems = bound(used.whole, check)
     lines = [used.line(problem) for problem in problems]
@@ -71,6 +73,16 @@ def _finished(written: Written, check: bool) -> dict[str, Any]:
     whole = expanded(config)
     _refuse_lines([used.line(problem) for problem in check_names(config, whole)])
     return whole
+
+
+def _with_given_priors(written: Written | None) -> Any:
+    """Return what was written with priors from files as numbers."""
+    if written is None or not isinstance(written.values, Mapping):
+        return written
+    try:
+        return replace(written, values=priors_written_out(written.values))
+    except InconsistentError as error:
+        raise ConfigurationError(Refusal(error.keys, str(error)).line(written)) from error
 
 
 @dataclass(frozen=True)

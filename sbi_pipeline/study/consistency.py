@@ -23,12 +23,10 @@ from .binding import InconsistentError, first_few, near, what_it_says
 from .data import data_shape, names_in, simulator_of
 from .files import Keys
 from .missing_checks import check_missing
+from .names import check_parameter_names
 from .round_checks import check_cut, check_sweep_of_rounds
 from .schema import CampaignEntry, Config, Configuration
 from .signatures import stated
-
-RESERVED = ("chain", "draw", "ensemble")
-"""Axes of the files that parameters are written to."""
 
 
 def check_campaign(name: str, config: Config) -> None:
@@ -47,7 +45,7 @@ def check_campaign(name: str, config: Config) -> None:
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     suitability.check_discrete(kept, methods, keys)
     suitability.check_events(campaign, methods, keys)
-    _check_names(campaign, inferred, keys)
+    check_parameter_names(campaign, prior.names, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
     existing.check_existing(name, config["campaigns"], prior)
     reuse.check_reuse(name, config["campaigns"])
@@ -210,7 +208,7 @@ def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
                 priors.parameter(name, entry)
             except ValueError as error:
                 raise InconsistentError((*where, name), str(error)) from error
-            if not fnmatch.filter(names, name):
+            if name not in names and not fnmatch.filter(names, name):
                 has = f"it has {first_few(names)}"
                 text = "the simulator has no such parameter" + near(name, names, has)
                 raise InconsistentError((*where, name), text)
@@ -264,25 +262,6 @@ def _check_effort(campaign: Config, keys: Keys) -> None:
 
 def _is_vectorised(campaign: Config) -> bool | None:
     return is_vectorised(simulator_of(campaign))
-
-
-def _check_names(campaign: Config, inferred: tuple[str, ...], keys: Keys) -> None:
-    """Refuse names that the files of draws cannot hold."""
-    for key, names in (
-        ("inferred_parameters", inferred),
-        ("derived_parameters", tuple(campaign.get("derived_parameters", {}))),
-    ):
-        for name in names:
-            if name in RESERVED or "/" in name:
-                raise InconsistentError(
-                    (*keys, key),
-                    f"{name!r} cannot name a parameter in a file of draws; wanted a name without / "
-                    f"that is none of {', '.join(RESERVED)}",
-                )
-    if both := set(campaign.get("derived_parameters", {})) & set(inferred):
-        name = both.pop()
-        text = f"{name!r} is an inferred parameter; give the derived one another name"
-        raise InconsistentError((*keys, "derived_parameters", name), text)
 
 
 def check_predictive(config: Config) -> None:

@@ -9,7 +9,7 @@ from .binding import InconsistentError, first_few, near
 from .files import Keys
 from .schema import CampaignEntry, Config
 from .signatures import stated
-from .texts import without_texts
+from .texts import drawn_from
 
 ALIKE = ("simulator", "options", "priors", "code_version", "extra_files", "store_nuisance")
 """Entries that say what simulations are of: the same in campaigns that share rows."""
@@ -93,7 +93,7 @@ def _plain(entry: Config, key: str) -> Any:
     if key == "store_nuisance":
         return stated(CampaignEntry, entry, key)
     value = entry.get(key) or None
-    return without_texts(value) if key == "priors" and isinstance(value, Mapping) else value
+    return drawn_from(value) if key == "priors" and isinstance(value, Mapping) else value
 
 
 def _same_names(entry: Config, other: Config) -> bool:

@@ -102,6 +102,7 @@ def prior_entry(
     unit: str = "",
     label: str = "",
     description: str = "",
+    periodic: bool = False,
     **arguments: Annotated[Any, Passes(DISTRIBUTIONS, by="type")],
 ) -> None:
     """Take what the prior of one parameter is written with.
@@ -111,6 +112,7 @@ def prior_entry(
         unit: Shown in tables and on axes.
         label: LaTeX between dollars or plain, shown on axes; the name where there is none.
         description: A note to yourself.
+        periodic: Whether both ends of its range are one point, as of a phase.
         **arguments: Those of the family.
     """
 

@@ -20,7 +20,7 @@ from .reuse import rows_may_lack
 from .schema import CampaignEntry, Config, Dask
 from .signatures import stated
 from .specification import Makers, Specification, code, files, maker, stage
-from .texts import without_texts
+from .texts import drawn_from, without_texts
 
 RESULTS = "results"
 EXISTING = "existing-rows-"
@@ -218,8 +218,9 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
     }
     if rows_may_lack(campaign):
         model["gaps"] = True  # rows with NaN are good ones
+    drawn = priors if own_prior else drawn_from(priors)
     arguments = {
-        "model": model,
+        "model": {**model, "priors": drawn},
         "seed": stated(CampaignEntry, campaign, "seed"),
         "shard_size": stated(CampaignEntry, campaign, "shard_size"),
         "block_size": stated(CampaignEntry, campaign, "block_size"),

@@ -16,6 +16,10 @@ from .schema import Config
 
 ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
 """Keys of the configuration of which one campaign's report says nothing, or only its part."""
+OF_NUMBERS = ("quantiles", "copula")
+"""Types of priors that are lists of numbers."""
+READ = 10
+"""Numbers that one reads."""
 MEANS = ("dask", "bucket", "requires", "limits", "max_failed_fraction")
 """Keys of a campaign that cannot change a result."""
 
@@ -27,6 +31,14 @@ def without_texts(entries: Config) -> dict[str, Any]:
             key: value for key, value in entry.items() if key == "type" or key not in priors.TEXTS
         }
         for name, entry in entries.items()
+    }
+
+
+def drawn_from(entries: Config) -> dict[str, Any]:
+    """Return of priors what changes draws."""
+    return {
+        name: {key: value for key, value in entry.items() if key != "periodic"}
+        for name, entry in without_texts(entries).items()
     }
 
 
@@ -61,7 +73,22 @@ def _in_words(entries: Config | str, name: str) -> str:
     if entry is None:
         return "several"  # a pattern of nuisances that several entries have priors for
     arguments = TYPES[entry["type"]].arguments
-    return ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
+    said = ", ".join([entry["type"], *(f"{key} {entry[key]}" for key in arguments)])
+    if entry["type"] in OF_NUMBERS:
+        said = entry.get("description") or entry["type"]
+    return f"{said}, periodic" if entry.get("periodic") else said
+
+
+def _in_short(entries: Config | str) -> Config | str:
+    """Return priors without lists of numbers that nobody reads."""
+    if isinstance(entries, str):
+        return entries
+    shown = {}
+    for name, entry in entries.items():
+        long = entry.get("type") in OF_NUMBERS and len(entry["values"]) > READ
+        left = {key: each for key, each in entry.items() if key in ("type", *priors.TEXTS)}
+        shown[name] = left if long else entry
+    return shown
 
 
 def as_written(campaign: Config) -> dict[str, Any]:
@@ -80,6 +107,7 @@ def excerpt(name: str, config: Config, estimators: Sequence[str]) -> str:
     """
     campaign = as_written(config["campaigns"][name])
     campaign = {k: v for k, v in campaign.items() if k not in MEANS}
+    campaign["priors"] = _in_short(campaign["priors"])
     used = {each: config["estimators"][each] for each in estimators}
     others = {k: v for k, v in config.items() if k not in ELSEWHERE}
     whole = {"campaigns": {name: campaign}, "estimators": used, **others}

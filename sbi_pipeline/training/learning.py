@@ -16,6 +16,7 @@ from .. import estimators
 from ..estimators import Estimator
 from ..networks.masks import MOST_ROWS, MaskTold, what_masks_tell
 from ..options import INTERNAL, Described, OneOf, Passes
+from ..priors.circles import periodic_columns
 from ..priors.discrete import combinations
 from ..storage.reading import Reader
 from ..types import Prior
@@ -124,6 +125,7 @@ def learn_estimator(
             complete=not rows.failed,
             follows=follows and (reader.weighing is None or weighted),
             weighted=weighted,
+            periodic=periodic_columns(prior),
             gaps=masks is not None,
             **{**network, **settings["network"]},
         )
