@@ -25,5 +25,10 @@ rule all:
     localrule: True
 
 
+onstart:
+    for note in JOBS.notes():
+        print(note, file=sys.stderr)
+
+
 onsuccess:
     print(*JOBS.verdicts(), sep="\n", file=sys.stderr)

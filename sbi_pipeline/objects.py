@@ -10,12 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from .observations import read_observation
-from .tables import Table, check_real, first_names, float_type, instead_of, open_table
+from .observation_files import Wanted, read_observation
+from .tables import INDEX, Table, check_real, first_names, float_type, instead_of, open_table
 from .types import Array
-
-INDEX = ("", "Unnamed: 0", "__index_level_0__")
-"""How pandas calls an index that has no name, where it writes it as a column."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,7 @@ class Layout:
         columns: Columns of data, in this order; otherwise all that have no other use.
         files: Column with the path of a file of data for each object.
         truth: Columns with true parameters, by parameter.
+        declared: What the simulator calls the columns of its data; empty for nothing.
     """
 
     table: str
@@ -36,6 +34,7 @@ class Layout:
     columns: tuple[str, ...] = ()
     files: str | None = None
     truth: Mapping[str, str] = field(default_factory=dict)
+    declared: tuple[str, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -105,6 +104,7 @@ class InFiles:
     paths: Sequence[str]
     x_shape: tuple[int, ...]
     table: Table | None = None
+    declared: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -118,7 +118,7 @@ class InFiles:
         path = self.paths[row]
         at = f"{self.table.place(row)}: " if self.table else ""
         try:
-            x = _read_file(path)
+            x = _read_file(path, self.declared)
         except ValueError as error:
             raise ValueError(f"{at}{error}") from error
         if x.shape != self.x_shape:
@@ -145,9 +145,10 @@ class InFiles:
             )
 
 
-def _read_file(path: str) -> Array:
+def _read_file(path: str, declared: tuple[str, ...]) -> Array:
     """Read one object, in single precision where its file is, else in double."""
-    x = read_observation(path, gaps=True)  # the catalogue says what it thinks of them
+    # The catalogue says what it thinks of what is missing.
+    x = read_observation(path, Wanted(declared=declared, gaps=True))
     return x.astype(float_type([x.dtype])).reshape(x.shape or (1,))
 
 
@@ -164,7 +165,8 @@ def matching(layout: Layout) -> InFiles:
     paths = [each for each in sorted(glob.glob(pattern, recursive=True)) if Path(each).is_file()]
     if not paths:
         raise ValueError(f"no file matches (looked in {Path.cwd()})")
-    return InFiles(paths, _read_file(paths[0]).shape)
+    shape = _read_file(paths[0], layout.declared).shape
+    return InFiles(paths, shape, declared=layout.declared)
 
 
 def table_of(layout: Layout) -> Table:
@@ -215,7 +217,7 @@ def within(layout: Layout, table: Table) -> InColumns | InFiles:
     """
     used = [column for _, column in _uses(layout)]
     columns = layout.columns if layout.files is None else (layout.files,)
-    columns = columns or _rest(table, used)
+    columns = columns or _declared(table, _rest(table, used), layout.declared)
     rows = table.columns[columns[0]].rows
     for each in (*columns, *used):
         if table.columns[each].rows != rows:
@@ -228,7 +230,7 @@ def within(layout: Layout, table: Table) -> InColumns | InFiles:
     if layout.columns:
         raise ValueError("data are to be in files and in columns; wanted either")
     paths = table.texts(layout.files, 0, rows)
-    return InFiles(paths, _read_file(paths[0]).shape, table)
+    return InFiles(paths, _read_file(paths[0], layout.declared).shape, table, layout.declared)
 
 
 def _rest(table: Table, used: Collection[str]) -> tuple[str, ...]:
@@ -246,6 +248,24 @@ def _rest(table: Table, used: Collection[str]) -> tuple[str, ...]:
         raise ValueError(
             f"column {index[0]!r} is an index that pandas wrote; write the table with index=False, "
             "or say in 'columns' which are data"
+        )
+    return rest
+
+
+def _declared(table: Table, rest: tuple[str, ...], declared: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those columns that are called like the simulator's, in its order, or all.
+
+    Raises:
+        ValueError: They are as many numbers of other names.
+    """
+    if declared and set(declared) <= set(rest):
+        return declared
+    numbers = all(not table.columns[each].shape for each in rest)
+    if declared and numbers and set(table.columns) != {""}:
+        absent = next(each for each in declared if each not in rest)
+        raise ValueError(
+            f"no column {absent!r}; there are {first_names(rest)}, and the simulator's are "
+            f"{first_names(declared)}: say in 'columns' which are these, in this order"
         )
     return rest
 

@@ -1,9 +1,8 @@
-"""Observations: read from a file, or simulated with a known truth."""
+"""Observations: in the shape of the simulator's data, or simulated with a known truth."""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import streams
-from .storage.missing_elements import TO_DECLARE, MissingElements
+from .observation_files import Wanted, advice, read_observation
+from .shapes import fits, fitted_to
+from .storage.missing_elements import MissingElements
 from .types import Array, Prior, declared_shape
 
 if TYPE_CHECKING:
@@ -24,87 +25,6 @@ logger = logging.getLogger(__name__)
 TRIES = 20
 ENDS = ((np.min, np.inf), (np.max, -np.inf))
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-def read_observation(path: str | Path, gaps: bool = False) -> Array:
-    """Read one data set from a .csv, .txt, .npy or .npz file.
-
-    A text file may begin with comments (``#``) and a line of column names; one column is read as a
-    vector. An .npz file holds one array.
-
-    Args:
-        path: The file.
-        gaps: Whether elements may be missing, NaN.
-
-    Raises:
-        ValueError: No such file, not real numbers, or values that are NaN or infinite.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"observation {path}: no such file (looked in {Path.cwd()})")
-    try:
-        x = np.atleast_1d(np.squeeze(_values(path)))
-    except Exception as error:
-        raise ValueError(f"observation {path} could not be read: {error}") from error
-    if not np.issubdtype(x.dtype, np.number):
-        raise ValueError(f"observation {path} holds {x.dtype}; wanted numbers")
-    if np.iscomplexobj(x):
-        raise ValueError(
-            f"observation {path} is complex; wanted real numbers: stack real and imaginary part"
-        )
-    if not x.size:
-        raise ValueError(f"observation {path} is empty")
-    check_values(f"observation {path}", x, gaps)
-    return x
-
-
-def check_values(called: str, x: Array, gaps: bool) -> None:
-    """Refuse a data set with values that are infinite, or NaN where no element may be missing.
-
-    Args:
-        called: What it is, for the message.
-        x: The data, ``x_shape``.
-        gaps: Whether elements may be missing; all of them never are.
-
-    Raises:
-        ValueError: See above.
-    """
-    wrong = np.isinf(x) if gaps else ~np.isfinite(x)
-    if wrong.any():
-        where = tuple(int(axis[0]) for axis in np.nonzero(wrong))
-        advice = "" if gaps else f"; leave that element out of all data, or {TO_DECLARE}"
-        raise ValueError(f"{called} is NaN or infinite, first at index {where}{advice}")
-    if np.isnan(x).all():
-        raise ValueError(
-            f"{called} is NaN throughout: there is nothing to infer from; leave it out"
-        )
-
-
-def _values(path: Path) -> Array:
-    if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            (name,) = arrays.files
-            return arrays[name]
-    text = path.read_text(encoding="utf-8-sig")
-    first = next((line for line in text.splitlines() if line and line[0] != "#"), None)
-    if first is None:
-        raise ValueError("it is empty")
-    separator = "," if "," in first else r"\s+"
-    numbers = all(_is_number(entry) for entry in first.replace(",", " ").split())
-    header = None if numbers else 0
-    import pandas as pd  # noqa: PLC0415 - needed for text files alone
-
-    return pd.read_csv(path, sep=separator, comment="#", header=header).to_numpy()
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def simulate_observation(
@@ -230,16 +150,16 @@ def check_shape(path: str | Path, x_o: Array, x_shape: tuple[int, ...], several:
     """Return an observation in the shape of the simulator's data, with ``several`` of events.
 
     Raises:
-        ValueError: It has another shape.
+        ValueError: It has another shape, also without axes of length one.
     """
-    if several and x_o.size % math.prod(x_shape) == 0 and x_o.shape[1:] in (x_shape, ()):
-        x_o = x_o.reshape(-1, *x_shape)
-    if x_o.shape[several:] != x_shape:
+    fitted = fitted_to(x_o, x_shape, several)
+    if fitted is None:
         raise ValueError(
             f"observation {path} has shape {x_o.shape}; the simulator's data have {x_shape}"
             + (", after an axis of events" if several else "")
+            + advice(path, x_o, x_shape)
         )
-    return x_o
+    return fitted
 
 
 def fit_shape(table: str, x: Array, x_shape: tuple[int, ...]) -> Array:
@@ -248,8 +168,7 @@ def fit_shape(table: str, x: Array, x_shape: tuple[int, ...]) -> Array:
     Raises:
         ValueError: An object has another shape.
     """
-    found, wanted = ([n for n in shape if n != 1] for shape in (x.shape[1:], x_shape))
-    if found != wanted:
+    if not fits(x.shape[1:], x_shape):
         raise ValueError(
             f"table {table}: an object has data of shape {x.shape[1:]}; the simulator's have "
             f"{x_shape}: name the columns with the data under 'columns', or take another simulator"
@@ -262,10 +181,35 @@ def with_texts(x: xr.DataArray, names: Mapping[str, Any]) -> xr.DataArray:
     texts = {key: names[key] for key in ("label", "unit") if key in names}
     axis = names.get("axis")
     if axis and x.ndim == 1:
-        values = axis.get("start", 1) + axis.get("step", 1) * np.arange(x.size)
+        values = axis_values(axis, x.size)
         (dim,) = x.dims
         x = x.assign_coords({dim: (dim, values, {"label": axis.get("label", "")})})
     return x.assign_attrs(texts)
+
+
+def axis_values(axis: Mapping[str, Any], size: int | None) -> Array:
+    """Return the values along a series of data, those given or evenly spaced ones.
+
+    Args:
+        axis: What the configuration says of it.
+        size: Number of elements of the data; None if it is not known.
+
+    Raises:
+        ValueError: Those given are not as many, or cannot be read.
+    """
+    if "values" not in axis:
+        return np.asarray(axis.get("start", 1) + axis.get("step", 1) * np.arange(size or 0))
+    given = axis["values"]
+    if isinstance(given, str):
+        columns = (axis["column"],) if "column" in axis else ()
+        given = read_observation(given, Wanted(columns=columns))
+    values = np.asarray(given, dtype=float)
+    if values.shape != (values.size if size is None else size,):
+        raise ValueError(
+            f"the axis of the data has values of shape {values.shape}; the data have {size} "
+            "elements: wanted one value for each, of a file with several columns that of 'column'"
+        )
+    return values
 
 
 def label_observation(

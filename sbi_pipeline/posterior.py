@@ -195,20 +195,21 @@ def doubts(estimator: Estimator, x: Array) -> list[str]:
         estimator: A trained estimator.
         x: One data set, ``x_shape``, or several, ``(n, *x_shape)``.
     """
-    data = torch.as_tensor(x).reshape(-1, *estimator.spec["x_shape"])
+    data = torch.as_tensor(_real(x)).reshape(-1, *estimator.spec["x_shape"])
     return estimator.doubts(data.to(next(estimator.parameters()).device))
 
 
 def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
     """Return data sets ``(m, *x_shape)``, or ``(m, events, *x_shape)``, after a look at them.
 
+    Numbers are in this machine's byte order.
+
     Raises:
-        ValueError: The shape is not the one trained on, or a value is not finite, but for NaN where
-            the estimator was trained on data with missing elements.
+        ValueError: The shape is not the one trained on, or a value is no finite real number; NaN is
+            fine where elements were missing in training.
     """
-    x = np.asarray(x)
-    wanted = tuple(estimator.spec["x_shape"])
-    if x.shape[1 + events :] != wanted or not x.size:
+    x, wanted = _real(x), tuple(estimator.spec["x_shape"])
+    if not x.size or x.shape[1 + events :] != wanted:
         several = "(events, ...) of " if events else ""
         raise ValueError(
             f"x has shape {x.shape[1:]} a data set; the estimator learnt {several}{wanted}"
@@ -222,3 +223,13 @@ def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
             f"be missing, {TO_DECLARE}, and train with that"
         )
     return x
+
+
+def _real(x: Array) -> Array:
+    """Return real numbers that torch takes: native bytes, no more than double precision."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"x holds {x.dtype}; wanted real numbers")
+    if x.dtype.kind == "f" and x.dtype.itemsize > 8:
+        return x.astype(np.float64)
+    return x.astype(x.dtype.newbyteorder("="), copy=False)

@@ -51,12 +51,12 @@ SIMULATORS = {
 }
 
 ESTIMATORS = {
-    "npe": Part("sbi_pipeline.estimators.npe:NPE"),
-    "nle": Part("sbi_pipeline.estimators.nle:NLE", version=2),
-    "nre": Part("sbi_pipeline.estimators.nre:NRE"),
-    "mnre": Part("sbi_pipeline.estimators.mnre:MNRE"),
-    "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE"),
-    "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE", version=2),
+    "npe": Part("sbi_pipeline.estimators.npe:NPE", version=2),
+    "nle": Part("sbi_pipeline.estimators.nle:NLE", version=3),
+    "nre": Part("sbi_pipeline.estimators.nre:NRE", version=2),
+    "mnre": Part("sbi_pipeline.estimators.mnre:MNRE", version=2),
+    "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE", version=2),
+    "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE", version=3),
 }
 
 
@@ -89,6 +89,7 @@ DIAGNOSTICS: Table = {
     "weights": Part("sbi_pipeline.diagnostics.weights:WEIGHTS"),
     "missing_elements": Part("sbi_pipeline.diagnostics.missing_elements:MISSING_ELEMENTS"),
     "training": Part("sbi_pipeline.diagnostics.training:TRAINING"),
+    "screening": Part("sbi_pipeline.diagnostics.screening:SCREENING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "held_out_chains": Part("sbi_pipeline.diagnostics.held_out_chains:HELD_OUT_CHAINS"),
     "calibration": Part("sbi_pipeline.diagnostics.calibration:CALIBRATION"),

@@ -100,6 +100,8 @@ class TrainedEstimator:
         search: Candidates of a grid, as `training.search.search` tells them; empty without one.
         departure: How its rows differ from the prior, as `priors.departure` tells it; None where
             they were drawn from it.
+        left_out: How many ``columns`` of x it leaves out ``of`` how many, where it was not told to;
+            None for none.
         events_in_box: Whether it learnt single events within a box of the prior that holds the
             posterior of many: one of them need not tell anything there.
         masks: What missing elements say of the parameters, as `networks.masks` tells it; None where
@@ -115,6 +117,7 @@ class TrainedEstimator:
     failures: Mapping[str, Any] = field(default_factory=dict)
     search: Sequence[Mapping[str, Any]] = ()
     departure: Mapping[str, Any] | None = None
+    left_out: Mapping[str, int] | None = None
     events_in_box: bool = False
     masks: Mapping[str, Any] | None = None
 

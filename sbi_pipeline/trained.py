@@ -19,6 +19,7 @@ from . import estimators, priors, samplers
 from .estimators import Estimator
 from .posterior import doubts, log_posterior, to_theta_density
 from .priors.boxes import truncated
+from .shapes import as_sets, fitted_to
 from .types import Array, Prior
 
 logger = logging.getLogger(__name__)
@@ -50,37 +51,42 @@ class Posterior:
             x: One data set, ``x_shape``; a list or tuple of data sets, which are observations of
                 one source and have one posterior, the prior counted once; or an array of several,
                 ``(m, *x_shape)``, each with a posterior of its own. Trained on single events, one
-                data set is ``(events, *x_shape)``.
+                data set is ``(events, *x_shape)``. Axes of length one may differ.
             seed: Seed of the draws.
             **sampler: Options of the sampler, see `samplers.draw`.
 
         Returns:
             theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
         """
-        x, joined = self._put_together(x)
-        single = joined or np.ndim(x) == len(self.estimator.spec["x_shape"]) + self.events
-        data = np.asarray(x)[None] if single else np.asarray(x)
-        for doubt in doubts(self.estimator, np.asarray(x)):
+        data, single, joined = self._data_sets(x)
+        for doubt in doubts(self.estimator, data):
             logger.warning("%s", doubt)
         settings = {"prior": self.prior, "events": self.events, "joined": joined, **sampler}
         drawn = samplers.draw(self.estimator, data, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
         return theta[0] if single else theta
 
-    def _put_together(self, x: Any) -> tuple[Any, bool]:
-        """Return data, of a list of data sets one array, and whether they are joined.
+    def _data_sets(self, x: Any) -> tuple[Array, bool, bool]:
+        """Return data sets, ``(m, ...)``, whether they are one, and whether that joins several.
 
-        Events of several sets are one set.
+        Of a list, events of several data sets are one set, and others are joined.
         """
-        axes = len(self.estimator.spec["x_shape"]) + self.events
-        if not (isinstance(x, list | tuple) and all(np.ndim(each) == axes for each in x)):
-            return x, False
-        if len({np.shape(each)[self.events :] for each in x}) > 1:
+        x_shape = tuple(self.estimator.spec["x_shape"])
+        axes = len(x_shape) + self.events
+        if not (isinstance(x, list | tuple) and all(np.ndim(each) >= axes for each in x)):
+            return *as_sets(np.asarray(x), x_shape, self.events), False
+        fitted = [fitted_to(np.asarray(each), x_shape, self.events) for each in x]
+        parts = [each for each in fitted if each is not None]
+        if len(parts) < len(x):
             shapes = " and ".join(str(np.shape(each)) for each in x)
-            raise ValueError(f"x has data sets of shapes {shapes}; those of one source have one")
+            raise ValueError(
+                f"x has data sets of shapes {shapes}; those of one source have one, and the "
+                f"estimator learnt {'(events, ...) of ' if self.events else ''}{x_shape}"
+            )
         if self.events:
-            return np.concatenate(x), False
-        return (x[0], False) if len(x) == 1 else (np.stack(x), True)
+            return np.concatenate(parts)[None], True, False
+        together = parts[0] if len(parts) == 1 else np.stack(parts)
+        return together[None], True, len(parts) > 1
 
     def log_prob(self, theta: Array, x: Array | Sequence[Array]) -> Array:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
@@ -101,9 +107,8 @@ class Posterior:
         inside = np.isfinite(log_prior)
         result = np.full(len(theta), -np.inf)
         z = self.prior.to_normal(theta[inside])
-        x, joined = self._put_together(x)
-        density = log_posterior(self.estimator, np.asarray(x)[None], self.events, joined=joined)
-        log_prob = density(z[None])[0]
+        data, _, joined = self._data_sets(x)
+        log_prob = log_posterior(self.estimator, data, self.events, joined=joined)(z[None])[0]
         result[inside] = to_theta_density(log_prob, z, self.prior)
         return result
 

@@ -98,7 +98,8 @@ class Simulator(Protocol):
     returns them, of one or many rows, and returns them with that noise. See `noise`.
 
     One that says ``x_shape``, the shape of one data set with all its noise, has observations and
-    networks held against it before anything is simulated.
+    networks held against it before anything is simulated. One that says ``columns``, the names of
+    the last axis of its data, has those of files of observations picked and put in this order.
     """
 
     parameters: tuple[str, ...]
@@ -128,6 +129,20 @@ def declared_shape(simulator: Simulator) -> tuple[int, ...] | None:
     if not (isinstance(said, tuple | list) and all(isinstance(each, int) for each in said)):
         name = type(simulator).__name__
         raise ValueError(f"{name} says x_shape = {said!r}; wanted a tuple of whole numbers")
+    return tuple(said)
+
+
+def declared_columns(simulator: Simulator) -> tuple[str, ...]:
+    """Return what a simulator calls the columns of its data, the last axis; empty for nothing.
+
+    Raises:
+        ValueError: What it says are no names, or one is there twice.
+    """
+    said = getattr(simulator, "columns", ())
+    names = isinstance(said, tuple | list) and all(isinstance(each, str) for each in said)
+    if not names or len(set(said)) != len(said):
+        name = type(simulator).__name__
+        raise ValueError(f"{name} says columns = {said!r}; wanted a tuple of names that differ")
     return tuple(said)
 
 

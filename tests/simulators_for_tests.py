@@ -226,3 +226,57 @@ class Hang(Slow):
         if parameters[0] == self.at:
             time.sleep(3600)
         return super().__call__(parameters, rng)
+
+
+class Returns:
+    """Returns something other than an array from a row on."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __init__(self, what="complex", above=0.0):
+        self.what, self.above = what, above
+
+    def __call__(self, parameters, rng):
+        x = parameters + rng.normal(size=2)
+        if parameters[0] < self.above:
+            return x
+        if self.what == "masked":
+            return np.ma.masked_array(x, [True, False])
+        return {"complex": x * 1j, "dict": {"x": x}, "none": None}[self.what]
+
+
+class Leaky:
+    """Keeps 160 MB of every call."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __init__(self):
+        self.kept = []
+
+    def __call__(self, parameters, rng):
+        self.kept.append(np.empty(20_000_000))
+        return parameters + rng.normal(size=2)
+
+
+class Global:
+    """Takes its noise from elsewhere than ``rng``."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        return parameters + np.random.normal(size=2)  # noqa: NPY002 - what is to be found
+
+
+class Padded:
+    """Sets of few points, in arrays of many."""
+
+    parameters = ("a", "b")
+    vectorised = False
+
+    def __call__(self, parameters, rng):
+        x = np.full((20, 2), np.nan)
+        x[: 5 + rng.poisson(5)] = 1.0
+        return x

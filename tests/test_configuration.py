@@ -15,7 +15,8 @@ import pytest
 import xarray as xr
 import yaml
 
-from sbi_pipeline import observations, study
+from sbi_pipeline import study
+from sbi_pipeline.observation_files import read_observation
 from sbi_pipeline.stages import job
 from sbi_pipeline.stages.simulations import observe
 
@@ -219,20 +220,20 @@ def test_names_that_are_folders_of_ours_are_refused() -> None:
 )
 def test_observations_are_read(tmp_path: Path, name: str, text: str, expected: Any) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
-    np.testing.assert_array_equal(observations.read_observation(tmp_path / name), expected)
+    np.testing.assert_array_equal(read_observation(tmp_path / name), expected)
 
 
 def test_observations_of_numpy_are_read_and_text_is_refused(tmp_path: Path) -> None:
     np.save("a.npy", np.arange(6).reshape(2, 3))
     np.savez("a.npz", x=np.arange(3))
-    assert observations.read_observation("a.npy").shape == (2, 3)
-    assert observations.read_observation("a.npz").shape == (3,)
+    assert read_observation("a.npy").shape == (2, 3)
+    assert read_observation("a.npz").shape == (3,)
     (tmp_path / "words.csv").write_text("flux\nbright\n")
-    with pytest.raises(ValueError, match="wanted numbers"):
-        observations.read_observation("words.csv")
+    with pytest.raises(ValueError, match="got 'bright'; wanted a number"):
+        read_observation("words.csv")
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(ValueError, match=r"empty\.csv"):
-        observations.read_observation("empty.csv")
+        read_observation("empty.csv")
 
 
 def test_the_truth_of_a_file_may_be_known_in_part(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def everything():
     )
     departure = {"where": "mass", "measure": "correlation", "size": 0.3, "p": 1e-9, "rows": 1000}
     masks = {"share": 0.3, "correlation": 0.4, "by_chance": 0.05, "column": 2}
-    told = {"departure": departure, "masks": masks}
+    told = {"departure": departure, "left_out": {"columns": 3, "of": 9}, "masks": masks}
     estimator = synthetic.estimator(scored, "nle", failures=known, **told)
     refined = synthetic.posterior(2, method="npe")
     weights = {"k_hat": 0.1, "k_hat_jitter": 0.05, "top_weight": 0.001, "efficiency": 0.5}

@@ -151,7 +151,7 @@ def test_shapes_of_events_for_notebooks() -> None:
     assert posterior.sample(100, np.zeros((3, 7, 1), "f4"), **short).shape == (3, 100, 1)
     log_prob = posterior.log_prob(np.array([[0.0], [0.1]]), np.zeros((7, 1), "f4"))
     assert log_prob[1] - log_prob[0] == pytest.approx(-0.5 * 0.01 * (7 / 0.25 + 1), rel=1e-3)
-    with pytest.raises(ValueError, match=r"learnt \(events, ...\) of \(1,\)"):
+    with pytest.raises(ValueError, match=r"learnt data sets of \(events, ...\) of \(1,\)"):
         posterior.sample(100, np.zeros((7, 2), "f4"))
 
 

@@ -13,7 +13,7 @@ from sbi_pipeline.campaigns.functions import takes_many
 from sbi_pipeline.campaigns.given_rows import Engine
 from sbi_pipeline.campaigns.settings import Limits
 from sbi_pipeline.model import Model
-from sbi_pipeline.observations import read_observation
+from sbi_pipeline.observation_files import read_observation
 from sbi_pipeline.study.simulations import simulations_of
 
 ROOT = Path(__file__).parents[1]

@@ -66,6 +66,19 @@ def test_split_keeps_every_row_when_the_campaign_grows():
         np.testing.assert_array_equal(mask, whole[name][700:40_000])
 
 
+def test_early_rows_hold_out_those_of_later_ones():
+    options = {"seed": 3, "validation": 0.1, "test": 0.05}
+    plain, early = split(0, 50_000, **options), split(0, 50_000, **options, early=2000)
+    assert (sum(early.values()) == 1).all()
+    assert early["test"][:1000].sum() == pytest.approx(150, abs=40)
+    assert early["test"][:2000].sum() == pytest.approx(300, abs=60)
+    assert not early["test"][2000:6000].any()
+    assert early["validation"].mean() == pytest.approx(0.1, abs=0.01)
+    for name, mask in early.items():
+        np.testing.assert_array_equal(mask[6000:], plain[name][6000:])
+        np.testing.assert_array_equal(split(700, 5300, **options, early=2000)[name], mask[700:6000])
+
+
 @pytest.mark.parametrize(
     ("fractions", "message"),
     [((0.6, 0.5), "together below 1"), ((-0.1, 0.5), "must be fractions")],

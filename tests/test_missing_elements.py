@@ -11,10 +11,11 @@ import pytest
 import torch
 from shard_for_tests import SEED, make, manifest_of
 
-from sbi_pipeline import catalogues, estimators, observations, posterior, study
+from sbi_pipeline import catalogues, estimators, posterior, study
 from sbi_pipeline.campaigns.callers import DirectCaller
 from sbi_pipeline.campaigns.simulation import simulate_rows
 from sbi_pipeline.model import Model
+from sbi_pipeline.observation_files import Wanted, read_observation
 from sbi_pipeline.storage.missing_elements import MissingElements
 from sbi_pipeline.storage.reading import PARTS, Reader, open_campaign
 from sbi_pipeline.streams import Stream
@@ -127,19 +128,20 @@ def test_rows_with_nan_are_failed_unless_elements_may_be_missing(gaps: bool) -> 
 
 
 def test_an_observation_may_have_gaps_where_that_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "x.csv"
+    path, gaps = tmp_path / "x.csv", Wanted(gaps=True)
     path.write_text("1.5\nnan\n2.5\n")
-    with pytest.raises(ValueError, match=r"first at index \(1,\); leave .* under 'missing' of the"):
-        observations.read_observation(path)
-    np.testing.assert_array_equal(
-        observations.read_observation(path, gaps=True), [1.5, np.nan, 2.5]
-    )
+    with pytest.raises(ValueError, match=r"first at index \(1,\): leave .* under 'missing' of the"):
+        read_observation(path)
+    np.testing.assert_array_equal(read_observation(path, gaps), [1.5, np.nan, 2.5])
     path.write_text("nan\nnan\n")
-    with pytest.raises(ValueError, match="is NaN throughout"):
-        observations.read_observation(path, gaps=True)
+    with pytest.raises(ValueError, match="empty or NaN throughout"):
+        read_observation(path, gaps)
     path.write_text("1\ninf\n")
-    with pytest.raises(ValueError, match="is NaN or infinite"):
-        observations.read_observation(path, gaps=True)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        read_observation(path, gaps)
+    path.write_text("1\nnan\n-999\n2\n")
+    with pytest.raises(ValueError, match="holds -999 .* stands for a missing one"):
+        read_observation(path, gaps)
 
 
 def test_each_object_of_a_catalogue_has_gaps_of_its_own(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from sbi_pipeline import estimators
+from sbi_pipeline.networks.conditioning import check_conditioner
 from sbi_pipeline.networks.embedding import Embedding
 from sbi_pipeline.networks.encoders import Encoder, batched, choose_encoder
 from sbi_pipeline.networks.flows import FLOWS, coupling_mask, flow
@@ -60,6 +62,28 @@ def test_small_changes_of_large_values_survive():
     y = layer(x)
     assert y.dtype == torch.float32
     torch.testing.assert_close(y.double(), (x - x.mean(0)) / x.std(0), atol=1e-5, rtol=0)
+
+
+def test_a_logarithm_has_a_limit_of_the_data_and_says_what_is_below(caplog):
+    x = 1e-40 * torch.rand(1000, 2, generator=seeded(), dtype=torch.float64) + 1e-42
+    x[:100, 0] = 0
+    layer = Standardise((2,), "log")
+    layer.fit(x)
+    assert "log: 100 of 2000 training values of x, 5 %, are not above zero" in caplog.text
+    least = x[100:, 0].min()
+    assert layer(x)[0, 0] == layer(torch.stack((least / 2, x[0, 1]))[None])[0, 0]
+    assert layer(x)[0, 0] > -10
+    assert "100 of 2000 values" in layer.doubts(x)[0]
+    assert layer.doubts(torch.tensor([[1e-3, 1.0]], dtype=torch.float64)) == []
+
+
+def test_a_logarithm_of_what_is_below_zero_is_that_of_its_size():
+    x = torch.rand(1000, 1, generator=seeded()) + 0.1
+    one, other = Standardise((1,), "log"), Standardise((1,), "log")
+    one.fit(x)
+    other.fit(-x)
+    torch.testing.assert_close(other(-x), one(x))
+    torch.testing.assert_close(other.log_det(-x), one.log_det(x))
 
 
 def test_asinh_tames_outliers():
@@ -343,3 +367,20 @@ def test_neighbourhoods_do_not_depend_on_the_sets_worked_on_together(monkeypatch
     monkeypatch.setattr("sbi_pipeline.networks.neighbourhoods.AT_ONCE", 2 * 30**2)
     torch.testing.assert_close(neighbourhoods(x, mask, 0.8, 2)[mask], together[mask])
     assert neighbourhoods(x, mask, 0.8, 2).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "embedding", "move"),
+    [
+        ((32, 32, 3), "cnn2d", -3),
+        ((28, 28, 1), "cnn2d", -3),
+        ((32, 32, 3), "auto", -3),
+        ((500, 2), "cnn1d", -2),
+    ],
+)
+def test_channels_that_come_last_are_asked_for_first(x_shape, embedding, move):
+    options = {"columns": None, "embedding": embedding}
+    with pytest.raises(ValueError, match=r"np\.moveaxis\(x, -1, (-\d)\)") as caught:
+        check_conditioner(x_shape, **options)
+    assert f"np.moveaxis(x, -1, {move})" in str(caught.value)
+    check_conditioner(np.moveaxis(np.empty(x_shape), -1, move).shape, **options)

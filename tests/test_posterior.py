@@ -64,6 +64,39 @@ def test_several_observations_at_once(path: Path) -> None:
     assert posterior.sample(100, x[0]).shape == (100, 2)
 
 
+def test_data_of_any_real_type_and_of_axes_of_length_one_are_taken(path: Path) -> None:
+    posterior = load(path)
+    x = np.array([0.5, -1.0, 2.0])
+    plain = posterior.sample(50, x)
+    for same in (x.astype(">f8"), x.astype(np.longdouble), x[:, None], x.tolist()):
+        np.testing.assert_array_equal(posterior.sample(50, same), plain)
+    assert posterior.sample(50, x[None]).shape == (1, 50, 2)
+    theta = np.array([[1.0, 1.0]])
+    assert posterior.log_prob(theta, x[:, None]) == posterior.log_prob(theta, x)
+
+
+@pytest.mark.parametrize("x", [1e5, 1e30, -1e300])
+def test_data_far_beyond_all_simulations_make_no_nan(path: Path, x: float) -> None:
+    posterior = load(path)
+    theta = posterior.sample(50, np.full(3, x))
+    assert np.isfinite(theta).all()
+    assert not np.isnan(posterior.log_prob(theta, np.full(3, x))).any()
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.array([1.0, np.nan, np.inf]), "x has 2 values that are NaN or infinite"),
+        (np.array([1j, 2, 3]), "x holds complex128; wanted real numbers"),
+        (np.array(["a", "b", "c"]), "x holds <U1; wanted real numbers"),
+        (np.ones((2, 2)), r"x has shape \(2, 2\); the estimator learnt data sets of \(3,\)"),
+    ],
+)
+def test_other_data_are_refused_in_one_line(path: Path, x: np.ndarray, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        load(path).sample(50, x)
+
+
 def test_likelihood_gets_the_prior_and_posterior_does_not(path: Path) -> None:
     posterior = load(path)
     assert isinstance(posterior, Posterior)
@@ -126,7 +159,7 @@ def test_events_of_a_posterior_and_of_no_shape_are_refused() -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros(4), r"x has shape \(4,\) a data set; the estimator learnt \(3,\)"),
+        (np.zeros(4), r"x has shape \(4,\); the estimator learnt data sets of \(3,\)"),
         (np.array([0, np.nan, 1]), "1 values that are NaN"),
     ],
 )

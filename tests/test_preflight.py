@@ -45,9 +45,11 @@ def test_a_cheap_vectorised_simulator_is_forecast(tmp_path):
     assert 100_000_000 / forecast.shard_size <= 2000
 
 
-def test_failures_are_counted_not_fatal(tmp_path):
-    forecast = look(tmp_path, "Broken", options={"how": "nan"})
-    assert forecast.failures == {"nan": 1000}
+def test_failures_are_counted_and_fatal_only_where_more_fail_than_is_allowed(tmp_path):
+    forecast = look(tmp_path, "Chancy", options={"limit": 1.0}, max_failed_fraction=0.9)
+    assert 200 < forecast.failures["raised"] < 800
+    with pytest.raises(ValueError, match=r"first rows: \d+ of 1000 .* failed, .* 0\.1; me"):
+        look(tmp_path, "Chancy", options={"limit": 1.0}, max_failed_fraction=0.1)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,7 @@ def test_failures_are_counted_not_fatal(tmp_path):
     [
         ("Forgetful", {}, r"1000 of 1000 simulations came out different .* from rng"),
         ("Broken", {"options": {"how": "raise"}}, r"all of the first 1000 .* no luck"),
+        ("Broken", {"options": {"how": "nan"}}, r"all of the first 1000 .* x has nan at flat"),
         ("Large", {"rows": 10**12}, r"take 1e\+09 GB, .* GB free; ask for fewer"),
     ],
 )

@@ -85,6 +85,36 @@ def test_failures_say_what_the_program_said(tmp_path):
         call(Program("/no/such/file", ["a", "b"]))
 
 
+@pytest.mark.parametrize(
+    ("body", "way", "said"),
+    [
+        ("print('Simulator 1.2'); print(0.5)", "stdout", "alone.*; it printed 'Simulator 1.2 0.5'"),
+        ("os.write(1, b'temp\\xe9rature 0.5')", "stdout", "it printed 'temp\ufffdrature 0.5'"),
+        ("pass", "stdout", "gave no data, and no error; it printed nothing"),
+        ("print('done')", "npy", "wrote no file {output}; it printed 'done'"),
+        ("open(sys.argv[2], 'w').write('[1, ')", "json", "gave no data: .*; it printed nothing"),
+        ("print('word ' * 10**6)", "stdout", "it printed '(word ){20}'$"),
+    ],
+)
+def test_what_is_no_data_is_told_with_the_first_words_printed(tmp_path, body, way, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        call(program(tmp_path, body, output=way))
+    assert "\n" not in str(caught.value)
+
+
+def test_ten_megabytes_of_complaints_and_other_encodings_hurt_nobody(tmp_path):
+    body = "os.write(2, b'\\xe9' * 10**7); print('0.5 nan')"
+    np.testing.assert_array_equal(call(program(tmp_path, body)), [0.5, np.nan])
+
+
+def test_a_program_that_ignores_its_seed_is_found_out(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import random\nprint(random.random())\n")
+    options = {"command": f"{sys.executable} {script} {{a}}", "parameters": ["a", "b"]}
+    with pytest.raises(ValueError, match="came out different when repeated"):
+        make(tmp_path, 100, "", 100, simulator_name="program", simulator_options=options)
+
+
 def test_retries_repeat_the_same_run(tmp_path):
     trace = tmp_path / "trace"
     body = f"print(sys.argv[3], file=open({str(trace)!r}, 'a')); sys.exit(5)"
@@ -165,3 +195,9 @@ def test_the_example_in_c_makes_a_campaign(tmp_path):
     os.remove(binary)
     with pytest.raises(ValueError, match="decay cannot be run"):
         make(tmp_path, 70, "", 70, simulator_name="program", simulator_options=options)
+
+
+def test_no_space_for_scratch_stops_the_campaign(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(StopCampaign, match=r"no scratch folder in .*none: No such.* set TMPDIR"):
+        call(program(tmp_path, "print(1)"))

@@ -263,9 +263,9 @@ def test_rounds_of_two_campaigns_may_not_be_called_alike(monkeypatch):
 
 def test_each_round_has_enough_to_calibrate_with(monkeypatch):
     with pytest.raises(study.ConfigurationError) as error:
-        planned(monkeypatch, rounds={"simulations": [800, 200]}, split={})
+        planned(monkeypatch, rounds={"simulations": [800, 120]}, split={})
     assert "rounds.simulations: " in str(error.value)
-    assert "of 200 simulations are to calibrate with; at least 20 are wanted" in str(error.value)
+    assert "of 120 simulations are to calibrate with; at least 20 are wanted" in str(error.value)
 
 
 def test_discrete_parameters_have_no_box(monkeypatch):

@@ -1,5 +1,6 @@
 """Sweeps become campaigns and estimators that share simulations and held-out rows."""
 
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from sbi_pipeline.plots import style
 from sbi_pipeline.plots.sweeps import sweep_curves
 from sbi_pipeline.reports import overview
 from sbi_pipeline.study import sweeps
+from sbi_pipeline.study.counts import few_held_out
+from sbi_pipeline.study.data import split_of
 from sbi_pipeline.study.rounds import chains_of
 
 CONFIG = yaml.safe_load((TESTS / "config.yaml").read_text())
@@ -212,3 +215,23 @@ def test_a_sweep_runs_to_its_page(tmp_path: Path) -> None:
     assert sorted(table["simulations"]) == [500, 500, 2000, 2000]
     assert table["nats"].notna().all()
     assert stages_run(snakemake(tmp_path, "results/budget/comparison.html")) == {}
+
+
+def test_all_sizes_of_a_sweep_have_the_split_of_the_largest():
+    few, many = ({"simulations": 1000, "split": {}}, {"simulations": 10_000})
+    assert split_of(few) == {"validation": 0.1, "test": 0.05, "early": 2000}
+    assert split_of(many) == split_of(few, 10_000) == {"validation": 0.1, "test": 0.05}
+    assert split_of({**few, "split": {"test": 0.05}}) == split_of(many)
+
+
+def test_what_few_held_out_rows_will_not_show_is_said_while_planning():
+    tiny = CONFIG["campaigns"]["tiny"]
+
+    def notes(**entries):
+        return list(few_held_out({"campaigns": {"tiny": {**tiny, **entries}}}))
+
+    assert notes() == notes(simulations=100_000) == []
+    (said,) = notes(simulations=1000)
+    assert re.search(r"^tiny holds out 1\d\d of 1000 simulations: .* seen from 1\d% on", said)
+    (said,) = notes(split={"test": 0.02})
+    assert re.search(r"holds out [34]\d of 2000 .*; 200 show 15%: raise simulations, or", said)

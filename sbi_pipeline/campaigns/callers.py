@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import psutil
@@ -31,6 +31,7 @@ from ..model import Model, describe_error
 from ..storage.noise import add_noise, is_at_load
 from ..streams import Stream
 from ..types import Array, StopCampaign, is_vectorised
+from .returned import NoData, as_data
 from .settings import Limits
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,14 @@ class Raised(Exception):  # noqa: N818 - what happened, not an error of ours
     """The simulator raised; the text says what."""
 
 
+class Unusable(Raised):
+    """What the simulator returned is of a type that holds no data; the text says what to return."""
+
+
+class Exhausted(Raised):
+    """The simulator ran out of memory."""
+
+
 class Crashed(Exception):  # noqa: N818
     """The process of the simulator died."""
 
@@ -51,7 +60,7 @@ class TimedOut(Exception):  # noqa: N818
 
 
 REPLIES: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (Raised, Crashed, TimedOut, ValueError)
+    kind.__name__: kind for kind in (Unusable, Exhausted, Raised, Crashed, TimedOut, ValueError)
 }
 
 
@@ -87,6 +96,8 @@ class DirectCaller:
         Raises:
             TimedOut: The simulator raised a `TimeoutError`.
             Crashed: It raised a `ChildProcessError`: a program it ran died.
+            Unusable: What it returned is no data.
+            Exhausted: It ran out of memory.
             Raised: It raised something else.
             ValueError: It raised `StopCampaign`.
         """
@@ -95,7 +106,7 @@ class DirectCaller:
         rng = self._streams[stream](index)
         try:
             # A copy, because a simulator may write into what it is given.
-            x = with_axis(self.simulator(parameters.copy(), rng), parameters)
+            x = as_data(self.simulator(parameters.copy(), rng), parameters)
             return self._with_noise(x, rng) if self._observed else x
         except StopCampaign as error:
             raise ValueError(str(error)) from error
@@ -103,8 +114,11 @@ class DirectCaller:
             raise TimedOut(str(error)) from error
         except ChildProcessError as error:
             raise Crashed(str(error)) from error
+        except NoData as error:
+            raise Unusable(str(error)) from error
         except (Exception, SystemExit) as error:
-            raise Raised(describe_error(error)) from error
+            kind = Exhausted if is_out_of_memory(error) else Raised
+            raise kind(describe_error(error)) from error
 
     def _with_noise(self, x: Array, rng: np.random.Generator) -> Array:
         several = is_vectorised(self.simulator)
@@ -115,14 +129,16 @@ class DirectCaller:
         """Nothing to free."""
 
 
-def with_axis(x: Any, parameters: Array) -> Array:
-    """Return data as an array; one number for a row is data of one element, ``(1,)``."""
-    x = np.asarray(x)
-    return x[..., None] if x.shape == parameters.shape[:-1] else x
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error is one of memory, also as torch and the operating system say it."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error)
 
 
 class GuardedCaller:
     """A simulator called in a guarded child process.
+
+    Where memory runs out because earlier calls left too much behind, the call is made once more, in
+    a new child.
 
     Args:
         model: What simulates.
@@ -137,10 +153,21 @@ class GuardedCaller:
         self._order = (model, observed, limits.memory_limit)
         self._simulator, self._time_limit = model.simulator, limits.time_limit
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
+        self._start_size = 0  # bytes of address space of the child before its first call
         self._start()
 
     def __call__(self, parameters: Array, stream: Stream, index: int) -> Array:
         """Simulate in the child; raises `Raised`, `Crashed` or `TimedOut`."""
+        try:
+            return self._ask(parameters, stream, index)
+        except Exhausted:
+            if not self._leaks():
+                raise
+            self.close()
+        return self._ask(parameters, stream, index)
+
+    def _ask(self, parameters: Array, stream: Stream, index: int) -> Array:
+        """Call once, in the child that is there or a new one."""
         _, pipe = self._child or self._start()
         try:
             pipe.send((parameters, stream, index))
@@ -189,7 +216,20 @@ class GuardedCaller:
         if kind == "broken":
             self.close()
             raise ValueError(value)
+        self._start_size = self._size()
         return self._child
+
+    def _size(self) -> int:
+        """Return the bytes of address space that the child holds."""
+        assert self._child is not None
+        return int(psutil.Process(self._child[0].pid).memory_info().vms)
+
+    def _leaks(self) -> bool:
+        """Say whether calls that are over hold most of what the limit leaves to a call."""
+        limit = self._order[2]
+        if limit is None or self._child is None:
+            return False
+        return self._size() - self._start_size > (limit - self._start_size) / 2
 
     def _bury(self) -> str:
         """Kill what is left of the child and return how it ended."""

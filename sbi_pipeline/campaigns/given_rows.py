@@ -184,6 +184,7 @@ class Engine:
                 start=start,
                 block_size=recipe.block_size,
                 limit=PROBES,
+                gaps=recipe.gaps,
             )
             if self._shape is None:
                 tried = min(PROBES, len(parameters))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..model import Model
-from ..storage.failures import count_failures
+from ..storage.failures import Tally, count_failures
 from ..types import Array
-from .first_rows import Shape, chunk_rows, probe
+from .first_rows import Shape, chunk_rows, probe, refuse_different
 from .functions import takes_many
 from .settings import Limits
 from .simulation import SimulatedBatch, simulate_rows
@@ -79,6 +79,7 @@ def forecast_campaign(
     block_size: int = 1000,
     workers: int = 1,
     limits: Limits = UNLIMITED,
+    max_failed_fraction: float = 0.5,
 ) -> Forecast:
     """Simulate the first rows of a campaign, twice, in a guarded child process.
 
@@ -92,9 +93,11 @@ def forecast_campaign(
         workers: Processes to simulate in, over all jobs.
         limits: What guards a call in the campaign. Here a child process does in any case, and a
             row that fails is not tried again.
+        max_failed_fraction: Of rows; refuse when more fail, beyond what chance can do.
 
     Raises:
-        ValueError: The simulator breaks its contract, or the campaign does not fit on the disk.
+        ValueError: The simulator breaks its contract, too many rows fail, or the campaign does not
+            fit on the disk.
     """
     block = block_size if takes_many(model, limits) else None
     recipe = Recipe(model, seed, block, replace(limits, isolate=True, retries=0))
@@ -103,6 +106,7 @@ def forecast_campaign(
         parameters = PriorSource().draw(model.build_prior(), seed=seed, start=0, rows=wanted)
     shape, first, second = _twice(recipe, parameters)
     _check_same(model, first, second, parameters)
+    _check_failures(model, first, max_failed_fraction)
     forecast = _forecast(shape, first, rows, len(model.parameters), block, workers)
     if folder is not None:
         _check_space(forecast, folder)
@@ -121,7 +125,7 @@ def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, Si
     for _ in range(2):
         with closing(recipe.caller()) as call:
             options: dict[str, Any] = {"start": 0, "block_size": recipe.block_size}
-            options["stream"] = recipe.stream
+            options |= {"stream": recipe.stream, "gaps": recipe.gaps}
             if shape is None:
                 shape, failures = probe(call, parameters, limit=len(parameters), **options)
             if shape is None:
@@ -133,7 +137,7 @@ def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, Si
                 some = int(LOOK_SECONDS / max(shape.seconds, 1e-9))
                 parameters = parameters[: max(some, LEAST)]
             options |= {"x_shape": shape.x_shape, "x_dtype": shape.x_dtype}
-            outcomes.append(simulate_rows(call, parameters, gaps=recipe.model.gaps, **options))
+            outcomes.append(simulate_rows(call, parameters, **options))
     assert shape is not None
     return shape, outcomes[0], outcomes[1]
 
@@ -141,21 +145,26 @@ def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, Si
 def _check_same(
     model: Model, first: SimulatedBatch, second: SimulatedBatch, parameters: Array
 ) -> None:
-    """Make sure that the same row gave the same data."""
-    same = np.array(
-        [a.tobytes() == b.tobytes() for a, b in zip(first.x, second.x, strict=True)]
-    ) & (first.status == second.status)
-    if not same.all():
-        row = int(np.flatnonzero(~same)[0])
-        values = ", ".join(
-            f"{name}={value:.6g}"
-            for name, value in zip(model.parameters, parameters[row], strict=True)
-        )
-        raise ValueError(
-            f"{model.simulator}: {int((~same).sum())} of {len(same)} simulations came out "
-            f"different when repeated, row {row} with {values} first; all randomness must come "
-            "from rng, and nothing may be kept from one call to the next"
-        )
+    """Make sure that the same row gave the same data, and failed or not."""
+    pairs = zip(_with_status(first), _with_status(second), strict=True)
+    refuse_different(model.simulator, model.parameters, pairs, parameters)
+
+
+def _with_status(batch: SimulatedBatch) -> list[Array]:
+    """Return the bytes of each row and of what became of it."""
+    return [
+        np.frombuffer(x.tobytes() + bytes([status]), np.uint8)
+        for x, status in zip(batch.x, batch.status, strict=True)
+    ]
+
+
+def _check_failures(model: Model, batch: SimulatedBatch, max_failed_fraction: float) -> None:
+    """Refuse a campaign of which too much would fail."""
+    tally = Tally()
+    tally.rows = len(batch.status)
+    tally.failures.update(count_failures(batch.status))
+    tally.examples = [failure.record(model.parameters) for failure in batch.failures]
+    tally.judge(max_failed_fraction, f"{model.simulator}, first rows")
 
 
 def _forecast(

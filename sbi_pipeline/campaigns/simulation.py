@@ -270,18 +270,38 @@ def _mark_not_finite(out: SimulatedBatch, parameters: Array, start: int, gaps: b
     if out.x.dtype.kind not in "fc":
         return
     flat = out.x.reshape(len(out.x), -1)
-    wrong = np.isinf(flat) if gaps else ~np.isfinite(flat)
-    failed = wrong.any(axis=1) | (np.isnan(flat).all(axis=1) if gaps else False)
-    bad = np.flatnonzero(failed & (out.status == Outcome.OK))
+    failed = np.isinf(flat) if gaps else ~np.isfinite(flat)
+    nothing = np.isnan(flat).all(axis=1)
+    bad = np.flatnonzero((failed.any(axis=1) | nothing) & (out.status == Outcome.OK))
     out.status[bad] = Outcome.NAN
     for index in bad[:1]:
-        where = int(wrong[index].argmax())
-        text = f"x has {flat[index, where]} at flat index {where}"
-        if gaps and not wrong[index].any():
-            text = "x is NaN throughout"
-        elif np.isnan(flat[index, where]):
-            text += " (if it stands for a missing element: missing: {rows: true})"
+        text = describe_not_finite(out.x[index], gaps)
         _note(out, start + int(index), Outcome.NAN, text, parameters[index])
+
+
+def is_data(x: Array, gaps: bool) -> bool:
+    """Say whether one row's data are finite, or some of them where others may be missing."""
+    if not gaps:
+        return bool(np.isfinite(x).all())
+    return not (np.isinf(x).any() or np.isnan(x).all())
+
+
+def describe_not_finite(x: Array, gaps: bool) -> str:
+    """Say where one row's data are NaN or infinite, and what to do if that stands for something."""
+    values = x.reshape(-1)
+    if gaps and not np.isinf(values).any():
+        return "x is NaN throughout"
+    where = int(np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))[0])
+    text = f"x has {values[where]} at flat index {where}"
+    there = int(np.isfinite(x).all(axis=1).sum()) if x.ndim == 2 else 0
+    if there and np.isfinite(x[:there]).all() and np.isnan(x[there:]).all():
+        text += (
+            "; a set that is padded with NaN? Pad it with 0, with a last column that is 1 for "
+            "what is there and 0 for padding, and take embedding: {name: deep_set, mask: true}"
+        )
+    elif np.isnan(values[where]):
+        text += "; if that stands for a missing element, say missing: {rows: true}"
+    return text
 
 
 def _note(out: SimulatedBatch, row: int, status: Outcome, text: str, parameters: Array) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import registry
 from ..networks.periodic import is_periodic, told_of
+from ..networks.resolution import check_resolution
 from ..networks.validity import Validity
 from ..options import INTERNAL, Few, Passes
 from .ensemble import Ensemble
@@ -173,6 +174,7 @@ def check_rows(z: Tensor, x: Tensor, gaps: bool = False) -> None:
             f"x has NaN or infinity in {int(bad.sum())} of {len(x)} rows, first in row {row}, "
             f"column {column}; leave such rows out"
         )
+    check_resolution(x)
 
 
 def save_estimator(path: Path, estimator: Estimator, header: Mapping[str, Any]) -> None:

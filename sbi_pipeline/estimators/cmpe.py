@@ -107,6 +107,10 @@ class CMPE(Estimator):
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
 
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say what of data is beyond the limits of training rows, see `scaling`."""
+        return self.conditioner.doubts(x)
+
     def training_done(self, share: float) -> None:
         """Set the number of levels for a share of the training done: it doubles at equal steps."""
         doublings = math.log2(self.last_levels / self.first_levels)

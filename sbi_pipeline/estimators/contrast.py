@@ -124,6 +124,10 @@ class Contrastive(Estimator):
         """
         self.conditioner.fit_scales(without_circles(z, self.periodic, z.roll(1, 0)), x)
 
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say what of data is beyond the limits of training rows, see `scaling`."""
+        return self.conditioner.doubts(x)
+
     def far(self, z: Tensor) -> Tensor:
         """Return K alternatives to each row, ``(K, n, theta_dim)``: of rows before, or the prior.
 

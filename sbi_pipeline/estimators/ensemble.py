@@ -104,7 +104,8 @@ class Ensemble(Estimator):
 
     def doubts(self, x: Tensor) -> list[str]:
         """Return what a member says of data, ``(n, *x_shape)``."""
-        return self.structure.doubts(x)
+        found: Any = self._call_member(0, "doubts", x)
+        return list(found)
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the log of the mean over members, ``(n,)``, for paired rows or for one x."""

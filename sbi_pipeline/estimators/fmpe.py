@@ -89,6 +89,10 @@ class FMPE(Estimator):
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
 
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say what of data is beyond the limits of training rows, see `scaling`."""
+        return self.conditioner.doubts(x)
+
     def velocity(self, t: Tensor, z: Tensor, context: Tensor) -> Tensor:
         """Return dz/dt, ``(n, theta_dim)``, at times ``(n, 1)`` and points ``(n, theta_dim)``."""
         angles = t * self.waves.to(t)

@@ -41,6 +41,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ..networks.categorical import Categorical
+from ..networks.compression import LONG, Compression, Summaries, choose_summaries, named
 from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS, Flow
@@ -50,7 +51,7 @@ from ..networks.masks import what_masks_tell
 from ..networks.mixed import MixedStandardise, filled
 from ..networks.periodic import is_periodic, told_of
 from ..networks.regression import GaussianRegression
-from ..networks.scaling import choose_transform, constant_columns, middled
+from ..networks.scaling import as_floats, choose_transform, constant_columns, without_gaps
 from ..networks.screening import linked_columns
 from ..networks.splines import only
 from ..networks.values import Values, choose_values
@@ -101,6 +102,9 @@ class NLE(Estimator):
         counts: As ``transform``, of numbers that are multiples of a step, counted in steps;
             ``auto``: ``transform`` where that is given, else ``log1p``, or as for real numbers
             where some are negative.
+        summaries: Linear summaries of the columns, fitted to training rows, whose likelihood is
+            learnt instead of that of x; ``auto``: principal components of more than 500 columns
+            of real numbers, where they lose nothing; ``null``: none.
         values: What columns hold that are not just real, see `networks.values`.
         periodic: Columns of z that are of periodic parameters.
         gaps: Whether elements of x may be missing, NaN.
@@ -126,6 +130,7 @@ class NLE(Estimator):
         atoms: Annotated[Indices | None, Chosen()] = None,
         counts: Transform = "none",
         linear: Linear = False,
+        summaries: Summaries = None,
         values: Annotated[Mapping[int, Mapping[str, Any]] | None, INTERNAL] = None,
         periodic: Annotated[Sequence[int], INTERNAL] = (),
         gaps: Annotated[bool, INTERNAL] = False,
@@ -136,6 +141,11 @@ class NLE(Estimator):
         few, levels, options = discrete_columns(**discrete) if discrete else ([], 1, {})
         held = {column: Values(**each) for column, each in (values or {}).items()}
         self.x_shape, self.held, self.has_atoms = x_shape, held, bool(atoms)
+        self.kept, self.compression = columns, None
+        if kind := named(summaries):
+            shape = (len(columns),)
+            self.compression = Compression(shape, theta_dim, transform=transform, **kind)
+            columns, transform = list(range(self.compression.out_dim)), "none"
         self.coded = [*few, *(atoms or [])]
         self.masked, self.may_lack = list(masks or []), sorted({*columns, *few}) if gaps else []
         self.standardise = MixedStandardise(
@@ -165,29 +175,45 @@ class NLE(Estimator):
     def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
         """Refuse columns that data do not have, and a flow that can leave none of them out."""
         columns, discrete, atoms = options["columns"], options["discrete"], options["atoms"]
+        if options["summaries"] not in ("auto", None) and (
+            options["dequantise"] is True
+            or isinstance(atoms, list)
+            or isinstance(discrete, Mapping)
+        ):
+            raise ValueError(
+                "summaries are real numbers, without discrete, atoms and dequantise; remove these, "
+                "or the summaries"
+            )
         if isinstance(atoms, list):
             check_flow(options["flow"], atoms, gaps=False)
         if x_shape is None:
             return
         few = discrete["columns"] if isinstance(discrete, Mapping) else None
-        for named in (columns, atoms, few):
-            if isinstance(named, list) and named:
-                check_columns((math.prod(x_shape),), named)
+        for given in (columns, atoms, few):
+            if isinstance(given, list) and given:
+                check_columns((math.prod(x_shape),), given)
 
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
         z, x = preview.z, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
+        if preview.gaps:
+            options["summaries"] = None  # they are of all elements
+        if (summarised := _summarised(z, x, options)) is not None:
+            return summarised
         options |= choose_values(x.flatten(1), **options)
         check_flow(options.get("flow", "nsf_ar"), options["atoms"], preview.gaps)
         if preview.gaps:
             options |= {"gaps": True, "masks": choose_masks(z, x.flatten(1).isnan())}
-        return {**options, **choose_scales(x.flatten(1), **options)}
+        return {**options, **choose_scales(z, x.flatten(1), **options)}
 
     def _look(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return rows of x, which columns the flow is over, and what it is given but for a mask."""
-        x = batched(x, self.x_shape).flatten(1).expand(len(z), -1)
+        x = batched(x, self.x_shape).flatten(1)
+        if self.compression is not None:
+            x = self.compression(x[:, self.kept])
+        x = x.expand(len(z), -1)
         present = ~x[:, self.standardise.columns].isnan() if self.may_lack else None
         if self.categorical is None:
             return x, present, torch.cat(told_of(z, self.periodic), 1)
@@ -204,6 +230,8 @@ class NLE(Estimator):
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
+        if self.compression is not None:
+            self.compression.fit_to(z, as_floats(x.flatten(1))[:, self.kept])
         x, present, given = self._look(z, x)
         if self.categorical is not None:
             self.categorical.fit(x[:, self.coded])
@@ -252,7 +280,9 @@ class NLE(Estimator):
     def doubts(self, x: Tensor) -> list[str]:
         """Say which numbers of data no simulation had, of columns that do not hold any number."""
         x = batched(x, self.x_shape).flatten(1)
-        told = []
+        if self.compression is not None:
+            return self.compression.standardise.doubts(x[:, self.kept])
+        told = self.standardise.of_real.doubts(x[:, self.standardise.real])
         for i, each in self.held.items():
             odd = x[~(each.allow(x[:, i]) | x[:, i].isnan()), i]
             if len(odd):
@@ -280,6 +310,37 @@ def check_flow(flow: str, atoms: list[int] | None, gaps: bool) -> None:
         )
 
 
+def _summarised(z: Tensor, x: Tensor, options: dict[str, Any]) -> dict[str, Any] | None:
+    """Return all options where summaries are asked for or chosen; None for none of them."""
+    summaries, rest = options.pop("summaries", "auto"), options.get("columns", [])
+    given = any(options.get(name, "auto") not in ("auto", None) for name in ("discrete", "atoms"))
+    if summaries == "auto" and (given or len(rest) <= LONG or look_whole(x)):
+        return None
+    if summaries is None:
+        return None
+    seen = x.flatten(1)[:, rest]
+    if options.get("transform", "auto") == "auto":
+        options["transform"] = choose_transform(seen, z)
+    if summaries == "auto":
+        summaries = choose_summaries(z, seen, options["transform"])
+    if summaries is None:
+        return None
+    linear = options.get("linear", "auto")
+    real = {"discrete": None, "atoms": None, "dequantise": False, "counts": "none"}
+    return {
+        **options,
+        **real,
+        "linear": linear == "auto" or linear,
+        "summaries": named(summaries),
+    }
+
+
+def look_whole(x: Tensor) -> bool:
+    """Say whether data look like whole numbers."""
+    some = x[:100]
+    return not x.is_floating_point() or bool((some == some.round()).all())
+
+
 def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
     """Return the columns to learn of, out of those that vary.
 
@@ -290,7 +351,7 @@ def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
     if not varying:
         raise ValueError("x is the same in every training row: there is no likelihood to learn")
     if wanted == "auto" and x.ndim == 2:
-        return [varying[i] for i in linked_columns(z, middled(x[:, varying]))]
+        return [varying[i] for i in linked_columns(z, without_gaps(x[:, varying]))]
     return varying if wanted in ("all", "auto") else [i for i in wanted if i in varying]
 
 
@@ -303,12 +364,18 @@ def choose_masks(z: Tensor, missing: Tensor) -> list[int] | None:
 
 
 def choose_scales(
-    x: Tensor, *, columns: list[int], values: Mapping[int, Mapping[str, Any]], **options: Any
+    z: Tensor,
+    x: Tensor,
+    *,
+    columns: list[int],
+    values: Mapping[int, Mapping[str, Any]],
+    **options: Any,
 ) -> dict[str, Any]:
     """Choose what columns go through, and whether a regression, by training data.
 
     Args:
-        x: The data, ``(n, elements)``.
+        z: Parameters of training rows.
+        x: Their data, ``(n, elements)``.
         columns: Those that are used.
         values: What they hold.
         **options: Others of `NLE`.
@@ -334,7 +401,7 @@ def choose_scales(
         counts = counts if scales.whole else "none"
     if transform == "auto":
         real = without_atoms(x[:, scales.real], scales.real)
-        transform = choose_transform(real) if scales.real else counts
+        transform = choose_transform(real, z) if scales.real else counts
     linear = options.get("linear", "auto")
     if linear == "auto":
         most = MOST_GAPPED if options.get("gaps") else MOST_COLUMNS

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from ..networks.compression import Summaries
 from ..networks.conditioning import (
     Columns,
     Conditioner,
@@ -47,6 +48,8 @@ class NPE(Estimator):
             vectors that are not very long.
         columns: Elements of a vector x that are used, counted from 0; ``auto``: those that
             something links with the parameters; ``all`` or ``null``: all.
+        summaries: Linear summaries that stand for x, fitted to training rows; ``auto``: principal
+            components of what has more than 500 elements, where they lose nothing; ``null``: none.
         gaps: Whether elements of x may be missing, NaN.
         **flow_options: Keyword arguments of that flow.
     """
@@ -63,6 +66,7 @@ class NPE(Estimator):
         embedding: Embedded = "none",
         linear: Linear = False,
         columns: Columns = None,
+        summaries: Summaries = None,
         gaps: Annotated[bool, INTERNAL] = False,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
@@ -74,6 +78,7 @@ class NPE(Estimator):
             embedding=embedding,
             linear=linear,
             columns=columns,
+            summaries=summaries,
             gaps=gaps,
         )
         self.flow = build_flow(flow, theta_dim, self.conditioner.out_dim, **flow_options)
@@ -97,6 +102,10 @@ class NPE(Estimator):
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         self.conditioner.fit_scales(z, x)
+
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say what of data is beyond the limits of training rows, see `scaling`."""
+        return self.conditioner.doubts(x)
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(z | x), ``(n,)``."""

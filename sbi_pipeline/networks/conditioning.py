@@ -1,7 +1,8 @@
 """What a method is told of the data, and the scale on which it sees the parameters.
 
-For vectors, a linear regression of z on the data comes first: the method learns the rest, whitened,
-and is told the prediction beside the summary of the data. Where elements are missing it is that of
+Of long vectors a few summaries may stand for the data, see `compression`. For vectors, a linear
+regression of z on the data comes first: the method learns the rest, whitened, and is told the
+prediction beside the summary of the data. Where elements are missing it is that of
 `gapped_regression`, whose scale differs from one data set to the next and is told, too.
 """
 
@@ -15,20 +16,25 @@ import torch
 from torch import Tensor, nn
 
 from ..options import INTERNAL, Chosen, Indices
+from .compression import Compression, Summaries, choose_summaries, is_long, named
 from .encoders import (
     Embedded,
     Encoder,
     Transform,
     batched,
     check_embedding,
+    choose_embedding,
     choose_encoder,
 )
 from .gapped_regression import MOST_GAPPED, PerDataSet, linear_start
 from .masks import what_masks_tell
-from .scaling import constant_columns, middled
+from .scaling import choose_transform, constant_columns, without_gaps
 from .screening import linked_columns
 
 MOST_COLUMNS = 1000  # of a linear regression
+
+FOR_SUMMARIES = ("none", "mlp")
+"""Embeddings that take elements without an order."""
 
 Linear = Annotated[bool, Chosen()]
 Columns = Annotated[Indices | None, Chosen(("auto", "all"))]
@@ -47,6 +53,8 @@ class Conditioner(nn.Module):
             vectors that are not very long.
         columns: Elements of a vector x that are used, counted from 0; ``auto``: those that
             something links with the parameters; ``all`` or ``null``: all.
+        summaries: Linear summaries that stand for x, fitted to training rows; ``auto``: principal
+            components of what has more than 500 elements, where they lose nothing; ``null``: none.
         gaps: Whether elements of x may be missing, NaN.
     """
 
@@ -59,11 +67,16 @@ class Conditioner(nn.Module):
         embedding: Embedded = "none",
         linear: Linear = False,
         columns: Columns = None,
+        summaries: Summaries = None,
         gaps: Annotated[bool, INTERNAL] = False,
     ) -> None:
         super().__init__()
         self.x_shape, self.columns = x_shape, columns
         shape = x_shape if columns is None else (len(columns),)
+        self.compression: Compression | None = None
+        if options := named(summaries):
+            self.compression = Compression(shape, theta_dim, transform=transform, **options)
+            shape, transform = (self.compression.out_dim,), "none"
         self.encoder = Encoder(shape, transform=transform, embedding=embedding, gaps=gaps)
         self.linear = linear_start(math.prod(shape), theta_dim, gaps) if linear else None
         self.out_dim = self.encoder.out_dim
@@ -74,14 +87,26 @@ class Conditioner(nn.Module):
 
     def _kept(self, x: Tensor) -> Tensor:
         x = batched(x, self.x_shape)
-        return x if self.columns is None else x[:, self.columns]
+        x = x if self.columns is None else x[:, self.columns]
+        return x if self.compression is None else self.compression(x)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set scales and regression from training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        x = self._kept(x)
+        if self.compression is None:
+            x = self._kept(x)
+        else:
+            x = self.compression.fit_to(z, x if self.columns is None else x[:, self.columns])
         self.encoder.fit_scales(x)
         if self.linear is not None:
             self.linear.fit(self.encoder.standardised(x), z)
+
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say how many numbers of data ``(n, *x_shape)`` are below the limit of a logarithm."""
+        x = batched(x, self.x_shape)
+        x = x if self.columns is None else x[:, self.columns]
+        if self.compression is not None:
+            return self.compression.standardise.doubts(x)
+        return self.encoder.doubts(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the context, ``(n, out_dim)``, for data ``(n, *x_shape)``.
@@ -131,6 +156,7 @@ def check_conditioner(
     *,
     embedding: str | Mapping[str, Any],
     columns: str | Sequence[int] | None,
+    summaries: str | Mapping[str, Any] | None = None,
     **others: Any,
 ) -> None:
     """Refuse columns that data do not have, and embeddings that do not suit what is left of them.
@@ -139,6 +165,7 @@ def check_conditioner(
         x_shape: Shape of one data set; None where it is not known.
         embedding: As for `Conditioner`, or ``"auto"``; of a mapping all options.
         columns: As for `Conditioner`, or ``"auto"`` or ``"all"``.
+        summaries: As for `Conditioner`, or ``"auto"``.
         **others: Options of which nothing is asked.
 
     Raises:
@@ -147,8 +174,15 @@ def check_conditioner(
     if not isinstance(columns, str) and columns is not None:
         check_columns(x_shape, columns)
         x_shape = (len(columns),)
+    if embedding == "auto" and x_shape is not None and len(x_shape) > 2:
+        embedding = "cnn2d"  # as `choose_encoder` does
     if embedding != "auto":
         options = {"name": embedding} if isinstance(embedding, str) else embedding
+        if summaries not in ("auto", None) and options["name"] not in FOR_SUMMARIES:
+            raise ValueError(
+                f"summaries have no order or shape, which {options['name']} wants; take an "
+                f"embedding out of {', '.join(FOR_SUMMARIES)}, or none of the summaries"
+            )
         check_embedding(x_shape, **options)
 
 
@@ -183,12 +217,35 @@ def choose_conditioner(
         columns = "all"
         if plain and not (gaps and what_masks_tell(z, x.isnan()).is_certain):
             constant_columns(x)  # named before they are left out
-            columns = linked_columns(z, middled(x))
+            columns = linked_columns(z, without_gaps(x))
     if columns not in ("all", None) and len(columns) < x.shape[1]:
         options["columns"], x = list(columns), x[:, columns]
+    if gaps:
+        options["summaries"] = None  # of all elements
+    shape = _summarised(z, x, options)
     if options.setdefault("linear", "auto") == "auto":
-        width = x[0].numel() * (2 if gaps and x[0].numel() > MOST_GAPPED else 1)
-        options["linear"] = x.ndim == 2 and width <= min(MOST_COLUMNS, len(x) // 5)
+        width = math.prod(shape) * (2 if gaps and math.prod(shape) > MOST_GAPPED else 1)
+        options["linear"] = len(shape) == 1 and width <= min(MOST_COLUMNS, len(x) // 5)
     if gaps:
         options["gaps"] = True
-    return choose_encoder(z, x, vectors=vectors, **options)
+    if "summaries" not in options:
+        return choose_encoder(z, x, vectors=vectors, **options)
+    if options.setdefault("embedding", "auto") == "auto":
+        options["embedding"] = choose_embedding(shape, vectors)
+    return options
+
+
+def _summarised(z: Tensor, x: Tensor, options: dict[str, Any]) -> tuple[int, ...]:
+    """Choose summaries, and the transform before them; return the shape of what is left of x."""
+    summaries, shape = options.pop("summaries", "auto"), tuple(x.shape[1:])
+    unordered = options.get("embedding", "auto") in ("auto", *FOR_SUMMARIES) and x.ndim <= 3
+    if summaries is None or (summaries == "auto" and not (unordered and is_long(x))):
+        return shape
+    if options.setdefault("transform", "auto") == "auto":
+        options["transform"] = choose_transform(x, z)
+    if summaries == "auto":
+        summaries = choose_summaries(z, x, options["transform"])
+    if summaries is None:
+        return shape
+    options["summaries"] = named(summaries)
+    return (Compression(shape, z.shape[1], **options["summaries"]).out_dim,)

@@ -15,6 +15,9 @@ from ..options import Depth, Odd, Width
 from .embedding import Embedding
 from .sets import Shape, mlp
 
+CHANNELS, LONG = 4, 8
+"""A last axis as short as this behind axes as long as that is one of channels, not of pixels."""
+
 
 class Flat(Embedding):
     """The elements of x as they are."""
@@ -94,11 +97,20 @@ class Convolutional(Embedding):
 
 
 def check_axes(x_shape: Shape | None, axes: int) -> None:
-    """Refuse data that cannot be convolved over so many axes."""
-    if x_shape is not None and len(x_shape) not in (axes, axes + 1):
+    """Refuse data that cannot be convolved over so many axes, and channels that come last."""
+    if x_shape is None:
+        return
+    if len(x_shape) not in (axes, axes + 1):
         raise ValueError(
             f"x has shape {x_shape}; a {axes}-d convolution takes {axes} axes, or "
             f"{axes + 1} with channels first"
+        )
+    if len(x_shape) > axes and x_shape[-1] <= CHANNELS and min(x_shape[:-1]) >= LONG:
+        raise ValueError(
+            f"x has shape {x_shape}, which is {x_shape[0]} channels of "
+            f"{' x '.join(map(str, x_shape[1:]))}; if the last axis is that of channels, it must "
+            "come first: let the simulator return np.moveaxis(x, -1, -"
+            f"{axes + 1}), and move that of observations too"
         )
 
 

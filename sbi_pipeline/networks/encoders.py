@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..options import INTERNAL, Chosen, OneOf, Passes, Takes
 from ..registry import EMBEDDINGS, load_part
 from .embedding import Embedding
-from .scaling import TRANSFORMS, Standardise, choose_transform, constant_columns
+from .scaling import TRANSFORMS, Standardise, as_floats, choose_transform, constant_columns
 
 
 def embed(
@@ -122,6 +122,10 @@ class Encoder(nn.Module):
         """
         return self.standardise(batched(x, self.x_shape)).flatten(1)
 
+    def doubts(self, x: Tensor) -> list[str]:
+        """Say what `Standardise.doubts` does; of sets with a mask nothing."""
+        return [] if self.masked else self.standardise.doubts(batched(x, self.x_shape))
+
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, one row for one data set."""
         values, *mask = self._split(batched(x, self.x_shape))
@@ -180,11 +184,16 @@ def choose_encoder(
     constant_columns(seen)
     if options.setdefault("transform", "auto") == "auto":
         there = seen[x[..., -1] > 0.5].unsqueeze(1) if masked else seen  # padding has no tails
-        options["transform"] = choose_transform(there)
+        options["transform"] = choose_transform(there, None if masked else z)
     if options.setdefault("embedding", "auto") == "auto":
-        few = math.prod(x.shape[1:]) <= 64
-        options["embedding"] = "cnn2d" if x.ndim >= 4 else vectors if few else "mlp"
+        options["embedding"] = choose_embedding(tuple(x.shape[1:]), vectors)
     return options
+
+
+def choose_embedding(x_shape: tuple[int, ...], vectors: str) -> str:
+    """Return the embedding of data of a shape; ``vectors`` is that of few elements."""
+    few = math.prod(x_shape) <= 64
+    return "cnn2d" if len(x_shape) >= 3 else vectors if few else "mlp"
 
 
 def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:
@@ -200,5 +209,4 @@ def batched(x: Tensor, x_shape: tuple[int, ...]) -> Tensor:
             f"x has shape {tuple(x.shape)}; this estimator was trained on data sets of shape "
             f"{x_shape}, so give {x_shape} or (n, {', '.join(map(str, x_shape))})"
         )
-    # Whole numbers to double precision: single holds them to 2^24 only.
-    return x if x.dtype in (torch.float32, torch.float64) else x.double()
+    return as_floats(x)

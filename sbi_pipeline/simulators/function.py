@@ -8,7 +8,7 @@ find out (`campaigns.functions`).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,12 @@ class PlainFunction:
     def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
         """Simulate, one row or many, whichever the function takes."""
         return self.function(parameters, rng, **self.options)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """What the function says its data are called; empty if it says nothing."""
+        said: Sequence[str] = getattr(self.function, "columns", ())
+        return said
 
     @property
     def vectorised(self) -> bool | None:

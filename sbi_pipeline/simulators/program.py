@@ -6,6 +6,7 @@ a seed; if it draws its randomness from it, the campaign is reproducible.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -27,6 +28,8 @@ Array = NDArray[Any]
 Values = dict[str, float]
 
 STDERR = 200  # characters of what a program complained about that are kept
+LAST = 10_000  # characters in which these are looked for
+SHOWN = 100  # characters of what a program printed that are shown where it is no data
 
 
 class Program:
@@ -87,10 +90,15 @@ class Program:
         """Run the program for one row, ``(n_parameters,)``; return its data, ``x_shape``."""
         values = dict(zip(self.parameters, parameters.tolist(), strict=True))
         seed = int(rng.integers(2**31))
-        scratch = Path(tempfile.mkdtemp(prefix="simulation-"))
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix="simulation-"))
+        except OSError as error:
+            raise _no_scratch(error) from error
         try:
             x = self._run(values, seed, scratch)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _no_scratch(error) from error
             if self.keep_failed is not None:
                 self.keep_failed.mkdir(parents=True, exist_ok=True)
                 shutil.move(scratch, self.keep_failed / scratch.name)
@@ -109,7 +117,7 @@ class Program:
         for attempt in range(self.retries + 1):
             code, out, complaint = self._execute(command, environment, scratch)
             if code == 0:
-                return OUTPUTS[self.output](scratch / "output", out, self.array)
+                return self._read(scratch, out, command[0])
             if code in self.stop_codes:
                 raise StopCampaign(f"{command[0]} ended with exit code {code}: {complaint}")
             if code not in self.retry_codes or attempt == self.retries:
@@ -117,6 +125,23 @@ class Program:
         if code < 0:
             raise ChildProcessError(f"{command[0]} ended with {signal.Signals(-code).name}")
         raise RuntimeError(f"{command[0]} ended with exit code {code}: {complaint}")
+
+    def _read(self, scratch: Path, out: str, program: str) -> Array:
+        """Return what a run that ended well gave.
+
+        Raises:
+            ValueError: It gave no data, or no numbers.
+        """
+        try:
+            x = OUTPUTS[self.output](scratch / "output", out, self.array)
+        except FileNotFoundError as error:
+            raise ValueError(f"{program} wrote no file {{output}}{_printed(out)}") from error
+        except Exception as error:
+            what = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{program} gave no data: {what}{_printed(out)}") from error
+        if not x.size:
+            raise ValueError(f"{program} gave no data, and no error{_printed(out)}")
+        return x
 
     def _execute(
         self, command: Sequence[str], environment: dict[str, str], scratch: Path
@@ -131,7 +156,8 @@ class Program:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
             )
         except OSError as error:
             raise StopCampaign(f"{command[0]} cannot be run: {error}") from error
@@ -143,7 +169,8 @@ class Program:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)  # and what it started
                 process.communicate()
-        return process.returncode, out, " ".join(complaint.split())[-STDERR:]
+        told = " ".join(complaint[-LAST:].split())[-STDERR:]
+        return process.returncode, out, told
 
     def _fill(self, values: Values, seed: int, scratch: Path) -> list[str]:
         """Return the command with values for its placeholders."""
@@ -157,6 +184,18 @@ class Program:
                 f"command has a placeholder that is not known ({error}); wanted "
                 + ", ".join(f"{{{name}}}" for name in known)
             ) from error
+
+
+def _no_scratch(error: OSError) -> StopCampaign:
+    """Return what stops a campaign that has no space for its scratch folders."""
+    where, why = tempfile.gettempdir(), os.strerror(error.errno or 0)
+    return StopCampaign(f"no scratch folder in {where}: {why}; set TMPDIR to a folder with space")
+
+
+def _printed(out: str) -> str:
+    """Return the first words of what a program printed, for a message."""
+    words = " ".join(out[:LAST].split())
+    return f"; it printed {words[:SHOWN]!r}" if words else "; it printed nothing"
 
 
 def _write_json(path: Path, values: Values) -> None:
@@ -177,7 +216,11 @@ def _in_command(path: Path, values: Values) -> None:
 
 
 def _read_stdout(path: Path, out: str, array: str) -> Array:
-    return np.array([float(word) for word in out.replace(",", " ").split()])
+    try:
+        return np.array([float(word) for word in out.replace(",", " ").split()])
+    except ValueError as error:
+        text = "wanted numbers alone on standard output, and all else on standard error"
+        raise ValueError(text) from error
 
 
 def _read_json(path: Path, out: str, array: str) -> Array:

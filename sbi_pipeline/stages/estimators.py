@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -86,6 +87,7 @@ def train(
         "training_rows": learnt.rows,
         "search": learnt.searched,
         "failures": learnt.failures,
+        **left_out(network or {}, learnt.estimator.spec),
         **({} if departure is None else {"departure": asdict(departure)}),
         **({"box": box} if box else {}),
         **({} if learnt.masks is None else {"masks": asdict(learnt.masks)}),
@@ -96,6 +98,14 @@ def train(
     learnt.history.to_csv(history, index=False)
     forget(options.get("grid") or {}, checkpoint)
     checkpoint.unlink(missing_ok=True)
+
+
+def left_out(asked: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many columns of x were left out unasked, and of how many; nothing for none."""
+    kept, columns = spec["network"].get("columns"), math.prod(spec["x_shape"])
+    if asked.get("columns", "auto") != "auto" or kept is None or len(kept) == columns:
+        return {}
+    return {"left_out": {"columns": columns - len(kept), "of": columns}}
 
 
 def check_departure(

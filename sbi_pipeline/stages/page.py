@@ -188,6 +188,7 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     told = {"failures": header["failures"], "search": header["search"]}
     told["departure"] = header.get("departure")
     told["masks"] = header.get("masks")
+    told["left_out"] = header.get("left_out")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
 

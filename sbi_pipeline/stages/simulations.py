@@ -19,6 +19,7 @@ from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import simulate_shard
 from ..campaigns.sources import TableSource, source_of
 from ..model import Model
+from ..observation_files import Wanted, read_observation
 from ..priors.boxes import BoxedPrior, Faces
 from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_compare
 from ..sidecars import write_text
@@ -28,7 +29,7 @@ from ..storage.missing_elements import MissingElements
 from ..storage.parameters import Parameters, refuse_twice
 from ..storage.prior import read_prior, write_prior
 from ..storage.weights import Weighing
-from ..types import Array, Prior
+from ..types import Array, Prior, declared_columns
 from .files import Keys, check_key, one_by_one, write_arrays
 
 logger = logging.getLogger(__name__)
@@ -41,14 +42,15 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
     """Simulate a handful of rows, twice, and forecast what each campaign costs.
 
     Of each of ``campaigns`` it takes ``name``, ``model``, ``seed``, ``rows``, ``folder``,
-    ``bucket``, ``block_size``, ``workers`` and ``limits``; ``source`` if it is not the prior;
-    ``posteriors``, of which data are predicted, ``predictive_draws`` of each, and ``observed``,
-    calls for observations; ``catalogued``, the objects of each estimator and catalogue; and
-    ``in_rounds``, simulations of all rounds that begin with these, 0 if there are none. Writes
-    nothing; the forecasts are logged.
+    ``bucket``, ``block_size``, ``workers``, ``limits`` and ``max_failed_fraction``; ``source`` if
+    it is not the prior; ``posteriors``, of which data are predicted, ``predictive_draws`` of each,
+    and ``observed``, calls for observations; ``catalogued``, the objects of each estimator and
+    catalogue; and ``in_rounds``, simulations of all rounds that begin with these, 0 if there are
+    none. Writes nothing; the forecasts are logged.
 
     Raises:
-        ValueError: A simulator breaks its contract, or a campaign does not fit on the disk.
+        ValueError: A simulator breaks its contract, too many of its rows fail, or a campaign does
+            not fit on the disk.
     """
     for each in campaigns:
         model = Model(**each["model"])
@@ -65,6 +67,7 @@ def preflight(*, campaigns: Sequence[Mapping[str, Any]]) -> None:
             block_size=each["block_size"],
             workers=each["workers"],
             limits=limits,
+            max_failed_fraction=each["max_failed_fraction"],
         )
         logger.info("%s\n%s", each["name"], forecast)
         if several := each["in_rounds"]:
@@ -192,6 +195,7 @@ def simulate(
             block_size=block_size,
             workers=effort.workers,
             limits=limits,
+            max_failed_fraction=effort.max_failed_fraction,
         )
         logger.info("%s", made)
         write_text(forecast, json.dumps(asdict(made), indent=1) + "\n")
@@ -371,6 +375,7 @@ class ToObserve:
         key: Its key.
         truth: Known parameters; those of a file may be partial.
         file: Where it is read from; None if it is simulated.
+        columns: Columns of the file that are data; empty for those of the simulator's, or all.
         seed: Of the parameters that are not given, and of the simulation.
         events: How many it has, if it is a set of them and is simulated.
         parts: Observations that are joined in it, by name, each ``truth``, ``file``, ``seed`` and
@@ -381,6 +386,7 @@ class ToObserve:
     key: str
     truth: Mapping[str, float] | None = None
     file: str | None = None
+    columns: Sequence[str] = ()
     seed: int = 0
     events: int | None = None
     parts: Mapping[str, Mapping[str, Any]] | None = None
@@ -411,7 +417,7 @@ def observe(
         ValueError: Shapes differ, a network does not suit the data, or the simulator fails.
     """
     prior, names = model.build_prior(), tuple(model.parameters)
-    guard = limits or Limits()
+    guard, declared = limits or Limits(), declared_columns(model.build_simulator())
     with (
         Engine(model, "observe/simulate", guard) as engine,
         Engine(model, "observe/events/simulate", guard) as single,
@@ -424,7 +430,8 @@ def observe(
             for network in networks:
                 check_network_suits(x.shape, **network)
             if one.file is not None:
-                x_o = observations.read_observation(one.file, missing is not None)
+                wanted = Wanted(tuple(one.columns), declared, missing is not None)
+                x_o = read_observation(one.file, wanted)
                 x = observations.check_shape(one.file, x_o, x.shape, several)
                 truth = np.array([known.get(name, np.nan) for name in names]) if known else None
             elif several:

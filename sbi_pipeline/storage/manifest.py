@@ -31,6 +31,8 @@ RECEIPT = (
 )
 SEVERAL, BOXED = 2, 3
 """Formats of a manifest of several keys, and of one whose rows are those within a box."""
+AHEAD = 3
+"""Times as many of the early rows are held out, and for so many times their number."""
 FORMATS = (FORMAT, SEVERAL, BOXED)
 ALIKE = {
     "parameters": "store_nuisance differs",
@@ -217,11 +219,13 @@ def mask_of_text(text: str, rows: int) -> Array:
 
 
 def split(
-    start: int, rows: int, *, seed: int, validation: float, test: float | Array
+    start: int, rows: int, *, seed: int, validation: float, test: float | Array, early: int = 0
 ) -> dict[str, Array]:
     """Assign simulations to training, validation and test by their global index alone.
 
-    A row keeps its part when the campaign grows or others fail.
+    A row keeps its part when the campaign grows or others fail. Of few simulations a small
+    fraction is too few to judge by: the first ``early`` rows can hold out those of three times as
+    many.
 
     Args:
         start: Global index of the first row.
@@ -229,6 +233,8 @@ def split(
         seed: Seed of the campaign.
         validation: Fraction for validation.
         test: Fraction for test, or the probability of each row to be for it, ``(rows,)``.
+        early: Of so many rows, the first ones, three times that fraction, and of twice as many
+            after them none.
 
     Returns:
         Masks ``train``, ``validation`` and ``test``, ``(rows,)``.
@@ -237,15 +243,19 @@ def split(
         ValueError: Fractions make no sense.
     """
     least, most = float(np.min(test)), float(np.max(test))
-    if min(validation, least) < 0 or validation + most >= 1:
+    if min(validation, least) < 0 or validation + (AHEAD if early else 1) * most >= 1:
         raise ValueError(
             f"validation {validation:g} and test {most:g} must be fractions, together below 1"
         )
     u = streams.uniforms(seed, "split", start, rows, 1)[:, 0]
+    held_out: float | Array = test
+    if start < AHEAD * early:
+        index = np.arange(start, start + rows)
+        held_out = np.where(index < AHEAD * early, AHEAD * test * (index < early), test)
     return {
-        "train": u >= test + validation,
-        "validation": (test <= u) & (u < test + validation),
-        "test": u < test,
+        "train": u >= held_out + validation,
+        "validation": (held_out <= u) & (u < held_out + validation),
+        "test": u < held_out,
     }
 
 

@@ -168,7 +168,7 @@ class Reader:
         if self.weighing is not None:
             first = block.record["start"]
             theta, _ = read_outcomes(block.store, first, first + block.rows)
-            own["test"] = self.weighing.held_out(theta, self.split["test"])
+            own |= {"test": self.weighing.held_out(theta, self.split["test"]), "early": 0}
         return split(block.start, block.rows, **{**self.split, **own})
 
     def read(self, block: Block, *wanted: str) -> dict[str, View]:

@@ -9,13 +9,15 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import observations, registry
 from ..fingerprint import of_array
 from ..simulators.absent import ABSENT
 from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
-from .data import missing_of
+from .data import missing_of, read_entry
 from .fits import Fits
 from .rounds import Round, RoundChain
 from .schema import (
@@ -58,9 +60,9 @@ class Campaign(Mapping[str, Specification]):
         self.entry: Config = config["campaigns"][name]
         self.refined = [] if self._is_told_elsewhere else refined_names(config, estimators)
         self.catalogues = {
-            each: PlannedCatalogue.of(entry, config)
-            for each, entry in self.entry.get("observations", {}).items()
-            if "table" in entry
+            each: PlannedCatalogue.of(observed, self.entry, config)
+            for each, observed in self.entry.get("observations", {}).items()
+            if "table" in observed
         }
         self._made: dict[str, Specification] = {}
         box = None if round is None else round.faces
@@ -233,6 +235,15 @@ class Campaign(Mapping[str, Specification]):
         return bool(stated(CampaignEntry, self.entry, "events"))
 
     @property
+    def _axis(self) -> Makers:
+        """Return the file that the values along the data are read from, as what takes part."""
+        axis = self.entry.get("data", {}).get("axis", {})
+        if not isinstance(axis.get("values"), str):
+            return Makers({}, {})
+        values = of_array(observations.axis_values(axis, None))
+        return Makers({}, {f"data {axis['values']}": values})
+
+    @property
     def _predictive_draws(self) -> int | str:
         """Data sets predicted of each posterior: none where nothing simulates."""
         if self.entry["simulator"] == ABSENT:
@@ -273,9 +284,9 @@ class Campaign(Mapping[str, Specification]):
             each = [self.entry["observations"][other] for other in entry["joined"]]
             parts = zip(entry["joined"], each, strict=True)
             arguments["parts"] = {other: self._data_set(one) for other, one in parts}
-        for file in [one["file"] for one in each if "file" in one]:
-            content = of_array(observations.read_observation(file, "missing" in self.entry))
-            makers |= Makers({}, {f"data {file}": content})
+        for one in [one for one in each if "file" in one]:
+            content = of_array(np.atleast_1d(np.squeeze(read_entry(one, self.entry))))
+            makers |= Makers({}, {f"data {one['file']}": content})
         return Specification("observe", arguments, makers=makers)
 
     def _data_set(self, entry: Config) -> dict[str, Any]:
@@ -285,6 +296,8 @@ class Campaign(Mapping[str, Specification]):
             "file": entry.get("file"),
             "seed": stated(Observation, entry, "seed"),
         }
+        if "columns" in entry:
+            found["columns"] = entry["columns"]
         return found | ({"events": entry.get("events")} if self._events else {})
 
     def _sample(self, name: str, observation: str) -> Specification:
@@ -358,7 +371,7 @@ class Campaign(Mapping[str, Specification]):
                 "observation": self._observed(observation),
                 **learnt,
             },
-            stage("diagnose") | makers_of(self.entry),
+            stage("diagnose") | makers_of(self.entry) | self._axis,
             (self._path(self.draws(name), name, observation), *follows),
         )
 
@@ -406,7 +419,7 @@ class Campaign(Mapping[str, Specification]):
                 "catalogue": self.key("collect", catalogue),
                 **{f"part {number}": self[path].key for number, path in enumerate(parts)},
             },
-            stage("tabulate"),
+            stage("tabulate") | self._axis,
             tuple(parts),
         )
 

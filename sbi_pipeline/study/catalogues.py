@@ -36,9 +36,9 @@ class PlannedCatalogue:
     per_job: int
 
     @classmethod
-    def of(cls, entry: Config, config: Config) -> PlannedCatalogue:
+    def of(cls, entry: Config, campaign: Config, config: Config) -> PlannedCatalogue:
         """Return the catalogue of an entry of ``observations``; looks into its table."""
-        layout = layout_of(entry)
+        layout = layout_of(entry, campaign)
         draws = stated(Observation, entry, "draws")
         per_job = stated(Configuration, config, "objects_per_job")
         return cls(layout, shape_of(layout)[0], draws, per_job)
@@ -71,7 +71,10 @@ class PlannedCatalogue:
             missing: What the stage is told of missing elements.
         """
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
-        arguments: dict[str, Any] = {"model": model, "layout": asdict(self.layout), **missing}
+        told = asdict(self.layout)
+        if not self.layout.declared:
+            del told["declared"]
+        arguments: dict[str, Any] = {"model": model, "layout": told, **missing}
         arguments |= {} if x_shape is None else {"x_shape": list(x_shape)}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 

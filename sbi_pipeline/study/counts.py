@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 
 from ..storage.manifest import split
 from ..training.fit import MIN_TRAIN, MIN_VALIDATION
 from .binding import InconsistentError
+from .data import split_of
 from .files import Keys
 from .reuse import own_rows
 from .rounds import sizes_of
-from .schema import CampaignEntry, Config, Split
-from .signatures import record_of, stated, with_defaults
+from .schema import CampaignEntry, Config
+from .signatures import stated
 
 MIN_HELD_OUT = 20
 """Held-out simulations below which calibration says nothing."""
+FEW_HELD_OUT = 200
+"""Held-out simulations below which it is said while planning what they will not show."""
+SURE = 3.0
+"""Standard errors of a width, each 1 / sqrt(2 n) of it, that are no chance."""
 MOST_SHARDS = 100_000
 """Shards of a campaign, each a job of Snakemake: more can only be a slip."""
 WANTED = {"train": MIN_TRAIN, "validation": MIN_VALIDATION, "test": MIN_HELD_OUT}
@@ -39,11 +45,11 @@ def check_parts(name: str, campaigns: Config, keys: Keys) -> None:
         raise InconsistentError(
             (*keys, "shard_size" if "shard_size" in campaign else "block_size"), text
         )
-    fractions = _fractions(campaign)
-    if sum(fractions.values()) >= 1:
+    parts = split_of(campaign)
+    if parts["validation"] + parts["test"] >= 1:
         raise InconsistentError(
             (*keys, "split"),
-            f"validation {fractions['validation']:g} and test {fractions['test']:g} leave nothing "
+            f"validation {parts['validation']:g} and test {parts['test']:g} leave nothing "
             "to train on; wanted fractions that are together below 1",
         )
     _check_counts(name, campaigns, campaign["simulations"], WANTED, keys)
@@ -66,7 +72,8 @@ def check_sweep_sizes(campaigns: Config, sweep: Config, keys: Keys) -> None:
         raise InconsistentError((*keys, "simulations"), text)
     smaller = {part: least for part, least in WANTED.items() if part != "test"}
     for size in sizes:
-        _check_counts(name, campaigns, size, WANTED if size == sizes[-1] else smaller, keys)
+        wanted = WANTED if size == sizes[-1] else smaller
+        _check_counts(name, campaigns, size, wanted, keys, sizes[-1])
 
 
 def check_calibration(config: Config) -> None:
@@ -94,10 +101,15 @@ def check_calibration(config: Config) -> None:
 
 
 def _check_counts(
-    name: str, campaigns: Config, rows: int, wanted: Mapping[str, int], keys: Keys
+    name: str,
+    campaigns: Config,
+    rows: int,
+    wanted: Mapping[str, int],
+    keys: Keys,
+    largest: int | None = None,
 ) -> None:
-    """Refuse numbers of simulations whose parts are too few."""
-    held = _parts(name, campaigns, rows)
+    """Refuse numbers of simulations whose parts are too few; ``largest`` is that of a sweep."""
+    held = _parts(name, campaigns, rows, largest)
     for part, least in wanted.items():
         if held[part] < least:
             said = part in campaigns[name].get("split", {}) and keys[0] == "campaigns"
@@ -108,17 +120,30 @@ def _check_counts(
             )
 
 
-def _parts(name: str, campaigns: Config, rows: int) -> dict[str, int]:
+def few_held_out(config: Config) -> Iterator[str]:
+    """Yield what will hardly be judged of campaigns that hold out few simulations, a line each."""
+    for name, campaign in config["campaigns"].items():
+        rows = campaign["simulations"]
+        if rows > 1_000 * FEW_HELD_OUT:
+            continue
+        held_out = _parts(name, config["campaigns"], rows)["test"]
+        if held_out < FEW_HELD_OUT:
+            seen = SURE / math.sqrt(2 * held_out)
+            yield (
+                f"{name} holds out {held_out} of {rows} simulations: that a posterior is too wide "
+                f"or narrow is seen from {seen:.0%} on, and near an observation later still; "
+                f"{FEW_HELD_OUT} show {SURE / math.sqrt(2 * FEW_HELD_OUT):.0%}: raise simulations, "
+                "or split.test"
+            )
+
+
+def _parts(name: str, campaigns: Config, rows: int, largest: int | None = None) -> dict[str, int]:
     """Return how many of so many rows are for what, those reused by their own seed and index."""
     others = own_rows(name, campaigns)[1:]
     own = rows - sum(taken for _, taken in others)
-    fractions = _fractions(campaigns[name])
+    told = split_of(campaigns[name], largest or rows)
     masks = [
-        split(0, taken, seed=stated(CampaignEntry, campaigns[each], "seed"), **fractions)
+        split(0, taken, seed=stated(CampaignEntry, campaigns[each], "seed"), **told)
         for each, taken in [(name, own), *others]
     ]
     return {part: sum(int(each[part].sum()) for each in masks) for part in WANTED}
-
-
-def _fractions(campaign: Config) -> dict[str, float]:
-    return with_defaults(record_of(Split, "", 0, {}), campaign.get("split", {}))

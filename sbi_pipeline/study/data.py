@@ -8,10 +8,14 @@ from typing import Any
 from .. import registry
 from ..catalogues import Layout
 from ..model import build_simulator
-from ..observations import read_observation
-from ..types import Simulator, declared_shape
-from .schema import CampaignEntry, Config
-from .signatures import stated
+from ..observation_files import Wanted, read_observation
+from ..storage.manifest import AHEAD
+from ..types import Array, Simulator, declared_columns, declared_shape
+from .schema import CampaignEntry, Config, Split
+from .signatures import record_of, stated, with_defaults
+
+EARLY = 2_000
+"""Rows of which more is held out, in campaigns so small that the usual fraction would be few."""
 
 
 def simulator_of(campaign: Config) -> Simulator:
@@ -36,17 +40,51 @@ def names_in(priors: Config | str) -> tuple[str, ...]:
     return tuple(priors)
 
 
+def split_of(campaign: Config, simulations: int | None = None) -> dict[str, Any]:
+    """Return what `storage.manifest.split` is told of a campaign.
+
+    Args:
+        campaign: Its entry.
+        simulations: Of the campaign, or of the largest of a sweep, which all have one split; None
+            for those of the entry.
+    """
+    given = campaign.get("split", {})
+    made = with_defaults(record_of(Split, "", 0, {}), given)
+    few = (simulations or campaign["simulations"]) < AHEAD * EARLY and "test" not in given
+    if few and made["validation"] + AHEAD * made["test"] < 1:
+        return {**made, "early": EARLY}
+    return made
+
+
 def data_shape(campaign: Config) -> tuple[int, ...] | None:
     """Return the shape of one data set, if the simulator says it or an observation shows it."""
+    said = said_shape(campaign)
+    if said is None and not stated(CampaignEntry, campaign, "events"):
+        found = first_file_shape(campaign)
+        return found if found and 1 not in found else None  # these axes may be the file's alone
+    return said
+
+
+def said_shape(campaign: Config) -> tuple[int, ...] | None:
+    """Return the shape of one data set, or event, as existing simulations or the simulator say."""
     if "inventory" in campaign:
         shape: tuple[int, ...] = campaign["inventory"].x_shape
         return shape
-    said = declared_shape(simulator_of(campaign))
-    if said is None and not stated(CampaignEntry, campaign, "events"):
-        entries = campaign.get("observations", {}).values()
-        files = [entry["file"] for entry in entries if "file" in entry]
-        return read_observation(files[0], "missing" in campaign).shape if files else None
-    return said
+    return declared_shape(simulator_of(campaign))
+
+
+def first_file_shape(campaign: Config) -> tuple[int, ...] | None:
+    """Return the shape of the first observation in a file of its own, None if there is none."""
+    entries = campaign.get("observations", {}).values()
+    files = [entry for entry in entries if "file" in entry]
+    return read_entry(files[0], campaign).shape if files else None
+
+
+def read_entry(entry: Config, campaign: Config) -> Array:
+    """Read the file of an observation of a campaign."""
+    declared = declared_columns(simulator_of(campaign))
+    columns = tuple(entry.get("columns", ()))
+    return read_observation(entry["file"], Wanted(columns, declared, "missing" in campaign))
 
 
 def missing_of(campaign: Config) -> dict[str, Any]:
@@ -56,12 +94,13 @@ def missing_of(campaign: Config) -> dict[str, Any]:
     return {"missing": {"seed": stated(CampaignEntry, campaign, "seed"), **campaign["missing"]}}
 
 
-def layout_of(entry: Config) -> Layout:
-    """Return how the table of a catalogue holds its objects."""
+def layout_of(entry: Config, campaign: Config) -> Layout:
+    """Return how the table of a catalogue of a campaign holds its objects."""
     return Layout(
         table=entry["table"],
         name=entry.get("name"),
         columns=tuple(entry.get("columns", ())),
         files=entry.get("files"),
         truth=entry.get("truth", {}),
+        declared=declared_columns(simulator_of(campaign)),
     )

@@ -13,9 +13,9 @@ from ..simulators.absent import ABSENT
 from ..storage.manifest import receipt_names
 from ..types import Traits
 from . import nuisances
-from .data import missing_of
-from .schema import CampaignEntry, Config, EstimatorEntry, SamplerEntry, Split
-from .signatures import record_of, stated, with_defaults
+from .data import missing_of, split_of
+from .schema import CampaignEntry, Config, EstimatorEntry, SamplerEntry
+from .signatures import record_of, stated
 from .simulations import RESULTS, Imported, Simulations, masks_of
 from .specification import Makers, Specification, maker, stage
 
@@ -220,7 +220,7 @@ def manifest_specification(
     arguments = {
         **own.stock,
         "rows": entry["simulations"] - taken if box is None else own.rows,
-        "split": with_defaults(record_of(Split, "", 0, {}), entry.get("split", {})),
+        "split": split_of(entry),
         "seed": own.seed,
     }
     if isinstance(own, Imported):

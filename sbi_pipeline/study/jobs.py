@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import sidecars
 from .campaign import Campaign
+from .counts import few_held_out
 from .data import data_shape
 from .plan import Plan, box_of
 from .schema import Configuration
@@ -92,6 +93,7 @@ class Jobs:
                 "folder": made.folder,
                 "bucket": made.bucket,
                 "limits": dict(made.limits),
+                "max_failed_fraction": made.max_failed_fraction,
                 "predictive_draws": stated(Configuration, self.plan.config, "predictive_draws"),
                 "source": made.source,
                 "in_rounds": self._in_rounds(name),
@@ -336,6 +338,10 @@ class Jobs:
     def of_sweeps(self, pattern: str) -> InputFunction:
         """Return an input function: a pattern for each sweep."""
         return lambda wildcards: [pattern.format(sweep=name) for name in self.plan.sweeps]
+
+    def notes(self) -> Iterator[str]:
+        """Yield a line for each campaign of which little will be judged."""
+        return few_held_out(self.plan.config)
 
     def verdicts(self) -> Iterator[str]:
         """Yield a line for each report that is there: where it is and what its verdict says."""

@@ -52,6 +52,9 @@ def _check_learner(entry: Config, method: str, keys: Keys) -> None:
         estimators.check_takes_gaps(method)
     except ValueError as error:
         raise InconsistentError((*keys, "method"), str(error)) from error
+    if entry.get("network", {}).get("summaries", "auto") not in ("auto", None):
+        text = "are of all elements, and some may be missing; remove them"
+        raise InconsistentError((*keys, "network", "summaries"), text)
     if method == "nle" and entry.get("network", {}).get("flow") == "mdn":
         text = "mdn is a density of all elements, and some may be missing; take nsf_ar, nsf or maf"
         raise InconsistentError((*keys, "network", "flow"), text)

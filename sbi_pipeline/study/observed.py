@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from .. import catalogues, observations, priors
-from ..types import Prior, declared_shape
+from ..shapes import fits
+from ..types import Prior
 from .binding import InconsistentError, first_few, near
-from .data import data_shape, layout_of, simulator_of
+from .data import first_file_shape, layout_of, read_entry, said_shape
 from .files import Keys
 from .schema import CampaignEntry, Config
 from .signatures import stated
 
 KINDS = ("file", "parameters", "table", "joined")
-ONLY_TABLES = ("name", "columns", "files", "draws")
+ONLY_TABLES = ("name", "files", "draws")
 ONLY_OTHERS = ("seed", "events")
 """Keys of an observation that mean something for a catalogue alone, or for no catalogue."""
 
@@ -32,6 +34,7 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
         InconsistentError: With the first thing that makes no sense.
     """
     events = stated(CampaignEntry, campaign, "events")
+    _check_axis(campaign, keys)
     for name, entry in campaign.get("observations", {}).items():
         where = (*keys, "observations", name)
         if sum(each in entry for each in KINDS) != 1:
@@ -64,8 +67,30 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
             for parameter in entry.get(key, {}):
                 _check_known(parameter, prior, (*where, key, parameter))
             _check_truth(entry.get(key, {}), prior, (*where, key))
+        if "columns" in entry and "file" not in entry:
+            text = "has no effect: it is for a file or a table; remove it"
+            raise InconsistentError((*where, "columns"), text)
         if "file" in entry:
-            _check_file(entry["file"], campaign, (*where, "file"))
+            _check_file(entry, campaign, (*where, "file"))
+
+
+def _check_axis(campaign: Config, keys: Keys) -> None:
+    """Refuse values along the data that are given twice, or not one for each element."""
+    axis, where = campaign.get("data", {}).get("axis", {}), (*keys, "data", "axis")
+    given = axis.get("values")
+    useless = [key for key in ("start", "step") if key in axis and given is not None]
+    if "column" in axis and not isinstance(given, str):
+        useless.append("column")
+    if useless:
+        what = "it is of a file in 'values'" if useless[0] == "column" else "'values' says them all"
+        raise InconsistentError((*where, useless[0]), f"has no effect: {what}; remove it")
+    if given is None:
+        return
+    try:
+        shape = said_shape(campaign) or first_file_shape(campaign)
+        observations.axis_values(axis, math.prod(shape) if shape else None)
+    except ValueError as error:
+        raise InconsistentError((*where, "values"), str(error)) from error
 
 
 def _check_known(parameter: str, prior: Prior, keys: Keys) -> None:
@@ -118,8 +143,8 @@ def _check_table(entry: Config, campaign: Config, prior: Prior, keys: Keys) -> N
             text = "wanted the name of a column of the table"
             raise InconsistentError((*keys, "truth", parameter), text)
     try:
-        _, *found = catalogues.shape_of(layout_of(entry))
-        said = declared_shape(simulator_of(campaign))
+        _, *found = catalogues.shape_of(layout_of(entry, campaign))
+        said = said_shape(campaign)
         if said is not None:
             observations.fit_shape(entry["table"], np.empty((0, *found)), said)
     except ValueError as error:
@@ -142,16 +167,17 @@ def check_kinds(config: Config) -> None:
                 raise InconsistentError(where, f"{text}; give one of them another name")
 
 
-def _check_file(file: str, campaign: Config, keys: Keys) -> None:
+def _check_file(entry: Config, campaign: Config, keys: Keys) -> None:
     """Refuse a file that holds no data set of the simulator's, as far as their shape is known."""
+    file, events = entry["file"], stated(CampaignEntry, campaign, "events")
     try:
-        x_o = observations.read_observation(file, "missing" in campaign)
-        if (said := declared_shape(simulator_of(campaign))) is not None:
-            observations.check_shape(file, x_o, said, stated(CampaignEntry, campaign, "events"))
+        x_o = read_entry(entry, campaign)
+        if (said := said_shape(campaign)) is not None:
+            observations.check_shape(file, x_o, said, events)
     except ValueError as error:
         raise InconsistentError(keys, str(error)) from error
-    shown = data_shape(campaign)
-    if said is None and shown not in (None, x_o.shape):
+    shown = None if events else first_file_shape(campaign)
+    if said is None and shown is not None and not fits(x_o.shape, shown):
         text = f"observation {file} has shape {x_o.shape}, one before it {shown}; wanted one shape"
         raise InconsistentError(keys, text)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .binding import Refusal
+from .data import split_of
 from .rounds import chains_of, fewer
 from .schema import Config, EstimatorEntry
 from .signatures import stated
@@ -81,6 +82,7 @@ def _questions(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, 
     sizes = sorted(sweep.get("simulations", [base["simulations"]]))
     for size in sizes:
         entry = {**kept, "simulations": size, "held_out": f"{name}_{sizes[-1]}"}
+        entry["split"] = split_of(base, sizes[-1])
         yield f"{name}_{size}", entry, {"simulations": size}
 
 

@@ -10,19 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .arrays import NumpyTable
-from .columns import Column, Table, check_real, first_names, float_type, instead_of, naming
+from .columns import INDEX, Column, Table, check_real, first_names, float_type, instead_of, naming
 from .fits import FitsTable
 from .hdf5 import Hdf5Table
 from .parquet import ParquetTable
-from .text import TextTable
+from .text import TextTable, has_names
 
 __all__ = [
     "FORMATS",
+    "INDEX",
     "Column",
     "Table",
+    "TextTable",
     "check_real",
     "first_names",
     "float_type",
+    "has_names",
     "instead_of",
     "naming",
     "open_table",

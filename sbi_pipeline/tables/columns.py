@@ -15,6 +15,8 @@ from ..types import Array
 
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 MINUS = "\N{MINUS SIGN}"
+INDEX = ("", "Unnamed: 0", "__index_level_0__")
+"""How pandas calls an index that has no name, where it writes it as a column."""
 SHOWN = 30
 LISTED = 12
 HELD = {"V": "records, bits or vectors that differ in length", "M": "dates", "m": "times"}

@@ -10,13 +10,13 @@ import csv
 import itertools
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..types import Array
-from .columns import Column, no_number
+from .columns import DECIMAL_COMMA, Column, no_number
 
 QUOTED = re.compile('"[^"]*"')
 BLANKS = ""
@@ -26,20 +26,28 @@ Row = list[str]
 
 
 class TextTable:
-    """A text file with a line of names."""
+    """A text file with a line of names, or without one, whose columns are then counted.
+
+    Args:
+        path: The file.
+        names: Whether it has a line of names.
+        known: Names that it may have, which may be numbers.
+    """
 
     datasets = False
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, names: bool = True, known: Collection[str] = ()) -> None:
+        self._path, self._header = path, int(names)
         self._held: dict[tuple[str, ...], Array] = {}
         self._some: tuple[int, int, list[Row]] = (0, 0, [])
         self._rest: Iterator[Row] | None = None
-        header = next(self._lines(), "")
-        self._separator = "\t" if path.suffix.lower() == ".tsv" else _separator(header)
-        self._names = next(self._split(iter([header])), [])
-        _check_header(self._names)
-        self._rows = sum(1 for _ in self._lines()) - 1
+        first_line = next(self._lines(), "")
+        self._separator = _separator(path, first_line)
+        self._names = next(_split(self._separator, iter([first_line])), [])
+        if names:
+            _check_header(self._names, known)
+        self._names = self._names if names else [str(each) for each in range(len(self._names))]
+        self._rows = sum(1 for _ in self._lines()) - self._header
         first = next(self._cells()) if self._rows else [""] * len(self._names)
         self.columns = {
             name: Column(self._rows, (), np.dtype(float), "" if _is_number(cell) else cell)
@@ -62,8 +70,8 @@ class TextTable:
 
     def place(self, row: int) -> str:
         """Return the number of a row's line."""
-        numbers = (number for number, line in self._numbered() if _is_content(line))
-        return f"line {next(itertools.islice(numbers, row + 1, None))}"
+        numbers = (number for number, line in _numbered(self._path) if _is_content(line))
+        return f"line {next(itertools.islice(numbers, row + self._header, None))}"
 
     def _slice(self, first: int, last: int) -> list[Row]:
         """Return rows, read on from where the reading before ended, or else from the beginning."""
@@ -93,7 +101,8 @@ class TextTable:
             ValueError: A row has more or fewer cells than there are names.
         """
         row = -1
-        for row, cells in enumerate(self._split(itertools.islice(self._lines(), 1, None))):
+        lines = itertools.islice(self._lines(), self._header, None)
+        for row, cells in enumerate(_split(self._separator, lines)):
             if len(cells) != len(self._names):
                 raise ValueError(self._uneven(row, cells))
             yield cells
@@ -102,33 +111,42 @@ class TextTable:
 
     def _uneven(self, row: int, cells: Row) -> str:
         got, wanted = len(cells), len(self._names)
-        text = f"{self.place(row)}: number of cells is {got}; wanted {wanted}, as of names"
+        like = "as of names" if self._header else "as in the first line"
+        text = f"{self.place(row)}: number of cells is {got}; wanted {wanted}, {like}"
         if self._separator == "," and got > wanted:
             return f"{text}: write decimals with a point, and texts with a comma in quotes"
         if self._separator == BLANKS and got == wanted + 1:
             return f"{text}: if the first is an index that pandas wrote, write with index=False"
         return text
 
-    def _split(self, lines: Iterator[str]) -> Iterator[Row]:
-        if self._separator == BLANKS:
-            return map(str.split, lines)
-        return csv.reader(lines, delimiter=self._separator, skipinitialspace=True)
-
     def _lines(self) -> Iterator[str]:
-        return (line for _, line in self._numbered() if _is_content(line))
+        lines = _contents(self._path)
+        # Numbers may have comments behind them; names of objects may hold a #.
+        return lines if self._header else (line.partition("#")[0] for line in lines)
 
-    def _numbered(self) -> Iterator[tuple[int, str]]:
-        """Yield the lines of the file with their numbers.
 
-        Raises:
-            ValueError: A line is not UTF-8.
-        """
-        with self._path.open(encoding="utf-8-sig") as file:
-            try:
-                yield from enumerate(file, start=1)
-            except UnicodeDecodeError as error:
-                wrong = error.object[error.start]
-                raise ValueError(f"byte {wrong:#x} is not UTF-8; save it as UTF-8") from error
+def _contents(path: Path) -> Iterator[str]:
+    return (line for _, line in _numbered(path) if _is_content(line))
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file with their numbers.
+
+    Raises:
+        ValueError: A line is not UTF-8.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        try:
+            yield from enumerate(file, start=1)
+        except UnicodeDecodeError as error:
+            wrong = error.object[error.start]
+            raise ValueError(f"byte {wrong:#x} is not UTF-8; save it as UTF-8") from error
+
+
+def _split(separator: str, lines: Iterator[str]) -> Iterator[Row]:
+    if separator == BLANKS:
+        return map(str.split, lines)
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
 def _is_content(line: str) -> bool:
@@ -136,20 +154,44 @@ def _is_content(line: str) -> bool:
     return bool(kept) and kept[0] != "#"
 
 
-def _separator(header: str) -> str:
+def has_names(path: Path, known: Collection[str]) -> bool:
+    """Say whether a text file begins with a line of names.
+
+    Args:
+        path: The file.
+        known: Names that it may have, which may be numbers.
+
+    Raises:
+        ValueError: It is empty, or begins with numbers that are written with a comma.
+    """
+    first = next(_contents(path), "").partition("#")[0]
+    cells = next(_split(_separator(path, first), iter([first])), [])
+    if not cells:
+        raise ValueError("it is empty")
+    if comma := next(filter(DECIMAL_COMMA.fullmatch, cells), ""):
+        raise ValueError(no_number(comma))
+    words = first.split()
+    if len(words) > 1 and all(map(DECIMAL_COMMA.fullmatch, words)):  # no cells between commas
+        raise ValueError(no_number(words[0]))
+    return not all(map(_is_number, cells)) or bool(known and set(known) <= set(cells))
+
+
+def _separator(path: Path, header: str) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
     plain = QUOTED.sub("", header)
     return next((each for each in ";,\t" if each in plain), BLANKS if " " in plain else ",")
 
 
-def _check_header(names: Row) -> None:
-    """Refuse a first line that names no columns, or not each of them once.
+def _check_header(names: Row, known: Collection[str]) -> None:
+    """Refuse a first line that names no columns, or not each of them once; ``known`` are names.
 
     Raises:
         ValueError: It is empty, holds numbers, or a name twice.
     """
     if not names:
         raise ValueError("it is empty")
-    if all(map(_is_number, names)) and any(names):
+    if all(map(_is_number, names)) and any(names) and not known:
         got = ", ".join(names[:3])
         raise ValueError(
             f"its first line is {got}{', ...' if len(names) > 3 else ''}; wanted names of columns "
