@@ -19,7 +19,7 @@ from scipy import special
 from . import estimators, streams
 from .estimators import Estimator
 from .estimators.nuisances import NuisanceNPE
-from .priors.supports import reachable
+from .priors.reach import reachable
 from .storage.reading import Reader, View
 from .training.fit import fit_source
 from .training.sources import InMemory

@@ -130,7 +130,7 @@ STAGES = {
     "observe": Part("sbi_pipeline.stages.simulations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),
     "calibrate": Part("sbi_pipeline.stages.calibration:calibrate", version=4),
-    "truncate": Part("sbi_pipeline.stages.rounds:truncate"),
+    "truncate": Part("sbi_pipeline.stages.rounds:truncate", version=2),
     "learn_nuisances": Part("sbi_pipeline.stages.nuisances:learn_nuisances"),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
     "refine": Part("sbi_pipeline.stages.refinement:refine", version=3),

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from .priors import NamedPrior
-from .priors.boxes import NO_FACES, BoxedPrior
+from .priors.boxes import NO_FACES, BoxedPrior, is_oblique
 from .subjects import SampledPosterior
 from .types import Array, Prior
 
@@ -146,9 +146,15 @@ class SimulatedRounds:
     def boxes_are_of_parameters(self) -> bool:
         """Whether a face is a value of one parameter; in a joint prior of the user's own it is not.
 
-        That has its own coordinates, such as radius and angle, in which boxes are cut.
+        That has its own coordinates, such as radius and angle, in which boxes are cut. Nor is it
+        along principal axes.
         """
-        return isinstance(self.rounds[0].prior, NamedPrior)
+        return isinstance(self.rounds[0].prior, NamedPrior) and not self.boxes_are_oblique
+
+    @property
+    def boxes_are_oblique(self) -> bool:
+        """Whether boxes lie along principal axes of posteriors."""
+        return isinstance(self.prior, BoxedPrior) and is_oblique(self.prior.box)
 
     def spans(self, name: str) -> Iterator[tuple[float, float]]:
         """Yield the interval of a parameter in each round: that of its box, or of the prior.
@@ -161,6 +167,12 @@ class SimulatedRounds:
             ends[:, column] = WIDE
             low, high = each.prior.from_normal(ends)[:, column]
             yield float(low), float(high)
+
+    @property
+    def corners(self) -> Array:
+        """Corners of the last box, some of them where it has thousands, ``(n, dim)``."""
+        shape = CORNERS, len(self.parameters)
+        return self.prior.from_normal(np.random.default_rng(0).choice(WIDE, shape))
 
     @property
     def cuts(self) -> Iterator[tuple[str, float | None, float | None]]:
@@ -184,8 +196,10 @@ class SimulatedRounds:
 
 WIDE = (-3.3, 3.3)
 """Ends of an interval that holds 99.9 % of a standard normal."""
+CORNERS = 4096
+"""Corners of a box that are drawn, some of them more than once."""
 
 
-def parameter_draws(tree: xr.DataTree, names: Sequence[str]) -> Array:
-    """Return draws of some parameters of ``posterior.nc``, ``(n, dim)``."""
-    return np.stack([tree[f"posterior/{name}"].to_numpy().ravel() for name in names], axis=1)
+def parameter_draws(tree: xr.DataTree, names: Sequence[str], group: str = "posterior") -> Array:
+    """Return draws of some parameters of ``posterior.nc``, or of their prior, ``(n, dim)``."""
+    return np.stack([tree[f"{group}/{name}"].to_numpy().ravel() for name in names], axis=1)

@@ -94,7 +94,7 @@ class Posterior:
         Of a list of data sets, the observations of one source, it is of all of them. Normalised for
         NPE of one observation; up to a constant for several, and for NLE and NRE; -inf outside the
         prior, and outside the box of it that a round of simulations was drawn from
-        (``prior.faces``).
+        (``prior.box``).
 
         Raises:
             ValueError: The method draws but has no density.

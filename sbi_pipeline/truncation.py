@@ -4,7 +4,9 @@ Each parameter's interval reaches from the mass/2 to the 1 - mass/2 quantile of 
 the last draws by a generalised Pareto tail. An over-confident estimator must not cut off the truth,
 so the interval is widened by what calibration near the observation found: by as much as intervals
 of held-out posteriors would have to grow to hold the truths they missed. All of it happens in the
-normal space of the prior drawn from, so that boxes are nested by construction.
+normal space of the prior drawn from, so that boxes are nested by construction. Where asked for, it
+happens along the principal axes of the posterior there, so that a box is tight also around one that
+is thin and oblique; every axis is called after the parameter nearest to it.
 
 A posterior that leans on a face of its own box may be cut off there, so the next box reaches beyond
 it. Where a wider box showed nothing there, the posterior ends there, and the face is settled.
@@ -20,13 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy import special, stats
 
-from .priors.boxes import BoxedPrior, NormalInterval
+from .priors.axes import TurnedPrior, principal_axes
+from .priors.boxes import BoxedPrior, Faces, NormalInterval
 from .priors.circles import periodic_columns, periods_of
-from .priors.supports import reachable
+from .priors.reach import reachable
 from .types import Array, Prior
 
 Pair = tuple[float | None, float | None]
@@ -65,12 +69,26 @@ class Calibration:
         ranks: Of truths among draws, ``(n, dim)``.
         draws: How many those were.
         pulls: Distances of truths and means in posterior sds, in normal space, ``(n, dim)``.
+        drawn: Those draws in normal space, ``(n, draws, dim)``, where boxes are to be oblique.
+        truth: The truths there, ``(n, dim)``.
     """
 
     means: Array
     ranks: Array
     draws: int
     pulls: Array
+    drawn: Array | None = None
+    truth: Array | None = None
+
+    def along(self, axes: Array) -> Calibration:
+        """Return the same along other axes of normal space, those that are rows, ``(dim, dim)``."""
+        if self.drawn is None or self.truth is None:
+            raise ValueError("draws of held-out posteriors were not kept; calibrate again")
+        drawn, truth = self.drawn @ axes.T, self.truth @ axes.T
+        sd = np.maximum(drawn.std(axis=1, ddof=1), np.finfo(float).tiny)
+        pulls = (truth - drawn.mean(axis=1)) / sd
+        ranks = (drawn < truth[:, None]).sum(axis=1)
+        return Calibration(self.means, ranks, self.draws, np.nan_to_num(pulls))
 
     def near(self, mean: Array) -> Calibration:
         """Return the simulations whose posterior means are nearest to one, ``(dim,)``."""
@@ -85,7 +103,8 @@ class Box:
     """Where the next round simulates.
 
     Attributes:
-        faces: In the normal space of the whole prior, by parameter; None where nothing is cut.
+        faces: In the normal space of the whole prior, by parameter; None where nothing is cut. Or
+            an oblique box within that it was made in, see `boxes.Faces`.
         ratio: The prior's mass in the box over that in the box that it was made in.
         widening: Factors by which intervals had to be widened, by parameter.
         near: Held-out simulations that they rest on.
@@ -96,7 +115,7 @@ class Box:
             draws are the same, as where data are like no simulation; nothing is cut there.
     """
 
-    faces: dict[str, Pair]
+    faces: Faces
     ratio: float
     widening: dict[str, float]
     near: int
@@ -114,6 +133,7 @@ def next_box(
     mass: float,
     widening: float = 1.0,
     members: int = 1,
+    oblique: bool = False,
 ) -> Box:
     """Return the box of the next round: around the posterior, or beyond a face it leans on.
 
@@ -125,19 +145,54 @@ def next_box(
         mass: Posterior mass outside the interval of a parameter, where it is not widened.
         widening: Factor by which intervals are widened at least.
         members: Of an ensemble: its box holds the box of each.
+        oblique: Whether it lies along the principal axes of the posterior.
     """
-    found = box_around(prior, theta, calibration, mass=mass, widening=widening, members=members)
-    beyond = {
+    options: dict[str, Any] = {"mass": mass, "widening": widening, "members": members}
+    if oblique:
+        found = _oblique_box(prior, theta, calibration, **options)
+    else:
+        found = box_around(prior, theta, calibration, **options)
+    if not isinstance(prior, BoxedPrior):
+        return found
+    for layer in prior.layers:
+        if beyond := _leant_on(layer, theta, settled if layer is prior else {}):
+            wider = BoxedPrior(layer.whole, _moved_out(layer, theta, beyond))
+            ratio = wider.volume / prior.volume
+            return replace(found, faces=wider.box, ratio=ratio, beyond=beyond)
+    return found
+
+
+def _leant_on(prior: Prior, theta: Array, settled: Mapping[str, Sides]) -> dict[str, Sides]:
+    """Return the sides of a box that a posterior leans on, but for those that are settled."""
+    found = {
         name: (low > LEANS and not known[0], high > LEANS and not known[1])
         for name, (low, high) in next_to_faces(prior, theta).items()
         for known in [settled.get(name, (False, False))]
     }
-    beyond = {name: sides for name, sides in beyond.items() if any(sides)}
-    if not beyond or not isinstance(prior, BoxedPrior):
-        return found
-    faces = _moved_out(prior, theta, beyond)
-    ratio = BoxedPrior(prior.whole, faces).volume / prior.volume
-    return replace(found, faces=faces, ratio=ratio, beyond=beyond)
+    return {name: sides for name, sides in found.items() if any(sides)}
+
+
+def _oblique_box(prior: Prior, theta: Array, calibration: Calibration, **options: Any) -> Box:
+    """Return the box along the principal axes of a posterior; it is cut out of that of the prior.
+
+    A parameter in which the posterior is lost keeps its own axis, in which nothing is cut.
+    """
+    z = reachable(prior.to_normal(theta))
+    used = [name for name, lost in zip(prior.names, _lost(z), strict=True) if not lost]
+    columns = [prior.names.index(name) for name in used]
+    axes = principal_axes(z[:, columns], used) if used else {}
+    whole = np.eye(len(prior.names))
+    whole[np.ix_(columns, columns)] = list(axes.values())
+    turned = TurnedPrior(prior, axes)
+    found = box_around(turned, theta, calibration.along(whole), **options)
+    return replace(found, faces=BoxedPrior(turned, found.faces).box)
+
+
+def _lost(z: Array) -> Array:
+    """Say of which parameters all draws are the same, or lie at an end, ``(dim,)``."""
+    centre = np.median(z, axis=0)
+    sd = (z - centre).std(axis=0, ddof=1)  # of equal draws exactly 0
+    return np.asarray(~(sd > ALL_THE_SAME) | (np.abs(centre) > FAR))
 
 
 def next_to_faces(prior: Prior, theta: Array) -> dict[str, tuple[float, float]]:
@@ -208,7 +263,7 @@ def box_around(
     z = reachable(prior.to_normal(theta))
     near = calibration.near(theta.mean(axis=0))
     centre, sd = np.median(z, axis=0), z.std(axis=0, ddof=1)
-    lost = ~(sd > ALL_THE_SAME) | (np.abs(centre) > FAR)
+    lost = _lost(z)
     sd = np.where(lost, 1, sd)
     tail = mass / 2 / members
     reach = np.stack([upper_quantile(centre - z, tail), upper_quantile(z - centre, tail)])
@@ -233,7 +288,7 @@ def box_around(
 
 
 def _faces(prior: Prior, low: Array, high: Array) -> Iterator[tuple[str, Pair]]:
-    """Yield names and faces in the normal space of the whole prior, of what is cut at all."""
+    """Yield names and faces in the normal space of what the prior is cut from, where it is cut."""
     known = prior.faces if isinstance(prior, BoxedPrior) else {}
     whole = periods_of(prior)  # an interval of a circle would have a side that is no end
     for column, name in enumerate(prior.names):

@@ -133,3 +133,41 @@ def test_boxes_of_a_joint_prior_are_not_drawn_as_ranges_of_parameters():
     assert all(len(axis.lines) == 1 for axis in draw_rounds([asked], look).axes)
     corner = draw_rounds_corner([asked], look)
     assert not [line for axis in corner.axes for line in axis.lines if line.get_linestyle() == ":"]
+
+
+def oblique(**how):
+    """Rounds whose last box lies obliquely in the one before, which is that of `synthetic`."""
+    asked = synthetic.rounds(**how)
+    *others, last = asked.rounds
+    turned = {"mass": [0.8, 0.6], "spin": [-0.6, 0.8]}
+    box = {"within": others[-1].prior.faces, "axes": turned, "faces": {"mass": [-1.0, 1.0]}}
+    prior = BoxedPrior.of(others[0].prior, box)
+    return dataclasses.replace(asked, rounds=[*others, dataclasses.replace(last, prior=prior)])
+
+
+def test_an_oblique_box_is_drawn_by_its_outline():
+    asked = oblique()
+    look = Look({"nle": "#0072B2"})
+    assert all(len(axis.lines) == 1 for axis in draw_rounds([asked], look).axes)
+    corner = draw_rounds_corner([asked], look)
+    (outline,) = [
+        line for axis in corner.axes for line in axis.lines if line.get_linestyle() == ":"
+    ]
+    inside = asked.prior.from_normal(2.5 * np.random.default_rng(0).uniform(-1, 1, (1000, 2)))
+    x, y = outline.get_data()
+    assert x.min() < inside[:, 0].min() < inside[:, 0].max() < x.max()
+    assert y.min() < inside[:, 1].min() < inside[:, 1].max() < y.max()
+
+
+def test_what_an_oblique_box_cuts_off_is_found_in_all_boxes_around_it():
+    asked = oblique()
+    assert measure_rounds(asked).beyond == ""
+    own, outer = asked.prior.whole, asked.prior.outer
+    beyond = (
+        own.from_normal(np.array([[1.5, 0.0]])),  # within the box around it
+        own.from_normal(np.array([[0.0, 0.0]])) + np.array([100.0, 0.0]),
+    )
+    for (truth,) in beyond:
+        assert measure_rounds(oblique(truth=tuple(truth))).beyond == "mass"
+    assert outer.contains(beyond[0])[0]
+    assert not outer.contains(beyond[1])[0]

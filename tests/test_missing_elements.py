@@ -140,7 +140,7 @@ def test_an_observation_may_have_gaps_where_that_is_said(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="NaN or infinite"):
         read_observation(path, gaps)
     path.write_text("1\nnan\n-999\n2\n")
-    with pytest.raises(ValueError, match="holds -999 .* stands for a missing one"):
+    with pytest.raises(ValueError, match=r"holds -999 .* stands for a missing one"):
         read_observation(path, gaps)
 
 

@@ -31,6 +31,17 @@ QUIET = {"theta_dim": 1, "nuisances": 1, "x_dim": 3}
 SPLIT = {"validation": 0.1, "test": 0.05}
 SECOND, THIRD = {"a": (-0.6, 0.6)}, {"a": (-0.3, 0.3), "b": (-1.0, 1.0)}
 WIDER = {"a": (-0.3, 0.9), "b": (-1.0, 1.0)}
+AXES = [{"a": (c, s), "b": (-s, c)} for c, s in ((0.6, 0.8), (0.28, -0.96))]
+OBLIQUE = {"within": {}, "axes": AXES[0], "faces": {"a": (-0.8, 0.6)}}
+NESTED = {"within": OBLIQUE, "axes": AXES[1], "faces": {"a": (-0.8, 0.9), "b": (None, 0.7)}}
+BOXES = {"along parameters": (SECOND, THIRD, WIDER)}
+BOXES["oblique"] = (OBLIQUE, NESTED, {**NESTED, "faces": {"a": (-0.8, 1.9), "b": (None, 0.7)}})
+BOXES["beyond one farther out"] = (OBLIQUE, NESTED, {**OBLIQUE, "faces": {"a": (-0.8, 1.6)}})
+
+
+@pytest.fixture(params=BOXES)
+def boxes(request):
+    return BOXES[request.param]
 
 
 @pytest.fixture(autouse=True)
@@ -85,18 +96,19 @@ class Rounds:
 
 
 def check(theta, box):
-    z = BoxedPrior(PRIOR, box).to_normal(theta)
+    z = BoxedPrior.of(PRIOR, box).to_normal(theta)
     for column in range(2):
         assert stats.kstest(z[:, column], "norm").pvalue > 1e-3
     assert abs(np.corrcoef(z.T)[0, 1]) < 4 / np.sqrt(len(z))
 
 
-def test_pooled_rows_of_three_rounds_follow_the_prior_within_the_box():
+def test_pooled_rows_of_three_rounds_follow_the_prior_within_the_box(boxes):
+    second, third, _ = boxes
     rounds = Rounds()
     rounds.add(4000)
-    rounds.add(2000, {"box": SECOND})
-    rounds.add(1500, {"box": THIRD})
-    manifest = rounds.manifest(THIRD)
+    rounds.add(2000, {"box": second})
+    rounds.add(1500, {"box": third})
+    manifest = rounds.manifest(third)
     reader = open_campaign(manifest)
     content = json.loads(manifest.read_text())
     assert content["format"] == 3
@@ -104,7 +116,7 @@ def test_pooled_rows_of_three_rounds_follow_the_prior_within_the_box():
     assert simulated_rows(content) == 1500
     view = reader.collect({"all": 10_000})["all"]
     assert len(view.theta) == reader.rows > 2000
-    check(view.theta, THIRD)
+    check(view.theta, third)
     counts = reader.counts()
     assert sum(counts[part] for part in PARTS) == reader.rows
     parts = reader.collect(dict.fromkeys(PARTS, 10_000))
@@ -148,32 +160,33 @@ def test_rows_of_a_joint_prior_of_the_users_own_are_told_apart():
     assert json.loads(Path("simulations.json").read_text())["rows"] == inside.sum() > 50
 
 
-def test_a_wider_box_is_filled_up_around_the_one_before():
+def test_a_wider_box_is_filled_up_around_the_one_before(boxes):
+    second, third, wider = boxes
     rounds = Rounds()
     rounds.add(4000)
-    rounds.add(2000, {"box": SECOND})
-    rounds.add(1500, {"box": THIRD})
-    before = rounds.manifest(THIRD)
+    rounds.add(2000, {"box": second})
+    rounds.add(1500, {"box": third})
+    before = rounds.manifest(third)
     reader = open_campaign(before)
     listed = json.loads(before.read_text())
-    box = Box(WIDER, 1.0, {}, 0, 0, beyond={"a": (False, True)})
+    box = Box(wider, 1.0, {}, 0, 0, beyond={"a": (False, True)})
     counted = count_within(reader, listed, PRIOR, box)
     assert counted["rows"] == reader.rows
     first = open_campaign(before.parent / "simulations.json").blocks
     assert {block.stock for block in first} == {0, 1, 2}
-    volumes = [BoxedPrior(PRIOR, faces).volume for faces in (THIRD, WIDER)]
-    known = KnownBox("k", WIDER, volumes[1], volumes[1] / volumes[0], **counted, information=0.0)
+    volumes = [BoxedPrior.of(PRIOR, faces).volume for faces in (third, wider)]
+    known = KnownBox("k", wider, volumes[1], volumes[1] / volumes[0], **counted, information=0.0)
     for wanted in (1000, 12_000):  # fewer than are dense enough, and many more
         fresh, share = known.wanted(wanted)
         again = Rounds()
         again.stocks, again.count = list(rounds.stocks), rounds.count + wanted
-        again.add(fresh, {"box": WIDER, "hole": THIRD, "share": share})
-        confined = {"round1": THIRD, "round2": THIRD}  # simulated in boxes that do not hold it
-        reader = open_campaign(again.manifest(WIDER, confined))
+        again.add(fresh, {"box": wider, "hole": third, "share": share})
+        confined = {"round1": third, "round2": third}  # simulated in boxes that do not hold it
+        reader = open_campaign(again.manifest(wider, confined))
         view = reader.collect({"all": 50_000})["all"]
-        check(view.theta, WIDER)
+        check(view.theta, wider)
         assert len(view.theta) >= wanted - 1
-        inside = BoxedPrior(PRIOR, THIRD).contains(view.theta).sum()
+        inside = BoxedPrior.of(PRIOR, third).contains(view.theta).sum()
         assert inside >= counted["rows"]  # none is thrown away
 
 

@@ -206,6 +206,7 @@ def test_a_box_that_was_damaged_is_named(tmp_path):
         ({"mass": 0}, {}, "mass"),
         ({"widening": 0.5}, {}, "widening"),
         ({"shrink": 1.0}, {}, "shrink"),
+        ({"axes": "rotated"}, {}, "axes: got 'rotated'; wanted parameters or principal"),
         ({"simulations": 50}, {}, "wanted a whole number from 100 to 1000000000, or a list"),
         ({"simulations": [200, 5]}, {}, "wanted a whole number from 100 to 1000000000, or a list"),
         ({"boxes": 3}, {}, "boxes"),
@@ -276,3 +277,30 @@ def test_discrete_parameters_have_no_box(monkeypatch):
     config = configured(monkeypatch, priors=priors, observations={"mock": {"parameters": {}}})
     with pytest.raises(study.ConfigurationError, match="'slope' is discrete and inferred"):
         study.take_configuration(config)
+
+
+def test_oblique_boxes_are_made_of_draws_for_held_out_simulations(monkeypatch):
+    oblique = {"within": {}, "axes": {"slope": [1.0]}, "faces": {"slope": [-0.5, 0.5]}}
+    box = KnownBox("k", oblique, 0.1, 0.1, 30, 0, 1.0)
+    for axes, told in (("parameters", {}), ("principal", {"keep_draws": True})):
+        given = {"at_most": 3, "axes": axes}
+        plan = planned(monkeypatch, {"tiny_round_2": box}, rounds=given)
+        for name in ("tiny_round_1", "tiny_round_2"):
+            asked = plan[f"results/{name}/npe/calibrate.spec.json"].arguments
+            assert asked["calibration_options"].get("keep_draws") == told.get("keep_draws")
+        last = Plan(plan._given, {"tiny_round_2": box, "tiny_round_3": box})
+        asked = last["results/tiny/npe/calibrate.spec.json"].arguments
+        assert "keep_draws" not in asked["calibration_options"]
+        made = plan["results/tiny_round_3/truncate.spec.json"].arguments
+        assert made.get("axes", "parameters") == axes
+    assert plan.campaigns["tiny_round_2"].simulations.source == {"box": oblique}
+
+
+def test_axes_between_parameters_are_learnt(monkeypatch):
+    config = configured(monkeypatch, {"axes": "principal"})
+    config["estimators"]["alone"] = {"method": "mnre"}
+    with pytest.raises(study.ConfigurationError) as error:
+        study.take_configuration(config)
+    assert "'alone' (mnre) learns each parameter alone, and no axis between them" in str(
+        error.value
+    )

@@ -115,6 +115,12 @@ def boxes(folder):
     return [json.loads(path.read_text()) for path in found]
 
 
+def simulated(folder):
+    """Return how many rows each round has simulated."""
+    content = json.loads((folder / "results/line/simulations.json").read_text())
+    return [*(each["before"]["simulated"] for each in boxes(folder)), simulated_rows(content)]
+
+
 def rows(folder):
     """Return the rows in all journals by key of simulations: they only ever grow."""
     found = Counter()
@@ -160,9 +166,8 @@ def test_rows_of_all_rounds_follow_the_prior_within_the_box(finished):
 
 def test_each_round_has_simulated_what_it_says(finished):
     """Rows in the journals, whole blocks of 100, are those that boxes and the last round tell."""
-    told = [each["before"]["simulated"] for each in boxes(finished)]
+    told = simulated(finished)
     content = json.loads((finished / "results/line/simulations.json").read_text())
-    told.append(simulated_rows(content))
     assert sorted(rows(finished).values()) == sorted(-(-each // 100) * 100 for each in told)
     assert boxes(finished)[-1]["faces"] == content["box"]
 
@@ -183,11 +188,12 @@ def test_a_sweep_over_rounds_tells_how_many_are_worth_it(rounds):
     configure(rounds, change)
     snakemake(rounds, "results/depth/comparison.html")
     fits = pd.read_csv(rounds / "results/depth/comparison.csv").set_index("rounds")
-    exact = np.log(2 / (NOISE / 2)) + np.log(1 / (NOISE / 2)) - 0.5 * np.log(2 * np.pi * np.e)
-    assert fits["nats"].to_numpy() == pytest.approx(
-        [exact, exact], abs=0.4
-    )  # over the whole prior, both
-    assert fits["sd_ratio"][3] < fits["sd_ratio"][1]
+    prior = priors.build(CONFIG["campaigns"]["line"]["priors"], ("level", "slope", "jitter"))
+    at_truth = prior.keep(("level", "slope")).log_prob(np.array([[0.3, -0.4]]))[0]
+    exact = -at_truth - np.log(2 * np.pi * np.e * (NOISE / 2) ** 2)
+    assert fits["least_nats"].to_numpy() == pytest.approx([exact, exact], abs=0.3)
+    assert fits["sd_ratio_level"].to_numpy() == pytest.approx(NOISE / 2 * np.sqrt(3), rel=0.15)
+    assert fits["simulations"].to_list() == [4000, sum(simulated(rounds))]
     fresh = rows(rounds) - before
     assert sum(fresh.values()) == 4000 - 1500  # of the whole prior: boxes are those of before
 

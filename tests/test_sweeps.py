@@ -12,15 +12,19 @@ import synthetic
 import yaml
 from test_rerun import TESTS, rows_simulated, snakemake, stages_run
 
-from sbi_pipeline import study
-from sbi_pipeline.diagnostics.fits import measures
+from sbi_pipeline import priors, study
+from sbi_pipeline.diagnostics.fits import (
+    held_out_measures,
+    posterior_measures,
+    training_measures,
+)
 from sbi_pipeline.plots import style
 from sbi_pipeline.plots.sweeps import sweep_curves
 from sbi_pipeline.reports import overview
 from sbi_pipeline.study import sweeps
 from sbi_pipeline.study.counts import few_held_out
 from sbi_pipeline.study.data import split_of
-from sbi_pipeline.study.rounds import chains_of
+from sbi_pipeline.study.rounds import KnownBox, chains_of
 
 CONFIG = yaml.safe_load((TESTS / "config.yaml").read_text())
 SWEEP = {"campaign": "tiny", "estimators": ["npe"], "simulations": [500, 2000], "seeds": [1, 2]}
@@ -128,7 +132,7 @@ def test_a_sweep_over_rounds_has_so_many_at_most(monkeypatch):
         ({}, {"rounds": [2]}, "nothing varies; wanted simulations, rounds"),
         ({}, {"rounds": [0, 2]}, "rounds"),
         ({}, {"rounds": [2, 2]}, "rounds"),
-        ({"rounds": None}, {}, "rounds: tiny has no rounds about a single observation"),
+        ({"rounds": None}, {}, "rounds: tiny has no rounds; give it some"),
     ],
 )
 def test_a_sweep_over_rounds_that_cannot_be_is_refused(changed, sweep, problem):
@@ -139,21 +143,88 @@ def test_a_sweep_over_rounds_that_cannot_be_is_refused(changed, sweep, problem):
         study.take_configuration(config)
 
 
-def test_information_of_rounds_is_over_the_whole_prior():
-    alone = synthetic.calibration(seed=1, width=1.0).assign_attrs(seconds=1.5, draws=99)
-    within = alone.assign_attrs(log_volume=np.log(1e-3)).assign(
-        truth_sd=("parameter", np.full(alone.sizes["parameter"], 0.1))
-    )
-    one, other = (measures(synthetic.history(), each) for each in (alone, within))
-    assert other["nats"] - one["nats"] == pytest.approx(np.log(1e3))
-    assert other["sd_ratio"] == pytest.approx(0.1 * one["sd_ratio"])
+def test_each_observation_of_a_sweep_over_rounds_has_a_posterior_of_its_own(monkeypatch):
+    monkeypatch.syspath_prepend(str(TESTS))
+    observations = {name: {"parameters": {"slope": at}} for name, at in (("a", 0.5), ("b", -0.5))}
+    given = {**_in_rounds(rounds={"simulations": 600}, observations=observations)}
+    given["sweeps"] = {"depth": {**DEPTH, "rounds": [1, 2]}}
+    config = study.take_configuration(given)
+    told = [(m["campaign"], m["observation"]) for m in config["sweeps"]["depth"]["members"]]
+    assert told == [
+        ("depth_1_rounds", "a"),
+        ("depth_1_rounds", "b"),
+        ("depth_2_rounds_a", "a"),
+        ("depth_2_rounds_b", "b"),
+    ]
+    boxes = {
+        f"depth_2_rounds_{name}_round_2": KnownBox("k", {"slope": faces}, 0.1, 0.1, 30, 0, 1.0)
+        for name, faces in (("a", [0.2, 0.7]), ("b", [-0.7, -0.2]))
+    }
+    plan = study.Plan(config, boxes)
+    asked = plan["results/depth/compare.spec.json"]
+    assert [each["simulations"] for each in asked.arguments["members"]] == [
+        2000, 2000, 600 + 1970, 600 + 1970,
+    ]  # fmt: skip
+    fit = "depth_npe_seed1"
+    assert set(asked.inputs) == {f"{one}/{fit}/{about}" for one, about in told}
+    jobs, of = study.Jobs(plan), SimpleNamespace(sweep="depth")
+    pattern = "{campaign}/{estimator}/{observation}"
+    assert jobs.of_fits(pattern, over_rounds=True)(of) == list(asked.inputs)
+    assert jobs.of_fits(pattern, over_rounds=False)(of) == []
+    held_out = jobs.held_out(SimpleNamespace(campaign="depth_2_rounds_b"))
+    assert held_out == "results/depth_2_rounds_b/simulations.json"
+    assert plan.reported == ["tiny_a", "tiny_b"]
+
+
+def test_information_on_an_observation_is_the_divergence_from_the_prior():
+    """Of one parameter within a uniform, one within a normal that depends on it, exactly."""
+    entries = {
+        "a": {"type": "uniform", "min": -1, "max": 1},
+        "b": {"type": "normal", "mean": "0.2 * a", "sd": 2},
+    }
+    prior = priors.build(entries, ("a", "b"))
+    rng = np.random.default_rng(0)
+    sd, at = np.array([0.01, 0.02]), np.array([0.3, -1.4])
+    theta = at + sd * rng.standard_normal((20_000, 2))
+    found = posterior_measures(theta, priors.reference_draws(prior, 1), prior)
+    exact = -prior.log_prob(at[None])[0] - np.log(2 * np.pi * np.e * sd.prod())
+    assert found["least_nats"] == pytest.approx(exact, abs=0.03)
+    assert found["sd_ratio_a"] == pytest.approx(0.01 / np.sqrt(1 / 3), rel=0.05)
+    assert found["sd_ratio_b"] == pytest.approx(0.01, rel=0.05)
+
+
+def test_the_page_of_a_sweep_over_rounds_shows_no_average():
+    rows = [
+        {
+            "campaign": "c", "fit": "f", "simulations": 4000 + 900 * rounds, "rounds": rounds,
+            "observation": about, "estimator": "npe", "method": "npe", "seed": 1,
+            "least_nats": 3.0 + rounds, "sd_ratio_a": 0.1 / rounds, "training_seconds": 30.0,
+        }
+        for about in ("one", "two")
+        for rounds in (1, 2, 4)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    measures = overview.measures_of(table)
+    assert list(measures) == ["least_nats", "sd_ratio_a", "training_seconds"]
+    assert overview.settings(table) == ["simulations", "rounds", "observation"]
+    figure = sweep_curves(table, overview.settings(table), measures)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["one", "two"]  # a curve each
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "2", "4"] * 2
+    page = overview.render_comparison("depth", table, style.png(figure))
+    assert "6 posteriors of one, two" in page
+    assert "error of coverage" not in page
 
 
 @pytest.fixture
 def table():
     members = _expanded()["sweeps"]["budget"]["members"]
     rows = [
-        {**each, **measures(synthetic.history(), _calibration(seed, each))}
+        {
+            **each,
+            **held_out_measures(_calibration(seed, each)),
+            **training_measures(synthetic.history()),
+        }
         for seed, each in enumerate(members)
     ]
     return pd.DataFrame(rows)
@@ -173,9 +244,7 @@ def test_the_worse_fit_looks_worse(table):
 
 
 def test_coverage_error_by_chance_is_what_an_honest_posterior_has():
-    found = [
-        measures(synthetic.history(), _calibration(s, {"simulations": 2000})) for s in range(60)
-    ]
+    found = [held_out_measures(_calibration(s, {"simulations": 2000})) for s in range(60)]
     mean = np.mean([each["coverage_error"] for each in found])
     assert mean == pytest.approx(found[0]["coverage_error_by_chance"], rel=0.25)
 
@@ -192,8 +261,8 @@ def test_settings_have_an_order_of_their_own(table):
 
 def test_the_page_has_one_row_a_fit(table):
     assert overview.settings(table) == ["simulations", "seed"]
-    figure = sweep_curves(table, overview.settings(table), overview.MEASURES)
-    assert len(figure.axes) == len(overview.MEASURES)
+    figure = sweep_curves(table, overview.settings(table), overview.measures_of(table))
+    assert len(figure.axes) == len(overview.measures_of(table)) == 4
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["500", "2000"]
     page = overview.render_comparison("budget", table, style.png(figure))
     assert page.count("<tr>") == 5

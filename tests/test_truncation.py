@@ -62,11 +62,11 @@ def test_draws_at_the_end_of_a_prior_make_a_box_that_reaches_there():
     assert high is None
 
 
-@pytest.mark.parametrize("lost", [np.full(1000, 0.3), np.linspace(6, 8, 1000)])
+@pytest.mark.parametrize("lost", [np.full(10_000, 0.3), np.linspace(6, 8, 10_000)])
 def test_nothing_is_cut_where_the_posterior_is_lost(lost):
     """All draws are the same, or lie at an end of the prior, since the data are like no others."""
     rng = np.random.default_rng(0)
-    theta = np.column_stack([0.1 * rng.normal(size=1000), lost])
+    theta = np.column_stack([0.1 * rng.normal(size=10_000), lost])
     found = next_box(PRIOR, theta, calibration(rng), {}, mass=1e-4)
     assert list(found.faces) == ["a"]
     assert found.lost == ["b"]

@@ -66,11 +66,11 @@ class BoxSource:
 
     def draw(self, prior: Prior, *, seed: int, start: int, rows: int) -> Array:
         """Draw from the prior within the box; what falls into the hole is drawn again, or kept."""
-        boxed = BoxedPrior(prior, self.box)
+        boxed = BoxedPrior.of(prior, self.box)
         drawn = boxed.from_uniform(_uniforms(prior, seed, start, rows))
         if self.hole is None:
             return drawn
-        hole, again, attempt = BoxedPrior(prior, self.hole), np.arange(rows), 0
+        hole, again, attempt = BoxedPrior.of(prior, self.hole), np.arange(rows), 0
         while True:
             chance = streams.uniforms(seed, f"kept {attempt}", start, rows, 1)[again, 0]
             again = again[hole.contains(drawn[again]) & (chance >= self.share)]

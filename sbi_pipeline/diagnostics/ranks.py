@@ -25,7 +25,6 @@ from ..estimators import Estimator
 from ..nuisances import NuisancePosterior, places_of
 from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
-from ..priors.boxes import BoxedPrior
 from ..priors.circles import circular_mean, circular_sd, periods_of, turned
 from ..priors.discrete import combinations
 from ..subjects import MOST_UNCONVERGED
@@ -55,6 +54,7 @@ def rank(
     simulations: Annotated[int, Ge(20)] | None = None,
     draws: Annotated[int, Ge(20), Le(1_000_000)] = 200,
     sampler: Mapping[str, Any] | None = None,
+    keep_draws: Annotated[bool, INTERNAL] = False,
 ) -> xr.Dataset:
     """Rank held-out truths among posterior draws.
 
@@ -69,6 +69,7 @@ def rank(
         draws: Draws of each posterior.
         sampler: Name and options of the sampler; what is not given is quicker than for an
             observation, since ranks need less precision than a table of results.
+        keep_draws: Whether all draws are returned as well.
 
     Returns:
         ``ranks``, ``truth``, ``mean``, ``sd`` and, over that of all truths in normal space,
@@ -79,8 +80,7 @@ def rank(
         ``scores`` (simulation, member, parameter): normal scores of the truth (member 0) and a few
         draws, for `local_calibration`.
         The attribute ``independent`` says whether the draws are of no chain.
-        Within a box of the prior ``truth_sd``, the sd of the truths in the normal space of the
-        whole (parameter), and the attribute ``log_volume`` in nats.
+        With ``keep_draws``, ``draws`` in normal space (simulation, draw, parameter).
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
         what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
 
@@ -145,9 +145,8 @@ def rank(
         {"parameter": list(prior.names), "quantity": list(joint)},
         {"draws": draws, **facts},
     )
-    if isinstance(prior, BoxedPrior):
-        ranked["truth_sd"] = ("parameter", prior.whole.to_normal(truth).std(axis=0))
-        ranked.attrs["log_volume"] = prior.log_volume
+    if keep_draws:
+        ranked["draws"] = (("simulation", "draw", "parameter"), z.astype(np.float32))
     if not traits.joint:
         ranked = ranked.drop_dims("quantity")
     if traits.steps:

@@ -83,14 +83,15 @@ def measure_rounds(asked: SimulatedRounds) -> TestedRounds:
 
 def _piled(asked: SimulatedRounds, theta: Array) -> tuple[float, str]:
     """Return the largest fraction of draws next to a face where nothing is settled."""
-    settled = asked.settled
     found = [(0.0, asked.parameters[0])]
-    for name, fractions in next_to_faces(asked.prior, theta).items():
-        known = settled.get(name, (False, False))
-        found += [
-            (fraction, name) for fraction, is_known in zip(fractions, known, strict=True)
-            if not is_known
-        ]  # fmt: skip
+    for layer in asked.prior.layers if isinstance(asked.prior, BoxedPrior) else ():
+        settled = asked.settled if layer is asked.prior else {}
+        for name, fractions in next_to_faces(layer, theta).items():
+            known = settled.get(name, (False, False))
+            found += [
+                (fraction, name) for fraction, is_known in zip(fractions, known, strict=True)
+                if not is_known
+            ]  # fmt: skip
     return max(found)
 
 
@@ -99,7 +100,11 @@ def _beyond(prior: Prior, truth: Array | None) -> str | None:
         return None
     if not isinstance(prior, BoxedPrior) or prior.contains(truth[None]).all():
         return ""
-    alone = [BoxedPrior(prior.whole, {name: faces}) for name, faces in prior.faces.items()]
+    alone = [
+        BoxedPrior(layer.whole, {name: faces})
+        for layer in prior.layers
+        for name, faces in layer.faces.items()
+    ]
     return next(name for each in alone for name in each.faces if not each.contains(truth[None])[0])
 
 

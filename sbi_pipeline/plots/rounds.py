@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from ..rounds import SimulatedRounds
+from ..types import Array
 from .style import FAINT, INK, SERIES, Look, key, label_outer, line_of, panels
 
 if TYPE_CHECKING:
@@ -59,7 +61,30 @@ def draw_rounds_corner(asked: Sequence[SimulatedRounds], look: Look) -> Figure:
     for (row, upwards), (column, across) in itertools.product(known, known):
         if column <= row:
             _draw_box(axes[row, column], across, upwards if column < row else None)
+    if rounds.boxes_are_oblique:
+        _draw_outlines(axes, names, dict(zip(rounds.parameters, rounds.corners.T, strict=True)))
     return figure
+
+
+def _draw_outlines(axes: Array, names: Sequence[str], corners: Mapping[str, Array]) -> None:
+    """Draw the outline of an oblique box in a corner plot, dotted, and make room for it."""
+    for row, column in itertools.product(range(len(names)), repeat=2):
+        if column > row:
+            continue
+        axis, across, upwards = axes[row, column], corners.get(names[column]), None
+        if across is not None:
+            axis.set_xlim(*_with_room(axis.get_xlim(), across))
+        if column < row and (upwards := corners.get(names[row])) is not None:
+            axis.set_ylim(*_with_room(axis.get_ylim(), upwards))
+        if across is not None and upwards is not None:
+            points = np.stack([across, upwards], axis=1)
+            outline = points[ConvexHull(points).vertices]
+            axis.plot(*np.vstack([outline, outline[:1]]).T, color=INK, lw=0.8, ls=":")
+
+
+def _with_room(limits: Span, values: Array) -> Span:
+    room = 0.04 * np.ptp(values)
+    return min(limits[0], values.min() - room), max(limits[1], values.max() + room)
 
 
 def _draw_box(axis: Axes, across: Span, upwards: Span | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import registry, streams
 from ..types import Array, Prior
-from .boxes import BoxedPrior
+from .boxes import untruncated
 from .named import TEXTS, NamedPrior, Parameter, ParameterError, parameter
 
 __all__ = [
@@ -71,9 +71,8 @@ def of_header(header: Mapping[str, Any]) -> Prior:
 
 def reference_draws(prior: Prior, seed: int) -> Array:
     """Return draws of a prior that posteriors are compared with, ``(k, dim)``: never of a box."""
-    whole = prior.whole if isinstance(prior, BoxedPrior) else prior
     u = streams.uniforms(seed, "prior draws", 0, REFERENCE, len(prior.names))
-    return whole.from_uniform(u)
+    return untruncated(prior).from_uniform(u)
 
 
 def entry_of(specs: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:

@@ -4,6 +4,7 @@ Every parameter is the inverse CDF of one uniform, so a prior is truncated by an
 of them: draws are ``low + u (high - low)``, nothing is rejected, and the density within gains the
 same factor everywhere. Conditional priors are truncated in the uniform of each parameter given its
 parents. Faces are kept in the prior's normal space, where they have their digits in both tails.
+A box may lie obliquely in another, along other axes of its normal space (`axes`).
 (Truncated marginal neural ratio estimation: Miller, Cole, Forre, Louppe, Weniger, 2021,
 https://arxiv.org/abs/2107.01214.)
 """
@@ -13,14 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import special
 
 from ..types import Array, Prior
+from .axes import Axes, TurnedPrior
 
-Faces = Mapping[str, Sequence[float | None]]
-"""Low and high face of a box in the prior's normal space, by parameter; None is none."""
+Faces = Mapping[str, Any]
+"""Low and high face of a box in the prior's normal space, by parameter; None is none. Of one that
+lies obliquely: ``axes`` in the normal space of the box ``within`` which it lies, `axes.Axes`, and
+``faces`` along them."""
 NO_FACES = (None, None)
 SMALLEST = 2.0**-53
 """How near draws come to a face, in uniforms of the box."""
@@ -31,12 +36,39 @@ class BoxedPrior:
     """A prior, truncated; again a `types.Prior`, and N(0, I) in its own normal space.
 
     Attributes:
-        whole: The prior that is truncated.
-        faces: Of the box; parameters that are not named stay whole.
+        whole: The prior that is truncated; along other axes, that of the box around this one.
+        faces: Of the box; parameters, or axes, that are not named stay whole.
     """
 
     whole: Prior
-    faces: Faces
+    faces: Mapping[str, Sequence[float | None]]
+
+    @classmethod
+    def of(cls, prior: Prior, box: Faces) -> BoxedPrior:
+        """Return a prior within a box, also in one that cuts nothing or lies obliquely."""
+        if not is_oblique(box):
+            return cls(prior, box)
+        outer = truncated(prior, box["within"])
+        return cls(TurnedPrior(outer, box["axes"]), box["faces"])
+
+    @property
+    def box(self) -> Faces:
+        """The box, as `of` takes it."""
+        if not isinstance(self.whole, TurnedPrior):
+            return self.faces
+        within = {} if self.outer is None else self.outer.box
+        return {"within": within, "axes": self.whole.axes, "faces": self.faces}
+
+    @property
+    def outer(self) -> BoxedPrior | None:
+        """The prior within the box in which this one lies obliquely; None for no such box."""
+        around = self.whole.whole if isinstance(self.whole, TurnedPrior) else None
+        return around if isinstance(around, BoxedPrior) else None
+
+    @property
+    def layers(self) -> list[BoxedPrior]:
+        """All boxes around each other, the outermost first."""
+        return [*([] if self.outer is None else self.outer.layers), self]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,12 +77,12 @@ class BoxedPrior:
 
     @property
     def volume(self) -> float:
-        """The prior's mass within the box."""
-        return float(np.exp(self.log_volume))
+        """The mass of the whole prior within the box."""
+        return float(np.exp(sum(each._log_share for each in self.layers)))
 
     @cached_property
-    def log_volume(self) -> float:
-        """Its logarithm, in nats."""
+    def _log_share(self) -> float:
+        """Logarithm of the mass within it of what is truncated."""
         return float(sum(np.log(each.mass) for each in self._intervals.values()))
 
     @cached_property
@@ -82,13 +114,13 @@ class BoxedPrior:
     def log_prob(self, parameters: Array) -> Array:
         """Log density in nats, ``(n,)``; -inf outside the box."""
         inside = self.contains(parameters)
-        log_prob = self.whole.log_prob(parameters) - self.log_volume
+        log_prob = self.whole.log_prob(parameters) - self._log_share
         return np.where(inside, log_prob, -np.inf)
 
     def contains(self, parameters: Array) -> Array:
         """Say which parameters, ``(n, dim)``, lie within the box, ``(n,)``."""
         z = self.whole.to_normal(parameters)
-        inside = np.ones(len(z), bool)
+        inside = np.ones(len(z), bool) if self.outer is None else self.outer.contains(parameters)
         for column, each in self._intervals.items():
             inside &= (each.low <= z[:, column]) & (z[:, column] <= each.high)
         return inside
@@ -178,9 +210,26 @@ class NormalInterval:
         return float(low), float(high)
 
 
-def truncated(prior: Prior, faces: Faces | None) -> Prior:
+def truncated(prior: Prior, box: Faces | None) -> Prior:
     """Return a prior within a box; the prior itself where there is none."""
-    return BoxedPrior(prior, faces) if faces else prior
+    return BoxedPrior.of(prior, box) if box else prior
+
+
+def untruncated(prior: Prior) -> Prior:
+    """Return the prior that one within a box was truncated from; any other as it is."""
+    while isinstance(prior, BoxedPrior | TurnedPrior):
+        prior = prior.whole
+    return prior
+
+
+def is_oblique(box: Faces) -> bool:
+    """Say whether a box lies along other axes than those of the parameters."""
+    return isinstance(box.get("axes"), Mapping)
+
+
+def cut_by(box: Faces) -> set[str]:
+    """Return the parameters that a box cuts, or that are nearest to the axes that it cuts."""
+    return {name for _, faces in _layers(box) for name in faces}
 
 
 def check_kept(whole: Prior, names: Sequence[str], theta: Array) -> None:
@@ -209,7 +258,31 @@ def check_kept(whole: Prior, names: Sequence[str], theta: Array) -> None:
 
 
 def holds(outer: Faces, inner: Faces) -> bool:
-    """Say whether one box lies within another."""
+    """Say whether one box is known to lie within another.
+
+    Of boxes that lie obliquely it is where they share their axes, or one was cut out of the other.
+    """
+    around = _layers(outer)
+    others = [*_layers(inner), *[(None, dict[str, Any]())] * len(around)]
+    for (axes, faces), (own_axes, own) in zip(around, others, strict=False):
+        if axes != own_axes or not _hold(faces, own):
+            return False
+        if not _hold(own, faces):  # smaller, so further layers are cut out of something else
+            return faces is around[-1][1]
+    return True
+
+
+def _layers(box: Faces) -> list[tuple[Axes | None, Mapping[str, Sequence[float | None]]]]:
+    """Return axes and faces of all boxes around each other, the outermost first."""
+    if not is_oblique(box):
+        return [(None, box)]
+    return [*_layers(box["within"]), (box["axes"], box["faces"])]
+
+
+def _hold(
+    outer: Mapping[str, Sequence[float | None]], inner: Mapping[str, Sequence[float | None]]
+) -> bool:
+    """Say whether faces lie within others along the same axes."""
     for name, faces in outer.items():
         own, other = (NormalInterval.between(*each) for each in (faces, inner.get(name, NO_FACES)))
         if not own.low <= other.low <= other.high <= own.high:

@@ -16,14 +16,6 @@ LOOKED_AT = 100_000, 1000, 50
 MOST_ALIKE = 0.4
 """Share of the draws of a continuous parameter that may be the same number, rounded."""
 
-REACH = 8.0
-"""Standard deviations within which normal space is used: double precision has 1 - u up to there."""
-
-
-def reachable(z: Array) -> Array:
-    """Return points of normal space, those that are out of reach of double precision moved in."""
-    return np.clip(z, -REACH, REACH)
-
 
 def check_covers(prior: Prior, target: Prior) -> None:
     """Refuse a prior to reweight to whose support is wider than that of the one drawn from.

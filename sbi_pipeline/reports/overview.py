@@ -9,15 +9,16 @@ from typing import Any
 import pandas as pd
 
 from ..diagnostics.check import STATUSES
+from ..diagnostics.fits import SD_RATIO
 from .rendering import embedded, template
 
 MEASURES = {
     "nats": "information gained (nats)",
+    "least_nats": "information (nats, at least)",
     "coverage_error": "error of coverage",
     "sd_ratio": "sd / prior sd",
-    "training_seconds": "training (s)",
 }
-"""What fits are compared by: columns of a sweep's table, in words."""
+"""What fits are compared by: columns of a sweep's table, in words; further ones of parameters."""
 UNTOLD = ("campaign", "fit", "method")
 """Columns of a sweep's table that repeat what others say."""
 
@@ -67,10 +68,23 @@ def render_comparison(sweep: str, table: pd.DataFrame, png: bytes) -> str:
         sweep=sweep,
         rows=table.to_dict("records"),
         settings=settings(table),
-        measures={name: text for name, text in MEASURES.items() if name in table},
+        measures=measures_of(table),
         image=embedded(png),
         seeds=table["seed"].nunique(),
+        over_rounds="observation" in table,
     )
+
+
+def measures_of(table: pd.DataFrame) -> dict[str, str]:
+    """Return what the fits of a sweep are compared by: columns of its table, in words."""
+    of_parameters = {
+        name: f"sd / prior sd, {name.removeprefix(SD_RATIO)}"
+        for name in table
+        if name.startswith(SD_RATIO)
+    }
+    seconds = "training (s)" if not of_parameters else "training, last round (s)"
+    known = {**MEASURES, **of_parameters, "training_seconds": seconds}
+    return {name: text for name, text in known.items() if name in table}
 
 
 def settings(table: pd.DataFrame) -> list[str]:
@@ -78,7 +92,8 @@ def settings(table: pd.DataFrame) -> list[str]:
 
     Numbers of simulations first, then options of the network, the estimator and the seed.
     """
-    first = [str(name) for name in table.columns[: table.columns.get_loc("nats")]]
+    measured = next(iter(measures_of(table)))
+    first = [str(name) for name in table.columns[: table.columns.get_loc(measured)]]
     last = ("estimator", "seed")
     options = [name for name in first if name not in (*last, *UNTOLD, "simulations")]
     told = ["simulations", *options, *last]

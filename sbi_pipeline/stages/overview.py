@@ -10,46 +10,72 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ..diagnostics.fits import measures
+from .. import priors
+from ..diagnostics.fits import held_out_measures, posterior_measures, training_measures
 from ..plots import style
 from ..plots.sweeps import sweep_curves
 from ..reports import overview
+from ..rounds import parameter_draws
 from ..sidecars import write_text
-from .files import Keys, read_dataset
+from .files import Keys, check_key, read_dataset
+
+GROUPS = ("posterior", "prior")
+"""Of a posterior file, those with draws."""
 
 
 def compare(
     *,
     histories: Sequence[Path],
-    calibrations: Sequence[Path],
     comparison: Path,
     table: Path,
     figure: Path,
     image: Path,
     sweep: str,
     members: Sequence[Mapping[str, Any]],
+    calibrations: Sequence[Path] = (),
+    headers: Sequence[Path] = (),
+    posteriors: Sequence[Path] = (),
     inputs: Keys | None = None,
 ) -> None:
     """Compare the fits of a sweep.
 
-    Reads: ``histories`` and ``calibrations`` of all fits. Writes: ``table``, a row a fit; its
-    ``figure`` against what was varied, as PDF, and as ``image``; the page ``comparison``.
+    Reads: ``histories`` of all fits, and their ``calibrations``, or in a sweep over rounds their
+    ``headers`` and the ``posteriors`` of observations. Writes: ``table``, a row a fit, or a
+    posterior; its ``figure`` against what was varied, as PDF, and as ``image``; the page
+    ``comparison``.
     """
+    if posteriors:
+        told = zip(headers, posteriors, members, strict=True)
+        found = [_at_observation(*each, inputs) for each in told]
+    else:
+        known = zip(calibrations, members, strict=True)
+        found = [held_out_measures(_calibration(*each, inputs)) for each in known]
     rows = [
-        {**member, **measures(pd.read_csv(history), _calibration(calibration, member, inputs))}
-        for member, history, calibration in zip(members, histories, calibrations, strict=True)
+        {**member, **measured, **training_measures(pd.read_csv(history))}
+        for member, measured, history in zip(members, found, histories, strict=True)
     ]
     fits = pd.DataFrame(rows)
     partial = table.with_name(f"{table.name}.partial")
     fits.to_csv(partial, index=False)
     partial.replace(table)
-    drawn = sweep_curves(fits, overview.settings(fits), overview.MEASURES)
+    drawn = sweep_curves(fits, overview.settings(fits), overview.measures_of(fits))
     style.save_figure(drawn, figure.parent, figure.stem)
     write_text(comparison, overview.render_comparison(sweep, fits, image.read_bytes()))
 
 
 def _calibration(path: Path, member: Mapping[str, Any], inputs: Keys | None) -> xr.Dataset:
     return read_dataset(path, inputs, f"{member['campaign']}/{member['fit']}")
+
+
+def _at_observation(
+    header: Path, posterior: Path, member: Mapping[str, Any], inputs: Keys | None
+) -> dict[str, float]:
+    prior = priors.of_header(json.loads(header.read_text()))
+    who = "/".join(member[each] for each in ("campaign", "fit", "observation"))
+    with xr.open_datatree(posterior, engine="h5netcdf") as tree:
+        check_key(tree.attrs["key"], inputs, who, posterior)
+        theta, drawn = (parameter_draws(tree, prior.names, group) for group in GROUPS)
+    return posterior_measures(theta, drawn, prior)
 
 
 def index(

@@ -218,7 +218,7 @@ def _rounds(
     (observation,) = observed
     last = {"rows": listed["rows"], "simulated": simulated_rows(listed)}
     made = [*(box["before"] for box in found), last]
-    within = [whole, *(BoxedPrior(whole, box["faces"]) for box in found)]
+    within = [whole, *(BoxedPrior.of(whole, box["faces"]) for box in found)]
     return SimulatedRounds(
         observation=observation.name,
         estimator=earlier[0].parent.parent.name,

@@ -14,7 +14,7 @@ import xarray as xr
 
 from .. import priors
 from ..priors.boxes import BoxedPrior, holds, truncated
-from ..priors.supports import reachable
+from ..priors.reach import reachable
 from ..rounds import parameter_draws
 from ..sidecars import write_text
 from ..storage import reading
@@ -37,6 +37,7 @@ def truncate(
     mass: float,
     widening: float,
     key: str,
+    axes: str = "parameters",
     before: Sequence[Path] = (),
     inputs: Keys | None = None,
 ) -> None:
@@ -45,7 +46,8 @@ def truncate(
     Reads: ``simulations``, the manifest of the round; ``header`` of its estimator, its
     ``calibration``, and ``posterior`` of the ``observation``. Writes: ``box``, as JSON: its faces,
     how much of the prior it holds, and how many rows of this round and those before lie within it;
-    ``before`` is the box that this round has simulated in, if it was one.
+    ``before`` is the box that this round has simulated in, if it was one. Its ``axes`` are those
+    of the parameters, or ``principal`` ones of the posterior.
     """
     listed = read_manifest(simulations, inputs)
     told = json.loads(header.read_text())
@@ -55,17 +57,20 @@ def truncate(
     with xr.open_datatree(posterior, engine="h5netcdf") as tree:
         check_key(tree.attrs["key"], inputs, "posterior", posterior)
         theta = parameter_draws(tree, whole.names)
-    settled = _settled(before, inputs)
+    settled, oblique = _settled(before, inputs), axes == "principal"
     found = next_box(
         prior,
         theta,
-        _calibration(read_dataset(calibration, inputs, "calibration")),
+        _calibration(read_dataset(calibration, inputs, "calibration"), prior),
         settled,
+        oblique=oblique,
         mass=mass,
         widening=widening,
         members=told["members"],
     )
-    inner = BoxedPrior(whole, found.faces)
+    if oblique and not found.beyond:  # other axes, of which no wider box has shown anything
+        settled = {}
+    inner = BoxedPrior.of(whole, found.faces)
     reader = reading.open_campaign(simulations)
     joint = priors.build(told["priors"], told["parameters"]).keep(reader.stored)
     counted = count_within(reader, listed, joint, found)
@@ -113,10 +118,14 @@ def _truth(observed: xr.Dataset, prior: Prior) -> Array | None:
     return truth if np.isfinite(truth).all() else None
 
 
-def _calibration(data: xr.Dataset) -> Calibration:
+def _calibration(data: xr.Dataset, prior: Prior) -> Calibration:
     mean, ranks, pulls = (data[name].to_numpy() for name in ("mean", "ranks", "pulls"))
+    kept: dict[str, Array] = {}
+    if "draws" in data:
+        kept["drawn"] = data["draws"].to_numpy().astype(float)
+        kept["truth"] = reachable(prior.to_normal(data["truth"].to_numpy()))
     # A posterior whose draws are all the same, of a chain that was stuck, has no pull.
-    return Calibration(mean, ranks, int(data.attrs["draws"]), np.nan_to_num(pulls))
+    return Calibration(mean, ranks, int(data.attrs["draws"]), np.nan_to_num(pulls), **kept)
 
 
 def _settled(before: Sequence[Path], keys: Keys | None) -> dict[str, tuple[bool, bool]]:
@@ -146,11 +155,11 @@ def count_within(
         prior: The whole one, of the parameters that are stored.
         box: The new box.
     """
-    inner = BoxedPrior(prior, box.faces)
+    inner = BoxedPrior.of(prior, box.faces)
     if not box.beyond:
         rows = sum(int(inner.contains(block.outcomes()[0]).sum()) for block in reader.blocks)
         return {"rows": rows, "outside": 0}
-    own, outside = BoxedPrior(prior, listed["box"]), 0
+    own, outside = BoxedPrior.of(prior, listed["box"]), 0
     holding = [_holds(stock, box) for stock in stocks_of(listed)]
     for block in reader.blocks:
         if holding[block.stock]:

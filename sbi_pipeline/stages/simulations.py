@@ -282,7 +282,7 @@ def manifest(
         if box is not None and model is not None:
             prior = model.build_prior().keep(tuple(joined["parameters"]))
             every = [box] if stock.get("within") is None else [box, stock["within"]]
-            boxes = [BoxedPrior(prior, faces) for faces in every]
+            boxes = [BoxedPrior.of(prior, faces) for faces in every]
             joined = rows_within(joined, listed, partial(_contained, boxes))
         if density is not None:
             joined = weighed(joined, listed, density)

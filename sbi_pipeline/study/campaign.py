@@ -66,7 +66,11 @@ class Campaign(Mapping[str, Specification]):
         }
         self._made: dict[str, Specification] = {}
         box = None if round is None else round.faces
-        self.fits = Fits(config, name, estimators, stocks, box, lambda path: self[path].key)
+        next_boxes = () if round is None else round.next_boxes
+        oblique = any(chain.axes == "principal" for chain, _ in next_boxes)
+        self.fits = Fits(
+            config, name, estimators, stocks, box, lambda path: self[path].key, oblique
+        )
         self._shares = {self._path(*place): place for place in self._all_shares()}
         self._jobs = dict(self._all_jobs())
         self._recipes = dict(self._all_recipes())
@@ -315,9 +319,10 @@ class Campaign(Mapping[str, Specification]):
         """Return what the box of the next round is made with."""
         name, observation = chain.estimator, chain.observation
         box = None if self.round is None else self.round.box
+        axes = {"axes": chain.axes} if chain.axes == "principal" else {}
         return Specification(
             "truncate",
-            {"mass": chain.mass, "widening": chain.widening},
+            {"mass": chain.mass, "widening": chain.widening, **axes},
             {
                 **({} if box is None else {"before": box.key}),
                 "simulations": self.key("manifest"),

@@ -45,6 +45,7 @@ def check_campaign(name: str, config: Config) -> None:
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     suitability.check_discrete(kept, methods, keys)
     suitability.check_events(campaign, methods, keys)
+    suitability.check_oblique(campaign, methods, kept, keys)
     check_parameter_names(campaign, prior.names, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
     existing.check_existing(name, config["campaigns"], prior)
@@ -121,6 +122,8 @@ def _check_estimators(sweep: Config, config: Config, keys: Keys) -> None:
     try:
         suitability.check_discrete(kept, methods, where)
         suitability.check_products(campaign, methods, where)
+        if "rounds" in sweep:
+            suitability.check_oblique(campaign, methods, kept, where)
     except InconsistentError as error:
         raise InconsistentError(keys, str(error)) from error
     suitability.check_samplers(config, sweep["estimators"], kept)

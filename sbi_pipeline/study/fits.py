@@ -36,6 +36,7 @@ class Fits:
         stocks: What it has simulated, then what it reuses of others.
         box: Faces of the box of the prior that its rows lie in; None is the whole prior.
         key: From where a specification is written to the key of what is made with it.
+        keep_draws: Whether a box is made of draws for held-out simulations.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class Fits:
     stocks: Sequence[Simulations]
     box: Faces | None
     key: Callable[[str], str]
+    keep_draws: bool = False
 
     @property
     def _entry(self) -> Config:
@@ -83,6 +85,8 @@ class Fits:
         chosen = stated(SamplerEntry, sampler, "name") != "auto"
         if chosen or not self._traits(name).draws:  # otherwise options of MCMC have no effect
             options["sampler"] = sampler
+        if self.keep_draws:
+            options["keep_draws"] = True
         inputs, follows = self.drawn_from(name, calibrating=True)
         largest = self.config["campaigns"][self._entry.get("held_out", self.campaign)]
         held_out = manifest_specification(largest, self.stocks, self.box).key

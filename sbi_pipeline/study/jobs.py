@@ -324,11 +324,22 @@ class Jobs:
             for name, each in itertools.product(campaign.posteriors, campaign.observations)
         ]
 
-    def of_fits(self, pattern: str) -> InputFunction:
-        """Return an input function: a pattern for each fit of a sweep, in order."""
+    def of_fits(self, pattern: str, *, over_rounds: bool | None = None) -> InputFunction:
+        """Return an input function: a pattern for each fit of a sweep, in order.
+
+        Args:
+            pattern: Of a path.
+            over_rounds: Whether it is for sweeps over rounds alone, or for the others; None for
+                all.
+        """
         return lambda wildcards: [
-            pattern.format(campaign=each["campaign"], estimator=each["fit"])
+            pattern.format(
+                campaign=each["campaign"],
+                estimator=each["fit"],
+                observation=each.get("observation"),
+            )
             for each in self.plan.sweeps[wildcards.sweep]
+            if over_rounds in (None, "observation" in each)
         ]
 
     def of_reported(self, pattern: str) -> InputFunction:

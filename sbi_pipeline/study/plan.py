@@ -191,12 +191,19 @@ class Plan(Mapping[str, Specification]):
         return {**pages, f"{RESULTS}/index.spec.json": self._index, **accepted}
 
     def _compare(self, name: str) -> Specification:
-        members = self.sweeps[name]
-        fits = [(each["campaign"], each["fit"]) for each in members]
-        keys = {f"{one}/{fit}": self.campaigns[one].key("calibrate", fit) for one, fit in fits}
-        follows = tuple(f"{RESULTS}/{one}/{fit}/calibrate.spec.json" for one, fit in fits)
+        members, keys, follows = [], {}, []
+        for each in self.sweeps[name]:
+            campaign, folders, told = self.campaigns[each["campaign"]], [each["fit"]], {}
+            if "observation" in each:  # of rounds: how many simulations it took in all
+                folders.append(each["observation"])
+                told = {"simulations": sum(stock.rows for stock in campaign.stocks)}
+            made = "sample" if "observation" in each else "calibrate"
+            place = "/".join([campaign.name, *folders])
+            members.append({**each, **told})
+            keys[place] = campaign.key(made, *folders)
+            follows.append(f"{RESULTS}/{place}/{made}.spec.json")
         arguments = {"sweep": name, "members": members}
-        return Specification("compare", arguments, keys, stage("compare"), follows)
+        return Specification("compare", arguments, keys, stage("compare"), tuple(follows))
 
     def _index(self) -> Specification:
         titles = {name: self.campaigns[name].entry.get("title", name) for name in self.reported}

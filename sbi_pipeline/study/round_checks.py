@@ -110,9 +110,9 @@ def check_sweep_of_rounds(campaign: Config, sweep: Config, keys: Keys) -> None:
     if "simulations" in sweep:
         text = "sweep over simulations or over rounds, not over both: boxes differ with either"
         raise InconsistentError(where, f"{text}; make two sweeps")
-    if "rounds" not in campaign or len(observations_of(campaign)) != 1:
-        text = f"{sweep['campaign']} has no rounds about a single observation, which is wanted"
-        raise InconsistentError(where, f"{text}; give it rounds.observation, or remove this")
+    if "rounds" not in campaign:
+        text = f"{sweep['campaign']} has no rounds; give it some, or sweep over simulations"
+        raise InconsistentError(where, text)
 
 
 def check_cut(prior: Prior, inferred: tuple[str, ...], keys: Keys) -> None:

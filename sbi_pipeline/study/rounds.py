@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import sidecars, streams
-from ..priors.boxes import Faces, holds
+from ..priors.boxes import Faces, cut_by, holds
 from .schema import Config, Rounds
 from .signatures import stated
 
@@ -49,6 +49,7 @@ class RoundChain:
         mass: Posterior mass that a box may leave out, of each parameter.
         widening: Factor by which its intervals are widened at least.
         shrink: A box that keeps more than this share of the one before is the last.
+        axes: Along which boxes lie: those of ``parameters``, or ``principal`` ones of a posterior.
     """
 
     campaign: str
@@ -60,6 +61,7 @@ class RoundChain:
     mass: float
     widening: float
     shrink: float
+    axes: str
 
     @property
     def at_most(self) -> int:
@@ -225,6 +227,7 @@ def chains_about(name: str, entry: Config, config: Config) -> Iterator[RoundChai
             mass=stated(Rounds, given, "mass"),
             widening=stated(Rounds, given, "widening"),
             shrink=stated(Rounds, given, "shrink"),
+            axes=stated(Rounds, given, "axes"),
         )
 
 
@@ -235,17 +238,17 @@ def observations_of(entry: Config) -> list[str]:
 
 
 def fewer(name: str, config: Config, at_most: int) -> dict[str, Any]:
-    """Return what of the entry of a campaign says of its rounds, of which it has fewer.
+    """Return what of the entry of a campaign says of its observations and rounds, here fewer.
 
     Args:
-        name: Of the campaign, whose rounds are about one observation.
+        name: Of the campaign.
         config: The configuration.
         at_most: How many rounds, the last one counted; 1 is none.
     """
-    if at_most == 1:
-        return {}
     entry = config["campaigns"][name]
-    (chain,) = chains_about(name, entry, config)
+    if at_most == 1:
+        return {"observations": entry["observations"]}
+    chain = next(chains_about(name, entry, config))
     sizes = (*chain.sizes, *[chain.sizes[-1]] * at_most)[: at_most - 1]
     given = {**entry["rounds"], "estimator": chain.estimator, "simulations": list(sizes)}
     given["at_most"] = at_most
@@ -312,7 +315,7 @@ def _stops(chain: RoundChain, *found: KnownBox) -> bool:
         return False
     if box.ratio > chain.shrink or not before:
         return box.ratio > chain.shrink
-    return box.information - before[0].information < AS_INFORMATIVE * len(box.faces)
+    return box.information - before[0].information < AS_INFORMATIVE * len(cut_by(box.faces))
 
 
 def _entry(entry: Config, each: Round) -> dict[str, Any]:
@@ -321,7 +324,8 @@ def _entry(entry: Config, each: Round) -> dict[str, Any]:
     about = [one.observation for one in each.chains]
     observations = {name: entry["observations"][name] for name in about}
     if each.is_last:
-        return {**entry, "observations": observations}
+        own = {"held_out": chain.last} if "held_out" in entry else {}
+        return {**entry, "observations": observations, **own}
     kept = {key: value for key, value in entry.items() if key not in UNUSED}
     return {
         **kept,

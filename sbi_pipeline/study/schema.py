@@ -297,6 +297,8 @@ class Rounds(TypedDict, total=False):
         mass: Posterior mass that a box may leave out, of each parameter.
         widening: Factor by which its intervals are widened; further where calibration asks for it.
         shrink: A box that keeps more than this share of the one before is the last.
+        axes: Along which boxes lie: those of the ``parameters``, or the ``principal`` ones of the
+            posterior, for one that is thin and oblique.
     """
 
     observation: str | SomeNames
@@ -311,6 +313,7 @@ class Rounds(TypedDict, total=False):
     mass: Annotated[float, Gt(0), Le(0.1), Default(1e-4)]
     widening: Annotated[float, Ge(1), Le(10), Default(1.0)]
     shrink: Annotated[float, Gt(0), Lt(1), Default(0.8)]
+    axes: Annotated[Literal["parameters", "principal"], Default("parameters")]
 
 
 class LimitsEntry(TypedDict, total=False):
@@ -476,7 +479,7 @@ class Sweep(TypedDict, total=False):
         campaign: Which campaign to repeat.
         estimators: Which estimators; by default those of the campaign.
         simulations: Numbers of them; the largest is simulated, the others are its first rows.
-        rounds: Numbers of them at most, of a campaign with rounds about one observation; 1 is none.
+        rounds: Numbers of them at most, of a campaign with rounds; 1 is none.
         network: Options of the network, each with a list of values.
         seeds: Of weights and batches.
     """

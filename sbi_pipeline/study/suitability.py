@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import estimators, priors, samplers
 from ..networks.encoders import embed
+from ..priors.circles import periods_of
 from ..priors.discrete import combinations
 from ..priors.supports import check_covers, look_at
 from ..refinement import check_exact, knows_marginal
@@ -14,7 +15,7 @@ from ..types import Prior
 from .binding import InconsistentError
 from .data import simulator_of
 from .files import Keys
-from .schema import CampaignEntry, Config, SamplerEntry
+from .schema import CampaignEntry, Config, Rounds, SamplerEntry
 from .signatures import record_of, stated, with_defaults
 
 Shape = tuple[int, ...]
@@ -96,6 +97,23 @@ def check_joined(
         if entry["proposal"] in methods and "likelihood" in entry:
             text = f"{name!r} refines by a likelihood, which joined observations are not refined by"
             raise InconsistentError(where, f"{text}; join them in a campaign of their own")
+
+
+def check_oblique(campaign: Config, methods: Mapping[str, str], prior: Prior, keys: Keys) -> None:
+    """Refuse oblique boxes where margins alone are learnt, or a parameter has no straight axis."""
+    given = campaign.get("rounds")
+    if given is None or stated(Rounds, given, "axes") != "principal":
+        return
+    for name in periods_of(prior):
+        text = f"{name!r} is periodic, and a circle has no axes; wanted axes: parameters"
+        raise InconsistentError((*keys, "rounds", "axes"), text)
+    for name, method in methods.items():
+        if not estimators.traits(method).joint:
+            raise InconsistentError(
+                (*keys, "rounds", "axes"),
+                f"{name!r} ({method}) learns each parameter alone, and no axis between them; "
+                f"wanted axes: parameters, or {estimators.having(lambda traits: traits.joint)}",
+            )
 
 
 def check_samplers(config: Config, chosen: Sequence[str], prior: Prior) -> None:

@@ -3,7 +3,8 @@
 A sweep of the configuration becomes campaigns and estimators like any others, one for each
 combination. The campaigns share their simulations by key, so the largest is simulated once; all are
 judged on the held-out simulations of the largest, which no member was trained on, since a row's
-part depends on its index alone. Of other numbers of rounds each is judged within its own last box.
+part depends on its index alone. Other numbers of rounds are compared by what they say of each
+observation, since each knows its own last box alone.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 
 from .binding import Refusal
 from .data import split_of
-from .rounds import chains_of, fewer
+from .rounds import chains_about, chains_of, fewer, observations_of
 from .schema import Config, EstimatorEntry
 from .signatures import stated
 
 UNUSED = ("observations", "estimators", "title", "question", "rounds")
 """Of a campaign, what its members in a sweep do without."""
+Varied = list[tuple[str, dict[str, Any]]]
+"""Campaigns, and the settings that they stand for."""
 
 
 def check_names(config: Config, whole: Config) -> Iterator[Refusal]:
@@ -59,31 +62,42 @@ def expanded(config: Config) -> dict[str, Any]:
         variants = {label: rest for label, *rest in _fits(name, sweep, config)}
         estimators |= {label: entry for label, (entry, _) in variants.items()}
         members = []
-        for campaign, entry, varied in _questions(name, sweep, config):
+        for campaign, entry, asked in _questions(name, sweep, config):
             campaigns[campaign] = {**entry, "estimators": list(variants)}
             members += [
-                {"campaign": campaign, "fit": label, **varied, **settings}
+                {"campaign": asked_of, "fit": label, **varied, **settings}
+                for asked_of, varied in asked
                 for label, (_, settings) in variants.items()
             ]
         told[name] = {**sweep, "members": members}
     return {**config, "campaigns": campaigns, "estimators": estimators, "sweeps": told}
 
 
-def _questions(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, Config, Config]]:
-    """Yield name and entry of each campaign of a sweep, and the numbers that it stands for."""
+def _questions(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, Config, Varied]]:
+    """Yield name and entry of each campaign of a sweep, and what is asked of it.
+
+    That is the name of the campaign that knows it, and the numbers that it stands for. In rounds
+    about several observations, each has its own last one.
+    """
     base = config["campaigns"][sweep["campaign"]]
     kept = {key: value for key, value in base.items() if key not in UNUSED}
     if "rounds" in sweep:
         for number in sorted(sweep["rounds"]):
             made = f"{name}_{number}_rounds"
             entry = {**kept, **fewer(sweep["campaign"], config, number), "held_out": made}
-            yield made, entry, {"simulations": base["simulations"], "rounds": number}
+            last = dict.fromkeys(observations_of(base), made)
+            if "rounds" in entry:
+                chains = chains_about(made, entry, config)
+                last = {chain.observation: chain.last for chain in chains}
+            simulated = {"simulations": base["simulations"], "rounds": number}
+            asked = [(own, {**simulated, "observation": each}) for each, own in last.items()]
+            yield made, entry, asked
         return
     sizes = sorted(sweep.get("simulations", [base["simulations"]]))
     for size in sizes:
         entry = {**kept, "simulations": size, "held_out": f"{name}_{sizes[-1]}"}
         entry["split"] = split_of(base, sizes[-1])
-        yield f"{name}_{size}", entry, {"simulations": size}
+        yield f"{name}_{size}", entry, [(f"{name}_{size}", {"simulations": size})]
 
 
 def _fits(name: str, sweep: Config, config: Config) -> Iterator[tuple[str, Config, Config]]:

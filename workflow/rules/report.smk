@@ -49,7 +49,16 @@ rule compare:
         given(
             "results/{sweep}/compare.spec.json",
             histories=JOBS.of_fits("results/{campaign}/{estimator}/history.csv"),
-            calibrations=JOBS.of_fits("results/{campaign}/{estimator}/calibration.nc"),
+            calibrations=JOBS.of_fits(
+                "results/{campaign}/{estimator}/calibration.nc", over_rounds=False
+            ),
+            headers=JOBS.of_fits(
+                "results/{campaign}/{estimator}/estimator.json", over_rounds=True
+            ),
+            posteriors=JOBS.of_fits(
+                "results/{campaign}/{estimator}/{observation}/posterior.nc",
+                over_rounds=True,
+            ),
         ),
     output:
         comparison=report(
