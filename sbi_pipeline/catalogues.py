@@ -6,11 +6,13 @@ come in slices, so that a catalogue may be larger than the memory.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from .conditions import Conditions
 from .objects import InColumns, InFiles, Layout, Origin, matching, table_of, within
 from .priors.supports import outside
 from .storage.missing_elements import TO_DECLARE
@@ -26,12 +28,14 @@ class Catalogue:
         table: Where they come from, for messages.
         names: Of the objects.
         truths: True parameters, each ``(objects,)``; NaN where nobody knows them.
+        known: Known conditions, each ``(objects,)``.
         origin: Where the data come from.
     """
 
     table: str
     names: list[str]
     truths: dict[str, Array]
+    known: dict[str, Array]
     origin: Origin
 
     def __len__(self) -> int:
@@ -106,22 +110,33 @@ def open_catalogue(layout: Layout) -> Catalogue:
     with naming(layout.table):
         if layout.several:
             files = matching(layout)
-            return Catalogue(layout.table, [Path(each).stem for each in files.paths], {}, files)
+            stems = [Path(each).stem for each in files.paths]
+            return Catalogue(layout.table, stems, {}, _known(layout, {}, len(stems)), files)
         table = table_of(layout)
         origin = within(layout, table)
         n = len(origin)
         names = [str(row) for row in range(n)]
         if layout.name is not None:
             names = table.texts(layout.name, 0, n)
-        return Catalogue(layout.table, names, _truths(layout, table, n), origin)
+        truths = _numbers(layout.truth, table, n)
+        known = _known(layout, _numbers(layout.known_columns, table, n), n)
+        return Catalogue(layout.table, names, truths, known, origin)
 
 
-def _truths(layout: Layout, table: Table, n: int) -> dict[str, Array]:
-    columns = list(layout.truth.values())
+def _numbers(columns: Mapping[str, str], table: Table, n: int) -> dict[str, Array]:
+    """Return columns of one number an object, each ``(n,)``, by what they are of."""
     if not columns:
         return {}
-    values = table.numbers(columns, 0, n).astype(float)
-    return dict(zip(layout.truth, values.T, strict=True))
+    values = table.numbers(list(columns.values()), 0, n).astype(float)
+    return dict(zip(columns, values.T, strict=True))
+
+
+def _known(layout: Layout, columns: Mapping[str, Array], n: int) -> dict[str, Array]:
+    """Return known conditions, those that are the same for all objects repeated."""
+    return {
+        name: columns[name] if name in columns else np.full(n, float(value))
+        for name, value in layout.known.items()
+    }
 
 
 def check_objects(catalogue: Catalogue) -> None:
@@ -176,3 +191,28 @@ def check_against_prior(catalogue: Catalogue, prior: Prior) -> None:
                 f"{catalogue.called(row)}: truth {said} lies outside the prior, which excludes "
                 f"{bad.sum()} of {len(bad)} objects; widen it, or leave such truths empty"
             )
+
+
+def check_conditions(catalogue: Catalogue, conditions: Conditions) -> None:
+    """Refuse objects some of whose known conditions are not given, or excluded by their prior.
+
+    Raises:
+        ValueError: With the first object.
+    """
+    with naming(catalogue.table):
+        conditions.check_names(catalogue.known)
+        if conditions.prior is None:
+            return
+        for name, values in catalogue.known.items():
+            if (bad := ~np.isfinite(values)).any():
+                row = int(bad.argmax())
+                text = f"known {name} is empty, NaN or infinite; wanted a number for each object"
+                raise ValueError(f"{catalogue.called(row)}: {text}")
+        for name, excluded in outside(catalogue.known, conditions.prior).items():
+            if excluded.any():
+                row = int(excluded.argmax())
+                raise ValueError(
+                    f"{catalogue.called(row)}: known {name} = {catalogue.known[name][row]:g} lies "
+                    f"outside its prior, which excludes {excluded.sum()} of {len(excluded)} "
+                    "objects; widen it, or leave them out"
+                )

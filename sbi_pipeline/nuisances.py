@@ -19,6 +19,7 @@ from scipy import special
 from . import estimators, streams
 from .estimators import Estimator
 from .estimators.nuisances import NuisanceNPE
+from .networks.packing import packed
 from .priors.reach import reachable
 from .storage.reading import Reader, View
 from .training.fit import fit_source
@@ -48,7 +49,7 @@ class NuisancePosterior:
     Attributes:
         estimator: Of them, in the normal space of their prior given the inferred parameters.
         prior: Of all parameters.
-        inferred: Names of the inferred parameters.
+        inferred: Names of the parameters that are no nuisances: inferred, then known ones.
     """
 
     estimator: Estimator
@@ -64,7 +65,7 @@ class NuisancePosterior:
         """Return all parameters, ``(n, dim)``, with nuisances drawn given those inferred and x.
 
         Args:
-            theta: The inferred parameters by name, each ``(n,)``.
+            theta: The parameters that are no nuisances by name, each ``(n,)``.
             x: One data set, ``x_shape``.
             seed: Of the draws.
         """
@@ -87,7 +88,8 @@ class NuisancePosterior:
         parts = [slice(first, first + AT_ONCE) for first in range(0, len(z), AT_ONCE)]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(streams.integer(seed, "nuisances"))
-            drawn = [self.estimator.sample_many(n, packed(z[each], x[each])) for each in parts]
+            rows = (torch.from_numpy(packed(z[each], x[each])) for each in parts)
+            drawn = [self.estimator.sample_many(n, each) for each in rows]
         return torch.cat(drawn).double().numpy()
 
 
@@ -124,7 +126,7 @@ def learn(
         z = reachable(prior.to_normal(view.theta))
         eta = torch.from_numpy(z[:, dropped].astype(np.float32))
         weights = () if view.weight is None else (torch.from_numpy(view.weight).float(),)
-        return InMemory((eta, packed(z[:, known], view.x), *weights))
+        return InMemory((eta, torch.from_numpy(packed(z[:, known], view.x)), *weights))
 
     try:
         learn, held_out = pairs(train), pairs(validation)
@@ -186,15 +188,3 @@ def refuse_few(train: int, test: int) -> None:
 def places_of(prior: Prior, names: tuple[str, ...]) -> list[int]:
     """Return the columns of some parameters."""
     return [prior.names.index(name) for name in names]
-
-
-def packed(z: Array, x: Array) -> torch.Tensor:
-    """Return theta in normal space and data as rows of numbers, ``(n, theta_dim + elements)``.
-
-    Args:
-        z: ``(n, theta_dim)``.
-        x: ``(n, *x_shape)``; whole numbers and doubles keep double precision.
-    """
-    kind = np.result_type(x.dtype, np.float32)
-    rows = np.concatenate([z, x.reshape(len(x), -1)], axis=1, dtype=kind)
-    return torch.from_numpy(rows)

@@ -75,15 +75,22 @@ class ObjectPredictor:
     ledgers: Path
     nuisances: NuisancePosterior | None = None
 
-    def compare(self, draws: Mapping[str, Array], x: Array, first: int) -> Compared:
+    def compare(
+        self,
+        draws: Mapping[str, Array],
+        x: Array,
+        first: int,
+        known: Mapping[str, Array] | None = None,
+    ) -> Compared:
         """Compare objects with data of one draw of each.
 
         Args:
             draws: By inferred parameter, ``(m, draws)``.
             x: Their data, ``(m, *x_shape)``.
             first: Number of the first object in the catalogue, for random numbers.
+            known: Known conditions of the objects by name, ``(m,)``.
         """
-        theta = self._one_of_each(draws, first)
+        theta = self._one_of_each(draws, first) | dict(known or {})
         try:
             n = self._number(theta)
         except AllFailed as error:
@@ -102,7 +109,14 @@ class ObjectPredictor:
             next((each.problem for each in parts if each.problem), ""),
         )
 
-    def bands(self, draws: Mapping[str, Array], x: Array, which: int, n: int) -> Array:
+    def bands(
+        self,
+        draws: Mapping[str, Array],
+        x: Array,
+        which: int,
+        n: int,
+        known: Mapping[str, float] | None = None,
+    ) -> Array:
         """Return `LEVELS`, quantiles of what is predicted for an object, ``(levels, *x_shape)``.
 
         Args:
@@ -110,10 +124,12 @@ class ObjectPredictor:
             x: Its data, ``x_shape``.
             which: Its number in the catalogue, for random numbers.
             n: Predictions.
+            known: Known conditions of the object by name.
         """
         total = len(next(iter(draws.values())))
         some = np.resize(streams.some(total, min(n, total)), n)
         theta = {name: each[some] for name, each in draws.items()}
+        theta |= {name: np.full(n, value) for name, value in (known or {}).items()}
         start = (self.objects + which) * n  # after those of `compare`
         if self.nuisances is None:
             rows = self.prior.complete(theta, self._uniforms(start, n))

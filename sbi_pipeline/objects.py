@@ -27,6 +27,7 @@ class Layout:
         files: Column with the path of a file of data for each object.
         truth: Columns with true parameters, by parameter.
         declared: What the simulator calls the columns of its data; empty for nothing.
+        known: Columns with known conditions, by parameter, or a number that is the same for all.
     """
 
     table: str
@@ -35,11 +36,17 @@ class Layout:
     files: str | None = None
     truth: Mapping[str, str] = field(default_factory=dict)
     declared: tuple[str, ...] = ()
+    known: Mapping[str, str | float] = field(default_factory=dict)
 
     @property
     def several(self) -> bool:
         """Whether the table is a pattern, of files that hold an object each."""
         return any(each in self.table for each in "*?")
+
+    @property
+    def known_columns(self) -> dict[str, str]:
+        """Columns with known conditions, by parameter."""
+        return {name: each for name, each in self.known.items() if isinstance(each, str)}
 
 
 class Origin(Protocol):
@@ -158,7 +165,7 @@ def matching(layout: Layout) -> InFiles:
     Raises:
         ValueError: There are none, or columns are asked of them.
     """
-    if layout.name or layout.columns or layout.files or layout.truth:
+    if layout.name or layout.columns or layout.files or layout.truth or layout.known_columns:
         text = "wanted 'table' alone, or a table with a column of paths ('files')"
         raise ValueError(f"files that hold an object each have no columns; {text}")
     pattern = layout.table.replace("[", "[[]")
@@ -187,7 +194,7 @@ def table_of(layout: Layout) -> Table:
         if shape and column not in layout.columns:
             text = f"column {column!r} is {use}, and holds arrays of shape {shape}"
             raise ValueError(f"{text}; wanted one entry an object")
-    for column in layout.truth.values():
+    for column in (*layout.truth.values(), *layout.known_columns.values()):
         check_real(column, table.columns[column])
     return table
 
@@ -201,6 +208,8 @@ def _uses(layout: Layout) -> Iterator[tuple[str, str]]:
         yield "the file", layout.files
     for parameter, column in layout.truth.items():
         yield f"the truth of {parameter!r}", column
+    for parameter, column in layout.known_columns.items():
+        yield f"the known {parameter}", column
 
 
 def _missing(use: str, column: str, table: Table) -> str:

@@ -75,70 +75,81 @@ def simulate_observation(
 def simulate_events(
     engine: Engine,
     prior: Prior,
-    parameters: Mapping[str, float],
+    parameters: Mapping[str, Any],
     row: Array,
     inferred: Sequence[str],
     events: int,
     seed: int,
+    conditions: Sequence[str] = (),
     missing: MissingElements | None = None,
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """Simulate one data set of independent events; each has nuisances of its own.
 
     Args:
         engine: What simulates.
         prior: Of all its parameters.
-        parameters: Those that are given.
+        parameters: Those that are given: a number, or one for each event.
         row: All of them, for one event that works: the inferred ones are the same for all events.
         inferred: Their names.
         events: How many.
-        seed: Of nuisances that are not given, and of the simulations.
+        seed: Of nuisances and known conditions that are not given, and of the simulations.
+        conditions: Names of known conditions.
         missing: What draws which elements of each are missing.
 
     Returns:
-        The events that worked, ``(at most events, *x_shape)``, and all parameters, with NaN for
-        those that differ from event to event.
+        The events that worked, ``(at most events, *x_shape)``, all parameters, with NaN for
+        those that differ from event to event, and the known conditions of the events.
     """
-    shared = {
-        name: value
-        for name, value in zip(prior.names, row, strict=True)
-        if name in inferred or name in parameters
-    }
-    known = {name: np.full(events, value) for name, value in shared.items()}
+    shared = dict(zip(prior.names, row, strict=True))
+    given = {name: shared[name] for name in inferred} | dict(parameters)
+    known = {name: np.broadcast_to(value, (events,)) for name, value in given.items()}
     u = streams.generator(seed, "observe/events/prior").random((events, len(prior.names)))
-    x = engine.replicate(prior.complete(known, u), seed=seed).x
+    rows = prior.complete(known, u)
+    made = engine.replicate(rows, seed=seed)
+    x = made.x
     if missing is not None:
         x = missing(x, np.arange(len(x)), "observe/events", seed=seed)
-    return x, np.array([shared.get(name, np.nan) for name in prior.names])
+    columns = [prior.names.index(name) for name in conditions]
+    return x, truth_of(given, prior.names), rows[made.worked][:, columns]
+
+
+def truth_of(given: Mapping[str, Any], names: Sequence[str]) -> Array:
+    """Return parameters by name as a row; NaN for those not given, or one for each event."""
+    common = {name: value for name, value in given.items() if np.ndim(value) == 0}
+    return np.array([common.get(name, np.nan) for name in names], dtype=float)
 
 
 def join_observations(
-    parts: Sequence[tuple[Array, Array | None]],
+    parts: Sequence[tuple[Array, Array | None, Array]],
     events: bool,
     inferred: Collection[str],
     names: Sequence[str],
-) -> tuple[Array, Array | None]:
+) -> tuple[Array, Array | None, Array]:
     """Return observations of one source as one.
 
     Args:
-        parts: Data and known parameters, ``(n_parameters,)``, of each.
+        parts: Data, true parameters, ``(n_parameters,)``, and known conditions of each.
         events: Whether they are sets of events, which become one set; others are stacked.
         inferred: Names of parameters that should be the same for all.
         names: Of all parameters.
 
     Returns:
         The data, ``(k, *x_shape)``, or ``(events, *x_shape)``; the parameters, NaN where unknown or
-        different, None where nobody knows any.
+        different, None where nobody knows any; the known conditions, ``(k, known)``, or of events.
     """
-    data, truths = [x for x, _ in parts], [truth for _, truth in parts if truth is not None]
-    x = np.concatenate(data) if events else np.stack(data)
+    data, every, conditions = zip(*parts, strict=True)
+    together = np.concatenate if events else np.stack
+    x, known, truths = together(data), together(conditions), [t for t in every if t is not None]
     if not truths:
-        return x, None
-    known = np.stack(truths)
-    low, high = (pick(known, axis=0, initial=far, where=np.isfinite(known)) for pick, far in ENDS)
+        return x, None, known
+    stacked = np.stack(truths)
+    low, high = (
+        pick(stacked, axis=0, initial=far, where=np.isfinite(stacked)) for pick, far in ENDS
+    )
     for name, one, other in zip(names, low, high, strict=True):
         if one < other and name in inferred:
             logger.warning("joined as of one source, with %s from %g to %g", name, one, other)
-    return x, np.where(low == high, low, np.nan)
+    return x, np.where(low == high, low, np.nan), known
 
 
 def event_quantiles(x: Array, axis: int) -> Array:
@@ -213,7 +224,11 @@ def axis_values(axis: Mapping[str, Any], size: int | None) -> Array:
 
 
 def label_observation(
-    x: Array, truth: Array | None, names: tuple[str, ...]
+    x: Array,
+    truth: Array | None,
+    names: tuple[str, ...],
+    known: Array | None = None,
+    conditions: tuple[str, ...] = (),
 ) -> dict[str, tuple[tuple[str, ...], Array]]:
     """Return an observation as arrays with the names of their dimensions.
 
@@ -221,11 +236,18 @@ def label_observation(
         x: The data, ``x_shape`` or ``(events, *x_shape)``.
         truth: True parameters, ``(n_parameters,)``; None where nobody knows them.
         names: Of the parameters.
+        known: Known conditions, ``(known,)`` or ``(events, known)``.
+        conditions: Their names.
     """
     labelled = {"x": (tuple(f"x_dim_{axis}" for axis in range(x.ndim)), x)}
     if truth is not None:
         labelled |= {
             "truth": (("parameter",), truth),
             "parameter": (("parameter",), np.array(names)),
+        }
+    if known is not None and conditions:
+        labelled |= {
+            "known": ((*labelled["x"][0][: known.ndim - 1], "condition"), known),
+            "condition": (("condition",), np.array(conditions)),
         }
     return labelled

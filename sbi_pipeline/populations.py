@@ -32,6 +32,8 @@ MAX_LISTED = 20
 """Objects that a page names."""
 OF_DRAWS = ("mean", "sd", *QUANTILES)
 """Columns of each parameter that are of its draws alone."""
+KNOWN_VALUE = "_known"
+"""What columns of known conditions end with, after their names."""
 EDGE = 0.5
 """Fraction of draws outside the central 99 % of the prior, above which an object is at its edge: of
 objects drawn from the prior at most one in fifty for each parameter, whatever their data say."""
@@ -150,8 +152,19 @@ class Population:
     def listed(self) -> list[dict[str, Any]]:
         """Flagged objects, those with the smallest p-values first: at most `MAX_LISTED`."""
         order = self.smallest_p[self.flagged].sort_values(kind="stable").index[:MAX_LISTED]
-        rows = self.table.loc[order].reindex(columns=["object", *FLAGS.values(), "flags"])
+        columns = ["object", *(f"{name}{KNOWN_VALUE}" for name in self.conditions), *FLAGS.values()]
+        rows = self.table.loc[order].reindex(columns=[*columns, "flags"])
         return rows.to_dict("records")
+
+    @cached_property
+    def conditions(self) -> dict[str, tuple[float, float]]:
+        """Least and largest value of each known condition, by name."""
+        columns = [each for each in self.table if str(each).endswith(KNOWN_VALUE)]
+        ends = ((self.table[each].min(), self.table[each].max()) for each in columns)
+        names = (str(each).removesuffix(KNOWN_VALUE) for each in columns)
+        return {
+            name: (float(low), float(high)) for name, (low, high) in zip(names, ends, strict=True)
+        }
 
     @cached_property
     def shown(self) -> list[CataloguedObject]:
@@ -340,6 +353,11 @@ class ObservedCatalogue:
     def known(self) -> bool:
         """Whether truths are known."""
         return any(each.known for each in self.populations.values())
+
+    @property
+    def conditions(self) -> dict[str, tuple[float, float]]:
+        """Least and largest value of each known condition of the objects, by name."""
+        return next((each.conditions for each in self.populations.values()), {})
 
     @property
     def rows(self) -> list[dict[str, dict[str, Any]]]:

@@ -52,7 +52,8 @@ def log_posterior(
 
     Args:
         estimator: A trained estimator.
-        x: Data sets, ``(m, *x_shape)``; of events, ``(m, events, *x_shape)``, or where several are
+        x: Data sets as they are shown to the estimator (packed with known conditions, if there are
+            any), ``(m, *x_shape)``; of events, ``(m, events, *x_shape)``, or where several are
             joined ``(m, k, *x_shape)``.
         events: Whether a data set is several events, independent given theta, and the estimator was
             trained on single ones: their log likelihoods, or log ratios, are then summed.
@@ -98,15 +99,24 @@ def log_posterior(
         total = torch.cat(sums).numpy().reshape(m, n)
         if estimator.traits.target == "posterior":
             return total if not joined else total - (data.shape[1] - 1) * log_normal(z)
-        return total + log_normal(z) + log_valid(rows).reshape(m, n)
+        return total + log_normal(z) + log_valid(rows, which).reshape(m, n)
 
-    def log_valid(rows: Tensor) -> Array:
+    def log_valid(rows: Tensor, which: Tensor) -> Array:
         """Return the log probability that the simulations of all events work, ``(n,)``."""
-        validity = estimator.validity
+        validity, known = estimator.validity, estimator.known_conditions
         if validity is None:
             return np.zeros(len(rows))
-        values = [validity.log_prob(part.to(device)).cpu() for part in rows.split(batch)]
-        return np.asarray(torch.cat(values).double().numpy() * data.shape[1])
+        if not known:
+            values = [validity.log_prob(part.to(device)).cpu() for part in rows.split(batch)]
+            return np.asarray(torch.cat(values).double().numpy() * data.shape[1])
+        beside, sums = data[..., :known].float(), []
+        for z, index in zip(rows.split(at_once), which.split(at_once), strict=True):
+            given = torch.cat(
+                (z.repeat_interleave(data.shape[1], 0), beside[index].flatten(0, 1)), 1
+            )
+            each_event = validity.log_prob(given.to(device)).cpu().double()
+            sums.append(each_event.view(len(z), data.shape[1]).sum(1))
+        return np.asarray(torch.cat(sums).numpy())
 
     return log_density
 
@@ -195,12 +205,12 @@ def doubts(estimator: Estimator, x: Array) -> list[str]:
         estimator: A trained estimator.
         x: One data set, ``x_shape``, or several, ``(n, *x_shape)``.
     """
-    data = torch.as_tensor(_real(x)).reshape(-1, *estimator.spec["x_shape"])
+    data = torch.as_tensor(_real(x)).reshape(-1, *estimator.shown_shape)
     return estimator.doubts(data.to(next(estimator.parameters()).device))
 
 
 def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
-    """Return data sets ``(m, *x_shape)``, or ``(m, events, *x_shape)``, after a look at them.
+    """Return data sets ``(m, *shown_shape)``, or ``(m, events, ...)``, after a look at them.
 
     Numbers are in this machine's byte order.
 
@@ -208,7 +218,7 @@ def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
         ValueError: The shape is not the one trained on, or a value is no finite real number; NaN is
             fine where elements were missing in training.
     """
-    x, wanted = _real(x), tuple(estimator.spec["x_shape"])
+    x, wanted = _real(x), estimator.shown_shape
     if not x.size or x.shape[1 + events :] != wanted:
         several = "(events, ...) of " if events else ""
         raise ValueError(

@@ -57,7 +57,12 @@ class Predictor:
     nuisances: NuisancePosterior | None = None
 
     def simulate(
-        self, draws: xr.Dataset, x_o: Array, name: str, events: int | None = None
+        self,
+        draws: xr.Dataset,
+        x_o: Array,
+        name: str,
+        events: int | None = None,
+        known: Mapping[str, Array] | None = None,
     ) -> Replicates:
         """Simulate what one posterior predicts: one half for its draws, the other for one of them.
 
@@ -66,13 +71,14 @@ class Predictor:
             x_o: Its observation.
             name: Of its ledger.
             events: In a set, where data are sets of independent events.
+            known: Known conditions of the observation, a number each, or one for each event.
 
         Raises:
             ValueError: All simulations failed.
         """
         choices = AUTOMATIC if self.wanted == "auto" else (self.wanted,)
         sets = [n if events is None else sets_of_events(n, events) for n in choices]
-        rows = [self.completed(draws, x_o, n, events or 1) for n in sets]
+        rows = [self.completed(draws, x_o, n, events or 1, known or {}) for n in sets]
         ledgers = [self.ledgers / f"{name}-{of_array(each)}" for each in rows]
         begun = [number for number, ledger in enumerate(ledgers) if ledger.exists()]
         if begun or len(choices) == 1:
@@ -82,7 +88,14 @@ class Predictor:
             chosen = choices.index(affordable(seconds * (events or 1)))
         return self.engine.replicate(rows[chosen], seed=self.seed, ledger=ledgers[chosen])
 
-    def completed(self, draws: xr.Dataset, x_o: Array, n: int, events: int = 1) -> Array:
+    def completed(
+        self,
+        draws: xr.Dataset,
+        x_o: Array,
+        n: int,
+        events: int = 1,
+        known: Mapping[str, Array] | None = None,
+    ) -> Array:
         """Return ``n`` draws with nuisances, then one draw so many times, ``(2 n, dim)``.
 
         With ``events``, each comes so many times. The nuisances of the one draw are of their prior.
@@ -92,6 +105,7 @@ class Predictor:
             x_o: Its observation.
             n: Draws wanted.
             events: In a set.
+            known: Known conditions, a number each, or one for each event of a set.
         """
         names = [name for name in self.prior.names if name in draws]
         theta = {name: draws[name].to_numpy().ravel() for name in names}
@@ -100,9 +114,12 @@ class Predictor:
         one = int(streams.generator(self.seed, "predictive/draw").integers(total))
         pick = np.repeat(np.append(some, np.full(n, one)), events)
         u = streams.uniforms(self.seed, "predictive/prior", 0, len(pick), len(self.prior.names))
-        rows = self.prior.complete({name: values[pick] for name, values in theta.items()}, u)
+        given = {name: values[pick] for name, values in theta.items()}
+        for name, value in (known or {}).items():
+            given[name] = np.tile(np.broadcast_to(value, events), len(pick) // events)
+        rows = self.prior.complete(given, u)
         if self.nuisances is not None:
-            picked = {name: values[some] for name, values in theta.items()}
+            picked = {name: values[:n] for name, values in given.items()}
             rows[:n] = self.nuisances.complete(picked, x_o, self.seed)
         return rows
 

@@ -8,7 +8,7 @@ average. `importance` has the formulas of the weights.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +56,14 @@ class Proposed:
             )
 
 
-def estimated_likelihood(trained: Posterior, theta: Array, x_o: Array) -> Array:
+def estimated_likelihood(trained: Posterior, theta: Array, x_o: Array, known: Array) -> Array:
     """Return log likelihoods, or log ratios, of an estimator, ``(n,)``.
+
+    Args:
+        trained: The estimator.
+        theta: ``(n, theta_dim)``.
+        x_o: The observation, ``x_shape``, or ``(events, *x_shape)``.
+        known: Its known conditions, ``(known,)``, or ``(events, known)``.
 
     Raises:
         ValueError: It is one of the posterior.
@@ -66,7 +72,8 @@ def estimated_likelihood(trained: Posterior, theta: Array, x_o: Array) -> Array:
         others = having(lambda traits: not traits.draws)
         raise ValueError(f"a posterior is no likelihood; refine with an estimator of {others}")
     z = trained.prior.to_normal(theta)
-    log_posterior_z = log_posterior(trained.estimator, x_o[None], trained.events)(z[None])[0]
+    shown = trained.conditions.beside(x_o, known)[None]
+    log_posterior_z = log_posterior(trained.estimator, shown, trained.events)(z[None])[0]
     return np.asarray(log_posterior_z - log_normal(z))
 
 
@@ -80,7 +87,7 @@ def check_exact(simulator: Any, names: Sequence[str]) -> None:
 
     Args:
         simulator: The simulator.
-        names: Of the inferred parameters.
+        names: Of the inferred parameters, and of known ones.
 
     Raises:
         ValueError: It does not.
@@ -93,7 +100,13 @@ def check_exact(simulator: Any, names: Sequence[str]) -> None:
 
 
 def exact_likelihood(
-    simulator: Any, prior: Prior, given: Proposed, x_o: Array, draws: int, rng: np.random.Generator
+    simulator: Any,
+    prior: Prior,
+    given: Proposed,
+    x_o: Array,
+    draws: int,
+    rng: np.random.Generator,
+    conditions: Mapping[str, Any] | None = None,
 ) -> Array:
     """Return the simulator's own log likelihoods, ``(n,)``, nuisances averaged over.
 
@@ -106,16 +119,19 @@ def exact_likelihood(
         x_o: The observation, ``x_shape``.
         draws: Draws of the nuisances for each draw of theta.
         rng: Draws them.
+        conditions: Known conditions of the observation by name.
 
     Raises:
         ValueError: It has no likelihood.
     """
-    check_exact(simulator, given.names)
-    if knows_marginal(simulator, given.names):
-        return np.asarray(simulator.log_marginal_likelihood(given.theta, x_o))
     known = dict(zip(given.names, given.theta.T, strict=True))
+    known |= {name: np.full(len(given.theta), each) for name, each in (conditions or {}).items()}
+    check_exact(simulator, list(known))
+    if knows_marginal(simulator, list(known)):
+        columns = np.stack(list(known.values()), axis=1)
+        return np.asarray(simulator.log_marginal_likelihood(columns, x_o))
     shape = len(given.theta), len(prior.names)
-    if len(given.names) == len(prior.names):
+    if len(known) == len(prior.names):
         draws = 1
     values = [
         simulator.log_likelihood(prior.complete(known, rng.random(shape)), x_o)

@@ -231,6 +231,14 @@ class SampledPosterior:
         return np.asarray(self.tree["observed_data"]["x"].to_numpy())
 
     @property
+    def known(self) -> dict[str, Array]:
+        """Known conditions of the observation by name, a number each, or one for each event."""
+        if "constant_data" not in self.tree.children:
+            return {}
+        given = self.tree["constant_data"].data_vars
+        return {str(name): np.asarray(values.to_numpy()) for name, values in given.items()}
+
+    @property
     def notes(self) -> list[str]:
         """Sentences: MCMC that did not converge, predictions, and probabilities of parameters."""
         found = [] if self.facts["converged"] else [str(self.facts.get("statement", ""))]
@@ -367,6 +375,8 @@ class ObservedData:
         simulated: Data of simulations to compare it with, ``(n, *x_shape)``.
         inferred: Parameters in the order of the configuration.
         detailed: Whether the page shows figures of it, and a second may be spent on a pair.
+        simulated_known: Known conditions of these simulations, ``(n, known)``; None for none.
+        conditions: Names of the known conditions.
         missing: The fraction of each simulation that is missing as it was trained on, ``(n,)``;
             None where nothing is.
     """
@@ -379,6 +389,8 @@ class ObservedData:
     simulated: Array
     inferred: Sequence[str]
     detailed: bool = True
+    simulated_known: Array | None = None
+    conditions: Sequence[str] = ()
     missing: Array | None = None
 
     @property
@@ -395,6 +407,12 @@ class ObservedData:
     def x_o(self) -> Array | None:
         """The observation, ``x_shape``, or several; None without a posterior."""
         return next((each.x_o for each in self.posteriors.values()), None)
+
+    @property
+    def known(self) -> dict[str, Array]:
+        """Its known conditions by name, a number each, or one for each event."""
+        given = next((each.known for each in self.posteriors.values()), {})
+        return {name: given[name] for name in self.conditions if name in given}
 
     @property
     def pairs(self) -> list[PosteriorPair]:
@@ -426,6 +444,8 @@ class Neighbourhood:
         estimator: A calibrated estimator.
         posterior: What it says of the observation.
         x: Data of the held-out simulations, in the order of the calibration, ``(n, *x_shape)``.
+        known: Their known conditions, ``(n, known)``; None for none.
+        conditions: Names of the known conditions.
     """
 
     kind: ClassVar[str] = "estimator, observation"
@@ -433,6 +453,8 @@ class Neighbourhood:
     estimator: TrainedEstimator
     posterior: SampledPosterior
     x: Array
+    known: Array | None = None
+    conditions: Sequence[str] = ()
 
     @property
     def title(self) -> str:

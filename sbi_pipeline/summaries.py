@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .expressions import Expression
-from .populations import EDGE, FLAGS, OF_DRAWS, P_VALUES
+from .populations import EDGE, FLAGS, KNOWN_VALUE, OF_DRAWS, P_VALUES
 from .priors.circles import Period, circular_mean, circular_sd, rolled, unrolled
 from .subjects import QUANTILES
 from .types import Array
@@ -122,7 +122,10 @@ def worst(columns: Mapping[str, Array], most: int = SHOWN) -> Array:
 
 
 def rows(
-    names: Sequence[str], summary: Mapping[str, Array], truths: Mapping[str, Array]
+    names: Sequence[str],
+    summary: Mapping[str, Array],
+    truths: Mapping[str, Array],
+    known: Mapping[str, Array] | None = None,
 ) -> pd.DataFrame:
     """Return the table of a catalogue, a row an object; columns without any value are left out.
 
@@ -130,10 +133,12 @@ def rows(
         names: Of the objects.
         summary: By column, as in `columns_of`.
         truths: Known ones by parameter.
+        known: Known conditions by name.
     """
     import pandas as pd  # noqa: PLC0415 - a fifth of a second, and draws need no table
 
     columns: dict[str, Array | Sequence[str]] = {"object": names}
+    columns |= {f"{name}{KNOWN_VALUE}": values for name, values in (known or {}).items()}
     for name, values in summary.items():
         parameter = name.removesuffix("_rank")
         if name.endswith("_rank") and parameter in truths:

@@ -3,12 +3,14 @@
 posterior = sbi_pipeline.load("results/influenza/npe/estimator.pt")
 theta = posterior.sample(1000, x=x_o)
 log_prob = posterior.log_prob(theta, x=x_o)
+
+Where there are known parameters, both take their values: ``known={"exposure": 3.2}``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import estimators, priors, samplers
+from .conditions import NO_CONDITIONS, Conditions, conditions_of
 from .estimators import Estimator
 from .posterior import doubts, log_posterior, to_theta_density
 from .priors.boxes import truncated
@@ -32,6 +35,7 @@ class Posterior:
     estimator: Estimator
     prior: Prior
     header: dict[str, Any]
+    conditions: Conditions = NO_CONDITIONS
 
     @property
     def events(self) -> bool:
@@ -43,7 +47,14 @@ class Posterior:
         """Names of the inferred parameters, in order."""
         return self.prior.names
 
-    def sample(self, n: int, x: Array | Sequence[Array], seed: int = 0, **sampler: Any) -> Array:
+    def sample(
+        self,
+        n: int,
+        x: Array | Sequence[Array],
+        seed: int = 0,
+        known: Mapping[str, Any] | None = None,
+        **sampler: Any,
+    ) -> Array:
         """Draw from the posterior.
 
         Args:
@@ -53,16 +64,20 @@ class Posterior:
                 ``(m, *x_shape)``, each with a posterior of its own. Trained on single events, one
                 data set is ``(events, *x_shape)``. Axes of length one may differ.
             seed: Seed of the draws.
+            known: Values of the known parameters: a number each, or one for each data set,
+                ``(m,)``; of events or of joined data sets, a number or one for each, ``(events,)``
+                or ``(m, events)``.
             **sampler: Options of the sampler, see `samplers.draw`.
 
         Returns:
             theta, ``(n, theta_dim)``, or ``(m, n, theta_dim)``.
         """
         data, single, joined = self._data_sets(x)
-        for doubt in doubts(self.estimator, data):
+        shown = self._shown(data, known, joined)
+        for doubt in doubts(self.estimator, shown):
             logger.warning("%s", doubt)
         settings = {"prior": self.prior, "events": self.events, "joined": joined, **sampler}
-        drawn = samplers.draw(self.estimator, data, n, seed=seed, **settings)
+        drawn = samplers.draw(self.estimator, shown, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
         return theta[0] if single else theta
 
@@ -88,13 +103,20 @@ class Posterior:
         together = parts[0] if len(parts) == 1 else np.stack(parts)
         return together[None], True, len(parts) > 1
 
-    def log_prob(self, theta: Array, x: Array | Sequence[Array]) -> Array:
+    def _shown(self, data: Array, known: Mapping[str, Any] | None, joined: bool) -> Array:
+        """Return data sets as the estimator is shown them, ``(m, ...)``."""
+        shape = data.shape[: 1 + (self.events or joined)]
+        return self.conditions.beside(data, self.conditions.of(known, shape))
+
+    def log_prob(
+        self, theta: Array, x: Array | Sequence[Array], known: Mapping[str, Any] | None = None
+    ) -> Array:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
 
         Of a list of data sets, the observations of one source, it is of all of them. Normalised for
         NPE of one observation; up to a constant for several, and for NLE and NRE; -inf outside the
         prior, and outside the box of it that a round of simulations was drawn from
-        (``prior.box``).
+        (``prior.box``). ``known`` are the values of the known parameters, as for `sample`.
 
         Raises:
             ValueError: The method draws but has no density.
@@ -108,7 +130,8 @@ class Posterior:
         result = np.full(len(theta), -np.inf)
         z = self.prior.to_normal(theta[inside])
         data, _, joined = self._data_sets(x)
-        log_prob = log_posterior(self.estimator, data, self.events, joined=joined)(z[None])[0]
+        shown = self._shown(data, known, joined)
+        log_prob = log_posterior(self.estimator, shown, self.events, joined=joined)(z[None])[0]
         result[inside] = to_theta_density(log_prob, z, self.prior)
         return result
 
@@ -134,4 +157,4 @@ def load(
             f"wanted {', '.join(parameters)}"
         )
     prior = truncated(priors.of_header(header), header.get("box"))
-    return Posterior(estimator, prior, header)
+    return Posterior(estimator, prior, header, conditions_of(header))

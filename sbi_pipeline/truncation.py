@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from .priors.axes import TurnedPrior, principal_axes
+from .priors.axes import TurnedPrior, axes_of_draws
 from .priors.boxes import BoxedPrior, Faces, NormalInterval
 from .priors.circles import periodic_columns, periods_of
 from .priors.reach import reachable
@@ -180,7 +180,7 @@ def _oblique_box(prior: Prior, theta: Array, calibration: Calibration, **options
     z = reachable(prior.to_normal(theta))
     used = [name for name, lost in zip(prior.names, _lost(z), strict=True) if not lost]
     columns = [prior.names.index(name) for name in used]
-    axes = principal_axes(z[:, columns], used) if used else {}
+    axes = axes_of_draws(z[:, columns], used) if used else {}
     whole = np.eye(len(prior.names))
     whole[np.ix_(columns, columns)] = list(axes.values())
     turned = TurnedPrior(prior, axes)

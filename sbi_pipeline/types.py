@@ -6,6 +6,7 @@ Words, the same everywhere:
   ``(n, n_parameters)``, columns in the order of ``Simulator.parameters``.
 * ``theta``: the inferred parameters, ``(n, theta_dim)``, in the order of the configuration.
 * ``eta``: the nuisance parameters; estimators never see them.
+* ``known``: known conditions, ``(n, known)``: parameters whose values come with every data set.
 * ``x``: simulated data, ``(n, *x_shape)``; ``x_o``: one observation, ``x_shape``.
 * ``z``: theta in the prior's standard-normal space, ``(n, theta_dim)``: what estimators are
   trained on. Bounds are exact there, and the prior is N(0, I).
@@ -152,6 +153,9 @@ class Traits:
 
     Attributes:
         target: What ``log_prob(z, x)`` is of: q(z | x), q(x | z), or p(x | z) / p(x).
+        conditions: Whether it is told of known conditions apart: it takes their number, ``known``,
+            and data sets packed with them (`networks.packing`). To others they are elements of a
+            vector x.
         density: Whether ``log_prob`` works; a method without it has draws only.
         joint: Whether the parameters are learnt together; else draws and density are those of the
             product of the margins.
@@ -168,6 +172,7 @@ class Traits:
     """
 
     target: Target
+    conditions: bool = False
     density: bool = True
     joint: bool = True
     loss_judges: bool = True

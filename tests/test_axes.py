@@ -8,7 +8,7 @@ from joint_prior import Disc
 from scipy import stats
 
 from sbi_pipeline import priors
-from sbi_pipeline.priors.axes import TurnedPrior, principal_axes
+from sbi_pipeline.priors.axes import TurnedPrior, axes_of_draws
 from sbi_pipeline.priors.boxes import BoxedPrior, cut_by, holds, truncated, untruncated
 from sbi_pipeline.truncation import Calibration, next_box
 
@@ -102,10 +102,10 @@ def test_which_box_lies_within_which():
 def test_axes_are_called_after_the_parameters_nearest_to_them():
     rng = np.random.default_rng(0)
     alone = rng.normal(size=(100_000, 3)) * [0.1, 3.0, 1.0]
-    found = principal_axes(alone, ("x", "y", "z"))
+    found = axes_of_draws(alone, ("x", "y", "z"))
     np.testing.assert_allclose(list(found.values()), np.eye(3), atol=0.02)
     turned = alone @ np.linalg.qr(np.eye(3) + 0.3 * rng.normal(size=(3, 3)))[0]
-    axes = np.array(list(principal_axes(turned, ("x", "y", "z")).values()))
+    axes = np.array(list(axes_of_draws(turned, ("x", "y", "z")).values()))
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
     covariance = np.cov((turned @ axes.T).T)
     assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 1e-10

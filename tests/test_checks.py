@@ -17,6 +17,7 @@ from sbi_pipeline.diagnostics.lost_prior import prior_shift
 from sbi_pipeline.diagnostics.predictive import typicality
 from sbi_pipeline.diagnostics.sampling import SAMPLING, Sampling
 from sbi_pipeline.diagnostics.typicality import Typicality
+from sbi_pipeline.diagnostics.weights import effective_rows
 from sbi_pipeline.subjects import SimulatedRows
 
 REPEATS = 40
@@ -228,6 +229,17 @@ def test_a_perfect_campaign_passes_everything_in_19_of_20_cases():
                 )
         passed += all(check.status == "pass" for check in found)
     assert passed >= 90  # of 100; 95 expected at least, 2.2 of scatter
+
+
+@pytest.mark.parametrize(
+    ("effective", "status"), [(5000.0, "pass"), (600.0, "warn"), (40.0, "fail")]
+)
+def test_effective_rows_of_weighted_simulations(effective, status):
+    told = {"outside": 0, "effective": effective, "drawn_from": {"mass": {"type": "uniform"}}}
+    assert synthetic.judged("weights", effective).status == status
+    assert effective_rows(SimulatedRows(10_000, {}, None, told)) == effective
+    assert effective_rows(SimulatedRows(10_000, {}, None, {**told, "drawn_from": None})) is None
+    assert effective_rows(SimulatedRows(10_000, {})) is None
 
 
 def test_failures():

@@ -8,10 +8,10 @@ from sbi_pipeline import estimators
 from sbi_pipeline.networks.compression import (
     SUMMARIES,
     Compression,
+    leading_axes,
     n_effects,
-    principal_axes,
 )
-from sbi_pipeline.networks.least_squares import best_fit, fits
+from sbi_pipeline.networks.least_squares import best_fit, steps_of_fit
 
 
 def long(n, length, noise=0.5):
@@ -26,7 +26,7 @@ def long(n, length, noise=0.5):
 def test_axes_are_the_principal_components():
     _, x = long(500, 80)
     x = x - x.mean(0)
-    axes = principal_axes(lambda: iter(x.split(90)), 4)
+    axes = leading_axes(lambda: iter(x.split(90)), 4)
     exact = torch.linalg.svd(x, full_matrices=False).Vh[:4].T
     torch.testing.assert_close(axes.T @ axes, torch.eye(4), atol=1e-4, rtol=0)
     assert (axes.T @ exact).diagonal().abs()[:2].min() > 0.999
@@ -35,7 +35,7 @@ def test_axes_are_the_principal_components():
 def test_steps_end_at_least_squares():
     draws = torch.Generator().manual_seed(1)
     inputs, outputs = (torch.randn(200, k, generator=draws).double() for k in (8, 2))
-    *_, last = fits(inputs, outputs, 12)
+    *_, last = steps_of_fit(inputs, outputs, 12)
     torch.testing.assert_close(
         last, torch.linalg.lstsq(inputs, outputs).solution, atol=1e-5, rtol=0
     )

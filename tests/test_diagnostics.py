@@ -44,6 +44,9 @@ def documented():
     return module
 
 
+FLAT = {"type": "uniform", "min": 0, "max": 9}
+
+
 def everything():
     """Subjects of every kind, of which every diagnostic has something to say."""
     rng = np.random.default_rng(0)
@@ -56,7 +59,10 @@ def everything():
     known = {"simulated": 1000, "failed": 30, "target": "likelihood", "modelled": True}
     theta = {name: rng.normal(size=1000) for name in synthetic.NAMES}
     simulations = SimulatedRows(
-        1000, {"timeout": 30}, (theta, np.where(np.arange(1000) < 30, "timeout", ""))
+        1000,
+        {"timeout": 30},
+        (theta, np.where(np.arange(1000) < 30, "timeout", "")),
+        {"outside": 3, "effective": 400.0, "drawn_from": {"mass": FLAT}},
     )
     departure = {"where": "mass", "measure": "correlation", "size": 0.3, "p": 1e-9, "rows": 1000}
     masks = {"share": 0.3, "correlation": 0.4, "by_chance": 0.05, "column": 2}

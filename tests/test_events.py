@@ -44,7 +44,7 @@ def engine(simulator: str = "Line") -> Engine:
 def simulated(made: Engine, truth: dict[str, float], events: int, seed: int) -> tuple[Array, Array]:
     _, row = observations.simulate_observation(made, prior(), truth, seed)
     inferred = ("kind", "mu")
-    return observations.simulate_events(made, prior(), truth, row, inferred, events, seed)
+    return observations.simulate_events(made, prior(), truth, row, inferred, events, seed)[:2]
 
 
 def prior() -> priors.NamedPrior:

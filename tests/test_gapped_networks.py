@@ -144,6 +144,7 @@ def test_the_density_of_what_is_there_is_exact_too() -> None:
 def test_what_whitens_is_undone() -> None:
     z, x = pairs(500, 0.4)
     conditioner = Conditioner(2, (6,), linear=True, gaps=True)
+    assert isinstance(conditioner.linear, PerDataSet)
     conditioner.fit_scales(z, x)
     context = conditioner(x)
     assert context.shape == (500, conditioner.out_dim)
@@ -153,7 +154,7 @@ def test_what_whitens_is_undone() -> None:
     np.testing.assert_allclose(conditioner.restore(one[None], context[:1])[0], z, atol=1e-4)
     log_det = conditioner.log_det(context)
     assert isinstance(log_det, torch.Tensor)
-    np.testing.assert_allclose(log_det, -conditioner.root(context).logdet(), atol=1e-4)
+    np.testing.assert_allclose(log_det, -conditioner.linear.root_of(context).logdet(), atol=1e-4)
 
 
 @pytest.mark.parametrize("members", [1, 2])
@@ -174,6 +175,19 @@ def test_every_method_learns_and_draws_with_gaps(method: str, members: int) -> N
         assert torch.isfinite(made.log_prob(z[:9], x[:1])).all()
     if made.traits.draws:
         assert torch.isfinite(made.sample_many(5, x[:3])).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gaps_and_known_conditions_go_together(method: str) -> None:
+    z, x = pairs(60, 0.4)
+    rows = torch.cat((torch.randn(60, 1), x), 1)
+    told = {"gaps": True, "conditions": 1, "x_shape": (6,), "linear": True}
+    made = estimators.build(method, z, rows, seed=1, **told)
+    assert torch.isfinite(made.loss(z, rows)).all()
+    if made.traits.density:
+        assert torch.isfinite(made.log_prob(z[:9], rows[:1])).all()
+    if made.traits.draws:
+        assert torch.isfinite(made.sample_many(5, rows[:3])).all()
 
 
 def test_wide_data_start_from_what_is_there_and_the_mask() -> None:
@@ -231,9 +245,9 @@ def test_an_observation_is_compared_in_what_it_has() -> None:
     assert data_path(x, x_o, {}, []) == data_path(x[:, there], x_o[there], {}, [])
     x_o[[0, 1, 5, 6]] = 9.0
     assert typicality(x, x_o).p_value < 0.005
-    missing = np.full(800, 3 / 8)
+    missing = np.full(801, 3 / 8)
     assert in_distribution(x, x_o, missing=missing).p_value < 0.01
-    more = np.where(np.arange(8) < 7, np.nan, 0.0)
+    more, missing[0] = np.where(np.arange(8) < 7, np.nan, 0.0), 7 / 8
     assert in_distribution(x, more, missing=missing).p_values["missing elements"] < 0.005
 
 

@@ -193,6 +193,20 @@ def test_information_on_an_observation_is_the_divergence_from_the_prior():
     assert found["sd_ratio_b"] == pytest.approx(0.01, rel=0.05)
 
 
+def test_the_width_of_a_circle_is_that_of_points_on_it():
+    entries = {"a": {"type": "uniform", "min": 0, "max": 1, "periodic": True}}
+    prior, rng = priors.build(entries, ("a",)), np.random.default_rng(0)
+    drawn = priors.reference_draws(prior, 1)
+    found = [
+        posterior_measures((at + 0.01 * rng.normal(size=(20_000, 1))) % 1, drawn, prior)
+        for at in (0.5, 0.0)  # away from the cut, and upon it
+    ]
+    exact = -np.log(0.01) - 0.5 * np.log(2 * np.pi * np.e)
+    for each in found:
+        assert each["least_nats"] == pytest.approx(exact, abs=0.03)
+        assert each["sd_ratio_a"] == pytest.approx(0.01 * np.sqrt(12), rel=0.05)
+
+
 def test_the_page_of_a_sweep_over_rounds_shows_no_average():
     rows = [
         {

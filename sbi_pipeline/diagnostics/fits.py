@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy import special
 
+from ..priors.circles import circular_mean, circular_sd, periods_of, turned
 from ..priors.reach import reachable
 from ..types import Array, Prior
 from .coverage import coverage_error
@@ -54,9 +56,14 @@ def posterior_measures(theta: Array, drawn: Array, prior: Prior) -> dict[str, fl
         posterior over prior sd.
     """
     z = reachable(prior.to_normal(theta))
+    ratios = theta.std(axis=0, ddof=1) / drawn.std(axis=0, ddof=1)
+    for name, period in periods_of(prior).items():
+        column = prior.names.index(name)
+        ratios[column] = circular_sd(theta[:, column], period) / drawn[:, column].std(ddof=1)
+        centre = circular_mean(special.ndtr(z[:, column]), (0.0, 1.0))
+        z[:, column] = turned(z[:, column], centre)
     mean, covariance = z.mean(axis=0), np.atleast_2d(np.cov(z.T))
     squares = mean @ mean + np.trace(covariance) - len(mean)
-    ratios = theta.std(axis=0, ddof=1) / drawn.std(axis=0, ddof=1)
     return {
         "least_nats": float(squares - np.linalg.slogdet(covariance)[1]) / 2,
         **{f"{SD_RATIO}{name}": ratio for name, ratio in zip(prior.names, ratios, strict=True)},

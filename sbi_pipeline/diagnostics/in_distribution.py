@@ -21,13 +21,18 @@ from .typicality import (
     rank_among,
     share_missing,
     two_sided,
+    under_conditions,
     upper,
     with_medians,
 )
 
 
 def in_distribution(
-    simulations: Array, x_o: Array, neighbours: int = 20, missing: Array | None = None
+    simulations: Array,
+    x_o: Array,
+    neighbours: int = 20,
+    known: int = 0,
+    missing: Array | None = None,
 ) -> Typicality:
     """Ask whether ``x_o`` lies where the simulator puts data for any parameters of the prior.
 
@@ -38,20 +43,21 @@ def in_distribution(
         simulations: Prior predictive data sets, ``(draws, *x_shape)``; held-out ones will do.
         x_o: The observation, ``x_shape``.
         neighbours: How many for the local outlier factor.
-        missing: The fraction of each simulated data set that is missing as it was trained on,
-            ``(draws,)``; None where nothing is.
+        known: How many of their elements, the first, are known conditions.
+        missing: The fraction that is missing of the observation, and of each simulated data set as
+            it was trained on, ``(1 + draws,)``; None where nothing is.
     """
     from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415 - half a second
 
     pooled = pool_data(simulations, x_o)
-    features = features_of(pooled)
+    features = features_of(pooled, known)
     outlier = LocalOutlierFactor(n_neighbors=min(neighbours, len(simulations) - 1)).fit(features)
     p_values = {
         "distance": upper(mahalanobis(features)),
         "local density": upper(-outlier.negative_outlier_factor_),
     }
     if missing is not None:
-        p_values["missing elements"] = two_sided(np.append(share_missing(x_o[None]), missing))
+        p_values["missing elements"] = two_sided(missing)
     return rank_among(pooled, p_values)
 
 
@@ -67,18 +73,19 @@ class Reference:
     Args:
         simulations: Prior predictive data sets, ``(n, *x_shape)``.
         neighbours: How many for the local outlier factor.
+        known: How many of their elements, the first, are known conditions.
 
     Raises:
         ValueError: They are fewer than three times the neighbours.
     """
 
-    def __init__(self, simulations: Array, neighbours: int = 20) -> None:
+    def __init__(self, simulations: Array, neighbours: int = 20, known: int = 0) -> None:
         flat = np.asarray(simulations, dtype=float).reshape(len(simulations), -1)
         if len(flat) < 3 * neighbours:
             raise ValueError(f"got {len(flat)} simulations; wanted {3 * neighbours} or more")
         self._medians = flat[np.isfinite(flat).any(axis=1)][: len(flat) // 3]
         fitted, ranked, compared = np.array_split(with_medians(flat, self._medians), 3)
-        self._statistics = _statistics(fitted, neighbours)
+        self._statistics = _statistics(fitted, neighbours, known)
         self._ranked = {name: np.sort(each(ranked)) for name, each in self._statistics.items()}
         self._least = 1 / (1 + len(ranked))
         self._compared = np.sort(self._typical(self._by_statistic(compared)))
@@ -121,22 +128,24 @@ class Reference:
         return np.asarray(by_statistic.min(axis=0) + self._least * by_statistic.mean(axis=0))
 
 
-def _statistics(fitted: Array, neighbours: int) -> Mapping[str, Callable[[Array], Array]]:
+def _statistics(
+    fitted: Array, neighbours: int, known: int
+) -> Mapping[str, Callable[[Array], Array]]:
     """Return statistics of data sets ``(m, elements)``, the larger the more unusual."""
     from sklearn.covariance import LedoitWolf  # noqa: PLC0415 - half a second
     from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415
 
-    features = _features(fitted)
-    known = features(fitted)
-    bulk = LedoitWolf().fit(known)
-    local = LocalOutlierFactor(n_neighbors=neighbours, novelty=True).fit(known)
+    features = _features(fitted, known)
+    seen = features(fitted)
+    bulk = LedoitWolf().fit(seen)
+    local = LocalOutlierFactor(n_neighbors=neighbours, novelty=True).fit(seen)
     return {
         "distance": lambda flat: bulk.mahalanobis(features(flat)),
         "local density": lambda flat: -local.score_samples(features(flat)),
     }
 
 
-def _features(fitted: Array) -> Callable[[Array], Array]:
+def _features(fitted: Array, known: int) -> Callable[[Array], Array]:
     """Return what makes features of data sets, as `features_of` does of those it is fitted to."""
     ordered = np.sort(fitted, axis=0)
 
@@ -148,20 +157,22 @@ def _features(fitted: Array) -> Callable[[Array], Array]:
         ranks = np.clip(np.stack(places, axis=1) / 2, 0.5, len(ordered) - 0.5)
         return np.asarray(special.ndtri(ranks / len(ordered)))
 
-    if fitted.shape[1] <= MAX_FEATURES:
+    if fitted.shape[1] - known <= MAX_FEATURES:
         return scores
     from sklearn.decomposition import PCA  # noqa: PLC0415 - half a second
 
-    components = PCA(min(MAX_FEATURES, len(fitted) // 4), random_state=0).fit(scores(fitted))
+    count = min(MAX_FEATURES, len(fitted) // 4)
+    components = PCA(count, random_state=0).fit(scores(fitted)[:, known:])
 
     def reduced(flat: Array) -> Array:
-        given = scores(flat)
+        every = scores(flat)
+        given = every[:, known:]
         kept = components.transform(given)
         left = np.linalg.norm(given - components.inverse_transform(kept), axis=1)
-        return np.column_stack([kept, left])
+        return np.column_stack([every[:, :known], kept, left])
 
-    known = reduced(fitted)
-    centre, scale = known.mean(axis=0), known.std(axis=0)
+    seen = reduced(fitted)
+    centre, scale = seen.mean(axis=0), seen.std(axis=0)
     return lambda flat: (reduced(flat) - centre) / scale
 
 
@@ -170,7 +181,13 @@ def measure_in_distribution(asked: ObservedData) -> Typicality | None:
     x_o = asked.x_o
     if x_o is None or x_o.ndim >= asked.simulated.ndim:
         return None
-    return in_distribution(asked.simulated, x_o, missing=asked.missing)
+    simulated, seen = under_conditions(
+        asked.simulated, asked.simulated_known, x_o, asked.known, asked.conditions
+    )
+    missing = asked.missing
+    if missing is not None:
+        missing = np.append(share_missing(x_o[None]), missing)
+    return in_distribution(simulated, seen, known=len(asked.conditions), missing=missing)
 
 
 def judge_in_distribution(

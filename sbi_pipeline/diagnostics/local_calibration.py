@@ -28,7 +28,7 @@ from ..subjects import Neighbourhood
 from ..types import Array
 from .check import Check, WarnFail, significant
 from .diagnostic import Diagnostic
-from .typicality import similarity
+from .typicality import similarity, under_conditions
 
 FAR = 1e-3
 """Simulations that weigh less than this against the nearest are left out."""
@@ -62,6 +62,7 @@ def local_test(
     x_o: Array,
     *,
     joint: bool = True,
+    known: int = 0,
     fraction: float = 0.1,
     exchanges: int = 1999,
     seed: int = 0,
@@ -74,11 +75,12 @@ def local_test(
         x: Data of the simulations, ``(n, *x_shape)``.
         x_o: The observation, ``x_shape``.
         joint: Whether correlations of parameters are tested; of margins there are none.
+        known: How many elements of data, the first, are known conditions.
         fraction: Width of the kernel: the distance that holds this fraction of the simulations.
         exchanges: How many for the null; no p-value falls below 1 / (exchanges + 1).
         seed: Of the exchanges.
     """
-    squared = similarity(x, x_o)
+    squared = similarity(x, x_o, known)
     weights = np.exp(-squared / np.quantile(squared, fraction))
     near = weights > FAR * weights.max()
     every = np.arange(len(names))
@@ -130,7 +132,11 @@ def measure_local_calibration(asked: Neighbourhood) -> Local | None:
         return None
     names = [str(name) for name in data["parameter"].to_numpy()]
     joint = "joint_ranks" in data
-    return local_test(data["scores"].to_numpy(), names, asked.x, asked.posterior.x_o, joint=joint)
+    x, x_o = under_conditions(
+        asked.x, asked.known, asked.posterior.x_o, asked.posterior.known, asked.conditions
+    )
+    scores = data["scores"].to_numpy()
+    return local_test(scores, names, x, x_o, joint=joint, known=len(asked.conditions))
 
 
 def judge_local_calibration(

@@ -61,7 +61,7 @@ def rank(
     Args:
         posterior: A trained estimator with its prior.
         theta: Held-out truths, ``(n, theta_dim)``.
-        x: Their data, ``(n, *x_shape)``.
+        x: Their data, ``(n, *x_shape)``, packed with known conditions if there are any.
         seed: Seed of the draws.
         proposal: An estimator of the same posterior that MCMC proposes from, if there is one.
         simulations: How many held-out ones to use, no more than the largest campaign has; by

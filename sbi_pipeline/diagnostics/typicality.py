@@ -19,12 +19,13 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from ..networks.packing import packed
 from ..subjects import FEWEST_PREDICTIONS
 from ..types import Array
 from .check import Check, WarnFail, below
@@ -51,7 +52,7 @@ class Typicality:
     draws: int
 
 
-def similarity(simulations: Array, x_o: Array) -> Array:
+def similarity(simulations: Array, x_o: Array, known: int = 0) -> Array:
     """Return the squared distance of each simulated data set to the observation, ``(n,)``.
 
     Euclidean in normal scores of the elements, so that units do not matter.
@@ -59,9 +60,27 @@ def similarity(simulations: Array, x_o: Array) -> Array:
     Args:
         simulations: Data sets, ``(n, *x_shape)``.
         x_o: The observation, ``x_shape``.
+        known: How many of their elements, the first, are known conditions.
     """
-    features = features_of(pool_data(simulations, x_o))
+    features = features_of(pool_data(simulations, x_o), known)
     return np.asarray(((features[1:] - features[0]) ** 2).sum(axis=1))
+
+
+def under_conditions(
+    x: Array, known: Array | None, x_o: Array, given: Mapping[str, Array], names: Sequence[str]
+) -> tuple[Array, Array]:
+    """Return simulations and an observation, each packed with its known conditions.
+
+    Args:
+        x: Simulations, ``(n, *x_shape)``.
+        known: Their conditions, ``(n, known)``; None for none.
+        x_o: The observation, ``x_shape``.
+        given: Its conditions, a number each.
+        names: Of the conditions, in order.
+    """
+    if known is None or not names:
+        return x, x_o
+    return packed(known, x), packed(np.array([given[name] for name in names], dtype=float), x_o)
 
 
 SUMMARIES: Mapping[str, Callable[[Array], Array]] = {
@@ -132,22 +151,24 @@ def share_missing(x: Array) -> Array:
     return np.asarray(np.isnan(x).reshape(len(x), -1).mean(axis=1))
 
 
-def features_of(pooled: Array) -> Array:
+def features_of(pooled: Array, known: int = 0) -> Array:
     """Return normal scores of the elements, reduced to principal components where there are many.
 
     What the components leave over is kept as one more feature, so data off their plane stand out.
+    The first elements, ``known`` of them, are features of their own.
     """
     ranks = stats.rankdata(pooled, axis=0)
-    scores = stats.norm.ppf((ranks - 0.5) / len(pooled))
+    every = stats.norm.ppf((ranks - 0.5) / len(pooled))
+    scores = every[:, known:]
     if scores.shape[1] <= MAX_FEATURES:
-        return np.asarray(scores)
+        return np.asarray(every)
     from sklearn.decomposition import PCA  # noqa: PLC0415 - half a second
 
     components = PCA(min(MAX_FEATURES, len(pooled) // 4), random_state=0).fit(scores)
     reduced = components.transform(scores)
     left = np.linalg.norm(scores - components.inverse_transform(reduced), axis=1)
     whitened = np.column_stack([reduced, left])
-    return np.asarray(stats.zscore(whitened, axis=0))
+    return np.column_stack([every[:, :known], stats.zscore(whitened, axis=0)])
 
 
 def mahalanobis(features: Array) -> Array:

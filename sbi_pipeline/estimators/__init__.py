@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import registry
+from ..networks.packing import packed_shape, unpacked
 from ..networks.periodic import is_periodic, told_of
 from ..networks.resolution import check_resolution
 from ..networks.validity import Validity
@@ -41,7 +43,7 @@ __all__ = [
 
 FORMAT = 3
 SPEC = ("method", "network", "members", "theta_dim", "x_shape")
-MAYBE = ("validity", "periodic", "gaps")
+MAYBE = ("conditions", "validity", "periodic", "gaps")
 
 
 def build(
@@ -57,6 +59,8 @@ def build(
     gaps: Annotated[bool, INTERNAL] = False,
     weighted: Annotated[bool, INTERNAL] = False,
     periodic: Annotated[Sequence[int], INTERNAL] = (),
+    conditions: Annotated[int, INTERNAL] = 0,
+    x_shape: Annotated[tuple[int, ...] | None, INTERNAL] = None,
     **network: Annotated[Any, Passes(registry.ESTIMATORS, by="method", given=2)],
 ) -> Estimator:
     """Build an untrained estimator for data like these.
@@ -73,6 +77,8 @@ def build(
         gaps: Whether elements of x may be missing, NaN.
         weighted: Whether losses are weighted, see `Preview`.
         periodic: Columns of z that are of periodic parameters.
+        conditions: Number of known conditions that each data set is packed with.
+        x_shape: Shape of one data set, where it is packed.
         **network: Options of the method.
 
     Raises:
@@ -83,7 +89,11 @@ def build(
     check_rows(z, x, gaps)
     made_of = estimator_class(method)
     seen = _without_ends(z, periodic)
+    shape = tuple(x.shape[1:]) if x_shape is None else x_shape
     preview = Preview(seen, x, rows or len(z), complete, follows, weighted, gaps)
+    if conditions and made_of.traits.conditions:
+        beside, data = unpacked(x, conditions, shape)
+        preview = replace(preview, x=data, known=beside)
     chosen = made_of.choose(preview, **network)
     if periodic and made_of.traits.circles:
         chosen["periodic"] = list(periodic)
@@ -92,7 +102,8 @@ def build(
         "network": chosen,
         "members": members,
         "theta_dim": z.shape[1],
-        "x_shape": list(x.shape[1:]),
+        "x_shape": list(shape),
+        **({"conditions": conditions} if conditions else {}),
         **({"gaps": True} if gaps else {}),
     }
     if periodic and made_of.traits.turns:
@@ -111,6 +122,11 @@ def _without_ends(z: Tensor, periodic: Sequence[int]) -> Tensor:
 def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | None) -> Estimator:
     """Make the estimator a spec describes, with scales fitted to rows (z, x) if there are any."""
     method: Any = estimator_class(spec["method"])
+    known, shape, network = spec.get("conditions", 0), tuple(spec["x_shape"]), spec["network"]
+    if known and method.traits.conditions:
+        network = {**network, "known": known}
+    else:
+        shape = packed_shape(known, shape)
     if spec["members"] < 1:
         raise ValueError(f"members is {spec['members']}; at least 1 is wanted")
     made = []
@@ -118,19 +134,19 @@ def construct(spec: Mapping[str, Any], seed: int, rows: tuple[Tensor, Tensor] | 
         torch.manual_seed(seed)
         for _ in range(spec["members"]):
             try:
-                member = method(spec["theta_dim"], tuple(spec["x_shape"]), **spec["network"])
+                member = method(spec["theta_dim"], shape, **network)
             except TypeError as error:
                 raise ValueError(f"network options of {spec['method']}: {error}") from error
             if "periodic" in spec:
-                of = spec["theta_dim"], tuple(spec["x_shape"])
-                member = Turned(member, spec["periodic"], *of)
+                shown = packed_shape(known, tuple(spec["x_shape"]))
+                member = Turned(member, spec["periodic"], spec["theta_dim"], shown)
             if rows is not None:
                 member.fit_scales(*rows)
             made.append(member)
     estimator: Estimator = made[0] if len(made) == 1 else Ensemble(made)
     estimator.spec = dict(spec)
     if "validity" in spec:
-        add_validity(estimator, Validity(spec["theta_dim"], **spec["validity"]))
+        add_validity(estimator, Validity(spec["theta_dim"] + known, **spec["validity"]))
     return estimator
 
 

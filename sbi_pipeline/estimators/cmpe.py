@@ -54,6 +54,7 @@ class CMPE(Estimator):
     # The loss measures agreement between levels, not closeness to the posterior: no early stop.
     traits = Traits(
         target="posterior",
+        conditions=True,
         density=False,
         loss_judges=False,
         steps=True,
@@ -101,7 +102,7 @@ class CMPE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        return choose_conditioner(preview.z, preview.x, gaps=preview.gaps, **options)
+        return choose_conditioner(preview.given, preview.x, gaps=preview.gaps, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .. import registry
+from ..networks.packing import packed_shape
 from ..networks.trainable import Trainable
 from ..networks.validity import Validity
 from ..types import Traits
@@ -32,6 +34,8 @@ class Preview:
         weighted: Whether rows were drawn from another density, and their losses are weighted: those
             here follow the prior.
         gaps: Whether elements of x may be missing, NaN.
+        known: Known conditions of the data, in normal space as well, ``(n, known)``; None where
+            there are none, or where they are elements of x.
     """
 
     z: Tensor
@@ -41,6 +45,12 @@ class Preview:
     follows: bool = True
     weighted: bool = False
     gaps: bool = False
+    known: Tensor | None = None
+
+    @property
+    def given(self) -> Tensor:
+        """What the data are given: parameters and known conditions, ``(n, theta_dim + known)``."""
+        return self.z if self.known is None else torch.cat((self.z, self.known), 1)
 
 
 class Estimator(Trainable):
@@ -51,8 +61,9 @@ class Estimator(Trainable):
 
     Attributes:
         traits: What others must know of it; of the class.
-        spec: ``method``, ``network``, ``members``, ``theta_dim``, ``x_shape``: what it is built
-            again from. Set by `estimators.build`.
+        spec: ``method``, ``network``, ``members``, ``theta_dim``, ``x_shape``, and
+            ``conditions``, the number of known ones: what it is built again from. Set by
+            `estimators.build`.
         validity: log p(valid | z), where the posterior needs it because simulations failed.
     """
 
@@ -60,6 +71,16 @@ class Estimator(Trainable):
         super().__init__()
         self.spec: dict[str, Any] = {}
         self.validity: Validity | None = None
+
+    @property
+    def known_conditions(self) -> int:
+        """Number of known conditions that data sets are packed with."""
+        return int(self.spec.get("conditions", 0))
+
+    @property
+    def shown_shape(self) -> tuple[int, ...]:
+        """Shape of one data set as it is shown: packed with known conditions, if there are any."""
+        return packed_shape(self.known_conditions, tuple(self.spec["x_shape"]))
 
     @classmethod
     def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:

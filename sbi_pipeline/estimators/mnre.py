@@ -51,7 +51,14 @@ class MNRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="posterior", joint=False, learning_rate=1e-3, circles=True, gaps=True)
+    traits = Traits(
+        target="posterior",
+        conditions=True,
+        joint=False,
+        learning_rate=1e-3,
+        circles=True,
+        gaps=True,
+    )
 
     def __init__(
         self,
@@ -100,11 +107,11 @@ class MNRE(Contrastive):
         return torch.logaddexp(near, near.new_tensor(math.log1p(-self.near)))
 
     def _regression(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean, ``(n, theta_dim)``, and sd, of all or each of n, of each parameter."""
+        """Return mean, ``(n, theta_dim)``, and sd, ``(theta_dim,)`` or alike, of each parameter."""
         dim = len(self.nets)
         if self.conditioner.linear is None:
             return context.new_zeros(len(context), dim), context.new_ones(dim)
-        return context[:, -dim:], self.conditioner.root(context).square().sum(-1).sqrt()
+        return context[:, -dim:], self.conditioner.scales(context)
 
     def _log_ratios(self, z: Tensor, context: Tensor) -> Tensor:
         """Return f_k, ``(g, n, theta_dim)``, of g values for each of n contexts."""

@@ -42,15 +42,16 @@ from torch import Tensor
 
 from ..networks.categorical import Categorical
 from ..networks.compression import LONG, Compression, Summaries, choose_summaries, named
-from ..networks.conditioning import MOST_COLUMNS, Linear, check_columns
+from ..networks.conditioned import regression
+from ..networks.conditioning import MOST_COLUMNS, Known, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS, Flow
 from ..networks.flows import flow as build_flow
 from ..networks.gapped_regression import MOST_GAPPED, GappedRegression
 from ..networks.masks import what_masks_tell
 from ..networks.mixed import MixedStandardise, filled
+from ..networks.packing import packed_shape, unpacked
 from ..networks.periodic import is_periodic, told_of
-from ..networks.regression import GaussianRegression
 from ..networks.scaling import as_floats, choose_transform, constant_columns, without_gaps
 from ..networks.screening import linked_columns
 from ..networks.splines import only
@@ -79,11 +80,12 @@ def discrete_columns(
 
 
 class NLE(Estimator):
-    """Conditional flow over x given z.
+    """Conditional flow over x given z, and given known conditions, which stand beside z.
 
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set; the flow is over its flattened elements, the columns.
+        known: Number of conditions that are known of each.
         flow: Family of the density of the data.
         transform: Function that each real number of x goes through first; ``auto``: by the
             training rows.
@@ -114,14 +116,15 @@ class NLE(Estimator):
     """
 
     periodic: Tensor | None
-    # Many small operations.
-    traits = Traits(target="likelihood", compiles=True, circles=True, gaps=True)
+    # Of many small operations.
+    traits = Traits(target="likelihood", conditions=True, compiles=True, circles=True, gaps=True)
 
     def __init__(
         self,
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
+        known: Known = 0,
         flow: Annotated[str, OneOf(FLOWS)] = "nsf_ar",
         transform: Transform = "none",
         dequantise: Annotated[bool, Chosen()] = False,
@@ -140,7 +143,8 @@ class NLE(Estimator):
         super().__init__()
         few, levels, options = discrete_columns(**discrete) if discrete else ([], 1, {})
         held = {column: Values(**each) for column, each in (values or {}).items()}
-        self.x_shape, self.held, self.has_atoms = x_shape, held, bool(atoms)
+        self.x_shape, self.known = x_shape, known
+        self.held, self.has_atoms = held, bool(atoms)
         self.kept, self.compression = columns, None
         if kind := named(summaries):
             shape = (len(columns),)
@@ -156,9 +160,10 @@ class NLE(Estimator):
         self.atom_of = [
             self.coded.index(i) if i in (atoms or []) else -1 for i in self.standardise.columns
         ]
-        self.register_buffer("periodic", is_periodic(theta_dim, periodic), persistent=False)
-        self.seen = theta_dim if not len(periodic) else 2 * theta_dim
-        context_dim = 2 * theta_dim + len(self.coded)  # z, its ranks, values that are taken
+        given = theta_dim + known
+        self.register_buffer("periodic", is_periodic(given, periodic), persistent=False)
+        self.seen = given if not len(periodic) else 2 * given
+        context_dim = 2 * given + len(self.coded)  # z, its ranks, values that are taken
         self.categorical = None
         if self.coded:
             levels = max(levels, *(held[i].levels for i in self.coded))
@@ -166,8 +171,12 @@ class NLE(Estimator):
             self.categorical = Categorical(len(self.coded), levels, dim, **options)
             self.categorical.know([held[i] for i in self.coded])
         self.masks = Categorical(len(self.masked), 2, self.seen) if self.masked else None
-        self.linear = GaussianRegression(context_dim, out_dim) if linear and not gaps else None
-        self.gapped = GappedRegression(out_dim, context_dim) if linear and gaps else None
+        conditions = [*range(theta_dim, given), *range(given + theta_dim, 2 * given)]
+        self.linear = self.gapped = None
+        if linear and gaps:
+            self.gapped = GappedRegression(out_dim, context_dim)
+        elif linear:
+            self.linear = regression(context_dim, out_dim, conditions)
         context_dim += len(self.may_lack)
         self.flow = build_flow(flow, out_dim, context_dim, **flow_options) if out_dim else None
 
@@ -196,7 +205,7 @@ class NLE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        z, x = preview.z, preview.x
+        z, x = preview.given, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
         if preview.gaps:
             options["summaries"] = None  # they are of all elements
@@ -208,12 +217,19 @@ class NLE(Estimator):
             options |= {"gaps": True, "masks": choose_masks(z, x.flatten(1).isnan())}
         return {**options, **choose_scales(z, x.flatten(1), **options)}
 
+    def _unpacked(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return known conditions and columns of data, a row for each data set."""
+        rows = batched(x, packed_shape(self.known, self.x_shape))
+        known, x = unpacked(rows, self.known, self.x_shape)
+        return known, x.flatten(1)
+
     def _look(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return rows of x, which columns the flow is over, and what it is given but for a mask."""
-        x = batched(x, self.x_shape).flatten(1)
+        known, x = self._unpacked(x)
         if self.compression is not None:
             x = self.compression(x[:, self.kept])
         x = x.expand(len(z), -1)
+        z = torch.cat((z, known.expand(len(z), -1)), 1)
         present = ~x[:, self.standardise.columns].isnan() if self.may_lack else None
         if self.categorical is None:
             return x, present, torch.cat(told_of(z, self.periodic), 1)
@@ -231,7 +247,7 @@ class NLE(Estimator):
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         if self.compression is not None:
-            self.compression.fit_to(z, as_floats(x.flatten(1))[:, self.kept])
+            self.compression.fit_to(z, as_floats(self._unpacked(x)[1])[:, self.kept])
         x, present, given = self._look(z, x)
         if self.categorical is not None:
             self.categorical.fit(x[:, self.coded])
@@ -270,7 +286,7 @@ class NLE(Estimator):
             log_slopes = log_slopes + more
         if self.linear is not None:
             y = self.linear.residual(y, given, present)
-            log_slopes = log_slopes + self.linear.log_slopes()
+            log_slopes = log_slopes + self.linear.log_slopes(given)
         given = torch.cat((given, mask), 1)
         if present is not None and isinstance(self.flow, Flow):
             y, log_slopes = only(present, y, log_slopes)
@@ -279,7 +295,7 @@ class NLE(Estimator):
 
     def doubts(self, x: Tensor) -> list[str]:
         """Say which numbers of data no simulation had, of columns that do not hold any number."""
-        x = batched(x, self.x_shape).flatten(1)
+        _, x = self._unpacked(x)
         if self.compression is not None:
             return self.compression.standardise.doubts(x[:, self.kept])
         told = self.standardise.of_real.doubts(x[:, self.standardise.real])

@@ -39,7 +39,7 @@ class NRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="ratio", learning_rate=1e-3, circles=True, gaps=True)
+    traits = Traits(target="ratio", conditions=True, learning_rate=1e-3, circles=True, gaps=True)
 
     def __init__(
         self,
@@ -98,9 +98,8 @@ class NRE(Contrastive):
             return log_ratio
         dim = z.shape[1]
         squared = self.conditioner.whiten(z, context).square().sum(1)
-        student = (
-            self.conditioner.log_det(context) - 0.5 * (DEGREES + dim) * (squared / DEGREES).log1p()
-        )
+        student = -0.5 * (DEGREES + dim) * (squared / DEGREES).log1p()
+        student = student + self.conditioner.log_det(context)
         student += math.lgamma((DEGREES + dim) / 2) - math.lgamma(DEGREES / 2)
         near = student + 0.5 * z.square().sum(1) - 0.5 * dim * math.log(DEGREES / 2)
         near += math.log(self.near)

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..networks.encoders import Embedded, Encoder, Transform, choose_encoder
 from ..networks.flows import flow as build_flow
 from ..networks.gapped_regression import OnFilled
+from ..networks.packing import unpacked
 from ..networks.regression import GaussianRegression
 from ..types import Traits
 from .estimator import Estimator, Preview
@@ -69,7 +70,7 @@ class NuisanceNPE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        x = preview.x[:, options["known"] :].view(-1, *options["data_shape"])
+        _, x = unpacked(preview.x, options["known"], tuple(options["data_shape"]))
         chosen = choose_encoder(preview.z, x, vectors="mlp", **options)
         linear = x.ndim == 2 and preview.x.shape[1] <= min(MOST_INPUTS, len(x) // 5)
         chosen |= {"gaps": True} if preview.gaps else {}
@@ -116,8 +117,7 @@ class NuisanceNPE(Estimator):
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return theta in normal space, ``(n, known)``, and data, ``(n, *data_shape)``."""
-        data = x[:, self.known :].reshape(-1, *self.data_shape)
-        return x[:, : self.known].float(), data
+        return unpacked(x, self.known, self.data_shape)
 
     def _inputs(self, theta: Tensor, data: Tensor) -> Tensor:
         return torch.cat([theta, self.encoder.standardised(data)], 1)

@@ -71,6 +71,10 @@ class Turned(Estimator):
         self.direction.fit(self.scale(some), torch.cat((angle.cos(), angle.sin()), 1))
         self.inner.fit_scales(self._turned(z, x), x)
 
+    def doubts(self, x: Tensor) -> list[str]:
+        """Return what the estimator says of data that no simulation is like."""
+        return self.inner.doubts(x)
+
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the loss of the estimator, ``(n,)``."""
         return self.inner.loss(self._turned(z, x), x)

@@ -104,7 +104,7 @@ class Compression(nn.Module):
         self.standardise.fit(x)
         found = []
         if self.components:
-            found.append(principal_axes(self._blocks(x), self.components).T)
+            found.append(leading_axes(self._blocks(x), self.components).T)
             found.append(cosines(self.weight.shape[1], self.cosines))
         if self.regresses:
             rows = torch.cat(list(self._blocks(x)()))
@@ -156,7 +156,7 @@ def blocks_of(standardise: Standardise, x: Tensor) -> Callable[[], Iterator[Tens
     return lambda: (standardise(as_floats(part)).flatten(1) for part in x.split(at_once))
 
 
-def principal_axes(blocks: Callable[[], Iterator[Tensor]], components: int) -> Tensor:
+def leading_axes(blocks: Callable[[], Iterator[Tensor]], components: int) -> Tensor:
     """Return the directions in which rows vary most, ``(elements, components)``, orthonormal.
 
     Args:
@@ -246,7 +246,7 @@ def choose_components(standardise: Standardise, x: Tensor) -> tuple[int, Tensor]
     fit, test = blocks_of(standardise, x[::2]), blocks_of(standardise, x[1::2])
     limit = 1 + BEYOND * math.sqrt(2 / len(x[1::2]))
     for most in sorted({min(most, max(1, len(x) // 20)) for most in MOST}):
-        axes = principal_axes(fit, most)
+        axes = leading_axes(fit, most)
         size, total = torch.zeros(axes.shape[1], dtype=torch.float64), 0.0
         for rows in test():
             size += (rows @ axes).double().square().sum(0)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..options import INTERNAL, Chosen, Indices
 from .compression import Compression, Summaries, choose_summaries, is_long, named
+from .conditioned import regression
 from .encoders import (
     Embedded,
     Encoder,
@@ -26,9 +27,11 @@ from .encoders import (
     choose_embedding,
     choose_encoder,
 )
-from .gapped_regression import MOST_GAPPED, PerDataSet, linear_start
+from .gapped_regression import MOST_GAPPED, PerDataSet, with_mask
 from .masks import what_masks_tell
-from .scaling import choose_transform, constant_columns, without_gaps
+from .packing import packed_shape, unpacked
+from .regression import GaussianRegression
+from .scaling import as_ranks, choose_transform, constant_columns, without_gaps
 from .screening import linked_columns
 
 MOST_COLUMNS = 1000  # of a linear regression
@@ -38,14 +41,18 @@ FOR_SUMMARIES = ("none", "mlp")
 
 Linear = Annotated[bool, Chosen()]
 Columns = Annotated[Indices | None, Chosen(("auto", "all"))]
+Known = Annotated[int, INTERNAL]
 
 
 class Conditioner(nn.Module):
     """Summary of x, linear prediction of z, and what that prediction leaves.
 
+    Known conditions, packed with x (`packing`), stand beside its summary and its numbers.
+
     Args:
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
+        known: Number of conditions that are known of each.
         transform: Function that each number of x goes through first; ``auto``: by the training
             rows.
         embedding: Network that summarises x; ``auto``: by the shape of x.
@@ -63,6 +70,7 @@ class Conditioner(nn.Module):
         theta_dim: int,
         x_shape: tuple[int, ...],
         *,
+        known: Known = 0,
         transform: Transform = "none",
         embedding: Embedded = "none",
         linear: Linear = False,
@@ -71,53 +79,75 @@ class Conditioner(nn.Module):
         gaps: Annotated[bool, INTERNAL] = False,
     ) -> None:
         super().__init__()
-        self.x_shape, self.columns = x_shape, columns
+        self.theta_dim, self.x_shape, self.known = theta_dim, x_shape, known
+        self.columns = columns
         shape = x_shape if columns is None else (len(columns),)
         self.compression: Compression | None = None
         if options := named(summaries):
             self.compression = Compression(shape, theta_dim, transform=transform, **options)
             shape, transform = (self.compression.out_dim,), "none"
         self.encoder = Encoder(shape, transform=transform, embedding=embedding, gaps=gaps)
-        self.linear = linear_start(math.prod(shape), theta_dim, gaps) if linear else None
-        self.out_dim = self.encoder.out_dim
-        if linear:
-            self.out_dim += theta_dim
+        told, elements = 2 * known, math.prod(shape)  # conditions and their ranks
+        self.linear: GaussianRegression | PerDataSet | None = None
+        if linear and gaps and not known and elements <= MOST_GAPPED:
+            self.linear = PerDataSet(elements, theta_dim)
+        elif linear:
+            self.linear = regression(told + elements * (1 + gaps), theta_dim, range(told))
+        self.gaps = gaps and not isinstance(self.linear, PerDataSet)
+        self.out_dim = self.encoder.out_dim + told
         if isinstance(self.linear, PerDataSet):
-            self.out_dim += theta_dim * (theta_dim + 1) // 2
+            self.out_dim += self.linear.columns
+        elif linear:
+            answers = 1 + (known > 0)  # the prediction, and its scales where they differ
+            self.out_dim += answers * theta_dim
 
-    def _kept(self, x: Tensor) -> Tensor:
-        x = batched(x, self.x_shape)
-        x = x if self.columns is None else x[:, self.columns]
-        return x if self.compression is None else self.compression(x)
+    def _selected(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return known conditions and their ranks, and the part of the data that is used."""
+        rows = batched(x, packed_shape(self.known, self.x_shape))
+        known, data = unpacked(rows, self.known, self.x_shape)
+        told = torch.cat((known, as_ranks(known)), 1)
+        return told, data if self.columns is None else data[:, self.columns]
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return known conditions and their ranks, and what the encoder is given of the data."""
+        known, data = self._selected(x)
+        return known, data if self.compression is None else self.compression(data)
+
+    def _inputs(self, known: Tensor, data: Tensor) -> Tensor:
+        """Return what the regression is of, ``(n, elements)``."""
+        elements = self.encoder.standardised(data)
+        return torch.cat((known, with_mask(elements) if self.gaps else elements), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set scales and regression from training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
-        if self.compression is None:
-            x = self._kept(x)
-        else:
-            x = self.compression.fit_to(z, x if self.columns is None else x[:, self.columns])
-        self.encoder.fit_scales(x)
+        known, data = self._selected(x)
+        if self.compression is not None:
+            data = self.compression.fit_to(z, data)
+        self.encoder.fit_scales(data)
         if self.linear is not None:
-            self.linear.fit(self.encoder.standardised(x), z)
+            self.linear.fit(self._inputs(known, data), z)
 
     def doubts(self, x: Tensor) -> list[str]:
         """Say how many numbers of data ``(n, *x_shape)`` are below the limit of a logarithm."""
-        x = batched(x, self.x_shape)
-        x = x if self.columns is None else x[:, self.columns]
+        _, data = self._selected(x)
         if self.compression is not None:
-            return self.compression.standardise.doubts(x)
-        return self.encoder.doubts(x)
+            return self.compression.standardise.doubts(data)
+        return self.encoder.doubts(data)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the context, ``(n, out_dim)``, for data ``(n, *x_shape)``.
 
-        Its last columns are the linear prediction of z, if there is one.
+        Its last columns are the linear prediction of z, if there is one; before them stand its
+        scales, as logarithms, where they depend on known conditions.
         """
-        x = self._kept(x)
-        summary: Tensor = self.encoder(x)
-        if self.linear is None:
-            return summary
-        return torch.cat((summary, self.linear.predict(self.encoder.standardised(x))), -1)
+        known, data = self._parts(x)
+        parts = [self.encoder(data), known]
+        if self.linear is not None:
+            inputs = self._inputs(known, data)
+            if self.known and not isinstance(self.linear, PerDataSet):
+                parts.append(self.linear.log_scale(inputs))
+            parts.append(self.linear.predict(inputs))
+        return torch.cat(parts, -1)
 
     def whiten(self, z: Tensor, context: Tensor) -> Tensor:
         """Return what the regression leaves of z, ``(n, theta_dim)``, for paired rows or one."""
@@ -127,28 +157,45 @@ class Conditioner(nn.Module):
         if isinstance(self.linear, PerDataSet):
             root = self.linear.root_of(context)
             return torch.linalg.solve_triangular(root, rest.unsqueeze(-1), upper=False)[..., 0]
+        if self.known:
+            rest = rest * (-self.log_scale(context)).exp()
         return rest @ self.linear.inverse_root.T
 
     def restore(self, rest: Tensor, context: Tensor) -> Tensor:
         """Undo `whiten` for draws ``(m, n, theta_dim)``, given contexts ``(m, out_dim)``."""
         if self.linear is None:
             return rest
-        return rest @ self.root(context).mT + context[:, None, -rest.shape[-1] :]
+        mean = context[:, None, -rest.shape[-1] :]
+        if isinstance(self.linear, PerDataSet):
+            return rest @ self.linear.root_of(context).mT + mean
+        coloured = rest @ self.linear.root.T
+        if self.known:
+            coloured = coloured * self.log_scale(context)[:, None].exp()
+        return coloured + mean
 
-    def root(self, context: Tensor) -> Tensor:
-        """Return the root of what the regression leaves, of all contexts or ``(m, dim, dim)``."""
+    def log_scale(self, context: Tensor) -> Tensor:
+        """Return logarithms of the scales of a linear prediction, ``(..., theta_dim)``."""
+        dim = self.theta_dim
+        if not self.known:
+            return torch.zeros_like(context[..., -dim:])
+        return context[..., -2 * dim : -dim]
+
+    def scales(self, context: Tensor) -> Tensor:
+        """Return sds of what the regression leaves, ``(theta_dim,)`` or of each context."""
         assert self.linear is not None
         if isinstance(self.linear, PerDataSet):
-            return self.linear.root_of(context)
-        return self.linear.root
+            return self.linear.root_of(context).square().sum(-1).sqrt()
+        sd = self.linear.root.square().sum(1).sqrt()
+        return sd * self.log_scale(context).exp() if self.known else sd
 
     def log_det(self, context: Tensor) -> Tensor | float:
-        """Return log |d rest / d z| in nats, one number or one of each context."""
+        """Return log |d rest / d z| in nats, one number or ``(n,)``."""
         if self.linear is None:
             return 0.0
         if isinstance(self.linear, PerDataSet):
             return self.linear.log_det_of(context)
-        return self.linear.log_det()
+        whole = self.linear.log_det()
+        return whole - self.log_scale(context).sum(-1) if self.known else whole
 
 
 def check_conditioner(
@@ -204,7 +251,7 @@ def choose_conditioner(
     """Replace what a conditioner's options leave to be chosen by the choice.
 
     Args:
-        z: Training rows of the parameters.
+        z: Training rows of the parameters, and of known conditions where there are any.
         x: Training rows of the data, ``(n, *x_shape)``.
         vectors: Embedding of few elements, see `encoders.choose_encoder`.
         gaps: Whether elements of x may be missing.

@@ -124,6 +124,11 @@ class PerDataSet(GappedRegression):
         corner[range(places.shape[1]), places[0], places[1]] = 1
         self.register_buffer("corner", corner.flatten(1), persistent=False)
 
+    @property
+    def columns(self) -> int:
+        """How many columns it takes."""
+        return self.out_dim * (self.out_dim + 3) // 2
+
     def predict(self, inputs: Tensor) -> Tensor:
         """Return the last columns of the contexts, for inputs with NaN for what is missing."""
         mean, root = self.posterior(inputs)
@@ -153,22 +158,16 @@ class OnFilled(GaussianRegression):
 
     def fit(self, inputs: Tensor, outputs: Tensor, present: Tensor | None = None) -> None:
         """Fit to rows of inputs with NaN, ``(n, in_dim)``, and outputs, ``(n, out_dim)``."""
-        super().fit(_filled(inputs), outputs, present)
+        super().fit(with_mask(inputs), outputs, present)
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Return the prediction of outputs, ``(n, out_dim)``."""
-        return super().predict(_filled(inputs))
+        return super().predict(with_mask(inputs))
 
 
-def _filled(inputs: Tensor) -> Tensor:
+def with_mask(inputs: Tensor) -> Tensor:
+    """Return elements, 0 where they are missing, and which are there, ``(n, 2 elements)``."""
     return torch.cat((inputs.nan_to_num(0.0), (~inputs.isnan()).to(inputs)), -1)
-
-
-def linear_start(columns: int, theta_dim: int, gaps: bool) -> GaussianRegression | PerDataSet:
-    """Return the regression that comes first, for data with gaps or without."""
-    if not gaps:
-        return GaussianRegression(columns, theta_dim)
-    return (PerDataSet if columns <= MOST_GAPPED else OnFilled)(columns, theta_dim)
 
 
 def shrunk_covariance(rest: Tensor, mask: Tensor) -> Tensor:

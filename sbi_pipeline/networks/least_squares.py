@@ -20,7 +20,7 @@ from torch import Tensor
 STEPS = 12
 
 
-def fits(inputs: Tensor, outputs: Tensor, steps: int = STEPS) -> Iterator[Tensor]:
+def steps_of_fit(inputs: Tensor, outputs: Tensor, steps: int = STEPS) -> Iterator[Tensor]:
     """Yield the weights, ``(columns, outputs)``, after each step.
 
     Args:
@@ -65,7 +65,7 @@ def best_fit(inputs: Tensor, outputs: Tensor, steps: int = STEPS) -> tuple[Tenso
     total = outputs[test].square().sum(0).clamp(min=torch.finfo(outputs.dtype).tiny)
     explained = torch.zeros_like(total)
     best = inputs.new_zeros(inputs.shape[1], outputs.shape[1])
-    for weight in fits(inputs[fit], outputs[fit], steps):
+    for weight in steps_of_fit(inputs[fit], outputs[fit], steps):
         rest = (outputs[test] - inputs[test] @ weight).square().sum(0)
         better = 1 - rest / total > explained
         if not better.any():

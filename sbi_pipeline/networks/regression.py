@@ -79,13 +79,17 @@ class GaussianRegression(nn.Module):
             residual = torch.where(present, residual, 0.0)
         return residual @ self.inverse_root.T
 
-    def log_slopes(self) -> Tensor:
-        """Return log |d residual / d output| of each, ``(out_dim,)``: its own, L is triangular."""
+    def log_slopes(self, inputs: Tensor) -> Tensor:
+        """Return log |d residual / d output| of each, of one row for all: L is triangular."""
         return self.inverse_root.diagonal().log()
 
-    def log_det(self) -> Tensor:
-        """Return log |d residual / d outputs|, a number."""
-        return self.log_slopes().sum()
+    def log_scale(self, inputs: Tensor) -> Tensor:
+        """Return the logarithms of the scales of residuals, 0 of each row, ``(n, out_dim)``."""
+        return inputs.new_zeros(len(inputs), len(self.bias))
+
+    def log_det(self, inputs: Tensor | None = None) -> Tensor:
+        """Return log |d residual / d outputs|, one number for all inputs."""
+        return self.inverse_root.diagonal().log().sum()
 
 
 def regress(inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:

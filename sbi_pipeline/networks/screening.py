@@ -20,7 +20,7 @@ import math
 import torch
 from torch import Tensor
 
-from .least_squares import best_fit, fits
+from .least_squares import best_fit, steps_of_fit
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def _teach(scores: Tensor, effects: Tensor, kept: Tensor) -> bool:
     chance = _limit(2 * steps * wanted.shape[1], 1)
     for moment in (1, 2):
         inputs = _moment(scores, ~kept, moment)
-        for weight in fits(inputs[fit], rest[fit] - rest[fit].mean(0), steps):
+        for weight in steps_of_fit(inputs[fit], rest[fit] - rest[fit].mean(0), steps):
             together = (inputs[test] @ weight) * (rest[test] - rest[test].mean(0))
             size = together.square().sum(0).sqrt().clamp(min=1e-12)
             if bool((together.sum(0) / size > chance).any()):

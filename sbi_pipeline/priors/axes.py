@@ -85,7 +85,7 @@ class TurnedPrior:
             )
 
 
-def principal_axes(z: Array, names: Sequence[str]) -> dict[str, list[float]]:
+def axes_of_draws(z: Array, names: Sequence[str]) -> dict[str, list[float]]:
     """Return the principal axes of draws, ``(n, dim)``, each called after the nearest parameter.
 
     Axes of draws that are not correlated are those of the parameters.

@@ -54,6 +54,7 @@ def subjects_of(
     catalogues: Sequence[ObservedCatalogue] = (),
     nuisances: Nuisances | None = None,
     rounds: SimulatedRounds | None = None,
+    conditions: Sequence[str] = (),
 ) -> Iterator[Sequence[Subject]]:
     """Yield groups of all that can be asked of a campaign.
 
@@ -65,6 +66,7 @@ def subjects_of(
         catalogues: Catalogues with what estimators say of their objects.
         nuisances: What was learnt of them, where that was asked for.
         rounds: Those the campaign was simulated in, if it was.
+        conditions: Names of the known conditions.
 
     Raises:
         ValueError: A calibration was made with other simulations.
@@ -73,7 +75,7 @@ def subjects_of(
     yield [] if rounds is None else [rounds]
     yield from ([each] for each in trained)
     yield [] if nuisances is None else [nuisances]
-    pairs = list(_calibrated(trained, observed, held_out))
+    pairs = list(_calibrated(trained, observed, held_out, conditions))
     yield [each for each in pairs if isinstance(each, Neighbourhood)]
     for observation in observed:
         yield from ([posterior] for posterior in observation.posteriors.values())
@@ -87,7 +89,10 @@ def subjects_of(
 
 
 def _calibrated(
-    trained: Sequence[TrainedEstimator], observed: Sequence[ObservedData], held_out: View
+    trained: Sequence[TrainedEstimator],
+    observed: Sequence[ObservedData],
+    held_out: View,
+    conditions: Sequence[str],
 ) -> Iterator[Neighbourhood | ManyEvents]:
     """Pair calibrated estimators with what they say of observations."""
     for estimator, observation in itertools.product(trained, observed):
@@ -104,4 +109,5 @@ def _calibrated(
         if posterior.x_o.ndim == x.ndim:  # a set of events is like no single one
             yield ManyEvents(estimator, posterior)
         else:
-            yield Neighbourhood(estimator, posterior, x)
+            known = held_out.known[:rows]
+            yield Neighbourhood(estimator, posterior, x, known, conditions)

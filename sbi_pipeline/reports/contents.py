@@ -30,14 +30,15 @@ class DescribedParameter:
 
     Attributes:
         name: As in the configuration.
-        role: Inferred, dropped to marginalise over it, or derived from inferred ones.
+        role: Inferred, dropped to marginalise over it, known with every data set, or derived from
+            inferred ones.
         prior: The prior, or the expression of a derived parameter, in words.
         label: LaTeX between dollars, or text; the name if empty.
         unit: May be empty.
     """
 
     name: str
-    role: Literal["inferred", "nuisance", "derived"]
+    role: Literal["inferred", "nuisance", "known", "derived"]
     prior: str
     label: str = ""
     unit: str = ""
@@ -113,6 +114,20 @@ class Report:
     def labels(self) -> dict[str, str]:
         """Labels by parameter."""
         return {each.name: each.label or each.name for each in self.parameters}
+
+    def known_of(
+        self, observed: ObservedData | ObservedCatalogue
+    ) -> list[tuple[DescribedParameter, str]]:
+        """Return known parameters with their values in words; of several, the range of these."""
+        if isinstance(observed, ObservedCatalogue):
+            ends = observed.conditions
+        else:
+            ends = {name: (each.min(), each.max()) for name, each in observed.known.items()}
+        return [
+            (each, " to ".join(dict.fromkeys(f"{end:.5g}" for end in ends[each.name])))
+            for each in self.parameters
+            if each.name in ends
+        ]
 
     @property
     def calibrated(self) -> bool:

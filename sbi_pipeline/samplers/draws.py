@@ -86,6 +86,7 @@ def labelled(
     derived: Mapping[str, str],
     texts: Mapping[str, Mapping[str, str]],
     attrs: Mapping[str, Any],
+    known: Mapping[str, Array] | None = None,
 ) -> xr.DataTree:
     """Return one posterior as a tree of ArviZ's groups, in theta space with labels and units.
 
@@ -98,6 +99,7 @@ def labelled(
         derived: Expressions in theta by name, such as ``{"R0": "beta / gamma"}``.
         texts: ``label`` and ``unit`` by parameter.
         attrs: What to write on the root.
+        known: Known conditions of the observation by name, a number each, or one for each event.
     """
     z = draws.z[which]
     chains, n, theta_dim = z.shape
@@ -129,6 +131,7 @@ def labelled(
         posterior[name].attrs["period"] = list(period)
     for name, values, probabilities in _probabilities(draws, which, names):
         posterior[name].attrs |= {"values": values, "probabilities": probabilities}
+    constant = {name: (dims[: np.ndim(each)], each) for name, each in (known or {}).items()}
     return xr.DataTree.from_dict(
         {
             "/": xr.Dataset(attrs=dict(attrs)),
@@ -136,6 +139,7 @@ def labelled(
             "/sample_stats": xr.Dataset(stats, coords, facts),
             "/prior": _variables(prior_draws, (1, len(prior_draws)), names, derived, texts),
             "/observed_data": xr.Dataset({"x": (dims, x_o)}),
+            **({"/constant_data": xr.Dataset(constant)} if constant else {}),
         }
     )
 

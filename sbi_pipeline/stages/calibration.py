@@ -44,8 +44,10 @@ def calibrate(
         trained.estimator.traits
     )
     wanted = max(options["simulations"], SCORED if trained.events else 0)
-    reader = reading.open_campaign(simulations, trained.names, noise, missing)
+    conditions = trained.conditions
+    reader = reading.open_campaign(simulations, trained.names, noise, conditions.names, missing)
     test = reader.collect({"test": wanted})["test"]
     settings = {"seed": listed["split"]["seed"], "proposal": read_proposal(proposals, inputs)}
-    data = rank(trained, test.theta, test.x, **settings, **options)
+    shown = conditions.beside(test.x, test.known)
+    data = rank(trained, test.theta, shown, **settings, **options)
     write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))

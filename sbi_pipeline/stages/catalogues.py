@@ -17,6 +17,7 @@ import xarray as xr
 from .. import catalogues, observations, summaries
 from ..campaigns.given_rows import Engine
 from ..campaigns.settings import Limits
+from ..conditions import conditions_in
 from ..fingerprint import digest, of_array
 from ..model import Model
 from ..priors import reference_draws
@@ -41,6 +42,7 @@ def collect(
     layout: catalogues.Layout,
     model: Model,
     key: str,
+    known_parameters: Sequence[str] = (),
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
     missing: MissingElements | None = None,
@@ -50,7 +52,7 @@ def collect(
 
     ``networks`` are held against the data as by `observe`; ``x_shape`` is as there.
 
-    Writes: ``catalogue``, a netCDF file: data, names, and known truths of the objects.
+    Writes: ``catalogue``, a netCDF file: data, names, known truths and conditions of the objects.
     """
     prior = model.build_prior()
     with Engine(model, "observe/simulate", limits or Limits()) as engine:
@@ -60,13 +62,14 @@ def collect(
     table = catalogues.open_catalogue(layout)
     catalogues.check_objects(table)
     catalogues.check_against_prior(table, prior)
+    catalogues.check_conditions(table, conditions_in(prior, known_parameters))
     starts = range(0, len(table), AT_ONCE)
     ends = (min(first + AT_ONCE, len(table)) for first in starts)
     gaps = missing is not None
     data = (table.data(*each, gaps=gaps) for each in zip(starts, ends, strict=True))
     fitted = (observations.fit_shape(layout.table, each, x.shape) for each in data)
     attrs = {"source": f"table {layout.table}", "key": key}
-    collected.write(catalogue, table.names, table.truths, x.shape, fitted, attrs)
+    collected.write(catalogue, table.names, table.truths, x.shape, fitted, attrs, table.known)
 
 
 def tabulate(
@@ -102,7 +105,7 @@ def tabulate(
         _check_store(drawn, parts, known)
         truths = summaries.with_derived_truths(known.truths, derived)
         summary, shown = drawn.summary(), dict(drawn.worst())
-        rows = summaries.rows(known.names, summary, truths)
+        rows = summaries.rows(known.names, summary, truths, known.known)
         of = [which for which in summaries.worst(summary) if which in shown]
         x = [known.data(slice(which, which + 1))[0] for which in of]
         source = known.source
@@ -198,4 +201,6 @@ def block_key(recipe: str, number: int, known: collected.Collected, rows: slice)
     """Return what tells whether a block is still what would be made, not 0."""
     truths = {name: of_array(values[rows]) for name, values in known.truths.items()}
     content = [recipe, number, of_array(known.data(rows)), truths]
+    if known.known:
+        content.append({name: of_array(values[rows]) for name, values in known.known.items()})
     return int(digest(content), 16) or 1

@@ -14,6 +14,7 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
+from ..conditions import conditions_in
 from ..priors.boxes import truncated
 from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_compare
 from ..sidecars import write_text
@@ -43,6 +44,7 @@ def train(
     priors: Mapping[str, Any] | str,
     seed: int,
     key: str,
+    known_parameters: Sequence[str] = (),
     inputs: Keys | None = None,
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
@@ -63,7 +65,9 @@ def train(
     departure = check_departure(simulations, listed, joint, method)
     box = listed.get("box")
     prior = truncated(joint.keep(tuple(inferred_parameters)), box)
-    reader = reading.open_campaign(simulations, inferred_parameters, noise, missing)
+    reader = reading.open_campaign(
+        simulations, inferred_parameters, noise, known_parameters, missing
+    )
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
     learnt = learn_estimator(
@@ -75,6 +79,7 @@ def train(
         checkpoint=checkpoint,
         boards=estimator.with_name("tensorboard"),
         threads=threads,
+        conditions=conditions_in(joint, known_parameters),
         follows=departure is None or not departure.is_certain,
         **options,
     )
@@ -82,6 +87,7 @@ def train(
         "key": key,
         "parameters": list(parameters),
         "inferred_parameters": list(inferred_parameters),
+        **({"known_parameters": list(known_parameters)} if known_parameters else {}),
         "priors": priors,
         "events": events,
         "training_rows": learnt.rows,

@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from ..types import Array
 
 if TYPE_CHECKING:
@@ -80,6 +82,25 @@ def read_dataset(path: Path, keys: Keys | None = None, name: str = "") -> xr.Dat
     with xr.open_dataset(path, engine="h5netcdf") as data:
         check_key(data.attrs["key"], keys, name, path)
         return data.load()
+
+
+def data_of(observed: xr.Dataset) -> Array:
+    """Return the data of an observation, ``x_shape``, or ``(events, *x_shape)``."""
+    return np.asarray(observed["x"].to_numpy())
+
+
+def known_of(observed: xr.Dataset) -> Array:
+    """Return the known conditions of an observation, ``(known,)``, or ``(events, known)``."""
+    if "known" not in observed:
+        return np.empty(0)
+    return np.asarray(observed["known"].to_numpy())
+
+
+def conditions_named(observed: xr.Dataset) -> dict[str, Array]:
+    """Return known conditions of an observation by name, a number each, or one for each event."""
+    if "known" not in observed:
+        return {}
+    return dict(zip(observed["condition"].to_numpy().tolist(), known_of(observed).T, strict=True))
 
 
 def check_key(found: str, keys: Keys | None, name: str, path: Path) -> None:

@@ -23,6 +23,7 @@ from ..diagnostics.in_distribution import Reference
 from ..estimators import Estimator
 from ..fingerprint import digest, of_file
 from ..model import Model
+from ..networks.packing import packed
 from ..priors import reference_draws
 from ..priors.circles import periods_of
 from ..sidecars import write_text
@@ -89,7 +90,8 @@ def infer(
     check_key(trained.header["key"], inputs, "estimator", estimator)
     read = (estimator, *proposals, *nuisances)
     made_with = digest([recipe, *(of_file(each) for each in read)])
-    reader = reading.open_campaign(simulations, trained.names, noise, missing)
+    conditions = trained.conditions
+    reader = reading.open_campaign(simulations, trained.names, noise, conditions.names, missing)
     parameters = (*trained.names, *(derived or {}))
     guard, spent = limits or Limits(), effort_of(effort, threads)
     prior = model.build_prior()
@@ -116,7 +118,7 @@ def infer(
             options={key: each for key, each in (sampler or {}).items() if key != "proposal"},
             draws=draws,
             derived=derived or {},
-            reference=_reference(reader.collect({"train": REFERENCE_ROWS})["train"].x),
+            reference=_reference(reader.collect({"train": REFERENCE_ROWS})["train"]),
             predictor=object_predictions.ObjectPredictor(
                 engine, prior, predictive_draws, objects, seed, ledgers / ledger, known_nuisances
             ),
@@ -171,10 +173,10 @@ def _fill(
     return sorted(set(problems))
 
 
-def _reference(x: Array) -> Reference | None:
+def _reference(view: reading.View) -> Reference | None:
     """Return simulations that objects are compared with; None where there are too few."""
     try:
-        return Reference(x)
+        return Reference(packed(view.known, view.x), known=view.known.shape[1])
     except ValueError as error:
         logger.warning("objects are not compared with simulations: %s", error)
         return None
@@ -226,16 +228,20 @@ class _Inference:
         Raises:
             ValueError: The posterior of an object cannot be drawn from.
         """
-        x = known.data(rows)
+        x, under = known.data(rows), known.conditions(self.trained.conditions.names, rows)
+        beside = dict(zip(self.trained.conditions.names, under.T, strict=True))
+        shown = self.trained.conditions.beside(x, under)
         try:
-            theta, told = self._drawn(x, streams.integer(self.seed, "infer", number), chain)
+            theta, told = self._drawn(shown, streams.integer(self.seed, "infer", number), chain)
         except samplers.NotDrawn as error:
             called, more = known.names[rows.start + error.which[0]], len(error.which) - 1
             who = f"object {called!r}" + (f", and {more} more" if more else "")
             text = f"{who}: {error} Mend its data in the table, or leave it out"
             raise ValueError(text) from error
-        compared = self.predictor.compare(theta, x, rows.start)
-        typical = np.full(len(x), np.nan) if self.reference is None else self.reference.p_values(x)
+        compared = self.predictor.compare(theta, x, rows.start, beside)
+        typical = np.full(len(x), np.nan)
+        if self.reference is not None:
+            typical = self.reference.p_values(packed(under, x))
         draws = summaries.with_derived(theta, self.derived)
         ties = streams.generator(self.seed, "infer/ties", number)
         truths = {name: values[rows] for name, values in known.truths.items()}
@@ -259,7 +265,8 @@ class _Inference:
         for place, which in enumerate(of):
             own = {name: each[which] for name, each in theta.items()}
             n = int(compared.predictions[which])
-            bands[place] = self.predictor.bands(own, x[which], rows.start + which, n)
+            its = {name: float(values[which]) for name, values in beside.items()}
+            bands[place] = self.predictor.bands(own, x[which], rows.start + which, n, its)
         return storage.ObjectBlock(draws, summary, of, bands), compared.problem
 
     def _drawn(self, x: Array, seed: int, chain: Path) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -33,6 +33,7 @@ def learn_nuisances(
     parameters: Sequence[str],
     priors: Mapping[str, Any] | str,
     key: str,
+    known_parameters: Sequence[str] = (),
     inputs: Keys | None = None,
     network: Mapping[str, Any] | None = None,
     noise: Noise | None = None,
@@ -50,15 +51,14 @@ def learn_nuisances(
     torch.set_num_threads(threads)
     listed, begun = read_manifest(simulations, inputs), time.monotonic()
     prior = priors_module.build(priors, parameters)
-    reader = reading.open_campaign(simulations, prior.names, noise, missing)
+    reader = reading.open_campaign(simulations, prior.names, noise, missing=missing)
     made, ranks, problem = None, xr.Dataset(), ""
     try:
         departure = departure_of_rows(simulations, listed, prior)
         if departure is not None and departure.is_certain:
             raise learnt.NotLearnt(f"the rows do not follow the prior ({departure})")
-        made, test = learnt.learn(
-            reader, prior, tuple(inferred_parameters), network or {}, seed=seed, threads=threads
-        )
+        given = (*inferred_parameters, *known_parameters)
+        made, test = learnt.learn(reader, prior, given, network or {}, seed=seed, threads=threads)
         ranks = rank_nuisances(made, test.theta, test.x, seed=listed["split"]["seed"])
         problem = fault_of(ranks)
     except learnt.NotLearnt as error:

@@ -97,7 +97,8 @@ def report(
         _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
     ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
-    reader = reading.open_campaign(simulations, inferred, noise, missing)
+    conditions = [p["name"] for p in parameters if p["role"] == "known"]
+    reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)
     seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
     compared = seen["train"].x
     if reader.missing is not None and not reader.missing.rows:
@@ -111,6 +112,8 @@ def report(
             inputs,
             simulated=compared,
             missing=None if missing is None else share_missing(seen["train"].x),
+            simulated_known=seen["train"].known,
+            conditions=conditions,
             inferred=inferred,
             detailed=place < contents.MAX_SHOWN,
         )
@@ -123,7 +126,7 @@ def report(
     learnt = _nuisances(nuisance_ranks, inputs)
     chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
     subjects = assessment.subjects_of(
-        simulated, trained, observed, seen["test"], surveyed, learnt, chain
+        simulated, trained, observed, seen["test"], surveyed, learnt, chain, conditions
     )
     told = contents.Report(
         campaign=campaign,

@@ -19,7 +19,16 @@ from ..posterior import doubts
 from ..priors import reference_draws
 from ..trained import load
 from ..types import Array, Prior
-from .files import Keys, check_key, complain, read_dataset, read_proposal, write_dataset
+from .files import (
+    Keys,
+    check_key,
+    complain,
+    data_of,
+    known_of,
+    read_dataset,
+    read_proposal,
+    write_dataset,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +50,23 @@ class ToSample:
     key: str
     inputs: Keys | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Data sets of m observations of one shape.
+
+    Attributes:
+        x: ``(m, *x_shape)``, or ``(m, events, *x_shape)``.
+        known: Their known conditions, ``(m, known)`` or ``(m, events, known)``.
+    """
+
+    x: Array
+    known: Array
+
+    def __getitem__(self, which: Sequence[int]) -> Observed:
+        """Return some of them."""
+        return Observed(self.x[which], self.known[which])
 
 
 def sample(
@@ -70,23 +96,25 @@ def sample(
     at_once = samplers.at_once(trained.estimator, **options)
     failed: list[str] = []
 
-    def draw(batch: Sequence[ToSample], x: Array) -> samplers.Draws:
+    def draw(batch: Sequence[ToSample], data: Observed) -> samplers.Draws:
+        x_shape = trained.estimator.spec["x_shape"]
         return samplers.draw(
             trained.estimator,
-            x,
+            trained.conditions.beside(data.x, data.known),
             wanted,
             seed=seed,
             prior=trained.prior,
             events=trained.events,
             proposal=proposal,
             folder=_chain(estimator, batch[0]),
-            joined=x.ndim - 2 - trained.events == len(trained.estimator.spec["x_shape"]),
+            joined=data.x.ndim - 2 - trained.events == len(x_shape),
             **options,
         )
 
-    for batch, x, drawn in draw_batches(_batches(each, at_once), draw, failed):
+    for batch, data, drawn in draw_batches(_batches(each, at_once), draw, failed):
         for which, one in enumerate(batch):
-            for doubt in doubts(trained.estimator, x[which]):
+            shown = trained.conditions.beside(data.x[which], data.known[which])
+            for doubt in doubts(trained.estimator, shown):
                 logger.warning("%s: %s", one.observation.stem, doubt)
             if not drawn.converged[which]:
                 unknown = f"{drawn.sampler} has not converged"
@@ -97,14 +125,16 @@ def sample(
                 drawn,
                 which,
                 trained.prior,
-                x[which],
+                data.x[which],
                 attrs,
                 seed=seed,
                 derived=derived,
                 texts=texts,
+                known=dict(zip(trained.conditions.names, data.known[which].T, strict=True)),
             )
             if trained.events and trained.estimator.traits.target == "likelihood":
-                group = samplers.log_likelihood(drawn, which, trained.estimator, x[which])
+                shown = trained.conditions.beside(data.x[which], data.known[which])
+                group = samplers.log_likelihood(drawn, which, trained.estimator, shown)
                 tree["log_likelihood"] = xr.DataTree(group)
             write_dataset(one.posterior, tree)
             yield one
@@ -114,10 +144,10 @@ def sample(
 
 
 def draw_batches(
-    batches: Iterator[tuple[Sequence[ToSample], Array]],
-    draw: Callable[[Sequence[ToSample], Array], samplers.Draws],
+    batches: Iterator[tuple[Sequence[ToSample], Observed]],
+    draw: Callable[[Sequence[ToSample], Observed], samplers.Draws],
     failed: list[str],
-) -> Iterator[tuple[Sequence[ToSample], Array, samplers.Draws]]:
+) -> Iterator[tuple[Sequence[ToSample], Observed, samplers.Draws]]:
     """Yield batches with their draws, without what cannot be drawn from, which ``failed`` is told.
 
     Args:
@@ -125,18 +155,18 @@ def draw_batches(
         draw: Draws for a batch.
         failed: Gets a line for each observation that is left out.
     """
-    for batch, x in batches:
+    for batch, data in batches:
         kept = list(range(len(batch)))
         while kept:
-            some = [batch[which] for which in kept]
+            some, theirs = [batch[which] for which in kept], data[kept]
             try:
-                drawn = draw(some, x[kept])
+                drawn = draw(some, theirs)
             except samplers.NotDrawn as error:
                 wrong = error.among(kept).which
                 failed += [f"{batch[which].observation.stem}: {error}" for which in wrong]
                 kept = [which for which in kept if which not in wrong]
             else:
-                yield some, x[kept], drawn
+                yield some, theirs, drawn
                 break
 
 
@@ -150,15 +180,18 @@ def _forget_chains(estimator: Path, batch: Sequence[ToSample]) -> None:
         shutil.rmtree(_chain(estimator, first), ignore_errors=True)
 
 
-def _batches(each: Sequence[ToSample], at_once: int) -> Iterator[tuple[Sequence[ToSample], Array]]:
-    """Yield observations of one shape, so many at once, with their data, ``(m, *x_shape)``."""
-    read = (read_dataset(one.observation, one.inputs, "observation")["x"] for one in each)
+def _batches(
+    each: Sequence[ToSample], at_once: int
+) -> Iterator[tuple[Sequence[ToSample], Observed]]:
+    """Yield observations of one shape, so many at once, with their data."""
+    read = (read_dataset(one.observation, one.inputs, "observation") for one in each)
     data = zip(each, read, strict=True)
-    for _, alike in itertools.groupby(data, lambda pair: (pair[1].shape, pair[1].dtype)):
+    for _, alike in itertools.groupby(data, lambda pair: (pair[1]["x"].shape, pair[1]["x"].dtype)):
         several = list(alike)
         for first in range(0, len(several), at_once):
-            batch, x = zip(*several[first : first + at_once], strict=True)
-            yield batch, np.stack([one.to_numpy() for one in x])
+            batch, found = zip(*several[first : first + at_once], strict=True)
+            x, known = ([of(one) for one in found] for of in (data_of, known_of))
+            yield batch, Observed(np.stack(x), np.stack(known))
 
 
 def labelled_posterior(
@@ -171,6 +204,7 @@ def labelled_posterior(
     seed: int,
     derived: Mapping[str, str] | None,
     texts: Mapping[str, Mapping[str, str]] | None,
+    known: Mapping[str, Array] | None = None,
 ) -> xr.DataTree:
     """Return draws of one posterior in ArviZ's schema, with draws from the prior beside them."""
     return samplers.labelled(
@@ -182,4 +216,5 @@ def labelled_posterior(
         derived=derived or {},
         texts=texts or {},
         attrs=attrs,
+        known=known,
     )

@@ -17,7 +17,7 @@ from ..diagnostics.convergence import summary
 from ..model import Model
 from ..nuisances import NuisancePosterior, load_nuisances
 from ..types import Prior
-from .files import Keys, check_key, one_by_one, read_dataset, write_dataset
+from .files import Keys, check_key, conditions_named, one_by_one, read_dataset, write_dataset
 from .simulations import effort_of
 
 logger = logging.getLogger(__name__)
@@ -89,20 +89,20 @@ def diagnose(
             name = "-".join(["predictive", *one.posterior.parts[-4:-1]])
             ledger = f"{name}-{one.key}"  # another simulator's rows are not gone on with
             draws, x_o = tree["posterior"].to_dataset(), observed["x"]
-            values = x_o.to_numpy()
+            values, under = x_o.to_numpy(), conditions_named(observed)
             try:
                 if predictive_draws == 0:
                     predicted = xr.Dataset(attrs={"simulated": 0})
                 elif several:
-                    made = predictor.simulate(draws, values, ledger, events=len(x_o))
+                    made = predictor.simulate(draws, values, ledger, len(x_o), under)
                     predicted = predictions.predicted_events(made, x_o)
                 elif joined:
                     plain = replace(predictor, nuisances=None)
-                    made = plain.simulate(draws, values, ledger, events=joined)
+                    made = plain.simulate(draws, values, ledger, joined, under)
                     predicted = predictions.predicted_jointly(made, x_o, data or {})
                 else:
                     shown = observations.with_texts(x_o, data or {})
-                    made = predictor.simulate(draws, values, ledger)
+                    made = predictor.simulate(draws, values, ledger, known=under)
                     predicted = predictions.predicted(made, shown)
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)

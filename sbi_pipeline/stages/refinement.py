@@ -22,7 +22,16 @@ from ..priors.supports import check_covers
 from ..refinement import Proposed, estimated_likelihood, exact_likelihood, refined
 from ..trained import Posterior, load
 from ..types import Prior
-from .files import Keys, check_key, one_by_one, read_dataset, write_dataset
+from .files import (
+    Keys,
+    check_key,
+    conditions_named,
+    data_of,
+    known_of,
+    one_by_one,
+    read_dataset,
+    write_dataset,
+)
 from .posteriors import labelled_posterior
 
 logger = logging.getLogger(__name__)
@@ -81,15 +90,18 @@ def refine(
     def work(one: ToRefine) -> None:
         began, rng = time.monotonic(), streams.generator(seed, "refine")
         given = _read(one.proposal, one.inputs)
-        x_o = read_dataset(one.observation, one.inputs, "observation")["x"].to_numpy()
+        observed = read_dataset(one.observation, one.inputs, "observation")
+        x_o, under = data_of(observed), conditions_named(observed)
         prior = whole.keep(given.names)
         target = _changed(model, prior, new_priors or {})
         log_likelihood, normalised = None, exact
         if exact:
             simulator = model.build_simulator()
-            log_likelihood = exact_likelihood(simulator, whole, given, x_o, nuisance_draws, rng)
+            log_likelihood = exact_likelihood(
+                simulator, whole, given, x_o, nuisance_draws, rng, under
+            )
         for learnt in trained:
-            log_likelihood = estimated_likelihood(learnt, given.theta, x_o)
+            log_likelihood = estimated_likelihood(learnt, given.theta, x_o, known_of(observed))
             normalised = learnt.estimator.traits.target == "likelihood"
         drawn = refined(given, prior, target, log_likelihood, rng, normalised=normalised)
         facts = {**drawn.facts, "seconds": time.monotonic() - began}
@@ -101,7 +113,7 @@ def refine(
             "new_priors": ", ".join(new_priors or {}),
         }
         tree = labelled_posterior(
-            drawn, 0, target, x_o, attrs, seed=seed, derived=derived, texts=texts
+            drawn, 0, target, x_o, attrs, seed=seed, derived=derived, texts=texts, known=under
         )
         write_dataset(one.posterior, tree)
 

@@ -18,6 +18,7 @@ from ..campaigns.preflight import forecast_campaign, in_words, rows_to_forecast
 from ..campaigns.settings import Effort, Limits
 from ..campaigns.shard import simulate_shard
 from ..campaigns.sources import TableSource, source_of
+from ..conditions import conditions_in
 from ..model import Model
 from ..observation_files import Wanted, read_observation
 from ..priors.boxes import BoxedPrior, Faces
@@ -374,6 +375,7 @@ class ToObserve:
         observation: Where it is written.
         key: Its key.
         truth: Known parameters; those of a file may be partial.
+        known: Known conditions: numbers, or lists of one for each event.
         file: Where it is read from; None if it is simulated.
         columns: Columns of the file that are data; empty for those of the simulator's, or all.
         seed: Of the parameters that are not given, and of the simulation.
@@ -385,6 +387,7 @@ class ToObserve:
     observation: Path
     key: str
     truth: Mapping[str, float] | None = None
+    known: Mapping[str, Any] | None = None
     file: str | None = None
     columns: Sequence[str] = ()
     seed: int = 0
@@ -397,6 +400,7 @@ def observe(
     each: Sequence[ToObserve],
     model: Model,
     inferred_parameters: Sequence[str] = (),
+    known_parameters: Sequence[str] = (),
     several: bool = False,
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
@@ -409,7 +413,8 @@ def observe(
     better known before a campaign than after. With ``several``, one simulation is one event, and
     an observation has several. For the same reason ``networks`` are held against the data, each
     ``estimator``, ``method`` and ``options``. Existing simulations have data of ``x_shape``, and
-    need no simulator.
+    need no simulator. With each observation go the values of ``known_parameters``: those of what
+    is simulated are given, or drawn from their prior.
 
     Writes: ``observation`` of each, a netCDF file.
 
@@ -417,48 +422,53 @@ def observe(
         ValueError: Shapes differ, a network does not suit the data, or the simulator fails.
     """
     prior, names = model.build_prior(), tuple(model.parameters)
-    guard, declared = limits or Limits(), declared_columns(model.build_simulator())
+    conditions, guard = conditions_in(prior, known_parameters), limits or Limits()
+    declared = declared_columns(model.build_simulator())
     with (
         Engine(model, "observe/simulate", guard) as engine,
         Engine(model, "observe/events/simulate", guard) as single,
     ):
 
-        def observed(one: ToObserve) -> tuple[Array, Array | None]:
-            known = one.truth or {}
-            x, row = one_data_set(engine, prior, known, one.seed, x_shape, missing)
+        def observed(one: ToObserve) -> tuple[Array, Array | None, Array]:
+            given = {**(one.truth or {}), **(one.known or {})}
+            first = {name: np.ravel(value)[0] for name, value in given.items()}
+            x, row = one_data_set(engine, prior, first, one.seed, x_shape, missing)
             truth: Array | None = row
+            known = row[[names.index(name) for name in conditions.names]]
             for network in networks:
                 check_network_suits(x.shape, **network)
             if one.file is not None:
                 wanted = Wanted(tuple(one.columns), declared, missing is not None)
                 x_o = read_observation(one.file, wanted)
                 x = observations.check_shape(one.file, x_o, x.shape, several)
-                truth = np.array([known.get(name, np.nan) for name in names]) if known else None
+                truth = observations.truth_of(given, names) if one.truth else None
+                known = conditions.of(one.known, x.shape[:several])
             elif several:
-                x, truth = observations.simulate_events(
+                x, truth, known = observations.simulate_events(
                     single,
                     prior,
-                    known,
+                    given,
                     row,
                     inferred_parameters,
                     one.events or 1,
                     one.seed,
+                    conditions.names,
                     missing,
                 )
-            return x, truth
+            return x, truth, known
 
         def work(one: ToObserve) -> None:
             told = {"source": "simulated" if one.file is None else f"file {one.file}"}
             if one.parts is None:
-                x, truth = observed(one)
+                x, truth, known = observed(one)
             else:
                 parts = [observed(replace(one, **each, parts=None)) for each in one.parts.values()]
-                x, truth = observations.join_observations(
+                x, truth, known = observations.join_observations(
                     parts, several, set(inferred_parameters), names
                 )
                 told["source"] = f"{' and '.join(one.parts)}, joined as of one source"
                 told |= {} if several else {"joined": str(len(parts))}
-            data = observations.label_observation(x, truth, names)
+            data = observations.label_observation(x, truth, names, known, conditions.names)
             write_arrays(one.observation, data, {**told, "key": one.key})
 
         yield from one_by_one(each, work, lambda one: one.observation.stem)

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..types import Array
 
-TRUTH = "truth_"
+TRUTH, KNOWN = "truth_", "known_"
+"""What names of variables begin with, of what is known of objects."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Collected:
     Attributes:
         names: Of the objects.
         truths: Known ones by parameter, ``(objects,)``, NaN where an object's is not known.
+        known: Known conditions by name, ``(objects,)``.
         x_shape: Of one object's data.
         key: Of the file.
         source: Where they came from, in words.
@@ -33,6 +35,7 @@ class Collected:
 
     names: Sequence[str]
     truths: Mapping[str, Array]
+    known: Mapping[str, Array]
     x_shape: tuple[int, ...]
     key: str
     source: str
@@ -42,6 +45,11 @@ class Collected:
         """Return the data of some objects, ``(m, *x_shape)``."""
         return np.asarray(self.x[rows])
 
+    def conditions(self, names: Sequence[str], rows: slice) -> Array:
+        """Return known conditions of some objects, ``(m, known)``."""
+        columns = [self.known[name][rows] for name in names]
+        return np.stack(columns, axis=1) if columns else np.empty((len(self.names[rows]), 0))
+
 
 def write(
     path: Path,
@@ -50,6 +58,7 @@ def write(
     x_shape: tuple[int, ...],
     data: Iterable[Array],
     attrs: Mapping[str, str],
+    known: Mapping[str, Array] | None = None,
 ) -> None:
     """Write a catalogue to a sibling, then rename: a file that is there is whole.
 
@@ -60,6 +69,7 @@ def write(
         x_shape: Of one object's data.
         data: Of all objects in order, some at a time, each ``(m, *x_shape)``.
         attrs: ``key`` and ``source``.
+        known: Known conditions by name, ``(objects,)``.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     dims = [f"x_dim_{axis}" for axis in range(len(x_shape))]
@@ -68,9 +78,11 @@ def write(
         file.dimensions = {"object": len(names), **dict(zip(dims, x_shape, strict=True))}
         named = file.create_variable("object", ("object",), h5py.string_dtype())
         named[...] = np.array(names, dtype=object)
-        for name, values in truths.items():
-            known = file.create_variable(f"{TRUTH}{name}", ("object",), "f8", fillvalue=np.nan)
-            known[...] = values
+        columns = {f"{TRUTH}{name}": values for name, values in truths.items()}
+        columns |= {f"{KNOWN}{name}": values for name, values in (known or {}).items()}
+        for name, values in columns.items():
+            column = file.create_variable(name, ("object",), "f8", fillvalue=np.nan)
+            column[...] = values
         start, x = 0, None
         for each in data:
             if x is None:
@@ -98,13 +110,19 @@ def opened(path: Path) -> Iterator[Collected]:
             names=[
                 name.decode() if isinstance(name, bytes) else name for name in file["object"][...]
             ],
-            truths={
-                name.removeprefix(TRUTH): np.asarray(variable[...])
-                for name, variable in file.variables.items()
-                if name.startswith(TRUTH)
-            },
+            truths=_named(file, TRUTH),
+            known=_named(file, KNOWN),
             x_shape=tuple(x.shape[1:]),
             key=str(file.attrs["key"]),
             source=str(file.attrs["source"]),
             x=x,
         )
+
+
+def _named(file: h5netcdf.File, prefix: str) -> dict[str, Array]:
+    """Return the variables whose names begin alike, by the rest of their names."""
+    return {
+        name.removeprefix(prefix): np.asarray(variable[...])
+        for name, variable in file.variables.items()
+        if name.startswith(prefix)
+    }

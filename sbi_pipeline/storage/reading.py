@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class View:
         row: Index of each simulation in the campaign, ``(n,)``.
         names: Names of the columns of ``theta``.
         weight: Of each, with a mean of about one, ``(n,)``; None where all count alike.
+        known: Known conditions, ``(n, known)``; of no columns where there are none.
     """
 
     theta: Array
@@ -47,11 +48,12 @@ class View:
     row: Array
     names: tuple[str, ...]
     weight: Array | None = None
+    known: Array = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def arrays(self) -> dict[str, Array]:
         """What there is of each row, by name."""
-        found = {"theta": self.theta, "x": self.x, "row": self.row}
+        found = {"theta": self.theta, "x": self.x, "row": self.row, "known": self.known}
         return found if self.weight is None else {**found, "weight": self.weight}
 
 
@@ -130,6 +132,7 @@ class Reader:
         missing: What draws which elements are missing, if any are.
         weighing: How rows are weighed that were drawn from another density than the prior. Test
             rows are then only those that follow the prior.
+        known: Names of the known conditions to keep beside them, in order.
     """
 
     blocks: Sequence[Block]
@@ -141,6 +144,7 @@ class Reader:
     noise: Noise | None = None
     missing: MissingElements | None = None
     weighing: Weighing | None = None
+    known: tuple[str, ...] = ()
 
     @property
     def varies(self) -> bool:
@@ -182,14 +186,19 @@ class Reader:
         masks = {"all": good}
         if set(wanted) - {"all"}:
             masks |= self.masks(block)
-        columns = [self.stored.index(name) for name in self.names]
         found = {}
         for part in wanted:
             index = np.flatnonzero(good & masks[part])
-            theta = rows.parameters[index][:, columns]
+            theta, known = (
+                rows.parameters[index][:, self.columns(names)] for names in (self.names, self.known)
+            )
             weight = self._weights(rows.parameters[index], part)
-            found[part] = View(theta, rows.x[index], block.index + index, self.names, weight)
+            found[part] = View(theta, rows.x[index], block.index + index, self.names, weight, known)
         return found
+
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """Return the places of some parameters among those in the store."""
+        return [self.stored.index(name) for name in names]
 
     def _weights(self, parameters: Array, part: str) -> Array | None:
         """Return the weights of rows of a part; None where all count alike, as those of tests."""
@@ -232,8 +241,9 @@ class Reader:
     @property
     def _nothing(self) -> View:
         """No rows."""
-        empty = np.empty((0, len(self.names))), np.empty((0, *self.x_shape), self.x_dtype)
-        return View(*empty, np.empty(0, np.int64), self.names)
+        theta, known = (np.empty((0, len(names))) for names in (self.names, self.known))
+        x = np.empty((0, *self.x_shape), self.x_dtype)
+        return View(theta, x, np.empty(0, np.int64), self.names, known)
 
     @property
     def rows(self) -> int:
@@ -302,6 +312,7 @@ def open_campaign(
     manifest: Path,
     names: Sequence[str] | None = None,
     noise: Noise | None = None,
+    known: Sequence[str] = (),
     missing: MissingElements | None = None,
 ) -> Reader:
     """Find the rows of a campaign without reading them.
@@ -310,6 +321,7 @@ def open_campaign(
         manifest: The campaign's manifest.
         names: Parameters to keep, in this order; None for all that are stored.
         noise: What draws the noise at load.
+        known: Known conditions to keep beside them.
         missing: What draws which elements are missing.
 
     Raises:
@@ -320,7 +332,7 @@ def open_campaign(
         raise ValueError(f"{manifest} has format {made!r}; delete it and run snakemake again")
     stored = tuple(content["parameters"])
     names = stored if names is None else tuple(names)
-    unknown = [name for name in names if name not in stored]
+    unknown = [name for name in (*names, *known) if name not in stored]
     if unknown:
         raise ValueError(
             f"{', '.join(unknown)} not among the stored parameters ({', '.join(stored)}); is it "
@@ -336,6 +348,7 @@ def open_campaign(
         noise=noise,
         missing=missing,
         weighing=weighing_of(content),
+        known=tuple(known),
     )
 
 

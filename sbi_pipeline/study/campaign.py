@@ -14,7 +14,7 @@ import numpy as np
 from .. import observations, registry
 from ..fingerprint import of_array
 from ..simulators.absent import ABSENT
-from . import texts
+from . import observed, texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
 from .data import missing_of, read_entry
@@ -276,7 +276,7 @@ class Campaign(Mapping[str, Specification]):
 
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
-        arguments = {"model": self.simulations.model, **self._data_set(entry)}
+        arguments = {"model": self.simulations.model, **self._known, **self._data_set(entry)}
         arguments |= missing_of(self.entry)
         if "inventory" in self.entry:
             arguments["x_shape"] = list(self.entry["inventory"].x_shape)
@@ -302,7 +302,16 @@ class Campaign(Mapping[str, Specification]):
         }
         if "columns" in entry:
             found["columns"] = entry["columns"]
+        if self._known:
+            given = observed.given_as_known(entry, self._known["known_parameters"])
+            found["known"] = observed.known_values(given, self._events)
         return found | ({"events": entry.get("events")} if self._events else {})
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """The known parameters, as an argument of stages; nothing where there are none."""
+        listed = list(self.entry.get("known_parameters", ()))
+        return {"known_parameters": listed} if listed else {}
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
@@ -383,8 +392,8 @@ class Campaign(Mapping[str, Specification]):
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
         shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
-        makers = makers_of(self.entry) | self.fits.masks
-        return planned.collect(self.simulations.model, makers, shape, missing_of(self.entry))
+        makers, missing = makers_of(self.entry) | self.fits.masks, missing_of(self.entry)
+        return planned.collect(self.simulations.model, self._known, makers, shape, missing)
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]

@@ -58,6 +58,7 @@ class PlannedCatalogue:
     def collect(
         self,
         model: Mapping[str, Any],
+        known: Mapping[str, Any],
         makers: Makers,
         x_shape: tuple[int, ...] | None,
         missing: Mapping[str, Any],
@@ -66,6 +67,7 @@ class PlannedCatalogue:
 
         Args:
             model: The simulator.
+            known: What the stage is told of known parameters.
             makers: What takes part.
             x_shape: Shape of the data of simulations, if known.
             missing: What the stage is told of missing elements.
@@ -74,7 +76,9 @@ class PlannedCatalogue:
         told = asdict(self.layout)
         if not self.layout.declared:
             del told["declared"]
-        arguments: dict[str, Any] = {"model": model, "layout": told, **missing}
+        if not known:  # keys of catalogues without known parameters are what they were
+            del told["known"]
+        arguments: dict[str, Any] = {"model": model, "layout": told, **known, **missing}
         arguments |= {} if x_shape is None else {"x_shape": list(x_shape)}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 

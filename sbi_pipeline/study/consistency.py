@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from .. import priors, registry
 from ..campaigns.settings import Effort, Limits
+from ..conditions import Conditions, check_independent, conditions_in
 from ..expressions import Expression
 from ..model import make_simulator
 from ..priors.supports import check_normal, look_at
@@ -37,6 +39,7 @@ def check_campaign(name: str, config: Config) -> None:
     """
     campaign, keys = config["campaigns"][name], ("campaigns", name)
     prior, kept = _priors(campaign, keys)
+    conditions = _conditions(campaign, prior, keys)
     theta = _check_draws(campaign, prior, kept, keys)
     inferred = kept.names
     if "rounds" in campaign:
@@ -52,7 +55,7 @@ def check_campaign(name: str, config: Config) -> None:
     reuse.check_reuse(name, config["campaigns"])
     sources.check_source(campaign, reuse.own_rows(name, config["campaigns"])[0][1], prior, keys)
     check_missing(config, campaign, methods, keys)
-    observed.check_observations(campaign, prior, keys)
+    observed.check_observations(campaign, prior, conditions, keys)
     suitability.check_joined(campaign, methods, config.get("refine", {}), keys)
     suitability.check_proposals(config["estimators"], chosen)
     suitability.check_samplers(config, chosen, kept)
@@ -181,11 +184,25 @@ def _priors(campaign: Config, keys: Keys) -> tuple[Prior, Prior]:
     names = parameters_of(campaign, keys)
     prior = _prior(campaign, names, keys)
     inferred = tuple(campaign["inferred_parameters"])
-    _check_partition(names, inferred, nuisances(campaign, names), keys)
+    known = tuple(campaign.get("known_parameters", ()))
+    _check_partition(names, inferred, nuisances(campaign, names), known, keys)
     try:
         return prior, prior.keep(inferred)
     except ValueError as error:
-        raise InconsistentError((*keys, "inferred_parameters"), str(error)) from error
+        text = "; known parameters may stand in the priors of nuisances alone" if known else ""
+        raise InconsistentError((*keys, "inferred_parameters"), f"{error}{text}") from error
+
+
+def _conditions(campaign: Config, prior: Prior, keys: Keys) -> Conditions:
+    """Return the known conditions of a campaign, whose prior depends on no other parameter."""
+    known = tuple(campaign.get("known_parameters", ()))
+    try:
+        conditions = conditions_in(prior, known)
+        if known:
+            check_independent(prior, campaign["inferred_parameters"], known)
+    except ValueError as error:
+        raise InconsistentError((*keys, "known_parameters"), str(error)) from error
+    return conditions
 
 
 def _check_draws(campaign: Config, prior: Prior, kept: Prior, keys: Keys) -> dict[str, Array]:
@@ -337,19 +354,29 @@ def _check_order(entries: Config, keys: Keys) -> None:
 
 
 def _check_partition(
-    names: tuple[str, ...], inferred: tuple[str, ...], nuisance: tuple[str, ...], keys: Keys
+    names: tuple[str, ...],
+    inferred: tuple[str, ...],
+    nuisance: tuple[str, ...],
+    known: tuple[str, ...],
+    keys: Keys,
 ) -> None:
-    """Refuse lists of inferred and nuisance parameters that overlap, or miss or invent one."""
-    if both := set(inferred) & set(nuisance):
-        text = f"{both.pop()!r} is both inferred and nuisance; wanted one of the two"
-        raise InconsistentError((*keys, "nuisance_parameters"), text)
-    for key, listed in (("inferred_parameters", inferred), ("nuisance_parameters", nuisance)):
+    """Refuse lists of inferred, nuisance and known parameters that overlap, miss or invent one."""
+    roles = {"inferred": inferred, "nuisance": nuisance, "known": known}
+    for one, other in itertools.combinations(roles, 2):
+        if both := sorted(set(roles[one]) & set(roles[other])):
+            text = f"{both[0]!r} is both {one} and {other}; wanted one of the two"
+            raise InconsistentError((*keys, f"{other}_parameters"), text)
+    for role, listed in roles.items():
+        key = f"{role}_parameters"
         if unknown := sorted(set(listed) - set(names)):
             raise InconsistentError(
                 (*keys, key),
                 f"{unknown[0]!r} is not a parameter of the simulator"
                 + near(unknown[0], names, f"it has {first_few(names)}"),
             )
-    if missing := sorted(set(names) - set(inferred) - set(nuisance)):
-        text = f"{missing[0]!r} is neither in inferred_parameters nor in nuisance_parameters"
+    if missing := sorted(set(names) - {*inferred, *nuisance, *known}):
+        text = (
+            f"{missing[0]!r} is in none of inferred_parameters, nuisance_parameters and "
+            "known_parameters"
+        )
         raise InconsistentError(keys, text)

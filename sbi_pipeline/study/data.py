@@ -103,4 +103,5 @@ def layout_of(entry: Config, campaign: Config) -> Layout:
         files=entry.get("files"),
         truth=entry.get("truth", {}),
         declared=declared_columns(simulator_of(campaign)),
+        known=entry.get("known", {}),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import priors
+from .. import priors, registry
 from ..existing.contents import Naming
 from ..existing.inventory import Inventory, take_inventory
 from ..priors.supports import look_at
@@ -50,7 +50,8 @@ def _with_inventory(entry: Config, keys: Keys) -> Config:
     asked, where = entry["simulations"], (*keys, "simulations")
     if not isinstance(asked, Mapping):
         if "simulator" not in entry:
-            text = "'simulator' is missing; wanted one, or simulations: {files: ...}"
+            known = ", ".join(registry.SIMULATORS)
+            text = f"'simulator' is missing; wanted one of {known}, or simulations: {{files: ...}}"
             raise InconsistentError(keys, text)
         return entry
     _check_without_simulator(entry, keys)

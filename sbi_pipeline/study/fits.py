@@ -112,7 +112,7 @@ class Fits:
         """Whether bands of predictions draw nuisances from what is learnt of them."""
         asked = bool(self._entry.get("observations")) and nuisances.are_asked(self.config)
         asked = asked and self._entry["simulator"] != ABSENT
-        some = len(self._parameters) > len(self._entry["inferred_parameters"])
+        some = len(self._parameters) > len(nuisances.not_dropped(self._entry))
         return asked and some and not self.nuisances_from_prior
 
     @property
@@ -197,10 +197,12 @@ class Fits:
     @property
     def _rows(self) -> dict[str, Any]:
         """What the rows are that are learnt from, as arguments of a stage."""
+        known = self._entry.get("known_parameters")
         return {
             "priors": self.stocks[0].model["priors"],
             "parameters": self._parameters,
             "inferred_parameters": list(self._entry["inferred_parameters"]),
+            **({"known_parameters": list(known)} if known else {}),
             **self.at_load,
         }
 

@@ -28,8 +28,13 @@ def why_not_learnt(entry: Config, parameters: Sequence[str]) -> str:
         entry: Of the campaign.
         parameters: Of its simulator.
     """
-    dropped = [name for name in parameters if name not in entry["inferred_parameters"]]
+    dropped = [name for name in parameters if name not in not_dropped(entry)]
     return next(_reasons(entry, dropped), "") if dropped else ""
+
+
+def not_dropped(entry: Config) -> list[str]:
+    """Return the parameters of a campaign that are no nuisances: the inferred, then the known."""
+    return [*entry["inferred_parameters"], *entry.get("known_parameters", ())]
 
 
 def seen_through(estimators: Config, names: Sequence[str]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from .. import catalogues, observations, priors
+from ..conditions import Conditions
 from ..shapes import fits
 from ..types import Prior
 from .binding import InconsistentError, first_few, near
@@ -22,12 +24,13 @@ ONLY_OTHERS = ("seed", "events")
 """Keys of an observation that mean something for a catalogue alone, or for no catalogue."""
 
 
-def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
+def check_observations(campaign: Config, prior: Prior, conditions: Conditions, keys: Keys) -> None:
     """Check the observations of one campaign, those in files as far as their shape is known.
 
     Args:
         campaign: Its entry.
         prior: Of all parameters of the simulator.
+        conditions: Its known parameters.
         keys: Where it stands.
 
     Raises:
@@ -41,6 +44,7 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
             raise InconsistentError(where, f"wanted one of {', '.join(map(repr, KINDS))}")
         _check_keys(entry, where)
         if "table" in entry:
+            _check_known_columns(entry, conditions, where)
             _check_table(entry, campaign, prior, where)
             continue
         if "joined" in entry:
@@ -72,6 +76,7 @@ def check_observations(campaign: Config, prior: Prior, keys: Keys) -> None:
             raise InconsistentError((*where, "columns"), text)
         if "file" in entry:
             _check_file(entry, campaign, (*where, "file"))
+        _check_conditions(entry, conditions, events, where)
 
 
 def _check_axis(campaign: Config, keys: Keys) -> None:
@@ -204,3 +209,69 @@ def _check_truth(truth: Mapping[str, float], prior: Prior, keys: Keys) -> None:
         row = np.array([[truth[name] for name in prior.names]])
         if np.isneginf(prior.log_prob(row)).any():
             raise InconsistentError(keys, "lies outside the prior: widen it, or leave a value out")
+
+
+def _check_conditions(entry: Config, conditions: Conditions, events: bool, keys: Keys) -> None:
+    """Refuse known conditions of one data set that are missing, invented, or make no sense."""
+    given, where = given_as_known(entry, conditions.names), (*keys, *["known"] * ("known" in entry))
+    try:
+        values = known_values(given, events)
+        if "parameters" in entry:  # those not given are drawn
+            if twice := sorted(set(given) & set(entry["parameters"])):
+                raise ValueError(f"{twice[0]!r} is in 'parameters' as well; give it once")
+            conditions.check_names({**dict.fromkeys(conditions.names), **given})
+            conditions = conditions.only([name for name in conditions.names if name in given])
+        conditions.of(values, (_events_of(entry),) if events else ())
+    except ValueError as error:
+        raise InconsistentError(where, str(error)) from error
+
+
+def _events_of(entry: Config) -> int:
+    """Return how many events an observation has."""
+    if "events" in entry:
+        return int(entry["events"])
+    return len(observations.read_observation(entry["file"]))
+
+
+def _check_known_columns(entry: Config, conditions: Conditions, keys: Keys) -> None:
+    """Refuse known conditions of a table that are missing, invented, or make no sense."""
+    given, where = entry.get("known", {}), (*keys, *["known"] * ("known" in entry))
+    for name in set(conditions.names) & set(entry.get("truth", {})):
+        text = f"{name!r} is known of every object; name its column under 'known'"
+        raise InconsistentError((*keys, "truth", name), text)
+    try:
+        conditions.check_names(given)
+        for name, value in given.items():
+            if isinstance(value, list):
+                raise ValueError(f"{name!r} is a list; wanted a column of the table, or a number")
+            if not isinstance(value, str):
+                conditions.only([name]).of({name: value})
+    except ValueError as error:
+        raise InconsistentError(where, str(error)) from error
+
+
+def given_as_known(entry: Config, names: Sequence[str]) -> dict[str, Any]:
+    """Return what is written as known of one data set, true values of a file among it.
+
+    Args:
+        entry: Of the observation.
+        names: Of the known parameters.
+    """
+    true = {name: each for name, each in entry.get("truth", {}).items() if name in names}
+    return {**true, **entry.get("known", {})}
+
+
+def known_values(given: Mapping[str, Any], events: bool) -> dict[str, float | list[float]]:
+    """Return known values as numbers; of events also lists, files of which are read.
+
+    Raises:
+        ValueError: There is more than one number, and no events.
+    """
+    found: dict[str, float | list[float]] = {}
+    for name, value in given.items():
+        if not events and not isinstance(value, int | float):
+            text = "wanted a number; lists and files of them are for events, columns for a table"
+            raise ValueError(f"{name} is {value!r}; {text}")
+        is_file = isinstance(value, str)
+        found[name] = np.ravel(observations.read_observation(value)).tolist() if is_file else value
+    return found

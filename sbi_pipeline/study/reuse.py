@@ -97,7 +97,10 @@ def _plain(entry: Config, key: str) -> Any:
 
 
 def _same_names(entry: Config, other: Config) -> bool:
-    return set(entry["inferred_parameters"]) == set(other["inferred_parameters"])
+    mine, theirs = (
+        {*each["inferred_parameters"], *each.get("known_parameters", ())} for each in (entry, other)
+    )
+    return mine == theirs
 
 
 def _differences(where: str, theirs: Any, mine: Any) -> Iterator[str]:

@@ -148,7 +148,10 @@ def existing_simulations(
 
 ExistingSimulations = Annotated[
     Annotated[int, Ge(100), Le(1_000_000_000)] | Mapping[str, Any],
-    Described("a whole number from 100 to 1000000000, or {files: ...} of existing simulations"),
+    Described(
+        "a whole number of at least 100 and at most 1000000000, or {files: ...} of existing "
+        "simulations"
+    ),
     Takes(existing_simulations),
 ]
 
@@ -161,6 +164,9 @@ class Observation(TypedDict, total=False):
         parameters: Simulate it, with these values; parameters not named are drawn from the prior.
         truth: What is known of the parameters of a file, drawn in figures; of a table, the columns
             that hold them, by parameter.
+        known: Values of ``known_parameters``: numbers; of events, also a list or a file of one for
+            each; of a table, also the name of a column. Where data are simulated, those not given
+            are drawn from their prior.
         seed: Of a simulated observation.
         events: How many to simulate, in a campaign of events.
         joined: Names of other observations of this campaign that are of one source: they get one
@@ -179,6 +185,7 @@ class Observation(TypedDict, total=False):
     file: str
     parameters: dict[str, float]
     truth: dict[str, float | str]
+    known: dict[str, float | str | list[float]]
     seed: Annotated[Seed, Default(0)]
     events: Annotated[int, Ge(1), Le(10_000_000)]
     joined: SomeNames
@@ -375,6 +382,7 @@ class CampaignEntry(TypedDict, total=False):
             ``my_module:MyPrior`` (\*).
         inferred_parameters: What the posterior is of, in this order.
         nuisance_parameters: All others: simulated, then dropped, which marginalises over them.
+        known_parameters: Those whose values come with every observation, such as exposures, below.
         events: One simulation is one event, and an observation has several, independent given
             theta: nle and nre learn single events, and their log likelihoods or ratios are summed.
         nuisance_scope: Of a campaign of events, where there are nuisances: ``event``, drawn anew
@@ -410,6 +418,7 @@ class CampaignEntry(TypedDict, total=False):
     priors: Required[str | dict[str, Prior]]
     inferred_parameters: Required[SomeNames]
     nuisance_parameters: Names
+    known_parameters: Names
     events: Annotated[bool, Default(False)]
     nuisance_scope: Literal["event", "dataset"]
     derived_parameters: dict[str, Derived]

@@ -16,6 +16,7 @@ from ..simulators.absent import ABSENT
 from ..storage.noise import is_at_load
 from .data import simulator_of
 from .existing import density_of, stored_parameters
+from .nuisances import not_dropped
 from .reuse import rows_may_lack
 from .schema import CampaignEntry, Config, Dask
 from .signatures import stated
@@ -226,8 +227,7 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
         "block_size": stated(CampaignEntry, campaign, "block_size"),
     }
     if not stated(CampaignEntry, campaign, "store_nuisance"):
-        inferred = campaign["inferred_parameters"]
-        arguments["keep"] = sorted(inferred, key=made.parameters.index)
+        arguments["keep"] = sorted(not_dropped(campaign), key=made.parameters.index)
     makers = stage("sample_prior") | stage("simulate") | makers_of(campaign)
     if "source" in campaign:
         arguments["source"] = campaign["source"]

@@ -221,11 +221,12 @@ def check_refine(
                 f"{likelihood!r} is no estimator of a likelihood trained here; wanted one of "
                 f"{_for_mcmc()}, or exact",
             )
-        if "nuisance_draws" in entry and (why := _undrawn(campaign, prior.names, likelihood)):
+        given = [*prior.names, *campaign.get("known_parameters", ())]
+        if "nuisance_draws" in entry and (why := _undrawn(campaign, given, likelihood)):
             text = f"has no effect: {why}; remove it"
             raise InconsistentError((*keys, "nuisance_draws"), text)
         if likelihood == "exact":
-            _check_exact(campaign, prior.names, (*keys, "likelihood"))
+            _check_exact(campaign, given, (*keys, "likelihood"))
         _check_new_priors(entry.get("priors", {}), campaign, prior, (*keys, "priors"))
 
 
@@ -241,6 +242,9 @@ def _undrawn(campaign: Config, inferred: Sequence[str], likelihood: str | None) 
 
 
 def _check_exact(campaign: Config, inferred: Sequence[str], keys: Keys) -> None:
+    if stated(CampaignEntry, campaign, "events") and campaign.get("known_parameters"):
+        text = "exact is of one data set, and known parameters differ from event to event"
+        raise InconsistentError(keys, f"{text}; name an estimator of {_for_mcmc()} instead")
     try:
         check_exact(simulator_of(campaign), inferred)
     except ValueError as error:

@@ -55,7 +55,7 @@ def texts_of(campaign: Config) -> dict[str, dict[str, str]]:
 def described(campaign: Config) -> list[dict[str, str]]:
     """Return every parameter with its role, prior, label and unit."""
     texts, parameters = texts_of(campaign), []
-    for role in ("inferred", "nuisance"):
+    for role in ("inferred", "nuisance", "known"):
         for name in campaign.get(f"{role}_parameters", ()):
             prior = _in_words(campaign["priors"], name)
             parameters.append({"name": name, "role": role, "prior": prior, **texts.get(name, {})})

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from ..conditions import NO_CONDITIONS, Conditions
 from ..networks.validity import Validity
 from ..registry import pick
 from ..storage.reading import Reader
@@ -48,16 +49,20 @@ def learn_validity(
     to_normal: Callable[[Array], Array],
     *,
     seed: int,
+    conditions: Conditions = NO_CONDITIONS,
     threads: int | None = None,
     device: str = "auto",
     rows: int = ROWS,
 ) -> Validity:
     """Learn log p(valid | z) from the status of simulations; test rows are left out.
 
+    Of data with known conditions it is given these, too.
+
     Args:
         reader: Of the campaign.
         to_normal: From parameters to standard-normal space.
         seed: Of the weights and of the order of rows.
+        conditions: Known conditions of the data.
         threads: Number of CPU threads.
         device: As for `fit.fit_source`.
         rows: How many rows to look at, at most, the first ones.
@@ -65,17 +70,18 @@ def learn_validity(
     Raises:
         ValueError: Too few rows.
     """
-    columns = [reader.stored.index(name) for name in reader.names]
     parameters, status = reader.outcomes(rows)
-    valid, theta = status == Outcome.OK, parameters[:, columns]
+    valid = status == Outcome.OK
+    theta, known = (parameters[:, reader.columns(each)] for each in (reader.names, reader.known))
+    z = np.concatenate([to_normal(theta), conditions.to_normal(known)], axis=1)
     masks = reader.first_masks(len(valid))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(seed, "validity"))
-        validity = Validity(theta.shape[1])
+        validity = Validity(z.shape[1])
     validity.start_at(float(valid[masks["train"]].mean().clip(1e-6, 1 - 1e-6)))
     history = fit(
         validity,
-        torch.from_numpy(to_normal(theta).astype(np.float32)),
+        torch.from_numpy(z.astype(np.float32)),
         torch.from_numpy(valid),
         train=masks["train"],
         validation=masks["validation"],

@@ -13,8 +13,10 @@ from annotated_types import Gt, Predicate
 from torch import Tensor
 
 from .. import estimators
+from ..conditions import NO_CONDITIONS, Conditions
 from ..estimators import Estimator
 from ..networks.masks import MOST_ROWS, MaskTold, what_masks_tell
+from ..networks.packing import unpacked
 from ..options import INTERNAL, Described, OneOf, Passes
 from ..priors.circles import periodic_columns
 from ..priors.discrete import combinations
@@ -79,6 +81,7 @@ def learn_estimator(
     boards: Annotated[Path, INTERNAL],
     threads: Annotated[int, INTERNAL] = 1,
     follows: Annotated[bool, INTERNAL] = True,
+    conditions: Annotated[Conditions, INTERNAL] = NO_CONDITIONS,
     memory: Memory = sources.MEMORY,
     failures: Annotated[str, OneOf(CHOICES)] = "auto",
     grid: Grid = None,
@@ -98,6 +101,7 @@ def learn_estimator(
         boards: Folder of what TensorBoard reads.
         threads: Number of CPU threads.
         follows: Whether rows follow the prior.
+        conditions: Known conditions that data are shown with.
         memory: Bytes of training rows above which they are read from disk in every epoch, a
             number or such as ``2 GB``.
         failures: Whether nle and nre learn log p(valid | theta); ``auto``: above 0.1 % failed
@@ -113,8 +117,18 @@ def learn_estimator(
     weighted = reader.weighing is not None and estimators.estimator_class(method).learns_prior(
         combinations(prior) is not None
     )
-    rows = sources.prepare(reader, prior.to_normal, memory=memory, seed=seed, weighted=weighted)
-    masks = None if reader.missing is None else look_at_masks(*rows.sample)
+    rows = sources.prepare(
+        reader,
+        prior.to_normal,
+        memory=memory,
+        seed=seed,
+        weighted=weighted,
+        conditions=conditions,
+    )
+    masks = None
+    if reader.missing is not None:
+        z, x = rows.sample
+        masks = look_at_masks(z, unpacked(x, len(conditions.names), rows.x_shape)[1])
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         made = estimators.build(
@@ -126,6 +140,8 @@ def learn_estimator(
             follows=follows and (reader.weighing is None or weighted),
             weighted=weighted,
             periodic=periodic_columns(prior),
+            conditions=len(conditions.names),
+            x_shape=rows.x_shape,
             gaps=masks is not None,
             **{**network, **settings["network"]},
         )
@@ -151,9 +167,13 @@ def learn_estimator(
     # A ratio that is learnt with the prior knows already where simulations fail.
     modelled = not weighted and is_wanted(failures, rows.failed / rows.simulated, target)
     if modelled:
-        device = fitting.get("device", "auto")
         validity = learn_validity(
-            reader, prior.to_normal, seed=seed, threads=threads, device=device
+            reader,
+            prior.to_normal,
+            seed=seed,
+            conditions=conditions,
+            threads=threads,
+            device=fitting.get("device", "auto"),
         )
         estimators.add_validity(made, validity)
     told = {

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from .. import streams
+from ..conditions import NO_CONDITIONS, Conditions
 from ..storage.reading import Block, Reader, View
 from ..types import Array
 from .learner import Rows
@@ -108,6 +109,7 @@ class Streamed:
         held: Training rows of each block, without noise, where they are kept in memory.
         device: Where batches are given out.
         weighted: Whether rows come with their weights.
+        conditions: Known conditions that data are shown with.
     """
 
     reader: Reader
@@ -118,6 +120,7 @@ class Streamed:
     held: Sequence[View] | None = None
     device: torch.device | str = "cpu"
     weighted: bool = False
+    conditions: Conditions = NO_CONDITIONS
 
     def to(self, device: torch.device) -> Streamed:
         """Return the same rows, given out on a device."""
@@ -158,7 +161,7 @@ class Streamed:
         if not len(view.row):
             return []
         observed = self.reader.observed(block, view, "train", epoch)
-        return [arrays_of_view(observed, self.to_normal, self.weighted)]
+        return [arrays_of_view(observed, self.to_normal, self.weighted, self.conditions)]
 
     def identity(self) -> Iterator[Any]:
         """Yield what decides the rows and their order."""
@@ -169,7 +172,8 @@ class Streamed:
         ]
         drawn = [None if each is None else asdict(each) for each in (reader.noise, reader.missing)]
         drawn = drawn[:1] if reader.missing is None else drawn
-        settings: list[Any] = [reader.names, dict(reader.split), *drawn, self.pool, self.seed]
+        names = [*reader.names, *reader.known]
+        settings: list[Any] = [names, dict(reader.split), *drawn, self.pool, self.seed]
         settings += [repr(reader.weighing)] if self.weighted else []
         yield json.dumps([*settings, records]).encode()
 
@@ -179,11 +183,17 @@ def _marks(block: Block) -> list[int]:
     return [] if block.inside is None else [zlib.crc32(np.packbits(block.inside).tobytes())]
 
 
-def arrays_of_view(view: View, to_normal: ToNormal, weighted: bool) -> Arrays:
-    """Return parameters in standard-normal space, in single precision, data, and weights if any."""
+def arrays_of_view(
+    view: View, to_normal: ToNormal, weighted: bool, conditions: Conditions
+) -> Arrays:
+    """Return parameters in standard-normal space, data as shown, and weights if any.
+
+    Parameters and weights are in single precision.
+    """
     z = to_normal(view.theta) if len(view.theta) else view.theta
     weights = (view.weight,) if weighted and view.weight is not None else ()
-    return (z.astype(np.float32), view.x, *(each.astype(np.float32) for each in weights))
+    shown = conditions.beside(view.x, view.known)
+    return (z.astype(np.float32), shown, *(each.astype(np.float32) for each in weights))
 
 
 def ahead(items: Iterator[Arrays]) -> Generator[Arrays, None, None]:
@@ -235,6 +245,7 @@ class Training:
             these, which follow the prior.
         simulated: Rows of the campaign.
         failed: How many of them failed.
+        x_shape: Shape of one data set, without the known conditions it is packed with.
     """
 
     source: InMemory | Streamed
@@ -242,6 +253,7 @@ class Training:
     sample: Rows
     simulated: int
     failed: int
+    x_shape: tuple[int, ...]
 
 
 def number_of_bytes(memory: float | str) -> int:
@@ -264,6 +276,7 @@ def prepare(
     memory: float | str,
     seed: int,
     weighted: bool = False,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> Training:
     """Read what fits in memory, and stream the training rows where they do not.
 
@@ -275,6 +288,7 @@ def prepare(
             sample take together, about. With noise or gaps at load, twice as much in either case.
         seed: Of the order in which rows are streamed.
         weighted: Whether rows come with their weights, where they have some.
+        conditions: Known conditions that data are shown with.
 
     Raises:
         ValueError: Rows are damaged or missing, none is left to train on, the noise at load fails,
@@ -283,7 +297,7 @@ def prepare(
     limit = number_of_bytes(memory)
     counts = reader.counts()
     check_counts(counts)
-    row_bytes = _row_bytes(reader)
+    row_bytes = _row_bytes(reader, conditions)
     fits = counts["train"] * row_bytes <= limit
     whole = fits and not reader.varies
     share = max(LEAST, int(limit / 8 / row_bytes))
@@ -292,18 +306,35 @@ def prepare(
         "validation": min(counts["validation"], HELD_OUT, share),
     }
     views = reader.collect(limits)
+    told = reader.rows, counts["failed"], views["train"].x.shape[1:]
     train, held_out = (
-        InMemory(tuple(map(torch.from_numpy, arrays_of_view(views.pop(part), to_normal, weighted))))
+        InMemory(
+            tuple(
+                map(
+                    torch.from_numpy,
+                    arrays_of_view(views.pop(part), to_normal, weighted, conditions),
+                )
+            )
+        )
         for part in limits
     )
     sample = sample_of(tuple(each[:SAMPLE] for each in train.held), seed)
-    numbers = reader.rows, counts["failed"]
     if whole:
-        return Training(train, held_out, sample, *numbers)
+        return Training(train, held_out, sample, *told)
     held = [reader.read(block, "train")["train"] for block in reader.blocks] if fits else None
     pool = max(LEAST, int(limit / 4 / row_bytes))
-    source = Streamed(reader, to_normal, counts["train"], pool, seed, held, weighted=weighted)
-    return Training(source, held_out, sample, *numbers)
+    rows = counts["train"]
+    source = Streamed(
+        reader,
+        to_normal,
+        rows,
+        pool,
+        seed,
+        held,
+        weighted=weighted,
+        conditions=conditions,
+    )
+    return Training(source, held_out, sample, *told)
 
 
 def sample_of(rows: Rows, seed: int) -> Rows:
@@ -334,8 +365,9 @@ def check_counts(counts: Mapping[str, int]) -> None:
         )
 
 
-def _row_bytes(reader: Reader) -> int:
+def _row_bytes(reader: Reader, conditions: Conditions) -> int:
     """Return the bytes that one row takes, with or without noise at load, what is more."""
     stored = np.dtype(reader.x_dtype).itemsize * math.prod(reader.x_shape)
-    seen = reader.collect({"train": 1})["train"].x
+    one = reader.collect({"train": 1})["train"]
+    seen = conditions.beside(one.x, one.known)
     return 4 * len(reader.names) + max(stored, seen.itemsize * math.prod(seen.shape[1:]))

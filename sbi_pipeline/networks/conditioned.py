@@ -1,0 +1,143 @@
+"""A linear regression whose slopes and residuals depend on some of its inputs: known conditions.
+
+Of a signal in noise of a known level, slope and width of the answer change with that level by as
+much as it does. A flow that begins at one slope and one width for all levels has a decade to learn;
+here it begins at those of the level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .regression import GaussianRegression, ridge
+
+MOST_FEATURES = 500
+"""Inputs and their products with conditions, at most."""
+MOST_ROWS = 100_000
+"""That quantiles are taken of."""
+TIMES = 3
+"""That means and scales are fitted in turn, each with the other."""
+MEAN_LOG = -0.635
+"""Of the logarithm of the modulus of a standard normal number."""
+CUT = 1e-3
+"""Fraction of training rows at each end of the scales, beyond which none is extrapolated."""
+
+
+class ConditionedRegression(GaussianRegression):
+    """Outputs as N(W f(inputs) + b, D S D), with the scales D of each row in its conditions.
+
+    Slopes are quadratic in the conditions; linear where that would be too many features, and the
+    same under all conditions where that would be, too. Logarithms of the scales are quadratic
+    (Harvey, Estimating regression models with multiplicative heteroscedasticity, Econometrica 44,
+    1976, https://doi.org/10.2307/1913974). Unfitted it is the identity.
+
+    Args:
+        in_dim: Number of inputs.
+        out_dim: Number of outputs.
+        known: Which of the inputs are the conditions.
+    """
+
+    scale_weight: Tensor
+    scale_bias: Tensor
+    scale_limits: Tensor
+
+    def __init__(self, in_dim: int, out_dim: int, known: Sequence[int]) -> None:
+        self.known, terms = list(known), len(known) * (len(known) + 3) // 2
+        choices = (terms, len(known), 0)
+        self.products = next(n for n in choices if not n or in_dim * (1 + n) <= MOST_FEATURES)
+        super().__init__(in_dim * (1 + self.products), out_dim)
+        self.register_buffer("scale_weight", torch.zeros(out_dim, terms))
+        self.register_buffer("scale_bias", torch.zeros(out_dim))
+        self.register_buffer("scale_limits", torch.zeros(2, out_dim))
+
+    def fit(self, inputs: Tensor, outputs: Tensor, present: Tensor | None = None) -> None:
+        """Fit to rows of inputs, ``(n, in_dim)``, and outputs, ``(n, out_dim)``.
+
+        Outputs that are not ``present`` are taken for the mean of those that are.
+        """
+        inputs, outputs = inputs.double(), outputs.double()
+        if present is not None:
+            known = torch.where(present, outputs, torch.nan)
+            outputs = torch.where(present, outputs, known.nanmean(0).nan_to_num())
+        features, terms = self._features(inputs), self._terms(inputs)
+        floor = 1e-6 * outputs.var(0).clamp(min=1e-12)
+        log_scale = torch.zeros_like(outputs)
+        for _ in range(TIMES):
+            weight, bias = weighted_fit(features, outputs, (-2 * log_scale.mean(1)).exp())
+            rest = outputs - features @ weight.T - bias
+            logs = 0.5 * (rest.square() + floor).log() - MEAN_LOG
+            slopes, at_zero = weighted_fit(terms, logs, terms.new_ones(len(terms)))
+            log_scale = terms @ slopes.T + at_zero
+            limits = torch.quantile(log_scale[:MOST_ROWS], torch.tensor([CUT, 1 - CUT]).double(), 0)
+            log_scale = log_scale.clamp(*limits)
+        white = rest * (-log_scale).exp()
+        root = torch.linalg.cholesky(white.T @ white / len(white) + 1e-6 * torch.eye(len(floor)))
+        for buffer, value in (
+            (self.weight, weight),
+            (self.bias, bias),
+            (self.root, root),
+            (self.inverse_root, torch.linalg.inv(root)),
+            (self.scale_weight, slopes),
+            (self.scale_bias, at_zero),
+            (self.scale_limits, limits),
+        ):
+            buffer.copy_(value)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return W f(inputs) + b, ``(n, out_dim)``."""
+        return super().predict(self._features(inputs))
+
+    def log_scale(self, inputs: Tensor) -> Tensor:
+        """Return the logarithms of the scales of residuals, ``(n, out_dim)``."""
+        logs = nn.functional.linear(self._terms(inputs), self.scale_weight, self.scale_bias)
+        return logs.clamp(self.scale_limits[0], self.scale_limits[1])
+
+    def residual(self, outputs: Tensor, inputs: Tensor, present: Tensor | None = None) -> Tensor:
+        """Return residuals over their scales, whitened, ``(n, out_dim)``."""
+        rest = (outputs - self.predict(inputs)) * (-self.log_scale(inputs)).exp()
+        if present is not None:
+            rest = torch.where(present, rest, 0.0)
+        return rest @ self.inverse_root.T
+
+    def log_slopes(self, inputs: Tensor) -> Tensor:
+        """Return log |d residual / d output| of each, ``(n, out_dim)``."""
+        return super().log_slopes(inputs) - self.log_scale(inputs)
+
+    def log_det(self, inputs: Tensor | None = None) -> Tensor:
+        """Return log |d residual / d outputs|, ``(n,)`` for rows of inputs; without, that of S."""
+        whole = super().log_det()
+        return whole if inputs is None else whole - self.log_scale(inputs).sum(1)
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        """Return what means are linear in, ``(n, features)``."""
+        factors = self._terms(inputs)[:, : self.products, None]
+        return torch.cat((inputs, (factors * inputs[:, None, :]).flatten(1)), 1)
+
+    def _terms(self, inputs: Tensor) -> Tensor:
+        """Return conditions, then their squares and products, ``(n, terms)``."""
+        known = inputs[:, self.known]
+        first, second = torch.triu_indices(known.shape[1], known.shape[1], device=known.device)
+        return torch.cat((known, known[:, first] * known[:, second]), 1)
+
+
+def weighted_fit(inputs: Tensor, outputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Regress outputs, ``(n, k)``, on inputs, ``(n, p)``, with weights of rows, ``(n,)``.
+
+    Returns:
+        Weights of the inputs, ``(k, p)``, and constants, ``(k,)``.
+    """
+    share = (weights / weights.mean())[:, None]
+    mean_in, mean_out = (share * inputs).mean(0), (share * outputs).mean(0)
+    rows = share.sqrt() * (inputs - mean_in), share.sqrt() * (outputs - mean_out)
+    slopes, _ = ridge(*rows)
+    return slopes, mean_out - slopes @ mean_in
+
+
+def regression(in_dim: int, out_dim: int, known: Sequence[int] = ()) -> GaussianRegression:
+    """Return a regression, whose answer depends on known conditions where there are any."""
+    if known:
+        return ConditionedRegression(in_dim, out_dim, known)
+    return GaussianRegression(in_dim, out_dim)
