@@ -15,6 +15,7 @@ import numpy as np
 from .conditions import Conditions
 from .objects import InColumns, InFiles, Layout, Origin, matching, table_of, within
 from .priors.supports import outside
+from .storage.missing_elements import TO_DECLARE
 from .tables import Table, instead_of, naming
 from .types import Array, Prior
 
@@ -45,21 +46,31 @@ class Catalogue:
         """Shape of the data of one object."""
         return self.origin.x_shape
 
-    def data(self, first: int, last: int) -> Array:
+    def data(self, first: int, last: int, gaps: bool = False) -> Array:
         """Return the data of some objects, ``(last - first, *x_shape)``.
+
+        Args:
+            first: The first of them.
+            last: The one after the last.
+            gaps: Whether elements may be missing, NaN; all of an object never are.
 
         Raises:
             ValueError: Some could not be read, have another shape, or are NaN or infinite.
         """
         with naming(self.table):
             x = self.origin.read(first, last)
-            bad = np.argwhere(~np.isfinite(x))
+            bad = np.argwhere(np.isinf(x) if gaps else ~np.isfinite(x))
             if len(bad):
                 row, *index = map(int, bad[0])
+                advice = "" if gaps else f"; where elements can be missing, {TO_DECLARE}"
                 raise ValueError(
                     f"{self.called(first + row)}: {self.origin.part(tuple(index))} is empty, NaN "
-                    "or infinite; leave out this object, or this part of the data"
+                    f"or infinite; leave out this object, or this part of the data{advice}"
                 )
+            nothing = np.isnan(x).all(axis=tuple(range(1, x.ndim)))
+            if nothing.any():
+                row = first + int(nothing.argmax())
+                raise ValueError(f"{self.called(row)} has no data at all; leave it out")
         return x
 
     def called(self, row: int) -> str:

@@ -22,6 +22,7 @@ class Model:
         options: Keyword arguments of the simulator.
         parameters: Everything the simulator takes, in its order.
         priors: Entries by parameter or pattern, or ``"module:Prior"``; see `priors.build`.
+        gaps: Whether NaN in its data stands for an element that is missing, and is no failure.
 
     Raises:
         ValueError: The options cannot be written down as JSON.
@@ -31,6 +32,7 @@ class Model:
     options: Mapping[str, Any]
     parameters: tuple[str, ...]
     priors: Mapping[str, Mapping[str, Any]] | str
+    gaps: bool = False
 
     def __post_init__(self) -> None:
         canonical(self.options)  # says what is wrong with options that cannot be written down

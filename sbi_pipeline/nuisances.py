@@ -137,6 +137,7 @@ def learn(
             seed=seed,
             known=len(known),
             data_shape=train.x.shape[1:],
+            gaps=reader.missing is not None,
             **network,
         )
         fit_source(

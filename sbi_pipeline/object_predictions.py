@@ -139,7 +139,7 @@ class ObjectPredictor:
             predicted = self._simulated(rows, start).x
         except AllFailed:
             return np.full((len(LEVELS), *x.shape), np.nan, np.float32)
-        return np.quantile(predicted, LEVELS, axis=0).astype(np.float32)
+        return np.nanquantile(predicted, LEVELS, axis=0).astype(np.float32)
 
     def forget(self) -> None:
         """Delete ledgers whose predictions are kept."""

@@ -154,7 +154,8 @@ class InFiles:
 
 def _read_file(path: str, declared: tuple[str, ...]) -> Array:
     """Read one object, in single precision where its file is, else in double."""
-    x = read_observation(path, Wanted(declared=declared))
+    # The catalogue says what it thinks of what is missing.
+    x = read_observation(path, Wanted(declared=declared, gaps=True))
     return x.astype(float_type([x.dtype])).reshape(x.shape or (1,))
 
 

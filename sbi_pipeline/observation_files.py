@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .shapes import fits
+from .storage.missing_elements import TO_DECLARE
 from .tables import (
     FORMATS,
     INDEX,
@@ -30,10 +31,7 @@ SENTINELS = (-99.0, -999.0, -9999.0, -99999.0, -999.25, -32768.0)
 """Numbers that stand for missing ones in text files."""
 FAR = 5.0
 """Widths of all other values beyond which such a number is taken for one."""
-RECIPES = (
-    "leave that part of the data out of simulator and file, or let the simulator leave out what "
-    "is missing, with a column that says so"
-)
+RECIPES = f"leave that part of the data out of simulator and file, or {TO_DECLARE}"
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,12 @@ class Wanted:
     Attributes:
         columns: What the configuration says; empty for nothing.
         declared: What the simulator calls its own; empty for nothing.
+        gaps: Whether elements may be missing, NaN.
     """
 
     columns: tuple[str, ...] = ()
     declared: tuple[str, ...] = ()
+    gaps: bool = False
 
 
 ALL = Wanted()
@@ -78,7 +78,7 @@ def read_observation(path: str | Path, wanted: Wanted = ALL) -> Array:
         raise ValueError(f"observation {path} holds {x.dtype}; wanted numbers")
     if not x.size:
         raise ValueError(f"observation {path} is empty")
-    _check_values(path, x)
+    _check_values(path, x, wanted.gaps)
     return x
 
 
@@ -172,13 +172,15 @@ def _without_index(table: Table, names: tuple[str, ...], rows: int) -> tuple[str
     return names[1:]
 
 
-def _check_values(path: Path, x: Array) -> None:
-    """Refuse what is no value: NaN, and numbers that stand for one in texts.
+def _check_values(path: Path, x: Array, gaps: bool) -> None:
+    """Refuse what is no value: NaN where none may be missing, and numbers that stand for it.
 
     Raises:
         ValueError: With the first of them.
     """
-    bad = ~np.isfinite(x)
+    bad = np.isinf(x) if gaps else ~np.isfinite(x)
+    if np.isnan(x).all():
+        raise ValueError(f"observation {path} is empty or NaN throughout: nothing is known of it")
     if bad.any():
         where = tuple(int(axis[0]) for axis in np.nonzero(bad))
         raise ValueError(
@@ -187,8 +189,8 @@ def _check_values(path: Path, x: Array) -> None:
     if path.suffix.lower() in FORMATS and FORMATS[path.suffix.lower()] is not TextTable:
         return
     for value in SENTINELS:
-        rest = x[x != value]
-        if not 1 < rest.size < x.size:
+        rest = x[(x != value) & ~np.isnan(x)]
+        if not 1 < rest.size < np.sum(~np.isnan(x)):
             continue
         low, high = rest.min(), rest.max()
         if value < low - FAR * (high - low):

@@ -12,6 +12,7 @@ import numpy as np
 from . import streams
 from .observation_files import Wanted, advice, read_observation
 from .shapes import fits, fitted_to
+from .storage.missing_elements import MissingElements
 from .types import Array, Prior, declared_shape
 
 if TYPE_CHECKING:
@@ -27,7 +28,11 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def simulate_observation(
-    engine: Engine, prior: Prior, parameters: Mapping[str, float], seed: int
+    engine: Engine,
+    prior: Prior,
+    parameters: Mapping[str, float],
+    seed: int,
+    missing: MissingElements | None = None,
 ) -> tuple[Array, Array]:
     """Simulate one data set; parameters not given are drawn from the prior.
 
@@ -36,6 +41,7 @@ def simulate_observation(
         prior: Of all its parameters.
         parameters: Those that are given.
         seed: Of the parameters that are drawn.
+        missing: What draws which elements are missing.
 
     Returns:
         The data, ``x_shape``, and all parameters, ``(n_parameters,)``.
@@ -56,6 +62,12 @@ def simulate_observation(
         said = declared_shape(engine.simulator)
         if said is not None and x.shape != said:
             raise ValueError(f"the simulator says x_shape = {said}, and returned {x.shape}")
+        if missing is not None:
+            missing.check(x.shape)
+            x = missing(x[None], np.array([attempt]), "observe", seed=seed)[0]
+        if np.isnan(x).all():
+            problem = "all elements were missing"
+            continue
         return x, row[0]
     raise ValueError(f"the simulator failed on {TRIES} draws of {TRIES}: {problem}")
 
@@ -69,6 +81,7 @@ def simulate_events(
     events: int,
     seed: int,
     conditions: Sequence[str] = (),
+    missing: MissingElements | None = None,
 ) -> tuple[Array, Array, Array]:
     """Simulate one data set of independent events; each has nuisances of its own.
 
@@ -81,6 +94,7 @@ def simulate_events(
         events: How many.
         seed: Of nuisances and known conditions that are not given, and of the simulations.
         conditions: Names of known conditions.
+        missing: What draws which elements of each are missing.
 
     Returns:
         The events that worked, ``(at most events, *x_shape)``, all parameters, with NaN for
@@ -92,8 +106,11 @@ def simulate_events(
     u = streams.generator(seed, "observe/events/prior").random((events, len(prior.names)))
     rows = prior.complete(known, u)
     made = engine.replicate(rows, seed=seed)
+    x = made.x
+    if missing is not None:
+        x = missing(x, np.arange(len(x)), "observe/events", seed=seed)
     columns = [prior.names.index(name) for name in conditions]
-    return made.x, truth_of(given, prior.names), rows[made.worked][:, columns]
+    return x, truth_of(given, prior.names), rows[made.worked][:, columns]
 
 
 def truth_of(given: Mapping[str, Any], names: Sequence[str]) -> Array:

@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .estimators import Estimator, having
+from .estimators import Estimator, having, takes_gaps
+from .storage.missing_elements import TO_DECLARE
 from .types import Array, Prior
 
 LogDensity = Callable[[Array], Array]
@@ -214,7 +215,8 @@ def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
     Numbers are in this machine's byte order.
 
     Raises:
-        ValueError: The shape is not the one trained on, or a value is no finite real number.
+        ValueError: The shape is not the one trained on, or a value is no finite real number; NaN is
+            fine where elements were missing in training.
     """
     x, wanted = _real(x), estimator.shown_shape
     if not x.size or x.shape[1 + events :] != wanted:
@@ -222,8 +224,14 @@ def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
         raise ValueError(
             f"x has shape {x.shape[1:]} a data set; the estimator learnt {several}{wanted}"
         )
-    if not np.isfinite(x).all():
-        raise ValueError(f"x has {np.sum(~np.isfinite(x))} values that are NaN or infinite")
+    if takes_gaps(estimator):
+        if np.isinf(x).any():
+            raise ValueError(f"x has {np.isinf(x).sum()} values that are infinite")
+    elif not np.isfinite(x).all():
+        raise ValueError(
+            f"x has {np.sum(~np.isfinite(x))} values that are NaN or infinite; where elements can "
+            f"be missing, {TO_DECLARE}, and train with that"
+        )
     return x
 
 

@@ -87,6 +87,7 @@ DIAGNOSTICS: Table = {
     "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
     "rows": Part("sbi_pipeline.diagnostics.rows:ROWS"),
     "weights": Part("sbi_pipeline.diagnostics.weights:WEIGHTS"),
+    "missing_elements": Part("sbi_pipeline.diagnostics.missing_elements:MISSING_ELEMENTS"),
     "training": Part("sbi_pipeline.diagnostics.training:TRAINING"),
     "screening": Part("sbi_pipeline.diagnostics.screening:SCREENING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),

@@ -104,6 +104,8 @@ class TrainedEstimator:
             None for none.
         events_in_box: Whether it learnt single events within a box of the prior that holds the
             posterior of many: one of them need not tell anything there.
+        masks: What missing elements say of the parameters, as `networks.masks` tells it; None where
+            none can be missing.
     """
 
     kind: ClassVar[str] = "estimator"
@@ -117,6 +119,7 @@ class TrainedEstimator:
     departure: Mapping[str, Any] | None = None
     left_out: Mapping[str, int] | None = None
     events_in_box: bool = False
+    masks: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:
@@ -374,6 +377,8 @@ class ObservedData:
         detailed: Whether the page shows figures of it, and a second may be spent on a pair.
         simulated_known: Known conditions of these simulations, ``(n, known)``; None for none.
         conditions: Names of the known conditions.
+        missing: The fraction of each simulation that is missing as it was trained on, ``(n,)``;
+            None where nothing is.
     """
 
     kind: ClassVar[str] = "observation"
@@ -386,6 +391,7 @@ class ObservedData:
     detailed: bool = True
     simulated_known: Array | None = None
     conditions: Sequence[str] = ()
+    missing: Array | None = None
 
     @property
     def title(self) -> str:

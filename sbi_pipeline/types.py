@@ -168,6 +168,7 @@ class Traits:
         effort: Epochs over those of other methods, where the user gives none.
         compiles: Whether long trainings are worth compiling.
         circles: Whether it takes ``periodic``, the columns of z that are of periodic parameters.
+        gaps: Whether elements of x may be missing, NaN.
     """
 
     target: Target
@@ -181,6 +182,7 @@ class Traits:
     effort: float = 1.0
     compiles: bool = False
     circles: bool = False
+    gaps: bool = False
 
     @property
     def draws(self) -> bool:

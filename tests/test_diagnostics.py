@@ -65,9 +65,9 @@ def everything():
         {"outside": 3, "effective": 400.0, "drawn_from": {"mass": FLAT}},
     )
     departure = {"where": "mass", "measure": "correlation", "size": 0.3, "p": 1e-9, "rows": 1000}
-    estimator = synthetic.estimator(
-        scored, "nle", failures=known, departure=departure, left_out={"columns": 3, "of": 9}
-    )
+    masks = {"share": 0.3, "correlation": 0.4, "by_chance": 0.05, "column": 2}
+    told = {"departure": departure, "left_out": {"columns": 3, "of": 9}, "masks": masks}
+    estimator = synthetic.estimator(scored, "nle", failures=known, **told)
     refined = synthetic.posterior(2, method="npe")
     weights = {"k_hat": 0.1, "k_hat_jitter": 0.05, "top_weight": 0.001, "efficiency": 0.5}
     refined["sample_stats"].attrs |= weights

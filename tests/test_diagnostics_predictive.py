@@ -112,8 +112,8 @@ def test_similarity_finds_the_same_data_whatever_the_units():
     [
         (np.zeros((50, 3)), np.zeros(4), "shape"),
         (np.zeros((5, 3)), np.zeros(3), "too few"),
-        (np.zeros((50, 3)), np.array([0.0, np.nan, 1.0]), "observation has NaN"),
-        (np.full((50, 3), np.inf), np.zeros(3), "simulated data has NaN"),
+        (np.zeros((50, 3)), np.array([0.0, np.inf, 1.0]), "observation has infinite"),
+        (np.full((50, 3), np.inf), np.zeros(3), "simulated data has infinite"),
     ],
 )
 def test_bad_data_are_refused(x, x_o, message):

@@ -37,6 +37,7 @@ class Rows:
     prior: object
     rows: int
     test: int = 300
+    missing: None = None
 
     def __post_init__(self):
         rng = np.random.default_rng(1)

@@ -24,6 +24,7 @@ from .simulation import (
     attempt,
     attempt_alone,
     describe_not_finite,
+    is_data,
     not_vectorised,
 )
 from .tasks import RowMaker
@@ -81,6 +82,7 @@ def probe(
     start: int,
     block_size: int | None,
     limit: int,
+    gaps: bool = False,
 ) -> tuple[Shape | None, list[Failure]]:
     """Find out what a simulator returns and what a row costs, from its first rows.
 
@@ -93,6 +95,7 @@ def probe(
         start: Global index of the first row.
         block_size: As for `simulate_rows`.
         limit: Give up after this many rows without a success.
+        gaps: As for `simulate_rows`.
 
     Returns:
         What it returns, None if no row worked; and the failures on the way.
@@ -107,7 +110,7 @@ def probe(
         begin = time.perf_counter()
         rows = parameters[first : first + step]
         asked = _Strict(call) if found is None else call
-        x, failure = _look(asked, rows, stream, start + first, block_size)
+        x, failure = _look(asked, rows, stream, start + first, block_size, gaps)
         costs.append(time.perf_counter() - begin)
         if failure is not None:
             failures.append(failure)
@@ -128,14 +131,19 @@ def _is_known(costs: Sequence[float]) -> bool:
 
 
 def _look(
-    call: Caller, parameters: Array, stream: Stream, row: int, block_size: int | None
+    call: Caller,
+    parameters: Array,
+    stream: Stream,
+    row: int,
+    block_size: int | None,
+    gaps: bool,
 ) -> tuple[Array | None, Failure | None]:
     """Return the data of the first row that works, or why the first one does not if none does."""
     failure = None
     for index, one in enumerate(_each(call, parameters, stream, row, block_size)):
         status, text = one.status, one.text
-        if one.x is not None and not np.isfinite(one.x).all():
-            status, text = Outcome.NAN, describe_not_finite(one.x)
+        if one.x is not None and not is_data(one.x, gaps):
+            status, text = Outcome.NAN, describe_not_finite(one.x, gaps)
         if status is not Outcome.OK:
             given = parameters[index].tolist()
             failure = failure or Failure(row + index, status.label, text, given)
@@ -183,7 +191,8 @@ def first_look(recipe: RowMaker, prior: Path, rows: int, max_failed_fraction: fl
     start = int(attrs["start"])
     with closing(recipe.caller()) as call:
         options: dict[str, Any] = {"stream": recipe.stream, "block_size": recipe.block_size}
-        shape, failures = probe(call, parameters, start=start, limit=limit, **options)
+        told = {**options, "start": start, "limit": limit, "gaps": recipe.gaps}
+        shape, failures = probe(call, parameters, **told)
         if shape is not None and start == 0:
             check_repeats(recipe.name, names, call, parameters, **options)
     if shape is None:

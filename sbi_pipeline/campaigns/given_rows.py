@@ -184,6 +184,7 @@ class Engine:
                 start=start,
                 block_size=recipe.block_size,
                 limit=PROBES,
+                gaps=recipe.gaps,
             )
             if self._shape is None:
                 tried = min(PROBES, len(parameters))
@@ -203,6 +204,7 @@ class Engine:
             x_shape=shape.x_shape,
             x_dtype=shape.x_dtype,
             retries=recipe.limits.retries,
+            gaps=recipe.model.gaps,
         )
         if (made.status != Outcome.OK).all():
             told = ", ".join(f"{n} {why}" for why, n in count_failures(made.status).items())

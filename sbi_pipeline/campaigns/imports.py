@@ -24,10 +24,12 @@ class ImportedRows:
     Attributes:
         rows: Where they lie.
         block_size: Rows that are read at once.
+        gaps: Whether NaN stands for an element that is missing.
     """
 
     rows: FileRows
     block_size: int
+    gaps: bool = False
 
     limits = Limits()
     stream = Stream(0, "import")

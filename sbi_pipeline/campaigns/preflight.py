@@ -125,7 +125,7 @@ def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, Si
     for _ in range(2):
         with closing(recipe.caller()) as call:
             options: dict[str, Any] = {"start": 0, "block_size": recipe.block_size}
-            options["stream"] = recipe.stream
+            options |= {"stream": recipe.stream, "gaps": recipe.gaps}
             if shape is None:
                 shape, failures = probe(call, parameters, limit=len(parameters), **options)
             if shape is None:

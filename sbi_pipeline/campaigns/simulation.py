@@ -108,6 +108,7 @@ def simulate_rows(
     x_shape: tuple[int, ...],
     x_dtype: str,
     retries: int = 0,
+    gaps: bool = False,
 ) -> SimulatedBatch:
     """Simulate consecutive rows.
 
@@ -120,6 +121,7 @@ def simulate_rows(
         x_shape: Shape of a row's data.
         x_dtype: Dtype of the data.
         retries: How often a row that crashed or ran too long is tried again, same stream.
+        gaps: Whether elements may be missing, NaN; a row that has no other is a failed one.
     """
     out = SimulatedBatch.empty(len(parameters), x_shape, x_dtype)
     work = _Work(call, parameters, stream, start, retries, out)
@@ -132,7 +134,7 @@ def simulate_rows(
         else:
             work.block(rows, (start + first) // block_size)
         out.seconds[rows.start : rows.stop] = (time.perf_counter() - begin) / len(rows)
-    _mark_not_finite(out, parameters, start)
+    _mark_not_finite(out, parameters, start, gaps)
     return out
 
 
@@ -260,22 +262,36 @@ def not_vectorised(x: Array, rows: int) -> str:
     )
 
 
-def _mark_not_finite(out: SimulatedBatch, parameters: Array, start: int) -> None:
-    """Turn OK rows with NaN or infinity in their data into failed ones."""
+def _mark_not_finite(out: SimulatedBatch, parameters: Array, start: int, gaps: bool) -> None:
+    """Turn OK rows with infinity in their data into failed ones, and those with NaN.
+
+    With ``gaps``, of the latter only those that are NaN altogether.
+    """
     if out.x.dtype.kind not in "fc":
         return
-    finite = np.isfinite(out.x).reshape(len(out.x), -1).all(axis=1)
-    bad = np.flatnonzero(~finite & (out.status == Outcome.OK))
+    flat = out.x.reshape(len(out.x), -1)
+    failed = np.isinf(flat) if gaps else ~np.isfinite(flat)
+    nothing = np.isnan(flat).all(axis=1)
+    bad = np.flatnonzero((failed.any(axis=1) | nothing) & (out.status == Outcome.OK))
     out.status[bad] = Outcome.NAN
     for index in bad[:1]:
-        text = describe_not_finite(out.x[index])
+        text = describe_not_finite(out.x[index], gaps)
         _note(out, start + int(index), Outcome.NAN, text, parameters[index])
 
 
-def describe_not_finite(x: Array) -> str:
-    """Say where one row's data are NaN or infinite, and what to do if they are padding of a set."""
+def is_data(x: Array, gaps: bool) -> bool:
+    """Say whether one row's data are finite, or some of them where others may be missing."""
+    if not gaps:
+        return bool(np.isfinite(x).all())
+    return not (np.isinf(x).any() or np.isnan(x).all())
+
+
+def describe_not_finite(x: Array, gaps: bool) -> str:
+    """Say where one row's data are NaN or infinite, and what to do if that stands for something."""
     values = x.reshape(-1)
-    where = int(np.flatnonzero(~np.isfinite(values))[0])
+    if gaps and not np.isinf(values).any():
+        return "x is NaN throughout"
+    where = int(np.flatnonzero(np.isinf(values) if gaps else ~np.isfinite(values))[0])
     text = f"x has {values[where]} at flat index {where}"
     there = int(np.isfinite(x).all(axis=1).sum()) if x.ndim == 2 else 0
     if there and np.isfinite(x[:there]).all() and np.isnan(x[there:]).all():
@@ -283,6 +299,8 @@ def describe_not_finite(x: Array) -> str:
             "; a set that is padded with NaN? Pad it with 0, with a last column that is 1 for "
             "what is there and 0 for padding, and take embedding: {name: deep_set, mask: true}"
         )
+    elif np.isnan(values[where]):
+        text += "; if that stands for a missing element, say missing: {rows: true}"
     return text
 
 

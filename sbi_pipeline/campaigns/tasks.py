@@ -51,6 +51,10 @@ class RowMaker(Protocol):
     def stream(self) -> Stream:
         """The random numbers of rows or blocks."""
 
+    @property
+    def gaps(self) -> bool:
+        """Whether NaN in a row stands for an element that is missing, and is no failure."""
+
     def caller(self) -> Caller:
         """Return what makes rows, ready to be called."""
 
@@ -87,6 +91,11 @@ class Recipe:
     def stream(self) -> Stream:
         """The random numbers of rows or blocks."""
         return Stream(self.seed, self.stage)
+
+    @property
+    def gaps(self) -> bool:
+        """Whether NaN in a row stands for an element that is missing, and is no failure."""
+        return self.model.gaps
 
     def caller(self) -> Caller:
         """Return the simulator, ready to be called."""
@@ -188,6 +197,7 @@ def _simulate(work: Work, call: Caller, start: int, stop: int) -> Made:
         x_shape=layout.x_shape,
         x_dtype=layout.x_dtype,
         retries=recipe.limits.retries,
+        gaps=recipe.gaps,
     )
     if layout.names != names:
         kept = [names.index(name) for name in layout.names]

@@ -49,8 +49,10 @@ def data_path(
     if x.shape[1:] != x_o.shape:
         problems.append(f"The observation has shape {x_o.shape}, simulations have {x.shape[1:]}.")
         return DataPath(tuple(problems), float("nan"), 0.0, 0.0)
-    outside = (x_o < x.min(axis=0)) | (x_o > x.max(axis=0))
-    size, typical = np.abs(x_o), np.median(np.abs(x), axis=0)
+    there = np.isfinite(x_o) & ~np.isnan(x).all(axis=0)
+    x, x_o = x[:, there], x_o[there]
+    outside = (x_o < np.nanmin(x, axis=0)) | (x_o > np.nanmax(x, axis=0))
+    size, typical = np.abs(x_o), np.nanmedian(np.abs(x), axis=0)
     both = (size > 0) & (typical > 0)
     decades = float(np.median(np.log10(size[both] / typical[both]))) if both.any() else 0.0
     return DataPath(tuple(problems), float(outside.mean()), 2 / (len(x) + 1), decades)

@@ -19,13 +19,20 @@ from .typicality import (
     mahalanobis,
     pool_data,
     rank_among,
+    share_missing,
+    two_sided,
     under_conditions,
     upper,
+    with_medians,
 )
 
 
 def in_distribution(
-    simulations: Array, x_o: Array, neighbours: int = 20, known: int = 0
+    simulations: Array,
+    x_o: Array,
+    neighbours: int = 20,
+    known: int = 0,
+    missing: Array | None = None,
 ) -> Typicality:
     """Ask whether ``x_o`` lies where the simulator puts data for any parameters of the prior.
 
@@ -37,19 +44,21 @@ def in_distribution(
         x_o: The observation, ``x_shape``.
         neighbours: How many for the local outlier factor.
         known: How many of their elements, the first, are known conditions.
+        missing: The fraction that is missing of the observation, and of each simulated data set as
+            it was trained on, ``(1 + draws,)``; None where nothing is.
     """
     from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415 - half a second
 
     pooled = pool_data(simulations, x_o)
     features = features_of(pooled, known)
     outlier = LocalOutlierFactor(n_neighbors=min(neighbours, len(simulations) - 1)).fit(features)
-    return rank_among(
-        pooled,
-        {
-            "distance": upper(mahalanobis(features)),
-            "local density": upper(-outlier.negative_outlier_factor_),
-        },
-    )
+    p_values = {
+        "distance": upper(mahalanobis(features)),
+        "local density": upper(-outlier.negative_outlier_factor_),
+    }
+    if missing is not None:
+        p_values["missing elements"] = two_sided(missing)
+    return rank_among(pooled, p_values)
 
 
 class Reference:
@@ -74,7 +83,8 @@ class Reference:
         flat = np.asarray(simulations, dtype=float).reshape(len(simulations), -1)
         if len(flat) < 3 * neighbours:
             raise ValueError(f"got {len(flat)} simulations; wanted {3 * neighbours} or more")
-        fitted, ranked, compared = np.array_split(flat, 3)
+        self._medians = flat[np.isfinite(flat).any(axis=1)][: len(flat) // 3]
+        fitted, ranked, compared = np.array_split(with_medians(flat, self._medians), 3)
         self._statistics = _statistics(fitted, neighbours, known)
         self._ranked = {name: np.sort(each(ranked)) for name, each in self._statistics.items()}
         self._least = 1 / (1 + len(ranked))
@@ -94,7 +104,7 @@ class Reference:
     def p_values(self, x: Array) -> Array:
         """Return the p-value of every data set, ``(m, *x_shape) -> (m,)``."""
         flat = np.asarray(x, dtype=float).reshape(len(x), -1)
-        return self._p_values(self._by_statistic(flat))
+        return self._p_values(self._by_statistic(with_medians(flat, self._medians)))
 
     def _p_values(self, by_statistic: Array) -> Array:
         below = np.searchsorted(self._compared, self._typical(by_statistic), side="right")
@@ -174,7 +184,10 @@ def measure_in_distribution(asked: ObservedData) -> Typicality | None:
     simulated, seen = under_conditions(
         asked.simulated, asked.simulated_known, x_o, asked.known, asked.conditions
     )
-    return in_distribution(simulated, seen, known=len(asked.conditions))
+    missing = asked.missing
+    if missing is not None:
+        missing = np.append(share_missing(x_o[None]), missing)
+    return in_distribution(simulated, seen, known=len(asked.conditions), missing=missing)
 
 
 def judge_in_distribution(

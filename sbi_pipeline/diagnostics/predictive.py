@@ -26,6 +26,7 @@ from .typicality import (
     mahalanobis,
     pool_data,
     rank_among,
+    share_missing,
     summaries,
     two_sided,
     upper,
@@ -49,14 +50,14 @@ def typicality(x: Array, x_o: Array) -> Typicality:
         x_o: The observation, ``x_shape``.
     """
     pooled = pool_data(x, x_o)
-    return rank_among(
-        pooled,
-        {
-            "distance": upper(mahalanobis(features_of(pooled))),
-            "largest residual": upper(largest_residual(pooled)),
-            **{name: two_sided(values) for name, values in summaries(pooled).items()},
-        },
-    )
+    p_values = {
+        "distance": upper(mahalanobis(features_of(pooled))),
+        "largest residual": upper(largest_residual(pooled)),
+        **{name: two_sided(values) for name, values in summaries(pooled).items()},
+    }
+    if np.isnan(x).any():  # the simulator says what is missing
+        p_values["missing elements"] = two_sided(share_missing(np.concatenate([x_o[None], x])))
+    return rank_among(pooled, p_values)
 
 
 def measure_predictive(asked: SampledPosterior) -> Typicality | None:
@@ -131,14 +132,14 @@ def draw_predictive(asked: Sequence[SampledPosterior], look: Look) -> Figure:
 
 def _draw_bands(axis: Axes, at: Array, simulated: Array, colour: str) -> None:
     for prob, alpha in ((0.9, 0.22), (0.5, 0.4)):
-        low, high = np.quantile(simulated, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+        low, high = np.nanquantile(simulated, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
         axis.fill_between(at, low, high, color=colour, alpha=alpha, lw=0)
-    axis.plot(at, np.median(simulated, axis=0), color=colour, lw=1.3)
+    axis.plot(at, np.nanmedian(simulated, axis=0), color=colour, lw=1.3)
 
 
 def _draw_intervals(axis: Axes, at: Array, simulated: Array, colour: str) -> None:
     for prob, width in ((0.9, 1.5), (0.5, 5.0)):
-        low, high = np.quantile(simulated, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
+        low, high = np.nanquantile(simulated, [(1 - prob) / 2, (1 + prob) / 2], axis=0)
         axis.vlines(at, low, high, color=colour, lw=width, alpha=0.6)
     axis.set_xticks(at)
     axis.margins(x=0.3 / len(at))

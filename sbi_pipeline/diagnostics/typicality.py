@@ -105,7 +105,11 @@ def summaries(x: Array) -> dict[str, Array]:
 
 
 def pool_data(x: Array, x_o: Array) -> Array:
-    """Return the observation, then the data sets, flattened: ``(1 + draws, elements)``."""
+    """Return the observation, then the data sets, flattened: ``(1 + draws, elements)``.
+
+    Elements that the observation lacks are left out. Where simulated data lack some, too, what is
+    missing is the median of what is there, in all alike: ranks stay exact.
+    """
     x, x_o = np.asarray(x, dtype=float), np.asarray(x_o, dtype=float)
     if x.shape[1:] != x_o.shape:
         raise ValueError(
@@ -117,10 +121,34 @@ def pool_data(x: Array, x_o: Array) -> Array:
             f"{len(x)} simulated data sets are too few for a p-value; give "
             f"{FEWEST_PREDICTIONS} or more"
         )
-    if not (np.isfinite(x_o).all() and np.isfinite(x).all()):
-        where = "the observation" if not np.isfinite(x_o).all() else "simulated data"
-        raise ValueError(f"{where} has NaN or infinite elements; mask or drop them first")
-    return np.concatenate([x_o[None], x]).reshape(1 + len(x), -1)
+    if np.isinf(x_o).any() or np.isinf(x).any():
+        where = "the observation" if np.isinf(x_o).any() else "simulated data"
+        raise ValueError(f"{where} has infinite elements; mask or drop them first")
+    pooled = np.concatenate([x_o[None], x]).reshape(1 + len(x), -1)
+    if np.isnan(pooled[1:]).any():
+        return with_medians(pooled)
+    return pooled[:, np.isfinite(pooled[0])]
+
+
+def with_medians(flat: Array, of: Array | None = None) -> Array:
+    """Return data sets, ``(n, elements)``, with medians of their column for what is missing.
+
+    Args:
+        flat: The data sets.
+        of: Those whose medians are taken, ``(m, elements)``; None for themselves.
+    """
+    if not np.isnan(flat).any():
+        return flat
+    of = flat if of is None else of
+    medians = np.zeros(flat.shape[1])
+    some = ~np.isnan(of).all(axis=0)
+    medians[some] = np.nanmedian(of[:, some], axis=0)
+    return np.where(np.isnan(flat), medians, flat)
+
+
+def share_missing(x: Array) -> Array:
+    """Return the fraction of elements that is missing of data sets ``(n, *x_shape)``, ``(n,)``."""
+    return np.asarray(np.isnan(x).reshape(len(x), -1).mean(axis=1))
 
 
 def features_of(pooled: Array, known: int = 0) -> Array:

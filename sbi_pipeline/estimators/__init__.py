@@ -30,18 +30,20 @@ __all__ = [
     "Estimator",
     "Preview",
     "build",
+    "check_takes_gaps",
     "construct",
     "estimator_class",
     "having",
     "load_estimator",
     "save_estimator",
+    "takes_gaps",
     "traits",
     "write_tensors",
 ]
 
 FORMAT = 3
 SPEC = ("method", "network", "members", "theta_dim", "x_shape")
-MAYBE = ("conditions", "validity", "periodic")
+MAYBE = ("conditions", "validity", "periodic", "gaps")
 
 
 def build(
@@ -54,6 +56,7 @@ def build(
     rows: Annotated[int | None, INTERNAL] = None,
     complete: Annotated[bool, INTERNAL] = True,
     follows: Annotated[bool, INTERNAL] = True,
+    gaps: Annotated[bool, INTERNAL] = False,
     weighted: Annotated[bool, INTERNAL] = False,
     periodic: Annotated[Sequence[int], INTERNAL] = (),
     conditions: Annotated[int, INTERNAL] = 0,
@@ -71,6 +74,7 @@ def build(
         rows: How many rows it will be trained on; None where these are all.
         complete: Whether no simulation failed, so that z is of the whole prior.
         follows: Whether rows follow the prior.
+        gaps: Whether elements of x may be missing, NaN.
         weighted: Whether losses are weighted, see `Preview`.
         periodic: Columns of z that are of periodic parameters.
         conditions: Number of known conditions that each data set is packed with.
@@ -80,11 +84,13 @@ def build(
     Raises:
         ValueError: Rows are missing or not finite, or an option is wrong.
     """
-    check_rows(z, x)
+    if gaps:
+        check_takes_gaps(method)
+    check_rows(z, x, gaps)
     made_of = estimator_class(method)
     seen = _without_ends(z, periodic)
     shape = tuple(x.shape[1:]) if x_shape is None else x_shape
-    preview = Preview(seen, x, rows or len(z), complete, follows, weighted)
+    preview = Preview(seen, x, rows or len(z), complete, follows, weighted, gaps)
     if conditions and made_of.traits.conditions:
         beside, data = unpacked(x, conditions, shape)
         preview = replace(preview, x=data, known=beside)
@@ -98,6 +104,7 @@ def build(
         "theta_dim": z.shape[1],
         "x_shape": list(shape),
         **({"conditions": conditions} if conditions else {}),
+        **({"gaps": True} if gaps else {}),
     }
     if periodic and made_of.traits.turns:
         spec["periodic"] = list(periodic)
@@ -149,7 +156,21 @@ def add_validity(estimator: Estimator, validity: Validity) -> None:
     estimator.spec["validity"] = validity.spec
 
 
-def check_rows(z: Tensor, x: Tensor) -> None:
+def check_takes_gaps(method: str) -> None:
+    """Refuse a method that cannot learn from data with elements that are missing."""
+    if not traits(method).gaps:
+        raise ValueError(
+            f"{method} takes no data with missing elements; take {having(lambda each: each.gaps)}, "
+            "or say Traits(gaps=True) where a class of your own takes NaN"
+        )
+
+
+def takes_gaps(estimator: Estimator) -> bool:
+    """Say whether an estimator was trained on data with elements that are missing."""
+    return bool(estimator.spec.get("gaps", False))
+
+
+def check_rows(z: Tensor, x: Tensor, gaps: bool = False) -> None:
     """Refuse rows that cannot be trained on."""
     if z.ndim != 2 or len(z) != len(x) or len(z) < 2:
         raise ValueError(
@@ -160,10 +181,11 @@ def check_rows(z: Tensor, x: Tensor) -> None:
         raise ValueError("z has values that are not finite: theta lies outside its prior")
     if x.is_complex():
         raise ValueError("x is complex; wanted real numbers: stack real and imaginary part")
-    bad = ~torch.isfinite(x).flatten(1).all(1)
+    wrong = x.isinf() if gaps else ~x.isfinite()
+    bad = wrong.flatten(1).any(1)
     if bad.any():
         row = int(bad.nonzero()[0])
-        column = int((~torch.isfinite(x[row].flatten())).nonzero()[0])
+        column = int(wrong[row].flatten().nonzero()[0])
         raise ValueError(
             f"x has NaN or infinity in {int(bad.sum())} of {len(x)} rows, first in row {row}, "
             f"column {column}; leave such rows out"

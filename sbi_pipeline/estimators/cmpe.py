@@ -60,6 +60,7 @@ class CMPE(Estimator):
         steps=True,
         learning_rate=1e-3,
         effort=2.0,
+        gaps=True,
     )
 
     def __init__(
@@ -101,7 +102,7 @@ class CMPE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        return choose_conditioner(preview.given, preview.x, **options)
+        return choose_conditioner(preview.given, preview.x, gaps=preview.gaps, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""

@@ -115,7 +115,7 @@ class Contrastive(Estimator):
                 f"near is {options['near']}, but alternatives of a regression are weighed against "
                 "the prior, which the rows do not follow; leave near at auto"
             )
-        return choose_conditioner(preview.given, preview.x, **options)
+        return choose_conditioner(preview.given, preview.x, gaps=preview.gaps, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``.

@@ -33,6 +33,7 @@ class Preview:
         follows: Whether rows follow the prior; those of a table may not.
         weighted: Whether rows were drawn from another density, and their losses are weighted: those
             here follow the prior.
+        gaps: Whether elements of x may be missing, NaN.
         known: Known conditions of the data, in normal space as well, ``(n, known)``; None where
             there are none, or where they are elements of x.
     """
@@ -43,6 +44,7 @@ class Preview:
     complete: bool = True
     follows: bool = True
     weighted: bool = False
+    gaps: bool = False
     known: Tensor | None = None
 
     @property

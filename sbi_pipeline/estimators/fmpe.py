@@ -49,7 +49,7 @@ class FMPE(Estimator):
     """
 
     # Few rows would stop it before the learning rate falls, where it learns most.
-    traits = Traits(target="posterior", conditions=True, stops_early=False)
+    traits = Traits(target="posterior", conditions=True, stops_early=False, gaps=True)
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class FMPE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        return choose_conditioner(preview.given, preview.x, **options)
+        return choose_conditioner(preview.given, preview.x, gaps=preview.gaps, **options)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""

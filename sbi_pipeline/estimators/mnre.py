@@ -52,7 +52,12 @@ class MNRE(Contrastive):
     """
 
     traits = Traits(
-        target="posterior", conditions=True, joint=False, learning_rate=1e-3, circles=True
+        target="posterior",
+        conditions=True,
+        joint=False,
+        learning_rate=1e-3,
+        circles=True,
+        gaps=True,
     )
 
     def __init__(
@@ -106,10 +111,7 @@ class MNRE(Contrastive):
         dim = len(self.nets)
         if self.conditioner.linear is None:
             return context.new_zeros(len(context), dim), context.new_ones(dim)
-        sd = self.conditioner.linear.root.square().sum(1).sqrt()
-        if self.conditioner.known:
-            sd = sd * self.conditioner.log_scale(context).exp()
-        return context[:, -dim:], sd
+        return context[:, -dim:], self.conditioner.scales(context)
 
     def _log_ratios(self, z: Tensor, context: Tensor) -> Tensor:
         """Return f_k, ``(g, n, theta_dim)``, of g values for each of n contexts."""

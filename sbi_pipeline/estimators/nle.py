@@ -20,6 +20,8 @@ that is real, and per value of another:
       log q(x | z) = log P(d | z) + log q(x at no atom | d, z).
 
   It leaves columns out row by row, exactly (`networks.splines`).
+* Missing elements: they are left out in the same way, of a density given which they are. Where
+  masks say something of z, log P(mask | z) is learnt as well.
 
 References:
     Papamakarios, Sterratt & Murray, Sequential neural likelihood, AISTATS 2019,
@@ -45,10 +47,12 @@ from ..networks.conditioning import MOST_COLUMNS, Known, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS, Flow
 from ..networks.flows import flow as build_flow
+from ..networks.gapped_regression import MOST_GAPPED, GappedRegression
+from ..networks.masks import what_masks_tell
 from ..networks.mixed import MixedStandardise, filled
 from ..networks.packing import packed_shape, unpacked
 from ..networks.periodic import is_periodic, told_of
-from ..networks.scaling import as_floats, choose_transform, constant_columns
+from ..networks.scaling import as_floats, choose_transform, constant_columns, without_gaps
 from ..networks.screening import linked_columns
 from ..networks.splines import only
 from ..networks.values import Values, choose_values
@@ -105,12 +109,15 @@ class NLE(Estimator):
             of real numbers, where they lose nothing; ``null``: none.
         values: What columns hold that are not just real, see `networks.values`.
         periodic: Columns of z that are of periodic parameters.
+        gaps: Whether elements of x may be missing, NaN.
+        masks: Numbers of x of which it is learnt with what probability they are missing, where that
+            says something of the parameters.
         **flow_options: Keyword arguments of that flow.
     """
 
     periodic: Tensor | None
     # Of many small operations.
-    traits = Traits(target="likelihood", conditions=True, compiles=True, circles=True)
+    traits = Traits(target="likelihood", conditions=True, compiles=True, circles=True, gaps=True)
 
     def __init__(
         self,
@@ -129,6 +136,8 @@ class NLE(Estimator):
         summaries: Summaries = None,
         values: Annotated[Mapping[int, Mapping[str, Any]] | None, INTERNAL] = None,
         periodic: Annotated[Sequence[int], INTERNAL] = (),
+        gaps: Annotated[bool, INTERNAL] = False,
+        masks: Annotated[Sequence[int] | None, INTERNAL] = None,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
@@ -142,6 +151,7 @@ class NLE(Estimator):
             self.compression = Compression(shape, theta_dim, transform=transform, **kind)
             columns, transform = list(range(self.compression.out_dim)), "none"
         self.coded = [*few, *(atoms or [])]
+        self.masked, self.may_lack = list(masks or []), sorted({*columns, *few}) if gaps else []
         self.standardise = MixedStandardise(
             [i for i in columns if i not in few], held, transform, counts
         )
@@ -157,10 +167,17 @@ class NLE(Estimator):
         self.categorical = None
         if self.coded:
             levels = max(levels, *(held[i].levels for i in self.coded))
-            self.categorical = Categorical(len(self.coded), levels, self.seen, **options)
+            dim = self.seen + len(self.may_lack)
+            self.categorical = Categorical(len(self.coded), levels, dim, **options)
             self.categorical.know([held[i] for i in self.coded])
+        self.masks = Categorical(len(self.masked), 2, self.seen) if self.masked else None
         conditions = [*range(theta_dim, given), *range(given + theta_dim, 2 * given)]
-        self.linear = regression(context_dim, out_dim, conditions) if linear else None
+        self.linear = self.gapped = None
+        if linear and gaps:
+            self.gapped = GappedRegression(out_dim, context_dim)
+        elif linear:
+            self.linear = regression(context_dim, out_dim, conditions)
+        context_dim += len(self.may_lack)
         self.flow = build_flow(flow, out_dim, context_dim, **flow_options) if out_dim else None
 
     @classmethod
@@ -177,7 +194,7 @@ class NLE(Estimator):
                 "or the summaries"
             )
         if isinstance(atoms, list):
-            check_flow(options["flow"], atoms)
+            check_flow(options["flow"], atoms, gaps=False)
         if x_shape is None:
             return
         few = discrete["columns"] if isinstance(discrete, Mapping) else None
@@ -190,10 +207,14 @@ class NLE(Estimator):
         """Replace what is left to be chosen from training data by the choice."""
         z, x = preview.given, preview.x
         options["columns"] = choose_columns(z, x, options.get("columns", "auto"))
+        if preview.gaps:
+            options["summaries"] = None  # they are of all elements
         if (summarised := _summarised(z, x, options)) is not None:
             return summarised
         options |= choose_values(x.flatten(1), **options)
-        check_flow(options.get("flow", "nsf_ar"), options["atoms"])
+        check_flow(options.get("flow", "nsf_ar"), options["atoms"], preview.gaps)
+        if preview.gaps:
+            options |= {"gaps": True, "masks": choose_masks(z, x.flatten(1).isnan())}
         return {**options, **choose_scales(z, x.flatten(1), **options)}
 
     def _unpacked(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -203,18 +224,25 @@ class NLE(Estimator):
         return known, x.flatten(1)
 
     def _look(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return rows of x, which columns the flow is over, and what it is given."""
+        """Return rows of x, which columns the flow is over, and what it is given but for a mask."""
         known, x = self._unpacked(x)
         if self.compression is not None:
             x = self.compression(x[:, self.kept])
         x = x.expand(len(z), -1)
         z = torch.cat((z, known.expand(len(z), -1)), 1)
+        present = ~x[:, self.standardise.columns].isnan() if self.may_lack else None
         if self.categorical is None:
-            return x, None, torch.cat(told_of(z, self.periodic), 1)
+            return x, present, torch.cat(told_of(z, self.periodic), 1)
         codes, _ = self.categorical.codes(x[:, self.coded])
-        at_atom = torch.cat((codes > 0, torch.zeros_like(codes[:, :1], dtype=torch.bool)), 1)
-        present = ~at_atom[:, self.atom_of] if self.has_atoms else None
+        if self.has_atoms:
+            at_atom = torch.cat((codes > 0, torch.zeros_like(codes[:, :1], dtype=torch.bool)), 1)
+            elsewhere = ~at_atom[:, self.atom_of]
+            present = elsewhere if present is None else present & elsewhere
         return x, present, torch.cat((*told_of(z, self.periodic), codes.to(z)), 1)
+
+    def _missing(self, x: Tensor, columns: Sequence[int]) -> Tensor:
+        """Return 1 for elements of some columns that are missing and 0 for others, ``(n, ...)``."""
+        return x[:, columns].isnan().float()
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -227,6 +255,10 @@ class NLE(Estimator):
             self.standardise.fit(x, present)
         if self.linear is not None:
             self.linear.fit(given, self.standardise(x, 0.5)[0], present)
+        if self.gapped is not None:
+            self.gapped.fit(_where(present, self.standardise(x, 0.5)[0]), given)
+        if self.masks is not None:
+            self.masks.fit(self._missing(x, self.masked))
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return -log q(x | z), ``(n,)``, with noise of its own where x is dequantised."""
@@ -239,15 +271,23 @@ class NLE(Estimator):
 
     def _log_prob(self, z: Tensor, x: Tensor, within: Tensor | float) -> Tensor:
         x, present, given = self._look(z, x)
-        log_prob = z.new_zeros(len(z))
+        log_prob, mask = z.new_zeros(len(z)), self._missing(x, self.may_lack)
+        seen = given[:, : self.seen]
+        if self.masks is not None:
+            log_prob = log_prob + self.masks.log_prob(self._missing(x, self.masked), seen)
         if self.categorical is not None:
-            log_prob = log_prob + self.categorical.log_prob(x[:, self.coded], given[:, : self.seen])
+            context = torch.cat((seen, mask), 1)
+            log_prob = log_prob + self.categorical.log_prob(x[:, self.coded], context)
         if self.flow is None:
             return log_prob
         y, log_slopes = self.standardise(x, within)
+        if self.gapped is not None:
+            y, more = self.gapped.residual(_where(present, y), given)
+            log_slopes = log_slopes + more
         if self.linear is not None:
             y = self.linear.residual(y, given, present)
             log_slopes = log_slopes + self.linear.log_slopes(given)
+        given = torch.cat((given, mask), 1)
         if present is not None and isinstance(self.flow, Flow):
             y, log_slopes = only(present, y, log_slopes)
             return log_prob + log_slopes.sum(1) + self.flow.log_prob(y, given, present)
@@ -260,15 +300,25 @@ class NLE(Estimator):
             return self.compression.standardise.doubts(x[:, self.kept])
         told = self.standardise.of_real.doubts(x[:, self.standardise.real])
         for i, each in self.held.items():
-            odd = x[~each.allow(x[:, i]), i]
+            odd = x[~(each.allow(x[:, i]) | x[:, i].isnan()), i]
             if len(odd):
                 found = f"x is {float(odd[0]):g} in column {i}"
                 told.append(f"{found}, which holds {each.described} in simulations")
         return told
 
 
-def check_flow(flow: str, atoms: list[int] | None) -> None:
+def _where(present: Tensor | None, y: Tensor) -> Tensor:
+    """Return columns with NaN for what is not present."""
+    return y if present is None else torch.where(present, y, torch.nan)
+
+
+def check_flow(flow: str, atoms: list[int] | None, gaps: bool) -> None:
     """Refuse a flow that cannot leave columns out of a row."""
+    if gaps and flow == "mdn":
+        raise ValueError(
+            "flow: mdn is a density of all columns in every row, and elements may be missing; take "
+            "nsf_ar, nsf or maf"
+        )
     if atoms and flow == "mdn":
         raise ValueError(
             f"flow: mdn is a density of all columns in every row, and column {atoms[0]} has values "
@@ -317,8 +367,16 @@ def choose_columns(z: Tensor, x: Tensor, wanted: str | list[int]) -> list[int]:
     if not varying:
         raise ValueError("x is the same in every training row: there is no likelihood to learn")
     if wanted == "auto" and x.ndim == 2:
-        return [varying[i] for i in linked_columns(z, x[:, varying])]
+        return [varying[i] for i in linked_columns(z, without_gaps(x[:, varying]))]
     return varying if wanted in ("all", "auto") else [i for i in wanted if i in varying]
+
+
+def choose_masks(z: Tensor, missing: Tensor) -> list[int] | None:
+    """Return the columns of x whose masks vary, if masks say something of z."""
+    if not what_masks_tell(z, missing).is_certain:
+        return None
+    varying: list[int] = (missing != missing[:1]).any(0).nonzero()[:, 0].tolist()
+    return varying
 
 
 def choose_scales(
@@ -354,12 +412,14 @@ def choose_scales(
         counts = transform
     elif counts == "auto":
         steps = without_atoms(scales.in_steps(x), scales.whole)
-        counts = "log1p" if bool((steps > -0.5).all()) else choose_transform(steps)
+        positive = bool((steps.isnan() | (steps > -0.5)).all())
+        counts = "log1p" if positive else choose_transform(steps)
         counts = counts if scales.whole else "none"
     if transform == "auto":
         real = without_atoms(x[:, scales.real], scales.real)
         transform = choose_transform(real, z) if scales.real else counts
     linear = options.get("linear", "auto")
     if linear == "auto":
-        linear = 0 < len(scales.columns) <= MOST_COLUMNS and len(atoms) <= MOST_INCOMPLETE
+        most = MOST_GAPPED if options.get("gaps") else MOST_COLUMNS
+        linear = 0 < len(scales.columns) <= most and len(atoms) <= MOST_INCOMPLETE
     return {"transform": transform, "counts": counts, "linear": linear}

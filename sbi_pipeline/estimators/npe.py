@@ -30,7 +30,7 @@ from ..networks.conditioning import (
 from ..networks.encoders import Embedded, Transform
 from ..networks.flows import FLOWS, default_width
 from ..networks.flows import flow as build_flow
-from ..options import OneOf, Passes
+from ..options import INTERNAL, OneOf, Passes
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -52,11 +52,12 @@ class NPE(Estimator):
             something links with the parameters; ``all`` or ``null``: all.
         summaries: Linear summaries that stand for x, fitted to training rows; ``auto``: principal
             components of what has more than 500 elements, where they lose nothing; ``null``: none.
+        gaps: Whether elements of x may be missing, NaN.
         **flow_options: Keyword arguments of that flow.
     """
 
     # Of many small operations.
-    traits = Traits(target="posterior", conditions=True, compiles=True)
+    traits = Traits(target="posterior", conditions=True, compiles=True, gaps=True)
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class NPE(Estimator):
         linear: Linear = False,
         columns: Columns = None,
         summaries: Summaries = None,
+        gaps: Annotated[bool, INTERNAL] = False,
         **flow_options: Annotated[Any, Passes(FLOWS, by="flow", given=2)],
     ) -> None:
         super().__init__()
@@ -82,6 +84,7 @@ class NPE(Estimator):
             linear=linear,
             columns=columns,
             summaries=summaries,
+            gaps=gaps,
         )
         self.flow = build_flow(flow, theta_dim, self.conditioner.out_dim, **flow_options)
 
@@ -95,7 +98,9 @@ class NPE(Estimator):
         """Replace what is left to be chosen from training data by the choice."""
         # With a summary shared by all layers each can be small: on the SLCP benchmark, 10 000
         # simulations, 0.33 nats better held out than larger layers that see x itself, and faster.
-        chosen = choose_conditioner(preview.given, preview.x, vectors="mlp", **options)
+        chosen = choose_conditioner(
+            preview.given, preview.x, vectors="mlp", gaps=preview.gaps, **options
+        )
         flow = chosen.setdefault("flow", "nsf")
         return {"hidden": choose_width(flow, preview.rows), **chosen}
 

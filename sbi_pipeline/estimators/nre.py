@@ -39,7 +39,7 @@ class NRE(Contrastive):
         **contrast: Options of `contrast.Contrastive`; ``"auto"`` looks at the data.
     """
 
-    traits = Traits(target="ratio", conditions=True, learning_rate=1e-3, circles=True)
+    traits = Traits(target="ratio", conditions=True, learning_rate=1e-3, circles=True, gaps=True)
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..networks.encoders import Embedded, Encoder, Transform, choose_encoder
 from ..networks.flows import flow as build_flow
+from ..networks.gapped_regression import OnFilled
 from ..networks.packing import unpacked
 from ..networks.regression import GaussianRegression
 from ..types import Traits
@@ -40,9 +41,10 @@ class NuisanceNPE(Estimator):
         transform: Function that each number of x goes through first.
         embedding: Network that summarises x.
         linear: Whether a linear regression on the inferred parameters and x comes first.
+        gaps: Whether elements of x may be missing, NaN; in the regression they are then 0.
     """
 
-    traits = Traits(target="posterior", compiles=True)
+    traits = Traits(target="posterior", compiles=True, gaps=True)
 
     def __init__(
         self,
@@ -55,11 +57,13 @@ class NuisanceNPE(Estimator):
         transform: Transform = "none",
         embedding: Embedded = "none",
         linear: bool = False,
+        gaps: bool = False,
     ) -> None:
         super().__init__()
         self.known, self.data_shape = known, tuple(data_shape)
-        self.encoder = Encoder(self.data_shape, transform=transform, embedding=embedding)
-        self.regression = GaussianRegression(x_shape[0], theta_dim) if linear else None
+        self.encoder = Encoder(self.data_shape, transform=transform, embedding=embedding, gaps=gaps)
+        regression = OnFilled if gaps else GaussianRegression
+        self.regression = regression(x_shape[0], theta_dim) if linear else None
         context = self.encoder.out_dim + known + (theta_dim if linear else 0)
         self.flow = build_flow(FLOW, theta_dim, context, hidden=hidden)
 
@@ -69,6 +73,7 @@ class NuisanceNPE(Estimator):
         _, x = unpacked(preview.x, options["known"], tuple(options["data_shape"]))
         chosen = choose_encoder(preview.z, x, vectors="mlp", **options)
         linear = x.ndim == 2 and preview.x.shape[1] <= min(MOST_INPUTS, len(x) // 5)
+        chosen |= {"gaps": True} if preview.gaps else {}
         return {"hidden": choose_width(FLOW, preview.rows), "linear": linear, **chosen}
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:

@@ -68,26 +68,30 @@ class Categorical(nn.Module):
             self.slack[column, levels] = torch.tensor(each.slack, dtype=torch.float64)
 
     def fit(self, x: Tensor) -> None:
-        """Set frequencies by training rows, ``(n, columns)``."""
-        codes = nn.functional.one_hot(self.codes(x)[0], self.levels).double()
+        """Set frequencies by training rows, ``(n, columns)``; NaN is a number that is missing."""
+        known = (~x.isnan()).double()
+        codes = nn.functional.one_hot(self.codes(x)[0], self.levels) * known.unsqueeze(-1)
         there = torch.isfinite(self.points)
         there[:, 0] |= self.rest
-        total = len(x) + 0.5 * there.sum(1, keepdim=True)
+        total = known.sum(0).unsqueeze(1) + 0.5 * there.sum(1, keepdim=True)
         self.frequencies.copy_(((codes.sum(0) + 0.5) / total).log())
         self.frequencies[~there] = -torch.inf
 
     def codes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return which of its values each number is, and whether it is none of them.
 
-        A number beyond the points of a column that takes no others counts as the nearest.
+        A number beyond the points of a column that takes no others counts as the nearest; one that
+        is missing, NaN, as the first.
         """
+        missing, x = x.isnan(), x.nan_to_num(0.0)
         away = (x.double().unsqueeze(-1) - self.points).abs()
         distance, nearest = away.min(-1)
         is_point = distance <= self.slack.expand_as(away).gather(-1, nearest.unsqueeze(-1))[..., 0]
-        return torch.where(is_point | ~self.rest, nearest, 0), ~(is_point | self.rest)
+        nearest = torch.where((is_point | ~self.rest) & ~missing, nearest, 0)
+        return nearest, ~(is_point | self.rest | missing)
 
     def log_prob(self, x: Tensor, context: Tensor) -> Tensor:
-        """Return log P(x | context) in nats, ``(n,)``.
+        """Return log P(x | context) in nats, ``(n,)``, of the numbers that are there.
 
         A value beyond those of the training rows counts as the nearest of them, a millionth as
         probable: it must not end a training in which it turns up late.
@@ -96,5 +100,5 @@ class Categorical(nn.Module):
         inputs = codes.float()
         logits = self.net(inputs, context) + self.direct(context)
         logits = logits.unflatten(1, self.frequencies.shape) + self.frequencies
-        picked = logits.log_softmax(-1).gather(-1, codes.unsqueeze(-1))
-        return picked.sum((1, 2)) + UNSEEN * beyond.sum(1)
+        picked = logits.log_softmax(-1).gather(-1, codes.unsqueeze(-1))[..., 0]
+        return torch.where(x.isnan(), 0.0, picked).sum(1) + UNSEEN * beyond.sum(1)

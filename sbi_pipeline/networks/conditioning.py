@@ -2,7 +2,8 @@
 
 Of long vectors a few summaries may stand for the data, see `compression`. For vectors, a linear
 regression of z on the data comes first: the method learns the rest, whitened, and is told the
-prediction beside the summary of the data.
+prediction beside the summary of the data. Where elements are missing it is that of
+`gapped_regression`, whose scale differs from one data set to the next and is told, too.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from .encoders import (
     choose_embedding,
     choose_encoder,
 )
+from .gapped_regression import MOST_GAPPED, PerDataSet, with_mask
+from .masks import what_masks_tell
 from .packing import packed_shape, unpacked
-from .scaling import as_ranks, choose_transform, constant_columns
+from .regression import GaussianRegression
+from .scaling import as_ranks, choose_transform, constant_columns, without_gaps
 from .screening import linked_columns
 
 MOST_COLUMNS = 1000  # of a linear regression
@@ -58,6 +62,7 @@ class Conditioner(nn.Module):
             something links with the parameters; ``all`` or ``null``: all.
         summaries: Linear summaries that stand for x, fitted to training rows; ``auto``: principal
             components of what has more than 500 elements, where they lose nothing; ``null``: none.
+        gaps: Whether elements of x may be missing, NaN.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Conditioner(nn.Module):
         linear: Linear = False,
         columns: Columns = None,
         summaries: Summaries = None,
+        gaps: Annotated[bool, INTERNAL] = False,
     ) -> None:
         super().__init__()
         self.theta_dim, self.x_shape, self.known = theta_dim, x_shape, known
@@ -80,12 +86,20 @@ class Conditioner(nn.Module):
         if options := named(summaries):
             self.compression = Compression(shape, theta_dim, transform=transform, **options)
             shape, transform = (self.compression.out_dim,), "none"
-        self.encoder = Encoder(shape, transform=transform, embedding=embedding)
-        told = 2 * known  # and their ranks
-        inputs = told + math.prod(shape)
-        self.linear = regression(inputs, theta_dim, range(told)) if linear else None
-        answers = 1 + (known > 0)  # the prediction, and its scales where they differ
-        self.out_dim = self.encoder.out_dim + told + (answers * theta_dim if linear else 0)
+        self.encoder = Encoder(shape, transform=transform, embedding=embedding, gaps=gaps)
+        told, elements = 2 * known, math.prod(shape)  # conditions and their ranks
+        self.linear: GaussianRegression | PerDataSet | None = None
+        if linear and gaps and not known and elements <= MOST_GAPPED:
+            self.linear = PerDataSet(elements, theta_dim)
+        elif linear:
+            self.linear = regression(told + elements * (1 + gaps), theta_dim, range(told))
+        self.gaps = gaps and not isinstance(self.linear, PerDataSet)
+        self.out_dim = self.encoder.out_dim + told
+        if isinstance(self.linear, PerDataSet):
+            self.out_dim += self.linear.columns
+        elif linear:
+            answers = 1 + (known > 0)  # the prediction, and its scales where they differ
+            self.out_dim += answers * theta_dim
 
     def _selected(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return known conditions and their ranks, and the part of the data that is used."""
@@ -101,7 +115,8 @@ class Conditioner(nn.Module):
 
     def _inputs(self, known: Tensor, data: Tensor) -> Tensor:
         """Return what the regression is of, ``(n, elements)``."""
-        return torch.cat((known, self.encoder.standardised(data)), 1)
+        elements = self.encoder.standardised(data)
+        return torch.cat((known, with_mask(elements) if self.gaps else elements), 1)
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set scales and regression from training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -129,7 +144,7 @@ class Conditioner(nn.Module):
         parts = [self.encoder(data), known]
         if self.linear is not None:
             inputs = self._inputs(known, data)
-            if self.known:
+            if self.known and not isinstance(self.linear, PerDataSet):
                 parts.append(self.linear.log_scale(inputs))
             parts.append(self.linear.predict(inputs))
         return torch.cat(parts, -1)
@@ -139,6 +154,9 @@ class Conditioner(nn.Module):
         if self.linear is None:
             return z
         rest = z - context[..., -z.shape[-1] :]
+        if isinstance(self.linear, PerDataSet):
+            root = self.linear.root_of(context)
+            return torch.linalg.solve_triangular(root, rest.unsqueeze(-1), upper=False)[..., 0]
         if self.known:
             rest = rest * (-self.log_scale(context)).exp()
         return rest @ self.linear.inverse_root.T
@@ -147,10 +165,13 @@ class Conditioner(nn.Module):
         """Undo `whiten` for draws ``(m, n, theta_dim)``, given contexts ``(m, out_dim)``."""
         if self.linear is None:
             return rest
+        mean = context[:, None, -rest.shape[-1] :]
+        if isinstance(self.linear, PerDataSet):
+            return rest @ self.linear.root_of(context).mT + mean
         coloured = rest @ self.linear.root.T
         if self.known:
             coloured = coloured * self.log_scale(context)[:, None].exp()
-        return coloured + context[:, None, -rest.shape[-1] :]
+        return coloured + mean
 
     def log_scale(self, context: Tensor) -> Tensor:
         """Return logarithms of the scales of a linear prediction, ``(..., theta_dim)``."""
@@ -159,10 +180,20 @@ class Conditioner(nn.Module):
             return torch.zeros_like(context[..., -dim:])
         return context[..., -2 * dim : -dim]
 
+    def scales(self, context: Tensor) -> Tensor:
+        """Return sds of what the regression leaves, ``(theta_dim,)`` or of each context."""
+        assert self.linear is not None
+        if isinstance(self.linear, PerDataSet):
+            return self.linear.root_of(context).square().sum(-1).sqrt()
+        sd = self.linear.root.square().sum(1).sqrt()
+        return sd * self.log_scale(context).exp() if self.known else sd
+
     def log_det(self, context: Tensor) -> Tensor | float:
         """Return log |d rest / d z| in nats, one number or ``(n,)``."""
         if self.linear is None:
             return 0.0
+        if isinstance(self.linear, PerDataSet):
+            return self.linear.log_det_of(context)
         whole = self.linear.log_det()
         return whole - self.log_scale(context).sum(-1) if self.known else whole
 
@@ -215,7 +246,7 @@ def check_columns(x_shape: tuple[int, ...] | None, columns: Sequence[int]) -> No
 
 
 def choose_conditioner(
-    z: Tensor, x: Tensor, *, vectors: str = "none", **options: Any
+    z: Tensor, x: Tensor, *, vectors: str = "none", gaps: bool = False, **options: Any
 ) -> dict[str, Any]:
     """Replace what a conditioner's options leave to be chosen by the choice.
 
@@ -223,6 +254,7 @@ def choose_conditioner(
         z: Training rows of the parameters, and of known conditions where there are any.
         x: Training rows of the data, ``(n, *x_shape)``.
         vectors: Embedding of few elements, see `encoders.choose_encoder`.
+        gaps: Whether elements of x may be missing.
         **options: Those of `Conditioner`, and others, which are passed on; ``linear`` and
             ``columns`` may be ``"auto"``, ``columns`` also ``"all"``.
     """
@@ -230,14 +262,19 @@ def choose_conditioner(
     columns = options.pop("columns", "auto")
     if columns == "auto":
         columns = "all"
-        if plain:
+        if plain and not (gaps and what_masks_tell(z, x.isnan()).is_certain):
             constant_columns(x)  # named before they are left out
-            columns = linked_columns(z, x)
+            columns = linked_columns(z, without_gaps(x))
     if columns not in ("all", None) and len(columns) < x.shape[1]:
         options["columns"], x = list(columns), x[:, columns]
+    if gaps:
+        options["summaries"] = None  # of all elements
     shape = _summarised(z, x, options)
     if options.setdefault("linear", "auto") == "auto":
-        options["linear"] = len(shape) == 1 and shape[0] <= min(MOST_COLUMNS, len(x) // 5)
+        width = math.prod(shape) * (2 if gaps and math.prod(shape) > MOST_GAPPED else 1)
+        options["linear"] = len(shape) == 1 and width <= min(MOST_COLUMNS, len(x) // 5)
+    if gaps:
+        options["gaps"] = True
     if "summaries" not in options:
         return choose_encoder(z, x, vectors=vectors, **options)
     if options.setdefault("embedding", "auto") == "auto":

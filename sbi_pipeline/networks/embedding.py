@@ -12,7 +12,7 @@ class Embedding(nn.Module):
 
     It is called as ``MyEmbedding(x_shape, **options)``, the options being keyword arguments of its
     own, and its ``forward`` with the data; of sets with a mask also with that, ``(n, events)``,
-    true where there is an event.
+    true where there is an event. Where elements may be missing, the shape is that of `with_gaps`.
 
     Attributes:
         out_dim: Number of summaries; set by ``__init__``.
@@ -36,3 +36,12 @@ class Embedding(nn.Module):
     def scale_shape(x_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the scales of data: 1 along each axis of like elements."""
         return x_shape
+
+    @staticmethod
+    def with_gaps(x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of data and their mask together, which is what ``forward`` then sees.
+
+        Values, 0 where they are missing, and after them 1 for what is there and 0 for what is not.
+        Embeddings of sets get a mask of events instead.
+        """
+        return (2, *x_shape)

@@ -114,6 +114,12 @@ def check_axes(x_shape: Shape | None, axes: int) -> None:
         )
 
 
+def doubled_channels(x_shape: Shape, axes: int) -> Shape:
+    """Return the shape of data of so many axes with twice as many channels in front."""
+    channels = x_shape[0] if len(x_shape) > axes else 1
+    return (2 * channels, *x_shape[-axes:])
+
+
 class CNN1D(Convolutional):
     """For series, ``(length,)`` or ``(channels, length)``; see `Convolutional`.
 
@@ -139,6 +145,11 @@ class CNN1D(Convolutional):
     def scale_shape(x_shape: Shape) -> Shape:
         """Return one scale a channel."""
         return (*x_shape[:-1], 1)
+
+    @staticmethod
+    def with_gaps(x_shape: Shape) -> Shape:
+        """Return twice as many channels."""
+        return doubled_channels(x_shape, 1)
 
 
 class CNN2D(Convolutional):
@@ -166,3 +177,8 @@ class CNN2D(Convolutional):
     def scale_shape(x_shape: Shape) -> Shape:
         """Return one scale a channel."""
         return (*x_shape[:-2], 1, 1)
+
+    @staticmethod
+    def with_gaps(x_shape: Shape) -> Shape:
+        """Return twice as many channels."""
+        return doubled_channels(x_shape, 2)

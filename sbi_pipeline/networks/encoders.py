@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from ..options import Chosen, OneOf, Passes, Takes
+from ..options import INTERNAL, Chosen, OneOf, Passes, Takes
 from ..registry import EMBEDDINGS, load_part
 from .embedding import Embedding
 from .scaling import TRANSFORMS, Standardise, as_floats, choose_transform, constant_columns
@@ -22,6 +22,7 @@ def embed(
     name: Annotated[str, OneOf(EMBEDDINGS)],
     mask: bool = False,
     mixed: bool = False,
+    gaps: Annotated[bool, INTERNAL] = False,
     **options: Annotated[Any, Passes(EMBEDDINGS, by="name", given=1)],
 ) -> tuple[Embedding, tuple[int, ...]]:
     """Make an embedding; return it and the shape of the scales of what it sees.
@@ -33,11 +34,18 @@ def embed(
             padding.
         mixed: Whether the embedding multiplies in bfloat16: faster on recent GPUs, to three
             digits; flows never do.
+        gaps: Whether elements may be missing.
         **options: Those of the embedding.
     """
     made_of: Any = find_embedding(name)
     seen = without_mask(x_shape) if mask else x_shape
-    return made_of(seen, **options), made_of.scale_shape(seen)
+    told = made_of.with_gaps(seen) if gaps and not takes_mask(made_of) else seen
+    return made_of(told, **options), made_of.scale_shape(seen)
+
+
+def takes_mask(embedding: type[Embedding]) -> bool:
+    """Say whether an embedding is told which events of a set are there."""
+    return len(inspect.signature(embedding.forward).parameters) >= len(("self", "x", "mask"))
 
 
 def without_mask(x_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -60,7 +68,7 @@ def check_embedding(
         ValueError: See above.
     """
     made_of = find_embedding(name)
-    if mask and len(inspect.signature(made_of.forward).parameters) < len(("self", "x", "mask")):
+    if mask and not takes_mask(made_of):
         raise ValueError(f"mask is of sets of events, and {name} takes none; remove it")
     made_of.check(without_mask(x_shape) if mask and x_shape else x_shape, **options)
 
@@ -77,6 +85,8 @@ class Encoder(nn.Module):
         transform: A name of `scaling.TRANSFORMS`.
         embedding: A name of `registry.EMBEDDINGS`, ``"my_module:MyEmbedding"``, or a mapping of
             ``name`` and options, see `embed`.
+        gaps: Whether elements may be missing, NaN: the embedding then sees 0 there and a mask; of
+            sets, an event that lacks something is left out.
     """
 
     def __init__(
@@ -85,6 +95,7 @@ class Encoder(nn.Module):
         *,
         transform: Transform = "none",
         embedding: Embedded = "none",
+        gaps: bool = False,
     ) -> None:
         super().__init__()
         options: dict[str, Any] = (
@@ -92,7 +103,8 @@ class Encoder(nn.Module):
         )
         self.x_shape = x_shape
         self.masked, self.mixed = options.get("mask", False), options.get("mixed", False)
-        self.embedding, scale_shape = embed(x_shape, **options)
+        self.embedding, scale_shape = embed(x_shape, gaps=gaps, **options)
+        self.gaps, self.of_sets = gaps, takes_mask(type(self.embedding))
         self.out_dim: int = self.embedding.out_dim
         self.standardise = Standardise(scale_shape, transform)
 
@@ -104,7 +116,10 @@ class Encoder(nn.Module):
         return (x[..., :-1], x[..., -1] > 0.5) if self.masked else (x,)
 
     def standardised(self, x: Tensor) -> Tensor:
-        """Return the standardised elements of unmasked data, flattened, ``(n, elements)``."""
+        """Return the standardised elements of unmasked data, flattened, ``(n, elements)``.
+
+        What is missing is NaN.
+        """
         return self.standardise(batched(x, self.x_shape)).flatten(1)
 
     def doubts(self, x: Tensor) -> list[str]:
@@ -114,9 +129,27 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, one row for one data set."""
         values, *mask = self._split(batched(x, self.x_shape))
+        seen = self.standardise(values)
+        if self.gaps:
+            seen, mask = self._with_mask(seen, mask)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.mixed):
-            out: Tensor = self.embedding(self.standardise(values), *mask)
+            out: Tensor = self.embedding(seen, *mask)
         return out.float()
+
+    def _with_mask(self, x: Tensor, mask: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return standardised data with 0 for what is missing, and a mask beside them or in them.
+
+        Args:
+            x: ``(n, *x_shape)``.
+            mask: Of the events of a set, if it has one.
+        """
+        there = ~x.isnan()
+        filled = x.nan_to_num(0.0)
+        if self.of_sets:
+            whole = there.all(-1)
+            return filled, [whole & mask[0] if mask else whole]
+        both = torch.stack((filled, there.to(x)), 1)
+        return both.reshape(len(x), *type(self.embedding).with_gaps(tuple(x.shape[1:]))), []
 
 
 def find_embedding(name: str) -> type[Embedding]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from .scaling import Standardise
+from .scaling import Standardise, filled
 from .values import Values
 
 NEAR = 0.25  # of the sd of a column: how far a limit is felt
@@ -98,14 +98,3 @@ class MixedStandardise(nn.Module):
         whole = self.in_steps(x) + within
         more = self.of_whole(whole), self.of_whole.log_slopes(whole).float()
         return torch.cat((scaled, more[0]), 1), torch.cat((slopes, more[1]), 1)
-
-
-def filled(x: Tensor, present: Tensor) -> Tensor:
-    """Return columns whose missing numbers are others of the same column, ``(n, columns)``."""
-    x = x.clone()
-    for column, there in zip(x.T, present.T, strict=True):  # views
-        missing = ~there
-        if missing.any():
-            known = column[there]
-            column[missing] = known[torch.arange(int(missing.sum())) % len(known)]
-    return x

@@ -41,6 +41,8 @@ TRANSFORMS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tenso
 class Standardise(nn.Module):
     """Maps each column of x to zero mean and unit variance after an invertible transform.
 
+    What is missing, NaN, is not looked at, and stays NaN.
+
     ``log`` is for what has one sign and spans orders of magnitude: it is taken of x over half the
     smallest value above zero of the training rows, and of 1 where x is smaller than that; of a
     column without a value above zero, of -x. ``log1p`` and ``sqrt`` (the Anscombe transform) are
@@ -78,11 +80,12 @@ class Standardise(nn.Module):
         for first in range(0, x.shape[1], at_once):
             some = slice(first, first + at_once)
             part = x[:, some].double()
-            origin, unit = self._place(part)
+            whole = without_gaps(part)
+            origin, unit = self._place(whole)
             scaled = (part - origin) / unit
             clipped += int((scaled < 1).sum()) if self.name == "log" else 0
             y = self.transform(scaled)
-            mean, sd = y.mean(0), spread(y)
+            mean, sd = (y.mean(0), spread(y)) if whole is part else moments(y)
             for scale, value in zip(scales, (origin, unit, mean, sd), strict=True):
                 scale[some] = value
         self._tell(clipped, x.numel())
@@ -131,8 +134,9 @@ class Standardise(nn.Module):
         return ((y - self.mean.to(x)) / self.sd.to(x)).clamp(-BEYOND, BEYOND).float()
 
     def log_det(self, x: Tensor) -> Tensor:
-        """Return log |d standardised / d x| summed over columns, ``(n,)``."""
-        return self.log_slopes(x).flatten(1).sum(1).float()
+        """Return log |d standardised / d x| summed over columns that are there, ``(n,)``."""
+        slopes = self.log_slopes(x)
+        return torch.where(x.isnan(), 0.0, slopes).flatten(1).sum(1).float()
 
     def log_slopes(self, x: Tensor) -> Tensor:
         """Return log |d standardised / d x| of each element, ``(n, *x_shape)``."""
@@ -169,6 +173,14 @@ def spread(x: Tensor) -> Tensor:
     return positive((away / largest).std(0) * largest, otherwise=torch.ones_like(largest))
 
 
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and sd of what is there of each column with gaps; 0 and 1 where nothing is."""
+    mean = x.nanmean(0).nan_to_num(0.0)
+    rows = (~x.isnan()).sum(0)
+    sd = ((x - mean).square().nansum(0) / (rows - 1).clamp(min=1)).sqrt()
+    return mean, positive(sd, otherwise=torch.ones_like(sd))
+
+
 def positive(scale: Tensor, otherwise: Tensor) -> Tensor:
     """Return ``scale``, or ``otherwise`` where that is zero, or 1 where both are."""
     scale = torch.where(scale > 0, scale, otherwise.to(scale))
@@ -177,7 +189,7 @@ def positive(scale: Tensor, otherwise: Tensor) -> Tensor:
 
 def constant_columns(x: Tensor) -> Tensor:
     """Return which columns have one value only, ``x_shape`` of bool, and warn of them."""
-    constant = (x == x[:1]).all(0)
+    constant = ((x == first_values(x)) | x.isnan()).all(0)
     if constant.any():
         at = [i[0] if len(i) == 1 else tuple(i) for i in constant.nonzero().tolist()]
         more = f" and {len(at) - 10} more" if len(at) > 10 else ""
@@ -187,6 +199,39 @@ def constant_columns(x: Tensor) -> Tensor:
             more,
         )
     return constant
+
+
+def first_values(x: Tensor) -> Tensor:
+    """Return the first value of each column that is there, ``x_shape``; NaN if there is none."""
+    first = (~x.isnan()).int().argmax(0, keepdim=True)
+    return x.gather(0, first)[0]
+
+
+def without_gaps(x: Tensor) -> Tensor:
+    """Return data with other numbers of the same column in place of missing ones, or 0 of none."""
+    if not x.isnan().any():
+        return x
+    flat = x.flatten(1)
+    return filled(flat, ~flat.isnan()).view_as(x)
+
+
+def filled(x: Tensor, present: Tensor) -> Tensor:
+    """Return columns whose missing numbers are others of the same column, ``(n, columns)``."""
+    x = x.clone()
+    for column, there in zip(x.T, present.T, strict=True):  # views
+        missing = ~there
+        if missing.any():
+            known = column[there] if there.any() else column.new_zeros(1)
+            column[missing] = known[torch.arange(int(missing.sum())) % len(known)]
+    return x
+
+
+def is_whole(x: Tensor) -> bool:
+    """Say whether data are whole numbers by type, or would be but for what is missing."""
+    if not x.is_floating_point():
+        return True
+    gaps = x.isnan()
+    return bool(gaps.any()) and bool((gaps | (x == x.round())).all())
 
 
 def as_ranks(z: Tensor) -> Tensor:
@@ -211,10 +256,11 @@ def choose_transform(x: Tensor, z: Tensor | None = None) -> str:
         x: Data.
         z: Their parameters in standard-normal space, ``(n, theta_dim)``.
     """
-    if not x.is_floating_point():
-        return "log1p" if bool((x >= 0).all()) else "asinh"
-    one_sign = bool((x > 0).all()) or bool((x < 0).all())
-    some = some_columns(x)
+    missing = x.isnan()
+    if is_whole(x):
+        return "log1p" if bool((missing | (x >= 0)).all()) else "asinh"
+    one_sign = bool((missing | (x > 0)).all()) or bool((missing | (x < 0)).all())
+    some = without_gaps(some_columns(x))
     q = quantiles(some, (0.001, 0.16, 0.84, 0.999))
     heavy = (q[3] - q[0]) > 8 * (q[2] - q[1])
     if heavy.any():

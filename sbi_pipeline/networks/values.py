@@ -108,14 +108,23 @@ def find_values(x: Tensor) -> list[Values]:
         some = np.sort(columns[:, :: max(1, len(rows) // LOOKED_AT)], axis=1)
         thrice = (some[:, 2:] == some[:, :-2]).any(1)  # twice happens to real numbers, too
         found += [
-            values_of(column.astype(float), eps) if often or are_whole(few, eps) else Values()
+            values_of(there(column).astype(float), eps)
+            if often or are_whole(there(few), eps)
+            else Values()
             for column, few, often in zip(columns, some, thrice, strict=True)
         ]
     return found
 
 
+def there(column: Array) -> Array:
+    """Return the numbers of a column that are not missing."""
+    return column[~np.isnan(column)]
+
+
 def are_whole(values: Array, eps: float) -> bool:
     """Say whether all are whole numbers, and could be others at this precision."""
+    if not len(values):
+        return False
     return bool((values == np.rint(values)).all()) and bool(np.abs(values).max() * eps < 0.5)
 
 
@@ -272,7 +281,8 @@ def with_levels(found: Values, column: Tensor, levels: int) -> Values:
     if not found.rest and found.levels <= levels:
         return found
     step = found.step or 1.0
-    points = tuple(float(column.amin()) + step * level for level in range(levels))
+    least = float(column[~column.isnan()].amin())
+    points = tuple(least + step * level for level in range(levels))
     return Values(points, (5 * OFF * step,) * levels, rest=False, step=step)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from ..diagnostics.ranks import SCORED, default_simulations, rank
 from ..storage import reading
+from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
 from ..trained import load
 from .files import Keys, check_key, read_manifest, read_proposal, write_dataset
@@ -25,6 +26,7 @@ def calibrate(
     inputs: Keys | None = None,
     calibration_options: Mapping[str, Any] | None = None,
     noise: Noise | None = None,
+    missing: MissingElements | None = None,
     threads: int = 1,
 ) -> None:
     """Ask the estimator about held-out simulations whose truth is known.
@@ -43,7 +45,7 @@ def calibrate(
     )
     wanted = max(options["simulations"], SCORED if trained.events else 0)
     conditions = trained.conditions
-    reader = reading.open_campaign(simulations, trained.names, noise, conditions.names)
+    reader = reading.open_campaign(simulations, trained.names, noise, conditions.names, missing)
     test = reader.collect({"test": wanted})["test"]
     settings = {"seed": listed["split"]["seed"], "proposal": read_proposal(proposals, inputs)}
     shown = conditions.beside(test.x, test.known)

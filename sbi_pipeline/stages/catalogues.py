@@ -25,6 +25,7 @@ from ..priors.circles import periods_of
 from ..sidecars import write_text
 from ..storage import collected
 from ..storage import draws as storage
+from ..storage.missing_elements import MissingElements
 from ..types import Array
 from .files import Keys, check_key, write_dataset
 from .simulations import check_network_suits, one_data_set
@@ -44,6 +45,7 @@ def collect(
     known_parameters: Sequence[str] = (),
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
+    missing: MissingElements | None = None,
     x_shape: Sequence[int] | None = None,
 ) -> None:
     """Read a table of objects and hold it against one simulation and the prior.
@@ -54,7 +56,7 @@ def collect(
     """
     prior = model.build_prior()
     with Engine(model, "observe/simulate", limits or Limits()) as engine:
-        x, _ = one_data_set(engine, prior, {}, 0, x_shape)
+        x, _ = one_data_set(engine, prior, {}, 0, x_shape, missing)
     for network in networks:
         check_network_suits(x.shape, **network)
     table = catalogues.open_catalogue(layout)
@@ -62,7 +64,9 @@ def collect(
     catalogues.check_against_prior(table, prior)
     catalogues.check_conditions(table, conditions_in(prior, known_parameters))
     starts = range(0, len(table), AT_ONCE)
-    data = (table.data(first, min(first + AT_ONCE, len(table))) for first in starts)
+    ends = (min(first + AT_ONCE, len(table)) for first in starts)
+    gaps = missing is not None
+    data = (table.data(*each, gaps=gaps) for each in zip(starts, ends, strict=True))
     fitted = (observations.fit_shape(layout.table, each, x.shape) for each in data)
     attrs = {"source": f"table {layout.table}", "key": key}
     collected.write(catalogue, table.names, table.truths, x.shape, fitted, attrs, table.known)

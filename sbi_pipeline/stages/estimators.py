@@ -20,6 +20,7 @@ from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_c
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.manifest import stocks_of
+from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
 from ..training.learning import learn_estimator
 from ..training.search import forget
@@ -48,6 +49,7 @@ def train(
     network: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     noise: Noise | None = None,
+    missing: MissingElements | None = None,
     events: bool = False,
     threads: int = 1,
 ) -> None:
@@ -63,7 +65,9 @@ def train(
     departure = check_departure(simulations, listed, joint, method)
     box = listed.get("box")
     prior = truncated(joint.keep(tuple(inferred_parameters)), box)
-    reader = reading.open_campaign(simulations, inferred_parameters, noise, known_parameters)
+    reader = reading.open_campaign(
+        simulations, inferred_parameters, noise, known_parameters, missing
+    )
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
     learnt = learn_estimator(
@@ -92,6 +96,7 @@ def train(
         **left_out(network or {}, learnt.estimator.spec),
         **({} if departure is None else {"departure": asdict(departure)}),
         **({"box": box} if box else {}),
+        **({} if learnt.masks is None else {"masks": asdict(learnt.masks)}),
     }
     estimators_module.save_estimator(estimator, learnt.estimator, told)
     whole = {**told, **learnt.estimator.spec}

@@ -33,13 +33,15 @@ def import_rows(
     shard_size: int,
     key: str,
     keep: Sequence[str] | None = None,
+    gaps: bool = False,
     effort: Effort | None = None,
     threads: int = 1,
 ) -> None:
     """Take rows of one shard, from ``start`` on, from the user's files into its store.
 
     Whole blocks are taken, of the ``total`` that there are; a row with NaN in its data is a failed
-    one. A killed run goes on with the rows that are missing.
+    one, unless with ``gaps`` that stands for missing elements. A killed run goes on with the rows
+    that are missing.
 
     Reads: the files that ``existing`` lists. Writes: the store of parameters
     ``prior-{shard}.zarr`` and the store ``shard-{shard}.zarr`` beside ``receipt``, and last the
@@ -60,7 +62,7 @@ def import_rows(
         logger.info("parameters of %d rows read in %.1f s", whole, time.monotonic() - begun)
     logger.info("%d of %d rows are imported, from row %d on", rows, total, start)
     fill_shard(
-        ImportedRows(found, block_size),
+        ImportedRows(found, block_size, gaps),
         prior=prior,
         store=receipt.with_suffix(".zarr"),
         receipt=receipt,

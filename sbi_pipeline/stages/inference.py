@@ -30,6 +30,7 @@ from ..sidecars import write_text
 from ..storage import collected, reading
 from ..storage import draws as storage
 from ..storage.lease import Lease
+from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
 from ..trained import Posterior, load
 from ..types import Array
@@ -65,6 +66,7 @@ def infer(
     derived: Mapping[str, str] | None = None,
     predictive_draws: int | Literal["auto"] = "auto",
     noise: Noise | None = None,
+    missing: MissingElements | None = None,
     seed: int = 1,
     inputs: Keys | None = None,
     limits: Limits | None = None,
@@ -89,7 +91,7 @@ def infer(
     read = (estimator, *proposals, *nuisances)
     made_with = digest([recipe, *(of_file(each) for each in read)])
     conditions = trained.conditions
-    reader = reading.open_campaign(simulations, trained.names, noise, conditions.names)
+    reader = reading.open_campaign(simulations, trained.names, noise, conditions.names, missing)
     parameters = (*trained.names, *(derived or {}))
     guard, spent = limits or Limits(), effort_of(effort, threads)
     prior = model.build_prior()

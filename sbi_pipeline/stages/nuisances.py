@@ -16,6 +16,7 @@ from .. import priors as priors_module
 from ..diagnostics.nuisances import fault_of
 from ..diagnostics.ranks import rank_nuisances
 from ..storage import reading
+from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
 from .estimators import departure_of_rows
 from .files import Keys, read_manifest, write_dataset
@@ -36,6 +37,7 @@ def learn_nuisances(
     inputs: Keys | None = None,
     network: Mapping[str, Any] | None = None,
     noise: Noise | None = None,
+    missing: MissingElements | None = None,
     seed: int = 1,
     threads: int = 1,
 ) -> None:
@@ -49,7 +51,7 @@ def learn_nuisances(
     torch.set_num_threads(threads)
     listed, begun = read_manifest(simulations, inputs), time.monotonic()
     prior = priors_module.build(priors, parameters)
-    reader = reading.open_campaign(simulations, prior.names, noise)
+    reader = reading.open_campaign(simulations, prior.names, noise, missing=missing)
     made, ranks, problem = None, xr.Dataset(), ""
     try:
         departure = departure_of_rows(simulations, listed, prior)

@@ -9,6 +9,7 @@ import multiprocessing
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from .. import priors
+from ..diagnostics.typicality import share_missing
 from ..plots import style
 from ..populations import CatalogueParameter, ObservedCatalogue, Population
 from ..priors.boxes import BoxedPrior
@@ -27,6 +29,7 @@ from ..rounds import DescribedRound, SimulatedRounds
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.manifest import stocks_of
+from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
 from ..subjects import (
     Nuisances,
@@ -77,6 +80,7 @@ def report(
     rounds: Sequence[Path] = (),
     thresholds: Mapping[str, Mapping[str, Any]] | None = None,
     noise: Noise | None = None,
+    missing: MissingElements | None = None,
     catalogues: Sequence[Path] = (),
     threads: int = 1,
 ) -> None:
@@ -94,14 +98,20 @@ def report(
     ]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     conditions = [p["name"] for p in parameters if p["role"] == "known"]
-    reader = reading.open_campaign(simulations, inferred, noise, conditions)
+    reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)
     seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
+    compared = seen["train"].x
+    if reader.missing is not None and not reader.missing.rows:
+        # Without the gaps that are drawn: an observation is compared in the elements that it has.
+        whole = replace(reader, missing=None)
+        compared = whole.collect({"train": assessment.REFERENCE_ROWS})["train"].x
     observed = [
         _observation(
             path,
             posteriors,
             inputs,
-            simulated=seen["train"].x,
+            simulated=compared,
+            missing=None if missing is None else share_missing(seen["train"].x),
             simulated_known=seen["train"].known,
             conditions=conditions,
             inferred=inferred,
@@ -180,6 +190,7 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     data = read_dataset(calibration, keys, f"calibration of {name}")
     told = {"failures": header["failures"], "search": header["search"]}
     told["departure"] = header.get("departure")
+    told["masks"] = header.get("masks")
     told["left_out"] = header.get("left_out")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)

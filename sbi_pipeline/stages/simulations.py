@@ -26,6 +26,7 @@ from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_c
 from ..sidecars import write_text
 from ..simulators.absent import ABSENT
 from ..storage.manifest import join_receipts, join_stocks, receipt_names, rows_within
+from ..storage.missing_elements import MissingElements
 from ..storage.parameters import Parameters, refuse_twice
 from ..storage.prior import read_prior, write_prior
 from ..storage.weights import Weighing
@@ -345,6 +346,7 @@ def one_data_set(
     known: Mapping[str, float],
     seed: int,
     x_shape: Sequence[int] | None,
+    missing: MissingElements | None,
 ) -> tuple[Array, Array]:
     """Return one data set and all its parameters, see `observations.simulate_observation`.
 
@@ -356,7 +358,7 @@ def one_data_set(
     """
     if x_shape is not None and engine.model.simulator == ABSENT:
         return np.zeros(tuple(x_shape)), np.full(len(prior.names), np.nan)
-    x, row = observations.simulate_observation(engine, prior, known, seed)
+    x, row = observations.simulate_observation(engine, prior, known, seed, missing)
     if x_shape is not None and x.shape != tuple(x_shape):
         raise ValueError(
             f"{engine.model.simulator} gives data of shape {x.shape}, the existing simulations "
@@ -402,6 +404,7 @@ def observe(
     several: bool = False,
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
+    missing: MissingElements | None = None,
     x_shape: Sequence[int] | None = None,
 ) -> Iterator[ToObserve]:
     """Read observations, or simulate them with a known truth.
@@ -429,13 +432,14 @@ def observe(
         def observed(one: ToObserve) -> tuple[Array, Array | None, Array]:
             given = {**(one.truth or {}), **(one.known or {})}
             first = {name: np.ravel(value)[0] for name, value in given.items()}
-            x, row = one_data_set(engine, prior, first, one.seed, x_shape)
+            x, row = one_data_set(engine, prior, first, one.seed, x_shape, missing)
             truth: Array | None = row
             known = row[[names.index(name) for name in conditions.names]]
             for network in networks:
                 check_network_suits(x.shape, **network)
             if one.file is not None:
-                x_o = read_observation(one.file, Wanted(tuple(one.columns), declared))
+                wanted = Wanted(tuple(one.columns), declared, missing is not None)
+                x_o = read_observation(one.file, wanted)
                 x = observations.check_shape(one.file, x_o, x.shape, several)
                 truth = observations.truth_of(given, names) if one.truth else None
                 known = conditions.of(one.known, x.shape[:several])
@@ -449,6 +453,7 @@ def observe(
                     one.events or 1,
                     one.seed,
                     conditions.names,
+                    missing,
                 )
             return x, truth, known
 

@@ -94,6 +94,7 @@ class Noise:
         *,
         seed: int | None = None,
         block_size: int | None = None,
+        gaps: bool = False,
     ) -> Array:
         """Return rows with their noise, ``(n, *y_shape)``; the last draw of an epoch is the same.
 
@@ -105,9 +106,10 @@ class Noise:
             epoch: Of the training.
             seed: Of another campaign, whose rows they are.
             block_size: Of that campaign.
+            gaps: Whether rows may have NaN.
 
         Raises:
-            ValueError: A value that is not finite.
+            ValueError: A value that is not finite, or infinite where there may be NaN.
         """
         made = self._made
         size = (block_size or self.block_size) if is_vectorised(made) else 1
@@ -120,7 +122,7 @@ class Noise:
                 for block, index in zip(blocks, indices, strict=True)
             ]
         )
-        finite = np.isfinite(y).reshape(len(y), -1).all(axis=1)
+        finite = (~np.isinf(y) if gaps else np.isfinite(y)).reshape(len(y), -1).all(axis=1)
         if not finite.all():
             raise ValueError(
                 f"observe of {self.simulator} gave NaN or infinity in row {row[~finite][0]}; a row "

@@ -2,9 +2,9 @@
 
 A block is what one line of a journal committed, rows of one chunk. Whenever its data are read, all
 its bytes are compared with the checksum in that line. The nuisance parameters are dropped here, and
-noise that was left for loading is drawn here. Rows of several keys are read one key after the
-other, and keep the split and the noise that they have in a campaign of their own. Of a campaign
-within a box of the prior, rows outside are passed over.
+noise and gaps that were left for loading are drawn here. Rows of several keys are read one key
+after the other, and keep the split, the noise and the gaps that they have in a campaign of their
+own. Of a campaign within a box of the prior, rows outside are passed over.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..types import Array, Outcome
 from . import journal
 from .layout import Layout, read_layout
 from .manifest import FORMATS, Stock, split, stocks_of
+from .missing_elements import MissingElements
 from .noise import Noise
 from .rows import Rows, read_outcomes, read_record
 from .weights import Weighing
@@ -128,6 +129,7 @@ class Reader:
         x_dtype: Its dtype.
         split: Arguments of `manifest.split`; may be empty where only ``all`` rows are read.
         noise: What draws the noise at load, if there is any.
+        missing: What draws which elements are missing, if any are.
         weighing: How rows are weighed that were drawn from another density than the prior. Test
             rows are then only those that follow the prior.
         known: Names of the known conditions to keep beside them, in order.
@@ -140,8 +142,14 @@ class Reader:
     x_dtype: str
     split: Mapping[str, Any]
     noise: Noise | None = None
+    missing: MissingElements | None = None
     weighing: Weighing | None = None
     known: tuple[str, ...] = ()
+
+    @property
+    def varies(self) -> bool:
+        """Whether rows are not the same in every epoch."""
+        return self.noise is not None or (self.missing is not None and not self.missing.rows)
 
     def counts(self) -> Counter[str]:
         """Return how many rows that worked are in each part, and how many ``failed`` in all.
@@ -202,14 +210,17 @@ class Reader:
         return self.weighing.weights(parameters)
 
     def observed(self, block: Block, view: View, part: str, epoch: int = 0) -> View:
-        """Return rows of a whole block with noise drawn at load; other epochs, other noise.
+        """Return rows of a whole block with noise and gaps; other epochs, others of them.
 
         There must be some: of none nobody knows the shape that noise gives them.
         """
-        if self.noise is None:
-            return view
-        own = {"seed": block.seed, "block_size": block.block_size}
-        x = self.noise(view.x, view.row - block.offset, part, epoch, **own)
+        x, row = view.x, view.row - block.offset
+        if self.noise is not None:
+            own = {"seed": block.seed, "block_size": block.block_size}
+            gaps = self.missing is not None and self.missing.rows
+            x = self.noise(x, row, part, epoch, gaps=gaps, **own)
+        if self.missing is not None:
+            x = self.missing(x, row, part, epoch, seed=block.seed)
         return replace(view, x=x)
 
     def collect(self, limits: Mapping[str, int]) -> dict[str, View]:
@@ -302,6 +313,7 @@ def open_campaign(
     names: Sequence[str] | None = None,
     noise: Noise | None = None,
     known: Sequence[str] = (),
+    missing: MissingElements | None = None,
 ) -> Reader:
     """Find the rows of a campaign without reading them.
 
@@ -310,6 +322,7 @@ def open_campaign(
         names: Parameters to keep, in this order; None for all that are stored.
         noise: What draws the noise at load.
         known: Known conditions to keep beside them.
+        missing: What draws which elements are missing.
 
     Raises:
         ValueError: Rows are missing, or a name is not stored.
@@ -333,6 +346,7 @@ def open_campaign(
         x_dtype=content["x_dtype"],
         split=content["split"],
         noise=noise,
+        missing=missing,
         weighing=weighing_of(content),
         known=tuple(known),
     )

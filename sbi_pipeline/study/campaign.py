@@ -17,7 +17,7 @@ from ..simulators.absent import ABSENT
 from . import observed, texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
-from .data import read_entry
+from .data import missing_of, read_entry
 from .fits import Fits
 from .rounds import Round, RoundChain
 from .schema import (
@@ -277,12 +277,13 @@ class Campaign(Mapping[str, Specification]):
     def _observe(self, name: str) -> Specification:
         entry = self.entry["observations"][name]
         arguments = {"model": self.simulations.model, **self._known, **self._data_set(entry)}
+        arguments |= missing_of(self.entry)
         if "inventory" in self.entry:
             arguments["x_shape"] = list(self.entry["inventory"].x_shape)
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
             arguments["several"] = True
-        makers, each = stage("observe") | makers_of(self.entry), [entry]
+        makers, each = stage("observe") | makers_of(self.entry) | self.fits.masks, [entry]
         if "joined" in entry:
             each = [self.entry["observations"][other] for other in entry["joined"]]
             parts = zip(entry["joined"], each, strict=True)
@@ -391,7 +392,8 @@ class Campaign(Mapping[str, Specification]):
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
         shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
-        return planned.collect(self.simulations.model, self._known, makers_of(self.entry), shape)
+        makers, missing = makers_of(self.entry) | self.fits.masks, missing_of(self.entry)
+        return planned.collect(self.simulations.model, self._known, makers, shape, missing)
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]
@@ -408,11 +410,11 @@ class Campaign(Mapping[str, Specification]):
                 "block": planned.block(len(self.entry["inferred_parameters"])),
                 "derived": self._derived,
                 "predictive_draws": self._predictive_draws,
-                **self.simulations.noise,
+                **self.fits.at_load,
             },
             {"simulations": self.key("manifest"), **inputs, **learnt},
             self.key("collect", catalogue),
-            self.fits.sampler(name, sampler) | makers_of(self.entry),
+            self.fits.sampler(name, sampler) | makers_of(self.entry) | self.fits.masks,
             (*follows, *followed),
         )
 
@@ -463,10 +465,10 @@ class Campaign(Mapping[str, Specification]):
                 "parameters": texts.described(entry),
                 "thresholds": config.get("thresholds", {}),
                 "configuration": texts.excerpt(self.name, config, self.estimators),
-                **self.simulations.noise,
+                **self.fits.at_load,
             },
             {**inputs, **learnt},
-            functools.reduce(operator.or_, asked, stage("report")),
+            functools.reduce(operator.or_, asked, stage("report") | self.fits.masks),
             (
                 *(self._path("calibrate", name) for name in self.estimators),
                 *follows,

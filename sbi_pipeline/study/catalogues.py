@@ -60,16 +60,25 @@ class PlannedCatalogue:
         model: Mapping[str, Any],
         known: Mapping[str, Any],
         makers: Makers,
-        x_shape: tuple[int, ...] | None = None,
+        x_shape: tuple[int, ...] | None,
+        missing: Mapping[str, Any],
     ) -> Specification:
-        """Return what reads the table and holds it against simulations, of a shape if known."""
+        """Return what reads the table and holds it against simulations.
+
+        Args:
+            model: The simulator.
+            known: What the stage is told of known parameters.
+            makers: What takes part.
+            x_shape: Shape of the data of simulations, if known.
+            missing: What the stage is told of missing elements.
+        """
         table = Makers({}, {f"table {self.layout.table}": of_files(files_of(self.layout))})
         told = asdict(self.layout)
         if not self.layout.declared:
             del told["declared"]
         if not known:  # keys of catalogues without known parameters are what they were
             del told["known"]
-        arguments: dict[str, Any] = {"model": model, "layout": told, **known}
+        arguments: dict[str, Any] = {"model": model, "layout": told, **known, **missing}
         arguments |= {} if x_shape is None else {"x_shape": list(x_shape)}
         return Specification("collect", arguments, makers=stage("collect") | makers | table)
 

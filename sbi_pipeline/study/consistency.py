@@ -24,6 +24,7 @@ from . import counts, existing, observed, reuse, sources, suitability
 from .binding import InconsistentError, first_few, near, what_it_says
 from .data import data_shape, names_in, simulator_of
 from .files import Keys
+from .missing_checks import check_missing
 from .names import check_parameter_names
 from .round_checks import check_cut, check_sweep_of_rounds
 from .schema import CampaignEntry, Config, Configuration
@@ -53,6 +54,7 @@ def check_campaign(name: str, config: Config) -> None:
     existing.check_existing(name, config["campaigns"], prior)
     reuse.check_reuse(name, config["campaigns"])
     sources.check_source(campaign, reuse.own_rows(name, config["campaigns"])[0][1], prior, keys)
+    check_missing(config, campaign, methods, keys)
     observed.check_observations(campaign, prior, conditions, keys)
     suitability.check_joined(campaign, methods, config.get("refine", {}), keys)
     suitability.check_proposals(config["estimators"], chosen)

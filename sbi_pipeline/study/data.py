@@ -83,7 +83,15 @@ def first_file_shape(campaign: Config) -> tuple[int, ...] | None:
 def read_entry(entry: Config, campaign: Config) -> Array:
     """Read the file of an observation of a campaign."""
     declared = declared_columns(simulator_of(campaign))
-    return read_observation(entry["file"], Wanted(tuple(entry.get("columns", ())), declared))
+    columns = tuple(entry.get("columns", ()))
+    return read_observation(entry["file"], Wanted(columns, declared, "missing" in campaign))
+
+
+def missing_of(campaign: Config) -> dict[str, Any]:
+    """Return what stages are told of missing elements; empty where none are."""
+    if "missing" not in campaign:
+        return {}
+    return {"missing": {"seed": stated(CampaignEntry, campaign, "seed"), **campaign["missing"]}}
 
 
 def layout_of(entry: Config, campaign: Config) -> Layout:

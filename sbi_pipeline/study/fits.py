@@ -13,10 +13,10 @@ from ..simulators.absent import ABSENT
 from ..storage.manifest import receipt_names
 from ..types import Traits
 from . import nuisances
-from .data import split_of
+from .data import missing_of, split_of
 from .schema import CampaignEntry, Config, EstimatorEntry, SamplerEntry
 from .signatures import record_of, stated
-from .simulations import RESULTS, Imported, Simulations
+from .simulations import RESULTS, Imported, Simulations, masks_of
 from .specification import Makers, Specification, maker, stage
 
 WATCHING = ("progress", "tensorboard")
@@ -63,7 +63,9 @@ class Fits:
         """Return what an estimator is trained with."""
         entry = self.config["estimators"][name]
         network, training = entry.get("network", {}), entry.get("training", {})
-        makers = stage("train") | maker("estimator", entry["method"], registry.ESTIMATORS)
+        makers = (
+            stage("train") | self.masks | maker("estimator", entry["method"], registry.ESTIMATORS)
+        )
         for embedding in embeddings(entry["method"], network, training):
             makers |= maker("embedding", embedding, registry.EMBEDDINGS)
         arguments = {
@@ -90,16 +92,16 @@ class Fits:
         held_out = manifest_specification(largest, self.stocks, self.box).key
         return Specification(
             "calibrate",
-            {"calibration_options": options, **self.stocks[0].noise},
+            {"calibration_options": options, **self.at_load},
             {"simulations": held_out, **inputs},
-            stage("calibrate") | self.sampler(name, options.get("sampler", {})),
+            stage("calibrate") | self.masks | self.sampler(name, options.get("sampler", {})),
             follows,
         )
 
     def nuisances(self) -> Specification:
         """Return what the nuisances are learnt with."""
         network = nuisances.seen_through(self.config["estimators"], self.estimators)
-        makers = stage("learn_nuisances")
+        makers = stage("learn_nuisances") | self.masks
         for each in embedding_names([network.get("embedding", "auto")]):
             makers |= maker("embedding", each, registry.EMBEDDINGS)
         arguments = {**self._rows, "network": network}
@@ -175,6 +177,16 @@ class Fits:
         return traits(self.config["estimators"][name]["method"])
 
     @property
+    def at_load(self) -> dict[str, Any]:
+        """What stages that read data are told of noise and gaps that are drawn then."""
+        return {**self.stocks[0].noise, **missing_of(self._entry)}
+
+    @property
+    def masks(self) -> Makers:
+        """The file that masks are drawn from, if they are."""
+        return masks_of(self._entry)
+
+    @property
     def _events(self) -> bool:
         return bool(stated(CampaignEntry, self._entry, "events"))
 
@@ -191,7 +203,7 @@ class Fits:
             "parameters": self._parameters,
             "inferred_parameters": list(self._entry["inferred_parameters"]),
             **({"known_parameters": list(known)} if known else {}),
-            **self.stocks[0].noise,
+            **self.at_load,
         }
 
     @property

@@ -78,6 +78,14 @@ def _check_alike(entry: Config, other: Config, name: str, keys: Keys) -> None:
     if not _plain(entry, "store_nuisance") and not _same_names(entry, other):
         text = f"{name!r} stores other parameters (store_nuisance: false); infer the same"
         raise InconsistentError(keys, text)
+    if rows_may_lack(entry) != rows_may_lack(other):
+        text = f"rows with NaN are good ones here or in {name!r}, and failed ones in the other"
+        raise InconsistentError(keys, f"{text}; write missing: {{rows: true}} in both")
+
+
+def rows_may_lack(entry: Config) -> bool:
+    """Say whether simulated rows of a campaign may have NaN for what is missing."""
+    return bool(entry.get("missing", {}).get("rows"))
 
 
 def _plain(entry: Config, key: str) -> Any:

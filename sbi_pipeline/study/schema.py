@@ -255,6 +255,29 @@ class Split(TypedDict, total=False):
     test: Annotated[Fraction, Default(0.05)]
 
 
+class Missing(TypedDict, total=False):
+    r"""How elements of the data come to be missing: one of the first three.
+
+    Attributes:
+        probability: That an element is missing.
+        length: With ``probability``: of a run of missing elements; a list has the length of a block
+            along each axis of the data.
+        patterns: A .npy, .npz, .csv or .txt file with masks to draw from, one a row: 1 where an
+            element is there, 0 where it is missing; its content counts.
+        rows: The simulator returns NaN for what is missing (\*).
+    """
+
+    probability: Annotated[float, Gt(0), Lt(1)]
+    length: Annotated[
+        int | list[int],
+        Predicate(lambda given: all(1 <= n <= 10**6 for n in _listed(given))),
+        Described("a whole number from 1 to 1000000, or a list of them"),
+        Default(1),
+    ]
+    patterns: str
+    rows: bool
+
+
 class TableOfParameters(TypedDict, total=False):
     r"""A table whose row i has the parameters of simulation i.
 
@@ -367,6 +390,7 @@ class CampaignEntry(TypedDict, total=False):
         derived_parameters: Expressions in inferred parameters, reported beside them:
             ``{R0: {expression: beta / gamma, label: $R_0$}}``.
         data: What the data are called on the axes of figures.
+        missing: How elements of the data come to be missing, where some are, below.
         observations: Data sets by name, below.
         estimators: Which of ``estimators`` below to train.
         title: Heading of the report.
@@ -399,6 +423,7 @@ class CampaignEntry(TypedDict, total=False):
     nuisance_scope: Literal["event", "dataset"]
     derived_parameters: dict[str, Derived]
     data: Data
+    missing: Missing
     observations: dict[Name, Observation]
     estimators: Annotated[SomeNames, Default("all")]
     title: str

@@ -17,6 +17,7 @@ from ..storage.noise import is_at_load
 from .data import simulator_of
 from .existing import density_of, stored_parameters
 from .nuisances import not_dropped
+from .reuse import rows_may_lack
 from .schema import CampaignEntry, Config, Dask
 from .signatures import stated
 from .specification import Makers, Specification, code, files, maker, stage
@@ -165,6 +166,8 @@ def imported(campaign: Config, rows: int) -> Imported:
         "shard_size": shard_size,
         "block_size": block_rows(found.x_shape, found.x_dtype, shard_size),
     }
+    gaps = {"gaps": True} if rows_may_lack(campaign) else {}
+    arguments |= gaps
     contents = {each.path: each.content for each in found.files[:TOLD]}
     if len(found.files) > TOLD:
         contents["others"] = found.content
@@ -179,6 +182,7 @@ def imported(campaign: Config, rows: int) -> Imported:
             "simulator": campaign["simulator"],
             "options": campaign.get("options", {}),
             **{key: density[key] for key in ("parameters", "priors")},
+            **gaps,
         },
         spec=spec,
         rows=rows,
@@ -213,6 +217,8 @@ def simulations_of(campaign: Config, rows: int) -> Simulations:
         "parameters": list(made.parameters),
         "priors": priors if own_prior else without_texts(priors),
     }
+    if rows_may_lack(campaign):
+        model["gaps"] = True  # rows with NaN are good ones
     drawn = priors if own_prior else drawn_from(priors)
     arguments = {
         "model": {**model, "priors": drawn},
@@ -254,6 +260,12 @@ def makers_of(campaign: Config) -> Makers:
     if version := campaign.get("code_version"):
         made |= Makers({}, {"code_version": version})
     return made
+
+
+def masks_of(campaign: Config) -> Makers:
+    """Return the file that masks of missing elements are drawn from, if they are."""
+    named = campaign.get("missing", {}).get("patterns")
+    return files([named] if named else [])
 
 
 def joined(wanted: Iterable[Simulations]) -> dict[str, Simulations]:

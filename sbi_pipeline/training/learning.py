@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Annotated, Any
 
 import pandas as pd
 from annotated_types import Gt, Predicate
+from torch import Tensor
 
 from .. import estimators
 from ..conditions import NO_CONDITIONS, Conditions
 from ..estimators import Estimator
+from ..networks.masks import MOST_ROWS, MaskTold, what_masks_tell
+from ..networks.packing import unpacked
 from ..options import INTERNAL, Described, OneOf, Passes
 from ..priors.circles import periodic_columns
 from ..priors.discrete import combinations
@@ -23,6 +27,8 @@ from .failures import CHOICES, is_wanted, learn_validity
 from .fit import fit_source
 from .search import Settings, Trained, search
 from .watching import watching
+
+logger = logging.getLogger(__name__)
 
 
 def are_bytes(text: str) -> bool:
@@ -53,6 +59,7 @@ class Learnt:
         rows: Training rows.
         searched: What a search has tried, see `search.search`; empty without one.
         failures: Simulations that were made, that failed, and whether that is modelled.
+        masks: What missing elements say of the parameters; None where none can be missing.
     """
 
     estimator: Estimator
@@ -60,6 +67,7 @@ class Learnt:
     rows: int
     searched: list[dict[str, Any]]
     failures: Mapping[str, Any]
+    masks: MaskTold | None = None
 
 
 def learn_estimator(
@@ -117,6 +125,10 @@ def learn_estimator(
         weighted=weighted,
         conditions=conditions,
     )
+    masks = None
+    if reader.missing is not None:
+        z, x = rows.sample
+        masks = look_at_masks(z, unpacked(x, len(conditions.names), rows.x_shape)[1])
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
         made = estimators.build(
@@ -130,6 +142,7 @@ def learn_estimator(
             periodic=periodic_columns(prior),
             conditions=len(conditions.names),
             x_shape=rows.x_shape,
+            gaps=masks is not None,
             **{**network, **settings["network"]},
         )
         with watching(boards / checkpoint.stem if tensorboard else None) as watch:
@@ -169,4 +182,23 @@ def learn_estimator(
         "modelled": modelled,
         "target": target,
     }
-    return Learnt(made, history, rows.source.rows, searched, told)
+    return Learnt(made, history, rows.source.rows, searched, told, masks)
+
+
+def look_at_masks(z: Tensor, x: Tensor) -> MaskTold:
+    """Say how much is missing, and whether that is informative.
+
+    Args:
+        z: Training rows of the parameters in standard-normal space, ``(n, theta_dim)``.
+        x: Their data, ``(n, *x_shape)``, NaN where they are missing.
+    """
+    found = what_masks_tell(z[:MOST_ROWS], x[:MOST_ROWS].isnan().flatten(1))
+    text = "which are missing says nothing of the parameters that could be seen"
+    if found.is_certain:
+        text = (
+            "which are missing is informative: it depends on the parameters, directly or through "
+            f"the values that are missing (element {found.column}: correlation "
+            f"{found.correlation:.2g}, by chance below {found.by_chance:.2g})"
+        )
+    logger.info("%.3g %% of the elements of the data are missing; %s", 100 * found.share, text)
+    return found

@@ -170,9 +170,10 @@ class Streamed:
             [block.index, block.rows, block.record["checksum"], *_marks(block)]
             for block in reader.blocks
         ]
-        noise = None if reader.noise is None else asdict(reader.noise)
+        drawn = [None if each is None else asdict(each) for each in (reader.noise, reader.missing)]
+        drawn = drawn[:1] if reader.missing is None else drawn
         names = [*reader.names, *reader.known]
-        settings: list[Any] = [names, dict(reader.split), noise, self.pool, self.seed]
+        settings: list[Any] = [names, dict(reader.split), *drawn, self.pool, self.seed]
         settings += [repr(reader.weighing)] if self.weighted else []
         yield json.dumps([*settings, records]).encode()
 
@@ -284,7 +285,7 @@ def prepare(
         to_normal: From parameters to standard-normal space.
         memory: Bytes that the training rows may take, a number or such as ``"2 GB"``. If they take
             more they are streamed, and so many bytes are what pool, portions, validation rows and
-            sample take together, about. With noise at load, twice as much in either case.
+            sample take together, about. With noise or gaps at load, twice as much in either case.
         seed: Of the order in which rows are streamed.
         weighted: Whether rows come with their weights, where they have some.
         conditions: Known conditions that data are shown with.
@@ -298,7 +299,7 @@ def prepare(
     check_counts(counts)
     row_bytes = _row_bytes(reader, conditions)
     fits = counts["train"] * row_bytes <= limit
-    whole = fits and reader.noise is None
+    whole = fits and not reader.varies
     share = max(LEAST, int(limit / 8 / row_bytes))
     limits = {
         "train": counts["train"] if whole else min(counts["train"], SAMPLE, share),

@@ -1,0 +1,192 @@
+"""Linear regression where elements of the data are missing: where an estimator then starts from.
+
+Data given parameters are taken for x = B z + b + e with normal e of covariance E, and z for normal.
+Whatever elements are there, of these alone follow the posterior of z and the density of x, exactly
+where all is linear and normal. Nothing is put in for what is missing, which is NaN.
+
+References:
+    Little & Rubin, Statistical analysis with missing data, Wiley 2019,
+    https://doi.org/10.1002/9781119482260.
+    Schäfer & Strimmer, A shrinkage approach to large-scale covariance matrix estimation, Stat.
+    Appl. Genet. Mol. Biol. 4, 2005, https://doi.org/10.2202/1544-6115.1175.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .regression import GaussianRegression
+
+MOST_GAPPED = 64
+"""Columns: for each data set a system of equations of so many unknowns is solved."""
+FLOOR = 1e-6  # of an element's own variance, which is left of it at least
+
+
+class GappedRegression(nn.Module):
+    """Data as N(B z + b, E), fitted to rows with gaps; unfitted B = 0, b = 0, E = I.
+
+    Args:
+        in_dim: Number of columns of the data.
+        out_dim: Number of parameters.
+    """
+
+    slope: Tensor
+    offset: Tensor
+    covariance: Tensor
+    prior_mean: Tensor
+    prior_precision: Tensor
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("slope", torch.zeros(in_dim, out_dim, dtype=torch.float64))
+        self.register_buffer("offset", torch.zeros(in_dim, dtype=torch.float64))
+        self.register_buffer("covariance", torch.eye(in_dim, dtype=torch.float64))
+        self.register_buffer("prior_mean", torch.zeros(out_dim, dtype=torch.float64))
+        self.register_buffer("prior_precision", torch.eye(out_dim, dtype=torch.float64))
+
+    def fit(self, x: Tensor, z: Tensor) -> None:
+        """Fit to data with NaN for what is missing, ``(n, in_dim)``, and ``(n, out_dim)``.
+
+        Each column is regressed on z in the rows that have it. Correlations of what that leaves are
+        those of the rows that have both columns, shrunk by as much as chance makes of them.
+        """
+        x, z = x.double(), z.double()
+        mask, given = (~x.isnan()).double(), torch.cat((z, torch.ones_like(z[:, :1])), 1)
+        x = x.nan_to_num(0.0)
+        gram = torch.einsum("nk,ni,nj->kij", mask, given, given)
+        gram = gram + 1e-6 * len(x) * torch.eye(given.shape[1]).to(gram)
+        weight = torch.linalg.solve(gram, (x.T @ given).unsqueeze(-1))[..., 0]  # (k, theta_dim + 1)
+        rest = mask * (x - given @ weight.T)
+        self.slope.copy_(weight[:, :-1])
+        self.offset.copy_(weight[:, -1])
+        self.covariance.copy_(shrunk_covariance(rest, mask))
+        spread = torch.cov(z.T).reshape(z.shape[1], z.shape[1])
+        floor = torch.diag(FLOOR * spread.diagonal().clamp(min=1e-6))
+        self.prior_mean.copy_(z.mean(0))
+        self.prior_precision.copy_(torch.linalg.inv(spread + floor))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means of z, ``(n, out_dim)``, and roots of its covariance, lower triangles.
+
+        Args:
+            x: Data, ``(n, in_dim)``, NaN where they are missing.
+        """
+        x, mask = x.double(), (~x.isnan()).double()
+        root = self._noise_root(mask)
+        slope = torch.linalg.solve_triangular(root, mask.unsqueeze(-1) * self.slope, upper=False)
+        expected = self.offset + self.slope @ self.prior_mean
+        rest = torch.linalg.solve_triangular(
+            root, (mask * (x.nan_to_num(0.0) - expected)).unsqueeze(-1), upper=False
+        )
+        precision = self.prior_precision + slope.mT @ slope
+        covariance = torch.linalg.inv(precision)
+        mean = self.prior_mean + (covariance @ (slope.mT @ rest))[..., 0]
+        spread = torch.linalg.cholesky(0.5 * (covariance + covariance.mT))
+        return mean.float(), spread.float()
+
+    def residual(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return whitened residuals of data and the log of their slopes, ``(n, in_dim)`` both.
+
+        Both are 0 for what is missing.
+
+        Args:
+            x: Data, ``(n, in_dim)``, NaN where they are missing.
+            z: Parameters, ``(n, out_dim)``.
+        """
+        x, mask = x.double(), (~x.isnan()).double()
+        root = self._noise_root(mask)
+        rest = mask * (x.nan_to_num(0.0) - self.offset - z.double() @ self.slope.T)
+        white = torch.linalg.solve_triangular(root, rest.unsqueeze(-1), upper=False)[..., 0]
+        log_slopes = -root.diagonal(dim1=-2, dim2=-1).log()
+        return white.float(), log_slopes.float()
+
+    def _noise_root(self, mask: Tensor) -> Tensor:
+        """Return the root of E among the elements that are there; of the others it is 1."""
+        both = mask.unsqueeze(-1) * mask.unsqueeze(-2)
+        return torch.linalg.cholesky(both * self.covariance + torch.diag_embed(1 - mask))
+
+
+class PerDataSet(GappedRegression):
+    """A regression of z on what is there of x, as columns of a context.
+
+    They are the root of the covariance, a lower triangle whose diagonal is a logarithm, and then
+    the prediction of z.
+    """
+
+    corner: Tensor
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__(in_dim, out_dim)
+        self.out_dim = out_dim
+        places = torch.tril_indices(out_dim, out_dim, -1)
+        corner = torch.zeros(places.shape[1], out_dim, out_dim)
+        corner[range(places.shape[1]), places[0], places[1]] = 1
+        self.register_buffer("corner", corner.flatten(1), persistent=False)
+
+    @property
+    def columns(self) -> int:
+        """How many columns it takes."""
+        return self.out_dim * (self.out_dim + 3) // 2
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return the last columns of the contexts, for inputs with NaN for what is missing."""
+        mean, root = self.posterior(inputs)
+        below = root.flatten(-2) @ self.corner.T
+        return torch.cat((root.diagonal(dim1=-2, dim2=-1).log(), below, mean), -1)
+
+    def root_of(self, context: Tensor) -> Tensor:
+        """Return the root of each context, ``(n, out_dim, out_dim)``."""
+        dim, below = self.out_dim, len(self.corner)
+        corner = (context[..., -dim - below : -dim] @ self.corner).unflatten(-1, (dim, dim))
+        return corner + torch.diag_embed(self._log_diagonal(context).exp())
+
+    def log_det_of(self, context: Tensor) -> Tensor:
+        """Return minus the log of the determinant of each root, ``(n,)``."""
+        return -self._log_diagonal(context).sum(-1)
+
+    def _log_diagonal(self, context: Tensor) -> Tensor:
+        end = -self.out_dim - len(self.corner)
+        return context[..., end - self.out_dim : end]
+
+
+class OnFilled(GaussianRegression):
+    """A regression of z on many elements, 0 where they are missing, and on which are there."""
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__(2 * in_dim, out_dim)
+
+    def fit(self, inputs: Tensor, outputs: Tensor, present: Tensor | None = None) -> None:
+        """Fit to rows of inputs with NaN, ``(n, in_dim)``, and outputs, ``(n, out_dim)``."""
+        super().fit(with_mask(inputs), outputs, present)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return the prediction of outputs, ``(n, out_dim)``."""
+        return super().predict(with_mask(inputs))
+
+
+def with_mask(inputs: Tensor) -> Tensor:
+    """Return elements, 0 where they are missing, and which are there, ``(n, 2 elements)``."""
+    return torch.cat((inputs.nan_to_num(0.0), (~inputs.isnan()).to(inputs)), -1)
+
+
+def shrunk_covariance(rest: Tensor, mask: Tensor) -> Tensor:
+    """Return the covariance of residuals with gaps, ``(k, k)``, positive definite.
+
+    Args:
+        rest: Residuals, ``(n, k)``; 0 where there are none.
+        mask: 1 where there are, 0 elsewhere, ``(n, k)``.
+    """
+    pairs = (mask.T @ mask).clamp(min=1)
+    found = rest.T @ rest / pairs
+    sd = found.diagonal().sqrt().clamp(min=FLOOR**0.5)
+    correlation = found / sd / sd.unsqueeze(-1)
+    apart = ~torch.eye(len(sd), dtype=torch.bool, device=sd.device)
+    # The variance of a correlation is the inverse of its rows; chance makes so much of them all.
+    size = float(correlation[apart].square().sum())
+    share = min(1.0, float((1 / pairs)[apart].sum()) / size) if size > 0 else 1.0
+    values, vectors = torch.linalg.eigh(torch.where(apart, (1 - share) * correlation, 1.0))
+    least = max(FLOOR, -2 * float(values.min()))  # what is negative tells how little is known
+    whole = vectors @ torch.diag(values.clamp(min=least)) @ vectors.T
+    scale = sd / whole.diagonal().sqrt()
+    return whole * scale * scale.unsqueeze(-1)

@@ -1,0 +1,60 @@
+"""Missing elements before anything is simulated: whether what says how they arise makes sense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .. import estimators
+from ..storage.missing_elements import MissingElements
+from .binding import InconsistentError
+from .data import data_shape, missing_of
+from .files import Keys
+from .schema import Config
+
+WAYS = ("probability", "patterns", "rows")
+
+
+def check_missing(config: Config, campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
+    """Refuse gaps that contradict themselves, the data, or what learns from them.
+
+    Args:
+        config: The whole configuration.
+        campaign: Entry of the campaign.
+        methods: Of its estimators, by name.
+        keys: Where the campaign stands.
+
+    Raises:
+        InconsistentError: With the first thing that makes no sense.
+    """
+    if "missing" not in campaign:
+        return
+    given, where = campaign["missing"], (*keys, "missing")
+    if sum(bool(given.get(way)) for way in WAYS) != 1:
+        raise InconsistentError(where, "wanted one of 'probability', 'patterns' and 'rows: true'")
+    if "length" in given and "probability" not in given:
+        text = "has no effect: it is of gaps with a probability; remove it"
+        raise InconsistentError((*where, "length"), text)
+    try:
+        if (shape := data_shape(campaign)) is not None:
+            MissingElements(**missing_of(campaign)["missing"]).check(shape)
+    except ValueError as error:
+        raise InconsistentError(where, str(error)) from error
+    for name, method in methods.items():
+        _check_learner(config["estimators"][name], method, ("estimators", name))
+    for name, entry in config.get("refine", {}).items():
+        if entry["proposal"] in methods and entry.get("likelihood") == "exact":
+            text = "the simulator's own likelihood is of whole data; take an estimator of it"
+            raise InconsistentError(("refine", name, "likelihood"), text)
+
+
+def _check_learner(entry: Config, method: str, keys: Keys) -> None:
+    try:
+        estimators.check_takes_gaps(method)
+    except ValueError as error:
+        raise InconsistentError((*keys, "method"), str(error)) from error
+    if entry.get("network", {}).get("summaries", "auto") not in ("auto", None):
+        text = "are of all elements, and some may be missing; remove them"
+        raise InconsistentError((*keys, "network", "summaries"), text)
+    if method == "nle" and entry.get("network", {}).get("flow") == "mdn":
+        text = "mdn is a density of all elements, and some may be missing; take nsf_ar, nsf or maf"
+        raise InconsistentError((*keys, "network", "flow"), text)
