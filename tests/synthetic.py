@@ -80,11 +80,10 @@ def checks_of(data):
     """Every check of one estimator that asks its calibration alone."""
     known = diagnostics.registered().items()
     names = [name for name, each in known if each.of is TrainedEstimator]
-<<<<<<< HEAD
-    others = ("training", "modelled_failures", "rows", "screening", "held_out_chains")
-=======
-    others = ("training", "modelled_failures", "rows", "missing_elements", "held_out_chains")
->>>>>>> missing
+    others = (
+        *("training", "modelled_failures", "rows", "screening"),
+        *("missing_elements", "held_out_chains"),
+    )
     alone = [name for name in names if name not in others]
     return [asked(name, data) for name in alone]
 
