@@ -55,7 +55,7 @@ SPARE, PASSES = 10, 3
 AT_ONCE = 2_000_000
 """Elements of a block."""
 MOST_EFFECTS = 16
-ROWS = 20_000
+ROWS = 10_000
 """By which ``auto`` chooses."""
 SUMMARIES = {"svd": (True, False), "regression": (False, True), "both": (True, True)}
 """Names, and whether they are components, and whether they are a regression's predictions."""

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 CHANCE = 1e-3  # of one false link among all
 WEAKER = 3.0  # standard errors of a correlation, where links beyond chance leave something out
-ELEMENTS = 100_000_000  # of scores, at most
+ELEMENTS = 30_000_000  # of scores, at most, of more than 5000 rows
 PRODUCTS = 2e9  # multiplications by which columns are compared with others
 AT_ONCE = 4_000_000
 STRONGEST = 16  # columns whose products with parameters are looked at
@@ -42,7 +42,7 @@ def linked_columns(z: Tensor, x: Tensor, rows: int = 20_000) -> list[int]:
         rows: At most so many rows are looked at.
     """
     columns = x.shape[1]
-    step = math.ceil(len(z) / min(rows, max(1000, ELEMENTS // columns)))
+    step = math.ceil(len(z) / min(rows, max(5000, ELEMENTS // columns)))
     z, x = z[::step].double(), x[::step]
     kept = _kept(_scaled(z).float(), scores_of_ranks(x), _scaled(_effects(z)).float())
     found: list[int] = kept.nonzero()[:, 0].tolist()
