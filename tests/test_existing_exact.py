@@ -17,8 +17,8 @@ from existing_for_tests import (
 from sbi_pipeline import load, study
 from sbi_pipeline.stages.estimators import train
 
-ROWS = {"npe": 2**13, "fmpe": 2**13, "nre": 2**13, "nle": 2**13, "cmpe": 2**15, "mnre": 2**13}
-"""Of which a fifth count; a consistency model needs more of them."""
+ROWS = {"npe": 2**13, "fmpe": 2**15, "nre": 2**13, "nle": 2**13, "cmpe": 2**15, "mnre": 2**13}
+"""Of which a fifth count; flow matching and a consistency model need more of them."""
 DRAWN = {"files": "runs/*.h5", "parameters": "params", "x": "spectra", "drawn_from": BOX}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -38,7 +38,14 @@ def trained(folder, method):
     return load(written["estimator"])
 
 
-@pytest.mark.parametrize("method", ROWS)
+LONG = ("fmpe", "cmpe")
+"""Those that want many rows, and minutes."""
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(each, marks=[pytest.mark.study] if each in LONG else []) for each in ROWS],
+)
 def test_the_posterior_is_that_of_the_prior_not_of_the_design(method, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     theta = trained(tmp_path, method).sample(4000, OBSERVED)

@@ -51,7 +51,13 @@ def trained(method: str, conditions: Conditions) -> Posterior:
     return Posterior(made, JOINT.keep(("a", "b")), {"method": method}, conditions)
 
 
-@pytest.mark.parametrize("method", ["npe", "nle", "nre", "mnre", "fmpe", "cmpe"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("npe", "nle", "nre", "mnre", "cmpe"),
+        pytest.param("fmpe", marks=pytest.mark.study),
+    ],
+)
 def test_the_posterior_is_that_of_the_known_noise(method: str) -> None:
     posterior = trained(method, SIGMAS)
     for sigma in LEVELS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,6 +145,7 @@ CASES: dict[str, Exact] = {
     "counts on a pedestal": poisson(20, 2, unit=0.3, offset=1000.4),
     "an upper limit": censored(-np.inf, 0.5, 1),
     "an upper limit in two columns": censored(-np.inf, 0.5, 2),
+    "an upper limit in three columns": censored(-np.inf, 0.5, 3),
     "a limit on either side": censored(-1.0, 0.5),
     "zeros among counts of mean 3": inflated(3),
     "zeros among counts of mean 40": inflated(40),
@@ -179,7 +181,17 @@ def found_and_exact(case: Exact, rows: int, single: bool) -> tuple[Array, Array]
     return np.array([moments(each) for each in found]), np.array([moments(each) for each in exact])
 
 
-@pytest.mark.parametrize("name", CASES)
+MISSED = {
+    "an upper limit in three columns": "one of four widths is 0.90 of the exact one, at -1.4",
+}
+
+
+def _case(name: str) -> Any:
+    missed = pytest.mark.xfail(reason=MISSED.get(name, ""), strict=True)
+    return pytest.param(name, marks=[missed] if name in MISSED else [])
+
+
+@pytest.mark.parametrize("name", map(_case, CASES))
 def test_posteriors_are_the_exact_ones(name: str) -> None:
     single = "offset" not in name and "pedestal" not in name
     found, exact = found_and_exact(CASES[name], 20_000, single)
