@@ -191,7 +191,7 @@ def _case(name: str) -> Any:
     return pytest.param(name, marks=[missed] if name in MISSED else [])
 
 
-@pytest.mark.parametrize("name", map(_case, CASES))
+@pytest.mark.parametrize("name", [_case(name) for name in CASES])
 def test_posteriors_are_the_exact_ones(name: str) -> None:
     single = "offset" not in name and "pedestal" not in name
     found, exact = found_and_exact(CASES[name], 20_000, single)
