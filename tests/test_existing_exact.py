@@ -38,14 +38,7 @@ def trained(folder, method):
     return load(written["estimator"])
 
 
-LONG = ("fmpe", "cmpe")
-"""Those that want many rows, and minutes."""
-
-
-@pytest.mark.parametrize(
-    "method",
-    [pytest.param(each, marks=[pytest.mark.study] if each in LONG else []) for each in ROWS],
-)
+@pytest.mark.parametrize("method", ROWS)
 def test_the_posterior_is_that_of_the_prior_not_of_the_design(method, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     theta = trained(tmp_path, method).sample(4000, OBSERVED)
