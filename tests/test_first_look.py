@@ -52,7 +52,9 @@ def test_a_simulator_that_leaks_is_started_again_and_loses_no_row(run):
 def test_padding_is_told_from_other_gaps():
     x = np.ones((5, 2))
     x[3:] = np.nan
-    assert "padded with NaN" in describe_not_finite(x)
+    assert "padded with NaN" in describe_not_finite(x, gaps=False)
     x[3:] = 1
     x[2, 1] = np.nan
-    assert describe_not_finite(x) == "x has nan at flat index 5"
+    said = describe_not_finite(x, gaps=False)
+    assert said.startswith("x has nan at flat index 5; if that stands for a missing element, say")
+    assert describe_not_finite(np.full(3, np.nan), gaps=True) == "x is NaN throughout"
