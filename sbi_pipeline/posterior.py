@@ -236,8 +236,8 @@ def check_x(estimator: Estimator, x: Array, events: bool = False) -> Array:
 
 
 def _real(x: Array) -> Array:
-    """Return real numbers that torch takes: native bytes, no more than double precision."""
-    x = np.asarray(x)
+    """Return real numbers that torch takes: native bytes in order, at most double precision."""
+    x = np.asarray(x, order="C")  # torch takes no negative strides
     if x.dtype.kind not in "biuf":
         raise ValueError(f"x holds {x.dtype}; wanted real numbers")
     if x.dtype.kind == "f" and x.dtype.itemsize > 8:

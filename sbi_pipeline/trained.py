@@ -86,6 +86,9 @@ class Posterior:
 
         Of a list, events of several data sets are one set, and others are joined.
         """
+        for each in x if isinstance(x, list | tuple) else [x]:
+            if np.ma.is_masked(each):
+                raise ValueError(f"x has {np.ma.count_masked(each)} values that are masked")
         x_shape = tuple(self.estimator.spec["x_shape"])
         axes = len(x_shape) + self.events
         if not (isinstance(x, list | tuple) and all(np.ndim(each) >= axes for each in x)):

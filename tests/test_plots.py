@@ -105,6 +105,23 @@ def test_every_figure_is_drawn(name, tmp_path):
     assert not plt.get_fignums()
 
 
+@pytest.mark.parametrize("value", [0.0, -37.52, 1e15])
+@pytest.mark.parametrize("width", [0.0, 2e-16])
+def test_a_posterior_that_is_one_number_is_drawn(value, width, tmp_path):
+    point = synthetic.posterior(2)
+    for variable in [*point["posterior"].data_vars.values(), point["sample_stats/lp"]]:
+        noise = np.random.default_rng(1).choice([-1.0, 1.0], variable.shape)
+        variable.values = value * (1 + width * noise)
+    subject = synthetic.sampled(point)
+    figures = (
+        _drawn("trace-{observation}-{estimator}", [subject]),
+        prior_to_posterior({"npe": synthetic.posterior(1), "nle": point}),
+        corner_overlay({"npe": synthetic.posterior(1), "nle": point}),
+    )
+    for number, figure in enumerate(figures):
+        assert style.save_figure(figure, tmp_path, str(number)).stat().st_size > 1000
+
+
 def test_settings_of_the_caller_are_neither_used_nor_changed():
     plain = style.png(FIGURES["series"]())
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):

@@ -68,7 +68,8 @@ def test_data_of_any_real_type_and_of_axes_of_length_one_are_taken(path: Path) -
     posterior = load(path)
     x = np.array([0.5, -1.0, 2.0])
     plain = posterior.sample(50, x)
-    for same in (x.astype(">f8"), x.astype(np.longdouble), x[:, None], x.tolist()):
+    backwards = x[::-1].copy()[::-1]
+    for same in (x.astype(">f8"), x.astype(np.longdouble), x[:, None], x.tolist(), backwards):
         np.testing.assert_array_equal(posterior.sample(50, same), plain)
     assert posterior.sample(50, x[None]).shape == (1, 50, 2)
     theta = np.array([[1.0, 1.0]])
@@ -88,6 +89,7 @@ def test_data_far_beyond_all_simulations_make_no_nan(path: Path, x: float) -> No
     [
         (np.array([1.0, np.nan, np.inf]), "x has 2 values that are NaN or infinite"),
         (np.array([1j, 2, 3]), "x holds complex128; wanted real numbers"),
+        (np.ma.masked_array(np.ones(3), mask=[0, 1, 0]), "x has 1 values that are masked"),
         (np.array(["a", "b", "c"]), "x holds <U1; wanted real numbers"),
         (np.ones((2, 2)), r"x has shape \(2, 2\); the estimator learnt data sets of \(3,\)"),
     ],

@@ -200,6 +200,13 @@ def test_a_summary_read_from_a_file_makes_the_same_page(content, images, page, t
     assert report.render(again, images) == page
 
 
+def test_a_posterior_that_is_one_number_is_told(images):
+    told = make_report()
+    summary = told.observations[0].posteriors["nle"].summary
+    summary.loc[0, "ess_tail"], summary.loc[1, "ess_tail"] = np.inf, np.nan
+    assert "∞" in report.render(told, images)
+
+
 def test_nothing_is_said_of_nuisances_that_are_not_there(images):
     assert "marginal over them" not in report.render(make_report(nuisance=False), {})
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..plots.style import SERIES, TRUTH, Look, axis_label, canvas, key, line_of
+from ..plots.style import SERIES, TRUTH, Look, axis_label, canvas, edges, key, line_of
 from ..subjects import SampledPosterior, ensemble_labels
 from .check import Check, WarnFail, above, below
 from .diagnostic import Diagnostic, Drawing
@@ -149,8 +149,8 @@ def draw_traces(asked: Sequence[SampledPosterior], look: Look) -> Figure | None:
             for walker in walkers[:MAX_WALKERS]:
                 line.plot(steps, walker, color=colour, lw=0.35, alpha=0.55, rasterized=True)
             side.hist(
-                walkers.ravel(), 40, density=True, histtype="step", orientation="horizontal",
-                color=colour, lw=1.2,
+                walkers.ravel(), edges(walkers, 40), density=True, histtype="step",
+                orientation="horizontal", color=colour, lw=1.2,
             )  # fmt: skip
         name = str(variable.name)
         if name in known:

@@ -19,7 +19,7 @@ from scipy.stats import gaussian_kde
 
 from ..priors.circles import Period, across_the_emptiest, rolled, unrolled
 from ..types import Array
-from .style import FAINT, TRUTH, axis_label, key, line_of, palette, panels, styled
+from .style import FAINT, TRUTH, axis_label, edges, key, line_of, palette, panels, styled
 from .typeset import asymmetric
 
 # Probability inside 1 and 2 sigma of a two-dimensional normal.
@@ -137,7 +137,7 @@ def prior_to_posterior(
         axis.hist(prior, bins.tolist(), density=True, color=FAINT, alpha=0.45)
         for who, draws in zip(posteriors, everything, strict=True):
             start, end = np.quantile(draws, [0.0005, 0.9995])
-            fine = np.linspace(start, end, 40).tolist()
+            fine = edges(np.array([start, end]), 39)
             axis.hist(draws, fine, density=True, histtype="step", color=shades[who], lw=1.5)
         if name in known:
             axis.axvline(known[name], color=TRUTH, ls="--", lw=1)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from .. import registry
+from ..types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,6 +120,15 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
     return buffer.getvalue()
+
+
+def edges(values: Array, bins: int) -> list[float]:
+    """Return the edges of bins over values; where these are one number, or nearly, around it."""
+    low, high = float(np.min(values)), float(np.max(values))
+    least = bins * float(np.spacing(max(abs(low), abs(high), 1e-200)))
+    if high - low < 2 * least:
+        low, high = low - least, high + least
+    return np.linspace(low, high, bins + 1).tolist()
 
 
 def canvas(width: float, height: float) -> Figure:
