@@ -23,6 +23,7 @@ from .tables import (
     first_names,
     has_names,
     instead_of,
+    names_in_comment,
     open_table,
 )
 from .types import Array
@@ -92,8 +93,20 @@ def _values(path: Path, wanted: Wanted) -> Array:
         return _of_columns(open_table(path), wanted, named=True)
     known = wanted.columns or wanted.declared
     named = has_names(path, known)
+    if not named:
+        _check_comment(path, known)
     x = _of_columns(TextTable(path, named, known), wanted, named)
     return np.atleast_1d(np.squeeze(x))
+
+
+def _check_comment(path: Path, known: Sequence[str]) -> None:
+    """Refuse names of columns in a comment that stand in another order than columns are read."""
+    said = names_in_comment(path)
+    if known and set(said) == set(known) and said != list(known):
+        raise ValueError(
+            f"a comment calls its columns {', '.join(said)}, and wanted are {', '.join(known)}: "
+            "take away the # before the names, and they are read by name"
+        )
 
 
 def _of_arrays(path: Path, wanted: Wanted) -> Array:

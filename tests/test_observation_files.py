@@ -176,3 +176,11 @@ def test_arrays_that_are_no_real_numbers_are_refused(x, said):
 def test_a_measured_number_may_look_like_a_sign():
     np.save("x.npy", np.array([1.5, -999.0, 1.25]))
     assert read_observation("x.npy").tolist() == [1.5, -999.0, 1.25]
+
+
+def test_names_in_a_comment_do_not_let_columns_change_places():
+    np.savetxt("x.csv", [[1, 10], [2, 20]], delimiter=",", header="y,x")
+    with pytest.raises(ValueError, match="calls its columns y, x, and wanted are x, y: take away"):
+        read_observation("x.csv", Wanted(declared=("x", "y")))
+    np.savetxt("x.csv", [[1, 10], [2, 20]], delimiter=",", header="x,y")
+    assert read_observation("x.csv", Wanted(declared=("x", "y"))).tolist() == [[1, 10], [2, 20]]

@@ -14,7 +14,7 @@ from .columns import INDEX, Column, Table, check_real, first_names, float_type, 
 from .fits import FitsTable
 from .hdf5 import Hdf5Table
 from .parquet import ParquetTable
-from .text import TextTable, has_names
+from .text import TextTable, has_names, names_in_comment
 
 __all__ = [
     "FORMATS",
@@ -27,6 +27,7 @@ __all__ = [
     "float_type",
     "has_names",
     "instead_of",
+    "names_in_comment",
     "naming",
     "open_table",
 ]

@@ -154,6 +154,16 @@ def _is_content(line: str) -> bool:
     return bool(kept) and kept[0] != "#"
 
 
+def names_in_comment(path: Path) -> list[str]:
+    """Return the words of the comment just above the first line, such as numpy.savetxt writes."""
+    before = ""
+    for _, line in _numbered(path):
+        if _is_content(line):
+            break
+        before = line if line.strip() else before
+    return re.split(r"[\s,;]+", before.strip(" #\t\n"))
+
+
 def has_names(path: Path, known: Collection[str]) -> bool:
     """Say whether a text file begins with a line of names.
 
