@@ -77,6 +77,15 @@ def test_a_logarithm_has_a_limit_of_the_data_and_says_what_is_below(caplog):
     assert layer.doubts(torch.tensor([[1e-3, 1.0]], dtype=torch.float64)) == []
 
 
+def test_data_far_beyond_all_training_rows_are_said_to_be():
+    layer = Standardise((2,))
+    layer.fit(torch.randn(500, 2, generator=torch.Generator().manual_seed(1)))
+    assert layer.doubts(torch.tensor([[5.0, -300.0]])) == []
+    (said,) = layer.doubts(torch.tensor([[1e30, 0.0]]))
+    assert said.startswith("1 of 2 values of x are more than 1000 sds away from the training rows")
+    assert layer(torch.tensor([[1e30, 0.0]]))[0, 0] == 1000
+
+
 def test_a_logarithm_of_what_is_below_zero_is_that_of_its_size():
     x = torch.rand(1000, 1, generator=seeded()) + 0.1
     one, other = Standardise((1,), "log"), Standardise((1,), "log")

@@ -114,13 +114,19 @@ class Standardise(nn.Module):
             )
 
     def doubts(self, x: Tensor) -> list[str]:
-        """Say how many values of data ``(n, *x_shape)`` count as the limit of a logarithm."""
+        """Say how many values of data ``(n, *x_shape)`` count as another one."""
         below = int((self._scaled(x) < 1).sum()) if self.name == "log" else 0
         text = (
             f"{below} of {x.numel()} values of x are below half the smallest of the training rows "
             "and count as that: the posterior does not know how small they are"
         )
-        return [text] if below else []
+        told = [text] if below else []
+        if beyond := int((self._standard(x).abs() > BEYOND).sum()):
+            told.append(
+                f"{beyond} of {x.numel()} values of x are more than {BEYOND:g} sds away from the "
+                "training rows and count as that far: the posterior means nothing there"
+            )
+        return told
 
     def _scaled(self, x: Tensor) -> Tensor:
         return (x - self.origin.to(x)) / self.unit.to(x)
@@ -130,8 +136,10 @@ class Standardise(nn.Module):
 
         Data in double precision are scaled in it: they may vary little about a large value.
         """
-        y = self.transform(self._scaled(x))
-        return ((y - self.mean.to(x)) / self.sd.to(x)).clamp(-BEYOND, BEYOND).float()
+        return self._standard(x).clamp(-BEYOND, BEYOND).float()
+
+    def _standard(self, x: Tensor) -> Tensor:
+        return (self.transform(self._scaled(x)) - self.mean.to(x)) / self.sd.to(x)
 
     def log_det(self, x: Tensor) -> Tensor:
         """Return log |d standardised / d x| summed over columns that are there, ``(n,)``."""
