@@ -52,7 +52,10 @@ def circle(theta: Array, rng: np.random.Generator) -> Array:
     return points + 0.1 * rng.normal(size=points.shape)
 
 
-@pytest.mark.parametrize("method", ["npe", "nle", "nre", "fmpe", "cmpe", "mnre"])
+OTHERS = [pytest.param(each, marks=pytest.mark.study) for each in ("nre", "fmpe", "cmpe", "mnre")]
+
+
+@pytest.mark.parametrize("method", ["npe", "nle", *OTHERS])
 def test_a_phase_at_the_cut_and_opposite_to_it(method: str) -> None:
     entries = {"phase": {"type": "uniform", "min": 0, "max": "2 * pi", "periodic": True}}
     made, prior = trained(method, entries, circle)

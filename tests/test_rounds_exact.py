@@ -47,6 +47,7 @@ def finished(tmp_path_factory):
     return made_once(tmp_path_factory, "rounds_exact", make)
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("name", NOISE)
 def test_the_last_posterior_is_the_exact_one(finished, name):
     boxes = [json.loads(path.read_text()) for path in finished.glob(f"results/{name}*/box.json")]
