@@ -9,7 +9,7 @@ from scipy.stats import qmc
 from sbi_pipeline import study
 from sbi_pipeline.stages import job
 from sbi_pipeline.stages.existing import import_rows
-from sbi_pipeline.stages.simulations import manifest
+from sbi_pipeline.stages.manifests import manifest
 
 DESIGN = np.array([[1.0, 0.5], [-0.3, 0.8], [0.7, 0.2]])
 NOISE = 0.5

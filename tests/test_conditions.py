@@ -197,6 +197,19 @@ def test_one_condition_for_each_data_set() -> None:
         posterior.sample(10, np.ones(1))
 
 
+def test_joined_data_sets_have_each_its_own() -> None:
+    """Their likelihoods multiply, each under its own condition, and the prior counts once."""
+    posterior, x, offsets = trained("nle", rows=500, max_epochs=1), np.ones((2, 1)), [-0.5, 0.8]
+    theta = np.linspace(-1, 1, 5)[:, None]
+    both = posterior.log_prob(theta, list(x), known={"offset": offsets})
+    apart = [
+        posterior.log_prob(theta, one, known={"offset": offset})
+        for one, offset in zip(x, offsets, strict=True)
+    ]
+    np.testing.assert_allclose(both, np.sum(apart, 0) - posterior.prior.log_prob(theta), atol=1e-4)
+    assert posterior.sample(50, list(x), known={"offset": offsets}).shape == (50, 1)
+
+
 def test_an_estimator_is_read_with_its_conditions(tmp_path: Any) -> None:
     posterior = trained("npe", rows=500, max_epochs=1)
     header = {

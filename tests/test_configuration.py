@@ -18,7 +18,7 @@ import yaml
 from sbi_pipeline import study
 from sbi_pipeline.observation_files import read_observation
 from sbi_pipeline.stages import job
-from sbi_pipeline.stages.simulations import observe
+from sbi_pipeline.stages.observations import observe
 
 ROOT = Path(__file__).parents[1]
 TINY = yaml.safe_load((ROOT / "tests/config.yaml").read_text())

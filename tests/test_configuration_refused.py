@@ -426,6 +426,7 @@ CAMPAIGNS = [
     (joined("[mock, both]"), "'both' is joined itself; wanted observations of one data set"),
     (joined("[mock]"), "joined: got mock; wanted two or more, each once"),
     (joined("[mock], seed: 1"), "seed: has no effect: the observations that are joined have their"),
+    (joined("[mock], columns: [a]"), "columns: has no effect: the observations that are joined"),
     (observation("{table: none.csv}"), "mock.table: table none.csv: no such file"),
     (
         observation("{table: stars.csv}"),

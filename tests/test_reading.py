@@ -34,6 +34,9 @@ def test_collecting_reads_no_further_than_needed(run):
     assert [len(view.row) for view in few.values()] == [200, 10]
     assert (few["test"].row[:10] == np.sort(few["test"].row)[:10]).all()
     assert len(reader.collect({"test": 0})["test"].x) == 0
+    none = open_campaign(manifest_of(shard, 4000, **SPLIT), ["b"], known=["a"]).collect({"test": 0})
+    assert none["test"].known.shape == (0, 1)
+    assert none["test"].weight is None
     with pytest.raises(ValueError, match=r"chunk 3.*not the rows committed"):
         reader.collect({"test": 4000})
 

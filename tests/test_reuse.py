@@ -10,7 +10,7 @@ import yaml
 from shard_for_tests import NAMES, simulate
 
 from sbi_pipeline import streams, study
-from sbi_pipeline.stages import simulations
+from sbi_pipeline.stages import manifests
 from sbi_pipeline.storage import reading
 from sbi_pipeline.storage.manifest import split, stocks_of
 from sbi_pipeline.storage.noise import Noise
@@ -61,7 +61,7 @@ def listed(receipts, *names, path="one/simulations.json", **changes):
     ]  # fmt: skip
     Path(path).parent.mkdir(exist_ok=True)
     keys = {f"reused receipts {n}": name for n, name in enumerate(others, 1)}
-    simulations.manifest(
+    manifests.manifest(
         receipts=[receipts[name] for name in names],
         simulations=Path(path),
         store=f"../simulations/{first}",

@@ -13,7 +13,7 @@ from sbi_pipeline import priors
 from sbi_pipeline.campaigns.sources import source_of
 from sbi_pipeline.model import Model
 from sbi_pipeline.priors.boxes import BoxedPrior
-from sbi_pipeline.stages import simulations
+from sbi_pipeline.stages import manifests, simulations
 from sbi_pipeline.stages.rounds import count_within, simulated_rows
 from sbi_pipeline.storage.noise import Noise
 from sbi_pipeline.storage.prior import write_prior
@@ -82,7 +82,7 @@ class Rounds:
         ]
         names = [Path(stock["store"]).name for stock in self.stocks]
         Path("event").mkdir(exist_ok=True)
-        simulations.manifest(
+        manifests.manifest(
             receipts=[Path("simulations", name, "shard-0.json") for name in names],
             simulations=Path("event/simulations.json"),
             split=SPLIT,
@@ -152,7 +152,7 @@ def test_rows_of_a_joint_prior_of_the_users_own_are_told_apart():
         prior=Path("disc/prior-0.zarr"), receipt=Path("disc/shard-0.json"), model=model, seed=1,
         start=0, rows=200, block_size=100, shard_size=200, key="k",
     )  # fmt: skip
-    simulations.manifest(
+    manifests.manifest(
         receipts=[Path("disc/shard-0.json")], simulations=Path("simulations.json"), store="disc",
         rows=200, split=SPLIT, seed=1, key="m", box=box, model=model,
     )  # fmt: skip

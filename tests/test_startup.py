@@ -84,7 +84,7 @@ def test_an_observation_is_simulated_and_written_without_xarray(tmp_path: Path) 
     code = """
 from pathlib import Path
 from sbi_pipeline.model import Model
-from sbi_pipeline.stages.simulations import ToObserve, observe
+from sbi_pipeline.stages.observations import ToObserve, observe
 normal = {"type": "normal", "mean": 0, "sd": 1}
 names = ("theta_1", "theta_2")
 model = Model("linear_gaussian", {"theta_dim": 2}, names, dict.fromkeys(names, normal))

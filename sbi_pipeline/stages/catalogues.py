@@ -28,7 +28,7 @@ from ..storage import draws as storage
 from ..storage.missing_elements import MissingElements
 from ..types import Array
 from .files import Keys, check_key, write_dataset
-from .simulations import check_network_suits, one_data_set
+from .observations import check_network_suits, one_data_set
 
 logger = logging.getLogger(__name__)
 

@@ -243,7 +243,7 @@ class Reader:
         """No rows."""
         theta, known = (np.empty((0, len(names))) for names in (self.names, self.known))
         x = np.empty((0, *self.x_shape), self.x_dtype)
-        return View(theta, x, np.empty(0, np.int64), self.names, known)
+        return View(theta, x, np.empty(0, np.int64), self.names, known=known)
 
     @property
     def rows(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import catalogues, observations, priors
 from ..conditions import Conditions
+from ..observation_files import read_observation
 from ..shapes import fits
 from ..types import Prior
 from .binding import InconsistentError, first_few, near
@@ -21,6 +22,7 @@ from .signatures import stated
 KINDS = ("file", "parameters", "table", "joined")
 ONLY_TABLES = ("name", "files", "draws")
 ONLY_OTHERS = ("seed", "events")
+SAID_BY_PARTS = ("truth", "known", "columns", "seed", "events")
 """Keys of an observation that mean something for a catalogue alone, or for no catalogue."""
 
 
@@ -76,7 +78,7 @@ def check_observations(campaign: Config, prior: Prior, conditions: Conditions, k
             raise InconsistentError((*where, "columns"), text)
         if "file" in entry:
             _check_file(entry, campaign, (*where, "file"))
-        _check_conditions(entry, conditions, events, where)
+        _check_conditions(entry, campaign, conditions, where)
 
 
 def _check_axis(campaign: Config, keys: Keys) -> None:
@@ -117,7 +119,7 @@ def _check_keys(entry: Config, keys: Keys) -> None:
 
 def _check_joined(entry: Config, campaign: Config, keys: Keys) -> None:
     """Refuse to join what is no single observation, or to say of a whole what its parts say."""
-    if others := [each for each in ("truth", "seed", "events") if each in entry]:
+    if others := [each for each in SAID_BY_PARTS if each in entry]:
         text = "has no effect: the observations that are joined have their own; remove it"
         raise InconsistentError((*keys, others[0]), text)
     there = campaign["observations"]
@@ -211,8 +213,9 @@ def _check_truth(truth: Mapping[str, float], prior: Prior, keys: Keys) -> None:
             raise InconsistentError(keys, "lies outside the prior: widen it, or leave a value out")
 
 
-def _check_conditions(entry: Config, conditions: Conditions, events: bool, keys: Keys) -> None:
+def _check_conditions(entry: Config, campaign: Config, conditions: Conditions, keys: Keys) -> None:
     """Refuse known conditions of one data set that are missing, invented, or make no sense."""
+    events = stated(CampaignEntry, campaign, "events")
     given, where = given_as_known(entry, conditions.names), (*keys, *["known"] * ("known" in entry))
     try:
         values = known_values(given, events)
@@ -221,16 +224,16 @@ def _check_conditions(entry: Config, conditions: Conditions, events: bool, keys:
                 raise ValueError(f"{twice[0]!r} is in 'parameters' as well; give it once")
             conditions.check_names({**dict.fromkeys(conditions.names), **given})
             conditions = conditions.only([name for name in conditions.names if name in given])
-        conditions.of(values, (_events_of(entry),) if events else ())
+        conditions.of(values, (_events_of(entry, campaign),) if events else ())
     except ValueError as error:
         raise InconsistentError(where, str(error)) from error
 
 
-def _events_of(entry: Config) -> int:
+def _events_of(entry: Config, campaign: Config) -> int:
     """Return how many events an observation has."""
     if "events" in entry:
         return int(entry["events"])
-    return len(observations.read_observation(entry["file"]))
+    return len(read_entry(entry, campaign))
 
 
 def _check_known_columns(entry: Config, conditions: Conditions, keys: Keys) -> None:
@@ -273,5 +276,5 @@ def known_values(given: Mapping[str, Any], events: bool) -> dict[str, float | li
             text = "wanted a number; lists and files of them are for events, columns for a table"
             raise ValueError(f"{name} is {value!r}; {text}")
         is_file = isinstance(value, str)
-        found[name] = np.ravel(observations.read_observation(value)).tolist() if is_file else value
+        found[name] = np.ravel(read_observation(value)).tolist() if is_file else value
     return found
