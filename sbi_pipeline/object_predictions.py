@@ -27,7 +27,7 @@ from .diagnostics.predictive import typicality
 from .fingerprint import of_array
 from .nuisances import NuisancePosterior
 from .observations import LEVELS
-from .subjects import FEWEST_PREDICTIONS
+from .sampled_posteriors import FEWEST_PREDICTIONS
 from .types import Array, Prior
 
 UNAFFORDABLE = (

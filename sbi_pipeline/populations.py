@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .subjects import QUANTILES
+from .sampled_posteriors import QUANTILES
 from .types import Array
 
 P_VALUES = ("in_distribution_p", "predictive_p")

@@ -11,7 +11,7 @@ import xarray as xr
 
 from .priors import NamedPrior
 from .priors.boxes import NO_FACES, BoxedPrior, is_oblique
-from .subjects import SampledPosterior
+from .sampled_posteriors import SampledPosterior
 from .types import Array, Prior
 
 

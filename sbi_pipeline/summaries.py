@@ -11,7 +11,7 @@ import numpy as np
 from .expressions import Expression
 from .populations import EDGE, FLAGS, KNOWN_VALUE, OF_DRAWS, P_VALUES
 from .priors.circles import Period, circular_mean, circular_sd, rolled, unrolled
-from .subjects import QUANTILES
+from .sampled_posteriors import QUANTILES
 from .types import Array
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from sbi_pipeline.populations import CatalogueParameter, ObservedCatalogue, Population
 from sbi_pipeline.reports import assessment
-from sbi_pipeline.subjects import QUANTILES
+from sbi_pipeline.sampled_posteriors import QUANTILES
 
 LABELS = ("$M$", r"$\chi$", r"$z$", r"$\log L$", r"$\alpha$", r"$\beta$")
 UNITS = (r"$M_\odot$", "", "", "erg/s", "", "")

@@ -13,10 +13,11 @@ from sbi_pipeline.diagnostics import convergence
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.rounds import DescribedRound, SimulatedRounds
+from sbi_pipeline.sampled_posteriors import SampledPosterior
 from sbi_pipeline.study import thresholds
 from sbi_pipeline.study.binding import Binding
 from sbi_pipeline.study.files import Written
-from sbi_pipeline.subjects import Nuisances, SampledPosterior, TrainedEstimator
+from sbi_pipeline.subjects import Nuisances, TrainedEstimator
 
 NAMES = ("mass", "spin")
 LABELS = {"mass": ("$M$", r"$M_\odot$"), "spin": (r"$\chi$", "")}

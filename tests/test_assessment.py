@@ -8,8 +8,9 @@ import synthetic
 import xarray as xr
 
 from sbi_pipeline.reports import assessment
+from sbi_pipeline.sampled_posteriors import ManyEvents, ObservedData, PosteriorPair
 from sbi_pipeline.storage.reading import View
-from sbi_pipeline.subjects import ManyEvents, ObservedData, PosteriorPair, SimulatedRows
+from sbi_pipeline.subjects import SimulatedRows
 
 RAN = SimulatedRows(5000, {})
 

@@ -13,8 +13,8 @@ from sbi_pipeline.diagnostics.ranks import uncut
 from sbi_pipeline.plots.posterior import circles_of, corner_overlay, prior_to_posterior
 from sbi_pipeline.priors import circles
 from sbi_pipeline.priors.boxes import truncated
+from sbi_pipeline.sampled_posteriors import SampledPosterior
 from sbi_pipeline.samplers.turning import Cuts, cuts_of
-from sbi_pipeline.subjects import SampledPosterior
 from sbi_pipeline.summaries import of_parameters
 
 PERIOD = (0.0, 2 * np.pi)

@@ -16,14 +16,13 @@ import synthetic
 from sbi_pipeline import diagnostics, populations, registry, rounds, subjects
 from sbi_pipeline.reports import assessment, contents, pictures, report
 from sbi_pipeline.reports.verdict import to_json
-from sbi_pipeline.subjects import (
+from sbi_pipeline.sampled_posteriors import (
     ManyEvents,
     Neighbourhood,
     ObservedData,
     SampledPosterior,
-    SimulatedRows,
-    TrainedEstimator,
 )
+from sbi_pipeline.subjects import SimulatedRows, TrainedEstimator
 
 ROOT = Path(__file__).parents[1]
 KINDS = [
@@ -189,7 +188,7 @@ TOY = '''
 from sbi_pipeline.diagnostics.check import Check, WarnFail, above
 from sbi_pipeline.diagnostics.diagnostic import Diagnostic, Drawing
 from sbi_pipeline.plots.style import panels
-from sbi_pipeline.subjects import SampledPosterior
+from sbi_pipeline.sampled_posteriors import (SampledPosterior)
 
 
 def judge_distance(distance: float, subject: str, *, far: WarnFail = (100.0, 200.0)) -> Check:

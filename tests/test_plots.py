@@ -16,7 +16,8 @@ from sbi_pipeline.plots import style
 from sbi_pipeline.plots.posterior import corner_overlay, prior_to_posterior
 from sbi_pipeline.plots.steps import step_sweep
 from sbi_pipeline.plots.style import Look
-from sbi_pipeline.subjects import SampledPosterior, SimulatedRows
+from sbi_pipeline.sampled_posteriors import SampledPosterior
+from sbi_pipeline.subjects import SimulatedRows
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
 

@@ -8,7 +8,7 @@ import synthetic
 from sbi_pipeline.diagnostics.check import Check
 from sbi_pipeline.diagnostics.diagnostic import Finding
 from sbi_pipeline.reports.recommendation import recommend
-from sbi_pipeline.subjects import ObservedData, PosteriorPair
+from sbi_pipeline.sampled_posteriors import ObservedData, PosteriorPair
 
 
 def posterior(name, **attrs):

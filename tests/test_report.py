@@ -14,8 +14,9 @@ import synthetic
 from sbi_pipeline.plots import style, typeset
 from sbi_pipeline.reports import assessment, contents, overview, report
 from sbi_pipeline.reports.verdict import to_json
+from sbi_pipeline.sampled_posteriors import ObservedData
 from sbi_pipeline.stages.page import shared_out
-from sbi_pipeline.subjects import ObservedData, SimulatedRows
+from sbi_pipeline.subjects import SimulatedRows
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
 MISSING_CHROMIUM = shutil.which("chromium") is None

@@ -13,12 +13,12 @@ import xarray as xr
 from sbi_pipeline import observations, priors, samplers
 from sbi_pipeline.model import Model
 from sbi_pipeline.refinement import Proposed, exact_likelihood
+from sbi_pipeline.sampled_posteriors import ObservedData
 from sbi_pipeline.samplers.direct import in_chains
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.simulators.ringdown import Ringdown
 from sbi_pipeline.stages.files import write_arrays, write_dataset
 from sbi_pipeline.stages.refinement import ToRefine, refine
-from sbi_pipeline.subjects import ObservedData
 from sbi_pipeline.types import Array
 
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ..subjects import ManyEvents
+from ..sampled_posteriors import ManyEvents
 from ..types import Array
 from .check import Check, WarnFail, above
 from .diagnostic import Diagnostic

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.special import rel_entr
 
 from ..priors.circles import circular_mean, unrolled
-from ..subjects import PosteriorPair
+from ..sampled_posteriors import PosteriorPair
 from ..types import Array
 from .check import Check, WarnFail, above
 from .diagnostic import Diagnostic

@@ -22,7 +22,7 @@ from scipy import stats
 
 from ..expressions import Expression
 from ..priors.circles import Period, circular_mean, circular_sd, rolled, unrolled
-from ..subjects import QUANTILES, ensemble_labels
+from ..sampled_posteriors import QUANTILES, ensemble_labels
 from ..types import Array
 
 TAILS = (0.05, 0.95)

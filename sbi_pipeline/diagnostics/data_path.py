@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..subjects import ObservedData
+from ..sampled_posteriors import ObservedData
 from ..types import Array
 from .check import Check, Judged, WarnFail, above
 from .diagnostic import Diagnostic

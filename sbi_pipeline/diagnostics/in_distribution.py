@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy import special
 
-from ..subjects import ObservedData
+from ..sampled_posteriors import ObservedData
 from ..types import Array
 from .check import Check, WarnFail
 from .diagnostic import Diagnostic

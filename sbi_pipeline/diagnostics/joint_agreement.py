@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..subjects import PosteriorPair
+from ..sampled_posteriors import PosteriorPair
 from ..types import Array
 from .check import Check, WarnFail, above
 from .diagnostic import Diagnostic

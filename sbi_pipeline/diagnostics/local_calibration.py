@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..subjects import Neighbourhood
+from ..sampled_posteriors import Neighbourhood
 from ..types import Array
 from .check import Check, WarnFail, significant
 from .diagnostic import Diagnostic

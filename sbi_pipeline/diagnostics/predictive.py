@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from ..plots.style import INK, Look, axis_label, canvas, key, line_of, panels, patch
-from ..subjects import FEWEST_PREDICTIONS, SampledPosterior
+from ..sampled_posteriors import FEWEST_PREDICTIONS, SampledPosterior
 from ..types import Array
 from .check import Check, WarnFail
 from .diagnostic import Diagnostic, Drawing
@@ -63,7 +63,7 @@ def typicality(x: Array, x_o: Array) -> Typicality:
 def measure_predictive(asked: SampledPosterior) -> Typicality | None:
     """Put the observation among what one draw predicts; None where too little was simulated.
 
-    The notes of the posterior say so (`subjects.SampledPosterior.notes`).
+    The notes of the posterior say so (`sampled_posteriors.SampledPosterior.notes`).
     """
     sizes = {} if asked.predictive is None else asked.predictive.sizes
     if asked.predictive is None or _fewest(sizes) < FEWEST_PREDICTIONS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..subjects import SampledPosterior
+from ..sampled_posteriors import SampledPosterior
 from .check import Check, Judged
 from .diagnostic import Diagnostic
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..subjects import SampledPosterior
+from ..sampled_posteriors import SampledPosterior
 from .check import Check, WarnFail, above, below
 from .diagnostic import Diagnostic
 

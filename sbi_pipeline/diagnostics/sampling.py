@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..plots.style import SERIES, TRUTH, Look, axis_label, canvas, edges, key, line_of
-from ..subjects import SampledPosterior, ensemble_labels
+from ..sampled_posteriors import SampledPosterior, ensemble_labels
 from .check import Check, WarnFail, above, below
 from .diagnostic import Diagnostic, Drawing
 

@@ -26,7 +26,7 @@ import numpy as np
 from scipy import stats
 
 from ..networks.packing import packed
-from ..subjects import FEWEST_PREDICTIONS
+from ..sampled_posteriors import FEWEST_PREDICTIONS
 from ..types import Array
 from .check import Check, WarnFail, below
 

@@ -12,16 +12,9 @@ from .. import diagnostics
 from ..diagnostics.diagnostic import Finding
 from ..populations import ObservedCatalogue
 from ..rounds import SimulatedRounds
+from ..sampled_posteriors import ManyEvents, Neighbourhood, ObservedData
 from ..storage.reading import View
-from ..subjects import (
-    ManyEvents,
-    Neighbourhood,
-    Nuisances,
-    ObservedData,
-    SimulatedRows,
-    Subject,
-    TrainedEstimator,
-)
+from ..subjects import Nuisances, SimulatedRows, Subject, TrainedEstimator
 
 REFERENCE_ROWS = 2_000
 """Simulations an observation is compared with."""

@@ -16,7 +16,8 @@ from ..diagnostics.joint_agreement import Classified
 from ..diagnostics.object_agreement import PopulationAgreement
 from ..populations import ObservedCatalogue
 from ..rounds import SimulatedRounds
-from ..subjects import ObservedData, SimulatedRows, TrainedEstimator, calibrations
+from ..sampled_posteriors import ObservedData
+from ..subjects import SimulatedRows, TrainedEstimator, calibrations
 from .recommendation import Recommendation, recommend
 
 Found = TypeVar("Found")

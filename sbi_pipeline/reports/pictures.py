@@ -13,7 +13,8 @@ from ..plots.posterior import corner_overlay, prior_to_posterior
 from ..plots.steps import step_sweep
 from ..plots.style import Look, palette, styled
 from ..populations import Population
-from ..subjects import SampledPosterior, Subject
+from ..sampled_posteriors import SampledPosterior
+from ..subjects import Subject
 from .contents import Report
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from scipy import stats
 
 from ..diagnostics.check import STATUSES, Check, Status
 from ..diagnostics.diagnostic import Finding
-from ..subjects import ObservedData, PosteriorPair, SampledPosterior, TrainedEstimator
+from ..sampled_posteriors import ObservedData, PosteriorPair, SampledPosterior
+from ..subjects import TrainedEstimator
 from ..types import Array
 
 AS_GOOD = 2.0

@@ -26,19 +26,13 @@ from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.verdict import to_json
 from ..rounds import DescribedRound, SimulatedRounds
+from ..sampled_posteriors import ObservedData, SampledPosterior
 from ..sidecars import write_text
 from ..storage import reading
 from ..storage.manifest import stocks_of
 from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
-from ..subjects import (
-    Nuisances,
-    ObservedData,
-    SampledPosterior,
-    SimulatedRows,
-    TrainedEstimator,
-    calibrations,
-)
+from ..subjects import Nuisances, SimulatedRows, TrainedEstimator, calibrations
 from ..types import Array, Outcome
 from .files import Keys, check_key, read_dataset, read_manifest
 from .rounds import simulated_rows
