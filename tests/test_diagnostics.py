@@ -13,7 +13,14 @@ import pytest
 import surveys
 import synthetic
 
-from sbi_pipeline import diagnostics, populations, registry, rounds, subjects
+from sbi_pipeline import (
+    diagnostics,
+    populations,
+    registry,
+    rounds,
+    sampled_posteriors,
+    subjects,
+)
 from sbi_pipeline.reports import assessment, contents, pictures, report
 from sbi_pipeline.reports.verdict import to_json
 from sbi_pipeline.sampled_posteriors import (
@@ -27,7 +34,7 @@ from sbi_pipeline.subjects import SimulatedRows, TrainedEstimator
 ROOT = Path(__file__).parents[1]
 KINDS = [
     each
-    for module in (subjects, populations, rounds)
+    for module in (subjects, sampled_posteriors, populations, rounds)
     for _, each in inspect.getmembers(module, inspect.isclass)
     if each.__module__ == module.__name__ and isinstance(getattr(each, "kind", None), str)
 ]
@@ -188,7 +195,7 @@ TOY = '''
 from sbi_pipeline.diagnostics.check import Check, WarnFail, above
 from sbi_pipeline.diagnostics.diagnostic import Diagnostic, Drawing
 from sbi_pipeline.plots.style import panels
-from sbi_pipeline.sampled_posteriors import (SampledPosterior)
+from sbi_pipeline.sampled_posteriors import SampledPosterior
 
 
 def judge_distance(distance: float, subject: str, *, far: WarnFail = (100.0, 200.0)) -> Check:
