@@ -305,7 +305,9 @@ def test_the_linear_start_counts_its_scales_in_densities() -> None:
         one = inputs[row : row + 1]
         at = z[:1].clone().requires_grad_()
         (slope,) = torch.autograd.grad(start.residual(at, one).sum(), at)
-        assert slope.abs().log().item() == pytest.approx(start.log_det(one).item(), abs=1e-4)
+        assert slope.abs().log().item() == pytest.approx(
+            start.log_det(start.told(one)).item(), abs=1e-4
+        )
 
 
 # Checks and predictions ---------------------------------------------------------------------------

@@ -93,9 +93,9 @@ class NuisanceNPE(Estimator):
         if self.regression is None:
             paired: Tensor = self.flow.log_prob(z, context)
             return paired
-        rest = (z - predicted) @ self.regression.inverse_root.T
+        rest = self.regression.whiten(z, predicted)
         log_prob: Tensor = self.flow.log_prob(rest, context)
-        return log_prob + self.regression.log_det()
+        return log_prob + self.regression.log_det(predicted)
 
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class NuisanceNPE(Estimator):
         rest = self.flow.sample(n, context)
         if self.regression is None:
             return rest
-        return rest @ self.regression.root.T + predicted[:, None]
+        return self.regression.restore(rest, predicted)
 
     def _context(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the flow's context, ``(n, elements)``, and the linear prediction of z."""

@@ -106,10 +106,32 @@ class ConditionedRegression(GaussianRegression):
         """Return log |d residual / d output| of each, ``(n, out_dim)``."""
         return super().log_slopes(inputs) - self.log_scale(inputs)
 
-    def log_det(self, inputs: Tensor | None = None) -> Tensor:
-        """Return log |d residual / d outputs|, ``(n,)`` for rows of inputs; without, that of S."""
-        whole = super().log_det()
-        return whole if inputs is None else whole - self.log_scale(inputs).sum(1)
+    @property
+    def columns(self) -> int:
+        """How many columns are told: the logarithms of the scales, and the prediction."""
+        return 2 * len(self.bias)
+
+    def told(self, inputs: Tensor) -> Tensor:
+        """Return what is told of rows of inputs, ``(n, columns)``."""
+        return torch.cat((self.log_scale(inputs), self.predict(inputs)), -1)
+
+    def whiten(self, outputs: Tensor, told: Tensor) -> Tensor:
+        """Return residuals over their scales, whitened, ``(n, out_dim)``."""
+        log_scale, predicted = told.chunk(2, -1)
+        return ((outputs - predicted) * (-log_scale).exp()) @ self.inverse_root.T
+
+    def restore(self, rest: Tensor, told: Tensor) -> Tensor:
+        """Undo `whiten` for draws ``(m, n, out_dim)``, given what is told of m rows."""
+        log_scale, predicted = told[:, None].chunk(2, -1)
+        return rest @ self.root.T * log_scale.exp() + predicted
+
+    def scales(self, told: Tensor) -> Tensor:
+        """Return sds of residuals of each row, ``(n, out_dim)``."""
+        return super().scales(told) * told.chunk(2, -1)[0].exp()
+
+    def log_det(self, told: Tensor) -> Tensor:
+        """Return log |d whitened / d outputs|, ``(n,)``."""
+        return super().log_det(told) - told.chunk(2, -1)[0].sum(-1)
 
     def _features(self, inputs: Tensor) -> Tensor:
         """Return what means are linear in, ``(n, features)``."""

@@ -79,7 +79,7 @@ class Conditioner(nn.Module):
         gaps: Annotated[bool, INTERNAL] = False,
     ) -> None:
         super().__init__()
-        self.theta_dim, self.x_shape, self.known = theta_dim, x_shape, known
+        self.x_shape, self.known = x_shape, known
         self.columns = columns
         shape = x_shape if columns is None else (len(columns),)
         self.compression: Compression | None = None
@@ -95,11 +95,7 @@ class Conditioner(nn.Module):
             self.linear = regression(told + elements * (1 + gaps), theta_dim, range(told))
         self.gaps = gaps and not isinstance(self.linear, PerDataSet)
         self.out_dim = self.encoder.out_dim + told
-        if isinstance(self.linear, PerDataSet):
-            self.out_dim += self.linear.columns
-        elif linear:
-            answers = 1 + (known > 0)  # the prediction, and its scales where they differ
-            self.out_dim += answers * theta_dim
+        self.out_dim += 0 if self.linear is None else self.linear.columns
 
     def _selected(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return known conditions and their ranks, and the part of the data that is used."""
@@ -137,65 +133,35 @@ class Conditioner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the context, ``(n, out_dim)``, for data ``(n, *x_shape)``.
 
-        Its last columns are the linear prediction of z, if there is one; before them stand its
-        scales, as logarithms, where they depend on known conditions.
+        Its last columns are what the regression tells, if there is one: last its prediction of z.
         """
         known, data = self._parts(x)
         parts = [self.encoder(data), known]
         if self.linear is not None:
-            inputs = self._inputs(known, data)
-            if self.known and not isinstance(self.linear, PerDataSet):
-                parts.append(self.linear.log_scale(inputs))
-            parts.append(self.linear.predict(inputs))
+            parts.append(self.linear.told(self._inputs(known, data)))
         return torch.cat(parts, -1)
+
+    def _told(self, context: Tensor) -> Tensor:
+        """Return the columns of contexts that the regression has told."""
+        assert self.linear is not None
+        return context[..., -self.linear.columns :]
 
     def whiten(self, z: Tensor, context: Tensor) -> Tensor:
         """Return what the regression leaves of z, ``(n, theta_dim)``, for paired rows or one."""
-        if self.linear is None:
-            return z
-        rest = z - context[..., -z.shape[-1] :]
-        if isinstance(self.linear, PerDataSet):
-            root = self.linear.root_of(context)
-            return torch.linalg.solve_triangular(root, rest.unsqueeze(-1), upper=False)[..., 0]
-        if self.known:
-            rest = rest * (-self.log_scale(context)).exp()
-        return rest @ self.linear.inverse_root.T
+        return z if self.linear is None else self.linear.whiten(z, self._told(context))
 
     def restore(self, rest: Tensor, context: Tensor) -> Tensor:
         """Undo `whiten` for draws ``(m, n, theta_dim)``, given contexts ``(m, out_dim)``."""
-        if self.linear is None:
-            return rest
-        mean = context[:, None, -rest.shape[-1] :]
-        if isinstance(self.linear, PerDataSet):
-            return rest @ self.linear.root_of(context).mT + mean
-        coloured = rest @ self.linear.root.T
-        if self.known:
-            coloured = coloured * self.log_scale(context)[:, None].exp()
-        return coloured + mean
-
-    def log_scale(self, context: Tensor) -> Tensor:
-        """Return logarithms of the scales of a linear prediction, ``(..., theta_dim)``."""
-        dim = self.theta_dim
-        if not self.known:
-            return torch.zeros_like(context[..., -dim:])
-        return context[..., -2 * dim : -dim]
+        return rest if self.linear is None else self.linear.restore(rest, self._told(context))
 
     def scales(self, context: Tensor) -> Tensor:
         """Return sds of what the regression leaves, ``(theta_dim,)`` or of each context."""
         assert self.linear is not None
-        if isinstance(self.linear, PerDataSet):
-            return self.linear.root_of(context).square().sum(-1).sqrt()
-        sd = self.linear.root.square().sum(1).sqrt()
-        return sd * self.log_scale(context).exp() if self.known else sd
+        return self.linear.scales(self._told(context))
 
     def log_det(self, context: Tensor) -> Tensor | float:
         """Return log |d rest / d z| in nats, one number or ``(n,)``."""
-        if self.linear is None:
-            return 0.0
-        if isinstance(self.linear, PerDataSet):
-            return self.linear.log_det_of(context)
-        whole = self.linear.log_det()
-        return whole - self.log_scale(context).sum(-1) if self.known else whole
+        return 0.0 if self.linear is None else self.linear.log_det(self._told(context))
 
 
 def check_conditioner(

@@ -129,25 +129,34 @@ class PerDataSet(GappedRegression):
         """How many columns it takes."""
         return self.out_dim * (self.out_dim + 3) // 2
 
-    def predict(self, inputs: Tensor) -> Tensor:
-        """Return the last columns of the contexts, for inputs with NaN for what is missing."""
+    def told(self, inputs: Tensor) -> Tensor:
+        """Return what is told of rows of inputs with NaN for what is missing, ``(n, columns)``."""
         mean, root = self.posterior(inputs)
         below = root.flatten(-2) @ self.corner.T
         return torch.cat((root.diagonal(dim1=-2, dim2=-1).log(), below, mean), -1)
 
-    def root_of(self, context: Tensor) -> Tensor:
-        """Return the root of each context, ``(n, out_dim, out_dim)``."""
-        dim, below = self.out_dim, len(self.corner)
-        corner = (context[..., -dim - below : -dim] @ self.corner).unflatten(-1, (dim, dim))
-        return corner + torch.diag_embed(self._log_diagonal(context).exp())
+    def whiten(self, outputs: Tensor, told: Tensor) -> Tensor:
+        """Return what the prediction leaves of z, whitened, ``(n, out_dim)``."""
+        rest = (outputs - told[..., -self.out_dim :]).unsqueeze(-1)
+        return torch.linalg.solve_triangular(self.root_of(told), rest, upper=False)[..., 0]
 
-    def log_det_of(self, context: Tensor) -> Tensor:
+    def restore(self, rest: Tensor, told: Tensor) -> Tensor:
+        """Undo `whiten` for draws ``(m, n, out_dim)``, given what is told of m rows."""
+        return rest @ self.root_of(told).mT + told[:, None, -self.out_dim :]
+
+    def scales(self, told: Tensor) -> Tensor:
+        """Return sds of z of each row, ``(n, out_dim)``."""
+        return self.root_of(told).square().sum(-1).sqrt()
+
+    def log_det(self, told: Tensor) -> Tensor:
         """Return minus the log of the determinant of each root, ``(n,)``."""
-        return -self._log_diagonal(context).sum(-1)
+        return -told[..., : self.out_dim].sum(-1)
 
-    def _log_diagonal(self, context: Tensor) -> Tensor:
-        end = -self.out_dim - len(self.corner)
-        return context[..., end - self.out_dim : end]
+    def root_of(self, told: Tensor) -> Tensor:
+        """Return the root of each row, ``(n, out_dim, out_dim)``."""
+        dim = self.out_dim
+        corner = (told[..., dim:-dim] @ self.corner).unflatten(-1, (dim, dim))
+        return corner + torch.diag_embed(told[..., :dim].exp())
 
 
 class OnFilled(GaussianRegression):

@@ -83,12 +83,34 @@ class GaussianRegression(nn.Module):
         """Return log |d residual / d output| of each, of one row for all: L is triangular."""
         return self.inverse_root.diagonal().log()
 
-    def log_scale(self, inputs: Tensor) -> Tensor:
-        """Return the logarithms of the scales of residuals, 0 of each row, ``(n, out_dim)``."""
-        return inputs.new_zeros(len(inputs), len(self.bias))
+    # What is told of each row: columns of a context, from which outputs are whitened and restored.
 
-    def log_det(self, inputs: Tensor | None = None) -> Tensor:
-        """Return log |d residual / d outputs|, one number for all inputs."""
+    @property
+    def columns(self) -> int:
+        """How many columns are told."""
+        return len(self.bias)
+
+    def told(self, inputs: Tensor) -> Tensor:
+        """Return what is told of rows of inputs, ``(n, columns)``: the prediction, which is last.
+
+        It is all that the methods below need to know of a row.
+        """
+        return self.predict(inputs)
+
+    def whiten(self, outputs: Tensor, told: Tensor) -> Tensor:
+        """Return whitened residuals, ``(n, out_dim)``, for paired rows or one."""
+        return (outputs - told) @ self.inverse_root.T
+
+    def restore(self, rest: Tensor, told: Tensor) -> Tensor:
+        """Undo `whiten` for draws ``(m, n, out_dim)``, given what is told of m rows."""
+        return rest @ self.root.T + told[:, None]
+
+    def scales(self, told: Tensor) -> Tensor:
+        """Return sds of residuals, ``(out_dim,)`` or of each row."""
+        return self.root.square().sum(1).sqrt()
+
+    def log_det(self, told: Tensor) -> Tensor:
+        """Return log |d whitened / d outputs|, one number or ``(n,)``."""
         return self.inverse_root.diagonal().log().sum()
 
 
