@@ -45,6 +45,14 @@ def test_the_one_that_tells_most_is_taken_with_its_margin():
     assert "Held-out truths are 0.5 ± 0.007 nats more probable" in found.sentences
 
 
+def test_those_asked_about_fewer_simulations_are_compared_by_these():
+    few = estimator("nle", gain=0.5)
+    few = dataclasses.replace(few, calibration=few.calibration.isel(simulation=slice(100)))
+    found = asked([posterior("npe"), posterior("nle")], [estimator("npe"), few])
+    assert found.posterior == "nle"
+    assert "more probable under it than under npe" in found.sentences
+
+
 def test_what_failed_is_not_taken_however_much_it_tells():
     trained = [estimator("npe"), estimator("nle", gain=0.5)]
     found = asked([posterior("npe"), posterior("nle")], trained, [finding(trained[1], "fail")])

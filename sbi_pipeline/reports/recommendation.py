@@ -59,7 +59,7 @@ def recommend(
     usable = [each for each in _candidates(observed) if statuses[each.name] != "fail"]
     if not usable:
         return Recommendation(observed.name, "", statuses, _none(checks))
-    gains = {each.name: _gain(each, estimators) for each in usable}
+    gains = _gains(usable, estimators)
     best = max(usable, key=lambda each: (_is_exact(each), _mean(gains[each.name])))
     alike = [each for each in usable if each is best or _is_as_good(each, best, gains)]
     taken = min(alike, key=lambda each: (not _is_exact(each), _warnings(checks[each.name])))
@@ -106,6 +106,18 @@ def _is_exact(posterior: SampledPosterior) -> bool:
     return posterior.tree.attrs.get("likelihood") == "exact"
 
 
+def _gains(
+    posteriors: Sequence[SampledPosterior], estimators: Sequence[TrainedEstimator]
+) -> dict[str, Array | None]:
+    """Return what each posterior gains at the held-out simulations that all were asked about.
+
+    All are asked about the first ones, some about fewer.
+    """
+    found = {each.name: _gain(each, estimators) for each in posteriors}
+    common = min((len(gain) for gain in found.values() if gain is not None), default=0)
+    return {name: None if gain is None else gain[:common] for name, gain in found.items()}
+
+
 def _gain(posterior: SampledPosterior, estimators: Sequence[TrainedEstimator]) -> Array | None:
     """Return log q over the prior at held-out truths, ``(n,)``; None where that is not known."""
     name = posterior.tree.attrs.get("likelihood") or posterior.name
@@ -132,7 +144,7 @@ def _is_as_good(
 
 def _difference(one: Array | None, other: Array | None) -> tuple[float, float] | None:
     """Return the mean of a difference over the same simulations, and its standard error."""
-    if one is None or other is None or len(one) != len(other):
+    if one is None or other is None:
         return None
     return float(np.mean(one - other)), float(stats.sem(one - other))
 

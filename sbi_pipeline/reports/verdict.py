@@ -29,7 +29,7 @@ def overall(checks: Sequence[Check]) -> Verdict:
         raise ValueError("no checks were made; a verdict needs at least one")
     status = STATUSES[max(STATUSES.index(check.status) for check in checks)]
     if status == "pass":
-        return Verdict(status, f"All {len(checks)} checks passed: they found no fault.")
+        return Verdict(status, f"All {len(checks)} checks passed; none found a fault.")
     bad = [check for check in checks if check.status == status]
     subjects: dict[str, list[str]] = {}
     for check in bad:
