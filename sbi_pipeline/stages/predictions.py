@@ -107,7 +107,8 @@ def diagnose(
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
                 predicted = xr.Dataset(attrs={"problem": str(error)})
-            words = {**told, "nuisances": "prior", "from_prior": JOINED} if joined else told
+            own = joined and known is not None  # nuisances
+            words = {**told, "nuisances": "prior", "from_prior": JOINED} if own else told
             write_dataset(one.predictive, predicted.assign_attrs(key=one.key, **words))
             predictor.forget(name)
 
