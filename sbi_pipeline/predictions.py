@@ -175,7 +175,8 @@ def predicted_jointly(made: Replicates, x_o: xr.DataArray, names: Mapping[str, A
     whole = (x[np.isfinite(x).reshape(len(x), -1).all(axis=1)] for x in sets)
     of_many, of_one = map(behind, whole)
     seen = xr.DataArray(behind(x_o.to_numpy()), dims=x_o.dims[1:])
-    return _labelled(of_many, of_one, observations.with_texts(seen, texts), made)
+    made_of = _labelled(of_many, of_one, observations.with_texts(seen, texts), made)
+    return made_of.assign_attrs(parts=x_o.shape[0])
 
 
 def _labelled(of_many: Array, of_one: Array, x_o: xr.DataArray, made: Replicates) -> xr.Dataset:

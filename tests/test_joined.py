@@ -176,6 +176,7 @@ def test_predictions_of_parts_stand_one_after_the_other(shape: tuple[int, ...]) 
     np.testing.assert_array_equal(found["x_o"], np.concatenate(rows[:2]))
     np.testing.assert_array_equal(found["replicates"][1], np.concatenate(rows[6:]))
     assert found["x_o"].attrs == {"label": "flux"}
+    assert found.attrs["parts"] == 2
 
 
 @pytest.mark.slow

@@ -114,7 +114,8 @@ def draw_predictive(asked: Sequence[SampledPosterior], look: Look) -> Figure:
         at = x_o[dim].to_numpy() if dim in x_o.coords else np.arange(1, observed.size + 1)
         simulated = data["x"].to_numpy().reshape(-1, observed.size)
         draw = _draw_intervals if observed.size < SHORT else _draw_bands
-        draw(axis, at, simulated, look.colours[name])
+        for part in np.split(np.arange(observed.size), int(data.attrs.get("parts", 1))):
+            draw(axis, at[part], simulated[:, part], look.colours[name])
         axis.plot(at, observed, "o", color=INK, ms=4, mec="white", mew=0.5)
         labels = x_o[dim].attrs if dim in x_o.coords else {}
         axis.set(title=name, xlabel=axis_label(labels, "element of the data"))

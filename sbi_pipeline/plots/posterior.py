@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, ScalarFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, ScalarFormatter
 from scipy.stats import gaussian_kde
 
 from ..priors.circles import Period, across_the_emptiest, rolled, unrolled
@@ -100,7 +101,7 @@ def corner_overlay(
         if name in circles:
             sides = [axes[-1, i].xaxis, *([axes[i, 0].yaxis] if i else [])]
             for side in sides:
-                side.set_major_formatter(FuncFormatter(circles[name].tick))
+                circles[name].label(side)
     entries = _entries(shades, list(posteriors), first, known)
     figure.legend(list(entries.values()), list(entries), loc="upper right")
     return figure
@@ -130,7 +131,6 @@ def prior_to_posterior(
         if name in circles:
             circle = circles[name]
             prior, *everything = (circle.shown(each) for each in (prior, *everything))
-            axis.xaxis.set_major_formatter(FuncFormatter(circle.tick))
         low, high = np.quantile(prior, [0.005, 0.98])
         low, high = min(low, *map(np.min, everything)), max(high, *map(np.max, everything))
         bins = np.linspace(low, high, 50)
@@ -141,6 +141,8 @@ def prior_to_posterior(
             axis.hist(draws, fine, density=True, histtype="step", color=shades[who], lw=1.5)
         if name in known:
             axis.axvline(known[name], color=TRUTH, ls="--", lw=1)
+        if name in circles:
+            circles[name].label(axis.xaxis)
         axis.set(xlabel=axis_label(first[f"posterior/{name}"].attrs, name), yticks=[])
         axis.spines["left"].set_visible(False)
     axes[0].set_ylabel("probability density")
@@ -201,6 +203,18 @@ class CutAxis:
     def shown(self, values: Array | float) -> Array:
         """Return values as they lie on the axis."""
         return unrolled(values, self.period, self.centre)
+
+    def label(self, side: Axis) -> None:
+        """Label an axis in the range of values; one of much of the circle at round ones."""
+        side.set_major_formatter(FuncFormatter(self.tick))
+        start, end = side.get_view_interval()
+        low, high = self.period
+        if end - start < (high - low) / 2:
+            return
+        steps = np.asarray(MaxNLocator(4).tick_values(low, high))
+        whole = steps[(steps >= low) & (steps < high - 0.5 * (steps[1] - steps[0]))]
+        places = self.shown(whole).tolist()
+        side.set_major_locator(FixedLocator([each for each in places if start <= each <= end]))
 
     def tick(self, value: float, position: int | None = None) -> str:
         """Return the label of a tick, in the range of values."""
