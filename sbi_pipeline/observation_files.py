@@ -28,8 +28,11 @@ from .tables import (
 )
 from .types import Array
 
-SENTINELS = (-99.0, -999.0, -9999.0, -99999.0, -999.25, -32768.0)
-"""Numbers that stand for missing ones in text files."""
+SENTINELS = (
+    *(-99.0, -999.0, -9999.0, -99999.0, -999.25, -32768.0),
+    *(9999.0, 99999.0, 1e20, 1e30, 9.96921e36, 9.969209968386869e36),
+)
+"""Numbers that stand for missing ones in text files; the last are those that netCDF fills with."""
 FAR = 5.0
 """Widths of all other values beyond which such a number is taken for one."""
 RECIPES = f"leave that part of the data out of simulator and file, or {TO_DECLARE}"
@@ -206,7 +209,7 @@ def _check_values(path: Path, x: Array, gaps: bool) -> None:
         if not 1 < rest.size < np.sum(~np.isnan(x)):
             continue
         low, high = rest.min(), rest.max()
-        if value < low - FAR * (high - low):
+        if not low - FAR * (high - low) <= value <= high + FAR * (high - low):
             where = tuple(int(axis[0]) for axis in np.nonzero(x == value))
             raise ValueError(
                 f"observation {path} holds {value:g} at index {where}, far from all other values, "

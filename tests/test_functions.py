@@ -51,6 +51,9 @@ none = 3
 
 def single(parameters):
     return parameters
+
+def backwards(rng, parameters):
+    return parameters + rng.normal()
 """
 
 
@@ -155,6 +158,11 @@ def campaign(text: str) -> dict:
             "sims:simulate\n    options: {noise: 0.1}",
             "sims:single",
             "'sims:single' cannot be made: .*too many positional .* wanted def simulate",
+        ),
+        (
+            "sims:simulate\n    options: {noise: 0.1}",
+            "sims:backwards",
+            "its first argument is 'rng'; wanted def simulate",
         ),
         ("sims:simulate", "sims:none", "'sims:none' is no class"),
         (

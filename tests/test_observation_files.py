@@ -68,6 +68,8 @@ def test_texts_are_read(text, wanted, expected):
         ("a;b\n1;2\n3;4,5\n", ALL, "line 3, column 'b': got '4,5'"),
         ("1,2\n3\n", ALL, "line 2: number of cells is 1; wanted 2, as in the first line"),
         ("1.5\n-999\n1.25\n", ALL, "holds -999 at index .1,., far from all .*stands for a missing"),
+        ("1.5\n9999\n1.25\n", ALL, "holds 9999 at index .1,., far from all .*stands for a missing"),
+        ("1.5\n9.96921e36\n1.25\n", ALL, r"holds 9.96921e\+36 at index .1,., far from all other"),
         ("1.5\n\n1.25,\n", ALL, "number of cells"),
         (
             "a,b\n1,\n2,3\n",

@@ -66,9 +66,9 @@ def _check_kind(x: Any) -> None:
             "fill them with a value and return beside it which are there"
         )
     name = type(x).__name__
-    if name == "Quantity":
-        unit = getattr(x, "unit", getattr(x, "units", ""))
-        raise NoData(f"returned a Quantity in {unit}; return its values in that unit as an array")
+    unit = getattr(x, "unit", getattr(x, "units", None))
+    if unit is not None:
+        raise NoData(f"returned a {name} in {unit}; return its values in that unit as an array")
     if name in ("DataFrame", "Table", "QTable", "Dataset", "DataTree"):
         raise NoData(f"returned a {name}; return the array of its data, without index and times")
     if isinstance(x, dict | set | str | bytes):

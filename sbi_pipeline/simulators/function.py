@@ -48,6 +48,10 @@ class PlainFunction:
         return None if said is None else bool(said)
 
 
+DRAWS = ("rng", "random", "generator", "random_state")
+"""What the second argument of a function is called."""
+
+
 def check_call(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Refuse a function that cannot be called with parameters, ``rng`` and options.
 
@@ -65,3 +69,6 @@ def check_call(function: Callable[..., Any], options: Mapping[str, Any]) -> None
             f"{error}; wanted def simulate(parameters, rng, ...), the options after these two, "
             "or a class"
         ) from error
+    first = next(iter(signature.parameters), "")
+    if first in DRAWS:
+        raise TypeError(f"its first argument is {first!r}; wanted def simulate(parameters, rng)")
