@@ -107,6 +107,18 @@ def test_a_level_of_noise_is_kept_or_nothing_is_compressed():
     assert "summaries" not in chosen
 
 
+def test_a_level_of_noise_without_any_component_is_a_summary():
+    draws = torch.Generator().manual_seed(1)
+    z = torch.randn(1000, 1, generator=draws)
+    noise = (0.25 * z).exp() * torch.randn(1000, 600, generator=draws)
+    made = estimators.build("npe", z, noise, seed=1)
+    assert made.spec["network"]["summaries"]["name"] == "svd"
+    level = made.conditioner._parts(noise)[1][:, -1:]
+    assert torch.corrcoef(torch.cat((z, level), 1).T)[0, 1] > 0.95
+    silent = torch.randn(1000, 600, generator=draws)
+    assert "summaries" not in estimators.build("npe", z, silent, seed=1).spec["network"]
+
+
 def test_short_vectors_are_not_summarised_unasked():
     z, x = gaussian(300)
     assert "summaries" not in estimators.build("npe", z, x, seed=1).spec["network"]

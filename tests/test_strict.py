@@ -38,7 +38,7 @@ def test_a_strict_study_fails_after_its_report(study: Path) -> None:  # noqa: F8
     config = yaml.safe_load((study / "config.yaml").read_text())
     config["thresholds"] = {"predictive": {"p": [1, 0.999]}}
     (study / "config.yaml").write_text(yaml.safe_dump(config))
-    assert "report.html: fail. 1 of" in snakemake(study)
+    assert "report.html: fail. " in snakemake(study)
     (study / "config.yaml").write_text(yaml.safe_dump({**config, "strict": True}))
     for _ in range(2):  # for as long as the verdict stands
         with pytest.raises(AssertionError, match="judge: strict, and 1 of 1 verdicts failed"):

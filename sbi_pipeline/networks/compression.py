@@ -203,9 +203,10 @@ def is_long(x: Tensor) -> bool:
 def choose_summaries(z: Tensor, x: Tensor, transform: str) -> dict[str, Any] | None:
     """Choose summaries of long vectors by held-out rows; None where there are no better ones.
 
-    Components count as far as they vary beyond the noise. They are taken where a linear regression
-    of the parameters on them is as good as one on all elements, which is added to them where it is
-    better and elements are few against rows.
+    Components count as far as they vary beyond the noise; where none does, the energy of all
+    elements may tell of the parameters. They are taken where a linear regression of the parameters
+    on them is as good as one on all elements, which is added to them where it is better and
+    elements are few against rows.
 
     Args:
         z: Parameters in standard-normal space, ``(n, theta_dim)``.
@@ -218,10 +219,12 @@ def choose_summaries(z: Tensor, x: Tensor, transform: str) -> dict[str, Any] | N
     standardise = Standardise(tuple(x.shape[1:]), transform)
     standardise.fit(x)
     components, told = choose_components(standardise, x)
-    if components and not keeps_spreads(standardise, z, x, told):
+    left = energy_left(standardise, x, told)
+    tell = components > 0 or gains.taught(z.double(), left.double()) > LOSS
+    if tell and not keep_spreads(standardise, z, x, torch.cat((told, told.square(), left), 1)):
         return None
     on_all = explained_by_all(z, torch.cat(list(blocks_of(standardise, x)())))
-    on_some = gains.taught(z.double(), told.double()) if components else 0.0
+    on_some = gains.taught(z.double(), told.double()) if tell else 0.0
     logger.info(
         "%d of %d elements of x vary beyond noise as principal components; a linear regression "
         "gains %.3f nats held out on these, %.3f on all",
@@ -232,7 +235,7 @@ def choose_summaries(z: Tensor, x: Tensor, transform: str) -> dict[str, Any] | N
     )
     lost = on_some < on_all - LOSS * z.shape[1]
     if not lost:
-        return {"name": "svd", "components": components} if components else None
+        return {"name": "svd", "components": max(1, components)} if tell else None
     if elements > len(x) // 5:
         return None
     return {"name": "both", "components": components} if components else {"name": "regression"}
@@ -260,12 +263,15 @@ def choose_components(standardise: Standardise, x: Tensor) -> tuple[int, Tensor]
     return found, torch.cat([rows @ axes for rows in blocks_of(standardise, x)()])
 
 
-def keeps_spreads(standardise: Standardise, z: Tensor, x: Tensor, told: Tensor) -> bool:
-    """Say whether squares of elements tell no more of z than components and what they leave do."""
+def energy_left(standardise: Standardise, x: Tensor, told: Tensor) -> Tensor:
+    """Return the log of the energy that components leave of each row, ``(n, 1)``."""
     energy = torch.cat([rows.square().sum(1) for rows in blocks_of(standardise, x)()])
     components = told[:, :-COSINES]
-    left = (energy - components.square().sum(1)).clamp(min=1e-6).log()[:, None]
-    known = torch.cat((told, told.square(), left), 1)
+    return (energy - components.square().sum(1)).clamp(min=1e-6).log()[:, None]
+
+
+def keep_spreads(standardise: Standardise, z: Tensor, x: Tensor, known: Tensor) -> bool:
+    """Say whether squares of elements tell no more of z than what is ``known`` of rows does."""
     squares = torch.cat([rows.square() for rows in blocks_of(standardise, x)()])
     by_squares = explained_by_all(z, squares - squares.mean(0))
     return by_squares <= gains.taught(z.double(), known.double()) + LOSS * z.shape[1]
