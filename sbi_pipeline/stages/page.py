@@ -104,6 +104,7 @@ def report(
             path,
             posteriors,
             inputs,
+            {each.name: each.edges for each in trained},
             simulated=compared,
             missing=None if missing is None else share_missing(seen["train"].x),
             simulated_known=seen["train"].known,
@@ -234,9 +235,13 @@ def _observation(
     path: Path,
     posteriors: Sequence[Path],
     keys: Keys,
+    edges: Mapping[str, Array | None],
     **told: Any,
 ) -> ObservedData:
-    """Gather the posteriors of one observation; ``told`` is the rest of the record."""
+    """Gather the posteriors of one observation.
+
+    ``edges`` are those of held-out posteriors by estimator; ``told`` is the rest of the record.
+    """
     name = path.stem
     made = {}
     for folder in posteriors:
@@ -247,7 +252,8 @@ def _observation(
             with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
                 table = pd.read_csv(folder / "diagnostics.csv")
                 known = None if predictive.attrs.get("simulated") == 0 else predictive
-                made[who] = SampledPosterior(who, name, tree.load(), table, known)
+                of = tree.attrs.get("proposal") or who  # a refined one leans like its proposal
+                made[who] = SampledPosterior(who, name, tree.load(), table, known, edges.get(of))
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
 
 
