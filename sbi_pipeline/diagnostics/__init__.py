@@ -11,7 +11,8 @@ chance of a false alarm (`diagnostic.WARNED`).
 
 Not diagnostics but what they stand on: `diagnostic` and `check`, the records; `ranks`, `scores`,
 `evidence` and `steps`, made in `calibrate`; `convergence`, the summary made in `diagnose`;
-`uniform` and `typicality`, the tests that several share, and `visible`, what they can see; `fits`, the numbers of a sweep.
+`uniform` and `typicality`, the tests that several share, and `visible`, what they can see; `fits`,
+the numbers of a sweep.
 """
 
 from __future__ import annotations
