@@ -100,7 +100,9 @@ DIAGNOSTICS: Table = {
     "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
     "nuisances": Part("sbi_pipeline.diagnostics.nuisances:NUISANCES"),
     "rounds": Part("sbi_pipeline.diagnostics.rounds:ROUNDS"),
-    "local_calibration": Part("sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION"),
+    "local_calibration": Part(
+        "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=2
+    ),
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=2),
     "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT", version=2),
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
@@ -129,7 +131,7 @@ STAGES = {
     "manifest": Part("sbi_pipeline.stages.manifests:manifest", repeatable=True),
     "observe": Part("sbi_pipeline.stages.observations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),
-    "calibrate": Part("sbi_pipeline.stages.calibration:calibrate", version=4),
+    "calibrate": Part("sbi_pipeline.stages.calibration:calibrate", version=5),
     "truncate": Part("sbi_pipeline.stages.rounds:truncate", version=2),
     "learn_nuisances": Part("sbi_pipeline.stages.nuisances:learn_nuisances"),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),

@@ -286,8 +286,8 @@ class Neighbourhood:
     Attributes:
         estimator: A calibrated estimator.
         posterior: What it says of the observation.
-        x: Data of the held-out simulations, in the order of the calibration, ``(n, *x_shape)``.
-        known: Their known conditions, ``(n, known)``; None for none.
+        known: Known conditions of the held-out simulations, in the order of the calibration,
+            ``(n, known)``; None for none.
         conditions: Names of the known conditions.
     """
 
@@ -295,7 +295,6 @@ class Neighbourhood:
 
     estimator: TrainedEstimator
     posterior: SampledPosterior
-    x: Array
     known: Array | None = None
     conditions: Sequence[str] = ()
 

@@ -32,6 +32,7 @@ from ..trained import Posterior
 from ..types import Array, Traits
 from .evidence import log_evidence
 from .scores import scores
+from .statements import statements
 from .steps import sweep
 
 MEMBERS = 4
@@ -78,7 +79,8 @@ def rank(
         density, if there is one, and of TARP distances, where parameters are learnt together,
         ``log_prob`` and ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and
         ``scores`` (simulation, member, parameter): normal scores of the truth (member 0) and a few
-        draws, for `local_calibration`.
+        draws, and ``said`` (simulation, statement), what the draws say (`statements`), for
+        `local_calibration`.
         The attribute ``independent`` says whether the draws are of no chain.
         With ``keep_draws``, ``draws`` in normal space (simulation, draw, parameter).
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
@@ -117,7 +119,7 @@ def rank(
             own, period = drawn_theta[..., column], periods[name]
             mean[:, column] = circular_mean(own, period, axis=1)
             sd[:, column] = circular_sd(own, period, axis=1)
-    own_truth = truth
+    own_truth, said = truth, statements(np.concatenate([z_truth[:, None], z], axis=1), prior)
     if periods:  # after the log densities: circles are cut opposite to each posterior
         z, z_truth = uncut(z, z_truth, [prior.names.index(name) for name in periods])
         drawn_theta = np.stack([prior.from_normal(each) for each in z])
@@ -141,6 +143,7 @@ def rank(
                 ("simulation", "member", "parameter"),
                 normal_scores(z, z_truth, MEMBERS).astype(np.float32),
             ),
+            "said": (("simulation", "statement"), said),
         },
         {"parameter": list(prior.names), "quantity": list(joint)},
         {"draws": draws, **facts},

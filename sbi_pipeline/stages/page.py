@@ -21,7 +21,7 @@ from .. import priors
 from ..diagnostics.typicality import share_missing
 from ..plots import style
 from ..populations import CatalogueParameter, ObservedCatalogue, Population
-from ..priors.boxes import BoxedPrior
+from ..priors.boxes import BoxedPrior, truncated
 from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.verdict import to_json
@@ -185,6 +185,7 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     told = {"failures": header["failures"], "search": header["search"]}
     told["departure"] = header.get("departure")
     told["masks"] = header.get("masks")
+    told["prior"] = truncated(priors.of_header(header), header.get("box"))
     told["left_out"] = header.get("left_out")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
