@@ -33,6 +33,7 @@ class SampledPosterior:
         tree: ``posterior.nc``.
         summary: ``diagnostics.csv``.
         predictive: ``predictive.nc`` if there is one.
+        sbc: ``posterior_sbc.nc`` if there is one.
     """
 
     kind: ClassVar[str] = "posterior"
@@ -42,6 +43,7 @@ class SampledPosterior:
     tree: xr.DataTree
     summary: pd.DataFrame
     predictive: xr.Dataset | None = None
+    sbc: xr.Dataset | None = None
 
     @property
     def title(self) -> str:
@@ -91,6 +93,8 @@ class SampledPosterior:
                 "draws, and predictions from them scatter as if there were none."
             )
         found += [*self._of_weights(), *self._of_predictions()]
+        if self.sbc is not None and "problem" in self.sbc.attrs:
+            found.append(f"Posterior SBC was not made: {self.sbc.attrs['problem']}.")
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:
                 pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)
@@ -134,6 +138,11 @@ class SampledPosterior:
         if told.get("failed"):
             reasons = ", ".join(f"{n} {why}" for why, n in json.loads(told["failures"]).items())
             yield f"{told['failed']} of {told['simulated']} predictions failed ({reasons})."
+
+    @property
+    def ranked(self) -> xr.Dataset | None:
+        """The ranks of posterior SBC, if it was asked for and could be made."""
+        return None if self.sbc is None or "problem" in self.sbc.attrs else self.sbc
 
     @property
     def inferred(self) -> list[str]:

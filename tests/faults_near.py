@@ -4,18 +4,23 @@ theta ~ N(0, I), x = A theta + noise, so that the exact posterior is normal with
 no data change, and a mean that is linear in them.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import synthetic
+import torch
 import xarray as xr
 
 from sbi_pipeline import priors
 from sbi_pipeline.diagnostics.local_calibration import measure_local_calibration
+from sbi_pipeline.diagnostics.posterior_ranks import rank_at_posterior
 from sbi_pipeline.diagnostics.ranks import MEMBERS, normal_scores
 from sbi_pipeline.diagnostics.statements import statements
+from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.sampled_posteriors import Neighbourhood, SampledPosterior
-from sbi_pipeline.types import Array
+from sbi_pipeline.trained import Posterior
+from sbi_pipeline.types import Array, Traits
 
 DRAWS = 200
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
@@ -118,3 +123,67 @@ def near_the_observation(seed, **fault):
     """The local check of an estimator that is wrong near the observation."""
     found = measure_local_calibration(neighbourhood(seed, **fault))
     return [synthetic.judged("local_calibration", found, "npe, event")]
+
+
+class Exact(Estimator):
+    """The exact posterior of a linear problem, of another width and place near an observation."""
+
+    traits = Traits(target="posterior")
+
+    def __init__(self, problem, mean_o=None, *, near=1.0, shift=0.0, reach=1.5):
+        super().__init__()
+        self.problem, self.mean_o, self.near, self.shift = problem, mean_o, near, shift
+        elements, parameters = problem.slope.shape
+        self.reach = reach  # in posterior sds
+        self.root = torch.as_tensor(np.linalg.cholesky(problem.covariance))
+        self.nothing = torch.nn.Parameter(torch.zeros(1))  # which says the device
+        self.spec = {"theta_dim": parameters, "x_shape": (elements,), "method": "exact"}
+
+    def _normal(self, x):
+        mean = torch.as_tensor(self.problem.mean(x.double().numpy()))
+        width = torch.ones(len(mean), 1, dtype=mean.dtype)
+        if self.mean_o is not None:
+            sd = torch.as_tensor(self.problem.sd)
+            far = ((mean - torch.as_tensor(self.mean_o)) / sd).square().mean(1).sqrt()
+            alike = (far < self.reach)[:, None]
+            mean = mean + self.shift * alike * sd
+            width = torch.where(alike, self.near, 1.0).to(mean.dtype)
+        return mean, width
+
+    def loss(self, z, x):
+        return -self.log_prob(z, x)
+
+    def log_prob(self, z, x):
+        mean, width = self._normal(x if x.ndim > 1 else x[None])
+        apart = (z.double() - mean) / width
+        unit = torch.linalg.solve_triangular(self.root, apart.T, upper=False).T
+        scale = self.root.diagonal().log().sum() + z.shape[1] * width.log()[:, 0]
+        return -0.5 * unit.square().sum(1) - scale - z.shape[1] / 2 * math.log(2 * math.pi)
+
+    def sample_many(self, n, x):
+        mean, width = self._normal(x)
+        unit = torch.randn(len(mean), n, mean.shape[1], dtype=mean.dtype)
+        return mean[:, None] + width[:, None] * (unit @ self.root.T)
+
+
+class ExactLikelihood(Exact):
+    """The exact likelihood, whose noise is ``near`` times what it is."""
+
+    traits = Traits(target="likelihood")
+
+    def log_prob(self, z, x):
+        noise = self.near * self.problem.noise
+        expected = z.double() @ torch.as_tensor(self.problem.slope).T
+        squared = ((x.double() - expected) / noise).square().sum(1)
+        return -0.5 * squared - x.shape[-1] * math.log(noise)
+
+
+def at_the_posterior(seed, *, elements=50, parameters=2, n=500, cls=Exact, **fault):
+    """Ranks of posterior SBC of an estimator that is wrong near the observation only."""
+    rng = np.random.default_rng(seed)
+    problem, prior = Linear.drawn(elements, parameters, rng), prior_of(parameters)
+    x_o = problem.simulate(rng.normal(size=(1, parameters)), rng)
+    trained = Posterior(cls(problem, problem.mean(x_o)[0], **fault), prior, {"method": "exact"})
+    theta = trained.sample(n, x_o[0], seed=seed)
+    x = problem.simulate(theta, rng)
+    return rank_at_posterior(trained, theta, x, x_o[0], seed=seed)

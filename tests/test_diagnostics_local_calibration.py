@@ -95,7 +95,7 @@ def test_nothing_is_judged_where_nothing_is_near():
     usual = [measure_local_calibration(neighbourhood(seed)) for seed in range(20)]
     assert not any(each.why_not for each in usual)
     beyond = measure_local_calibration(neighbourhood(0, at=4.0))
-    assert beyond.why_not == "none of 1000 held-out simulations is"
+    assert beyond.why_not == "none of 1000 held-out simulations is near enough"
     few = measure_local_calibration(neighbourhood(0, n=100))
     assert few.why_not == "100 held-out simulations are too few"
     check = synthetic.judged("local_calibration", few, "npe, event")

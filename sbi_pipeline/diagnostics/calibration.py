@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -128,10 +128,7 @@ def judge_calibration(
         difference: Largest distance between the ECDF of ranks and uniform: smaller than the first
             never matters, larger than the second is needed to fail.
     """
-    table, marginal = found.table, found.marginal
-    row = table.loc[table["ecdf_p"].idxmin()]
-    if marginal["ecdf_p"].min() * len(table) < p[1]:  # a parameter says more than a joint quantity
-        row = marginal.loc[marginal["ecdf_p"].idxmin()]
+    table, row = found.table, worst_quantity(found, p[1])
     p_value = min(1.0, float(row["ecdf_p"]) * len(table))
     distance, n = float(row["max_difference"]), int(row["simulations"])
     judged = significant(p_value, distance, p, difference, "calibration")
@@ -148,13 +145,29 @@ def judge_calibration(
     )
 
 
+def worst_quantity(found: Uniformity, certain: float) -> pd.Series:
+    """Return the tests of the quantity that is worst.
+
+    Args:
+        found: Tests of the ranks.
+        certain: P-value below which a parameter is named, which says more than a joint quantity.
+    """
+    table, marginal = found.table, found.marginal
+    if marginal["ecdf_p"].min() * len(table) < certain:
+        return marginal.loc[marginal["ecdf_p"].idxmin()]
+    return table.loc[table["ecdf_p"].idxmin()]
+
+
 def fault(row: pd.Series, found: Uniformity) -> str:
     """Say in words what ranks that are not uniform mean, and what to do."""
+    return f"The {told_by_ranks(row, found)}; train on more simulations, or a larger network."
+
+
+def told_by_ranks(row: pd.Series, found: Uniformity) -> str:
+    """Say in words what ranks that are not uniform mean."""
     if row["parameter"] not in found.parameters:
-        said = f"The joint posterior is not honest (ranks of {row['parameter']})"
-    else:
-        said = f"The posterior of {row['parameter']} is {_shape(row)}"
-    return f"{said}; train on more simulations, or a larger network."
+        return f"joint posterior is not honest (ranks of {row['parameter']})"
+    return f"posterior of {row['parameter']} is {_shape(row)}"
 
 
 def _shape(row: pd.Series) -> str:
@@ -167,14 +180,19 @@ def _shape(row: pd.Series) -> str:
 
 def draw_ecdf(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     """Show ECDF of ranks minus uniform; a curve that leaves its band has p < 0.05."""
-    grouped = _by_quantity(asked)
+    return draw_ecdfs(calibrations(asked), look)
+
+
+def draw_ecdfs(ranked: Mapping[str, xr.Dataset], look: Look) -> Figure:
+    """Show ECDFs of ranks minus uniform, by who is asked."""
+    grouped = _by_quantity(ranked)
     figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         found = [(look.colours[who], ecdf_difference(*each)) for who, each in ranks.items()]
         draw_differences(axis, found, least=0.05)
         axis.set_title(look.label(what))
     label_outer(axes, "rank of the truth", "ECDF − uniform")
-    key(figure, {each.name: line_of(look.colours[each.name]) for each in asked})
+    key(figure, {who: line_of(look.colours[who]) for who in ranked})
     return figure
 
 
@@ -195,7 +213,7 @@ def draw_differences(axis: Axes, found: Sequence[tuple[str, Ecdf]], least: float
 
 def draw_ranks(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     """Show histograms of the truth's rank among draws; flat within its band is honest."""
-    grouped = _by_quantity(asked)
+    grouped = _by_quantity(calibrations(asked))
     figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         top = 1.5
@@ -212,10 +230,10 @@ def draw_ranks(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     return figure
 
 
-def _by_quantity(asked: Sequence[TrainedEstimator]) -> dict[str, dict[str, tuple[Array, int]]]:
+def _by_quantity(ranked: Mapping[str, xr.Dataset]) -> dict[str, dict[str, tuple[Array, int]]]:
     """Return ranks and draws of each posterior by quantity, then by estimator."""
     grouped: dict[str, dict[str, tuple[Array, int]]] = {}
-    for who, data in calibrations(asked).items():
+    for who, data in ranked.items():
         for what, ranks in all_ranks(data).items():
             grouped.setdefault(what, {})[who] = ranks, int(data.attrs["draws"])
     return grouped

@@ -169,18 +169,23 @@ def stands_alone(said: Array, here: Array, neighbours: int) -> bool:
 
 
 def measure_local_calibration(asked: Neighbourhood) -> Local | None:
-    """Test the estimator on held-out simulations of which it says what it says here."""
+    """Test the estimator on held-out simulations of which it says what it says here.
+
+    None where none are near, and posterior SBC has looked closer.
+    """
     data = asked.estimator.ranked
     prior = asked.estimator.prior
     if data is None or prior is None:
         return None
     said, here = said_of(asked, data, prior)
     rows = len(said)
-    neighbours = max(FEWEST, round(FRACTION * rows))
+    neighbours, closer = max(FEWEST, round(FRACTION * rows)), asked.posterior.ranked is not None
     if neighbours > MOST * rows:
-        return Local(math.nan, {}, rows, f"{rows} held-out simulations are too few")
+        why_not = f"{rows} held-out simulations are too few"
+        return None if closer else Local(math.nan, {}, rows, why_not)
     if stands_alone(said, here, neighbours):
-        return Local(math.nan, {}, 0, f"none of {rows} held-out simulations is")
+        why_not = f"none of {rows} held-out simulations is near enough"
+        return None if closer else Local(math.nan, {}, 0, why_not)
     return local_test(
         data["scores"].to_numpy(),
         [str(name) for name in data["parameter"].to_numpy()],
@@ -247,7 +252,7 @@ def _not_local(found: Local, subject: str) -> Check:
         name="local calibration",
         subject=subject,
         status="warn",
-        quantity=f"local C2ST: not local, {found.why_not} near enough",
+        quantity=f"local C2ST: not local, {found.why_not}",
         value=found.p_value,
         threshold=f"{FEWEST} near, at most a third of all",
         chance="never for data like those of the simulations",

@@ -96,7 +96,7 @@ def rank(
     truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
-    z, facts = _drawn(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
+    z, facts = draw_longer(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
     density = log_posterior(posterior.estimator, x, posterior.events)
     at_truth = density(z_truth[:, None])[:, 0]
@@ -159,15 +159,33 @@ def rank(
     return ranked
 
 
-def _drawn(
-    posterior: Posterior, x: Array, draws: int, seed: int, options: Mapping[str, Any]
+def draw_longer(
+    posterior: Posterior,
+    x: Array,
+    draws: int,
+    seed: int,
+    options: Mapping[str, Any],
+    *,
+    joined: bool = False,
 ) -> tuple[Array, dict[str, Any]]:
     """Draw ``(m, draws, theta_dim)``; again and longer where more than a few chains fell short.
 
     How many steps are allowed is left to this, unless the options say.
+
+    Args:
+        posterior: A trained estimator with its prior.
+        x: Data sets, as `samplers.draw` takes them.
+        draws: Of each posterior.
+        seed: Of the draws.
+        options: Of the sampler, its name among them.
+        joined: Whether a data set is several observations of one source.
+
+    Returns:
+        The draws; ``converged``, ``(m,)``, ``seconds`` and whether draws are ``independent``.
     """
-    estimator, prior = posterior.estimator, posterior.prior
-    settings = {"prior": prior, "events": posterior.events, "quick": True, **options}
+    estimator, events = posterior.estimator, posterior.events
+    own = {"prior": posterior.prior, "events": events, "joined": joined, "quick": True}
+    settings: dict[str, Any] = {**own, **options}
     first = samplers.draw(estimator, x, draws, seed=seed, **settings)
     z, converged = first.flat(draws), first.converged.astype(np.int8)
     seconds = float(first.facts.get("seconds", 0))

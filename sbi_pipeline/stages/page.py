@@ -248,8 +248,15 @@ def _observation(
             with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
                 table = pd.read_csv(folder / "diagnostics.csv")
                 known = None if predictive.attrs.get("simulated") == 0 else predictive
-                made[who] = SampledPosterior(who, name, tree.load(), table, known)
+                sbc = _posterior_sbc(folder / "posterior_sbc.nc", keys, f"{who}, {name}")
+                made[who] = SampledPosterior(who, name, tree.load(), table, known, sbc)
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
+
+
+def _posterior_sbc(path: Path, keys: Keys, subject: str) -> xr.Dataset | None:
+    """Read ranks where a posterior is, if they were asked for."""
+    asked = f"posterior SBC of {subject}"
+    return read_dataset(path, keys, asked) if asked in keys else None
 
 
 def read_population(folder: Path, keys: Keys) -> tuple[str, Population]:
