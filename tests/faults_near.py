@@ -15,6 +15,7 @@ import xarray as xr
 from sbi_pipeline import priors
 from sbi_pipeline.diagnostics.local_calibration import measure_local_calibration
 from sbi_pipeline.diagnostics.posterior_ranks import rank_at_posterior
+from sbi_pipeline.diagnostics.posterior_sbc import measure_posterior_sbc
 from sbi_pipeline.diagnostics.ranks import MEMBERS, normal_scores
 from sbi_pipeline.diagnostics.statements import statements
 from sbi_pipeline.estimators import Estimator
@@ -130,9 +131,10 @@ class Exact(Estimator):
 
     traits = Traits(target="posterior")
 
-    def __init__(self, problem, mean_o=None, *, near=1.0, shift=0.0, reach=1.5):
+    def __init__(self, problem, mean_o=None, *, near=1.0, elsewhere=1.0, shift=0.0, reach=1.5):
         super().__init__()
-        self.problem, self.mean_o, self.near, self.shift = problem, mean_o, near, shift
+        self.problem, self.mean_o, self.shift = problem, mean_o, shift
+        self.near, self.elsewhere = near, elsewhere
         elements, parameters = problem.slope.shape
         self.reach = reach  # in posterior sds
         self.root = torch.as_tensor(np.linalg.cholesky(problem.covariance))
@@ -147,7 +149,7 @@ class Exact(Estimator):
             far = ((mean - torch.as_tensor(self.mean_o)) / sd).square().mean(1).sqrt()
             alike = (far < self.reach)[:, None]
             mean = mean + self.shift * alike * sd
-            width = torch.where(alike, self.near, 1.0).to(mean.dtype)
+            width = torch.where(alike, self.near, self.elsewhere).to(mean.dtype)
         return mean, width
 
     def loss(self, z, x):
@@ -178,7 +180,7 @@ class ExactLikelihood(Exact):
         return -0.5 * squared - x.shape[-1] * math.log(noise)
 
 
-def at_the_posterior(seed, *, elements=50, parameters=2, n=500, cls=Exact, **fault):
+def at_the_posterior(seed, *, elements=50, parameters=2, n=500, cls=Exact, settings=None, **fault):
     """Ranks of posterior SBC of an estimator that is wrong near the observation only."""
     rng = np.random.default_rng(seed)
     problem, prior = Linear.drawn(elements, parameters, rng), prior_of(parameters)
@@ -186,4 +188,15 @@ def at_the_posterior(seed, *, elements=50, parameters=2, n=500, cls=Exact, **fau
     trained = Posterior(cls(problem, problem.mean(x_o)[0], **fault), prior, {"method": "exact"})
     theta = trained.sample(n, x_o[0], seed=seed)
     x = problem.simulate(theta, rng)
-    return rank_at_posterior(trained, theta, x, x_o[0], seed=seed)
+    return rank_at_posterior(trained, theta, x, x_o[0], seed=seed, **(settings or {}))
+
+
+def honest_there(seed, **fault):
+    """The check of posterior SBC of the same."""
+    found = measure_posterior_sbc(sampled_there(at_the_posterior(seed, **fault)))
+    return [synthetic.judged("posterior_sbc", found, "npe, event")]
+
+
+def sampled_there(ranks):
+    """The record of a posterior with these ranks."""
+    return SampledPosterior("npe", "event", None, None, sbc=ranks)

@@ -9,7 +9,7 @@ import pytest
 import surveys
 import synthetic
 import xarray as xr
-from faults_near import near_the_observation
+from faults_near import honest_there, near_the_observation
 from samplers_for_tests import emcee
 from scipy import stats
 
@@ -167,6 +167,21 @@ FAULTS = {
         {"near": 0.6, "far": 1.06, "elements": 200, "parameters": 5},
         {"local calibration"},
     ),
+    "posterior SBC: width x 0.7 near the observation": (
+        honest_there,
+        {"near": 0.7},
+        {"posterior SBC"},
+    ),
+    "posterior SBC: width x 1.4 near the observation": (
+        honest_there,
+        {"near": 1.4},
+        {"posterior SBC"},
+    ),
+    "posterior SBC: mean off by 0.5 sd near the observation": (
+        honest_there,
+        {"shift": 0.5},
+        {"posterior SBC"},
+    ),
     "an observation that nothing is near": (
         near_the_observation,
         {"at": 4.0},
@@ -189,6 +204,7 @@ TRUTHS = {
     "shared nuisance": shared_nuisance,
     "within a box": within_a_box,
     "near the observation": near_the_observation,
+    "posterior SBC": honest_there,
     "chain": chain,
     "observation": observation,
     "catalogue of 1 000": catalogue,

@@ -423,9 +423,7 @@ class Campaign(Mapping[str, Specification]):
                 "predictive": self[told].key,
                 "observation": self._observed(observation),
             },
-            stage("posterior_sbc")
-            | makers_of(self.entry)
-            | self.fits.sampler(name, options.get("sampler", {})),
+            stage("posterior_sbc") | makers_of(self.entry) | sampler,
             (*follows, drawn, told),
         )
 
