@@ -109,6 +109,7 @@ DIAGNOSTICS: Table = {
     "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT"),
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION"),
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
+    "selection": Part("sbi_pipeline.diagnostics.selection:SELECTION"),
     "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION"),
     "objects_sampled": Part("sbi_pipeline.diagnostics.object_sampling:OBJECTS_SAMPLED"),
     "objects_in_distribution": Part(

@@ -96,7 +96,7 @@ def rank(
         x = x[:, None]
     z, facts = _drawn(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
-    density = log_posterior(posterior.estimator, x, posterior.events)
+    density = log_posterior(posterior.estimator, x, posterior.events, tried=_tried(posterior, x))
     at_truth = density(z_truth[:, None])[:, 0]
     at_draws = density(z)
     rng = np.random.default_rng(seed)
@@ -165,18 +165,30 @@ def _drawn(
     """
     estimator, prior = posterior.estimator, posterior.prior
     settings = {"prior": prior, "events": posterior.events, "quick": True, **options}
-    first = samplers.draw(estimator, x, draws, seed=seed, **settings)
+    tried = _tried(posterior, x)
+    first = samplers.draw(estimator, x, draws, seed=seed, tried=tried, **settings)
     z, converged = first.flat(draws), first.converged.astype(np.int8)
     seconds = float(first.facts.get("seconds", 0))
     for steps in _longer_chains(estimator, options):
         rest = np.flatnonzero(converged == 0)
         if len(rest) <= MOST_UNCONVERGED * len(x):
             break
-        more = samplers.draw(estimator, x[rest], draws, seed=seed, **settings, max_steps=steps)
+        numbers = None if tried is None else tried[rest]
+        more = samplers.draw(
+            estimator, x[rest], draws, seed=seed, tried=numbers, **settings, max_steps=steps
+        )
         z[rest], converged[rest] = more.flat(draws), more.converged
         seconds += float(more.facts.get("seconds", 0))
     facts = {"converged": converged, "seconds": seconds, "independent": int(first.independent)}
     return z, facts
+
+
+def _tried(posterior: Posterior, x: Array) -> Array | None:
+    """Return how many events were tried of each data set: one held-out event, which worked.
+
+    Its theta is of the prior given that, whatever is said of the events of an observation.
+    """
+    return np.ones(len(x), dtype=int) if posterior.events else None
 
 
 def _longer_chains(estimator: Estimator, options: Mapping[str, Any]) -> list[int]:

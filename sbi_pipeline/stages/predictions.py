@@ -14,6 +14,7 @@ from .. import observations, predictions
 from ..campaigns.given_rows import AllFailed, Engine
 from ..campaigns.settings import Effort, Limits
 from ..diagnostics.convergence import summary
+from ..event_predictions import Selected, predicted_events, simulate_events
 from ..model import Model
 from ..nuisances import NuisancePosterior, load_nuisances
 from ..types import Prior
@@ -67,8 +68,9 @@ def diagnose(
 
     Nuisances are drawn from what `learn_nuisances` made, the one file of ``nuisances``; without
     one, from their prior, for a reason ``from_prior`` where it is not by choice. Of ``several``
-    events what is predicted are the quantiles of their columns. Dear simulations grow in a folder
-    of ``ledgers``, from which a killed run goes on; with "auto" there are fewer.
+    events, selected as those observed, what is predicted are the quantiles of their columns. Dear
+    simulations grow in a folder of ``ledgers``, from which a killed run goes on; with "auto" there
+    are fewer.
 
     Reads: ``posterior``, ``observation``, ``nuisances``. Writes: ``diagnostics``, ``predictive``.
     """
@@ -94,8 +96,10 @@ def diagnose(
                 if predictive_draws == 0:
                     predicted = xr.Dataset(attrs={"simulated": 0})
                 elif several:
-                    made = predictor.simulate(draws, values, ledger, len(x_o), under)
-                    predicted = predictions.predicted_events(made, x_o)
+                    own = tree.attrs
+                    selected = Selected(len(x_o), own.get("tried"), own.get("chance", 1.0))
+                    many, made = simulate_events(predictor, draws, ledger, selected, under)
+                    predicted = predicted_events(many, made, x_o, selected)
                 elif joined:
                     plain = replace(predictor, nuisances=None)
                     made = plain.simulate(draws, values, ledger, joined, under)
@@ -107,8 +111,8 @@ def diagnose(
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
                 predicted = xr.Dataset(attrs={"problem": str(error)})
-            own = joined and known is not None  # nuisances
-            words = {**told, "nuisances": "prior", "from_prior": JOINED} if own else told
+            each_its_own = joined and known is not None
+            words = {**told, "nuisances": "prior", "from_prior": JOINED} if each_its_own else told
             write_dataset(one.predictive, predicted.assign_attrs(key=one.key, **words))
             predictor.forget(name)
 

@@ -283,6 +283,8 @@ class Campaign(Mapping[str, Specification]):
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
             arguments["several"] = True
+            if self.entry.get("selection", "detected") != "detected":
+                arguments["selection"] = self.entry["selection"]
         makers, each = stage("observe") | makers_of(self.entry) | self.fits.masks, [entry]
         if "joined" in entry:
             each = [self.entry["observations"][other] for other in entry["joined"]]
@@ -305,6 +307,8 @@ class Campaign(Mapping[str, Specification]):
         if self._known:
             given = observed.given_as_known(entry, self._known["known_parameters"])
             found["known"] = observed.known_values(given, self._events)
+        if "tried" in entry:
+            found["tried"] = entry["tried"]
         return found | ({"events": entry.get("events")} if self._events else {})
 
     @property
@@ -316,9 +320,10 @@ class Campaign(Mapping[str, Specification]):
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
         inputs, follows = self.fits.drawn_from(name)
+        selection = {"selection": self.entry.get("selection")} if self._events else {}
         return Specification(
             "sample",
-            {"sampler": sampler, **self._labels(name, observation)},
+            {"sampler": sampler, **selection, **self._labels(name, observation)},
             {**inputs, "observation": self._observed(observation)},
             stage("sample") | self.fits.sampler(name, sampler),
             follows,
