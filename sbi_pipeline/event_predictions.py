@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from . import observations
+from . import observations, streams
 from .campaigns.given_rows import Replicates
 from .predictions import Predictor, labelled_predictions
 from .sampled_posteriors import FEW_PREDICTIONS
@@ -62,6 +62,21 @@ class Selected:
         return sets if self.tried else math.ceil(sets * self.spare)
 
 
+@dataclass(frozen=True)
+class TriedEvents:
+    """Events that were simulated for a posterior.
+
+    Attributes:
+        many: Sets of many draws, whose events come first, ``(many, per_draw)``.
+        rows: Parameters of all, ``(n, dim)``; those of one draw follow, ``(rounds, per_round)``.
+        made: What came of them.
+    """
+
+    many: int
+    rows: Array
+    made: Replicates
+
+
 def sets_of_draws(n: int, events: int) -> int:
     """Return how many draws have a set of so many events where ``n`` are asked for."""
     return min(n, max(FEWEST_SETS, MOST_EVENTS // events))
@@ -79,7 +94,7 @@ def simulate_events(
     name: str,
     selected: Selected,
     known: Mapping[str, Array],
-) -> tuple[int, Replicates]:
+) -> TriedEvents:
     """Simulate sets of events: one for each of many draws, and many for one of them.
 
     Args:
@@ -89,9 +104,6 @@ def simulate_events(
         selected: How events are selected.
         known: Known conditions, a number each, or one for each event.
 
-    Returns:
-        How many sets are of many draws; the events, in the order of `tried_rows`.
-
     Raises:
         ValueError: All simulations failed.
     """
@@ -99,7 +111,7 @@ def simulate_events(
     sets = [(sets_of_draws(n, size), sets_of_one(n, size)) for n in predictor.choices]
     rows = [tried_rows(predictor, draws, *each, selected, known) for each in sets]
     chosen, made = predictor.affordable(rows, name, size)
-    return sets[chosen][0], made
+    return TriedEvents(sets[chosen][0], rows[chosen], made)
 
 
 def tried_rows(
@@ -126,20 +138,18 @@ def tried_rows(
     return predictor.with_nuisances(draws, np.append(first, rest), selected.worked, known)
 
 
-def predicted_events(
-    many: int, made: Replicates, x_o: xr.DataArray, selected: Selected
-) -> xr.Dataset:
+def predicted_events(tried: TriedEvents, x_o: xr.DataArray, selected: Selected) -> xr.Dataset:
     """Return predictions of several events: the quantiles of their columns, (draw, quantile, ...).
 
     Where it is known how many were tried, also how many worked: ``worked``, (replicate), and of the
     observation ``worked_o``.
 
     Args:
-        many: Sets of many draws.
-        made: From `simulate_events`.
+        tried: From `simulate_events`.
         x_o: The events of the observation.
         selected: How events are selected.
     """
+    many, made = tried.many, tried.made
     x, size = made.or_nan(), many * selected.per_draw
     of_many, of_one = x[:size].reshape(many, -1, *x.shape[1:]), x[size:]
     worked = made.worked[size:].reshape(-1, selected.per_round)
@@ -170,3 +180,18 @@ def first_that_worked(x: Array, worked: Array, n: int) -> Array:
     """
     order = np.argsort(~worked, axis=1, kind="stable")[:, :n]
     return np.asarray(x[np.arange(len(x))[:, None], order])
+
+
+def events_to_score(tried: TriedEvents, selected: Selected, n: int, seed: int) -> Array:
+    """Return which events of many draws are scored, in order: n of them, or all there are.
+
+    Args:
+        tried: From `simulate_events`.
+        selected: How events are selected: where failed ones are not counted, none is taken.
+        n: How many are wanted.
+        seed: Of the choice.
+    """
+    worked = tried.made.worked[: tried.many * selected.per_draw]
+    pool = np.arange(len(worked)) if selected.tried else np.flatnonzero(worked)
+    rng = streams.generator(seed, "predictive/score")
+    return np.sort(rng.permutation(pool)[:n])

@@ -31,13 +31,10 @@ from ..subjects import MOST_UNCONVERGED
 from ..trained import Posterior
 from ..types import Array, Traits
 from .evidence import log_evidence
-from .scores import scores
 from .steps import sweep
 
 MEMBERS = 4
 """Draws of each posterior kept beside the truth."""
-SCORED = 5_000
-"""Held-out simulations whose score is kept, where likelihoods may be multiplied over events."""
 LONGER = (4, 16)
 """Steps of chains that fell short, over those that were allowed first."""
 TRUSTED = 0.05
@@ -81,8 +78,7 @@ def rank(
         draws, for `local_calibration`.
         The attribute ``independent`` says whether the draws are of no chain.
         With ``keep_draws``, ``draws`` in normal space (simulation, draw, parameter).
-        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
-        what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
+        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic).
 
     Raises:
         ValueError: There are no held-out simulations, or an option of the sampler is wrong.
@@ -91,7 +87,7 @@ def rank(
         raise ValueError("no held-out simulations; set split.test above 0")
     traits, prior = posterior.estimator.traits, posterior.prior
     count = min(simulations or default_simulations(traits), len(theta))
-    truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
+    truth, x, z_truth = theta[:count], x[:count], prior.to_normal(theta[:count])
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
     z, facts = _drawn(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
@@ -151,8 +147,6 @@ def rank(
         ranked = ranked.drop_dims("quantity")
     if traits.steps:
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
-    if posterior.events:
-        ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
 
 
@@ -306,11 +300,3 @@ def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:
     """Return log evidences, ``(m,)``; NaN for all where that of many is a guess."""
     total, effective = log_evidence(density, z, np.random.default_rng([seed, 1]))
     return total if np.median(effective) > TRUSTED else np.full(len(z), np.nan)
-
-
-def _event_scores(posterior: Posterior, theta: Array, x: Array) -> dict[str, tuple[Any, Array]]:
-    """Return the score of each held-out simulation as a single event, and its theta."""
-    z = posterior.prior.to_normal(theta)
-    found = scores(log_posterior(posterior.estimator, x), z)
-    dims = ("event", "parameter")
-    return {"event_score": (dims, found.astype(np.float32)), "event_theta": (dims, theta)}

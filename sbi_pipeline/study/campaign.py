@@ -238,6 +238,10 @@ class Campaign(Mapping[str, Specification]):
     def _events(self) -> bool:
         return bool(stated(CampaignEntry, self.entry, "events"))
 
+    def scores_events(self, name: str) -> bool:
+        """Say whether predicted events are scored by what multiplies those of an observation."""
+        return self._events and name in self.estimators and self._predictive_draws != 0
+
     @property
     def _axis(self) -> Makers:
         """Return the file that the values along the data are read from, as what takes part."""
@@ -376,6 +380,9 @@ class Campaign(Mapping[str, Specification]):
 
     def _diagnose(self, name: str, observation: str) -> Specification:
         learnt, follows = self.fits.learnt_nuisances()
+        if self.scores_events(name):
+            learnt["estimators"] = self.key("train", name)
+            follows = (*follows, self._path("train", name))
         return Specification(
             "diagnose",
             {
