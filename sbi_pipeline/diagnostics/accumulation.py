@@ -9,9 +9,9 @@ equal to its mean curvature J. What is learnt may fail in both, where the poster
     a V that is not J gives it the information N J + P, with P of the prior, in place of
     N J V^-1 J + P: widths are wrong by the square root of that ratio.
 
-An error nobody would see in one event grows with their number. Events are simulated for draws of the
-posterior, see `scores`: neither errors elsewhere count, nor do errors cancel that change their sign
-over the prior.
+An error nobody would see in one event grows with their number. Events are simulated for draws of
+the posterior, see `scores`: errors elsewhere do not count, and those whose sign changes over the
+prior do not cancel.
 
 References:
     White, Maximum likelihood estimation of misspecified models, Econometrica 50, 1982,
