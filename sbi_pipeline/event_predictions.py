@@ -88,7 +88,7 @@ def sets_of_one(n: int, events: int) -> int:
     return min(n, max(FEWEST_REPEATED, enough, MOST_EVENTS // events))
 
 
-def simulate_events(
+def try_events(
     predictor: Predictor,
     draws: xr.Dataset,
     name: str,
@@ -145,7 +145,7 @@ def predicted_events(tried: TriedEvents, x_o: xr.DataArray, selected: Selected) 
     observation ``worked_o``.
 
     Args:
-        tried: From `simulate_events`.
+        tried: From `try_events`.
         x_o: The events of the observation.
         selected: How events are selected.
     """
@@ -186,7 +186,7 @@ def events_to_score(tried: TriedEvents, selected: Selected, n: int, seed: int) -
     """Return which events of many draws are scored, in order: n of them, or all there are.
 
     Args:
-        tried: From `simulate_events`.
+        tried: From `try_events`.
         selected: How events are selected: where failed ones are not counted, none is taken.
         n: How many are wanted.
         seed: Of the choice.

@@ -16,17 +16,18 @@ import yaml
 from scipy import stats
 from torch.special import log_ndtr
 
-from sbi_pipeline import estimators, event_predictions, priors, study
+from sbi_pipeline import diagnostics, estimators, event_predictions, priors, study
 from sbi_pipeline.campaigns.given_rows import Engine
 from sbi_pipeline.diagnostics.selection import SelectedEvents
 from sbi_pipeline.estimators import Estimator
-from sbi_pipeline.event_predictions import Selected, predicted_events, simulate_events
+from sbi_pipeline.event_predictions import Selected, predicted_events, try_events
 from sbi_pipeline.model import Model
 from sbi_pipeline.networks.validity import Validity
 from sbi_pipeline.posterior import log_posterior
 from sbi_pipeline.predictions import Predictor
 from sbi_pipeline.stages.files import read_dataset, tried_of
 from sbi_pipeline.stages.observations import ToObserve, observe
+from sbi_pipeline.subjects import SimulatedRows
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.training.fit import fit
 from sbi_pipeline.types import Array, Traits
@@ -176,8 +177,8 @@ def predictions(selected: Selected, seed: int = 1) -> xr.Dataset:
     model = Model("test_selection:Detector", {}, Detector.parameters, SPECS)
     with Engine(model, "predictive/simulate") as engine:
         predictor = Predictor(engine, PRIOR, 300, seed, Path("unused"))
-        many, made = simulate_events(predictor, draws, "unused", selected, {})
-        return predicted_events(many, made, x_o, selected)
+        tried = try_events(predictor, draws, "unused", selected, {})
+        return predicted_events(tried, x_o, selected)
 
 
 def test_sets_that_are_predicted_have_as_many_events_as_were_observed() -> None:
@@ -223,6 +224,28 @@ def test_it_is_told_which_events_there_are(told: dict[str, Any], status: str, wo
     check = synthetic.judged("selection", SelectedEvents(**{**known, **told}), "nle, event")
     assert check.status == status
     assert words in check.advice
+
+
+def test_events_that_are_not_selected_are_no_fault_of_the_simulator() -> None:
+    """Half of them have no data; a few more raise, which is a fault whatever is selected."""
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=10_000)
+    reasons = np.where(theta + rng.normal(size=theta.size) < 0, "nan", "").astype(object)
+    reasons[:50] = "raised"
+    failed = ({"theta": theta}, reasons)
+    counts = {reason: int((reasons == reason).sum()) for reason in ("nan", "raised")}
+    found = {}
+    for selection in ("", "detected"):
+        rows = SimulatedRows(theta.size, counts, failed, selection=selection)
+        for name in ("failures", "lost_prior"):
+            (check,) = diagnostics.registered()[name].ask(name, rows, {}).checks  # type: ignore[union-attr]
+            found[name, selection] = check.status
+    assert found == {
+        ("failures", ""): "fail",
+        ("lost_prior", ""): "fail",
+        ("failures", "detected"): "pass",
+        ("lost_prior", "detected"): "pass",
+    }
 
 
 CONFIG = (Path(__file__).parent / "config.yaml").read_text()

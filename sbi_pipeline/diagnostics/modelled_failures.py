@@ -29,7 +29,7 @@ def judge_modelled_failures(known: Mapping[str, Any], subject: str) -> Check:
     if target == "posterior":
         said += "a posterior learnt from the others is that of valid data, and needs no more."
     elif known["modelled"]:
-        said += f"log p(valid | theta) was learnt, and goes with the {target} of a data set."
+        said += f"log p(valid | theta) was learnt and added to the {target}."
     else:
         said += (
             f"a {target} learnt from the others ignores where they failed; leave the training "

@@ -20,7 +20,7 @@ from ..event_predictions import (
     TriedEvents,
     events_to_score,
     predicted_events,
-    simulate_events,
+    try_events,
 )
 from ..model import Model
 from ..nuisances import NuisancePosterior, load_nuisances
@@ -108,7 +108,7 @@ def diagnose(
                 elif several:
                     own = tree.attrs
                     selected = Selected(len(x_o), own.get("tried"), own.get("chance", 1.0))
-                    tried = simulate_events(predictor, draws, ledger, selected, under)
+                    tried = try_events(predictor, draws, ledger, selected, under)
                     predicted = predicted_events(tried, x_o, selected)
                     for path in estimators:
                         own_scores = score(path, one.inputs, tried, selected, model, seed)

@@ -477,6 +477,7 @@ class Campaign(Mapping[str, Specification]):
                 "parameters": texts.described(entry),
                 "thresholds": config.get("thresholds", {}),
                 "configuration": texts.excerpt(self.name, config, self.estimators),
+                **({"selection": entry["selection"]} if "selection" in entry else {}),
                 **self.fits.at_load,
             },
             {**inputs, **learnt},
