@@ -22,9 +22,7 @@ from .types import Array
 
 FEWEST_SETS, MOST_EVENTS = 100, 50_000
 """Sets of many draws at least, and events in all about."""
-FEWEST_REPEATED, MOST_REPEATED = 200, 10_000_000
-"""Sets of one draw at least, of which a p-value can be small; events for more than that at most."""
-SPARE = 1.15
+SPARE = 1.25
 """Events are tried so many times as often as they are needed on average."""
 
 
@@ -83,9 +81,8 @@ def sets_of_draws(n: int, events: int) -> int:
 
 
 def sets_of_one(n: int, events: int) -> int:
-    """Return how many sets of so many events one draw has: enough for a p-value, unless vast."""
-    enough = min(FEW_PREDICTIONS, MOST_REPEATED // events)
-    return min(n, max(FEWEST_REPEATED, enough, MOST_EVENTS // events))
+    """Return how many sets of so many events one draw has: enough for a p-value that fails."""
+    return min(n, max(FEW_PREDICTIONS, MOST_EVENTS // events))
 
 
 def try_events(

@@ -184,7 +184,7 @@ def predictions(selected: Selected, seed: int = 1) -> xr.Dataset:
 def test_sets_that_are_predicted_have_as_many_events_as_were_observed() -> None:
     found = predictions(Selected(worked=30, tried=None, chance=0.5))
     medians = found["replicates"].to_numpy()[:, 2, 0]
-    assert 280 <= len(medians) <= 345
+    assert 300 <= len(medians) <= 375
     # The median of 30 events of a half normal: 0.6745, its sd 1 / (2 f sqrt(30)).
     assert medians.mean() == pytest.approx(stats.halfnorm.median(), abs=0.03)
     wanted = 1 / (2 * stats.halfnorm.pdf(stats.halfnorm.median()) * np.sqrt(30))
@@ -206,7 +206,6 @@ def test_many_events_have_enough_sets_for_a_p_value() -> None:
     """With more than 250 events there were 100 sets, and the check always warned."""
     for events in (1, 50, 250, 1000, 10_000):
         assert event_predictions.sets_of_one(1000, events) >= 500
-    assert event_predictions.sets_of_one(1000, 10**6) == 200
     assert event_predictions.sets_of_one(250, 1000) == 250
 
 

@@ -30,11 +30,9 @@ from scipy import linalg, stats
 
 from ..sampled_posteriors import ManyEvents
 from ..types import Array
-from .check import Check, WarnFail, above
+from .check import Check, WarnFail, significant
 from .diagnostic import Diagnostic
 
-CERTAIN = 0.005
-"""P-value below which a difference is none of chance."""
 FEWEST = 500
 """Scores of which anything is said."""
 
@@ -148,6 +146,7 @@ def judge_accumulation(
     found: Accumulated,
     subject: str,
     *,
+    p: WarnFail = (0.005, 0.001),
     nats: WarnFail = (0.5, 2.0),
     width: WarnFail = (0.1, 0.25),
 ) -> Sequence[Check]:
@@ -156,13 +155,14 @@ def judge_accumulation(
     Args:
         found: As made by `accumulated`.
         subject: Estimator and observation.
+        p: P-value of a shift or of a wrong width: warn below, fail below.
         nats: Divergence of the posterior, beyond what chance gives: warn above, fail above. Half a
             nat is a shift by one posterior sd.
         width: Fraction by which the posterior is too narrow or too wide: warn above, fail above.
     """
     if found.simulations < FEWEST:
         return [_unseen(found, subject)]
-    return [_judge_shift(found, subject, nats), _judge_width(found, subject, width)]
+    return [_judge_shift(found, subject, p, nats), _judge_width(found, subject, p, width)]
 
 
 def _unseen(found: Accumulated, subject: str) -> Check:
@@ -182,15 +182,14 @@ def _unseen(found: Accumulated, subject: str) -> Check:
     )
 
 
-def _judge_shift(found: Accumulated, subject: str, nats: WarnFail) -> Check:
-    certain = found.p_shift < CERTAIN
-    judged = above(found.nats if certain else 0.0, nats, "accumulation")
+def _judge_shift(found: Accumulated, subject: str, p: WarnFail, nats: WarnFail) -> Check:
+    judged = significant(found.p_shift, found.nats, p, nats, "accumulation")
     sds = np.sqrt(2 * max(found.nats, 0.0))
     bad = (
         f"Errors of single events add up: the posterior of all is shifted by about {sds:.2g} sd; "
         "train on more."
     )
-    if not certain and found.by_chance > nats[0]:
+    if judged.status == "pass" and found.by_chance > nats[0]:
         judged = judged._replace(status="warn")
         bad = (
             f"{found.simulations} simulated events are too few to tell whether errors add up over "
@@ -204,19 +203,28 @@ def _judge_shift(found: Accumulated, subject: str, nats: WarnFail) -> Check:
         chance=f"below {found.by_chance:.2g} in 95 % of cases",
         good="Errors of single events do not add up to much where the posterior is.",
         bad=bad,
+        sees=_visible(found, p, nats),
     )
 
 
-def _judge_width(found: Accumulated, subject: str, width: WarnFail) -> Check:
+def _visible(found: Accumulated, p: WarnFail, nats: WarnFail) -> str:
+    """Say which shift is found nearly always, in one direction."""
+    chance = float(np.sqrt(found.events / found.simulations))
+    least = max(np.sqrt(2 * nats[0]), float(stats.norm.isf(p[0] / 2)) * chance)
+    sds = least + float(stats.norm.ppf(0.95)) * chance
+    return f"A shift by {sds:.2g} sd would have been found in 95 % of cases."
+
+
+def _judge_width(found: Accumulated, subject: str, p: WarnFail, width: WarnFail) -> Check:
     off = max(found.width, 1 / found.width) - 1
-    certain = found.p_width < CERTAIN or np.isnan(off)
-    judged = above(off if certain else 0.0, width, "accumulation width")
+    judged = significant(found.p_width, off, p, width, "width of events")
     how = "narrow" if found.width < 1 else "wide"
     bad = (
         "Scores of events scatter otherwise than the likelihood is curved: the posterior of all is "
         f"too {how}, its sd {found.width:.2g} of the right one; train on more, or a larger network."
     )
     if np.isnan(off):
+        judged = judged._replace(status="fail")
         bad = "The likelihood of events has no maximum where their posterior is; train on more."
     return judged.check(
         name="width of events",
