@@ -115,7 +115,8 @@ DIAGNOSTICS: Table = {
     "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT"),
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION"),
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
-    "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION"),
+    "selection": Part("sbi_pipeline.diagnostics.selection:SELECTION"),
+    "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION", version=2),
     "objects_sampled": Part("sbi_pipeline.diagnostics.object_sampling:OBJECTS_SAMPLED"),
     "objects_in_distribution": Part(
         "sbi_pipeline.diagnostics.object_p_values:OBJECTS_IN_DISTRIBUTION"

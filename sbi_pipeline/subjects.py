@@ -21,6 +21,9 @@ from .types import Array, Prior
 MOST_UNCONVERGED = 0.05
 """Fraction of held-out chains that may not have converged where ranks are judged."""
 
+NOT_SELECTED = "nan"
+"""Why an event failed that is not selected: it has no data."""
+
 
 class Subject(Protocol):
     """Something a diagnostic can be asked of."""
@@ -48,6 +51,8 @@ class SimulatedRows:
             where it did not, ``(n,)``; None where none failed.
         weights: What is known of the weights of existing simulations, as a manifest tells it: the
             rows ``outside`` the prior, ``effective`` ones, ``drawn_from``; None for others.
+        selection: What is said of how events that fail are selected, see `selection`; empty for
+            nothing. Data that are NaN are no fault then.
     """
 
     kind: ClassVar[str] = "simulations"
@@ -56,6 +61,13 @@ class SimulatedRows:
     failures: Mapping[str, int]
     failed_theta: tuple[Mapping[str, Array], Array] | None = None
     weights: Mapping[str, Any] | None = None
+    selection: str = ""
+
+    @property
+    def unmeant(self) -> dict[str, int]:
+        """Failed simulations by reason, without events that are not selected."""
+        meant = NOT_SELECTED if self.selection else ""
+        return {reason: n for reason, n in self.failures.items() if reason != meant}
 
     @property
     def drawn_from(self) -> dict[str, str]:

@@ -10,11 +10,12 @@ import xarray as xr
 
 from sbi_pipeline import diagnostics, priors
 from sbi_pipeline.diagnostics import convergence
+from sbi_pipeline.diagnostics.accumulation import measure_accumulation
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
 from sbi_pipeline.diagnostics.statements import statements
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.rounds import DescribedRound, SimulatedRounds
-from sbi_pipeline.sampled_posteriors import SampledPosterior
+from sbi_pipeline.sampled_posteriors import ManyEvents, SampledPosterior
 from sbi_pipeline.study import thresholds
 from sbi_pipeline.study.binding import Binding
 from sbi_pipeline.study.files import Written
@@ -212,6 +213,22 @@ def predictive(seed=0, elements=14):
     halves = {"x": "draw", "replicates": "replicate"}
     made = {name: ((each, "x_dim_0"), data[1:]) for name, each in halves.items()}
     return xr.Dataset({**made, "x_o": observed})
+
+
+def with_scores(data, events=200, n=2000):
+    """Predictions with scores of events, as an honest likelihood of so many has them."""
+    score = np.random.default_rng(7).normal(size=(n, 2)) / np.sqrt(events)
+    dims = ("event", "direction", "other_direction")
+    return data.assign(
+        event_score=(dims[:2], score),
+        event_curvature=(dims, np.tile(np.eye(2) / events, (n, 1, 1))),
+        event_prior=(dims[1:], np.zeros((2, 2))),
+    )
+
+
+def of_events(posterior):
+    """What is measured of errors that add up over the events of a posterior."""
+    return measure_accumulation(ManyEvents(estimator(calibration(n=50), "nle"), posterior))
 
 
 def nuisances(n=500, draws=200, shift=0.0):

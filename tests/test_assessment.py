@@ -22,9 +22,10 @@ def _observation(seed=0, events=0):
         if events:
             data = np.tile(tree["observed_data/x"].to_numpy(), (events, 1))
             tree["observed_data"] = xr.Dataset({"x": (("event", "x_dim_0"), data)})
-        posteriors[who] = synthetic.sampled(
-            tree, who, predictive=synthetic.predictive(seed + len(posteriors))
-        )
+        predictive = synthetic.predictive(seed + len(posteriors))
+        if events:
+            predictive = synthetic.with_scores(predictive, events)
+        posteriors[who] = synthetic.sampled(tree, who, predictive=predictive)
     x = synthetic.calibration(n=400)["x"].to_numpy()
     return ObservedData("event", "simulated", posteriors, x, list(synthetic.NAMES))
 
@@ -79,19 +80,17 @@ def test_other_held_out_simulations_than_those_of_the_calibration_are_refused(es
 
 
 def test_a_set_of_events_is_asked_whether_errors_add_up(estimator, held_out):
-    data, rng = estimator.calibration, np.random.default_rng(0)
-    dims = ("event", "parameter")
-    scored = data.assign(
-        event_score=(dims, rng.normal(size=(5000, 2))),
-        event_theta=(dims, synthetic.PRIOR_SD * rng.normal(size=(5000, 2))),
-    )
-    told = synthetic.estimator(scored, "nle")
-    *_, last = assessment.subjects_of(RAN, [told], [_observation(events=200)], held_out)
-    (check,) = _checks([last])
-    assert (check.name, check.status, check.subject) == ("accumulation", "pass", "nle, event")
-    (unscored,) = last
-    assert _checks([[dataclasses.replace(unscored, estimator=estimator)]]) == []
-    single = assessment.subjects_of(RAN, [told], [_observation()], held_out)
+    *_, last = assessment.subjects_of(RAN, [estimator], [_observation(events=200)], held_out)
+    found = _checks([last])
+    assert [(check.name, check.status, check.subject) for check in found] == [
+        ("accumulation", "pass", "nle, event"),
+        ("width of events", "pass", "nle, event"),
+    ]
+    failed = {"simulated": 1000, "failed": 300, "target": "likelihood", "modelled": True}
+    (one,) = last
+    some_failed = dataclasses.replace(one, estimator=synthetic.estimator(None, failures=failed))
+    assert _names(_checks([[some_failed]]))[0] == "selection"
+    single = assessment.subjects_of(RAN, [estimator], [_observation()], held_out)
     assert not [each for group in single for each in group if isinstance(each, ManyEvents)]
 
 

@@ -33,14 +33,11 @@ from ..subjects import MOST_UNCONVERGED
 from ..trained import Posterior
 from ..types import Array, Prior, Traits
 from .evidence import log_evidence
-from .scores import scores
 from .statements import statements
 from .steps import sweep
 
 MEMBERS = 4
 """Draws of each posterior kept beside the truth."""
-SCORED = 5_000
-"""Held-out simulations whose score is kept, where likelihoods may be multiplied over events."""
 LONGER = (4, 16)
 """Steps of chains that fell short, over those that were allowed first."""
 TRUSTED = 0.05
@@ -86,8 +83,7 @@ def rank(
         (`statements`), for `local_calibration`.
         The attribute ``independent`` says whether the draws are of no chain.
         With ``keep_draws``, ``draws`` in normal space (simulation, draw, parameter).
-        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
-        what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
+        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic).
 
     Raises:
         ValueError: There are no held-out simulations, or an option of the sampler is wrong.
@@ -96,12 +92,12 @@ def rank(
         raise ValueError("no held-out simulations; set split.test above 0")
     traits, prior = posterior.estimator.traits, posterior.prior
     count = min(simulations or default_simulations(traits), len(theta))
-    truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
+    truth, x, z_truth = theta[:count], x[:count], prior.to_normal(theta[:count])
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
     z, facts = draw_longer(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
-    density = log_posterior(posterior.estimator, x, posterior.events)
+    density = log_posterior(posterior.estimator, x, posterior.events, tried=_tried(posterior, x))
     at_truth = density(z_truth[:, None])[:, 0]
     at_draws = density(z)
     rng = np.random.default_rng(seed)
@@ -158,8 +154,6 @@ def rank(
         ranked = ranked.drop_dims("quantity")
     if traits.steps:
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
-    if posterior.events:
-        ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
 
 
@@ -187,21 +181,32 @@ def draw_longer(
     Returns:
         The draws; ``converged``, ``(m,)``, ``seconds`` and whether draws are ``independent``.
     """
-    estimator, events = posterior.estimator, posterior.events
+    estimator, events, tried = posterior.estimator, posterior.events, _tried(posterior, x)
     own = {"prior": posterior.prior, "events": events, "joined": joined, "quick": True}
     settings: dict[str, Any] = {**own, **options}
-    first = samplers.draw(estimator, x, draws, seed=seed, **settings)
+    first = samplers.draw(estimator, x, draws, seed=seed, tried=tried, **settings)
     z, converged = first.flat(draws), first.converged.astype(np.int8)
     seconds = float(first.facts.get("seconds", 0))
     for steps in _longer_chains(estimator, options):
         rest = np.flatnonzero(converged == 0)
         if len(rest) <= MOST_UNCONVERGED * len(x):
             break
-        more = samplers.draw(estimator, x[rest], draws, seed=seed, **settings, max_steps=steps)
+        numbers = None if tried is None else tried[rest]
+        more = samplers.draw(
+            estimator, x[rest], draws, seed=seed, tried=numbers, **settings, max_steps=steps
+        )
         z[rest], converged[rest] = more.flat(draws), more.converged
         seconds += float(more.facts.get("seconds", 0))
     facts = {"converged": converged, "seconds": seconds, "independent": int(first.independent)}
     return z, facts
+
+
+def _tried(posterior: Posterior, x: Array) -> Array | None:
+    """Return how many events were tried of each data set: one held-out event, which worked.
+
+    Its theta is of the prior given that, whatever is said of the events of an observation.
+    """
+    return np.ones(len(x), dtype=int) if posterior.events else None
 
 
 def _longer_chains(estimator: Estimator, options: Mapping[str, Any]) -> list[int]:
@@ -327,11 +332,3 @@ def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:
     """Return log evidences, ``(m,)``; NaN for all where that of many is a guess."""
     total, effective = log_evidence(density, z, np.random.default_rng([seed, 1]))
     return total if np.median(effective) > TRUSTED else np.full(len(z), np.nan)
-
-
-def _event_scores(posterior: Posterior, theta: Array, x: Array) -> dict[str, tuple[Any, Array]]:
-    """Return the score of each held-out simulation as a single event, and its theta."""
-    z = posterior.prior.to_normal(theta)
-    found = scores(log_posterior(posterior.estimator, x), z)
-    dims = ("event", "parameter")
-    return {"event_score": (dims, found.astype(np.float32)), "event_theta": (dims, theta)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..diagnostics.ranks import SCORED, default_simulations, rank
+from ..diagnostics.ranks import default_simulations, rank
 from ..storage import reading
 from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
@@ -43,10 +43,9 @@ def calibrate(
     options["simulations"] = options.get("simulations") or default_simulations(
         trained.estimator.traits
     )
-    wanted = max(options["simulations"], SCORED if trained.events else 0)
     conditions = trained.conditions
     reader = reading.open_campaign(simulations, trained.names, noise, conditions.names, missing)
-    test = reader.collect({"test": wanted})["test"]
+    test = reader.collect({"test": options["simulations"]})["test"]
     settings = {"seed": listed["split"]["seed"], "proposal": read_proposal(proposals, inputs)}
     shown = conditions.beside(test.x, test.known)
     data = rank(trained, test.theta, shown, **settings, **options)

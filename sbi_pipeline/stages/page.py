@@ -79,12 +79,14 @@ def report(
     noise: Noise | None = None,
     missing: MissingElements | None = None,
     catalogues: Sequence[Path] = (),
+    selection: str = "",
     threads: int = 1,
 ) -> None:
     """Check everything and tell it on one page.
 
     ``posteriors`` are the folders of posteriors; ``catalogues`` those of what an estimator says of
-    a catalogue; ``rounds`` the posteriors that ``boxes`` were made of.
+    a catalogue; ``rounds`` the posteriors that ``boxes`` were made of; ``selection`` is what is
+    said of how events were selected.
 
     Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, every figure as PNG and
     PDF in the folder ``figures``, and in ``recommended`` the posterior to take of every observation
@@ -120,7 +122,7 @@ def report(
     ]
     failed = _failed(reader) if any(listed["failures"].values()) else None
     weights = listed.get("weights")
-    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights)
+    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights, selection)
     surveyed = _catalogues([read_population(folder, inputs) for folder in catalogues])
     learnt = _nuisances(nuisance_ranks, inputs)
     chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
