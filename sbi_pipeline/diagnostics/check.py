@@ -25,6 +25,7 @@ class Check:
         threshold: Where it warns and fails, in words.
         chance: What a perfect posterior would have given, in words.
         advice: One plain sentence: what it means, and what to do if it is bad.
+        caveat: What even a pass does not tell, for the sentence of the verdict; empty for nothing.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Check:
     threshold: str
     chance: str
     advice: str
+    caveat: str = ""
 
 
 class Judged(NamedTuple):
