@@ -145,11 +145,11 @@ def _told(found: Information, idle: list[str], learned: bool, worse: bool) -> tu
         return "fail", "Held-out truths are less probable than under the prior. " + found.remedy
     if missed:
         who = in_words(dict.fromkeys(found.seen[name] for name in missed), "and")
-        what, status = f"The posterior of {', '.join(missed)} is about as wide as", "warn"
+        what = f"The posterior of {', '.join(missed)} is about as wide as"
         if not learned:
-            what, status = "The posterior is no better than", "fail"
+            what = "The posterior is no better than"
         seen = in_words(missed, "and")
-        return status, (
+        return "warn" if learned else "fail", (
             f"{what} the prior, while {who} sees more of {seen} in the data: the network missed "
             f"it. {found.remedy}"
         )

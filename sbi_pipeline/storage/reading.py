@@ -58,7 +58,7 @@ class View:
 
     def head(self, rows: int) -> View:
         """Return the first rows."""
-        return replace(self, **{name: each[:rows] for name, each in self.arrays.items()})
+        return View(**{name: each[:rows] for name, each in self.arrays.items()}, names=self.names)
 
 
 @dataclass(frozen=True)
