@@ -5,6 +5,7 @@ points. Parameters are uniform on (0, 1).
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ class Blob:
     """The place of a blob in an image of noise; its brightness is a nuisance."""
 
     names = ("across", "up")
-    network = {"embedding": "auto"}
+    network = MappingProxyType({"embedding": "auto"})
     pixels = np.arange(32)
     brightness = np.linspace(1.5, 4.5, 41)
 
@@ -56,7 +57,7 @@ class Flare:
     """The time of a flare in a light curve of 60 points; its height is a nuisance."""
 
     names = ("time",)
-    network = {"embedding": "mlp", "linear": False}
+    network = MappingProxyType({"embedding": "mlp", "linear": False})
     times = np.arange(60)
     heights = np.linspace(2, 8, 61)
 
@@ -85,7 +86,7 @@ class Points:
     """Centre and spread of a set of 40 points with heavy tails."""
 
     names = ("centre", "spread")
-    network = {"embedding": "deep_set"}
+    network = MappingProxyType({"embedding": "deep_set"})
 
     def draw(self, rng, n):
         u = rng.uniform(size=(n, 2))
@@ -112,7 +113,7 @@ class Moons:
     """Two parameters of a crescent, with two modes; x is of two numbers."""
 
     names = ("a", "b")
-    network = {}
+    network = MappingProxyType({})
 
     def draw(self, rng, n):
         u = rng.uniform(size=(n, 2))
@@ -142,7 +143,7 @@ class Wave:
     """Frequency and phase of a wave in 50 numbers; its height is a nuisance."""
 
     names = ("frequency", "phase")
-    network = {}
+    network = MappingProxyType({})
     times = np.linspace(0, 1, 50)
     heights = np.linspace(1, 3, 21)
 
@@ -167,7 +168,7 @@ class Silent:
     """Data that say nothing of one parameter, and nothing or something of the other."""
 
     names = ("a", "b")
-    network = {}
+    network = MappingProxyType({})
 
     def __init__(self, of_a=False):
         self.of_a = of_a
@@ -182,7 +183,7 @@ class Line:
     """Both parameters, each in a number of its own with normal noise, the first also in others."""
 
     names = ("a", "b")
-    network = {}
+    network = MappingProxyType({})
 
     def draw(self, rng, n):
         u = rng.uniform(size=(n, 2))

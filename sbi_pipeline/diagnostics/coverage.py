@@ -16,6 +16,7 @@ from ..types import Array
 from .check import Check, Judged, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
 from .uniform import checked
+from .visible import VisibleWidths, by_coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,6 +82,7 @@ class Interval:
         error: Binomial scatter of that.
         p_value: Binomial, corrected for all intervals looked at.
         among: How many these are.
+        simulations: Over how many simulations.
     """
 
     parameter: str
@@ -89,6 +91,7 @@ class Interval:
     error: float
     p_value: float
     among: int
+    simulations: int
 
     @property
     def off(self) -> float:
@@ -107,6 +110,10 @@ class Interval:
     def by_chance(self) -> str:
         """What chance gives, in words."""
         return f"{self.level:.3g} ± {self.error:.2g}"
+
+    def seen(self, p: WarnFail, difference: WarnFail) -> VisibleWidths:
+        """Return which widths of one parameter are found by these thresholds."""
+        return by_coverage(self.simulations, ONE_AND_TWO_SIGMA, p[0] / self.among, difference[0])
 
     def said(self, of: str) -> str:
         """Say what is wrong with it, where it is: in how many ``of`` what."""
@@ -132,7 +139,7 @@ def intervals(ranks: Mapping[str, Array], draws: int) -> list[Interval]:
         p_values = np.minimum(1.0, 2 * stats.norm.sf(np.abs(observed - levels) / errors) * among)
         for level, held, error, p_value in zip(levels, observed, errors, p_values, strict=True):
             values = float(level), float(held), float(error), float(p_value)
-            found.append(Interval(name, *values, among))
+            found.append(Interval(name, *values, among, each.size))
     return found
 
 
@@ -179,6 +186,7 @@ def judge_coverage(
         chance=worst.by_chance,
         good="Intervals hold the truth as often as they claim.",
         bad=worst.said("held-out simulations"),
+        sees=worst.seen(p, difference).words,
     )
 
 

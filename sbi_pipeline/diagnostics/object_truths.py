@@ -28,6 +28,7 @@ from .check import Check, Judged, WarnFail, worst_of
 from .coverage import Interval, intervals, worst_interval
 from .diagnostic import Diagnostic, Drawing
 from .uniform import ecdf_difference
+from .visible import by_ecdf
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +77,7 @@ def measure_truths(asked: Population) -> Truths | None:
         return None
     rows = [{"parameter": name} | rank_tests(each, asked.draws) for name, each in ranks.items()]
     return Truths(
-        uniformity=Uniformity(pd.DataFrame(rows), tuple(ranks)),
+        uniformity=Uniformity(pd.DataFrame(rows), tuple(ranks), asked.draws),
         intervals=intervals(ranks, asked.draws),
         pulls=pd.DataFrame([{"parameter": name} | mean_pull(asked.pulls(name)) for name in ranks]),
         unlike_prior=[name for name in ranks if not like_prior(asked, name)],
@@ -142,6 +143,7 @@ def _ranked(found: Truths, subject: str, p: WarnFail, difference: WarnFail) -> C
         chance=f"below {1.36 / math.sqrt(n):.2g} in 95 % of cases with {counted(n)} objects",
         good="Truths lie in their posteriors like one more draw.",
         bad=fault(row, found.uniformity) + found.caveat,
+        sees=by_ecdf(n, found.uniformity.draws, p[0] / len(table), difference[0]).words,
     )
 
 
@@ -155,6 +157,7 @@ def _covered(found: Truths, subject: str, p: WarnFail, difference: WarnFail) -> 
         chance=worst.by_chance,
         good="Intervals hold the truths as often as they claim.",
         bad=worst.said("objects") + found.caveat,
+        sees=worst.seen(p, difference).words,
     )
 
 
