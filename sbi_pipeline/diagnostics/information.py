@@ -19,7 +19,7 @@ from ..types import Array
 from .check import Check, Status
 from .diagnostic import Diagnostic
 from .remedies import remedy
-from .yardsticks import better_informed, in_words, seen_by, yardsticks
+from .yardsticks import better_informed, enumerated, seen_by, yardsticks
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def measure_information(asked: TrainedEstimator) -> Information | None:
     seen = {name: who for name in found.sd_ratio if (who := seen_by(asked, name))}
     if not seen and (better := better_informed(asked)):
         seen = {"all together": better[0].who}
-    others = in_words([who for who, _ in yardsticks(asked)], "or")
+    others = enumerated([who for who, _ in yardsticks(asked)], "or")
     return replace(found, seen=seen, asked=others, remedy=remedy(asked))
 
 
@@ -144,11 +144,11 @@ def _told(found: Information, idle: list[str], learned: bool, worse: bool) -> tu
     if worse:
         return "fail", "Held-out truths are less probable than under the prior. " + found.remedy
     if missed:
-        who = in_words(dict.fromkeys(found.seen[name] for name in missed), "and")
+        who = enumerated(dict.fromkeys(found.seen[name] for name in missed), "and")
         what = f"The posterior of {', '.join(missed)} is about as wide as"
         if not learned:
             what = "The posterior is no better than"
-        seen = in_words(missed, "and")
+        seen = enumerated(missed, "and")
         return "warn" if learned else "fail", (
             f"{what} the prior, while {who} sees more of {seen} in the data: the network missed "
             f"it. {found.remedy}"

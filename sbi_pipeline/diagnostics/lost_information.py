@@ -25,7 +25,7 @@ from .check import Check, Status, WarnFail, above
 from .diagnostic import Diagnostic
 from .information import measure_information
 from .remedies import remedy
-from .yardsticks import REGRESSION, Better, better_informed, in_words, yardsticks
+from .yardsticks import REGRESSION, Better, better_informed, enumerated, yardsticks
 
 GAP = 3.0
 """Standard errors that a gap is beyond chance."""
@@ -80,21 +80,22 @@ def measure_lost_information(asked: TrainedEstimator) -> Lost | None:
         gap=float(told.get("over_fit", math.nan)),
         gap_error=float(told.get("over_fit_error", math.nan)),
         parameters=asked.calibration.sizes["parameter"],
-        compared=in_words([who for who, _ in yardsticks(asked)], "or"),
+        compared=enumerated([who for who, _ in yardsticks(asked)], "or"),
         alone=not asked.others,
         remedy=remedy(asked),
     )
 
 
 def judge_lost_information(found: Lost, subject: str, *, wider: WarnFail = (1.2, 2.0)) -> Check:
-    """Judge whether the posterior is much wider than it need be.
+    """Judge whether the posterior is much wider than it need be, or as far off as if it were.
 
     What was learnt by heart warns at most: that is what is to be expected, and not seen.
 
     Args:
         found: As made by `measure_lost_information`.
         subject: The estimator.
-        wider: Warn and fail where it is that many times too wide in each parameter, on average.
+        wider: Warn and fail where as much is lost as by posteriors that many times too wide in each
+            parameter.
     """
     value = max(found.by_others, found.by_heart)
     status: Status = above(found.by_others, wider, "lost_information").status
@@ -104,7 +105,7 @@ def judge_lost_information(found: Lost, subject: str, *, wider: WarnFail = (1.2,
         name="lost information",
         subject=subject,
         status=status,
-        quantity="how many times too wide in each parameter, at least",
+        quantity="what is lost, as a factor of width in each parameter, at least",
         value=value,
         threshold=f"warn above {wider[0]:g}, fail above {wider[1]:g} where another shows it",
         chance="1 for the exact posterior",
@@ -149,14 +150,8 @@ def _compared(found: Lost) -> str:
 def _caveat(found: Lost) -> str:
     if not found.alone:
         return ""
-    who = f" and {REGRESSION}" if REGRESSION in found.compared else ""
-    return (
-        f"One estimator only: what it{who} both lose of the data cannot be seen; a second method "
-        "would tell."
-        if who
-        else "One estimator only: what it loses of the data cannot be seen; a second method would "
-        "tell."
-    )
+    who = f"it and {REGRESSION} both lose" if REGRESSION in found.compared else "it loses"
+    return f"One estimator only: what {who} of the data cannot be seen; a second method would tell."
 
 
 LOST_INFORMATION = Diagnostic(

@@ -133,7 +133,7 @@ def _common(one: Array, other: Array) -> tuple[Array, Array]:
     return one[:rows], other[:rows]
 
 
-def in_words(names: Iterable[str], last: str) -> str:
+def enumerated(names: Iterable[str], last: str) -> str:
     """Return names in words, such as "a regression, nle and nre"."""
     *first, end = [*names] or [""]
     return f"{', '.join(first)} {last} {end}" if first else end

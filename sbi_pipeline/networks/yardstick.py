@@ -61,7 +61,7 @@ class Yardstick:
         told = self._told(x, known)
         self.centre, self.sd = moments(told.double())
         told = self._standardised(told)
-        wanted = effects(z)
+        wanted = squares_and_products(z)
         self.weight = best_fit(told, (wanted - wanted.mean(0)).float())[0]
         # Of every other row the first step was fitted to the predictions are too good.
         rows = slice(1, None, 2)
@@ -103,7 +103,7 @@ class Yardstick:
         return torch.cat((found, found[:, first] * found[:, second]), 1)
 
 
-def effects(z: Tensor) -> Tensor:
+def squares_and_products(z: Tensor) -> Tensor:
     """Return parameters, their squares and, as far as these are few, products."""
     first, second = torch.triu_indices(z.shape[1], z.shape[1], 1)
     own = torch.cat((z, z.square()), 1)
