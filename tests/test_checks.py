@@ -58,10 +58,9 @@ def test_a_small_but_certain_fault_only_warns():
 
 def test_coverage_says_which_way():
     narrow = synthetic.asked("coverage", synthetic.calibration(width=0.5))
-    assert narrow.advice.endswith("too narrow.")
-    assert synthetic.asked("coverage", synthetic.calibration(width=2.0)).advice.endswith(
-        "too wide."
-    )
+    assert "error bars are too narrow; train on more simulations" in narrow.advice
+    wide = synthetic.asked("coverage", synthetic.calibration(width=2.0))
+    assert "error bars are too wide; allow more epochs" in wide.advice
 
 
 def test_a_small_fault_that_is_certain_hides_no_large_one():

@@ -26,6 +26,7 @@ from ..types import Array
 from .check import Check, WarnFail, worst_of
 from .coverage import ONE_AND_TWO_SIGMA, coverage
 from .diagnostic import Diagnostic, Drawing
+from .remedies import INFLEXIBLE, REMEDIES, Shape
 from .uniform import Ecdf, chi2_p_value, ecdf_difference, ks_p_value, rank_histogram
 from .visible import by_ecdf
 
@@ -156,13 +157,12 @@ def judge_calibration(
 def fault(row: pd.Series, found: Uniformity) -> str:
     """Say in words what ranks that are not uniform mean, and what to do."""
     if row["parameter"] not in found.parameters:
-        said = f"The joint posterior is not honest (ranks of {row['parameter']})"
-    else:
-        said = f"The posterior of {row['parameter']} is {_shape(row)}"
-    return f"{said}; train on more simulations, or a larger network."
+        return f"The joint posterior is not honest (ranks of {row['parameter']}); {INFLEXIBLE}."
+    shape = _shape(row)
+    return f"The posterior of {row['parameter']} is {shape}; {REMEDIES[shape]}."
 
 
-def _shape(row: pd.Series) -> str:
+def _shape(row: pd.Series) -> Shape:
     if abs(row["bias"]) > 0.03:
         return "too low" if row["bias"] > 0 else "too high"
     if row["coverage_68"] < 0.6827 - 0.03:

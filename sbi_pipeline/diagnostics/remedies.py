@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 """What helps an estimator that knows less than the data say, by what is known of how it learnt."""
 
 from __future__ import annotations
@@ -31,3 +32,24 @@ def is_over_fitted(asked: TrainedEstimator) -> bool:
         return False
     gap, error = data.attrs["over_fit"], data.attrs["over_fit_error"]
     return bool(gap > max(3 * error, OVER_FIT * data.sizes["parameter"]))
+=======
+"""What helps against which fault of a posterior, in words that several checks share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Shape = Literal["too low", "too high", "too narrow", "too wide", "of the wrong shape"]
+
+OVERCONFIDENT = "train on more simulations, or average several networks (network: {members: 5})"
+UNDERTRAINED = "allow more epochs, or a larger network"
+INFLEXIBLE = "train a larger network, or on more simulations"
+REMEDIES: dict[Shape, str] = {
+    "too low": INFLEXIBLE,
+    "too high": INFLEXIBLE,
+    "too narrow": OVERCONFIDENT,
+    "too wide": UNDERTRAINED,
+    "of the wrong shape": INFLEXIBLE,
+}
+"""What helps, by what a posterior is."""
+>>>>>>> main
