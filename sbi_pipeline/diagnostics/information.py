@@ -18,7 +18,7 @@ from ..subjects import TrainedEstimator
 from ..types import Array
 from .check import Check, Status
 from .diagnostic import Diagnostic
-from .remedies import remedy
+from .missed import remedy
 from .yardsticks import better_informed, enumerated, seen_by, yardsticks
 
 

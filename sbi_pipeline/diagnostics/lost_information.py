@@ -24,7 +24,7 @@ from ..subjects import TrainedEstimator
 from .check import Check, Status, WarnFail, above
 from .diagnostic import Diagnostic
 from .information import measure_information
-from .remedies import remedy
+from .missed import remedy
 from .yardsticks import REGRESSION, Better, better_informed, enumerated, yardsticks
 
 GAP = 3.0
