@@ -103,7 +103,7 @@ def diagnose(
                 else:
                     shown = observations.with_texts(x_o, data or {})
                     made = predictor.simulate(draws, values, ledger, known=under)
-                    predicted = predictions.predicted(made, shown)
+                    predicted = predictions.predicted(made, shown, prior.names)
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
                 predicted = xr.Dataset(attrs={"problem": str(error)})
