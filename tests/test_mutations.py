@@ -4,6 +4,7 @@ Each fault is repeated with other random numbers: a few times in the quick tests
 slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
 """
 
+import faults_whole
 import numpy as np
 import pytest
 import surveys
@@ -172,6 +173,7 @@ FAULTS = {
     ),
     "sd of 1 000 objects x 1.3": (catalogue, {"width": 1.3}, {"coverage of truths"}),
     "means of 1 000 objects off by 0.2 sd": (catalogue, {"shift": 0.2}, {"mean pull"}),
+    **faults_whole.FAULTS,
 }
 TRUTHS = {
     "estimator": of_estimator,
@@ -182,6 +184,7 @@ TRUTHS = {
     "chain": chain,
     "observation": observation,
     "catalogue of 1 000": catalogue,
+    **faults_whole.TRUTHS,
 }
 
 

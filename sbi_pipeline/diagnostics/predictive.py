@@ -17,6 +17,7 @@ from ..plots.style import INK, Look, axis_label, canvas, key, line_of, panels, p
 from ..sampled_posteriors import FEWEST_PREDICTIONS, SampledPosterior
 from ..types import Array
 from .check import Check, WarnFail
+from .descriptors import unlike_by_descriptors
 from .diagnostic import Diagnostic, Drawing
 from .typicality import (
     Typicality,
@@ -43,21 +44,23 @@ def typicality(x: Array, x_o: Array) -> Typicality:
     """Ask whether ``x_o`` looks like one more data set of one draw of the posterior.
 
     Statistics: distance from the bulk (Mahalanobis in normal scores, which needs no units and no
-    finite moments), the largest residual of an element in interquartile ranges, and `summaries`.
+    finite moments), of elements and of `descriptors`, the largest residual of an element in
+    interquartile ranges, and `summaries`.
 
     Args:
         x: Data sets of one draw, ``(draws, *x_shape)``.
         x_o: The observation, ``x_shape``.
     """
     pooled = pool_data(x, x_o)
-    p_values = {
+    surprises = {
         "distance": upper(mahalanobis(features_of(pooled))),
+        **unlike_by_descriptors(x, x_o, residual=True),
         "largest residual": upper(largest_residual(pooled)),
         **{name: two_sided(values) for name, values in summaries(pooled).items()},
     }
     if np.isnan(x).any():  # the simulator says what is missing
-        p_values["missing elements"] = two_sided(share_missing(np.concatenate([x_o[None], x])))
-    return rank_among(pooled, p_values)
+        surprises["missing elements"] = two_sided(share_missing(np.concatenate([x_o[None], x])))
+    return rank_among(pooled, surprises)
 
 
 def measure_predictive(asked: SampledPosterior) -> Typicality | None:
