@@ -36,12 +36,12 @@ MOST_COLUMNS = 8
 """Columns of a set, or channels of series and images, at most."""
 FEWEST_POINTS, FEWEST_SAMPLES, FEWEST_PIXELS = 10, 16, 8
 """Of a set, of a series, and along each side of an image."""
-QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
-NEIGHBOURS = (1, 5)
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+NEIGHBOURS = (1, 4, 9)
 """Which neighbour's distance is asked for."""
 MOST_POINTS = 500
 """Points of a set that neighbours and waves are asked of: the first."""
-WAVES = 16
+WAVES = 10
 BANDS = 12
 FAR = 3
 """Widths from the middle beyond which descriptors are told by their logarithm."""
@@ -197,14 +197,16 @@ def _mean(values: Array) -> Array:
 
 
 def _between_neighbours(values: Array) -> Array:
-    """Return logarithms of quantiles of the distances to some neighbours, ``(n, numbers)``."""
-    found = np.full((len(values), 3, len(NEIGHBOURS)), np.nan)
+    """Return mean, spread and ends of log distances to some neighbours, ``(n, numbers)``."""
+    found = np.full((len(values), len(NEIGHBOURS), 4), np.nan)
     for place, each in enumerate(values):
         points = each[~np.isnan(each).any(axis=1)]
         if len(points) > max(NEIGHBOURS):
             distances, _ = spatial.KDTree(points).query(points, k=[1 + k for k in NEIGHBOURS])
-            found[place] = np.quantile(distances, (0.1, 0.5, 0.9), axis=0)
-    return np.log(np.maximum(found, FAINTEST))
+            logs = np.log(np.maximum(distances, FAINTEST))
+            ends = np.quantile(logs, (0.1, 0.9), axis=0)
+            found[place] = np.stack([logs.mean(axis=0), logs.std(axis=0), *ends], axis=1)
+    return found
 
 
 def _waves(values: Array) -> Array:

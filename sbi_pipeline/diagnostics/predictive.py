@@ -17,7 +17,7 @@ from ..plots.style import INK, Look, axis_label, canvas, key, line_of, panels, p
 from ..sampled_posteriors import FEWEST_PREDICTIONS, SampledPosterior
 from ..types import Array
 from .check import Check, WarnFail
-from .descriptors import unlike_by_descriptors
+from .descriptors import kind_of, unlike_by_descriptors
 from .diagnostic import Diagnostic, Drawing
 from .typicality import (
     Typicality,
@@ -45,18 +45,19 @@ def typicality(x: Array, x_o: Array) -> Typicality:
 
     Statistics: distance from the bulk (Mahalanobis in normal scores, which needs no units and no
     finite moments), of elements and of `descriptors`, the largest residual of an element in
-    interquartile ranges, and `summaries`.
+    interquartile ranges, and `summaries` of what is no set.
 
     Args:
         x: Data sets of one draw, ``(draws, *x_shape)``.
         x_o: The observation, ``x_shape``.
     """
     pooled = pool_data(x, x_o)
+    ordered = {} if kind_of(x_o.shape) == "set" else summaries(pooled)
     surprises = {
         "distance": upper(mahalanobis(features_of(pooled))),
         **unlike_by_descriptors(x, x_o, residual=True),
         "largest residual": upper(largest_residual(pooled)),
-        **{name: two_sided(values) for name, values in summaries(pooled).items()},
+        **{name: two_sided(values) for name, values in ordered.items()},
     }
     if np.isnan(x).any():  # the simulator says what is missing
         surprises["missing elements"] = two_sided(share_missing(np.concatenate([x_o[None], x])))

@@ -259,7 +259,8 @@ def upper(statistic: Array) -> Array:
 def two_sided(statistic: Array) -> Array:
     """Return the surprise of every entry, where those are unusual that are far out on any side."""
     from_middle = statistic - np.median(statistic)
-    return np.maximum(upper(np.maximum(from_middle, 0)), upper(np.maximum(-from_middle, 0)))
+    sides = [upper(np.maximum(side, 0)) for side in (from_middle, -from_middle)]
+    return np.maximum(np.max(sides, axis=0) - math.log(2), 0)
 
 
 def rank_among(pooled: Array, surprises: Mapping[str, Array]) -> Typicality:
