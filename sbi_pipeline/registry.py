@@ -92,6 +92,9 @@ DIAGNOSTICS: Table = {
     "screening": Part("sbi_pipeline.diagnostics.screening:SCREENING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "held_out_chains": Part("sbi_pipeline.diagnostics.held_out_chains:HELD_OUT_CHAINS"),
+    "held_out_simulations": Part(
+        "sbi_pipeline.diagnostics.held_out_simulations:HELD_OUT_SIMULATIONS"
+    ),
     "calibration": Part("sbi_pipeline.diagnostics.calibration:CALIBRATION"),
     "probability_plot": Part("sbi_pipeline.diagnostics.probability_plot:PROBABILITY_PLOT"),
     "coverage": Part("sbi_pipeline.diagnostics.coverage:COVERAGE", version=2),
@@ -129,7 +132,7 @@ STAGES = {
     "manifest": Part("sbi_pipeline.stages.manifests:manifest", repeatable=True),
     "observe": Part("sbi_pipeline.stages.observations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),
-    "calibrate": Part("sbi_pipeline.stages.calibration:calibrate", version=4),
+    "calibrate": Part("sbi_pipeline.stages.calibration:calibrate", version=5),
     "truncate": Part("sbi_pipeline.stages.rounds:truncate", version=2),
     "learn_nuisances": Part("sbi_pipeline.stages.nuisances:learn_nuisances"),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
@@ -138,7 +141,7 @@ STAGES = {
     "infer": Part("sbi_pipeline.stages.inference:infer", version=4),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=3),
-    "report": Part("sbi_pipeline.stages.page:report", version=4),
+    "report": Part("sbi_pipeline.stages.page:report", version=5),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
     "index": Part("sbi_pipeline.stages.overview:index"),
     "judge": Part("sbi_pipeline.stages.overview:judge"),

@@ -33,6 +33,9 @@ class SampledPosterior:
         tree: ``posterior.nc``.
         summary: ``diagnostics.csv``.
         predictive: ``predictive.nc`` if there is one.
+        held_out_edges: How held-out posteriors of its estimator lean on the edges of the prior: the
+            largest fraction of draws outside the central 99 % of it over parameters, ``(n,)``;
+            None where there are none.
     """
 
     kind: ClassVar[str] = "posterior"
@@ -42,6 +45,7 @@ class SampledPosterior:
     tree: xr.DataTree
     summary: pd.DataFrame
     predictive: xr.Dataset | None = None
+    held_out_edges: Array | None = None
 
     @property
     def title(self) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -137,6 +138,16 @@ class TrainedEstimator:
         Of chains on their way there the sampler would be judged, and not the estimator.
         """
         return self.calibration if self.unconverged <= MOST_UNCONVERGED else None
+
+    @property
+    def edges(self) -> Array | None:
+        """How each held-out posterior leans on the edges of its prior, ``(n,)``; None if unknown.
+
+        The largest fraction of draws outside the central 99 % of the prior over parameters.
+        """
+        if self.ranked is None or "at_edge" not in self.ranked:
+            return None
+        return np.asarray(self.ranked["at_edge"].to_numpy())
 
     @property
     def candidates(self) -> list[dict[str, Any]]:

@@ -51,7 +51,8 @@ def _names(checks):
 def test_an_estimator_is_asked_everything(estimator):
     found = _checks([[estimator]])
     assert _names(found) == [
-        *("training", "calibration", "P-P", "coverage", "TARP", "information", "parameter order"),
+        *("training", "held-out simulations", "calibration", "P-P", "coverage", "TARP"),
+        *("information", "parameter order"),
     ]
     assert {check.status for check in found} == {"pass"}
 
@@ -60,7 +61,8 @@ def test_a_campaign_is_asked_everything_in_the_order_of_the_page(estimator, held
     groups = assessment.subjects_of(RAN, [estimator], [_observation()], held_out)
     found = _checks(groups)
     assert _names(found) == [
-        *("failures", "training", "calibration", "P-P", "coverage", "TARP", "information"),
+        *("failures", "training", "held-out simulations", "calibration", "P-P", "coverage", "TARP"),
+        "information",
         *("parameter order", "local calibration", "effective draws", "prior edge", "predictive"),
         *("effective draws", "convergence", "chain length", "prior edge", "predictive"),
         *("agreement", "joint agreement", "in distribution", "data path"),

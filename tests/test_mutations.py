@@ -213,6 +213,6 @@ def test_the_truth_passes(name, repeats):
 
 def test_a_fault_is_said_in_words():
     wrong = {check.name: check.advice for check in shared_nuisance(0, per_event=True)}
-    assert wrong["coverage"].endswith("too narrow.")
+    assert "error bars are too narrow;" in wrong["coverage"]
     (near,) = near_the_observation(0, width=0.5)
     assert near.advice.startswith("For data like the observation the width of theta is off")

@@ -16,7 +16,7 @@ from scipy import stats
 from ..plots.style import SERIES, Look, key, line_of, panels
 from ..subjects import SimulatedRows
 from ..types import Array
-from .check import Check, WarnFail, significant
+from .check import Check, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def judge_lost_prior(
         shift: Of the prior's cumulative distribution: smaller than the first never matters, larger
             than the second is needed to fail.
     """
-    row = shifts.loc[shifts["p"].idxmin()]
-    p_value = min(1.0, float(row["p"]) * len(shifts))
-    judged = significant(p_value, float(row["shift"]), p, shift, "lost_prior")
+    p_values = np.minimum(1.0, shifts["p"].to_numpy() * len(shifts))
+    place, judged = worst_of(p_values, shifts["shift"].to_numpy(), p, shift, "lost_prior")
+    row, p_value = shifts.iloc[place], float(p_values[place])
     return judged.check(
         name="lost prior",
         subject=subject,

@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,7 @@ def judge_predictive(found: Typicality, subject: str, *, p: WarnFail = (0.005, 0
         subject,
         name="predictive",
         p=p,
+        needed=math.ceil(1 / p[1]),
         good="Data simulated from the posterior look like the observation.",
         bad="Data simulated from the posterior do not look like the observation ({}): the model "
         "lacks something, or the posterior is wrong.",

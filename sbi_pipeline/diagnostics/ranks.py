@@ -25,11 +25,13 @@ from ..estimators import Estimator
 from ..nuisances import NuisancePosterior, places_of
 from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
+from ..priors import reference_draws
 from ..priors.circles import circular_mean, circular_sd, periods_of, turned
 from ..priors.discrete import combinations
+from ..priors.edges import at_edge
 from ..subjects import MOST_UNCONVERGED
 from ..trained import Posterior
-from ..types import Array, Traits
+from ..types import Array, Prior, Traits
 from .evidence import log_evidence
 from .scores import scores
 from .steps import sweep
@@ -77,8 +79,9 @@ def rank(
         normal space, (simulation, parameter), ``joint_ranks`` (simulation, quantity) of the log
         density, if there is one, and of TARP distances, where parameters are learnt together,
         ``log_prob`` and ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and
-        ``scores`` (simulation, member, parameter): normal scores of the truth (member 0) and a few
-        draws, for `local_calibration`.
+        ``at_edge`` (simulation), the largest fraction of draws outside the central 99 % of the
+        prior of a parameter, and ``scores`` (simulation, member, parameter): normal scores of the
+        truth (member 0) and a few draws, for `local_calibration`.
         The attribute ``independent`` says whether the draws are of no chain.
         With ``keep_draws``, ``draws`` in normal space (simulation, draw, parameter).
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
@@ -132,6 +135,7 @@ def rank(
             "mean": (by_parameter, mean),
             "sd": (by_parameter, sd),
             "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / spread),
+            "at_edge": ("simulation", _at_edge(prior, drawn_theta, seed)),
             "pulls": (by_parameter, (z_truth - z.mean(axis=1)) / z.std(axis=1, ddof=1)),
             "joint_ranks": (("simulation", "quantity"), np.stack(list(joint.values()), axis=1)),
             "log_prob": ("simulation", at_theta),
@@ -288,6 +292,14 @@ def normal_scores(draws: Array, truth: Array, members: int) -> Array:
 def _mean_rank(pool: Array, value: Array) -> Array:
     """Return the rank, from 1, of one of a pool along axis 1; those that are equal share theirs."""
     return np.asarray((pool < value).sum(axis=1) + ((pool == value).sum(axis=1) + 1) / 2)
+
+
+def _at_edge(prior: Prior, draws: Array, seed: int) -> Array:
+    """Return how each posterior leans on the edges of its prior, ``(n,)``; circles have none."""
+    known = dict(zip(prior.names, reference_draws(prior, seed).T, strict=True))
+    edged = {name: values for name, values in known.items() if name not in periods_of(prior)}
+    own = {name: draws[..., place] for place, name in enumerate(prior.names)}
+    return at_edge(own, edged)
 
 
 def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:

@@ -7,6 +7,7 @@ import itertools
 import json
 import multiprocessing
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from ..populations import CatalogueParameter, ObservedCatalogue, Population
 from ..priors.boxes import BoxedPrior
 from ..reports import assessment, contents
 from ..reports import report as page
+from ..reports.recommendation import Recommendation
 from ..reports.verdict import to_json
 from ..rounds import DescribedRound, SimulatedRounds
 from ..sampled_posteriors import ObservedData, SampledPosterior
@@ -62,6 +64,7 @@ def report(
     report: Path,
     verdict: Path,
     figures: Path,
+    recommended: Path,
     campaign: str,
     title: str,
     question: str,
@@ -83,8 +86,9 @@ def report(
     ``posteriors`` are the folders of posteriors; ``catalogues`` those of what an estimator says of
     a catalogue; ``rounds`` the posteriors that ``boxes`` were made of.
 
-    Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, and every figure as
-    PNG and PDF in the folder ``figures``.
+    Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, every figure as PNG and
+    PDF in the folder ``figures``, and in ``recommended`` the posterior to take of every observation
+    that has one.
     """
     listed = read_manifest(simulations, inputs, "manifest")
     trained = [
@@ -104,6 +108,7 @@ def report(
             path,
             posteriors,
             inputs,
+            {each.name: each.edges for each in trained},
             simulated=compared,
             missing=None if missing is None else share_missing(seen["train"].x),
             simulated_known=seen["train"].known,
@@ -144,8 +149,26 @@ def report(
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
     images = {path.stem: path.read_bytes() for path in figures.glob("*.png")}
+    keep_recommended(told.recommendations, posteriors, recommended)
     write_text(verdict, to_json(told.checks, told.recommendations) + "\n")
     write_text(report, page.render(told, images))
+
+
+def keep_recommended(
+    recommendations: Mapping[str, Recommendation], posteriors: Sequence[Path], folder: Path
+) -> None:
+    """Copy the posterior to take of each observation to one place, if there is one to take.
+
+    Args:
+        recommendations: By observation.
+        posteriors: Folders of posteriors, ``{estimator}/{observation}``.
+        folder: Takes ``{observation}.nc``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in posteriors:
+        told = recommendations.get(each.name)
+        if told is not None and told.posterior == each.parent.name:
+            shutil.copyfile(each / "posterior.nc", folder / f"{each.name}.nc")
 
 
 def save_figures(told: contents.Report, folder: Path, first: int, step: int) -> None:
@@ -234,9 +257,13 @@ def _observation(
     path: Path,
     posteriors: Sequence[Path],
     keys: Keys,
+    edges: Mapping[str, Array | None],
     **told: Any,
 ) -> ObservedData:
-    """Gather the posteriors of one observation; ``told`` is the rest of the record."""
+    """Gather the posteriors of one observation.
+
+    ``edges`` are those of held-out posteriors by estimator; ``told`` is the rest of the record.
+    """
     name = path.stem
     made = {}
     for folder in posteriors:
@@ -247,7 +274,8 @@ def _observation(
             with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
                 table = pd.read_csv(folder / "diagnostics.csv")
                 known = None if predictive.attrs.get("simulated") == 0 else predictive
-                made[who] = SampledPosterior(who, name, tree.load(), table, known)
+                of = tree.attrs.get("proposal") or who  # a refined one leans like its proposal
+                made[who] = SampledPosterior(who, name, tree.load(), table, known, edges.get(of))
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
 
 

@@ -29,7 +29,7 @@ from ..priors.families import TYPES
 
 Config = Mapping[str, Any]
 
-FOLDERS = ("simulations", "observations", "figures", "programs", "tensorboard")
+FOLDERS = ("simulations", "observations", "figures", "recommended", "programs", "tensorboard")
 """Folders of ours below `results` and below a campaign, which no entry can be named like."""
 
 
