@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sbi_pipeline.diagnostics.descriptors import describe, kind_of, unlike_by_descriptors
+from sbi_pipeline.diagnostics.descriptors import descriptors_of, kind_of, unlike_by_descriptors
 from sbi_pipeline.diagnostics.in_distribution import Reference
 from sbi_pipeline.diagnostics.predictive import typicality
 from sbi_pipeline.diagnostics.typicality import rank_among, surprise, upper
@@ -25,7 +25,7 @@ from sbi_pipeline.diagnostics.typicality import rank_among, surprise, upper
 )
 def test_what_data_are_is_told_by_their_shape(x_shape, kind):
     assert kind_of(x_shape) == kind
-    numbers = describe(np.random.default_rng(0).normal(size=(6, *x_shape)))
+    numbers = descriptors_of(np.random.default_rng(0).normal(size=(6, *x_shape)))
     assert numbers.shape[0] == 6
     assert (numbers.shape[1] > 0) == bool(kind)
     assert np.isfinite(numbers).all()
@@ -34,18 +34,20 @@ def test_what_data_are_is_told_by_their_shape(x_shape, kind):
 def test_the_order_of_points_does_not_matter():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(4, 200, 3))
-    np.testing.assert_allclose(describe(rng.permutation(x, axis=1)), describe(x), atol=1e-9)
+    np.testing.assert_allclose(
+        descriptors_of(rng.permutation(x, axis=1)), descriptors_of(x), atol=1e-9
+    )
 
 
 def test_padding_of_sets_does_not_matter():
     x = np.random.default_rng(2).normal(size=(4, 30, 2))
     zeros, missing = (np.pad(x, ((0, 0), (0, 20), (0, 0)), constant_values=v) for v in (0, np.nan))
-    np.testing.assert_allclose(describe(zeros), describe(x))
-    np.testing.assert_allclose(describe(missing), describe(x))
+    np.testing.assert_allclose(descriptors_of(zeros), descriptors_of(x))
+    np.testing.assert_allclose(descriptors_of(missing), descriptors_of(x))
     marked = np.concatenate([x, np.ones((4, 30, 1))], axis=2)
     padded = np.pad(marked, ((0, 0), (0, 20), (0, 0)))
-    np.testing.assert_allclose(describe(padded), describe(marked))
-    assert np.isfinite(describe(np.zeros((2, 30, 2)))).all()
+    np.testing.assert_allclose(descriptors_of(padded), descriptors_of(marked))
+    assert np.isfinite(descriptors_of(np.zeros((2, 30, 2)))).all()
 
 
 @pytest.mark.parametrize("x_shape", [(40, 2), (60,), (12, 12)])

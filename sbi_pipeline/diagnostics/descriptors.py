@@ -92,7 +92,7 @@ def unlike_by_descriptors(
     pooled = _alike(x, x_o)
     if residual and kind_of(x_o.shape) != "set":
         pooled = pooled - np.median(pooled, axis=0)
-    numbers = describe(pooled)
+    numbers = descriptors_of(pooled)
     if not numbers.size:
         return {}
     name, features = WORDS[kind_of(x_o.shape)], descriptor_features(numbers)(numbers)
@@ -143,7 +143,7 @@ def descriptor_features(fitted: Array) -> Callable[[Array], Array]:
     return features
 
 
-def describe(x: Array) -> Array:
+def descriptors_of(x: Array) -> Array:
     """Return numbers that describe data sets, ``(n, *x_shape) -> (n, numbers)``; none for vectors.
 
     What is missing of sets, NaN or rows of zeros, is left out; other data must have been filled in.
@@ -303,8 +303,9 @@ def _of_noise(rough: Array, shifts: Sequence[tuple[int, ...]]) -> list[Array]:
 def _apart(x: Array, shift: tuple[int, ...]) -> tuple[Array, Array]:
     """Return elements of ``(n, channels, ...)``, and those that lie so far from each of them."""
     sides = list(zip(x.shape[2:], shift, strict=True))
-    first, then = ([slice(0, n - by) for n, by in sides], [slice(by, n) for n, by in sides])
-    return x[(..., *first)], x[(..., *then)]
+    first = (slice(None), slice(None), *(slice(0, n - by) for n, by in sides))
+    then = (slice(None), slice(None), *(slice(by, n) for n, by in sides))
+    return x[first], x[then]
 
 
 def _between_channels(rough: Array) -> Array:

@@ -11,7 +11,7 @@ from scipy import special
 from ..sampled_posteriors import ObservedData
 from ..types import Array
 from .check import Check, WarnFail
-from .descriptors import describe, descriptor_features, kind_of, unlike_by_descriptors
+from .descriptors import descriptor_features, descriptors_of, kind_of, unlike_by_descriptors
 from .diagnostic import Diagnostic
 from .typicality import (
     Typicality,
@@ -19,10 +19,10 @@ from .typicality import (
     judge_typicality,
     local_density,
     mahalanobis,
-    normal_scores,
     pool_data,
     rank_among,
     reduction,
+    scores_by_rank,
     share_missing,
     surprise,
     two_sided,
@@ -55,7 +55,7 @@ def in_distribution(
             it was trained on, ``(1 + draws,)``; None where nothing is.
     """
     pooled = pool_data(simulations, x_o)
-    given = np.empty((len(pooled), 0)) if known is None else normal_scores(known)
+    given = np.empty((len(pooled), 0)) if known is None else scores_by_rank(known)
     features = np.column_stack([given, features_of(pooled)])
     surprises = {
         "distance": upper(mahalanobis(features)),
@@ -91,12 +91,17 @@ class Reference:
         if len(simulations) < 3 * neighbours:
             raise ValueError(f"got {len(simulations)} simulations; wanted {3 * neighbours} or more")
         known = np.empty((len(simulations), 0)) if known is None else known
-        parts = zip(np.array_split(simulations, 3), np.array_split(known, 3), strict=True)
-        fitted, ranked, compared = (tuple(np.asarray(a, dtype=float) for a in b) for b in parts)
-        features = [_element_features(*fitted), *_descriptor_features(*fitted)]
-        self._statistics = [s for each in features for s in _statistics(*fitted, each, neighbours)]
-        self._surprises = [surprise(each(*ranked)) for each in self._statistics]
-        self._compared = np.sort(self._largest(*compared))
+        x, given = (
+            np.array_split(np.asarray(each, dtype=float), 3) for each in (simulations, known)
+        )
+        features = [_element_features(x[0], given[0]), *_descriptor_features(x[0], given[0])]
+        self._statistics = [
+            statistic
+            for each in features
+            for statistic in _statistics(each(x[0], given[0]), each, neighbours)
+        ]
+        self._surprises = [surprise(each(x[1], given[1])) for each in self._statistics]
+        self._compared = np.sort(self._largest(x[2], given[2]))
 
     @property
     def compared(self) -> int:
@@ -130,12 +135,11 @@ Joint = Callable[[Array, Array], Array]
 """Takes data sets, ``(m, *x_shape)``, and their known conditions, ``(m, known)``."""
 
 
-def _statistics(x: Array, known: Array, features: Joint, neighbours: int) -> list[Joint]:
-    """Return statistics of data sets, the larger the more unusual, fitted to some of them."""
+def _statistics(seen: Array, features: Joint, neighbours: int) -> list[Joint]:
+    """Return statistics of data sets, the larger the more unusual, fitted to features ``seen``."""
     from sklearn.covariance import LedoitWolf  # noqa: PLC0415 - half a second
     from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415
 
-    seen = features(x, known)
     bulk = LedoitWolf().fit(seen)
     local = LocalOutlierFactor(n_neighbors=neighbours, novelty=True).fit(seen)
     return [
@@ -159,8 +163,8 @@ def _descriptor_features(x: Array, known: Array) -> list[Joint]:
     if not kind_of(x.shape[1:]):
         return []
     filled = _filling(x) if kind_of(x.shape[1:]) != "set" else np.asarray
-    given, features = _scores(known), descriptor_features(describe(filled(x)))
-    return [lambda x, known: np.column_stack([given(known), features(describe(filled(x)))])]
+    given, features = _scores(known), descriptor_features(descriptors_of(filled(x)))
+    return [lambda x, known: np.column_stack([given(known), features(descriptors_of(filled(x)))])]
 
 
 def _filling(fitted: Array) -> Features:

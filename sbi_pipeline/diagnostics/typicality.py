@@ -20,6 +20,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -167,12 +168,12 @@ def features_of(pooled: Array, known: int = 0) -> Array:
 
     The first elements, ``known`` of them, are features of their own.
     """
-    scores = normal_scores(pooled)
+    scores = scores_by_rank(pooled)
     rest = scores[:, known:]
     return np.column_stack([scores[:, :known], reduction(rest)(rest)])
 
 
-def normal_scores(columns: Array) -> Array:
+def scores_by_rank(columns: Array) -> Array:
     """Return normal scores of every column, ``(n, columns)``, whatever its distribution is."""
     ranks = stats.rankdata(columns, axis=0)
     return np.asarray(stats.norm.ppf((ranks - 0.5) / len(columns)))
