@@ -33,7 +33,7 @@ class Selected:
     Attributes:
         worked: How many it has.
         tried: How many were tried; None where nobody knows.
-        chance: Of an event to work, where the posterior is.
+        chance: Of an event to work, at least, for nearly all draws of the posterior.
     """
 
     worked: int
