@@ -165,14 +165,24 @@ class Predictor:
             shutil.rmtree(ledger, ignore_errors=True)
 
 
-def predicted(made: Replicates, x_o: xr.DataArray) -> xr.Dataset:
+def predicted(made: Replicates, x_o: xr.DataArray, names: Sequence[str]) -> xr.Dataset:
     """Return predictions that worked, and the observation, ``x_o``.
 
-    They are ``x``, (draw, *x_shape), of many draws, and ``replicates``, (replicate, *x_shape), of
-    one.
+    They are ``x``, (draw, *x_shape), of many draws, with their ``parameters``, (draw, parameter),
+    and ``replicates``, (replicate, *x_shape), of one.
+
+    Args:
+        made: What was simulated, in the order of `Predictor.completed`.
+        x_o: The observation.
+        names: Of the parameters.
     """
-    of_many = int(made.worked[: len(made.worked) // 2].sum())
-    return labelled_predictions(made.x[:of_many], made.x[of_many:], x_o, made)
+    half = len(made.worked) // 2
+    of_many = int(made.worked[:half].sum())
+    found = labelled_predictions(made.x[:of_many], made.x[of_many:], x_o, made)
+    drawn = made.parameters[:half][made.worked[:half]]
+    return found.assign(parameters=(("draw", "parameter"), drawn)).assign_coords(
+        parameter=list(names)
+    )
 
 
 def predicted_jointly(made: Replicates, x_o: xr.DataArray, names: Mapping[str, Any]) -> xr.Dataset:
@@ -207,3 +217,90 @@ def labelled_predictions(
     }
     failed = {"simulated": len(made.worked), "failed": int((~made.worked).sum())}
     return xr.Dataset(data, attrs={**failed, "failures": json.dumps(dict(made.failures))})
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Draws of a posterior and what was simulated with them, nuisances from their prior.
+
+    Attributes:
+        theta: ``(n, theta_dim)``.
+        x: ``(n, *x_shape)``.
+    """
+
+    theta: Array
+    x: Array
+
+    def and_more(self, more: Pairs) -> Pairs:
+        """Return these and others."""
+        if not len(self.theta):
+            return more
+        return Pairs(np.concatenate([self.theta, more.theta]), np.concatenate([self.x, more.x]))
+
+
+def pairs_of(predictive: xr.Dataset, names: Sequence[str], wanted: int) -> Pairs:
+    """Return the pairs that predictions of many draws are, as many as are wanted at most.
+
+    There are none where nuisances were drawn given the observation, which tell of theta.
+
+    Args:
+        predictive: From `predicted`.
+        names: Of the inferred parameters.
+        wanted: Pairs.
+    """
+    if "parameters" not in predictive or predictive.attrs["nuisances"] != "prior":
+        return Pairs(np.empty((0, len(names))), np.empty(0))
+    theta = predictive["parameters"].sel(parameter=list(names)).to_numpy()
+    some = streams.some(len(theta), min(wanted, len(theta)))
+    return Pairs(theta[some], predictive["x"].to_numpy()[some])
+
+
+@dataclass(frozen=True)
+class FreshPairs:
+    """What simulates pairs.
+
+    Attributes:
+        engine: Of the simulator.
+        prior: Of all its parameters.
+        seed: Of draws, nuisances and noise.
+        ledgers: Where dear simulations grow, for a killed run to go on with.
+    """
+
+    engine: Engine
+    prior: Prior
+    seed: int
+    ledgers: Path
+
+    def simulate(
+        self,
+        draws: xr.Dataset,
+        names: Sequence[str],
+        n: int,
+        ledger: str,
+        known: Mapping[str, Array],
+    ) -> Pairs:
+        """Simulate with ``n`` draws of a posterior; pairs whose simulation fails are left out.
+
+        Args:
+            draws: Group ``posterior`` of its file.
+            names: Of the inferred parameters.
+            n: How many.
+            ledger: Its name.
+            known: Known conditions of the observation, a number each.
+
+        Raises:
+            AllFailed: All simulations failed.
+        """
+        theta = np.stack([draws[name].to_numpy().ravel() for name in names], axis=1)
+        rng = streams.generator(self.seed, "posterior SBC/draws")
+        picked = theta[rng.choice(len(theta), n, replace=n > len(theta))]
+        given = dict(zip(names, picked.T, strict=True))
+        given |= {name: np.broadcast_to(value, n) for name, value in known.items()}
+        u = streams.uniforms(self.seed, "posterior SBC/prior", 0, n, len(self.prior.names))
+        rows = self.prior.complete(given, u)
+        made = self.engine.replicate(rows, seed=self.seed, ledger=self.ledgers / ledger)
+        return Pairs(picked[made.worked], made.x)
+
+    def forget(self, ledger: str) -> None:
+        """Delete a ledger whose ranks are written."""
+        shutil.rmtree(self.ledgers / ledger, ignore_errors=True)

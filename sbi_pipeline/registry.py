@@ -103,7 +103,10 @@ DIAGNOSTICS: Table = {
     "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
     "nuisances": Part("sbi_pipeline.diagnostics.nuisances:NUISANCES"),
     "rounds": Part("sbi_pipeline.diagnostics.rounds:ROUNDS"),
-    "local_calibration": Part("sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION"),
+    "local_calibration": Part(
+        "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=2
+    ),
+    "posterior_sbc": Part("sbi_pipeline.diagnostics.posterior_sbc:POSTERIOR_SBC"),
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=2),
     "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT", version=2),
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
@@ -142,6 +145,7 @@ STAGES = {
     "infer": Part("sbi_pipeline.stages.inference:infer", version=3),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=3),
+    "posterior_sbc": Part("sbi_pipeline.stages.posterior_sbc:posterior_sbc"),
     "report": Part("sbi_pipeline.stages.page:report", version=5),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
     "index": Part("sbi_pipeline.stages.overview:index"),

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .types import Array
+from .types import Array, Prior
 
 MOST_UNCONVERGED = 0.05
 """Fraction of held-out chains that may not have converged where ranks are judged."""
@@ -109,6 +109,7 @@ class TrainedEstimator:
             None for none.
         events_in_box: Whether it learnt single events within a box of the prior that holds the
             posterior of many: one of them need not tell anything there.
+        prior: Of its parameters, within the box it was trained in; None where nobody asks.
         masks: What missing elements say of the parameters, as `networks.masks` tells it; None where
             none can be missing.
     """
@@ -125,6 +126,7 @@ class TrainedEstimator:
     left_out: Mapping[str, int] | None = None
     events_in_box: bool = False
     masks: Mapping[str, Any] | None = None
+    prior: Prior | None = None
 
     @property
     def title(self) -> str:

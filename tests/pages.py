@@ -11,6 +11,8 @@ from scipy import stats
 
 from sbi_pipeline.diagnostics import convergence
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
+from sbi_pipeline.diagnostics.statements import statements
+from sbi_pipeline.priors import build
 from sbi_pipeline.reports.assessment import assess, subjects_of
 from sbi_pipeline.sampled_posteriors import ObservedData, SampledPosterior
 from sbi_pipeline.storage.reading import View
@@ -22,6 +24,7 @@ TIME = np.linspace(0, 1, ELEMENTS)
 DESIGN = np.stack([np.sin(2 * np.pi * TIME), np.cos(2 * np.pi * TIME), 1 - 2 * TIME], axis=1)
 COVARIANCE = np.linalg.inv(np.eye(3) + DESIGN.T @ DESIGN)
 PREDICTED = 1000
+PRIOR = build({name: {"type": "normal", "mean": 0, "sd": 1} for name in NAMES}, NAMES)
 
 
 def simulated(rng, theta):
@@ -47,6 +50,7 @@ def calibrated(rng, theta, x, width, draws=99):
         "ranks": (dims, (made < theta[:, None]).sum(axis=1)),
         "joint_ranks": (("simulation", "quantity"), tarp_ranks(made, theta, rng)[:, None]),
         "scores": (("simulation", "member", "parameter"), normal_scores(made, theta, 4)),
+        "said": (("simulation", "statement"), statements(made, PRIOR)),
         "truth": (dims, theta),
         "mean": (dims, made.mean(axis=1)),
         "sd": (dims, made.std(axis=1)),
@@ -94,7 +98,9 @@ def page(seed, *, estimators=5, held_out=500, width=1.0):
     x = simulated(rng, theta)
     x_o = simulated(rng, rng.normal(size=(1, 3)))[0]
     names = [f"npe {place}" for place in range(1, estimators + 1)]
-    trained = [synthetic.estimator(calibrated(rng, theta, x, width), name) for name in names]
+    trained = [
+        synthetic.estimator(calibrated(rng, theta, x, width), name, prior=PRIOR) for name in names
+    ]
     posteriors = {
         each.name: of_observation(rng, each.name, x_o, width, each.edges) for each in trained
     }

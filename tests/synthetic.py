@@ -12,6 +12,7 @@ from sbi_pipeline import diagnostics, priors
 from sbi_pipeline.diagnostics import convergence
 from sbi_pipeline.diagnostics.accumulation import measure_accumulation
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
+from sbi_pipeline.diagnostics.statements import statements
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.rounds import DescribedRound, SimulatedRounds
 from sbi_pipeline.sampled_posteriors import ManyEvents, SampledPosterior
@@ -26,6 +27,10 @@ PRIOR_SD = np.array([2.0, 1.0])
 NOISE = np.array([0.5, 0.6])
 SHRINK = PRIOR_SD**2 / (PRIOR_SD**2 + NOISE**2)
 EXACT_SD = PRIOR_SD * np.sqrt(1 - SHRINK)
+ENTRIES = dict(
+    zip(NAMES, ({"type": "normal", "mean": 0, "sd": sd} for sd in PRIOR_SD), strict=True)
+)
+PRIOR = priors.build(ENTRIES, NAMES)
 
 
 def calibration(
@@ -49,6 +54,7 @@ def calibration(
             "ranks": (dims, (drawn < truth[:, None]).sum(axis=1)),
             "joint_ranks": (("simulation", "quantity"), tarp[:, None]),
             "scores": (("simulation", "member", "parameter"), normal_scores(drawn, truth, 4)),
+            "said": (("simulation", "statement"), statements(drawn / PRIOR_SD, PRIOR)),
             "x": (dims, x),
             "truth": (dims, truth),
             "mean": (dims, mean),
@@ -69,7 +75,7 @@ def judged(name, found, subject="npe", **limits):
 
 def estimator(data, name="npe", **told):
     """A trained estimator with this calibration dataset, or None."""
-    return TrainedEstimator(name, name, history(), data, **told)
+    return TrainedEstimator(name, name, history(), data, **{"prior": PRIOR, **told})
 
 
 def asked(name, data, **limits):
@@ -137,10 +143,7 @@ def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1
 
 def rounds(*, width=4.0, moved=0.0, truth=(1.0, 0.3), widening=1.0, missed=0):
     """Three rounds about x = (1, 0.3), whose boxes reach so many posterior sds to each side."""
-    entries = dict(
-        zip(NAMES, ({"type": "normal", "mean": 0, "sd": sd} for sd in PRIOR_SD), strict=True)
-    )
-    whole = priors.build(entries, NAMES)
+    whole = PRIOR
     mean = SHRINK * np.array([1.0, 0.3])
     made = [whole]
     for reach in (2 * width, width):

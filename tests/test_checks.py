@@ -13,7 +13,12 @@ from sbi_pipeline.diagnostics.agreement import Agreement, compare_marginals
 from sbi_pipeline.diagnostics.data_path import data_path
 from sbi_pipeline.diagnostics.in_distribution import in_distribution
 from sbi_pipeline.diagnostics.joint_agreement import Classified
-from sbi_pipeline.diagnostics.local_calibration import Local, local_test
+from sbi_pipeline.diagnostics.local_calibration import (
+    Local,
+    kernel,
+    local_test,
+    unlikeness,
+)
 from sbi_pipeline.diagnostics.lost_prior import prior_shift
 from sbi_pipeline.diagnostics.predictive import typicality
 from sbi_pipeline.diagnostics.prior_edge import PRIOR_EDGE
@@ -217,9 +222,9 @@ def test_a_perfect_campaign_passes_everything_in_19_of_20_cases():
             data = synthetic.calibration(n=rows, draws=200, seed=1000 * rows + seed)
             found += synthetic.checks_of(data)
             for x_o in (np.zeros(2), np.array([1.0, -1.0])):
-                local = local_test(
-                    data["scores"].to_numpy(), synthetic.NAMES, data["x"].to_numpy(), x_o
-                )
+                squared = unlikeness(data["x"].to_numpy() / synthetic.PRIOR_SD, x_o)
+                weights = kernel(squared, max(50, rows / 10))
+                local = local_test(data["scores"].to_numpy(), synthetic.NAMES, weights)
                 found.append(synthetic.judged("local_calibration", local, "npe"))
         for observation in range(4):
             rng = np.random.default_rng([seed, observation])

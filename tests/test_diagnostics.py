@@ -79,7 +79,7 @@ def everything():
     }
     x = data["x"].to_numpy()
     observation = ObservedData("event", "simulated", posteriors, x, list(synthetic.NAMES))
-    near = Neighbourhood(estimator, posteriors["nle"], x)
+    near = Neighbourhood(estimator, posteriors["nle"])
     many = ManyEvents(estimator, posteriors["nle"])
     first = [[simulations], [estimator], [synthetic.nuisances()], [near], [synthetic.rounds()]]
     groups = [*first, *([each] for each in posteriors.values())]

@@ -33,6 +33,7 @@ from ..subjects import MOST_UNCONVERGED
 from ..trained import Posterior
 from ..types import Array, Prior, Traits
 from .evidence import log_evidence
+from .statements import statements
 from .steps import sweep
 
 MEMBERS = 4
@@ -77,8 +78,9 @@ def rank(
         density, if there is one, and of TARP distances, where parameters are learnt together,
         ``log_prob`` and ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and
         ``at_edge`` (simulation), the largest fraction of draws outside the central 99 % of the
-        prior of a parameter, and ``scores`` (simulation, member, parameter): normal scores of the
-        truth (member 0) and a few draws, for `local_calibration`.
+        prior of a parameter, ``scores`` (simulation, member, parameter): normal scores of the truth
+        (member 0) and a few draws, and ``said`` (simulation, statement), what the draws say
+        (`statements`), for `local_calibration`.
         The attribute ``independent`` says whether the draws are of no chain.
         With ``keep_draws``, ``draws`` in normal space (simulation, draw, parameter).
         Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic).
@@ -93,7 +95,7 @@ def rank(
     truth, x, z_truth = theta[:count], x[:count], prior.to_normal(theta[:count])
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
-    z, facts = _drawn(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
+    z, facts = draw_longer(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
     density = log_posterior(posterior.estimator, x, posterior.events, tried=_tried(posterior, x))
     at_truth = density(z_truth[:, None])[:, 0]
@@ -116,7 +118,7 @@ def rank(
             own, period = drawn_theta[..., column], periods[name]
             mean[:, column] = circular_mean(own, period, axis=1)
             sd[:, column] = circular_sd(own, period, axis=1)
-    own_truth = truth
+    own_truth, said = truth, statements(np.concatenate([z_truth[:, None], z], axis=1), prior)
     if periods:  # after the log densities: circles are cut opposite to each posterior
         z, z_truth = uncut(z, z_truth, [prior.names.index(name) for name in periods])
         drawn_theta = np.stack([prior.from_normal(each) for each in z])
@@ -141,6 +143,7 @@ def rank(
                 ("simulation", "member", "parameter"),
                 normal_scores(z, z_truth, MEMBERS).astype(np.float32),
             ),
+            "said": (("simulation", "statement"), said),
         },
         {"parameter": list(prior.names), "quantity": list(joint)},
         {"draws": draws, **facts},
@@ -154,15 +157,33 @@ def rank(
     return ranked
 
 
-def _drawn(
-    posterior: Posterior, x: Array, draws: int, seed: int, options: Mapping[str, Any]
+def draw_longer(
+    posterior: Posterior,
+    x: Array,
+    draws: int,
+    seed: int,
+    options: Mapping[str, Any],
+    *,
+    joined: bool = False,
 ) -> tuple[Array, dict[str, Any]]:
     """Draw ``(m, draws, theta_dim)``; again and longer where more than a few chains fell short.
 
     How many steps are allowed is left to this, unless the options say.
+
+    Args:
+        posterior: A trained estimator with its prior.
+        x: Data sets, as `samplers.draw` takes them.
+        draws: Of each posterior.
+        seed: Of the draws.
+        options: Of the sampler, its name among them.
+        joined: Whether a data set is several observations of one source.
+
+    Returns:
+        The draws; ``converged``, ``(m,)``, ``seconds`` and whether draws are ``independent``.
     """
-    estimator, prior = posterior.estimator, posterior.prior
-    settings = {"prior": prior, "events": posterior.events, "quick": True, **options}
+    estimator, events = posterior.estimator, posterior.events
+    own = {"prior": posterior.prior, "events": events, "joined": joined, "quick": True}
+    settings: dict[str, Any] = {**own, **options}
     tried = _tried(posterior, x)
     first = samplers.draw(estimator, x, draws, seed=seed, tried=tried, **settings)
     z, converged = first.flat(draws), first.converged.astype(np.int8)

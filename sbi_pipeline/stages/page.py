@@ -22,7 +22,7 @@ from .. import priors
 from ..diagnostics.typicality import share_missing
 from ..plots import style
 from ..populations import CatalogueParameter, ObservedCatalogue, Population
-from ..priors.boxes import BoxedPrior
+from ..priors.boxes import BoxedPrior, truncated
 from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.recommendation import Recommendation
@@ -210,6 +210,7 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     told = {"failures": header["failures"], "search": header["search"]}
     told["departure"] = header.get("departure")
     told["masks"] = header.get("masks")
+    told["prior"] = truncated(priors.of_header(header), header.get("box"))
     told["left_out"] = header.get("left_out")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
@@ -277,8 +278,17 @@ def _observation(
                 table = pd.read_csv(folder / "diagnostics.csv")
                 known = None if predictive.attrs.get("simulated") == 0 else predictive
                 of = tree.attrs.get("proposal") or who  # a refined one leans like its proposal
-                made[who] = SampledPosterior(who, name, tree.load(), table, known, edges.get(of))
+                sbc = _posterior_sbc(folder / "posterior_sbc.nc", keys, f"{who}, {name}")
+                made[who] = SampledPosterior(
+                    who, name, tree.load(), table, known, edges.get(of), sbc
+                )
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
+
+
+def _posterior_sbc(path: Path, keys: Keys, subject: str) -> xr.Dataset | None:
+    """Read ranks where a posterior is, if they were asked for."""
+    asked = f"posterior SBC of {subject}"
+    return read_dataset(path, keys, asked) if asked in keys else None
 
 
 def read_population(folder: Path, keys: Keys) -> tuple[str, Population]:

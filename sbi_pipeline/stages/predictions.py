@@ -120,7 +120,7 @@ def diagnose(
                 else:
                     shown = observations.with_texts(x_o, data or {})
                     made = predictor.simulate(draws, values, ledger, known=under)
-                    predicted = predictions.predicted(made, shown)
+                    predicted = predictions.predicted(made, shown, prior.names)
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
                 predicted = xr.Dataset(attrs={"problem": str(error)})
@@ -159,7 +159,7 @@ def score(
     events = selected.per_round
     some = events_to_score(tried, selected, how_many_are_scored(events), seed)
     theta, known = (
-        tried.rows[some][:, [model.parameters.index(name) for name in names]]
+        tried.made.parameters[some][:, [model.parameters.index(name) for name in names]]
         for names in (trained.names, trained.conditions.names)
     )
     shown = trained.conditions.beside(tried.made.or_nan()[some], known)

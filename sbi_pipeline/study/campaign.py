@@ -125,6 +125,15 @@ class Campaign(Mapping[str, Specification]):
             yield from ((self.draws(name), name, each) for each in self.observations)
         for name in () if self._is_told_elsewhere else self.posteriors:
             yield from (("diagnose", name, each) for each in self.observations)
+        for name in self.ranked:
+            yield from (("posterior_sbc", name, each) for each in self.observations)
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """Names of the estimators that are checked where their posteriors are."""
+        asked = stated(Configuration, self.config, "posterior_calibration")
+        none = self._is_told_elsewhere or self.entry["simulator"] == ABSENT
+        return () if none or not asked else self.estimators
 
     @property
     def _is_told_elsewhere(self) -> bool:
@@ -136,7 +145,12 @@ class Campaign(Mapping[str, Specification]):
 
     def _all_recipes(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
         """Yield every path with what makes its specification, inputs before what they make."""
-        makers = {"sample": self._sample, "refine": self._refine, "diagnose": self._diagnose}
+        makers = {
+            "sample": self._sample,
+            "refine": self._refine,
+            "diagnose": self._diagnose,
+            "posterior_sbc": self._posterior_sbc,
+        }
         yield self._path("manifest"), self.fits.manifest
         for each in self.observations:
             yield self._path("observe", each), self._recipe(self._observe, each)
@@ -401,6 +415,30 @@ class Campaign(Mapping[str, Specification]):
             (self._path(self.draws(name), name, observation), *follows),
         )
 
+    def _posterior_sbc(self, name: str, observation: str) -> Specification:
+        options = self.fits.ranking(name)
+        sampler = self.fits.sampler(name, options.get("sampler", {}))
+        inputs, follows = self.fits.of_estimator(name)
+        places = (("sample", name, observation), ("diagnose", name, observation))
+        drawn, told = (self._path(*place) for place in places)
+        return Specification(
+            "posterior_sbc",
+            {
+                "model": self.simulations.model,
+                "wanted": stated(Configuration, self.config, "posterior_calibration"),
+                **options,
+                **missing_of(self.entry),
+            },
+            {
+                **inputs,
+                "posterior": self[drawn].key,
+                "predictive": self[told].key,
+                "observation": self._observed(observation),
+            },
+            stage("posterior_sbc") | makers_of(self.entry) | sampler,
+            (*follows, drawn, told),
+        )
+
     def _collect(self, catalogue: str) -> Specification:
         planned = self.catalogues[catalogue]
         shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
@@ -461,6 +499,10 @@ class Campaign(Mapping[str, Specification]):
             for name, each in itertools.product(self.posteriors, self.observations)
         }
         inputs |= {
+            f"posterior SBC of {name}, {each}": self.key("posterior_sbc", name, each)
+            for name, each in itertools.product(self.ranked, self.observations)
+        }
+        inputs |= {
             f"catalogue {name}, {each}": self.key("tabulate", name, each)
             for name, each in self.catalogued
         }
@@ -488,6 +530,10 @@ class Campaign(Mapping[str, Specification]):
                 *(
                     self._path("diagnose", name, each)
                     for name, each in itertools.product(self.posteriors, self.observations)
+                ),
+                *(
+                    self._path("posterior_sbc", name, each)
+                    for name, each in itertools.product(self.ranked, self.observations)
                 ),
                 *(self._path("tabulate", name, each) for name, each in self.catalogued),
             ),

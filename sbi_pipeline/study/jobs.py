@@ -235,6 +235,10 @@ class Jobs:
         name = wildcards.estimator
         return self._receipt(wildcards, self._campaign(wildcards).draws(name), name)
 
+    def told(self, wildcards: Any) -> list[str]:
+        """Return the receipt of the predictions with whose simulations a job of many ranks."""
+        return self._receipt(wildcards, "diagnose", wildcards.trained)
+
     def proposed(self, wildcards: Any) -> list[str]:
         """Return the receipt of the posteriors whose draws a job of many reweights."""
         name = self.plan.config["refine"][wildcards.refined]["proposal"]
@@ -303,6 +307,7 @@ class Jobs:
         """Return the receipts of what is told of all posteriors of a campaign."""
         campaign = self._campaign(wildcards)
         told = [campaign.receipts("diagnose", name) for name in campaign.posteriors]
+        told += [campaign.receipts("posterior_sbc", name) for name in campaign.ranked]
         tables = [f"{folder}/objects.json" for folder in self.catalogues(wildcards)]
         return [*campaign.receipts("observe"), *itertools.chain(*told), *tables]
 

@@ -555,6 +555,9 @@ class Configuration(TypedDict, total=False):
             data sets of one draw, with which the observation is compared; ``auto`` is 1000, or 500
             or 250 where those of one posterior would take more than ten minutes, 0 is none.
         predictive: How data are predicted.
+        posterior_calibration: Simulations at draws of each posterior, with which its estimator is
+            checked where the posterior is (posterior SBC), as far as they can be those of its
+            predictions; 0 is none. 500 see widths wrong by 0.7.
         observations_per_job: The most observations that one job observes, draws for or tells of;
             on a cluster a smaller number makes more jobs.
         objects_per_job: The most objects of a catalogue that one job draws for.
@@ -576,6 +579,12 @@ class Configuration(TypedDict, total=False):
         Default("auto"),
     ]
     predictive: Predictive
+    posterior_calibration: Annotated[
+        int,
+        Predicate(lambda n: n == 0 or 50 <= n <= 10**6),
+        Described("0, or a whole number of at least 50 and at most 1000000"),
+        Default(0),
+    ]
     observations_per_job: Annotated[int, Ge(1), Default(200)]
     objects_per_job: Annotated[int, Ge(1), Default(5000)]
     strict: Annotated[bool, Default(False)]

@@ -131,6 +131,56 @@ rule single_diagnose:
         "../scripts/stage.py"
 
 
+# Simulates at draws of posteriors what predictions do not hold, and ranks these (posterior SBC).
+rule posterior_sbc:
+    input:
+        ancient(JOBS.programs),
+        given(
+            "results/{campaign}/{trained}/posterior_sbc-{part}.json",
+            estimator="results/{campaign}/{trained}/estimator.pt",
+            made=JOBS.told,
+        ),
+    output:
+        spec="results/{campaign}/{trained}/posterior_sbc-{part}.json",
+    log:
+        "results/{campaign}/{trained}/posterior_sbc-{part}.log",
+    threads: JOBS.threads
+    params:
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        effort=JOBS.effort,
+        block_size=JOBS.block_size,
+        ledgers="results/simulations",
+    script:
+        "../scripts/stage.py"
+
+
+rule single_posterior_sbc:
+    input:
+        ancient(JOBS.programs),
+        given(
+            "results/{campaign}/{trained}/{observation}/posterior_sbc.spec.json",
+            estimator="results/{campaign}/{trained}/estimator.pt",
+            made="results/{campaign}/{trained}/{observation}/predictive.nc",
+        ),
+    output:
+        ranks=update("results/{campaign}/{trained}/{observation}/posterior_sbc.nc"),
+        spec=update(
+            "results/{campaign}/{trained}/{observation}/posterior_sbc.spec.json"
+        ),
+    log:
+        "results/{campaign}/{trained}/{observation}/posterior_sbc.log",
+    threads: JOBS.threads
+    params:
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        effort=JOBS.effort,
+        block_size=JOBS.block_size,
+        ledgers="results/simulations",
+    script:
+        "../scripts/stage.py"
+
+
 # Catalogues: tables of many objects. Draws go to one store, to which a job adds those of a part of
 # the objects, block by block; the store is no output, since Snakemake would delete it.
 rule collect:
