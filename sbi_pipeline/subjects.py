@@ -9,7 +9,7 @@ files of its figures. Posteriors and observations are in `sampled_posteriors`, c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -112,6 +112,10 @@ class TrainedEstimator:
         prior: Of its parameters, within the box it was trained in; None where nobody asks.
         masks: What missing elements say of the parameters, as `networks.masks` tells it; None where
             none can be missing.
+        others: Calibrations of the other estimators of the campaign, by name.
+        unseen: What of x its network does not see, and the option that shows it; empty for nothing.
+        usual_epochs: How many epochs such a training takes where no number is given; None where
+            that was not recorded.
     """
 
     kind: ClassVar[str] = "estimator"
@@ -127,6 +131,9 @@ class TrainedEstimator:
     events_in_box: bool = False
     masks: Mapping[str, Any] | None = None
     prior: Prior | None = None
+    others: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    unseen: str = ""
+    usual_epochs: int | None = None
 
     @property
     def title(self) -> str:
@@ -195,6 +202,23 @@ class Nuisances:
     def names(self) -> Mapping[str, str]:
         """None: there is one of it."""
         return {}
+
+
+def beside_each_other(estimators: Sequence[TrainedEstimator]) -> list[TrainedEstimator]:
+    """Return estimators that know what the others say of held-out simulations, where that is told.
+
+    What the chains of some did not reach says nothing of the others.
+    """
+    told = {each.name: each.ranked for each in estimators}
+    return [
+        replace(
+            each,
+            others={
+                name: data for name, data in told.items() if data is not None and name != each.name
+            },
+        )
+        for each in estimators
+    ]
 
 
 def calibrations(estimators: Iterable[TrainedEstimator]) -> dict[str, xr.Dataset]:

@@ -34,13 +34,28 @@ PRIOR = priors.build(ENTRIES, NAMES)
 
 
 def calibration(
-    n=600, draws=99, seed=0, *, width=1.0, shift=0.0, swap=False, prior_only=False, density=True
+    n=600,
+    draws=99,
+    seed=0,
+    *,
+    width=1.0,
+    shift=0.0,
+    swap=False,
+    prior_only=False,
+    density=True,
+    sees=(True, True),
+    over_fit=0.0,
 ):
-    """A calibration dataset of the exact posterior, or of one with a known fault."""
+    """A calibration dataset of the exact posterior, or of one with a known fault.
+
+    ``sees`` says of which parameters the data tell anything; the regression beside it is exact.
+    """
     rng = np.random.default_rng(seed)
     truth = PRIOR_SD * rng.normal(size=(n, 2))
-    x = truth + NOISE * rng.normal(size=(n, 2))
-    mean, sd = SHRINK * x + shift * EXACT_SD, np.broadcast_to(width * EXACT_SD, x.shape)
+    told = np.where(sees, truth, PRIOR_SD * rng.normal(size=(n, 2)))
+    x = told + NOISE * rng.normal(size=(n, 2))
+    best = np.where(sees, SHRINK * x, 0.0), np.where(sees, EXACT_SD, PRIOR_SD)
+    mean, sd = best[0] + shift * best[1], np.broadcast_to(width * best[1], x.shape)
     if prior_only:
         mean, sd = np.zeros_like(x), np.broadcast_to(PRIOR_SD, x.shape)
     if swap:
@@ -60,11 +75,22 @@ def calibration(
             "mean": (dims, mean),
             "sd": (dims, sd.copy()),
             "sd_ratio": (dims, sd / truth.std(axis=0)),
+            "pulls": (dims, (truth - mean) / sd),
+            "normal_truth": (dims, truth / PRIOR_SD),
+            "regressed": (dims, best[0] / PRIOR_SD),
+            "regressed_square": (dims, (best[0] ** 2 + best[1] ** 2) / PRIOR_SD**2),
+            "regression_gain": (
+                "simulation",
+                _normal(truth, *best) - _normal(truth, 0.0, PRIOR_SD),
+            ),
             "log_prob": ("simulation", log_prob),
             "prior_log_prob": ("simulation", _normal(truth, 0.0, PRIOR_SD)),
         },
         coords={"parameter": list(NAMES), "quantity": ["TARP"]},
-        attrs={"draws": draws, "key": "k", "method": "npe"},
+        attrs={
+            **{"draws": draws, "key": "k", "method": "npe"},
+            **{"over_fit": over_fit, "over_fit_error": 0.03},
+        },
     )
 
 

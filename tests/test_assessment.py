@@ -53,7 +53,7 @@ def test_an_estimator_is_asked_everything(estimator):
     found = _checks([[estimator]])
     assert _names(found) == [
         *("training", "held-out simulations", "calibration", "P-P", "coverage", "TARP"),
-        *("information", "parameter order"),
+        *("information", "lost information", "parameter order"),
     ]
     assert {check.status for check in found} == {"pass"}
 
@@ -63,8 +63,8 @@ def test_a_campaign_is_asked_everything_in_the_order_of_the_page(estimator, held
     found = _checks(groups)
     assert _names(found) == [
         *("failures", "training", "held-out simulations", "calibration", "P-P", "coverage", "TARP"),
-        "information",
-        *("parameter order", "local calibration", "effective draws", "prior edge", "predictive"),
+        *("information", "lost information", "parameter order", "local calibration"),
+        *("effective draws", "prior edge", "predictive"),
         *("effective draws", "convergence", "chain length", "prior edge", "predictive"),
         *("agreement", "joint agreement", "in distribution", "data path"),
     ]
@@ -124,5 +124,5 @@ def test_draws_are_a_chain_where_the_sampler_says_so():
 def test_thresholds_of_the_configuration_are_used(estimator):
     checks = _checks([[estimator]], information={"nats": 100.0})
     found = {check.name: check.status for check in checks}
-    assert found["information"] == "fail"
+    assert found["information"] == "warn"
     assert found["calibration"] == "pass"

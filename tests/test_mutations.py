@@ -34,6 +34,15 @@ def of_estimator(seed, **fault):
     return synthetic.checks_of(synthetic.calibration(n=N, seed=seed, **fault))
 
 
+def without_a_column(seed):
+    """An estimator that does not see the column of one parameter, beside a regression on all."""
+    whole, blind = (
+        synthetic.calibration(n=N, seed=seed, sees=(True, told)) for told in (True, False)
+    )
+    seen = ("regressed", "regressed_square", "regression_gain", "normal_truth")
+    return synthetic.checks_of(blind.assign({name: whole[name] for name in seen}))
+
+
 def of_ranks(truth, drawn):
     """Checks of one parameter from its truths, ``(n,)``, and draws, ``(n, draws)``."""
     ranks = (drawn < truth[:, None]).sum(axis=1, keepdims=True)
@@ -139,7 +148,13 @@ FAULTS = {
         {"swap": True},
         {"calibration", "coverage", "parameter order"},
     ),
-    "posterior = prior": (of_estimator, {"prior_only": True}, {"information"}),
+    "posterior = prior": (
+        of_estimator,
+        {"prior_only": True},
+        {"information", "lost information"},
+    ),
+    "a column lost": (without_a_column, {}, {"information", "lost information"}),
+    "0.8 nats learnt by heart": (of_estimator, {"over_fit": 0.8}, {"lost information"}),
     "one mode lost": (two_modes, {"lost": True}, {"calibration", "coverage", "P-P"}),
     "shared nuisance taken for one per event": (
         shared_nuisance,
@@ -235,6 +250,17 @@ def test_the_truth_passes(name, repeats):
         all(check.status == "pass" for check in TRUTHS[name](seed)) for seed in range(repeats)
     )
     assert passed >= 0.95 * repeats
+
+
+@pytest.mark.parametrize("repeats", REPEATS)
+def test_data_that_say_nothing_are_no_fault(repeats):
+    """The posterior is the prior, and right: that it says nothing is told, and nothing fails."""
+    told = 0
+    for seed in range(repeats):
+        checks = of_estimator(seed, sees=(False, False))
+        told += {check.name for check in checks if check.status != "pass"} == {"information"}
+        assert all(check.status != "fail" for check in checks if check.name == "information")
+    assert told >= 0.95 * repeats
 
 
 def test_a_fault_is_said_in_words():

@@ -181,10 +181,9 @@ def draw_longer(
     Returns:
         The draws; ``converged``, ``(m,)``, ``seconds`` and whether draws are ``independent``.
     """
-    estimator, events = posterior.estimator, posterior.events
+    estimator, events, tried = posterior.estimator, posterior.events, _tried(posterior, x)
     own = {"prior": posterior.prior, "events": events, "joined": joined, "quick": True}
     settings: dict[str, Any] = {**own, **options}
-    tried = _tried(posterior, x)
     first = samplers.draw(estimator, x, draws, seed=seed, tried=tried, **settings)
     z, converged = first.flat(draws), first.converged.astype(np.int8)
     seconds = float(first.facts.get("seconds", 0))

@@ -93,6 +93,7 @@ def train(
         "priors": priors,
         "events": events,
         "training_rows": learnt.rows,
+        "usual_epochs": learnt.usual_epochs,
         "search": learnt.searched,
         "failures": learnt.failures,
         **left_out(network or {}, learnt.estimator.spec),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import json
+import math
 import multiprocessing
 import platform
 import shutil
@@ -34,7 +35,13 @@ from ..storage import reading
 from ..storage.manifest import stocks_of
 from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
-from ..subjects import Nuisances, SimulatedRows, TrainedEstimator, calibrations
+from ..subjects import (
+    Nuisances,
+    SimulatedRows,
+    TrainedEstimator,
+    beside_each_other,
+    calibrations,
+)
 from ..types import Array, Outcome
 from .files import Keys, check_key, read_dataset, read_manifest
 from .rounds import simulated_rows
@@ -93,9 +100,8 @@ def report(
     that has one.
     """
     listed = read_manifest(simulations, inputs, "manifest")
-    trained = [
-        _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
-    ]
+    files = zip(headers, histories, calibrations, strict=True)
+    trained = beside_each_other([_estimator(*each, inputs) for each in files])
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     conditions = [p["name"] for p in parameters if p["role"] == "known"]
     reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)
@@ -212,8 +218,19 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     told["masks"] = header.get("masks")
     told["prior"] = truncated(priors.of_header(header), header.get("box"))
     told["left_out"] = header.get("left_out")
+    told["unseen"] = _unseen(header)
+    told["usual_epochs"] = header.get("usual_epochs")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
+
+
+def _unseen(header: Mapping[str, Any]) -> str:
+    """Return what of x a network does not see, with the option that shows it; empty for nothing."""
+    network, columns = header["network"], math.prod(header["x_shape"])
+    kept = network.get("columns")
+    if kept is not None and len(kept) < columns:
+        return f"columns: all; it sees {len(kept)} of {columns}"
+    return "summaries: null; it sees summaries" if network.get("summaries") else ""
 
 
 def _nuisances(paths: Sequence[Path], keys: Keys) -> Nuisances | None:
