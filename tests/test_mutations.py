@@ -189,11 +189,6 @@ FAULTS = {
         {"near": 0.7},
         {"posterior SBC"},
     ),
-    "posterior SBC: width x 1.4 near the observation": (
-        honest_there,
-        {"near": 1.4},
-        {"posterior SBC"},
-    ),
     "posterior SBC: mean off by 0.5 sd near the observation": (
         honest_there,
         {"shift": 0.5},
