@@ -108,7 +108,7 @@ DIAGNOSTICS: Table = {
         "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=2
     ),
     "posterior_sbc": Part("sbi_pipeline.diagnostics.posterior_sbc:POSTERIOR_SBC"),
-    "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=2),
+    "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=3),
     "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT", version=2),
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
     "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE", version=3),
@@ -145,7 +145,7 @@ STAGES = {
     "collect": Part("sbi_pipeline.stages.catalogues:collect", repeatable=True),
     "infer": Part("sbi_pipeline.stages.inference:infer", version=4),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
-    "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=3),
+    "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=4),
     "posterior_sbc": Part("sbi_pipeline.stages.posterior_sbc:posterior_sbc"),
     "report": Part("sbi_pipeline.stages.page:report", version=5),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
