@@ -94,6 +94,11 @@ class SampledPosterior:
                 "Each parameter was learnt alone (marginal ratios): correlations are not in these "
                 "draws, and predictions from them scatter as if there were none."
             )
+        if self.tree.attrs.get("new_priors"):
+            found.append(
+                "Held-out truths are not drawn from its prior, so that its calibration is not "
+                "judged; that of its proposal is, under the prior that was simulated."
+            )
         found += [*self._of_weights(), *self._of_predictions()]
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:

@@ -59,6 +59,7 @@ def everything():
     dims = ("event", "parameter")
     data = synthetic.calibration(n=200).assign_attrs(independent=0)
     scored = data.assign(
+        effective=("simulation", np.full(200, 100.0)),
         event_score=(dims, rng.normal(size=(500, 2))),
         event_theta=(dims, synthetic.PRIOR_SD * rng.normal(size=(500, 2))),
     )

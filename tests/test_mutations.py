@@ -4,6 +4,9 @@ Each fault is repeated with other random numbers: a few times in the quick tests
 slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
 """
 
+from functools import partial
+
+import faults_refined
 import numpy as np
 import pytest
 import surveys
@@ -170,6 +173,7 @@ FAULTS = {
         {"outliers": 0.05},
         {"objects in distribution", "objects predicted"},
     ),
+    "biased NLE behind good weights": (faults_refined.refined, {"bias": 0.5}, {"calibration"}),
     "sd of 1 000 objects x 1.3": (catalogue, {"width": 1.3}, {"coverage of truths"}),
     "means of 1 000 objects off by 0.2 sd": (catalogue, {"shift": 0.2}, {"mean pull"}),
 }
@@ -182,6 +186,8 @@ TRUTHS = {
     "chain": chain,
     "observation": observation,
     "catalogue of 1 000": catalogue,
+    "refined": faults_refined.refined,
+    "refined, from few draws that count": partial(faults_refined.refined, off=1, proposed=0.8),
 }
 
 

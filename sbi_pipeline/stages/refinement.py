@@ -98,7 +98,7 @@ def refine(
         if exact:
             simulator = model.build_simulator()
             log_likelihood = exact_likelihood(
-                simulator, whole, given, x_o, nuisance_draws, rng, under
+                simulator, whole, given.columns, x_o, nuisance_draws, rng, under
             )
         for learnt in trained:
             log_likelihood = estimated_likelihood(learnt, given.theta, x_o, known_of(observed))

@@ -186,7 +186,7 @@ class Jobs:
     def calibration_proposals(self, wildcards: Any) -> list[str]:
         """Return the estimator that the calibration of another one proposes from, if any."""
         campaign = self._campaign(wildcards)
-        return _trained(campaign, campaign.fits.proposals(wildcards.estimator, calibrating=True))
+        return _trained(campaign, campaign.fits.proposals(wildcards.trained, calibrating=True))
 
     def training(self, wildcards: Any) -> dict[str, Any]:
         """Return all options of a training, also those that are in no key."""
@@ -218,6 +218,16 @@ class Jobs:
         name = self.plan.config["refine"][wildcards.refined].get("likelihood")
         trained = name in self._campaign(wildcards).estimators
         return [f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt"] if trained else []
+
+    def proposal(self, wildcards: Any) -> str:
+        """Return the estimator whose draws a posterior is refined from."""
+        name = self.plan.config["refine"][wildcards.refined]["proposal"]
+        return f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt"
+
+    def refined_calibrations(self, wildcards: Any) -> list[str]:
+        """Return what refined posteriors of a campaign say of held-out simulations."""
+        campaign = self._campaign(wildcards)
+        return [f"{RESULTS}/{campaign.name}/{name}/calibration.nc" for name in campaign.calibrated]
 
     def of_estimators(self, pattern: str) -> InputFunction:
         """Return an input function: a pattern for each estimator of a campaign."""

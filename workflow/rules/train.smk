@@ -23,16 +23,36 @@ rule train:
 rule calibrate:
     input:
         given(
-            "results/{campaign}/{estimator}/calibrate.spec.json",
+            "results/{campaign}/{trained}/calibrate.spec.json",
             simulations=JOBS.held_out,
-            estimator="results/{campaign}/{estimator}/estimator.pt",
+            estimator="results/{campaign}/{trained}/estimator.pt",
             proposals=JOBS.calibration_proposals,
         ),
     output:
-        calibration="results/{campaign}/{estimator}/calibration.nc",
-        spec="results/{campaign}/{estimator}/calibrate.spec.json",
+        calibration="results/{campaign}/{trained}/calibration.nc",
+        spec="results/{campaign}/{trained}/calibrate.spec.json",
     log:
-        "results/{campaign}/{estimator}/calibrate.log",
+        "results/{campaign}/{trained}/calibrate.log",
+    threads: 1
+    params:
+        spec=JOBS.specification,
+    script:
+        "../scripts/stage.py"
+
+
+rule calibrate_refined:
+    input:
+        given(
+            "results/{campaign}/{refined}/calibrate_refined.spec.json",
+            simulations=JOBS.held_out,
+            estimator=JOBS.proposal,
+            likelihoods=JOBS.likelihoods,
+        ),
+    output:
+        calibration="results/{campaign}/{refined}/calibration.nc",
+        spec="results/{campaign}/{refined}/calibrate_refined.spec.json",
+    log:
+        "results/{campaign}/{refined}/calibrate_refined.log",
     threads: 1
     params:
         spec=JOBS.specification,
