@@ -9,6 +9,7 @@ import synthetic
 
 from sbi_pipeline import priors
 from sbi_pipeline.diagnostics.weighted_ranks import WeighedTruths, ranked_by_weight
+from sbi_pipeline.recalibration import corrected_calibration
 
 NAMES = ("mass", "spin")
 PRIOR = priors.build({name: {"type": "normal", "mean": 0, "sd": 1} for name in NAMES}, NAMES)
@@ -43,6 +44,15 @@ def weighed(seed, *, bias=0.0, width=1.0, proposed=1.3, off=0.0, n=200, draws=20
     target = density(z, mean + bias * SD, width * SD)
     pool = WeighedTruths(z, target, target - density(z, centre, proposed * SD))
     return ranked_by_weight(PRIOR, truth, pool, draws, seed)
+
+
+def corrected(seed, *, n=1000, **fault):
+    """Checks of a posterior that was recalibrated: of the half that its correction did not see."""
+    data = synthetic.calibration(n=n, draws=200, seed=seed, **fault)
+    found = corrected_calibration(data, seed)
+    return [
+        synthetic.asked(name, found) for name in ("calibration", "coverage", "probability_plot")
+    ]
 
 
 def checks_of(data):

@@ -53,6 +53,7 @@ def calibration(
             "mean": (dims, mean),
             "sd": (dims, sd.copy()),
             "sd_ratio": (dims, sd / truth.std(axis=0)),
+            "pulls": (dims, (truth - mean) / sd),
             "log_prob": ("simulation", log_prob),
             "prior_log_prob": ("simulation", _normal(truth, 0.0, PRIOR_SD)),
         },

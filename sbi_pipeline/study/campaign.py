@@ -128,6 +128,11 @@ class Campaign(Mapping[str, Specification]):
         asked = [name for name in self.refined if "priors" not in entries[name]]
         return asked if self.observations else []
 
+    def told_by(self, name: str) -> str:
+        """Return the stage that says what a refined posterior makes of held-out simulations."""
+        moved = stated(Refinement, self.config["refine"][name], "recalibrate")
+        return "recalibrate" if moved else "calibrate_refined"
+
     def _all_shares(self) -> Iterator[Place]:
         """Yield stage, name and observation of all that is made of one observation."""
         yield from (("observe", each) for each in self.observations)
@@ -176,7 +181,12 @@ class Campaign(Mapping[str, Specification]):
         for name in self.estimators:
             yield self._path("calibrate", name), self._recipe(self.fits.calibrate, name)
         for name in self.calibrated:
-            yield self._path("calibrate_refined", name), self._recipe(self._calibrate_refined, name)
+            makers = {
+                "recalibrate": self._recalibrate,
+                "calibrate_refined": self._calibrate_refined,
+            }
+            stage_name = self.told_by(name)
+            yield self._path(stage_name, name), self._recipe(makers[stage_name], name)
 
     def _recipe(self, make: Callable[..., Specification], *names: str) -> Callable[[], Any]:
         return functools.partial(make, *names)
@@ -371,6 +381,9 @@ class Campaign(Mapping[str, Specification]):
         if likelihood in self.estimators:
             inputs["likelihoods"] = self.key("train", likelihood)
             follows.append(self._path("train", likelihood))
+        if stated(Refinement, entry, "recalibrate"):
+            inputs["corrections"] = self.key("recalibrate", name)
+            follows.append(self._path("recalibrate", name))
         return Specification(
             "refine",
             {
@@ -398,6 +411,12 @@ class Campaign(Mapping[str, Specification]):
             },
             makers_of(self.entry),
         )
+
+    def _recalibrate(self, name: str) -> Specification:
+        proposal = self.config["refine"][name]["proposal"]
+        path = self._path("calibrate", proposal)
+        inputs = {"calibrations": self[path].key}
+        return Specification("recalibrate", {}, inputs, stage("recalibrate"), (path,))
 
     def _diagnose(self, name: str, observation: str) -> Specification:
         learnt, follows = self.fits.learnt_nuisances()
@@ -475,8 +494,7 @@ class Campaign(Mapping[str, Specification]):
             f"calibration of {name}": self.key("calibrate", name) for name in self.estimators
         }
         inputs |= {
-            f"calibration of {name}": self.key("calibrate_refined", name)
-            for name in self.calibrated
+            f"calibration of {name}": self.key(self.told_by(name), name) for name in self.calibrated
         }
         inputs |= {
             f"posterior of {name}, {each}": self.key("diagnose", name, each)
@@ -505,7 +523,7 @@ class Campaign(Mapping[str, Specification]):
             functools.reduce(operator.or_, asked, stage("report") | self.fits.masks),
             (
                 *(self._path("calibrate", name) for name in self.estimators),
-                *(self._path("calibrate_refined", name) for name in self.calibrated),
+                *(self._path(self.told_by(name), name) for name in self.calibrated),
                 *follows,
                 *(
                     self._path("diagnose", name, each)

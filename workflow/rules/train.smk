@@ -43,16 +43,35 @@ rule calibrate:
 rule calibrate_refined:
     input:
         given(
-            "results/{campaign}/{refined}/calibrate_refined.spec.json",
+            "results/{campaign}/{weighed}/calibrate_refined.spec.json",
             simulations=JOBS.held_out,
             estimator=JOBS.proposal,
             likelihoods=JOBS.likelihoods,
         ),
     output:
-        calibration="results/{campaign}/{refined}/calibration.nc",
-        spec="results/{campaign}/{refined}/calibrate_refined.spec.json",
+        calibration="results/{campaign}/{weighed}/calibration.nc",
+        spec="results/{campaign}/{weighed}/calibrate_refined.spec.json",
     log:
-        "results/{campaign}/{refined}/calibrate_refined.log",
+        "results/{campaign}/{weighed}/calibrate_refined.log",
+    threads: 1
+    params:
+        spec=JOBS.specification,
+    script:
+        "../scripts/stage.py"
+
+
+# How the draws of an estimator are moved, by half of what it says of held-out simulations.
+rule recalibrate:
+    input:
+        given(
+            "results/{campaign}/{moved}/recalibrate.spec.json",
+            calibrations=JOBS.corrected,
+        ),
+    output:
+        calibration="results/{campaign}/{moved}/calibration.nc",
+        spec="results/{campaign}/{moved}/recalibrate.spec.json",
+    log:
+        "results/{campaign}/{moved}/recalibrate.log",
     threads: 1
     params:
         spec=JOBS.specification,
