@@ -156,10 +156,14 @@ def corrected_calibration(data: xr.Dataset, seed: int) -> xr.Dataset:
     own_ranks = np.minimum((special.ndtr(score) * (draws + 1)).astype(int), draws)
     scores = rest["scores"].to_numpy().copy()
     scores[:, 0] = np.clip(score, -6, 6)
+    said = rest["said"].to_numpy().copy()  # mean and log sd of each parameter
+    said[:, ::2] += shift * np.exp(said[:, 1::2])
+    said[:, 1::2] += np.log(scale)
     moved, widened = (xr.DataArray(each, dims="parameter") for each in (shift, scale))
     return rest.assign(
         ranks=(("simulation", "parameter"), own_ranks),
         scores=(rest["scores"].dims, scores),
+        said=(rest["said"].dims, said),
         mean=rest["mean"] + moved * rest["sd"],
         sd=rest["sd"] * widened,
         sd_ratio=rest["sd_ratio"] * widened,

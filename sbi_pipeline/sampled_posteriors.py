@@ -36,6 +36,7 @@ class SampledPosterior:
         held_out_edges: How held-out posteriors of its estimator lean on the edges of the prior: the
             largest fraction of draws outside the central 99 % of it over parameters, ``(n,)``;
             None where there are none.
+        sbc: ``posterior_sbc.nc`` if there is one.
     """
 
     kind: ClassVar[str] = "posterior"
@@ -46,6 +47,7 @@ class SampledPosterior:
     summary: pd.DataFrame
     predictive: xr.Dataset | None = None
     held_out_edges: Array | None = None
+    sbc: xr.Dataset | None = None
 
     @property
     def title(self) -> str:
@@ -100,6 +102,8 @@ class SampledPosterior:
                 "judged; that of its proposal is, under the prior that was simulated."
             )
         found += [*self._of_correction(), *self._of_weights(), *self._of_predictions()]
+        if self.sbc is not None and "problem" in self.sbc.attrs:
+            found.append(f"Posterior SBC was not made: {self.sbc.attrs['problem']}.")
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:
                 pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)
@@ -161,6 +165,11 @@ class SampledPosterior:
         if told.get("failed"):
             reasons = ", ".join(f"{n} {why}" for why, n in json.loads(told["failures"]).items())
             yield f"{told['failed']} of {told['simulated']} predictions failed ({reasons})."
+
+    @property
+    def ranked(self) -> xr.Dataset | None:
+        """The ranks of posterior SBC, if it was asked for and could be made."""
+        return None if self.sbc is None or "problem" in self.sbc.attrs else self.sbc
 
     @property
     def inferred(self) -> list[str]:
@@ -313,8 +322,8 @@ class Neighbourhood:
     Attributes:
         estimator: A calibrated estimator.
         posterior: What it says of the observation.
-        x: Data of the held-out simulations, in the order of the calibration, ``(n, *x_shape)``.
-        known: Their known conditions, ``(n, known)``; None for none.
+        known: Known conditions of the held-out simulations, in the order of the calibration,
+            ``(n, known)``; None for none.
         conditions: Names of the known conditions.
     """
 
@@ -322,7 +331,6 @@ class Neighbourhood:
 
     estimator: TrainedEstimator
     posterior: SampledPosterior
-    x: Array
     known: Array | None = None
     conditions: Sequence[str] = ()
 

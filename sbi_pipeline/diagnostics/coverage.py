@@ -15,6 +15,7 @@ from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
 from .check import Check, Judged, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
+from .remedies import REMEDIES, Shape
 from .uniform import checked
 from .visible import VisibleWidths, by_coverage
 
@@ -99,6 +100,11 @@ class Interval:
         return self.observed - self.level
 
     @property
+    def shape(self) -> Shape:
+        """What is wrong with it, if anything is."""
+        return "too wide" if self.off > 0 else "too narrow"
+
+    @property
     def quantity(self) -> str:
         """What ``observed`` is, in words."""
         return (
@@ -119,8 +125,8 @@ class Interval:
         """Say what is wrong with it, where it is: in how many ``of`` what."""
         return (
             f"{100 * self.level:.1f} % intervals of {self.parameter} hold the truth in "
-            f"{100 * self.observed:.0f} % of {of}: error bars are too "
-            f"{'wide' if self.off > 0 else 'narrow'}."
+            f"{100 * self.observed:.0f} % of {of}: error bars are {self.shape}; "
+            f"{REMEDIES[self.shape]}."
         )
 
 

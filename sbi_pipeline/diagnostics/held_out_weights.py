@@ -16,7 +16,7 @@ def measure_held_out_weights(asked: TrainedEstimator) -> float | None:
     """Return the fraction of held-out data of which few draws count; None without weights."""
     if asked.calibration is None or "effective" not in asked.calibration:
         return None
-    return asked.unseen
+    return asked.unweighed
 
 
 def judge_held_out_weights(fraction: float, subject: str, *, few: float = 0.05) -> Check:

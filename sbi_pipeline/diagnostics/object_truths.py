@@ -27,6 +27,7 @@ from .calibration import Uniformity, draw_differences, fault, rank_tests
 from .check import Check, Judged, WarnFail, worst_of
 from .coverage import Interval, intervals, worst_interval
 from .diagnostic import Diagnostic, Drawing
+from .remedies import INFLEXIBLE
 from .uniform import ecdf_difference
 from .visible import by_ecdf
 
@@ -174,8 +175,8 @@ def _pulled(found: Truths, subject: str, p: WarnFail, pull: WarnFail) -> Check:
         chance=f"0 ± {row['error']:.2g}",
         good="Posterior means are neither too high nor too low on average.",
         bad=f"Posterior means of {row['parameter']} are too {'high' if mean > 0 else 'low'} by "
-        f"{abs(mean):.2f} sd on average, which no number of objects averages out: train on more "
-        f"simulations, or a larger network.{found.caveat}",
+        f"{abs(mean):.2f} sd on average, which no number of objects averages out; "
+        f"{INFLEXIBLE}.{found.caveat}",
     )
 
 

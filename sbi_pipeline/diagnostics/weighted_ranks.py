@@ -39,6 +39,7 @@ from ..priors.discrete import combinations
 from ..trained import Posterior
 from ..types import Array, Prior
 from .ranks import BY_MEMBER, BY_PARAMETER, MEMBERS, draws_beside_truths, references, uncut_circles
+from .statements import statements
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ def ranked_by_weight(
             "log_prob": ("simulation", to_theta_density(log_prob, z[:, 0], prior)),
             "scores": (BY_MEMBER, _scores(values, weight, rng).astype(np.float32)),
             "effective": ("simulation", 1 / np.sum(weight**2, axis=1)),
+            "said": (("simulation", "statement"), _said(prior, z, weight, draws, rng)),
             **draws_beside_truths(prior, np.stack(chosen), z[:, 0], theta, seed),
         },
         {"parameter": list(prior.names), "quantity": list(joint)},
@@ -221,6 +223,14 @@ def _ranks(values: Array, weight: Array, draws: int, rng: np.random.Generator) -
     """Return ranks of the truths, ``(m, k)``, uniform on 0 to ``draws``."""
     places = positions(values, weight, np.zeros(len(values), int), rng)
     return np.minimum((places * (draws + 1)).astype(int), draws)
+
+
+def _said(prior: Prior, z: Array, weight: Array, draws: int, rng: np.random.Generator) -> Array:
+    """Return what pools say by weight, whichever of their points is the truth."""
+    parts = zip(z, weight, strict=True)
+    return statements(
+        np.stack([one[importance.resample(own, draws, rng)] for one, own in parts]), prior
+    )
 
 
 def _scores(values: Array, weight: Array, rng: np.random.Generator) -> Array:

@@ -140,6 +140,15 @@ class Campaign(Mapping[str, Specification]):
             yield from ((self.draws(name), name, each) for each in self.observations)
         for name in () if self._is_told_elsewhere else self.posteriors:
             yield from (("diagnose", name, each) for each in self.observations)
+        for name in self.ranked:
+            yield from (("posterior_sbc", name, each) for each in self.observations)
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """Names of the estimators that are checked where their posteriors are."""
+        asked = stated(Configuration, self.config, "posterior_calibration")
+        none = self._is_told_elsewhere or self.entry["simulator"] == ABSENT
+        return () if none or not asked else self.estimators
 
     @property
     def _is_told_elsewhere(self) -> bool:
@@ -151,7 +160,12 @@ class Campaign(Mapping[str, Specification]):
 
     def _all_recipes(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
         """Yield every path with what makes its specification, inputs before what they make."""
-        makers = {"sample": self._sample, "refine": self._refine, "diagnose": self._diagnose}
+        makers = {
+            "sample": self._sample,
+            "refine": self._refine,
+            "diagnose": self._diagnose,
+            "posterior_sbc": self._posterior_sbc,
+        }
         yield self._path("manifest"), self.fits.manifest
         for each in self.observations:
             yield self._path("observe", each), self._recipe(self._observe, each)
@@ -264,6 +278,10 @@ class Campaign(Mapping[str, Specification]):
     def _events(self) -> bool:
         return bool(stated(CampaignEntry, self.entry, "events"))
 
+    def scores_events(self, name: str) -> bool:
+        """Say whether predicted events are scored by what multiplies those of an observation."""
+        return self._events and name in self.estimators and self._predictive_draws != 0
+
     @property
     def _axis(self) -> Makers:
         """Return the file that the values along the data are read from, as what takes part."""
@@ -309,6 +327,8 @@ class Campaign(Mapping[str, Specification]):
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
             arguments["several"] = True
+            if self.entry.get("selection", "detected") != "detected":
+                arguments["selection"] = self.entry["selection"]
         makers, each = stage("observe") | makers_of(self.entry) | self.fits.masks, [entry]
         if "joined" in entry:
             each = [self.entry["observations"][other] for other in entry["joined"]]
@@ -331,6 +351,8 @@ class Campaign(Mapping[str, Specification]):
         if self._known:
             given = observed.given_as_known(entry, self._known["known_parameters"])
             found["known"] = observed.known_values(given, self._events)
+        if "tried" in entry:
+            found["tried"] = entry["tried"]
         return found | ({"events": entry.get("events")} if self._events else {})
 
     @property
@@ -342,9 +364,10 @@ class Campaign(Mapping[str, Specification]):
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
         inputs, follows = self.fits.drawn_from(name)
+        selection = {"selection": self.entry.get("selection")} if self._events else {}
         return Specification(
             "sample",
-            {"sampler": sampler, **self._labels(name, observation)},
+            {"sampler": sampler, **selection, **self._labels(name, observation)},
             {**inputs, "observation": self._observed(observation)},
             stage("sample") | self.fits.sampler(name, sampler),
             follows,
@@ -420,6 +443,9 @@ class Campaign(Mapping[str, Specification]):
 
     def _diagnose(self, name: str, observation: str) -> Specification:
         learnt, follows = self.fits.learnt_nuisances()
+        if self.scores_events(name):
+            learnt["estimators"] = self.key("train", name)
+            follows = (*follows, self._path("train", name))
         return Specification(
             "diagnose",
             {
@@ -436,6 +462,30 @@ class Campaign(Mapping[str, Specification]):
             },
             stage("diagnose") | makers_of(self.entry) | self._axis,
             (self._path(self.draws(name), name, observation), *follows),
+        )
+
+    def _posterior_sbc(self, name: str, observation: str) -> Specification:
+        options = self.fits.ranking(name)
+        sampler = self.fits.sampler(name, options.get("sampler", {}))
+        inputs, follows = self.fits.of_estimator(name)
+        places = (("sample", name, observation), ("diagnose", name, observation))
+        drawn, told = (self._path(*place) for place in places)
+        return Specification(
+            "posterior_sbc",
+            {
+                "model": self.simulations.model,
+                "wanted": stated(Configuration, self.config, "posterior_calibration"),
+                **options,
+                **missing_of(self.entry),
+            },
+            {
+                **inputs,
+                "posterior": self[drawn].key,
+                "predictive": self[told].key,
+                "observation": self._observed(observation),
+            },
+            stage("posterior_sbc") | makers_of(self.entry) | sampler,
+            (*follows, drawn, told),
         )
 
     def _collect(self, catalogue: str) -> Specification:
@@ -501,6 +551,10 @@ class Campaign(Mapping[str, Specification]):
             for name, each in itertools.product(self.posteriors, self.observations)
         }
         inputs |= {
+            f"posterior SBC of {name}, {each}": self.key("posterior_sbc", name, each)
+            for name, each in itertools.product(self.ranked, self.observations)
+        }
+        inputs |= {
             f"catalogue {name}, {each}": self.key("tabulate", name, each)
             for name, each in self.catalogued
         }
@@ -517,6 +571,7 @@ class Campaign(Mapping[str, Specification]):
                 "parameters": texts.described(entry),
                 "thresholds": config.get("thresholds", {}),
                 "configuration": texts.excerpt(self.name, config, self.estimators),
+                **({"selection": entry["selection"]} if "selection" in entry else {}),
                 **self.fits.at_load,
             },
             {**inputs, **learnt},
@@ -528,6 +583,10 @@ class Campaign(Mapping[str, Specification]):
                 *(
                     self._path("diagnose", name, each)
                     for name, each in itertools.product(self.posteriors, self.observations)
+                ),
+                *(
+                    self._path("posterior_sbc", name, each)
+                    for name, each in itertools.product(self.ranked, self.observations)
                 ),
                 *(self._path("tabulate", name, each) for name, each in self.catalogued),
             ),

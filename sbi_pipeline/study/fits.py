@@ -126,6 +126,17 @@ class Fits:
         largest = self.config["campaigns"][self._entry.get("held_out", self.campaign)]
         return manifest_specification(largest, self.stocks, self.box).key
 
+    def ranking(self, name: str) -> Config:
+        """Return what calibration says of ranking draws that is of use where a posterior is."""
+        given = self.config.get("calibration", {})
+        used = ("draws",) if self._traits(name).draws else ("draws", "sampler")
+        return {key: given[key] for key in used if key in given}
+
+    def of_estimator(self, name: str) -> Sources:
+        """Return an estimator as an input."""
+        path = self._path("train", name)
+        return {"estimator": self.key(path)}, (path,)
+
     def nuisances(self) -> Specification:
         """Return what the nuisances are learnt with."""
         network = nuisances.seen_through(self.config["estimators"], self.estimators)

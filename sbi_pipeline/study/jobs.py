@@ -261,6 +261,10 @@ class Jobs:
         name = wildcards.estimator
         return self._receipt(wildcards, self._campaign(wildcards).draws(name), name)
 
+    def told(self, wildcards: Any) -> list[str]:
+        """Return the receipt of the predictions with whose simulations a job of many ranks."""
+        return self._receipt(wildcards, "diagnose", wildcards.trained)
+
     def proposed(self, wildcards: Any) -> list[str]:
         """Return the receipt of the posteriors whose draws a job of many reweights."""
         name = self._refinement(wildcards)["proposal"]
@@ -310,6 +314,13 @@ class Jobs:
         """Return what was learnt of the nuisances of a campaign, if that is asked for."""
         return self._of_nuisances(wildcards, "nuisances.pt")
 
+    def scoring(self, wildcards: Any) -> list[str]:
+        """Return the estimator by which predicted events are scored, if they are."""
+        campaign = self._campaign(wildcards)
+        if not campaign.scores_events(wildcards.estimator):
+            return []
+        return [f"{RESULTS}/{wildcards.campaign}/{wildcards.estimator}/estimator.pt"]
+
     def nuisance_ranks(self, wildcards: Any) -> list[str]:
         """Return how it was checked."""
         return self._of_nuisances(wildcards, "nuisance_ranks.nc")
@@ -322,6 +333,7 @@ class Jobs:
         """Return the receipts of what is told of all posteriors of a campaign."""
         campaign = self._campaign(wildcards)
         told = [campaign.receipts("diagnose", name) for name in campaign.posteriors]
+        told += [campaign.receipts("posterior_sbc", name) for name in campaign.ranked]
         tables = [f"{folder}/objects.json" for folder in self.catalogues(wildcards)]
         return [*campaign.receipts("observe"), *itertools.chain(*told), *tables]
 
