@@ -92,6 +92,7 @@ DIAGNOSTICS: Table = {
     "screening": Part("sbi_pipeline.diagnostics.screening:SCREENING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "held_out_chains": Part("sbi_pipeline.diagnostics.held_out_chains:HELD_OUT_CHAINS"),
+    "held_out_weights": Part("sbi_pipeline.diagnostics.held_out_weights:HELD_OUT_WEIGHTS"),
     "held_out_simulations": Part(
         "sbi_pipeline.diagnostics.held_out_simulations:HELD_OUT_SIMULATIONS"
     ),
@@ -138,6 +139,8 @@ STAGES = {
     "observe": Part("sbi_pipeline.stages.observations:observe"),
     "train": Part("sbi_pipeline.stages.estimators:train"),
     "calibrate": Part("sbi_pipeline.stages.calibration:calibrate", version=5),
+    "calibrate_refined": Part("sbi_pipeline.stages.refined_calibrations:calibrate_refined"),
+    "recalibrate": Part("sbi_pipeline.stages.refined_calibrations:recalibrate"),
     "truncate": Part("sbi_pipeline.stages.rounds:truncate", version=2),
     "learn_nuisances": Part("sbi_pipeline.stages.nuisances:learn_nuisances"),
     "sample": Part("sbi_pipeline.stages.posteriors:sample"),
@@ -147,7 +150,7 @@ STAGES = {
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=4),
     "posterior_sbc": Part("sbi_pipeline.stages.posterior_sbc:posterior_sbc"),
-    "report": Part("sbi_pipeline.stages.page:report", version=5),
+    "report": Part("sbi_pipeline.stages.page:report", version=6),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
     "index": Part("sbi_pipeline.stages.overview:index"),
     "judge": Part("sbi_pipeline.stages.overview:judge"),
