@@ -238,6 +238,7 @@ def _facts(weights: importance.Weights, given: Proposed, normalised: bool) -> di
         "k_hat_jitter": weights.k_hat_jitter,
         "effective": weights.effective * given.share,
         "efficiency": weights.effective / len(given.theta),
+        "efficiency_of_more": weights.efficiency_of_more,
         "top_weight": weights.top,
     }
     if normalised:

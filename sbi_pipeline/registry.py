@@ -110,7 +110,7 @@ DIAGNOSTICS: Table = {
     ),
     "posterior_sbc": Part("sbi_pipeline.diagnostics.posterior_sbc:POSTERIOR_SBC"),
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=3),
-    "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT", version=2),
+    "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT", version=3),
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
     "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE", version=3),
     "agreement": Part("sbi_pipeline.diagnostics.agreement:AGREEMENT"),
