@@ -1,7 +1,7 @@
 """Every check can fail: a known fault is caught by the check meant for it, the truth passes.
 
 Each fault is repeated with other random numbers: a few times in the quick tests, 200 times in the
-slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
+ones of whole studies, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ from sbi_pipeline.priors import build
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.samplers.draws import labelled
 
-REPEATS = [20, pytest.param(200, marks=pytest.mark.slow)]
+REPEATS = [20, pytest.param(200, marks=[pytest.mark.study, pytest.mark.timeout(3600)])]
 N = 500
 """Held-out simulations of a calibration."""
 DRAWS = 1000
