@@ -260,12 +260,22 @@ def test_the_truth_passes(name, repeats):
 @pytest.mark.parametrize("repeats", REPEATS)
 def test_data_that_say_nothing_are_no_fault(repeats):
     """The posterior is the prior, and right: that it says nothing is told, and nothing fails."""
+    meant = {"information": "warn", "lost information": "pass"}
     told = 0
     for seed in range(repeats):
-        checks = of_estimator(seed, sees=(False, False))
-        told += {check.name for check in checks if check.status != "pass"} == {"information"}
-        assert all(check.status != "fail" for check in checks if check.name == "information")
+        found = {check.name: check.status for check in of_estimator(seed, sees=(False, False))}
+        told += found == found | meant and "fail" not in found.values()
     assert told >= 0.95 * repeats
+
+
+@pytest.mark.slow
+def test_data_that_say_nothing_warn_of_nothing_else():
+    """Not asked of 20 repeats: each of these checks warns by chance in one of a few hundred."""
+    clean = 0
+    for seed in range(200):
+        checks = of_estimator(seed, sees=(False, False))
+        clean += {check.name for check in checks if check.status != "pass"} == {"information"}
+    assert clean >= 0.95 * 200
 
 
 def test_a_fault_is_said_in_words():
