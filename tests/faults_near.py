@@ -193,7 +193,9 @@ def at_the_posterior(seed, *, elements=50, parameters=2, n=500, cls=Exact, setti
 
 def honest_there(seed, **fault):
     """The check of posterior SBC of the same."""
-    found = measure_posterior_sbc(sampled_there(at_the_posterior(seed, **fault)))
+    found = measure_posterior_sbc(
+        sampled_there(at_the_posterior(seed, settings={"draws": 100}, **fault))
+    )
     return [synthetic.judged("posterior_sbc", found, "npe, event")]
 
 

@@ -122,10 +122,10 @@ def checks_of(data):
     return [asked(name, data) for name in alone]
 
 
-def sampled(tree, name="nle", observation="event", truth=None, predictive=None):
+def sampled(tree, name="nle", observation="event", truth=None, predictive=None, sbc=None):
     """A posterior with its summary, as a diagnostic is asked of it."""
     table = convergence.summary(tree, truth)
-    return SampledPosterior(name, observation, tree, table, predictive)
+    return SampledPosterior(name, observation, tree, table, predictive, sbc=sbc)
 
 
 def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1.0, apart=0.0):

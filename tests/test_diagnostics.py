@@ -70,12 +70,14 @@ def everything():
     masks = {"share": 0.3, "correlation": 0.4, "by_chance": 0.05, "column": 2}
     told = {"departure": departure, "left_out": {"columns": 3, "of": 9}, "masks": masks}
     estimator = synthetic.estimator(data, "nle", failures=known, **told)
+    there = data[["ranks", "joint_ranks"]].assign(converged=("simulation", np.ones(200)))
+    there = there.assign_attrs(effective=60.0)
     refined = synthetic.posterior(2, method="npe")
     weights = {"k_hat": 0.1, "k_hat_jitter": 0.05, "top_weight": 0.001, "efficiency": 0.5}
     refined["sample_stats"].attrs |= weights
     predictive = synthetic.with_scores(synthetic.predictive())
     posteriors = {
-        "nle": synthetic.sampled(synthetic.posterior(1), "nle", predictive=predictive),
+        "nle": synthetic.sampled(synthetic.posterior(1), "nle", predictive=predictive, sbc=there),
         "better": synthetic.sampled(refined, "better"),
     }
     x = data["x"].to_numpy()

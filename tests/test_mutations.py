@@ -8,6 +8,7 @@ from functools import partial
 
 import faults_events
 import faults_refined
+import faults_whole
 import numpy as np
 import pytest
 import surveys
@@ -191,11 +192,6 @@ FAULTS = {
         {"near": 0.7},
         {"posterior SBC"},
     ),
-    "posterior SBC: width x 1.4 near the observation": (
-        honest_there,
-        {"near": 1.4},
-        {"posterior SBC"},
-    ),
     "posterior SBC: mean off by 0.5 sd near the observation": (
         honest_there,
         {"shift": 0.5},
@@ -218,6 +214,7 @@ FAULTS = {
     "sd of 1 000 objects x 1.3": (catalogue, {"width": 1.3}, {"coverage of truths"}),
     "means of 1 000 objects off by 0.2 sd": (catalogue, {"shift": 0.2}, {"mean pull"}),
     **faults_events.FAULTS,
+    **faults_whole.FAULTS,
 }
 TRUTHS = {
     "estimator": of_estimator,
@@ -233,6 +230,7 @@ TRUTHS = {
     "refined": faults_refined.refined,
     "refined, from few draws that count": partial(faults_refined.refined, off=1, proposed=0.8),
     **faults_events.TRUTHS,
+    **faults_whole.TRUTHS,
 }
 
 

@@ -17,7 +17,7 @@ from faults_near import Exact, ExactLikelihood, Linear, at_the_posterior, prior_
 from scipy import special, stats
 
 from sbi_pipeline import priors
-from sbi_pipeline.diagnostics import calibration
+from sbi_pipeline.diagnostics import calibration, posterior_ranks
 from sbi_pipeline.diagnostics.posterior_ranks import (
     Normals,
     rank_at_posterior,
@@ -28,6 +28,7 @@ from sbi_pipeline.diagnostics.posterior_sbc import measure_posterior_sbc
 from sbi_pipeline.diagnostics.uniform import ecdf_difference
 from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.predictions import Pairs, pairs_of
+from sbi_pipeline.samplers.direct import draws_of
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.types import Traits
 
@@ -110,6 +111,19 @@ def test_circles_have_no_ends(learnt, caught):
     x = rng.vonmises(theta, 20.0)
     ranks = rank_at_posterior(trained, theta, x, x_o, seed=4)
     assert (calibration.tested(ranks).table["ecdf_p"].min() < 0.002) == caught
+
+
+def test_pools_share_no_random_numbers_with_the_posterior(monkeypatch):
+    """With the same seed truths would be among the draws of the first simulations."""
+    seeds = []
+
+    def drawn(estimator, x, n, seed, **rest):
+        seeds.append(seed)
+        return draws_of(estimator, x, n, seed, **rest)
+
+    monkeypatch.setattr(posterior_ranks, "draws_of", drawn)
+    at_the_posterior(1, n=30)
+    assert len({1, *seeds}) == 3
 
 
 def test_weights_say_which_member_is_the_truth():

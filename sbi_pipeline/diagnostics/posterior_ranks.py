@@ -31,6 +31,7 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
+from .. import streams
 from ..posterior import LogDensity, log_normal, log_posterior
 from ..priors.circles import periodic_columns
 from ..priors.discrete import combinations
@@ -39,7 +40,7 @@ from ..trained import Posterior
 from ..types import Array
 from .ranks import draw_longer, uncut
 
-FIT = 400
+FIT = 200
 """Draws of each posterior that the normal of the product is fitted to."""
 
 
@@ -127,7 +128,7 @@ def rank_at_posterior(
         of_draws, of_truth = uncut(z[:, 1:], z[:, 0], periodic)
         z = np.concatenate([of_truth[:, None], of_draws], axis=1)
     values = np.stack([prior.from_normal(each) for each in z])
-    rng = np.random.default_rng([seed, 2])
+    rng = streams.generator(seed, "posterior SBC/ties")
     ranks = [weighted_ranks(each, pool.chance, draws, rng) for each in np.moveaxis(values, 2, 0)]
     joint = weighted_ranks(pool.log_prob, pool.chance, draws, rng)
     return xr.Dataset(
@@ -171,7 +172,8 @@ def _chained(
 ) -> RankedPool:
     """Draw from the posteriors of both data sets by MCMC."""
     both = np.stack([np.broadcast_to(x_o, x.shape), x], axis=1)
-    z, facts = draw_longer(posterior, both, draws, seed, options, joined=True)
+    own = int(streams.generator(seed, "posterior SBC/chains").integers(2**31))
+    z, facts = draw_longer(posterior, both, draws, own, options, joined=True)
     pool = np.concatenate([truth[:, None], z], axis=1)
     log_prob = log_posterior(posterior.estimator, both, joined=True)(pool)
     return RankedPool(pool, np.zeros(pool.shape[:2]), log_prob, np.asarray(facts["converged"]))
@@ -188,19 +190,18 @@ def _proposed(
 ) -> RankedPool:
     """Draw from a mixture that covers the posterior of both data sets, and weigh."""
     estimator, n = posterior.estimator, len(x)
-    of_new = check_z(draws_of(estimator, x, FIT + draws, seed))
-    of_old = check_z(draws_of(estimator, x_o[None], FIT + n * draws, seed + 1))[0]
+    rng = streams.generator(seed, "posterior SBC/pools")
+    # Not the seed itself, with which the posterior was drawn: truths would be among the draws.
+    first, second = rng.integers(2**31, size=2).tolist()
+    whose = rng.integers(3, size=(n, draws))  # each of the new data, of the observation, or normal
+    own, shared = whose == 0, whose == 1
+    of_new = check_z(draws_of(estimator, x, FIT + int(own.sum(axis=1).max()), first))
+    of_old = check_z(draws_of(estimator, x_o[None], FIT + int(shared.sum()), second))[0]
     normal = Normals.of_product(of_new[:, :FIT], of_old[:FIT])
-    rng = np.random.default_rng(seed)
-    proposals = np.stack(
-        [
-            of_new[:, FIT:],
-            of_old[FIT:].reshape(n, draws, -1),
-            normal.draw(draws, rng),
-        ]
-    )
-    chosen = rng.integers(len(proposals), size=(1, n, draws, 1))
-    z = np.concatenate([truth[:, None], np.take_along_axis(proposals, chosen, axis=0)[0]], axis=1)
+    drawn = normal.draw(draws, rng)
+    drawn[own] = of_new[np.nonzero(own)[0], FIT - 1 + np.cumsum(own, axis=1)[own]]
+    drawn[shared] = of_old[FIT:]
+    z = np.concatenate([truth[:, None], drawn], axis=1)
     new, old = log_posterior(estimator, x)(z), _of_one(log_posterior(estimator, x_o[None]), z)
     mixture = special.logsumexp([new, old, normal.log_prob(z)], axis=0)
     product = new + old - log_normal(z)
