@@ -1,7 +1,8 @@
 """Every check can fail: a known fault is caught by the check meant for it, the truth passes.
 
-Each fault is repeated with other random numbers: a few times in the quick tests, 200 times in the
-ones of whole studies, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
+Each fault is repeated with other random numbers: a few times in the quick tests, 200 times in
+those of whole studies, where "95 % of repeats" means something. `docs/checks.md` lists what was
+measured.
 """
 
 from functools import partial
