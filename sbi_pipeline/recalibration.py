@@ -96,6 +96,19 @@ def _log_probability(counts: Array, chances: Array, correction: Correction) -> f
     return float(counts @ np.log(np.maximum(probability, 1e-300)))
 
 
+def _scores_in(ranks: Array, draws: int, correction: Correction, rng: np.random.Generator) -> Array:
+    """Return normal scores of truths in what is corrected, ``(n,)``, drawn given their ranks.
+
+    Beyond all draws, where a rank tells no more, they are those that the correction expects.
+    """
+    weight = np.exp(-0.5 * ((SCORES - correction.shift) / correction.scale) ** 2)
+    below = np.cumsum(weight[:, None] * _chances(draws), axis=0)
+    below /= below[-1]
+    place = (below[:, ranks] < rng.random(len(ranks))).sum(axis=0)
+    step = SCORES[1] - SCORES[0]
+    return np.asarray(SCORES[place] + step * (rng.random(len(ranks)) - 0.5))
+
+
 def corrected_draws(z: Array, corrections: Sequence[Correction]) -> Array:
     """Return draws of one posterior moved and widened, ``(n, dim)``.
 
@@ -151,8 +164,10 @@ def corrected_calibration(data: xr.Dataset, seed: int) -> xr.Dataset:
     found = [fitted_correction(each, draws) for each in ranks[judged:].T]
     shift, scale = np.array(found).T
     rest = data.drop_vars(["joint_ranks"], errors="ignore").isel(simulation=slice(judged))
-    spread = np.random.default_rng(seed).random((judged, len(found)))
-    score = (special.ndtri((ranks[:judged] + spread) / (draws + 1)) - shift) / scale
+    rng = np.random.default_rng(seed)
+    columns = zip(ranks[:judged].T, found, strict=True)
+    score = np.stack([_scores_in(each, draws, of, rng) for each, of in columns], axis=1)
+    score = (score - shift) / scale
     own_ranks = np.minimum((special.ndtr(score) * (draws + 1)).astype(int), draws)
     scores = rest["scores"].to_numpy().copy()
     scores[:, 0] = np.clip(score, -6, 6)

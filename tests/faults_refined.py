@@ -61,6 +61,11 @@ def checks_of(data):
     return [synthetic.asked(name, data) for name in names]
 
 
+def from_few(seed):
+    """Checks of ranks of the right posterior, from a proposal of which few draws count."""
+    return checks_of(weighed(seed, off=1, proposed=0.8))[:-1]
+
+
 def refined(seed, **fault):
     """Checks of a refined posterior."""
     return checks_of(weighed(seed, **fault))

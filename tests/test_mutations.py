@@ -229,7 +229,7 @@ TRUTHS = {
     "catalogue of 1 000": catalogue,
     "recalibrated": partial(faults_refined.corrected, width=0.7, shift=0.3),
     "refined": faults_refined.refined,
-    "refined, from few draws that count": partial(faults_refined.refined, off=1, proposed=0.8),
+    "refined, from few draws that count": faults_refined.from_few,
     **faults_events.TRUTHS,
     **faults_whole.TRUTHS,
 }
