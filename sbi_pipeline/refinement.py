@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Proposed:
         log_prob: Log density of theta in nats, ``(n,)``.
         normalised: Whether that is the normalised density they were drawn from.
         share: Effective draws over draws: below 1 for those of a chain.
+        selection: What their file says of how events were selected.
     """
 
     who: str
@@ -42,6 +43,7 @@ class Proposed:
     log_prob: Array
     normalised: bool
     share: float
+    selection: Mapping[str, Any] = field(default_factory=dict)
 
     def check_density(self) -> None:
         """Refuse draws whose density is not known.

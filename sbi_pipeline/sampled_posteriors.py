@@ -33,6 +33,9 @@ class SampledPosterior:
         tree: ``posterior.nc``.
         summary: ``diagnostics.csv``.
         predictive: ``predictive.nc`` if there is one.
+        held_out_edges: How held-out posteriors of its estimator lean on the edges of the prior: the
+            largest fraction of draws outside the central 99 % of it over parameters, ``(n,)``;
+            None where there are none.
         sbc: ``posterior_sbc.nc`` if there is one.
     """
 
@@ -43,6 +46,7 @@ class SampledPosterior:
     tree: xr.DataTree
     summary: pd.DataFrame
     predictive: xr.Dataset | None = None
+    held_out_edges: Array | None = None
     sbc: xr.Dataset | None = None
 
     @property

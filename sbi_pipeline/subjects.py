@@ -9,9 +9,10 @@ files of its figures. Posteriors and observations are in `sampled_posteriors`, c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -19,6 +20,9 @@ from .types import Array, Prior
 
 MOST_UNCONVERGED = 0.05
 """Fraction of held-out chains that may not have converged where ranks are judged."""
+
+NOT_SELECTED = "nan"
+"""Why an event failed that is not selected: it has no data."""
 
 
 class Subject(Protocol):
@@ -47,6 +51,8 @@ class SimulatedRows:
             where it did not, ``(n,)``; None where none failed.
         weights: What is known of the weights of existing simulations, as a manifest tells it: the
             rows ``outside`` the prior, ``effective`` ones, ``drawn_from``; None for others.
+        selection: What is said of how events that fail are selected, see `selection`; empty for
+            nothing. Data that are NaN are no fault then.
     """
 
     kind: ClassVar[str] = "simulations"
@@ -55,6 +61,13 @@ class SimulatedRows:
     failures: Mapping[str, int]
     failed_theta: tuple[Mapping[str, Array], Array] | None = None
     weights: Mapping[str, Any] | None = None
+    selection: str = ""
+
+    @property
+    def unmeant(self) -> dict[str, int]:
+        """Failed simulations by reason, without events that are not selected."""
+        meant = NOT_SELECTED if self.selection else ""
+        return {reason: n for reason, n in self.failures.items() if reason != meant}
 
     @property
     def drawn_from(self) -> dict[str, str]:
@@ -99,6 +112,10 @@ class TrainedEstimator:
         prior: Of its parameters, within the box it was trained in; None where nobody asks.
         masks: What missing elements say of the parameters, as `networks.masks` tells it; None where
             none can be missing.
+        others: Calibrations of the other estimators of the campaign, by name.
+        unseen: What of x its network does not see, and the option that shows it; empty for nothing.
+        usual_epochs: How many epochs such a training takes where no number is given; None where
+            that was not recorded.
     """
 
     kind: ClassVar[str] = "estimator"
@@ -114,6 +131,9 @@ class TrainedEstimator:
     events_in_box: bool = False
     masks: Mapping[str, Any] | None = None
     prior: Prior | None = None
+    others: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    unseen: str = ""
+    usual_epochs: int | None = None
 
     @property
     def title(self) -> str:
@@ -139,6 +159,16 @@ class TrainedEstimator:
         Of chains on their way there the sampler would be judged, and not the estimator.
         """
         return self.calibration if self.unconverged <= MOST_UNCONVERGED else None
+
+    @property
+    def edges(self) -> Array | None:
+        """How each held-out posterior leans on the edges of its prior, ``(n,)``; None if unknown.
+
+        The largest fraction of draws outside the central 99 % of the prior over parameters.
+        """
+        if self.ranked is None or "at_edge" not in self.ranked:
+            return None
+        return np.asarray(self.ranked["at_edge"].to_numpy())
 
     @property
     def candidates(self) -> list[dict[str, Any]]:
@@ -172,6 +202,23 @@ class Nuisances:
     def names(self) -> Mapping[str, str]:
         """None: there is one of it."""
         return {}
+
+
+def beside_each_other(estimators: Sequence[TrainedEstimator]) -> list[TrainedEstimator]:
+    """Return estimators that know what the others say of held-out simulations, where that is told.
+
+    What the chains of some did not reach says nothing of the others.
+    """
+    told = {each.name: each.ranked for each in estimators}
+    return [
+        replace(
+            each,
+            others={
+                name: data for name, data in told.items() if data is not None and name != each.name
+            },
+        )
+        for each in estimators
+    ]
 
 
 def calibrations(estimators: Iterable[TrainedEstimator]) -> dict[str, xr.Dataset]:

@@ -90,20 +90,6 @@ def _moments(values: Array, truth: Array, rng: np.random.Generator) -> list[Arra
     return [values.mean(axis=1), sd, *levels, rank]
 
 
-def at_edge(draws: Mapping[str, Array], prior: Mapping[str, Array]) -> Array:
-    """Return the largest fraction of draws outside the central 99 % of their prior, ``(m,)``.
-
-    Args:
-        draws: By parameter, ``(m, draws)``.
-        prior: Draws of the prior by parameter, ``(k,)``; parameters that it lacks are left out.
-    """
-    outside = [np.zeros(len(next(iter(draws.values()))))]
-    for name, known in prior.items():
-        low, high = np.quantile(known, [0.005, 0.995])
-        outside.append(((draws[name] < low) | (draws[name] > high)).mean(axis=1))
-    return np.max(outside, axis=0)
-
-
 def with_derived_truths(
     truths: Mapping[str, Array], derived: Mapping[str, str]
 ) -> dict[str, Array]:

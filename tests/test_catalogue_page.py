@@ -225,6 +225,7 @@ def report_on(manifest, folders, inputs, out):
         report=out / "report.html",
         verdict=out / "verdict.json",
         figures=out / "figures",
+        recommended=out / "recommended",
         campaign="stars",
         title="Stars",
         question="",

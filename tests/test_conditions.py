@@ -17,6 +17,7 @@ from sbi_pipeline.conditions import Conditions, check_independent, conditions_in
 from sbi_pipeline.diagnostics.in_distribution import Reference, in_distribution
 from sbi_pipeline.diagnostics.ranks import rank
 from sbi_pipeline.estimators import Estimator, add_validity
+from sbi_pipeline.event_predictions import Selected, tried_rows
 from sbi_pipeline.networks.conditioned import ConditionedRegression
 from sbi_pipeline.networks.packing import packed, packed_shape, unpacked
 from sbi_pipeline.networks.validity import Validity
@@ -259,12 +260,13 @@ def test_what_failed_under_a_condition_is_accounted_for() -> None:
     rng = np.random.default_rng(3)
     z, known, x = rng.normal(size=(2, 4, 1)), rng.normal(size=(2, 3, 1)), rng.normal(size=(2, 3, 1))
     shown = packed(known, x).astype(np.float32)
-    without = log_posterior(estimator, shown, events=True)(z)
+    worked = np.full(2, 3)  # of as many that were tried
+    without = log_posterior(estimator, shown, events=True, tried=worked)(z)
     torch.manual_seed(1)
     validity = Validity(2)
     torch.nn.init.normal_(validity.net.last.weight)
     add_validity(estimator, validity.eval())
-    gained = log_posterior(estimator, shown, events=True)(z) - without
+    gained = log_posterior(estimator, shown, events=True, tried=worked)(z) - without
     with torch.no_grad():
         for m, n in np.ndindex(2, 4):
             given = np.column_stack([np.full(3, z[m, n, 0]), known[m]])
@@ -344,7 +346,7 @@ def test_predictions_are_made_under_the_known_values() -> None:
 def test_predictions_of_events_have_those_of_each_event() -> None:
     draws = xr.Dataset({"theta": (("chain", "draw"), np.linspace(0, 1, 40)[None])})
     known = {"exposure": np.array([1.5, 2.5, 4.5]), "band": np.array([0.0, 1.0, 2.0])}
-    rows = predictor().completed(draws, np.zeros((3, 1)), 5, events=3, known=known)
+    rows = tried_rows(predictor(), draws, 5, 5, Selected(3), known)
     sets = rows.reshape(10, 3, 4)
     assert (sets[:, :, 1] == known["exposure"]).all()
     assert (sets[:, :, 0] == sets[:, :1, 0]).all()

@@ -4,6 +4,7 @@ Each fault is repeated with other random numbers: a few times in the quick tests
 slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
 """
 
+import faults_events
 import numpy as np
 import pytest
 import surveys
@@ -31,6 +32,15 @@ DAYS = np.arange(120)
 
 def of_estimator(seed, **fault):
     return synthetic.checks_of(synthetic.calibration(n=N, seed=seed, **fault))
+
+
+def without_a_column(seed):
+    """An estimator that does not see the column of one parameter, beside a regression on all."""
+    whole, blind = (
+        synthetic.calibration(n=N, seed=seed, sees=(True, told)) for told in (True, False)
+    )
+    seen = ("regressed", "regressed_square", "regression_gain", "normal_truth")
+    return synthetic.checks_of(blind.assign({name: whole[name] for name in seen}))
 
 
 def of_ranks(truth, drawn):
@@ -138,7 +148,13 @@ FAULTS = {
         {"swap": True},
         {"calibration", "coverage", "parameter order"},
     ),
-    "posterior = prior": (of_estimator, {"prior_only": True}, {"information"}),
+    "posterior = prior": (
+        of_estimator,
+        {"prior_only": True},
+        {"information", "lost information"},
+    ),
+    "a column lost": (without_a_column, {}, {"information", "lost information"}),
+    "0.8 nats learnt by heart": (of_estimator, {"over_fit": 0.8}, {"lost information"}),
     "one mode lost": (two_modes, {"lost": True}, {"calibration", "coverage", "P-P"}),
     "shared nuisance taken for one per event": (
         shared_nuisance,
@@ -192,6 +208,7 @@ FAULTS = {
     ),
     "sd of 1 000 objects x 1.3": (catalogue, {"width": 1.3}, {"coverage of truths"}),
     "means of 1 000 objects off by 0.2 sd": (catalogue, {"shift": 0.2}, {"mean pull"}),
+    **faults_events.FAULTS,
 }
 TRUTHS = {
     "estimator": of_estimator,
@@ -203,6 +220,7 @@ TRUTHS = {
     "chain": chain,
     "observation": observation,
     "catalogue of 1 000": catalogue,
+    **faults_events.TRUTHS,
 }
 
 
@@ -229,8 +247,19 @@ def test_the_truth_passes(name, repeats):
     assert passed >= 0.95 * repeats
 
 
+@pytest.mark.parametrize("repeats", REPEATS)
+def test_data_that_say_nothing_are_no_fault(repeats):
+    """The posterior is the prior, and right: that it says nothing is told, and nothing fails."""
+    told = 0
+    for seed in range(repeats):
+        checks = of_estimator(seed, sees=(False, False))
+        told += {check.name for check in checks if check.status != "pass"} == {"information"}
+        assert all(check.status != "fail" for check in checks if check.name == "information")
+    assert told >= 0.95 * repeats
+
+
 def test_a_fault_is_said_in_words():
     wrong = {check.name: check.advice for check in shared_nuisance(0, per_event=True)}
-    assert wrong["coverage"].endswith("too narrow.")
+    assert "error bars are too narrow;" in wrong["coverage"]
     (near,) = near_the_observation(0, near=0.5)
     assert near.advice.startswith("For data like the observation the width of theta_")

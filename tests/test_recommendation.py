@@ -9,6 +9,7 @@ from sbi_pipeline.diagnostics.check import Check
 from sbi_pipeline.diagnostics.diagnostic import Finding
 from sbi_pipeline.reports.recommendation import recommend
 from sbi_pipeline.sampled_posteriors import ObservedData, PosteriorPair
+from sbi_pipeline.stages.page import keep_recommended
 
 
 def posterior(name, **attrs):
@@ -106,3 +107,19 @@ def test_two_that_pass_and_disagree_are_named():
         [finding(PosteriorPair(*both), "fail", "agreement")],
     )
     assert "npe disagrees with it (agreement)" in found.sentences
+
+
+def test_the_one_to_take_lies_in_one_place(tmp_path):
+    folders = [tmp_path / who / "mock" for who in ("npe", "nle")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "posterior.nc").write_text(folder.parent.name)
+    both = [posterior("npe"), posterior("nle")]
+    told = asked(both, [estimator("npe"), estimator("nle", gain=0.5)])
+    keep_recommended({"mock": told}, folders, tmp_path / "taken")
+    assert (tmp_path / "taken/mock.nc").read_text() == "nle"
+    bad = [finding(each, "fail") for each in both]
+    none = asked(both, [estimator("npe"), estimator("nle")], bad)
+    assert none.sentences == "Take none of these posteriors yet. coverage: Train on more."
+    keep_recommended({"mock": none}, folders, tmp_path / "none")
+    assert not list((tmp_path / "none").iterdir())

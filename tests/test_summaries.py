@@ -8,6 +8,7 @@ from sbi_pipeline import object_predictions, summaries
 from sbi_pipeline.campaigns.given_rows import Engine
 from sbi_pipeline.diagnostics.in_distribution import Reference
 from sbi_pipeline.model import Model
+from sbi_pipeline.priors.edges import at_edge
 
 PRIORS = {name: {"type": "normal", "mean": 0, "sd": 1} for name in ("m", "eta")}
 
@@ -58,7 +59,7 @@ def test_ranks_of_discrete_truths_are_uniform():
 def test_an_object_at_the_edge_is_told():
     prior = {"m": np.linspace(0, 1, 1001)}
     draws = {"m": np.stack([np.linspace(0.4, 0.6, 100), np.linspace(0.9, 1.0, 100)])}
-    inside, outside = summaries.at_edge(draws, prior)
+    inside, outside = at_edge(draws, prior)
     assert inside == 0
     assert outside == pytest.approx(0.05, abs=0.011)
 

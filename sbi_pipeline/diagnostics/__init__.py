@@ -6,13 +6,13 @@ for each, in the order of the page. Measures come with what chance would give.
 
 A check fails on what is both beyond chance and large enough to matter, and warns on what is either
 suspicious or small: with enough simulations every estimator differs from the truth, and with few
-a bad one hides. P-values are corrected for the number of parameters looked at. With the default
-thresholds a perfect campaign of two estimators and two observations passes everything in 19 of 20
-cases.
+a bad one hides. P-values are corrected for the number of parameters looked at, and share one page's
+chance of a false alarm (`diagnostic.WARNED`).
 
 Not diagnostics but what they stand on: `diagnostic` and `check`, the records; `ranks`, `scores`,
 `evidence` and `steps`, made in `calibrate`; `convergence`, the summary made in `diagnose`;
-`uniform` and `typicality`, the tests that several share; `fits`, the numbers of a sweep.
+`uniform` and `typicality`, the tests that several share, and `visible`, what they can see; `fits`,
+the numbers of a sweep.
 """
 
 from __future__ import annotations

@@ -23,10 +23,12 @@ import xarray as xr
 from ..plots.style import INK, Look, key, label_outer, line_of, note, panels
 from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
-from .check import Check, WarnFail, significant
+from .check import Check, Judged, WarnFail, worst_of
 from .coverage import ONE_AND_TWO_SIGMA, coverage
 from .diagnostic import Diagnostic, Drawing
+from .remedies import INFLEXIBLE, REMEDIES, Shape
 from .uniform import Ecdf, chi2_p_value, ecdf_difference, ks_p_value, rank_histogram
+from .visible import by_ecdf
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,11 +44,13 @@ class Uniformity:
     Attributes:
         table: As made by `uniformity`.
         parameters: Names of the rows that are parameters; the others are joint quantities.
+        draws: Of each posterior.
         rough: Simulations whose ranks are of chains that had not converged.
     """
 
     table: pd.DataFrame
     parameters: tuple[str, ...]
+    draws: int
     rough: int = 0
 
     @property
@@ -109,7 +113,8 @@ def measure_uniformity(asked: TrainedEstimator) -> Uniformity | None:
 def tested(data: xr.Dataset) -> Uniformity:
     """Test the ranks of a dataset, of which those of chains that did not converge are counted."""
     rough = int((data["converged"] == 0).sum()) if "converged" in data else 0
-    return Uniformity(uniformity(data), tuple(map(str, data["parameter"].to_numpy())), rough)
+    names = tuple(map(str, data["parameter"].to_numpy()))
+    return Uniformity(uniformity(data), names, int(data.attrs["draws"]), rough)
 
 
 def judge_calibration(
@@ -128,39 +133,45 @@ def judge_calibration(
         difference: Largest distance between the ECDF of ranks and uniform: smaller than the first
             never matters, larger than the second is needed to fail.
     """
-    table, row = found.table, worst_quantity(found, p[1])
-    p_value = min(1.0, float(row["ecdf_p"]) * len(table))
-    distance, n = float(row["max_difference"]), int(row["simulations"])
-    judged = significant(p_value, distance, p, difference, "calibration")
+    row, p_value, judged = worst_quantity(found, p, difference, "calibration")
+    n = int(row["simulations"])
     rough = f"; MCMC of {found.rough} of {n} has not converged" if found.rough else ""
     return judged.check(
         name="calibration",
         subject=subject,
         quantity=f"SBC: largest ECDF distance from uniform ranks ({row['parameter']}, "
-        f"p = {p_value:.2g} over {len(table)} quantities{rough})",
-        value=distance,
+        f"p = {p_value:.2g} over {len(found.table)} quantities{rough})",
+        value=float(row["max_difference"]),
         chance=f"below {1.36 / math.sqrt(n):.2g} in 95 % of cases with {n} simulations",
         good="Credible intervals mean what they say, on average over the prior.",
         bad=fault(row, found),
+        sees=by_ecdf(n, found.draws, p[0] / len(found.table), difference[0]).words,
     )
 
 
-def worst_quantity(found: Uniformity, certain: float) -> pd.Series:
-    """Return the tests of the quantity that is worst.
+def worst_quantity(
+    found: Uniformity, p: WarnFail, difference: WarnFail, name: str
+) -> tuple[pd.Series, float, Judged]:
+    """Return the tests of the worst quantity, its p-value among all, and how it was judged.
 
     Args:
         found: Tests of the ranks.
-        certain: P-value below which a parameter is named, which says more than a joint quantity.
+        p: As for `judge_calibration`; a parameter is named below the second.
+        difference: As for `judge_calibration`.
+        name: Of the diagnostic.
     """
     table, marginal = found.table, found.marginal
-    if marginal["ecdf_p"].min() * len(table) < certain:
-        return marginal.loc[marginal["ecdf_p"].idxmin()]
-    return table.loc[table["ecdf_p"].idxmin()]
+    # A parameter says more than a joint quantity.
+    looked = marginal if marginal["ecdf_p"].min() * len(table) < p[1] else table
+    p_values = np.minimum(1.0, looked["ecdf_p"].to_numpy() * len(table))
+    place, judged = worst_of(p_values, looked["max_difference"].to_numpy(), p, difference, name)
+    return looked.iloc[place], float(p_values[place]), judged
 
 
 def fault(row: pd.Series, found: Uniformity) -> str:
     """Say in words what ranks that are not uniform mean, and what to do."""
-    return f"The {told_by_ranks(row, found)}; train on more simulations, or a larger network."
+    joint = row["parameter"] not in found.parameters
+    return f"The {told_by_ranks(row, found)}; {INFLEXIBLE if joint else REMEDIES[_shape(row)]}."
 
 
 def told_by_ranks(row: pd.Series, found: Uniformity) -> str:
@@ -170,7 +181,7 @@ def told_by_ranks(row: pd.Series, found: Uniformity) -> str:
     return f"posterior of {row['parameter']} is {_shape(row)}"
 
 
-def _shape(row: pd.Series) -> str:
+def _shape(row: pd.Series) -> Shape:
     if abs(row["bias"]) > 0.03:
         return "too low" if row["bias"] > 0 else "too high"
     if row["coverage_68"] < 0.6827 - 0.03:

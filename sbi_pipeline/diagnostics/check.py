@@ -25,6 +25,9 @@ class Check:
         threshold: Where it warns and fails, in words.
         chance: What a perfect posterior would have given, in words.
         advice: One plain sentence: what it means, and what to do if it is bad.
+        sees: The smallest fault that it finds nearly always, in a sentence; empty where that is not
+            known.
+        caveat: What even a pass does not tell, for the sentence of the verdict; empty for nothing.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Check:
     threshold: str
     chance: str
     advice: str
+    sees: str = ""
+    caveat: str = ""
 
 
 class Judged(NamedTuple):
@@ -53,6 +58,7 @@ class Judged(NamedTuple):
         chance: str,
         good: str,
         bad: str,
+        sees: str = "",
     ) -> Check:
         """Return the check, with the advice that goes with the status: ``good`` for a pass."""
         return Check(
@@ -64,6 +70,7 @@ class Judged(NamedTuple):
             threshold=self.threshold,
             chance=chance,
             advice=good if self.status == "pass" else bad,
+            sees=sees,
         )
 
 

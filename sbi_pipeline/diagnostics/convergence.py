@@ -22,6 +22,7 @@ from scipy import stats
 
 from ..expressions import Expression
 from ..priors.circles import Period, circular_mean, circular_sd, rolled, unrolled
+from ..priors.edges import mass_at_edges
 from ..sampled_posteriors import QUANTILES, ensemble_labels
 from ..types import Array
 
@@ -223,8 +224,7 @@ def _prior_draws(tree: xr.DataTree, name: str) -> Array:
 def _at_edge(draws: Array, prior: Array) -> float:
     if not prior.size:
         return float("nan")
-    low, high = np.quantile(prior, [0.005, 0.995])
-    return float(np.mean((draws < low) | (draws > high)))
+    return float(mass_at_edges(draws.ravel(), prior))
 
 
 def _autocorrelation_time(tree: xr.DataTree, name: str) -> float:

@@ -15,7 +15,9 @@ from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
 from .check import Check, Judged, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
+from .remedies import REMEDIES, Shape
 from .uniform import checked
+from .visible import VisibleWidths, by_coverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,6 +83,7 @@ class Interval:
         error: Binomial scatter of that.
         p_value: Binomial, corrected for all intervals looked at.
         among: How many these are.
+        simulations: Over how many simulations.
     """
 
     parameter: str
@@ -89,11 +92,17 @@ class Interval:
     error: float
     p_value: float
     among: int
+    simulations: int
 
     @property
     def off(self) -> float:
         """How much more often it holds the truth than it claims."""
         return self.observed - self.level
+
+    @property
+    def shape(self) -> Shape:
+        """What is wrong with it, if anything is."""
+        return "too wide" if self.off > 0 else "too narrow"
 
     @property
     def quantity(self) -> str:
@@ -108,12 +117,16 @@ class Interval:
         """What chance gives, in words."""
         return f"{self.level:.3g} ± {self.error:.2g}"
 
+    def seen(self, p: WarnFail, difference: WarnFail) -> VisibleWidths:
+        """Return which widths of one parameter are found by these thresholds."""
+        return by_coverage(self.simulations, ONE_AND_TWO_SIGMA, p[0] / self.among, difference[0])
+
     def said(self, of: str) -> str:
         """Say what is wrong with it, where it is: in how many ``of`` what."""
         return (
             f"{100 * self.level:.1f} % intervals of {self.parameter} hold the truth in "
-            f"{100 * self.observed:.0f} % of {of}: error bars are too "
-            f"{'wide' if self.off > 0 else 'narrow'}."
+            f"{100 * self.observed:.0f} % of {of}: error bars are {self.shape}; "
+            f"{REMEDIES[self.shape]}."
         )
 
 
@@ -132,7 +145,7 @@ def intervals(ranks: Mapping[str, Array], draws: int) -> list[Interval]:
         p_values = np.minimum(1.0, 2 * stats.norm.sf(np.abs(observed - levels) / errors) * among)
         for level, held, error, p_value in zip(levels, observed, errors, p_values, strict=True):
             values = float(level), float(held), float(error), float(p_value)
-            found.append(Interval(name, *values, among))
+            found.append(Interval(name, *values, among, each.size))
     return found
 
 
@@ -179,6 +192,7 @@ def judge_coverage(
         chance=worst.by_chance,
         good="Intervals hold the truth as often as they claim.",
         bad=worst.said("held-out simulations"),
+        sees=worst.seen(p, difference).words,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..sampled_posteriors import ObservedData
 from ..types import Array
-from .check import Check, Judged, WarnFail, above
+from .check import Check, Judged, WarnFail, significant
 from .diagnostic import Diagnostic
 
 
@@ -20,13 +21,15 @@ class DataPath:
     Attributes:
         problems: What cannot be, in sentences.
         outside: Fraction of elements of the observation beyond the range of all simulations.
-        by_chance: What ``outside`` is on average for one more simulation, at most.
+        p_value: How often one of the simulations is beyond all others in as many elements.
+        least_p: What that is at least.
         decades: Median of log10 of the ratio of its elements to typical simulated ones.
     """
 
     problems: tuple[str, ...]
     outside: float
-    by_chance: float
+    p_value: float
+    least_p: float
     decades: float
 
 
@@ -48,14 +51,29 @@ def data_path(
     ]
     if x.shape[1:] != x_o.shape:
         problems.append(f"The observation has shape {x_o.shape}, simulations have {x.shape[1:]}.")
-        return DataPath(tuple(problems), float("nan"), 0.0, 0.0)
+        return DataPath(tuple(problems), math.nan, 0.0, 0.0, 0.0)
     there = np.isfinite(x_o) & ~np.isnan(x).all(axis=0)
     x, x_o = x[:, there], x_o[there]
-    outside = (x_o < np.nanmin(x, axis=0)) | (x_o > np.nanmax(x, axis=0))
+    beyond = elements_beyond(np.concatenate([x_o[None], x]))
     size, typical = np.abs(x_o), np.nanmedian(np.abs(x), axis=0)
     both = (size > 0) & (typical > 0)
     decades = float(np.median(np.log10(size[both] / typical[both]))) if both.any() else 0.0
-    return DataPath(tuple(problems), float(outside.mean()), 2 / (len(x) + 1), decades)
+    return DataPath(
+        tuple(problems),
+        outside=float(beyond[0] / max(1, x_o.size)),
+        p_value=float(np.mean(beyond >= beyond[0])),
+        least_p=1 / (len(x) + 1),
+        decades=decades,
+    )
+
+
+def elements_beyond(data: Array) -> Array:
+    """Return in how many elements each data set lies beyond all others, ``(n, m) -> (n,)``."""
+    counts = np.zeros(len(data), dtype=int)
+    for values in (np.where(np.isnan(data), np.inf, data), np.where(np.isnan(data), np.inf, -data)):
+        first, second = np.partition(values, 1, axis=0)[:2]
+        counts += np.bincount(values.argmin(axis=0)[first < second], minlength=len(data))
+    return counts
 
 
 def measure_data_path(asked: ObservedData) -> DataPath | None:
@@ -67,15 +85,23 @@ def measure_data_path(asked: ObservedData) -> DataPath | None:
     return data_path(asked.simulated, x_o, learnt, asked.inferred)
 
 
-def judge_data_path(found: DataPath, subject: str, *, outside: WarnFail = (0.02, 0.2)) -> Check:
+def judge_data_path(
+    found: DataPath,
+    subject: str,
+    *,
+    p: WarnFail = (0.005, 0.002),
+    outside: WarnFail = (0.02, 0.2),
+) -> Check:
     """Judge whether the observation came the way of the simulations: shape, order, units.
 
     Args:
         found: As made by `data_path`.
         subject: The observation.
-        outside: Fraction of its elements that no simulation reaches: warn above, fail above.
+        p: How often simulations are beyond all others in as many elements: warn below, fail below.
+        outside: Fraction of its elements that no simulation reaches: smaller than the first never
+            matters, larger than the second is needed to fail.
     """
-    judged = above(found.outside, outside, "data_path")
+    judged = significant(found.p_value, found.outside, p, outside, "data_path")
     judged = Judged(
         "fail" if found.problems else judged.status,
         f"{judged.threshold}, fail on another shape or order of parameters",
@@ -86,9 +112,10 @@ def judge_data_path(found: DataPath, subject: str, *, outside: WarnFail = (0.02,
     return judged.check(
         name="data path",
         subject=subject,
-        quantity="fraction of elements beyond the range of all simulations",
+        quantity="fraction of elements beyond the range of all simulations (p = "
+        f"{found.p_value:.2g})",
         value=found.outside,
-        chance=f"below {found.by_chance:.2g} on average",
+        chance=f"{2 * found.least_p:.2g} on average",
         good="Shape, order of parameters and range are those of the simulations.",
         bad=" ".join(found.problems)
         or f"Simulations never look like parts of the observation.{hint} Read it by the code "
@@ -102,5 +129,5 @@ DATA_PATH = Diagnostic(
     judge=judge_data_path,
     checks=("data path",),
     value="elements beyond all simulations; shape, order, units",
-    chance="2 / (n + 1)",
+    chance="exact ranks",
 )

@@ -14,6 +14,8 @@ from .check import Check, WarnFail
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WARNED, FAILED = 0.04, 0.01
+"""Chances that any p-value of a page with nothing wrong warns, or fails."""
 Asked = TypeVar("Asked", bound=Subject)
 Found = TypeVar("Found")
 Section = Literal[
@@ -97,6 +99,27 @@ class Diagnostic(Generic[Asked, Found]):
             if each.kind is each.KEYWORD_ONLY and each.default is not each.empty
         }
 
+    @property
+    def tests(self) -> int:
+        """How many p-values it is judged by, where there are any."""
+        return len(self.checks) if "p" in self.thresholds else 0
+
+    def among(self, tests: int, found: Found) -> dict[str, WarnFail]:
+        """Return thresholds of a p-value among so many of one page.
+
+        By Bonferroni: with nothing wrong, at most `WARNED` of pages warn and `FAILED` fail. A rank
+        below all others counts however many there are (``least_p`` of what was found, if it has
+        one), or nothing could be found on long pages.
+        """
+        limits, least = self.thresholds.get("p"), getattr(found, "least_p", 0.0)
+        if not isinstance(limits, tuple):
+            return {}
+        shared = (WARNED / tests, FAILED / tests)
+        warn, fail = (
+            min(limit, max(share, 1.5 * least)) for limit, share in zip(limits, shared, strict=True)
+        )
+        return {"p": (warn, fail)}
+
     def ask(self, name: str, subject: Asked, limits: Mapping[str, Any]) -> Finding | None:
         """Measure a subject and judge it; None where the question does not apply.
 
@@ -106,7 +129,11 @@ class Diagnostic(Generic[Asked, Found]):
             limits: Thresholds that differ from the defaults.
         """
         found = self.measure(subject)
-        if found is None:
-            return None
+        return None if found is None else self.finding(name, subject, found, limits)
+
+    def finding(
+        self, name: str, subject: Asked, found: Found, limits: Mapping[str, Any]
+    ) -> Finding:
+        """Judge what was measured of a subject; arguments as for `ask`."""
         made = self.judge(found, subject.title, **limits)
         return Finding(name, subject, found, (made,) if isinstance(made, Check) else tuple(made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -205,6 +206,7 @@ def judge_in_distribution(
         subject,
         name="in distribution",
         p=p,
+        needed=math.ceil(1 / p[0]),
         good="The observation looks like the training simulations.",
         bad="The observation is unlike the training simulations ({}): networks extrapolate "
         "blindly. Check units and data path, widen the prior, or mend the simulator.",

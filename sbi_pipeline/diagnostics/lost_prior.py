@@ -14,9 +14,9 @@ import pandas as pd
 from scipy import stats
 
 from ..plots.style import SERIES, Look, key, line_of, panels
-from ..subjects import SimulatedRows
+from ..subjects import NOT_SELECTED, SimulatedRows
 from ..types import Array
-from .check import Check, WarnFail, significant
+from .check import Check, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
 
 if TYPE_CHECKING:
@@ -51,11 +51,15 @@ def prior_shift(theta: Mapping[str, Array], failed: Array) -> pd.DataFrame:
 
 
 def measure_lost_prior(asked: SimulatedRows) -> pd.DataFrame | None:
-    """Compare the parameters of rows that ran with those of all; None where all ran."""
-    if asked.failed_theta is None:
+    """Compare the parameters of rows that ran with those of all; None where all ran.
+
+    Events that are not selected are among both: their part of the likelihood is known.
+    """
+    if asked.failed_theta is None or not any(asked.unmeant.values()):
         return None
     theta, reasons = asked.failed_theta
-    return prior_shift(theta, reasons != "")
+    meant = ("", NOT_SELECTED) if asked.selection else ("",)
+    return prior_shift(theta, ~np.isin(reasons, meant))
 
 
 def judge_lost_prior(
@@ -74,9 +78,9 @@ def judge_lost_prior(
         shift: Of the prior's cumulative distribution: smaller than the first never matters, larger
             than the second is needed to fail.
     """
-    row = shifts.loc[shifts["p"].idxmin()]
-    p_value = min(1.0, float(row["p"]) * len(shifts))
-    judged = significant(p_value, float(row["shift"]), p, shift, "lost_prior")
+    p_values = np.minimum(1.0, shifts["p"].to_numpy() * len(shifts))
+    place, judged = worst_of(p_values, shifts["shift"].to_numpy(), p, shift, "lost_prior")
+    row, p_value = shifts.iloc[place], float(p_values[place])
     return judged.check(
         name="lost prior",
         subject=subject,

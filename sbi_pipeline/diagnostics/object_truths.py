@@ -27,7 +27,9 @@ from .calibration import Uniformity, draw_differences, fault, rank_tests
 from .check import Check, Judged, WarnFail, worst_of
 from .coverage import Interval, intervals, worst_interval
 from .diagnostic import Diagnostic, Drawing
+from .remedies import INFLEXIBLE
 from .uniform import ecdf_difference
+from .visible import by_ecdf
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +78,7 @@ def measure_truths(asked: Population) -> Truths | None:
         return None
     rows = [{"parameter": name} | rank_tests(each, asked.draws) for name, each in ranks.items()]
     return Truths(
-        uniformity=Uniformity(pd.DataFrame(rows), tuple(ranks)),
+        uniformity=Uniformity(pd.DataFrame(rows), tuple(ranks), asked.draws),
         intervals=intervals(ranks, asked.draws),
         pulls=pd.DataFrame([{"parameter": name} | mean_pull(asked.pulls(name)) for name in ranks]),
         unlike_prior=[name for name in ranks if not like_prior(asked, name)],
@@ -142,6 +144,7 @@ def _ranked(found: Truths, subject: str, p: WarnFail, difference: WarnFail) -> C
         chance=f"below {1.36 / math.sqrt(n):.2g} in 95 % of cases with {counted(n)} objects",
         good="Truths lie in their posteriors like one more draw.",
         bad=fault(row, found.uniformity) + found.caveat,
+        sees=by_ecdf(n, found.uniformity.draws, p[0] / len(table), difference[0]).words,
     )
 
 
@@ -155,6 +158,7 @@ def _covered(found: Truths, subject: str, p: WarnFail, difference: WarnFail) -> 
         chance=worst.by_chance,
         good="Intervals hold the truths as often as they claim.",
         bad=worst.said("objects") + found.caveat,
+        sees=worst.seen(p, difference).words,
     )
 
 
@@ -171,8 +175,8 @@ def _pulled(found: Truths, subject: str, p: WarnFail, pull: WarnFail) -> Check:
         chance=f"0 ± {row['error']:.2g}",
         good="Posterior means are neither too high nor too low on average.",
         bad=f"Posterior means of {row['parameter']} are too {'high' if mean > 0 else 'low'} by "
-        f"{abs(mean):.2f} sd on average, which no number of objects averages out: train on more "
-        f"simulations, or a larger network.{found.caveat}",
+        f"{abs(mean):.2f} sd on average, which no number of objects averages out; "
+        f"{INFLEXIBLE}.{found.caveat}",
     )
 
 

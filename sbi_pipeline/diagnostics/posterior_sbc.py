@@ -20,8 +20,9 @@ from ..plots.style import Look
 from ..sampled_posteriors import SampledPosterior
 from ..subjects import MOST_UNCONVERGED
 from .calibration import Uniformity, draw_ecdfs, tested, told_by_ranks, worst_quantity
-from .check import Check, WarnFail, significant
+from .check import Check, WarnFail
 from .diagnostic import Diagnostic, Drawing
+from .visible import by_ecdf
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,10 +87,8 @@ def judge_posterior_sbc(
             never matters, larger than the second is needed to fail.
     """
     table = found.uniformity.table
-    row = worst_quantity(found.uniformity, p[1])
-    p_value = min(1.0, float(row["ecdf_p"]) * len(table))
-    distance, n = float(row["max_difference"]), int(row["simulations"])
-    judged = significant(p_value, distance, p, difference, "posterior_sbc")
+    row, p_value, judged = worst_quantity(found.uniformity, p, difference, "posterior_sbc")
+    n = int(row["simulations"])
     bad = (
         f"For data such as it predicts, the {told_by_ranks(row, found.uniformity)}; train on more "
         "simulations there (rounds), or reweight with a likelihood."
@@ -102,10 +101,11 @@ def judge_posterior_sbc(
         quantity=f"largest ECDF distance from uniform ranks at draws of the posterior "
         f"({row['parameter']}, p = {p_value:.2g} over {len(table)} quantities, "
         f"{n} simulations, {found.effective:.0f} effective draws)",
-        value=distance,
+        value=float(row["max_difference"]),
         chance=f"below {1.36 / math.sqrt(n):.2g} in 95 % of cases with {n} simulations",
         good="The estimator is honest for data such as this posterior predicts.",
         bad=bad,
+        sees=by_ecdf(n, found.uniformity.draws, p[0] / len(table), difference[0]).words,
     )
 
 

@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 SHORT = 8
 
 
-def typicality(x: Array, x_o: Array) -> Typicality:
+def typicality(x: Array, x_o: Array, worked: Array | None = None) -> Typicality:
     """Ask whether ``x_o`` looks like one more data set of one draw of the posterior.
 
     Statistics: distance from the bulk (Mahalanobis in normal scores, which needs no units and no
@@ -48,6 +49,8 @@ def typicality(x: Array, x_o: Array) -> Typicality:
     Args:
         x: Data sets of one draw, ``(draws, *x_shape)``.
         x_o: The observation, ``x_shape``.
+        worked: Of events, how many worked of those tried: of the observation, then of each data
+            set, ``(1 + draws,)``; None where that is not compared.
     """
     pooled = pool_data(x, x_o)
     p_values = {
@@ -57,6 +60,8 @@ def typicality(x: Array, x_o: Array) -> Typicality:
     }
     if np.isnan(x).any():  # the simulator says what is missing
         p_values["missing elements"] = two_sided(share_missing(np.concatenate([x_o[None], x])))
+    if worked is not None:
+        p_values["events that worked"] = two_sided(worked)
     return rank_among(pooled, p_values)
 
 
@@ -69,7 +74,11 @@ def measure_predictive(asked: SampledPosterior) -> Typicality | None:
     if asked.predictive is None or _fewest(sizes) < FEWEST_PREDICTIONS:
         return None
     x, x_o = (asked.predictive[name].to_numpy() for name in ("replicates", "x_o"))
-    return typicality(x, x_o)
+    worked = None
+    if "worked" in asked.predictive:
+        own = asked.predictive.attrs["worked_o"]
+        worked = np.append(own, asked.predictive["worked"].to_numpy())
+    return typicality(x, x_o, worked)
 
 
 def _fewest(sizes: Mapping[Hashable, int]) -> int:
@@ -90,6 +99,7 @@ def judge_predictive(found: Typicality, subject: str, *, p: WarnFail = (0.005, 0
         subject,
         name="predictive",
         p=p,
+        needed=math.ceil(1 / p[1]),
         good="Data simulated from the posterior look like the observation.",
         bad="Data simulated from the posterior do not look like the observation ({}): the model "
         "lacks something, or the posterior is wrong.",

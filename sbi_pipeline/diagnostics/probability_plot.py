@@ -11,9 +11,10 @@ from scipy import stats
 from ..plots.style import FAINT, INK, SERIES, Look, label_outer, panels
 from ..subjects import TrainedEstimator, calibrations
 from .calibration import Uniformity, fault, measure_uniformity
-from .check import Check, WarnFail, significant
+from .check import Check, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
 from .uniform import ks_p_value
+from .visible import by_kolmogorov_smirnov
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,19 +37,20 @@ def judge_probability_plot(
             never matters, larger than the second is needed to fail.
     """
     table = found.marginal
-    row = table.loc[table["ks_p"].idxmin()]
-    p_value, n = min(1.0, float(row["ks_p"]) * len(table)), int(row["simulations"])
-    distance = float(row["max_difference"])
-    judged = significant(p_value, distance, p, difference, "probability_plot")
+    p_values = np.minimum(1.0, table["ks_p"].to_numpy() * len(table))
+    distances = table["max_difference"].to_numpy()
+    place, judged = worst_of(p_values, distances, p, difference, "probability_plot")
+    row, n = table.iloc[place], int(table["simulations"].iloc[place])
     return judged.check(
         name="P-P",
         subject=subject,
         quantity=f"smallest KS p-value, times {len(table)} parameters ({row['parameter']}, {n} "
         "simulations)",
-        value=p_value,
+        value=float(p_values[place]),
         chance="uniform between 0 and 1, or above",
         good="The P-P curves stay at the diagonal.",
         bad=fault(row, found),
+        sees=by_kolmogorov_smirnov(n, p[0] / len(table), difference[0]).words,
     )
 
 

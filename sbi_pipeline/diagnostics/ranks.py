@@ -25,20 +25,19 @@ from ..estimators import Estimator
 from ..nuisances import NuisancePosterior, places_of
 from ..options import INTERNAL
 from ..posterior import LogDensity, log_posterior, to_theta_density
+from ..priors import reference_draws
 from ..priors.circles import circular_mean, circular_sd, periods_of, turned
 from ..priors.discrete import combinations
+from ..priors.edges import at_edge
 from ..subjects import MOST_UNCONVERGED
 from ..trained import Posterior
-from ..types import Array, Traits
+from ..types import Array, Prior, Traits
 from .evidence import log_evidence
-from .scores import scores
 from .statements import statements
 from .steps import sweep
 
 MEMBERS = 4
 """Draws of each posterior kept beside the truth."""
-SCORED = 5_000
-"""Held-out simulations whose score is kept, where likelihoods may be multiplied over events."""
 LONGER = (4, 16)
 """Steps of chains that fell short, over those that were allowed first."""
 TRUSTED = 0.05
@@ -78,13 +77,13 @@ def rank(
         normal space, (simulation, parameter), ``joint_ranks`` (simulation, quantity) of the log
         density, if there is one, and of TARP distances, where parameters are learnt together,
         ``log_prob`` and ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and
-        ``scores`` (simulation, member, parameter): normal scores of the truth (member 0) and a few
-        draws, and ``said`` (simulation, statement), what the draws say (`statements`), for
-        `local_calibration`.
+        ``at_edge`` (simulation), the largest fraction of draws outside the central 99 % of the
+        prior of a parameter, ``scores`` (simulation, member, parameter): normal scores of the truth
+        (member 0) and a few draws, and ``said`` (simulation, statement), what the draws say
+        (`statements`), for `local_calibration`.
         The attribute ``independent`` says whether the draws are of no chain.
         With ``keep_draws``, ``draws`` in normal space (simulation, draw, parameter).
-        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
-        what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
+        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic).
 
     Raises:
         ValueError: There are no held-out simulations, or an option of the sampler is wrong.
@@ -93,12 +92,12 @@ def rank(
         raise ValueError("no held-out simulations; set split.test above 0")
     traits, prior = posterior.estimator.traits, posterior.prior
     count = min(simulations or default_simulations(traits), len(theta))
-    truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
+    truth, x, z_truth = theta[:count], x[:count], prior.to_normal(theta[:count])
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
     z, facts = draw_longer(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
     drawn_theta = np.stack([prior.from_normal(each) for each in z])
-    density = log_posterior(posterior.estimator, x, posterior.events)
+    density = log_posterior(posterior.estimator, x, posterior.events, tried=_tried(posterior, x))
     at_truth = density(z_truth[:, None])[:, 0]
     at_draws = density(z)
     rng = np.random.default_rng(seed)
@@ -134,6 +133,7 @@ def rank(
             "mean": (by_parameter, mean),
             "sd": (by_parameter, sd),
             "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / spread),
+            "at_edge": ("simulation", _at_edge(prior, drawn_theta, seed)),
             "pulls": (by_parameter, (z_truth - z.mean(axis=1)) / z.std(axis=1, ddof=1)),
             "joint_ranks": (("simulation", "quantity"), np.stack(list(joint.values()), axis=1)),
             "log_prob": ("simulation", at_theta),
@@ -154,8 +154,6 @@ def rank(
         ranked = ranked.drop_dims("quantity")
     if traits.steps:
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
-    if posterior.events:
-        ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
 
 
@@ -183,21 +181,32 @@ def draw_longer(
     Returns:
         The draws; ``converged``, ``(m,)``, ``seconds`` and whether draws are ``independent``.
     """
-    estimator, events = posterior.estimator, posterior.events
+    estimator, events, tried = posterior.estimator, posterior.events, _tried(posterior, x)
     own = {"prior": posterior.prior, "events": events, "joined": joined, "quick": True}
     settings: dict[str, Any] = {**own, **options}
-    first = samplers.draw(estimator, x, draws, seed=seed, **settings)
+    first = samplers.draw(estimator, x, draws, seed=seed, tried=tried, **settings)
     z, converged = first.flat(draws), first.converged.astype(np.int8)
     seconds = float(first.facts.get("seconds", 0))
     for steps in _longer_chains(estimator, options):
         rest = np.flatnonzero(converged == 0)
         if len(rest) <= MOST_UNCONVERGED * len(x):
             break
-        more = samplers.draw(estimator, x[rest], draws, seed=seed, **settings, max_steps=steps)
+        numbers = None if tried is None else tried[rest]
+        more = samplers.draw(
+            estimator, x[rest], draws, seed=seed, tried=numbers, **settings, max_steps=steps
+        )
         z[rest], converged[rest] = more.flat(draws), more.converged
         seconds += float(more.facts.get("seconds", 0))
     facts = {"converged": converged, "seconds": seconds, "independent": int(first.independent)}
     return z, facts
+
+
+def _tried(posterior: Posterior, x: Array) -> Array | None:
+    """Return how many events were tried of each data set: one held-out event, which worked.
+
+    Its theta is of the prior given that, whatever is said of the events of an observation.
+    """
+    return np.ones(len(x), dtype=int) if posterior.events else None
 
 
 def _longer_chains(estimator: Estimator, options: Mapping[str, Any]) -> list[int]:
@@ -311,15 +320,15 @@ def _mean_rank(pool: Array, value: Array) -> Array:
     return np.asarray((pool < value).sum(axis=1) + ((pool == value).sum(axis=1) + 1) / 2)
 
 
+def _at_edge(prior: Prior, draws: Array, seed: int) -> Array:
+    """Return how each posterior leans on the edges of its prior, ``(n,)``; circles have none."""
+    known = dict(zip(prior.names, reference_draws(prior, seed).T, strict=True))
+    edged = {name: values for name, values in known.items() if name not in periods_of(prior)}
+    own = {name: draws[..., place] for place, name in enumerate(prior.names)}
+    return at_edge(own, edged)
+
+
 def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:
     """Return log evidences, ``(m,)``; NaN for all where that of many is a guess."""
     total, effective = log_evidence(density, z, np.random.default_rng([seed, 1]))
     return total if np.median(effective) > TRUSTED else np.full(len(z), np.nan)
-
-
-def _event_scores(posterior: Posterior, theta: Array, x: Array) -> dict[str, tuple[Any, Array]]:
-    """Return the score of each held-out simulation as a single event, and its theta."""
-    z = posterior.prior.to_normal(theta)
-    found = scores(log_posterior(posterior.estimator, x), z)
-    dims = ("event", "parameter")
-    return {"event_score": (dims, found.astype(np.float32)), "event_theta": (dims, theta)}

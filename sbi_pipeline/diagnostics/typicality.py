@@ -18,7 +18,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,13 +42,18 @@ class Typicality:
         p_values: By statistic.
         outside_90: Fraction of elements outside the central 90 % of the simulated ones; about 0.1
             or less is expected.
-        draws: How many simulated data sets; no p-value can fall below 1 / (draws + 1).
+        draws: How many simulated data sets.
     """
 
     p_value: float
     p_values: dict[str, float]
     outside_90: float
     draws: int
+
+    @property
+    def least_p(self) -> float:
+        """The p-value of an observation more unusual than all that was simulated."""
+        return 1 / (self.draws + 1)
 
 
 def under_conditions(
@@ -195,7 +199,7 @@ def rank_among(pooled: Array, p_values: Mapping[str, Array]) -> Typicality:
 
 
 def judge_typicality(
-    found: Typicality, subject: str, *, name: str, p: WarnFail, good: str, bad: str
+    found: Typicality, subject: str, *, name: str, p: WarnFail, needed: int, good: str, bad: str
 ) -> Check:
     """Judge by the p-value; too few data sets to tell are no pass.
 
@@ -204,12 +208,12 @@ def judge_typicality(
         subject: What was asked.
         name: Of the check.
         p: P-value: warn below, fail below.
+        needed: Data sets below which a pass is none.
         good: What a pass means.
         bad: What to do if not, with braces where the worst statistic is to be named.
     """
-    judged, needed = below(found.p_value, p, name), math.ceil(1 / p[0])
-    if found.draws < needed:
-        # No p-value could fall below the threshold: a pass would mean nothing.
+    judged = below(found.p_value, p, name)
+    if judged.status == "pass" and found.draws < needed:
         judged = judged._replace(status="warn")
         bad = f"{found.draws} simulated data sets are too few to tell; ask for {needed} or more."
     worst = min(found.p_values, key=lambda statistic: found.p_values[statistic])
@@ -221,4 +225,5 @@ def judge_typicality(
         chance="uniform between 0 and 1",
         good=good,
         bad=bad.format(worst),
+        sees=f"No p-value among {found.draws} can fall below {found.least_p:.1g}.",
     )

@@ -112,6 +112,17 @@ def ecdf_difference(ranks: Array, draws: int, prob: float = 0.95, points: int = 
     return Ecdf(cdf, counts / n - cdf, low / n - cdf, high / n - cdf, float(min(p_value, 1.0)))
 
 
+def accepted_counts(n: int, draws: int, p: float, points: int = 100) -> tuple[Array, Array, Array]:
+    """Return levels, and the fewest and most of ``n`` ranks below each, where p-values exceed p.
+
+    Those of `ecdf_difference`, which are simultaneous over the levels.
+    """
+    null, cdf = _null_statistics(n, draws, points), _grid(draws, points)
+    tail = np.quantile(null, p) if p > 1 / null.size else 0.0
+    low, high = stats.binom.interval(1 - max(tail, p / cdf.size), n, cdf)
+    return cdf, low, high
+
+
 def checked(ranks: Array, draws: int) -> Array:
     """Return the ranks of one quantity, ``(n,)``, as whole numbers, where they can be ranks."""
     ranks = np.asarray(ranks)

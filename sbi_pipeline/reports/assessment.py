@@ -25,18 +25,25 @@ def assess(
 ) -> Iterator[Finding]:
     """Yield what every diagnostic finds, group by group.
 
+    All is measured before anything is judged: with how many p-values there are, each has to be
+    smaller to mean something.
+
     Args:
         groups: Subjects of one kind each, in the order of the page; see `subjects_of`.
         thresholds: Those of the configuration, by diagnostic.
     """
     registered = diagnostics.registered()
-    for group in groups:
-        for name, diagnostic in registered.items():
-            for subject in group:
-                if isinstance(subject, diagnostic.of):
-                    found = diagnostic.ask(name, subject, thresholds.get(name, {}))
-                    if found is not None:
-                        yield found
+    measured = [
+        (name, subject, found)
+        for group in groups
+        for name, diagnostic in registered.items()
+        for subject in group
+        if isinstance(subject, diagnostic.of) and (found := diagnostic.measure(subject)) is not None
+    ]
+    tests = sum(registered[name].tests for name, _, _ in measured)
+    for name, subject, found in measured:
+        limits = {**registered[name].among(tests, found), **thresholds.get(name, {})}
+        yield registered[name].finding(name, subject, found, limits)
 
 
 def subjects_of(

@@ -23,6 +23,8 @@ from ..sampled_posteriors import ObservedData, PosteriorPair, SampledPosterior
 from ..subjects import TrainedEstimator
 from ..types import Array
 
+TOLD = 3
+"""Faults that are told where no posterior is to be taken."""
 AS_GOOD = 2.0
 """Standard errors of a difference that chance explains."""
 
@@ -207,5 +209,6 @@ def _none(checks: Mapping[str, Sequence[Check]]) -> str:
     failed = [each for found in checks.values() for each in found if each.status == "fail"]
     if not failed:
         return "There is no posterior."
-    advice = " ".join(dict.fromkeys(f"{each.name}: {each.advice}" for each in failed[:3]))
-    return f"Take none of these posteriors yet. {advice}"
+    first = {each.name: each.advice for each in reversed(failed)}
+    told = [f"{name}: {advice}" for name, advice in reversed(first.items())]
+    return " ".join(["Take none of these posteriors yet.", *told[:TOLD]])

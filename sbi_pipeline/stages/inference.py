@@ -26,6 +26,7 @@ from ..model import Model
 from ..networks.packing import packed
 from ..priors import reference_draws
 from ..priors.circles import periods_of
+from ..priors.edges import at_edge
 from ..sidecars import write_text
 from ..storage import collected, reading
 from ..storage import draws as storage
@@ -256,7 +257,7 @@ class _Inference:
             "in_distribution_p": typical,
             "predictive_p": compared.p_value,
             "predictions": compared.predictions,
-            "at_edge": summaries.at_edge(draws, self.prior),
+            "at_edge": at_edge(draws, self.prior),
         }
         of = summaries.worst(summary)
         of = of[compared.predictions[of] > 0]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import json
+import math
 import multiprocessing
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +26,7 @@ from ..populations import CatalogueParameter, ObservedCatalogue, Population
 from ..priors.boxes import BoxedPrior, truncated
 from ..reports import assessment, contents
 from ..reports import report as page
+from ..reports.recommendation import Recommendation
 from ..reports.verdict import to_json
 from ..rounds import DescribedRound, SimulatedRounds
 from ..sampled_posteriors import ObservedData, SampledPosterior
@@ -32,7 +35,13 @@ from ..storage import reading
 from ..storage.manifest import stocks_of
 from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
-from ..subjects import Nuisances, SimulatedRows, TrainedEstimator, calibrations
+from ..subjects import (
+    Nuisances,
+    SimulatedRows,
+    TrainedEstimator,
+    beside_each_other,
+    calibrations,
+)
 from ..types import Array, Outcome
 from .files import Keys, check_key, read_dataset, read_manifest
 from .rounds import simulated_rows
@@ -62,6 +71,7 @@ def report(
     report: Path,
     verdict: Path,
     figures: Path,
+    recommended: Path,
     campaign: str,
     title: str,
     question: str,
@@ -76,20 +86,22 @@ def report(
     noise: Noise | None = None,
     missing: MissingElements | None = None,
     catalogues: Sequence[Path] = (),
+    selection: str = "",
     threads: int = 1,
 ) -> None:
     """Check everything and tell it on one page.
 
     ``posteriors`` are the folders of posteriors; ``catalogues`` those of what an estimator says of
-    a catalogue; ``rounds`` the posteriors that ``boxes`` were made of.
+    a catalogue; ``rounds`` the posteriors that ``boxes`` were made of; ``selection`` is what is
+    said of how events were selected.
 
-    Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, and every figure as
-    PNG and PDF in the folder ``figures``.
+    Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, every figure as PNG and
+    PDF in the folder ``figures``, and in ``recommended`` the posterior to take of every observation
+    that has one.
     """
     listed = read_manifest(simulations, inputs, "manifest")
-    trained = [
-        _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
-    ]
+    files = zip(headers, histories, calibrations, strict=True)
+    trained = beside_each_other([_estimator(*each, inputs) for each in files])
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     conditions = [p["name"] for p in parameters if p["role"] == "known"]
     reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)
@@ -104,6 +116,7 @@ def report(
             path,
             posteriors,
             inputs,
+            {each.name: each.edges for each in trained},
             simulated=compared,
             missing=None if missing is None else share_missing(seen["train"].x),
             simulated_known=seen["train"].known,
@@ -115,7 +128,7 @@ def report(
     ]
     failed = _failed(reader) if any(listed["failures"].values()) else None
     weights = listed.get("weights")
-    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights)
+    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights, selection)
     surveyed = _catalogues([read_population(folder, inputs) for folder in catalogues])
     learnt = _nuisances(nuisance_ranks, inputs)
     chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
@@ -144,8 +157,26 @@ def report(
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
     images = {path.stem: path.read_bytes() for path in figures.glob("*.png")}
+    keep_recommended(told.recommendations, posteriors, recommended)
     write_text(verdict, to_json(told.checks, told.recommendations) + "\n")
     write_text(report, page.render(told, images))
+
+
+def keep_recommended(
+    recommendations: Mapping[str, Recommendation], posteriors: Sequence[Path], folder: Path
+) -> None:
+    """Copy the posterior to take of each observation to one place, if there is one to take.
+
+    Args:
+        recommendations: By observation.
+        posteriors: Folders of posteriors, ``{estimator}/{observation}``.
+        folder: Takes ``{observation}.nc``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in posteriors:
+        told = recommendations.get(each.name)
+        if told is not None and told.posterior == each.parent.name:
+            shutil.copyfile(each / "posterior.nc", folder / f"{each.name}.nc")
 
 
 def save_figures(told: contents.Report, folder: Path, first: int, step: int) -> None:
@@ -187,8 +218,19 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     told["masks"] = header.get("masks")
     told["prior"] = truncated(priors.of_header(header), header.get("box"))
     told["left_out"] = header.get("left_out")
+    told["unseen"] = _unseen(header)
+    told["usual_epochs"] = header.get("usual_epochs")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
+
+
+def _unseen(header: Mapping[str, Any]) -> str:
+    """Return what of x a network does not see, with the option that shows it; empty for nothing."""
+    network, columns = header["network"], math.prod(header["x_shape"])
+    kept = network.get("columns")
+    if kept is not None and len(kept) < columns:
+        return f"columns: all; it sees {len(kept)} of {columns}"
+    return "summaries: null; it sees summaries" if network.get("summaries") else ""
 
 
 def _nuisances(paths: Sequence[Path], keys: Keys) -> Nuisances | None:
@@ -235,9 +277,13 @@ def _observation(
     path: Path,
     posteriors: Sequence[Path],
     keys: Keys,
+    edges: Mapping[str, Array | None],
     **told: Any,
 ) -> ObservedData:
-    """Gather the posteriors of one observation; ``told`` is the rest of the record."""
+    """Gather the posteriors of one observation.
+
+    ``edges`` are those of held-out posteriors by estimator; ``told`` is the rest of the record.
+    """
     name = path.stem
     made = {}
     for folder in posteriors:
@@ -248,8 +294,11 @@ def _observation(
             with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
                 table = pd.read_csv(folder / "diagnostics.csv")
                 known = None if predictive.attrs.get("simulated") == 0 else predictive
+                of = tree.attrs.get("proposal") or who  # a refined one leans like its proposal
                 sbc = _posterior_sbc(folder / "posterior_sbc.nc", keys, f"{who}, {name}")
-                made[who] = SampledPosterior(who, name, tree.load(), table, known, sbc)
+                made[who] = SampledPosterior(
+                    who, name, tree.load(), table, known, edges.get(of), sbc
+                )
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
 
 

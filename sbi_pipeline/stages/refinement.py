@@ -36,6 +36,9 @@ from .posteriors import labelled_posterior
 
 logger = logging.getLogger(__name__)
 
+OF_EVENTS = ("selection", "tried", "chance")
+"""What a posterior file says of how events were selected, see `posteriors.sample`."""
+
 
 @dataclass(frozen=True)
 class ToRefine:
@@ -109,6 +112,7 @@ def refine(
         drawn = dataclasses.replace(drawn, facts=facts)
         attrs = {
             **{"key": one.key, "method": "reweighted", "proposal": given.who, **one.names},
+            **given.selection,
             "likelihood": "exact" if exact else "".join(path.parent.name for path in likelihoods),
             "new_priors": ", ".join(new_priors or {}),
         }
@@ -150,5 +154,6 @@ def _read(path: Path, inputs: Keys | None) -> Proposed:
             theta=theta,
             log_prob=drawn["lp"].to_numpy().ravel(),
             normalised=bool(drawn.attrs["normalised"]),
+            selection={key: tree.attrs[key] for key in OF_EVENTS if key in tree.attrs},
             share=1.0 if drawn.attrs["independent"] else min(1.0, min(sizes) / len(theta)),
         )

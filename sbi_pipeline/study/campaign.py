@@ -252,6 +252,10 @@ class Campaign(Mapping[str, Specification]):
     def _events(self) -> bool:
         return bool(stated(CampaignEntry, self.entry, "events"))
 
+    def scores_events(self, name: str) -> bool:
+        """Say whether predicted events are scored by what multiplies those of an observation."""
+        return self._events and name in self.estimators and self._predictive_draws != 0
+
     @property
     def _axis(self) -> Makers:
         """Return the file that the values along the data are read from, as what takes part."""
@@ -297,6 +301,8 @@ class Campaign(Mapping[str, Specification]):
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
             arguments["several"] = True
+            if self.entry.get("selection", "detected") != "detected":
+                arguments["selection"] = self.entry["selection"]
         makers, each = stage("observe") | makers_of(self.entry) | self.fits.masks, [entry]
         if "joined" in entry:
             each = [self.entry["observations"][other] for other in entry["joined"]]
@@ -319,6 +325,8 @@ class Campaign(Mapping[str, Specification]):
         if self._known:
             given = observed.given_as_known(entry, self._known["known_parameters"])
             found["known"] = observed.known_values(given, self._events)
+        if "tried" in entry:
+            found["tried"] = entry["tried"]
         return found | ({"events": entry.get("events")} if self._events else {})
 
     @property
@@ -330,9 +338,10 @@ class Campaign(Mapping[str, Specification]):
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
         inputs, follows = self.fits.drawn_from(name)
+        selection = {"selection": self.entry.get("selection")} if self._events else {}
         return Specification(
             "sample",
-            {"sampler": sampler, **self._labels(name, observation)},
+            {"sampler": sampler, **selection, **self._labels(name, observation)},
             {**inputs, "observation": self._observed(observation)},
             stage("sample") | self.fits.sampler(name, sampler),
             follows,
@@ -385,6 +394,9 @@ class Campaign(Mapping[str, Specification]):
 
     def _diagnose(self, name: str, observation: str) -> Specification:
         learnt, follows = self.fits.learnt_nuisances()
+        if self.scores_events(name):
+            learnt["estimators"] = self.key("train", name)
+            follows = (*follows, self._path("train", name))
         return Specification(
             "diagnose",
             {
@@ -507,6 +519,7 @@ class Campaign(Mapping[str, Specification]):
                 "parameters": texts.described(entry),
                 "thresholds": config.get("thresholds", {}),
                 "configuration": texts.excerpt(self.name, config, self.estimators),
+                **({"selection": entry["selection"]} if "selection" in entry else {}),
                 **self.fits.at_load,
             },
             {**inputs, **learnt},

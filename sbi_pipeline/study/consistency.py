@@ -49,6 +49,7 @@ def check_campaign(name: str, config: Config) -> None:
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     suitability.check_discrete(kept, methods, keys)
     suitability.check_events(campaign, methods, keys)
+    suitability.check_selection(config, campaign, chosen, keys)
     suitability.check_oblique(campaign, methods, kept, keys)
     check_parameter_names(campaign, prior.names, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)

@@ -288,6 +288,13 @@ class Jobs:
         """Return what was learnt of the nuisances of a campaign, if that is asked for."""
         return self._of_nuisances(wildcards, "nuisances.pt")
 
+    def scoring(self, wildcards: Any) -> list[str]:
+        """Return the estimator by which predicted events are scored, if they are."""
+        campaign = self._campaign(wildcards)
+        if not campaign.scores_events(wildcards.estimator):
+            return []
+        return [f"{RESULTS}/{wildcards.campaign}/{wildcards.estimator}/estimator.pt"]
+
     def nuisance_ranks(self, wildcards: Any) -> list[str]:
         """Return how it was checked."""
         return self._of_nuisances(wildcards, "nuisance_ranks.nc")

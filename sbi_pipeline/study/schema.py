@@ -29,7 +29,7 @@ from ..priors.families import TYPES
 
 Config = Mapping[str, Any]
 
-FOLDERS = ("simulations", "observations", "figures", "programs", "tensorboard")
+FOLDERS = ("simulations", "observations", "figures", "recommended", "programs", "tensorboard")
 """Folders of ours below `results` and below a campaign, which no entry can be named like."""
 
 
@@ -169,6 +169,7 @@ class Observation(TypedDict, total=False):
             are drawn from their prior.
         seed: Of a simulated observation.
         events: How many to simulate, in a campaign of events.
+        tried: Of a file of events that worked: how many were tried, with ``selection: tried``.
         joined: Names of other observations of this campaign that are of one source: they get one
             posterior together, in which the prior counts once. Nuisance parameters are each one's
             own.
@@ -188,6 +189,7 @@ class Observation(TypedDict, total=False):
     known: dict[str, float | str | list[float]]
     seed: Annotated[Seed, Default(0)]
     events: Annotated[int, Ge(1), Le(10_000_000)]
+    tried: Annotated[int, Ge(1), Le(1_000_000_000)]
     joined: SomeNames
     table: str
     name: str
@@ -385,6 +387,9 @@ class CampaignEntry(TypedDict, total=False):
         known_parameters: Those whose values come with every observation, such as exposures, below.
         events: One simulation is one event, and an observation has several, independent given
             theta: nle and nre learn single events, and their log likelihoods or ratios are summed.
+        selection: Of a campaign of events, some of which fail: which events an observation has,
+            ``detected``, those that worked, of an unknown number; ``tried``, those that worked, of
+            a known number; or ``all``, those that failed among them as NaN. See below.
         nuisance_scope: Of a campaign of events, where there are nuisances: ``event``, drawn anew
             for every event; with ``dataset``, shared by all, the sum would be wrong and is refused.
         derived_parameters: Expressions in inferred parameters, reported beside them:
@@ -420,6 +425,7 @@ class CampaignEntry(TypedDict, total=False):
     nuisance_parameters: Names
     known_parameters: Names
     events: Annotated[bool, Default(False)]
+    selection: Literal["detected", "tried", "all"]
     nuisance_scope: Literal["event", "dataset"]
     derived_parameters: dict[str, Derived]
     data: Data

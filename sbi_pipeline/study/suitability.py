@@ -39,11 +39,15 @@ def check_discrete(prior: Prior, methods: Mapping[str, str], keys: Keys) -> None
 def check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:
     """Refuse a product over events where it is not the likelihood of all of them."""
     if not stated(CampaignEntry, campaign, "events"):
-        if "nuisance_scope" in campaign:
-            text = "has no effect: it is of a campaign with events: true; remove it"
-            raise InconsistentError((*keys, "nuisance_scope"), text)
+        for key in ("nuisance_scope", "selection"):
+            if key in campaign:
+                text = "has no effect: it is of a campaign with events: true; remove it"
+                raise InconsistentError((*keys, key), text)
         return
     check_products(campaign, methods, keys)
+    if campaign.get("selection") in ("tried", "all") and campaign.get("known_parameters"):
+        text = "the known parameters of events that failed are not known; wanted detected"
+        raise InconsistentError((*keys, "selection"), text)
     if "data" in campaign:
         text = "has no effect with events: true, whose figures are of quantiles; remove it"
         raise InconsistentError((*keys, "data"), text)
@@ -62,6 +66,14 @@ def check_events(campaign: Config, methods: Mapping[str, str], keys: Keys) -> No
                 "is not the product of theirs and the posterior would come out too narrow; infer "
                 "it too, or let one simulation be a whole set of events and take npe",
             )
+
+
+def check_selection(config: Config, campaign: Config, chosen: Sequence[str], keys: Keys) -> None:
+    """Refuse to count events that failed where an estimator is not to learn where they fail."""
+    for name in chosen if campaign.get("selection") in ("tried", "all") else ():
+        if config["estimators"][name].get("training", {}).get("failures") == "ignore":
+            text = f"{name!r} has failures: ignore, and events that failed tell of theta"
+            raise InconsistentError((*keys, "selection"), f"{text}; wanted auto, or detected")
 
 
 def check_products(campaign: Config, methods: Mapping[str, str], keys: Keys) -> None:

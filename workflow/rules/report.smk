@@ -31,6 +31,7 @@ rule report:
             subcategory="{campaign}",
             labels={"figure": "{figure}"},
         ),
+        recommended=directory("results/{campaign}/recommended"),
         spec="results/{campaign}/report.spec.json",
     log:
         "results/{campaign}/report.log",

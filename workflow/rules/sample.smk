@@ -85,6 +85,7 @@ rule diagnose:
         given(
             "results/{campaign}/{estimator}/diagnose-{part}.json",
             nuisances=JOBS.nuisances,
+            estimators=JOBS.scoring,
             made=JOBS.drawn,
         ),
     output:
@@ -108,6 +109,7 @@ rule single_diagnose:
         given(
             "results/{campaign}/{estimator}/{observation}/diagnose.spec.json",
             nuisances=JOBS.nuisances,
+            estimators=JOBS.scoring,
             made="results/{campaign}/{estimator}/{observation}/posterior.nc",
         ),
     output:
