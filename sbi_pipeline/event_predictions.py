@@ -33,7 +33,7 @@ class Selected:
     Attributes:
         worked: How many it has.
         tried: How many were tried; None where nobody knows.
-        chance: Of an event to work, where the posterior is.
+        chance: Of an event to work, at least, for nearly all draws of the posterior.
     """
 
     worked: int
@@ -66,12 +66,10 @@ class TriedEvents:
 
     Attributes:
         many: Sets of many draws, whose events come first, ``(many, per_draw)``.
-        rows: Parameters of all, ``(n, dim)``; those of one draw follow, ``(rounds, per_round)``.
-        made: What came of them.
+        made: What came of them, and then of those of one draw, ``(rounds, per_round)``.
     """
 
     many: int
-    rows: Array
     made: Replicates
 
 
@@ -108,7 +106,7 @@ def try_events(
     sets = [(sets_of_draws(n, size), sets_of_one(n, size)) for n in predictor.choices]
     rows = [tried_rows(predictor, draws, *each, selected, known) for each in sets]
     chosen, made = predictor.affordable(rows, name, size)
-    return TriedEvents(sets[chosen][0], rows[chosen], made)
+    return TriedEvents(sets[chosen][0], made)
 
 
 def tried_rows(

@@ -183,7 +183,7 @@ def pointwise(
 
 @torch.inference_mode()
 def chance_to_work(estimator: Estimator, x: Array, z: Array) -> float:
-    """Return the probability of an event to work, on average over draws of a posterior.
+    """Return the probability of an event to work, at least, for 95 % of the draws of a posterior.
 
     Args:
         estimator: Trained on single events.
@@ -198,7 +198,7 @@ def chance_to_work(estimator: Estimator, x: Array, z: Array) -> float:
         beside = torch.as_tensor(np.resize(x[:, :known], (len(z), known)), dtype=torch.float32)
         given = torch.cat((given, beside), 1)
     device = next(validity.parameters()).device
-    return float(validity.log_prob(given.to(device)).exp().mean())
+    return float(validity.log_prob(given.to(device)).exp().quantile(0.05))
 
 
 def _of_events(estimator: Estimator, z: Tensor, data: Tensor) -> Tensor:

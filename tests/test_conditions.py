@@ -320,9 +320,9 @@ def test_data_are_compared_under_their_conditions() -> None:
     x = known + 0.1 * rng.normal(size=(600, 1))
     x_o = np.zeros(1)
     assert in_distribution(x, x_o).p_value > 0.1  # among all it is as usual as can be
-    assert in_distribution(packed(known, x), np.array([2.0, 0.0]), known=1).p_value < 0.01
-    reference = Reference(packed(known, x), known=1)
-    usual, unusual = reference.p_values(np.array([[0.0, 0.0], [2.0, 0.0]]))
+    assert in_distribution(x, x_o, known=np.vstack([[2.0], known])).p_value < 0.01
+    reference = Reference(x, known)
+    usual, unusual = reference.p_values(np.zeros((2, 1)), np.array([[0.0], [2.0]]))
     assert (usual > 0.1, unusual < 0.02) == (True, True)
 
 

@@ -47,6 +47,24 @@ def test_a_wrong_width_of_single_events_is_that_of_all():
         assert np.mean(widths) == pytest.approx(width, rel=0.02)
 
 
+def test_the_error_of_a_width_is_its_scatter():
+    some = [found(seed, n=3000) for seed in range(60)]
+    scatter = np.std([each.width for each in some])
+    # Of two directions the worse one is taken: it scatters less about its distance from 1.
+    assert np.mean([each.width_error for each in some]) == pytest.approx(scatter, rel=0.4)
+
+
+def test_scores_of_which_few_count_for_most_are_no_pass():
+    score = np.random.default_rng(1).normal(size=(5000, 1)) / 10
+    curvature = np.full((5000, 1, 1), 1 / 100)
+    curvature[:3] += 20.0
+    curvature[3:6] -= 20.0
+    scored = Scored(score, curvature, np.zeros((1, 1)))
+    _, width = synthetic.judged("accumulation", accumulated(scored, 100), "nle, event")
+    assert width.status == "warn"
+    assert "some of them count for most" in width.advice
+
+
 def test_chance_is_what_it_says():
     honest = [found(seed) for seed in range(100)]
     assert np.mean([each.nats > each.by_chance for each in honest]) <= 0.12
@@ -87,7 +105,7 @@ def test_a_likelihood_without_a_maximum_fails():
 
 
 def test_as_many_events_are_scored_as_tell():
-    assert [how_many_are_scored(n) for n in (1, 500, 10**6)] == [5_000, 10_000, 100_000]
+    assert [how_many_are_scored(n) for n in (1, 500, 10**6)] == [20_000, 20_000, 100_000]
 
 
 class Half(Validity):

@@ -5,6 +5,7 @@ import pytest
 import synthetic
 
 from sbi_pipeline.diagnostics import convergence
+from sbi_pipeline.diagnostics.sampling import SAMPLING
 
 
 def test_summary_recovers_the_exact_posterior():
@@ -109,3 +110,33 @@ def test_the_divergence_of_a_narrow_posterior_is_its_logarithm():
     rng = np.random.default_rng(1)
     drawn = 0.3 + 0.001 * rng.random(5000)
     assert convergence.divergence(drawn, rng.random(4000)) == pytest.approx(np.log(1000), rel=0.05)
+
+
+def test_rare_visits_to_the_middle_show_in_quantiles_alone():
+    """Chains that seldom pass from a mode in the middle to two beside it, between which they jump.
+
+    Ranks are 0 on average in the middle and outside, so that the bulk sees no time that is long.
+    """
+    rng = np.random.default_rng(0)
+    outside = np.empty((16, 1000), bool)
+    outside[:, 0] = rng.random(16) < 0.6
+    for step in range(1, 1000):
+        luck, stays = rng.random(16), outside[:, step - 1]
+        outside[:, step] = np.where(stays, luck > 0.005 * 0.4 / 0.6, luck < 0.005)
+    side = rng.choice([-4, 4], size=outside.shape)
+    chains = outside * side + rng.normal(size=outside.shape)
+    tree = synthetic.posterior(steps=1000)
+    tree["posterior/mass"] = tree["posterior/mass"] * 0 + chains
+    row = convergence.summary(tree).set_index("parameter").loc["mass"]
+    assert min(row["ess_bulk"], row["ess_tail"]) > 1000
+    assert row["ess_least"] < 400
+    judged = {check.name: check for check in SAMPLING.ask("", synthetic.sampled(tree), {}).checks}
+    assert judged["effective draws"].status == "warn"
+
+
+def test_independent_draws_are_all_effective():
+    sizes = [
+        convergence.least_effective(np.random.default_rng(seed).normal(size=(4, 1000)))
+        for seed in range(50)
+    ]
+    assert np.mean(np.array(sizes) > 0.75 * 4000) >= 0.95

@@ -182,7 +182,7 @@ def test_events_that_raise_are_left_out_of_predictions() -> None:
         replicates = made.replicate(rows, seed=1)
     one = rows[-1, 1]
     assert (rows[200:, 1] == one).all()
-    tried = event_predictions.TriedEvents(4, rows, replicates)
+    tried = event_predictions.TriedEvents(4, replicates)
     found = event_predictions.predicted_events(tried, x_o, Selected(50))
     x = found["x"].to_numpy()
     assert x.shape == (2, 5, 1)  # two of the four sets have no event

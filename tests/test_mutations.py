@@ -5,6 +5,7 @@ slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what 
 """
 
 import faults_events
+import faults_whole
 import numpy as np
 import pytest
 import surveys
@@ -209,6 +210,7 @@ FAULTS = {
     "sd of 1 000 objects x 1.3": (catalogue, {"width": 1.3}, {"coverage of truths"}),
     "means of 1 000 objects off by 0.2 sd": (catalogue, {"shift": 0.2}, {"mean pull"}),
     **faults_events.FAULTS,
+    **faults_whole.FAULTS,
 }
 TRUTHS = {
     "estimator": of_estimator,
@@ -221,6 +223,7 @@ TRUTHS = {
     "observation": observation,
     "catalogue of 1 000": catalogue,
     **faults_events.TRUTHS,
+    **faults_whole.TRUTHS,
 }
 
 

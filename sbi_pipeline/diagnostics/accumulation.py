@@ -33,6 +33,8 @@ from ..types import Array
 from .check import Check, WarnFail, significant
 from .diagnostic import Diagnostic
 
+NEARLY_ALWAYS = float(stats.norm.ppf(0.95))
+"""Standard errors beyond a threshold at which it is passed in 95 % of cases."""
 FEWEST = 500
 """Scores of which anything is said."""
 
@@ -61,6 +63,7 @@ class Accumulated:
         by_chance: What ``nats`` stays below in 95 % of cases for an honest likelihood.
         p_shift: P-value of a mean score as far from zero.
         width: Widths of the posterior over those that it should have, the most wrong of them.
+        width_error: Standard error of that.
         p_width: P-value of a covariance of the scores as far from their curvature.
         events: How many events are multiplied.
         simulations: How many simulated ones are behind it.
@@ -70,6 +73,7 @@ class Accumulated:
     by_chance: float
     p_shift: float
     width: float
+    width_error: float
     p_width: float
     events: int
     simulations: int
@@ -89,19 +93,21 @@ def accumulated(scored: Scored, events: int) -> Accumulated:
     shift = events * mean
     statistic = shift @ np.linalg.pinv(chance) @ shift
     quantile = float(stats.chi2.ppf(0.95, dim))
+    width, width_error = worst_width(scored, variance, events)
     return Accumulated(
         nats=float(shift @ shift - np.trace(chance)) / 2,
         by_chance=float(np.trace(chance)) / 2 * (quantile / dim - 1),
         p_shift=float(stats.chi2.sf(statistic, dim)),
-        width=worst_width(scored, variance, events),
+        width=width,
+        width_error=width_error,
         p_width=information_test(scored),
         events=events,
         simulations=n,
     )
 
 
-def worst_width(scored: Scored, variance: Array, events: int) -> float:
-    """Return the sd of the posterior over the right one along the direction where it is worst.
+def worst_width(scored: Scored, variance: Array, events: int) -> tuple[float, float]:
+    """Return the sd of the posterior over the right one where it is worst, and its standard error.
 
     NaN where the log likelihood is not curved as one is that has a maximum.
 
@@ -114,9 +120,13 @@ def worst_width(scored: Scored, variance: Array, events: int) -> float:
     claimed = events * curvature + scored.prior
     honest = events * curvature @ np.linalg.pinv(variance) @ curvature + scored.prior
     if linalg.eigvalsh(claimed)[0] <= 0:
-        return float("nan")
-    ratios = np.sqrt(np.maximum(linalg.eigvalsh(honest, claimed), 1e-12))
-    return float(ratios[np.argmax(np.abs(np.log(ratios)))])
+        return float("nan"), float("nan")
+    squares, along = linalg.eigh(honest, claimed)
+    ratios = np.sqrt(np.maximum(squares, 1e-12))
+    worst = int(np.argmax(np.abs(np.log(ratios))))
+    axis = along[:, worst]  # along which the claimed information is 1
+    each = (scored.score @ axis) ** 2 - np.einsum("i,nij,j->n", axis, scored.curvature, axis)
+    return float(ratios[worst]), float(events * each.std() / np.sqrt(len(each)) / 2)
 
 
 def information_test(scored: Scored) -> float:
@@ -137,7 +147,7 @@ def measure_accumulation(asked: ManyEvents) -> Accumulated | None:
     if data is None or "event_score" not in data or data.sizes["event"] < FEWEST:
         found = 0 if data is None else data.sizes.get("event", 0)
         nothing = float("nan")
-        return Accumulated(nothing, nothing, 1.0, nothing, 1.0, events, found)
+        return Accumulated(nothing, nothing, 1.0, nothing, nothing, 1.0, events, found)
     scored = Scored(*(data[f"event_{name}"].to_numpy() for name in ("score", "curvature", "prior")))
     return accumulated(scored, events)
 
@@ -211,8 +221,15 @@ def _visible(found: Accumulated, p: WarnFail, nats: WarnFail) -> str:
     """Say which shift is found nearly always, in one direction."""
     chance = float(np.sqrt(found.events / found.simulations))
     least = max(np.sqrt(2 * nats[0]), float(stats.norm.isf(p[0] / 2)) * chance)
-    sds = least + float(stats.norm.ppf(0.95)) * chance
+    sds = least + NEARLY_ALWAYS * chance
     return f"A shift by {sds:.2g} sd would have been found in 95 % of cases."
+
+
+def _visible_width(found: Accumulated, p: WarnFail, width: WarnFail) -> str:
+    """Say which error of the width is found nearly always."""
+    least = max(width[0], float(stats.norm.isf(p[0] / 2)) * found.width_error)
+    off = least + NEARLY_ALWAYS * found.width_error
+    return f"A width wrong by {100 * off:.0f} % would have been found in 95 % of cases."
 
 
 def _judge_width(found: Accumulated, subject: str, p: WarnFail, width: WarnFail) -> Check:
@@ -223,6 +240,14 @@ def _judge_width(found: Accumulated, subject: str, p: WarnFail, width: WarnFail)
         "Scores of events scatter otherwise than the likelihood is curved: the posterior of all is "
         f"too {how}, its sd {found.width:.2g} of the right one; train on more, or a larger network."
     )
+    unsure = NEARLY_ALWAYS * found.width_error
+    if judged.status == "pass" and unsure > width[1]:
+        judged = judged._replace(status="warn")
+        bad = (
+            f"{found.simulations} simulated events are too few to tell whether the posterior has "
+            "the right width, since some of them count for most; train on more, or raise "
+            "predictive_draws."
+        )
     if np.isnan(off):
         judged = judged._replace(status="fail")
         bad = "The likelihood of events has no maximum where their posterior is; train on more."
@@ -234,6 +259,7 @@ def _judge_width(found: Accumulated, subject: str, p: WarnFail, width: WarnFail)
         chance=f"1; p = {found.p_width:.2g}",
         good="Scores of events scatter as the likelihood is curved: widths add up as they should.",
         bad=bad,
+        sees=_visible_width(found, p, width),
     )
 
 

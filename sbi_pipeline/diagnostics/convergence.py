@@ -28,9 +28,19 @@ from ..types import Array
 
 TAILS = (0.05, 0.95)
 """Quantiles whose effective draws are those of the tails."""
+FIXED = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Quantiles, for each of which effective draws are counted."""
 COLUMNS = (
     *("parameter", "label", "unit", "derived", "period", "mean", "sd", *QUANTILES),
-    *("r_hat", "ess_bulk", "ess_tail", "mcse_mean", "autocorrelation_time", "acceptance"),
+    *(
+        "r_hat",
+        "ess_bulk",
+        "ess_tail",
+        "ess_least",
+        "mcse_mean",
+        "autocorrelation_time",
+        "acceptance",
+    ),
     *("prior_mean", "prior_sd", "sd_ratio", "kl_nats", "at_edge", "truth"),
 )
 
@@ -47,9 +57,10 @@ def summary(posterior: xr.DataTree, truth: Mapping[str, float] | None = None) ->
         One row a parameter, columns `COLUMNS`; values in the parameter's own unit. ``r_hat`` is NaN
         for draws that are no chain or without ensembles to compare, ``sd_ratio`` is posterior sd
         over prior sd, ``kl_nats`` the divergence of the marginal from its prior in nats,
-        ``at_edge`` the fraction of draws outside the central 99 % of the prior. A periodic
-        parameter has a ``period``, its circular mean and sd, quantiles of the circle cut opposite
-        to the mean, and no edge; its chains are judged by the worse of cosine and sine.
+        ``ess_least`` the smallest effective number of draws for the mean and for each of the
+        quantiles `FIXED`, ``at_edge`` the fraction of draws outside the central 99 % of the prior.
+        A periodic parameter has a ``period``, its circular mean and sd, quantiles of the circle cut
+        opposite to the mean, and no edge; its chains are judged by the worse of cosine and sine.
     """
     draws = posterior["posterior"].to_dataset()
     rows = [
@@ -90,6 +101,17 @@ def r_hat(chains: Array) -> float:
     if chains.shape[0] < 2 or chains.shape[1] < 4:
         return float("nan")
     return float(array_stats.rhat(chains, method="rank"))
+
+
+def least_effective(chains: Array) -> float:
+    """Return the smallest effective number of draws for the mean and for quantiles of chains.
+
+    For a quantile it is how many independent draws would know as well what fraction of the
+    posterior lies below. Walkers that rarely pass from one mode to another have few for the
+    quantile between the modes, where those of bulk and tails may be many.
+    """
+    quantiles = [array_stats.ess(chains, method="quantile", prob=each) for each in FIXED]
+    return float(min(array_stats.ess(chains, method="mean"), *quantiles))
 
 
 def divergence(draws: Array, prior: Array, neighbours: int = 40) -> float:
@@ -185,6 +207,7 @@ def _row(tree: xr.DataTree, name: str, truth: float) -> dict[str, object]:
         "r_hat": _r_hat(tree, name, seen, constant),
         "ess_bulk": min(most, chains.size if constant else bulk),
         "ess_tail": min(most, chains.size if constant else tail),
+        "ess_least": min(most, chains.size if constant else min(map(least_effective, seen))),
         "mcse_mean": float(array_stats.mcse(measured.unrolled(chains, mean), method="mean")),
         "autocorrelation_time": _autocorrelation_time(tree, name),
         "acceptance": _acceptance(tree),

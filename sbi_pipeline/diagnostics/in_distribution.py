@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from scipy import special
@@ -11,85 +11,97 @@ from scipy import special
 from ..sampled_posteriors import ObservedData
 from ..types import Array
 from .check import Check, WarnFail
+from .descriptors import descriptor_features, descriptors_of, kind_of, unlike_by_descriptors
 from .diagnostic import Diagnostic
 from .typicality import (
-    MAX_FEATURES,
     Typicality,
     features_of,
     judge_typicality,
+    local_density,
     mahalanobis,
     pool_data,
     rank_among,
+    reduction,
+    scores_by_rank,
     share_missing,
+    surprise,
     two_sided,
-    under_conditions,
     upper,
     with_medians,
 )
+
+Features = Callable[[Array], Array]
 
 
 def in_distribution(
     simulations: Array,
     x_o: Array,
     neighbours: int = 20,
-    known: int = 0,
+    known: Array | None = None,
     missing: Array | None = None,
 ) -> Typicality:
     """Ask whether ``x_o`` lies where the simulator puts data for any parameters of the prior.
 
     An estimator extrapolates blindly outside. Statistics: distance from the bulk, and the local
-    outlier factor, which also sees holes and curved sheets.
+    outlier factor, which also sees holes and curved sheets, each of elements and of `descriptors`.
 
     Args:
         simulations: Prior predictive data sets, ``(draws, *x_shape)``; held-out ones will do.
         x_o: The observation, ``x_shape``.
         neighbours: How many for the local outlier factor.
-        known: How many of their elements, the first, are known conditions.
+        known: Known conditions of the observation, and of each simulation, ``(1 + draws, known)``;
+            None for none.
         missing: The fraction that is missing of the observation, and of each simulated data set as
             it was trained on, ``(1 + draws,)``; None where nothing is.
     """
-    from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415 - half a second
-
     pooled = pool_data(simulations, x_o)
-    features = features_of(pooled, known)
-    outlier = LocalOutlierFactor(n_neighbors=min(neighbours, len(simulations) - 1)).fit(features)
-    p_values = {
+    given = np.empty((len(pooled), 0)) if known is None else scores_by_rank(known)
+    features = np.column_stack([given, features_of(pooled)])
+    surprises = {
         "distance": upper(mahalanobis(features)),
-        "local density": upper(-outlier.negative_outlier_factor_),
+        "local density": upper(local_density(features, neighbours)),
+        **unlike_by_descriptors(simulations, x_o, given, neighbours),
     }
     if missing is not None:
-        p_values["missing elements"] = two_sided(missing)
-    return rank_among(pooled, p_values)
+        surprises["missing elements"] = two_sided(missing)
+    return rank_among(pooled, surprises)
 
 
 class Reference:
     """Simulations that many data sets are compared with, as `in_distribution` does with one.
 
     What is fitted is fitted to a third of them; the second third tells how unusual a statistic is,
-    the last how unusual the smallest p-value of the statistics. Nothing is fitted again for a data
+    the last how unusual the largest surprise of the statistics. Nothing is fitted again for a data
     set, and p <= u still happens with probability at most u for one more draw of the same law
     (split conformal p-values: Vovk, Gammerman, Shafer, Algorithmic learning in a random world,
     2005, https://doi.org/10.1007/b106715).
 
     Args:
         simulations: Prior predictive data sets, ``(n, *x_shape)``.
+        known: Their known conditions, ``(n, known)``; None for none.
         neighbours: How many for the local outlier factor.
-        known: How many of their elements, the first, are known conditions.
 
     Raises:
         ValueError: They are fewer than three times the neighbours.
     """
 
-    def __init__(self, simulations: Array, neighbours: int = 20, known: int = 0) -> None:
-        flat = np.asarray(simulations, dtype=float).reshape(len(simulations), -1)
-        if len(flat) < 3 * neighbours:
-            raise ValueError(f"got {len(flat)} simulations; wanted {3 * neighbours} or more")
-        self._medians = flat[np.isfinite(flat).any(axis=1)][: len(flat) // 3]
-        fitted, ranked, compared = np.array_split(with_medians(flat, self._medians), 3)
-        self._statistics = _statistics(fitted, neighbours, known)
-        self._ranked = {name: np.sort(each(ranked)) for name, each in self._statistics.items()}
-        self._least = 1 / (1 + len(ranked))
-        self._compared = np.sort(self._typical(self._by_statistic(compared)))
+    def __init__(
+        self, simulations: Array, known: Array | None = None, neighbours: int = 20
+    ) -> None:
+        if len(simulations) < 3 * neighbours:
+            raise ValueError(f"got {len(simulations)} simulations; wanted {3 * neighbours} or more")
+        known = np.empty((len(simulations), 0)) if known is None else known
+        x, given = (
+            np.array_split(np.asarray(each, dtype=float), 3) for each in (simulations, known)
+        )
+        features = [_element_features(x[0], given[0]), *_descriptor_features(x[0], given[0])]
+        self._statistics = [
+            statistic
+            for each in features
+            for statistic in _statistics(each(x[0], given[0]), each, neighbours)
+        ]
+        self._surprises = [surprise(each(x[1], given[1])) for each in self._statistics]
+        self._compared = np.sort(self._largest(x[2], given[2]))
 
     @property
     def compared(self) -> int:
@@ -98,56 +110,72 @@ class Reference:
 
     @property
     def least_p(self) -> float:
-        """The p-value of a data set that every statistic finds more unusual than all others."""
-        everywhere = np.full((len(self._statistics), 1), self._least)
-        return float(self._p_values(everywhere)[0])
+        """The p-value of a data set that is more unusual than all of them."""
+        return 1 / (1 + self.compared)
 
-    def p_values(self, x: Array) -> Array:
-        """Return the p-value of every data set, ``(m, *x_shape) -> (m,)``."""
-        flat = np.asarray(x, dtype=float).reshape(len(x), -1)
-        return self._p_values(self._by_statistic(with_medians(flat, self._medians)))
+    def p_values(self, x: Array, known: Array | None = None) -> Array:
+        """Return the p-value of every data set, ``(m, *x_shape) -> (m,)``.
 
-    def _p_values(self, by_statistic: Array) -> Array:
-        below = np.searchsorted(self._compared, self._typical(by_statistic), side="right")
-        return np.asarray((1 + below) / (1 + len(self._compared)))
-
-    def _by_statistic(self, flat: Array) -> Array:
-        """Return the p-value by every statistic, ``(statistics, m)``."""
-        p_values = []
-        for name, statistic in self._statistics.items():
-            above = len(self._ranked[name]) - np.searchsorted(
-                self._ranked[name], statistic(flat), side="left"
-            )
-            p_values.append((1 + above) * self._least)
-        return np.array(p_values)
-
-    def _typical(self, by_statistic: Array) -> Array:
-        """Return the smallest p-value, those that are the same in the order of their means.
-
-        Without that order what one statistic finds most unusual would be alike, however far out.
+        Args:
+            x: The data sets.
+            known: Their known conditions, ``(m, known)``; None for none.
         """
-        return np.asarray(by_statistic.min(axis=0) + self._least * by_statistic.mean(axis=0))
+        known = np.empty((len(x), 0)) if known is None else known
+        largest = self._largest(np.asarray(x, dtype=float), known)
+        above = self.compared - np.searchsorted(self._compared, largest, side="left")
+        return np.asarray((1 + above) / (1 + self.compared))
+
+    def _largest(self, x: Array, known: Array) -> Array:
+        """Return the largest surprise over statistics, ``(m,)``."""
+        pairs = zip(self._surprises, self._statistics, strict=True)
+        return np.max([nats(statistic(x, known)) for nats, statistic in pairs], axis=0)
 
 
-def _statistics(
-    fitted: Array, neighbours: int, known: int
-) -> Mapping[str, Callable[[Array], Array]]:
-    """Return statistics of data sets ``(m, elements)``, the larger the more unusual."""
+Joint = Callable[[Array, Array], Array]
+"""Takes data sets, ``(m, *x_shape)``, and their known conditions, ``(m, known)``."""
+
+
+def _statistics(seen: Array, features: Joint, neighbours: int) -> list[Joint]:
+    """Return statistics of data sets, the larger the more unusual, fitted to features ``seen``."""
     from sklearn.covariance import LedoitWolf  # noqa: PLC0415 - half a second
     from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415
 
-    features = _features(fitted, known)
-    seen = features(fitted)
     bulk = LedoitWolf().fit(seen)
     local = LocalOutlierFactor(n_neighbors=neighbours, novelty=True).fit(seen)
-    return {
-        "distance": lambda flat: bulk.mahalanobis(features(flat)),
-        "local density": lambda flat: -local.score_samples(features(flat)),
-    }
+    return [
+        lambda x, known: bulk.mahalanobis(features(x, known)),
+        lambda x, known: -local.score_samples(features(x, known)),
+    ]
 
 
-def _features(fitted: Array, known: int) -> Callable[[Array], Array]:
+def _element_features(x: Array, known: Array) -> Joint:
     """Return what makes features of data sets, as `features_of` does of those it is fitted to."""
+    filled, given = _filling(x), _scores(known)
+    elements = _scores(filled(x).reshape(len(x), -1))
+    reduced = reduction(elements(filled(x).reshape(len(x), -1)))
+    return lambda x, known: np.column_stack(
+        [given(known), reduced(elements(filled(x).reshape(len(x), -1)))]
+    )
+
+
+def _descriptor_features(x: Array, known: Array) -> list[Joint]:
+    """Return what makes features of descriptors, if data have any."""
+    if not kind_of(x.shape[1:]):
+        return []
+    filled = _filling(x) if kind_of(x.shape[1:]) != "set" else np.asarray
+    given, features = _scores(known), descriptor_features(descriptors_of(filled(x)))
+    return [lambda x, known: np.column_stack([given(known), features(descriptors_of(filled(x)))])]
+
+
+def _filling(fitted: Array) -> Features:
+    """Return what puts medians of data sets for what is missing of others."""
+    some = fitted.reshape(len(fitted), -1)
+    medians = some[np.isfinite(some).any(axis=1)]
+    return lambda x: with_medians(x.reshape(len(x), -1), medians).reshape(x.shape)
+
+
+def _scores(fitted: Array) -> Features:
+    """Return what makes normal scores of elements, ``(m, elements)``, among fitted ones."""
     ordered = np.sort(fitted, axis=0)
 
     def scores(flat: Array) -> Array:
@@ -155,26 +183,10 @@ def _features(fitted: Array, known: int) -> Callable[[Array], Array]:
             np.searchsorted(column, values, "left") + np.searchsorted(column, values, "right")
             for column, values in zip(ordered.T, flat.T, strict=True)
         ]
-        ranks = np.clip(np.stack(places, axis=1) / 2, 0.5, len(ordered) - 0.5)
+        ranks = np.clip(np.array(places).reshape(flat.T.shape).T / 2, 0.5, len(ordered) - 0.5)
         return np.asarray(special.ndtri(ranks / len(ordered)))
 
-    if fitted.shape[1] - known <= MAX_FEATURES:
-        return scores
-    from sklearn.decomposition import PCA  # noqa: PLC0415 - half a second
-
-    count = min(MAX_FEATURES, len(fitted) // 4)
-    components = PCA(count, random_state=0).fit(scores(fitted)[:, known:])
-
-    def reduced(flat: Array) -> Array:
-        every = scores(flat)
-        given = every[:, known:]
-        kept = components.transform(given)
-        left = np.linalg.norm(given - components.inverse_transform(kept), axis=1)
-        return np.column_stack([every[:, :known], kept, left])
-
-    seen = reduced(fitted)
-    centre, scale = seen.mean(axis=0), seen.std(axis=0)
-    return lambda flat: (reduced(flat) - centre) / scale
+    return scores
 
 
 def measure_in_distribution(asked: ObservedData) -> Typicality | None:
@@ -182,13 +194,12 @@ def measure_in_distribution(asked: ObservedData) -> Typicality | None:
     x_o = asked.x_o
     if x_o is None or x_o.ndim >= asked.simulated.ndim:
         return None
-    simulated, seen = under_conditions(
-        asked.simulated, asked.simulated_known, x_o, asked.known, asked.conditions
-    )
-    missing = asked.missing
+    known, missing = asked.simulated_known, asked.missing
+    if known is not None:
+        known = np.vstack([[float(asked.known[name]) for name in asked.conditions], known])
     if missing is not None:
         missing = np.append(share_missing(x_o[None]), missing)
-    return in_distribution(simulated, seen, known=len(asked.conditions), missing=missing)
+    return in_distribution(asked.simulated, x_o, known=known, missing=missing)
 
 
 def judge_in_distribution(

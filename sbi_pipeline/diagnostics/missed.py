@@ -1,4 +1,4 @@
-"""Why an estimator knows less than the data say, and what helps: by how it learnt."""
+"""Why an estimator knows less than the data say, and what helps, by how it learnt."""
 
 from __future__ import annotations
 

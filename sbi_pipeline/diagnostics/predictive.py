@@ -18,6 +18,7 @@ from ..plots.style import INK, Look, axis_label, canvas, key, line_of, panels, p
 from ..sampled_posteriors import FEWEST_PREDICTIONS, SampledPosterior
 from ..types import Array
 from .check import Check, WarnFail
+from .descriptors import kind_of, unlike_by_descriptors
 from .diagnostic import Diagnostic, Drawing
 from .typicality import (
     Typicality,
@@ -44,7 +45,8 @@ def typicality(x: Array, x_o: Array, worked: Array | None = None) -> Typicality:
     """Ask whether ``x_o`` looks like one more data set of one draw of the posterior.
 
     Statistics: distance from the bulk (Mahalanobis in normal scores, which needs no units and no
-    finite moments), the largest residual of an element in interquartile ranges, and `summaries`.
+    finite moments), of elements and of `descriptors`, the largest residual of an element in
+    interquartile ranges, and `summaries` of what is no set.
 
     Args:
         x: Data sets of one draw, ``(draws, *x_shape)``.
@@ -53,16 +55,18 @@ def typicality(x: Array, x_o: Array, worked: Array | None = None) -> Typicality:
             set, ``(1 + draws,)``; None where that is not compared.
     """
     pooled = pool_data(x, x_o)
-    p_values = {
+    ordered = {} if kind_of(x_o.shape) == "set" else summaries(pooled)
+    surprises = {
         "distance": upper(mahalanobis(features_of(pooled))),
+        **unlike_by_descriptors(x, x_o, residual=True),
         "largest residual": upper(largest_residual(pooled)),
-        **{name: two_sided(values) for name, values in summaries(pooled).items()},
+        **{name: two_sided(values) for name, values in ordered.items()},
     }
     if np.isnan(x).any():  # the simulator says what is missing
-        p_values["missing elements"] = two_sided(share_missing(np.concatenate([x_o[None], x])))
+        surprises["missing elements"] = two_sided(share_missing(np.concatenate([x_o[None], x])))
     if worked is not None:
-        p_values["events that worked"] = two_sided(worked)
-    return rank_among(pooled, p_values)
+        surprises["events that worked"] = two_sided(worked)
+    return rank_among(pooled, surprises)
 
 
 def measure_predictive(asked: SampledPosterior) -> Typicality | None:

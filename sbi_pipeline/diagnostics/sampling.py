@@ -77,16 +77,17 @@ def judge_sampling(
 
 
 def _effective(found: Sampling, subject: str, ess: WarnFail) -> Check:
-    sizes = found.summary[["ess_bulk", "ess_tail"]].to_numpy(dtype=float)
+    sizes = found.summary[["ess_bulk", "ess_tail", "ess_least"]].to_numpy(dtype=float)
     size = min(float(sizes.min()), found.effective)
     judged = below(size, ess, "ess")
     return judged.check(
         name="effective draws",
         subject=subject,
-        quantity="smallest effective sample size, bulk or tail",
+        quantity="smallest effective sample size: bulk, tail, mean, and quantiles at 5, 25, 50, 75 "
+        "and 95 %",
         value=size,
         chance=f"an error of the mean of {1 / math.sqrt(max(size, 1)):.2g} posterior sd",
-        good="Enough draws for means and 90 % intervals.",
+        good="Enough draws for means and 90 % intervals, of the places that were visited.",
         bad="Too few effective draws for stable intervals; ask for more draws or steps.",
     )
 

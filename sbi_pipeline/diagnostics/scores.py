@@ -23,7 +23,7 @@ FIRST_STEP = 0.01
 """In normal space, to find the sds of the posterior."""
 STEP = 0.3
 """Of these sds."""
-FEWEST_SCORED, PER_EVENT, MOST_SCORED = 5_000, 20, 100_000
+FEWEST_SCORED, PER_EVENT, MOST_SCORED = 20_000, 20, 100_000
 """Simulated events that are scored, so many for each of the observation: the shift of its posterior
 is known to a quarter of an sd."""
 

@@ -12,12 +12,15 @@ References:
         discrepancies, 1996, https://www3.stat.sinica.edu.tw/statistica/j6n4/j6n41/j6n41.htm
     Vovk, Gammerman, Shafer, Algorithmic learning in a random world, 2005,
         https://doi.org/10.1007/b106715
+    Hosking & Wallis, Parameter and quantile estimation for the generalized Pareto distribution,
+        1987, https://doi.org/10.1080/00401706.1987.10488243
     Breunig, Kriegel, Ng, Sander, LOF: identifying density-based local outliers, 2000,
         https://doi.org/10.1145/335191.335388
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +33,11 @@ from ..types import Array
 from .check import Check, WarnFail, below
 
 MAX_FEATURES = 64
+TAIL = 0.1
+"""Fraction of the values of a statistic that tell how its tail falls."""
+LEAST_SHAPE = 1e-6
+FEWEST_BEYOND = 5
+"""Values beyond where the tail begins, of which it can be told."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +45,9 @@ class Typicality:
     """How typical the observation is of simulated data sets.
 
     Attributes:
-        p_value: Of all statistics together: the rank of the observation's smallest p-value among
+        p_value: Of all statistics together: the rank of the observation's largest surprise among
             those of the simulated data sets, so looking at many statistics costs nothing.
-        p_values: By statistic.
+        p_values: By statistic, that of the largest surprise first.
         outside_90: Fraction of elements outside the central 90 % of the simulated ones; about 0.1
             or less is expected.
         draws: How many simulated data sets.
@@ -144,21 +152,38 @@ def share_missing(x: Array) -> Array:
 def features_of(pooled: Array, known: int = 0) -> Array:
     """Return normal scores of the elements, reduced to principal components where there are many.
 
-    What the components leave over is kept as one more feature, so data off their plane stand out.
     The first elements, ``known`` of them, are features of their own.
     """
-    ranks = stats.rankdata(pooled, axis=0)
-    every = stats.norm.ppf((ranks - 0.5) / len(pooled))
-    scores = every[:, known:]
+    scores = scores_by_rank(pooled)
+    rest = scores[:, known:]
+    return np.column_stack([scores[:, :known], reduction(rest)(rest)])
+
+
+def scores_by_rank(columns: Array) -> Array:
+    """Return normal scores of every column, ``(n, columns)``, whatever its distribution is."""
+    ranks = stats.rankdata(columns, axis=0)
+    return np.asarray(stats.norm.ppf((ranks - 0.5) / len(columns)))
+
+
+def reduction(scores: Array) -> Callable[[Array], Array]:
+    """Return what makes principal components of scores, ``(n, scores)``, where there are many.
+
+    What the components leave over is kept as one more feature, so data off their plane stand out.
+    """
     if scores.shape[1] <= MAX_FEATURES:
-        return np.asarray(every)
+        return lambda scores: scores
     from sklearn.decomposition import PCA  # noqa: PLC0415 - half a second
 
-    components = PCA(min(MAX_FEATURES, len(pooled) // 4), random_state=0).fit(scores)
-    reduced = components.transform(scores)
-    left = np.linalg.norm(scores - components.inverse_transform(reduced), axis=1)
-    whitened = np.column_stack([reduced, left])
-    return np.column_stack([every[:, :known], stats.zscore(whitened, axis=0)])
+    components = PCA(min(MAX_FEATURES, len(scores) // 4), random_state=0).fit(scores)
+
+    def reduced(scores: Array) -> Array:
+        kept = components.transform(scores)
+        left = np.linalg.norm(scores - components.inverse_transform(kept), axis=1)
+        return np.column_stack([kept, left])
+
+    seen = reduced(scores)
+    centre, scale = seen.mean(axis=0), seen.std(axis=0)
+    return lambda scores: (reduced(scores) - centre) / scale
 
 
 def mahalanobis(features: Array) -> Array:
@@ -175,24 +200,69 @@ def largest_residual(pooled: Array) -> Array:
     return np.asarray((np.abs(pooled - median) / np.where(width > 0, width, 1.0)).max(axis=1))
 
 
+def local_density(features: Array, neighbours: int) -> Array:
+    """Return the local outlier factor of each row of features, ``(n,)``; sees holes and sheets."""
+    from sklearn.neighbors import LocalOutlierFactor  # noqa: PLC0415 - half a second
+
+    found = LocalOutlierFactor(n_neighbors=min(neighbours, len(features) - 2)).fit(features)
+    return np.asarray(-found.negative_outlier_factor_)
+
+
+def surprise(reference: Array) -> Callable[[Array], Array]:
+    """Return what tells of values how unusual they are among others: minus the log of p, in nats.
+
+    Up to the last tenth p is the fraction that is at least as large. Beyond, ranks could not tell
+    what is far out from what is the largest by chance, so p follows a generalised Pareto
+    distribution (Hosking & Wallis, by probability-weighted moments; its shape is no less than 0).
+    P-values are made by ranking surprises, so they are exact whatever the tail is.
+
+    Args:
+        reference: Values of a statistic, ``(n,)``, the larger the more unusual.
+    """
+    ordered, n = np.sort(reference), len(reference)
+    begins = ordered[-math.ceil(TAIL * n)]
+    excess = ordered[ordered > begins][:-1] - begins  # the largest may be what is asked about
+
+    def by_rank(values: Array) -> Array:
+        above = n - np.searchsorted(ordered, values, side="left")
+        return np.asarray(np.log((1 + n) / (1 + above)))
+
+    if len(excess) < FEWEST_BEYOND:
+        return by_rank
+    mean = excess.mean()
+    weighted = np.mean(excess * (len(excess) - np.arange(len(excess)) - 0.5)) / len(excess)
+    spread = mean - 2 * weighted  # none where all are alike
+    shape = max(2 - mean / spread, LEAST_SHAPE) if spread > 0 else LEAST_SHAPE
+    scale = mean * (1 - shape)
+
+    def nats(values: Array) -> Array:
+        beyond = np.maximum(values - begins, 0) / scale
+        return np.asarray(by_rank(np.minimum(values, begins)) + np.log1p(shape * beyond) / shape)
+
+    return nats
+
+
 def upper(statistic: Array) -> Array:
-    """Return the p-value of every entry: how many are at least as large."""
-    return np.asarray(stats.rankdata(-statistic, method="max") / statistic.size)
+    """Return the surprise of every entry, where large ones are unusual."""
+    return surprise(statistic)(statistic)
 
 
 def two_sided(statistic: Array) -> Array:
-    """Return the p-value of every entry: how many are at least as far out on its side."""
-    return np.minimum(1.0, 2 * np.minimum(upper(statistic), upper(-statistic)))
+    """Return the surprise of every entry, where those are unusual that are far out on any side."""
+    from_middle = statistic - np.median(statistic)
+    sides = [upper(np.maximum(side, 0)) for side in (from_middle, -from_middle)]
+    return np.maximum(np.max(sides, axis=0) - math.log(2), 0)
 
 
-def rank_among(pooled: Array, p_values: Mapping[str, Array]) -> Typicality:
-    """Read off the observation (row 0) from the p-values of all rows, by statistic."""
-    smallest = np.min(list(p_values.values()), axis=0)
+def rank_among(pooled: Array, surprises: Mapping[str, Array]) -> Typicality:
+    """Rank the observation (row 0) among all rows, whose surprises are given by statistic."""
+    largest = np.max(list(surprises.values()), axis=0)
     low, high = np.quantile(pooled[1:], [0.05, 0.95], axis=0)
     outside = (pooled[0] < low) | (pooled[0] > high)
+    first = sorted(surprises.items(), key=lambda item: -item[1][0])
     return Typicality(
-        p_value=float(np.mean(smallest <= smallest[0])),
-        p_values={name: float(values[0]) for name, values in p_values.items()},
+        p_value=float(np.mean(largest >= largest[0])),
+        p_values={name: float(np.mean(each >= each[0])) for name, each in first},
         outside_90=float(outside.mean()),
         draws=len(pooled) - 1,
     )
@@ -216,7 +286,7 @@ def judge_typicality(
     if judged.status == "pass" and found.draws < needed:
         judged = judged._replace(status="warn")
         bad = f"{found.draws} simulated data sets are too few to tell; ask for {needed} or more."
-    worst = min(found.p_values, key=lambda statistic: found.p_values[statistic])
+    worst = next(iter(found.p_values))
     return judged.check(
         name=name,
         subject=subject,

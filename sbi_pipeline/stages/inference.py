@@ -23,7 +23,6 @@ from ..diagnostics.in_distribution import Reference
 from ..estimators import Estimator
 from ..fingerprint import digest, of_file
 from ..model import Model
-from ..networks.packing import packed
 from ..priors import reference_draws
 from ..priors.circles import periods_of
 from ..priors.edges import at_edge
@@ -177,7 +176,7 @@ def _fill(
 def _reference(view: reading.View) -> Reference | None:
     """Return simulations that objects are compared with; None where there are too few."""
     try:
-        return Reference(packed(view.known, view.x), known=view.known.shape[1])
+        return Reference(view.x, view.known)
     except ValueError as error:
         logger.warning("objects are not compared with simulations: %s", error)
         return None
@@ -242,7 +241,7 @@ class _Inference:
         compared = self.predictor.compare(theta, x, rows.start, beside)
         typical = np.full(len(x), np.nan)
         if self.reference is not None:
-            typical = self.reference.p_values(packed(under, x))
+            typical = self.reference.p_values(x, under)
         draws = summaries.with_derived(theta, self.derived)
         ties = streams.generator(self.seed, "infer/ties", number)
         truths = {name: values[rows] for name, values in known.truths.items()}

@@ -159,7 +159,7 @@ def score(
     events = selected.per_round
     some = events_to_score(tried, selected, how_many_are_scored(events), seed)
     theta, known = (
-        tried.rows[some][:, [model.parameters.index(name) for name in names]]
+        tried.made.parameters[some][:, [model.parameters.index(name) for name in names]]
         for names in (trained.names, trained.conditions.names)
     )
     shown = trained.conditions.beside(tried.made.or_nan()[some], known)
