@@ -4,7 +4,10 @@ Each fault is repeated with other random numbers: a few times in the quick tests
 slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
 """
 
+from functools import partial
+
 import faults_events
+import faults_refined
 import faults_whole
 import numpy as np
 import pytest
@@ -207,6 +210,7 @@ FAULTS = {
         {"outliers": 0.05},
         {"objects in distribution", "objects predicted"},
     ),
+    "biased NLE behind good weights": (faults_refined.refined, {"bias": 0.5}, {"calibration"}),
     "sd of 1 000 objects x 1.3": (catalogue, {"width": 1.3}, {"coverage of truths"}),
     "means of 1 000 objects off by 0.2 sd": (catalogue, {"shift": 0.2}, {"mean pull"}),
     **faults_events.FAULTS,
@@ -222,6 +226,9 @@ TRUTHS = {
     "chain": chain,
     "observation": observation,
     "catalogue of 1 000": catalogue,
+    "recalibrated": partial(faults_refined.corrected, width=0.7, shift=0.3),
+    "refined": faults_refined.refined,
+    "refined, from few draws that count": partial(faults_refined.refined, off=1, proposed=0.8),
     **faults_events.TRUTHS,
     **faults_whole.TRUTHS,
 }
