@@ -1,7 +1,7 @@
 """Every check can fail: a known fault is caught by the check meant for it, the truth passes.
 
 Each fault is repeated with other random numbers: a few times in the quick tests, 200 times in the
-slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
+ones of whole studies, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ from sbi_pipeline.priors import build
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.samplers.draws import labelled
 
-REPEATS = [20, pytest.param(200, marks=pytest.mark.slow)]
+REPEATS = [20, pytest.param(200, marks=[pytest.mark.study, pytest.mark.timeout(3600)])]
 N = 500
 """Held-out simulations of a calibration."""
 DRAWS = 1000
@@ -260,12 +260,22 @@ def test_the_truth_passes(name, repeats):
 @pytest.mark.parametrize("repeats", REPEATS)
 def test_data_that_say_nothing_are_no_fault(repeats):
     """The posterior is the prior, and right: that it says nothing is told, and nothing fails."""
+    meant = {"information": "warn", "lost information": "pass"}
     told = 0
     for seed in range(repeats):
-        checks = of_estimator(seed, sees=(False, False))
-        told += {check.name for check in checks if check.status != "pass"} == {"information"}
-        assert all(check.status != "fail" for check in checks if check.name == "information")
+        found = {check.name: check.status for check in of_estimator(seed, sees=(False, False))}
+        told += found == found | meant and "fail" not in found.values()
     assert told >= 0.95 * repeats
+
+
+@pytest.mark.slow
+def test_data_that_say_nothing_warn_of_nothing_else():
+    """Not asked of 20 repeats: each of these checks warns by chance in one of a few hundred."""
+    clean = 0
+    for seed in range(200):
+        checks = of_estimator(seed, sees=(False, False))
+        clean += {check.name for check in checks if check.status != "pass"} == {"information"}
+    assert clean >= 0.95 * 200
 
 
 def test_a_fault_is_said_in_words():

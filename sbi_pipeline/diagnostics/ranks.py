@@ -163,12 +163,13 @@ def draws_beside_truths(
     z, z_truth, _ = uncut_circles(prior, z, z_truth, truth)
     theta = np.stack([prior.from_normal(each) for each in z])
     own_sd = z.std(axis=1, ddof=1)
+    known_sd = np.where(own_sd > 0, own_sd, np.nan)  # one draw may outweigh all others
     return {
         "truth": (BY_PARAMETER, truth),
         "mean": (BY_PARAMETER, mean),
         "sd": (BY_PARAMETER, sd),
         "sd_ratio": (BY_PARAMETER, own_sd / spread),
-        "pulls": (BY_PARAMETER, (z_truth - z.mean(axis=1)) / own_sd),
+        "pulls": (BY_PARAMETER, (z_truth - z.mean(axis=1)) / known_sd),
         "at_edge": ("simulation", _at_edge(prior, theta, seed)),
         "prior_log_prob": ("simulation", prior.log_prob(truth)),
     }
