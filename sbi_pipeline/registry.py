@@ -149,7 +149,7 @@ STAGES = {
     "infer": Part("sbi_pipeline.stages.inference:infer", version=4),
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=4),
-    "posterior_sbc": Part("sbi_pipeline.stages.posterior_sbc:posterior_sbc"),
+    "posterior_sbc": Part("sbi_pipeline.stages.posterior_ranks:posterior_sbc"),
     "report": Part("sbi_pipeline.stages.page:report", version=6),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
     "index": Part("sbi_pipeline.stages.overview:index"),
