@@ -152,6 +152,17 @@ def join_observations(
     return x, np.where(low == high, low, np.nan), known
 
 
+def events_that_worked(x: Array, gaps: bool) -> Array:
+    """Return the events of a set without those that failed: NaN, or only NaN where gaps may be.
+
+    Args:
+        x: Events, ``(events, *x_shape)``.
+        gaps: Whether elements of an event may be missing.
+    """
+    missing = np.isnan(x).reshape(len(x), -1)
+    return np.asarray(x[~(missing.all(axis=1) if gaps else missing.any(axis=1))])
+
+
 def event_quantiles(x: Array, axis: int) -> Array:
     """Return `LEVELS` of every column over the events along an axis, there in their place."""
     return np.moveaxis(np.nanquantile(x, LEVELS, axis=axis), 0, axis)

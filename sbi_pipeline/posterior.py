@@ -8,8 +8,9 @@ there for each value, see `priors.discrete`. There
     target "ratio":       log p(z | x_o) = log r(x_o, z)  + log N(z; 0, I) + constant
 
 where the last two gain log p(valid | z) if that was learnt because simulations failed, see
-`validity`. Of k observations of one source, independent given theta, log likelihoods or ratios add
-up, and the prior is in a product of posteriors k times:
+`validity`. Of events, independent given theta, log likelihoods or ratios add up, and what is gained
+depends on how they were selected, see `selection`. So it is of k observations of one source, each
+of which was tried and worked; the prior is in a product of their posteriors k times:
 
     log p(z | x_1 ... x_k) = sum log q(z | x_i) - (k - 1) log N(z; 0, I) + constant.
 
@@ -27,12 +28,16 @@ import torch
 from torch import Tensor
 
 from .estimators import Estimator, having, takes_gaps
+from .networks.validity import Validity
+from .selection import check_tried, log_mean_valid, log_of_numbers
 from .storage.missing_elements import TO_DECLARE
 from .types import Array, Prior
 
 LogDensity = Callable[[Array], Array]
 """Log-densities in normal space of m targets at once: ``(m, n, theta_dim) -> (m, n)``."""
 
+NUMBERS_AT_ONCE = 20_000
+"""Rows of which log p(valid | z) is asked at once."""
 MOST_REPEATED = 256
 """Elements of a data set; larger ones are summarised once, not once for every row of z."""
 
@@ -44,6 +49,7 @@ def log_posterior(
     batch: int = 20_000,
     *,
     joined: bool = False,
+    tried: Array | None = None,
 ) -> LogDensity:
     """Return the log posterior density of z for each of m data sets ``x``, ``(m, *x_shape)``.
 
@@ -59,10 +65,13 @@ def log_posterior(
             trained on single ones: their log likelihoods, or log ratios, are then summed.
         batch: Rows given to the network at once.
         joined: Whether a data set is several observations of one source.
+        tried: How many events were tried for each data set, ``(m,)``, those that failed among them;
+            None where that is not known, and only those that worked were kept.
 
     Raises:
         ValueError: The data do not have the shape trained on, or are events of an estimator of the
-            posterior, where a sum over events means nothing, or observations cannot be joined.
+            posterior, where a sum over events means nothing, or observations cannot be joined; or
+            the events that were tried make no sense, see `selection.check_tried`.
     """
     if joined:
         check_joins(estimator)
@@ -74,8 +83,12 @@ def log_posterior(
             f"posteriors of single events cannot be multiplied; take {others} for events, or "
             "simulate whole data sets"
         )
-    device = next(estimator.parameters()).device
     data = torch.as_tensor(x if several else x[:, None])
+    valid = estimator.validity
+    log_numbers = None if valid is None else _log_numbers(valid, estimator, data, events, tried)
+    if tried is not None:
+        own = estimator.known_conditions > 0
+        check_tried(tried, data.shape[1], modelled=valid is not None, conditions=own)
     at_once = max(1, batch // data.shape[1])
     large = not several and data[0].numel() > MOST_REPEATED
     summaries = _summaries(estimator, data[:, 0]) if large else None
@@ -99,30 +112,52 @@ def log_posterior(
         total = torch.cat(sums).numpy().reshape(m, n)
         if estimator.traits.target == "posterior":
             return total if not joined else total - (data.shape[1] - 1) * log_normal(z)
-        return total + log_normal(z) + log_valid(rows, which).reshape(m, n)
-
-    def log_valid(rows: Tensor, which: Tensor) -> Array:
-        """Return the log probability that the simulations of all events work, ``(n,)``."""
-        validity, known = estimator.validity, estimator.known_conditions
-        if validity is None:
-            return np.zeros(len(rows))
-        if not known:
-            values = [validity.log_prob(part.to(device)).cpu() for part in rows.split(batch)]
-            return np.asarray(torch.cat(values).double().numpy() * data.shape[1])
-        beside, sums = data[..., :known].float(), []
-        for z, index in zip(rows.split(at_once), which.split(at_once), strict=True):
-            given = torch.cat(
-                (z.repeat_interleave(data.shape[1], 0), beside[index].flatten(0, 1)), 1
-            )
-            each_event = validity.log_prob(given.to(device)).cpu().double()
-            sums.append(each_event.view(len(z), data.shape[1]).sum(1))
-        return np.asarray(torch.cat(sums).numpy())
+        total = total + log_normal(z)
+        return total if log_numbers is None else total + log_numbers(rows, which).reshape(m, n)
 
     return log_density
 
 
+def _log_numbers(
+    validity: Validity, estimator: Estimator, data: Tensor, events: bool, tried: Array | None
+) -> Callable[[Tensor, Tensor], Array]:
+    """Return what adds what the numbers of events tell, to rows of z and their data sets.
+
+    Args:
+        validity: Knows log p(valid | z).
+        estimator: Of which it is.
+        data: Data sets, ``(m, events, *x_shape)``.
+        events: Whether they are events, of which some may have failed; others all worked.
+        tried: As in `log_posterior`.
+    """
+    worked, known = data.shape[1], estimator.known_conditions
+    device, beside = next(validity.parameters()).device, data[..., :known].float()
+    counts = tried if events else np.full(len(data), worked)
+    usual = log_mean_valid(validity, estimator.spec["theta_dim"] + known)
+
+    @torch.inference_mode()
+    def log_numbers(rows: Tensor, which: Tensor) -> Array:
+        size = max(1, NUMBERS_AT_ONCE // (worked if known else 1))
+        parts = []
+        for z, index in zip(rows.split(size), which.split(size), strict=True):
+            given = z[:, None]
+            if known:
+                own = beside[index]
+                given = torch.cat((given.expand(-1, worked, -1), own), 2)
+            flat = given.flatten(0, 1).to(device)
+            both = torch.stack((validity.log_prob(flat), validity.log_failed(flat)))
+            parts.append(both.double().view(2, *given.shape[:2]).mean(2).cpu())
+        log_valid, log_failed = torch.cat(parts, 1).numpy()
+        each = None if counts is None else np.asarray(counts)[which.numpy()]
+        return log_of_numbers(log_valid, log_failed, worked, each, usual)
+
+    return log_numbers
+
+
 @torch.inference_mode()
-def pointwise(estimator: Estimator, x: Array, z: Array, batch: int = 20_000) -> Array:
+def pointwise(
+    estimator: Estimator, x: Array, z: Array, batch: int = 20_000, *, counted: bool = False
+) -> Array:
     """Return the log likelihood of each event of one data set at each z, ``(n, events)``.
 
     Args:
@@ -130,6 +165,8 @@ def pointwise(estimator: Estimator, x: Array, z: Array, batch: int = 20_000) -> 
         x: The events, ``(events, *x_shape)``.
         z: ``(n, theta_dim)``.
         batch: Rows given to the network at once.
+        counted: Whether the number of events that were tried is known, so that each of these adds
+            that it worked; they have no known conditions then.
 
     Raises:
         ValueError: The events do not have the shape trained on.
@@ -137,7 +174,31 @@ def pointwise(estimator: Estimator, x: Array, z: Array, batch: int = 20_000) -> 
     data = torch.as_tensor(check_x(estimator, x[None], events=True))
     rows = torch.as_tensor(z, dtype=torch.float32).split(max(1, batch // data.shape[1]))
     parts = [_of_events(estimator, part, data.expand(len(part), *data.shape[1:])) for part in rows]
-    return np.asarray(torch.cat(parts).numpy())
+    values = torch.cat(parts)
+    if counted and estimator.validity is not None:
+        device = next(estimator.validity.parameters()).device
+        values += estimator.validity.log_prob(torch.cat(rows).to(device)).cpu()[:, None]
+    return np.asarray(values.numpy())
+
+
+@torch.inference_mode()
+def chance_to_work(estimator: Estimator, x: Array, z: Array) -> float:
+    """Return the probability of an event to work, at least, for 95 % of the draws of a posterior.
+
+    Args:
+        estimator: Trained on single events.
+        x: The events of an observation as they are shown, ``(events, *x_shape)``.
+        z: Draws, ``(n, theta_dim)``.
+    """
+    validity, known = estimator.validity, estimator.known_conditions
+    if validity is None:
+        return 1.0
+    given = torch.as_tensor(z, dtype=torch.float32)
+    if known:
+        beside = torch.as_tensor(np.resize(x[:, :known], (len(z), known)), dtype=torch.float32)
+        given = torch.cat((given, beside), 1)
+    device = next(validity.parameters()).device
+    return float(validity.log_prob(given.to(device)).exp().quantile(0.05))
 
 
 def _of_events(estimator: Estimator, z: Tensor, data: Tensor) -> Tensor:

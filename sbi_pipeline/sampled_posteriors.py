@@ -36,6 +36,7 @@ class SampledPosterior:
         held_out_edges: How held-out posteriors of its estimator lean on the edges of the prior: the
             largest fraction of draws outside the central 99 % of it over parameters, ``(n,)``;
             None where there are none.
+        sbc: ``posterior_sbc.nc`` if there is one.
     """
 
     kind: ClassVar[str] = "posterior"
@@ -46,6 +47,7 @@ class SampledPosterior:
     summary: pd.DataFrame
     predictive: xr.Dataset | None = None
     held_out_edges: Array | None = None
+    sbc: xr.Dataset | None = None
 
     @property
     def title(self) -> str:
@@ -94,13 +96,38 @@ class SampledPosterior:
                 "Each parameter was learnt alone (marginal ratios): correlations are not in these "
                 "draws, and predictions from them scatter as if there were none."
             )
-        found += [*self._of_weights(), *self._of_predictions()]
+        if self.tree.attrs.get("new_priors"):
+            found.append(
+                "Held-out truths are not drawn from its prior, so that its calibration is not "
+                "judged; that of its proposal is, under the prior that was simulated."
+            )
+        found += [*self._of_correction(), *self._of_weights(), *self._of_predictions()]
+        if self.sbc is not None and "problem" in self.sbc.attrs:
+            found.append(f"Posterior SBC was not made: {self.sbc.attrs['problem']}.")
         for name, variable in self.tree["posterior"].data_vars.items():
             if "values" in variable.attrs:
                 pairs = zip(*(np.atleast_1d(variable.attrs[key]) for key in DISCRETE), strict=True)
                 listed = ", ".join(f"P({name} = {value:g}) = {p:.3g}" for value, p in pairs)
                 found.append(f"{listed}.")
         return found
+
+    def _of_correction(self) -> Iterator[str]:
+        """Yield how draws were moved that are recalibrated."""
+        told = self.tree.attrs
+        if "recalibrated_from" not in told:
+            return
+        values = zip(np.atleast_1d(told["scale"]), np.atleast_1d(told["shift"]), strict=True)
+        each = [
+            f"{name}: width × {scale:.2f}, moved by {shift:+.2f} sd"
+            for name, (scale, shift) in zip(self.inferred, values, strict=True)
+            if (scale, shift) != (1, 0)
+        ]
+        yield (
+            f"Recalibrated: draws of {told['recalibrated_from']} corrected by the ranks of "
+            f"{told['fitted']} held-out simulations ({'; '.join(each) or 'nothing to correct'}), "
+            f"judged by {told['judged']} others. This is right on average over the prior: faults "
+            "that only some data have, and those of correlations, are not mended."
+        )
 
     def _of_weights(self) -> Iterator[str]:
         """Yield what draws are worth that were resampled by weight."""
@@ -138,6 +165,11 @@ class SampledPosterior:
         if told.get("failed"):
             reasons = ", ".join(f"{n} {why}" for why, n in json.loads(told["failures"]).items())
             yield f"{told['failed']} of {told['simulated']} predictions failed ({reasons})."
+
+    @property
+    def ranked(self) -> xr.Dataset | None:
+        """The ranks of posterior SBC, if it was asked for and could be made."""
+        return None if self.sbc is None or "problem" in self.sbc.attrs else self.sbc
 
     @property
     def inferred(self) -> list[str]:
@@ -290,8 +322,8 @@ class Neighbourhood:
     Attributes:
         estimator: A calibrated estimator.
         posterior: What it says of the observation.
-        x: Data of the held-out simulations, in the order of the calibration, ``(n, *x_shape)``.
-        known: Their known conditions, ``(n, known)``; None for none.
+        known: Known conditions of the held-out simulations, in the order of the calibration,
+            ``(n, known)``; None for none.
         conditions: Names of the known conditions.
     """
 
@@ -299,7 +331,6 @@ class Neighbourhood:
 
     estimator: TrainedEstimator
     posterior: SampledPosterior
-    x: Array
     known: Array | None = None
     conditions: Sequence[str] = ()
 

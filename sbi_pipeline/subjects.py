@@ -9,17 +9,23 @@ files of its figures. Posteriors and observations are in `sampled_posteriors`, c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .types import Array
+from .types import Array, Prior
 
 MOST_UNCONVERGED = 0.05
 """Fraction of held-out chains that may not have converged where ranks are judged."""
+FEWEST_EFFECTIVE, MOST_UNSEEN = 20.0, 0.5
+"""Draws that have to count, by weight, for the rank of a truth to tell anything, and the fraction
+of held-out simulations that may have fewer where ranks are judged."""
+
+NOT_SELECTED = "nan"
+"""Why an event failed that is not selected: it has no data."""
 
 
 class Subject(Protocol):
@@ -48,6 +54,8 @@ class SimulatedRows:
             where it did not, ``(n,)``; None where none failed.
         weights: What is known of the weights of existing simulations, as a manifest tells it: the
             rows ``outside`` the prior, ``effective`` ones, ``drawn_from``; None for others.
+        selection: What is said of how events that fail are selected, see `selection`; empty for
+            nothing. Data that are NaN are no fault then.
     """
 
     kind: ClassVar[str] = "simulations"
@@ -56,6 +64,13 @@ class SimulatedRows:
     failures: Mapping[str, int]
     failed_theta: tuple[Mapping[str, Array], Array] | None = None
     weights: Mapping[str, Any] | None = None
+    selection: str = ""
+
+    @property
+    def unmeant(self) -> dict[str, int]:
+        """Failed simulations by reason, without events that are not selected."""
+        meant = NOT_SELECTED if self.selection else ""
+        return {reason: n for reason, n in self.failures.items() if reason != meant}
 
     @property
     def drawn_from(self) -> dict[str, str]:
@@ -81,12 +96,12 @@ def _in_words(entry: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class TrainedEstimator:
-    """One trained estimator.
+    """One trained estimator, or a posterior refined from one, as far as held-out data tell of it.
 
     Attributes:
         name: As in the configuration.
         method: Its method.
-        history: ``history.csv``.
+        history: ``history.csv``; None of a refined posterior, which is not trained.
         calibration: ``calibration.nc`` if there is one.
         failures: What it knows of failed simulations: ``simulated``, ``failed``, ``target``,
             ``modelled``; empty where that was not recorded.
@@ -97,15 +112,20 @@ class TrainedEstimator:
             None for none.
         events_in_box: Whether it learnt single events within a box of the prior that holds the
             posterior of many: one of them need not tell anything there.
+        prior: Of its parameters, within the box it was trained in; None where nobody asks.
         masks: What missing elements say of the parameters, as `networks.masks` tells it; None where
             none can be missing.
+        others: Calibrations of the other estimators of the campaign, by name.
+        unseen: What of x its network does not see, and the option that shows it; empty for nothing.
+        usual_epochs: How many epochs such a training takes where no number is given; None where
+            that was not recorded.
     """
 
     kind: ClassVar[str] = "estimator"
 
     name: str
     method: str
-    history: pd.DataFrame
+    history: pd.DataFrame | None
     calibration: xr.Dataset | None = None
     failures: Mapping[str, Any] = field(default_factory=dict)
     search: Sequence[Mapping[str, Any]] = ()
@@ -113,6 +133,10 @@ class TrainedEstimator:
     left_out: Mapping[str, int] | None = None
     events_in_box: bool = False
     masks: Mapping[str, Any] | None = None
+    prior: Prior | None = None
+    others: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    unseen: str = ""
+    usual_epochs: int | None = None
 
     @property
     def title(self) -> str:
@@ -132,12 +156,21 @@ class TrainedEstimator:
         return float((self.calibration["converged"] == 0).mean())
 
     @property
+    def unweighed(self) -> float:
+        """Fraction of held-out simulations of which few draws count; 0 without weights."""
+        if self.calibration is None or "effective" not in self.calibration:
+            return 0.0
+        return float((self.calibration["effective"] < FEWEST_EFFECTIVE).mean())
+
+    @property
     def ranked(self) -> xr.Dataset | None:
         """The calibration, if its draws are those of the posteriors.
 
-        Of chains on their way there the sampler would be judged, and not the estimator.
+        Of chains on their way there the sampler would be judged, and not the estimator; of weights
+        that leave next to nothing, nothing.
         """
-        return self.calibration if self.unconverged <= MOST_UNCONVERGED else None
+        judged = self.unconverged <= MOST_UNCONVERGED and self.unweighed <= MOST_UNSEEN
+        return self.calibration if judged else None
 
     @property
     def edges(self) -> Array | None:
@@ -181,6 +214,23 @@ class Nuisances:
     def names(self) -> Mapping[str, str]:
         """None: there is one of it."""
         return {}
+
+
+def beside_each_other(estimators: Sequence[TrainedEstimator]) -> list[TrainedEstimator]:
+    """Return estimators that know what the others say of held-out simulations, where that is told.
+
+    What the chains of some did not reach says nothing of the others.
+    """
+    told = {each.name: each.ranked for each in estimators}
+    return [
+        replace(
+            each,
+            others={
+                name: data for name, data in told.items() if data is not None and name != each.name
+            },
+        )
+        for each in estimators
+    ]
 
 
 def calibrations(estimators: Iterable[TrainedEstimator]) -> dict[str, xr.Dataset]:

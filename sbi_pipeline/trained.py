@@ -53,6 +53,7 @@ class Posterior:
         x: Array | Sequence[Array],
         seed: int = 0,
         known: Mapping[str, Any] | None = None,
+        tried: int | Sequence[int] | None = None,
         **sampler: Any,
     ) -> Array:
         """Draw from the posterior.
@@ -67,6 +68,9 @@ class Posterior:
             known: Values of the known parameters: a number each, or one for each data set,
                 ``(m,)``; of events or of joined data sets, a number or one for each, ``(events,)``
                 or ``(m, events)``.
+            tried: How many events were tried for a data set, those that failed among them: a
+                number, or one for each data set, ``(m,)``; None where only those that worked were
+                kept, and nobody knows how many others there were.
             **sampler: Options of the sampler, see `samplers.draw`.
 
         Returns:
@@ -77,6 +81,7 @@ class Posterior:
         for doubt in doubts(self.estimator, shown):
             logger.warning("%s", doubt)
         settings = {"prior": self.prior, "events": self.events, "joined": joined, **sampler}
+        settings["tried"] = self._tried(tried, len(data))
         drawn = samplers.draw(self.estimator, shown, n, seed=seed, **settings)
         theta = np.stack([self.prior.from_normal(z) for z in drawn.flat(n)])
         return theta[0] if single else theta
@@ -111,15 +116,30 @@ class Posterior:
         shape = data.shape[: 1 + (self.events or joined)]
         return self.conditions.beside(data, self.conditions.of(known, shape))
 
+    def _tried(self, tried: int | Sequence[int] | None, m: int) -> Array | None:
+        """Return how many events were tried for each data set, ``(m,)``; None if nobody knows."""
+        if tried is None:
+            return None
+        if not self.events:
+            raise ValueError("'tried' is of events, and this estimator learnt whole data sets")
+        numbers = np.asarray(tried)
+        if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (m,)):
+            raise ValueError(f"tried is {tried!r}; wanted a whole number, or one for each of {m}")
+        return np.broadcast_to(numbers, (m,))
+
     def log_prob(
-        self, theta: Array, x: Array | Sequence[Array], known: Mapping[str, Any] | None = None
+        self,
+        theta: Array,
+        x: Array | Sequence[Array],
+        known: Mapping[str, Any] | None = None,
+        tried: int | None = None,
     ) -> Array:
         """Log posterior density, ``(n,)``, at theta, ``(n, theta_dim)``, for one ``x``.
 
         Of a list of data sets, the observations of one source, it is of all of them. Normalised for
         NPE of one observation; up to a constant for several, and for NLE and NRE; -inf outside the
         prior, and outside the box of it that a round of simulations was drawn from
-        (``prior.box``). ``known`` are the values of the known parameters, as for `sample`.
+        (``prior.box``). ``known`` and ``tried`` are as for `sample`.
 
         Raises:
             ValueError: The method draws but has no density.
@@ -134,7 +154,10 @@ class Posterior:
         z = self.prior.to_normal(theta[inside])
         data, _, joined = self._data_sets(x)
         shown = self._shown(data, known, joined)
-        log_prob = log_posterior(self.estimator, shown, self.events, joined=joined)(z[None])[0]
+        density = log_posterior(
+            self.estimator, shown, self.events, joined=joined, tried=self._tried(tried, 1)
+        )
+        log_prob = density(z[None])[0]
         result[inside] = to_theta_density(log_prob, z, self.prior)
         return result
 

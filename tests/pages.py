@@ -11,10 +11,12 @@ from scipy import stats
 
 from sbi_pipeline.diagnostics import convergence
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
+from sbi_pipeline.diagnostics.statements import statements
+from sbi_pipeline.priors import build
 from sbi_pipeline.reports.assessment import assess, subjects_of
 from sbi_pipeline.sampled_posteriors import ObservedData, SampledPosterior
 from sbi_pipeline.storage.reading import View
-from sbi_pipeline.subjects import SimulatedRows
+from sbi_pipeline.subjects import SimulatedRows, beside_each_other
 
 NAMES = ("a", "b", "c")
 ELEMENTS = 20
@@ -22,6 +24,7 @@ TIME = np.linspace(0, 1, ELEMENTS)
 DESIGN = np.stack([np.sin(2 * np.pi * TIME), np.cos(2 * np.pi * TIME), 1 - 2 * TIME], axis=1)
 COVARIANCE = np.linalg.inv(np.eye(3) + DESIGN.T @ DESIGN)
 PREDICTED = 1000
+PRIOR = build({name: {"type": "normal", "mean": 0, "sd": 1} for name in NAMES}, NAMES)
 
 
 def simulated(rng, theta):
@@ -43,20 +46,30 @@ def calibrated(rng, theta, x, width, draws=99):
     log_det = np.linalg.slogdet(COVARIANCE)[1] + 6 * np.log(width)
     outside = (np.abs(made) > stats.norm.isf(0.005)).mean(axis=1)
     dims = ("simulation", "parameter")
+    exact, gap = x @ DESIGN @ COVARIANCE, 0.05  # a regression sees all; rows learnt by heart: none
+    off_exact = np.einsum("ni,ij,nj->n", off, np.linalg.inv(COVARIANCE), off)
+    gain = 0.5 * ((theta**2).sum(axis=1) - off_exact - np.linalg.slogdet(COVARIANCE)[1])
     data = {
+        "pulls": (dims, (theta - made.mean(axis=1)) / made.std(axis=1)),
+        "normal_truth": (dims, theta),
+        "regressed": (dims, exact),
+        "regressed_square": (dims, exact**2 + np.diag(COVARIANCE)),
+        "regression_gain": ("simulation", gain),
         "ranks": (dims, (made < theta[:, None]).sum(axis=1)),
         "joint_ranks": (("simulation", "quantity"), tarp_ranks(made, theta, rng)[:, None]),
         "scores": (("simulation", "member", "parameter"), normal_scores(made, theta, 4)),
+        "said": (("simulation", "statement"), statements(made, PRIOR)),
         "truth": (dims, theta),
         "mean": (dims, made.mean(axis=1)),
         "sd": (dims, made.std(axis=1)),
         "at_edge": ("simulation", outside.max(axis=1)),
-        "sd_ratio": (dims, made.std(axis=1)),
+        "sd_ratio": (dims, made.std(axis=1) / theta.std(axis=0)),
         "log_prob": ("simulation", -0.5 * (squared + log_det + 3 * np.log(2 * np.pi))),
         "prior_log_prob": ("simulation", -0.5 * (theta**2 + np.log(2 * np.pi)).sum(axis=1)),
     }
     coords = {"parameter": list(NAMES), "quantity": ["TARP"]}
-    return xr.Dataset(data, coords, {"draws": draws, "key": "k", "method": "npe"})
+    told = {"draws": draws, "key": "k", "method": "npe"}
+    return xr.Dataset(data, coords, {**told, "over_fit": gap * rng.normal(), "over_fit_error": gap})
 
 
 def of_observation(rng, name, x_o, width, edges):
@@ -94,7 +107,9 @@ def page(seed, *, estimators=5, held_out=500, width=1.0):
     x = simulated(rng, theta)
     x_o = simulated(rng, rng.normal(size=(1, 3)))[0]
     names = [f"npe {place}" for place in range(1, estimators + 1)]
-    trained = [synthetic.estimator(calibrated(rng, theta, x, width), name) for name in names]
+    trained = beside_each_other(
+        [synthetic.estimator(calibrated(rng, theta, x, width), name, prior=PRIOR) for name in names]
+    )
     posteriors = {
         each.name: of_observation(rng, each.name, x_o, width, each.edges) for each in trained
     }

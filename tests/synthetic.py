@@ -10,10 +10,12 @@ import xarray as xr
 
 from sbi_pipeline import diagnostics, priors
 from sbi_pipeline.diagnostics import convergence
+from sbi_pipeline.diagnostics.accumulation import measure_accumulation
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
+from sbi_pipeline.diagnostics.statements import statements
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.rounds import DescribedRound, SimulatedRounds
-from sbi_pipeline.sampled_posteriors import SampledPosterior
+from sbi_pipeline.sampled_posteriors import ManyEvents, SampledPosterior
 from sbi_pipeline.study import thresholds
 from sbi_pipeline.study.binding import Binding
 from sbi_pipeline.study.files import Written
@@ -25,16 +27,35 @@ PRIOR_SD = np.array([2.0, 1.0])
 NOISE = np.array([0.5, 0.6])
 SHRINK = PRIOR_SD**2 / (PRIOR_SD**2 + NOISE**2)
 EXACT_SD = PRIOR_SD * np.sqrt(1 - SHRINK)
+ENTRIES = dict(
+    zip(NAMES, ({"type": "normal", "mean": 0, "sd": sd} for sd in PRIOR_SD), strict=True)
+)
+PRIOR = priors.build(ENTRIES, NAMES)
 
 
 def calibration(
-    n=600, draws=99, seed=0, *, width=1.0, shift=0.0, swap=False, prior_only=False, density=True
+    n=600,
+    draws=99,
+    seed=0,
+    *,
+    width=1.0,
+    shift=0.0,
+    swap=False,
+    prior_only=False,
+    density=True,
+    sees=(True, True),
+    over_fit=0.0,
 ):
-    """A calibration dataset of the exact posterior, or of one with a known fault."""
+    """A calibration dataset of the exact posterior, or of one with a known fault.
+
+    ``sees`` says of which parameters the data tell anything; the regression beside it is exact.
+    """
     rng = np.random.default_rng(seed)
     truth = PRIOR_SD * rng.normal(size=(n, 2))
-    x = truth + NOISE * rng.normal(size=(n, 2))
-    mean, sd = SHRINK * x + shift * EXACT_SD, np.broadcast_to(width * EXACT_SD, x.shape)
+    told = np.where(sees, truth, PRIOR_SD * rng.normal(size=(n, 2)))
+    x = told + NOISE * rng.normal(size=(n, 2))
+    best = np.where(sees, SHRINK * x, 0.0), np.where(sees, EXACT_SD, PRIOR_SD)
+    mean, sd = best[0] + shift * best[1], np.broadcast_to(width * best[1], x.shape)
     if prior_only:
         mean, sd = np.zeros_like(x), np.broadcast_to(PRIOR_SD, x.shape)
     if swap:
@@ -48,16 +69,28 @@ def calibration(
             "ranks": (dims, (drawn < truth[:, None]).sum(axis=1)),
             "joint_ranks": (("simulation", "quantity"), tarp[:, None]),
             "scores": (("simulation", "member", "parameter"), normal_scores(drawn, truth, 4)),
+            "said": (("simulation", "statement"), statements(drawn / PRIOR_SD, PRIOR)),
             "x": (dims, x),
             "truth": (dims, truth),
             "mean": (dims, mean),
             "sd": (dims, sd.copy()),
             "sd_ratio": (dims, sd / truth.std(axis=0)),
+            "pulls": (dims, (truth - mean) / sd),
+            "normal_truth": (dims, truth / PRIOR_SD),
+            "regressed": (dims, best[0] / PRIOR_SD),
+            "regressed_square": (dims, (best[0] ** 2 + best[1] ** 2) / PRIOR_SD**2),
+            "regression_gain": (
+                "simulation",
+                _normal(truth, *best) - _normal(truth, 0.0, PRIOR_SD),
+            ),
             "log_prob": ("simulation", log_prob),
             "prior_log_prob": ("simulation", _normal(truth, 0.0, PRIOR_SD)),
         },
         coords={"parameter": list(NAMES), "quantity": ["TARP"]},
-        attrs={"draws": draws, "key": "k", "method": "npe"},
+        attrs={
+            **{"draws": draws, "key": "k", "method": "npe"},
+            **{"over_fit": over_fit, "over_fit_error": 0.03},
+        },
     )
 
 
@@ -68,7 +101,7 @@ def judged(name, found, subject="npe", **limits):
 
 def estimator(data, name="npe", **told):
     """A trained estimator with this calibration dataset, or None."""
-    return TrainedEstimator(name, name, history(), data, **told)
+    return TrainedEstimator(name, name, history(), data, **{"prior": PRIOR, **told})
 
 
 def asked(name, data, **limits):
@@ -83,16 +116,16 @@ def checks_of(data):
     names = [name for name, each in known if each.of is TrainedEstimator]
     others = (
         *("training", "modelled_failures", "rows", "screening"),
-        *("missing_elements", "held_out_chains"),
+        *("missing_elements", "held_out_chains", "held_out_weights"),
     )
     alone = [name for name in names if name not in others]
     return [asked(name, data) for name in alone]
 
 
-def sampled(tree, name="nle", observation="event", truth=None, predictive=None):
+def sampled(tree, name="nle", observation="event", truth=None, predictive=None, sbc=None):
     """A posterior with its summary, as a diagnostic is asked of it."""
     table = convergence.summary(tree, truth)
-    return SampledPosterior(name, observation, tree, table, predictive)
+    return SampledPosterior(name, observation, tree, table, predictive, sbc=sbc)
 
 
 def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1.0, apart=0.0):
@@ -136,10 +169,7 @@ def posterior(seed=0, *, method="nle", walkers=16, steps=300, shift=0.0, width=1
 
 def rounds(*, width=4.0, moved=0.0, truth=(1.0, 0.3), widening=1.0, missed=0):
     """Three rounds about x = (1, 0.3), whose boxes reach so many posterior sds to each side."""
-    entries = dict(
-        zip(NAMES, ({"type": "normal", "mean": 0, "sd": sd} for sd in PRIOR_SD), strict=True)
-    )
-    whole = priors.build(entries, NAMES)
+    whole = PRIOR
     mean = SHRINK * np.array([1.0, 0.3])
     made = [whole]
     for reach in (2 * width, width):
@@ -209,6 +239,22 @@ def predictive(seed=0, elements=14):
     halves = {"x": "draw", "replicates": "replicate"}
     made = {name: ((each, "x_dim_0"), data[1:]) for name, each in halves.items()}
     return xr.Dataset({**made, "x_o": observed})
+
+
+def with_scores(data, events=200, n=2000):
+    """Predictions with scores of events, as an honest likelihood of so many has them."""
+    score = np.random.default_rng(7).normal(size=(n, 2)) / np.sqrt(events)
+    dims = ("event", "direction", "other_direction")
+    return data.assign(
+        event_score=(dims[:2], score),
+        event_curvature=(dims, np.tile(np.eye(2) / events, (n, 1, 1))),
+        event_prior=(dims[1:], np.zeros((2, 2))),
+    )
+
+
+def of_events(posterior):
+    """What is measured of errors that add up over the events of a posterior."""
+    return measure_accumulation(ManyEvents(estimator(calibration(n=50), "nle"), posterior))
 
 
 def nuisances(n=500, draws=200, shift=0.0):

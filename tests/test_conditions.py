@@ -16,8 +16,8 @@ from sbi_pipeline import catalogues, estimators, priors
 from sbi_pipeline.conditions import Conditions, check_independent, conditions_in
 from sbi_pipeline.diagnostics.in_distribution import Reference, in_distribution
 from sbi_pipeline.diagnostics.ranks import rank
-from sbi_pipeline.diagnostics.typicality import similarity
 from sbi_pipeline.estimators import Estimator, add_validity
+from sbi_pipeline.event_predictions import Selected, tried_rows
 from sbi_pipeline.networks.conditioned import ConditionedRegression
 from sbi_pipeline.networks.packing import packed, packed_shape, unpacked
 from sbi_pipeline.networks.validity import Validity
@@ -260,12 +260,13 @@ def test_what_failed_under_a_condition_is_accounted_for() -> None:
     rng = np.random.default_rng(3)
     z, known, x = rng.normal(size=(2, 4, 1)), rng.normal(size=(2, 3, 1)), rng.normal(size=(2, 3, 1))
     shown = packed(known, x).astype(np.float32)
-    without = log_posterior(estimator, shown, events=True)(z)
+    worked = np.full(2, 3)  # of as many that were tried
+    without = log_posterior(estimator, shown, events=True, tried=worked)(z)
     torch.manual_seed(1)
     validity = Validity(2)
     torch.nn.init.normal_(validity.net.last.weight)
     add_validity(estimator, validity.eval())
-    gained = log_posterior(estimator, shown, events=True)(z) - without
+    gained = log_posterior(estimator, shown, events=True, tried=worked)(z) - without
     with torch.no_grad():
         for m, n in np.ndindex(2, 4):
             given = np.column_stack([np.full(3, z[m, n, 0]), known[m]])
@@ -325,16 +326,6 @@ def test_data_are_compared_under_their_conditions() -> None:
     assert (usual > 0.1, unusual < 0.02) == (True, True)
 
 
-def test_conditions_keep_their_weight_beside_many_elements() -> None:
-    rng = np.random.default_rng(6)
-    known, x = rng.normal(size=(200, 1)), rng.normal(size=(200, 300))
-    near = np.concatenate([[0.0], x[0]])
-    far = np.concatenate([[3.0], x[0]])
-    rows = packed(known, x)
-    change = similarity(rows, far, known=1) - similarity(rows, near, known=1)
-    assert abs(np.corrcoef(change, known[:, 0])[0, 1]) > 0.9
-
-
 class Recorder:
     """An engine that is asked for nothing."""
 
@@ -355,7 +346,7 @@ def test_predictions_are_made_under_the_known_values() -> None:
 def test_predictions_of_events_have_those_of_each_event() -> None:
     draws = xr.Dataset({"theta": (("chain", "draw"), np.linspace(0, 1, 40)[None])})
     known = {"exposure": np.array([1.5, 2.5, 4.5]), "band": np.array([0.0, 1.0, 2.0])}
-    rows = predictor().completed(draws, np.zeros((3, 1)), 5, events=3, known=known)
+    rows = tried_rows(predictor(), draws, 5, 5, Selected(3), known)
     sets = rows.reshape(10, 3, 4)
     assert (sets[:, :, 1] == known["exposure"]).all()
     assert (sets[:, :, 0] == sets[:, :1, 0]).all()
@@ -373,7 +364,7 @@ def test_refinement_is_under_the_known_value() -> None:
     theta = np.linspace(-1, 1, 5)[:, None]
     given = Proposed("npe", ("theta",), theta, np.zeros(5), normalised=True, share=1.0)
     x_o, rng = np.array([0.7]), np.random.default_rng(0)
-    found = exact_likelihood(Gaussian(), JOINT, given, x_o, 64, rng, {"offset": 0.2})
+    found = exact_likelihood(Gaussian(), JOINT, given.columns, x_o, 64, rng, {"offset": 0.2})
     np.testing.assert_allclose(found, -0.5 * ((0.7 - theta[:, 0] - 0.4) / NOISE) ** 2)
     learnt = estimated_likelihood(trained("nle"), theta, x_o, np.array([0.2]))
     np.testing.assert_allclose(learnt - learnt.max(), found - found.max(), atol=1.0)

@@ -56,12 +56,8 @@ FLAT = {"type": "uniform", "min": 0, "max": 9}
 def everything():
     """Subjects of every kind, of which every diagnostic has something to say."""
     rng = np.random.default_rng(0)
-    dims = ("event", "parameter")
     data = synthetic.calibration(n=200).assign_attrs(independent=0)
-    scored = data.assign(
-        event_score=(dims, rng.normal(size=(500, 2))),
-        event_theta=(dims, synthetic.PRIOR_SD * rng.normal(size=(500, 2))),
-    )
+    data = data.assign(effective=("simulation", np.full(200, 100.0)))
     known = {"simulated": 1000, "failed": 30, "target": "likelihood", "modelled": True}
     theta = {name: rng.normal(size=1000) for name in synthetic.NAMES}
     simulations = SimulatedRows(
@@ -73,17 +69,20 @@ def everything():
     departure = {"where": "mass", "measure": "correlation", "size": 0.3, "p": 1e-9, "rows": 1000}
     masks = {"share": 0.3, "correlation": 0.4, "by_chance": 0.05, "column": 2}
     told = {"departure": departure, "left_out": {"columns": 3, "of": 9}, "masks": masks}
-    estimator = synthetic.estimator(scored, "nle", failures=known, **told)
+    estimator = synthetic.estimator(data, "nle", failures=known, **told)
+    there = data[["ranks", "joint_ranks"]].assign(converged=("simulation", np.ones(200)))
+    there = there.assign_attrs(effective=60.0)
     refined = synthetic.posterior(2, method="npe")
     weights = {"k_hat": 0.1, "k_hat_jitter": 0.05, "top_weight": 0.001, "efficiency": 0.5}
     refined["sample_stats"].attrs |= weights
+    predictive = synthetic.with_scores(synthetic.predictive())
     posteriors = {
-        "nle": synthetic.sampled(synthetic.posterior(1), "nle", predictive=synthetic.predictive()),
+        "nle": synthetic.sampled(synthetic.posterior(1), "nle", predictive=predictive, sbc=there),
         "better": synthetic.sampled(refined, "better"),
     }
     x = data["x"].to_numpy()
     observation = ObservedData("event", "simulated", posteriors, x, list(synthetic.NAMES))
-    near = Neighbourhood(estimator, posteriors["nle"], x)
+    near = Neighbourhood(estimator, posteriors["nle"])
     many = ManyEvents(estimator, posteriors["nle"])
     first = [[simulations], [estimator], [synthetic.nuisances()], [near], [synthetic.rounds()]]
     groups = [*first, *([each] for each in posteriors.values())]

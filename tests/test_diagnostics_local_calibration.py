@@ -1,10 +1,24 @@
 """The local test is exact for an exact posterior, and sees faults that the average hides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import synthetic
+import xarray as xr
+from faults_near import neighbourhood
+from scipy import special
 
-from sbi_pipeline.diagnostics.local_calibration import local_test
+from sbi_pipeline import priors
+from sbi_pipeline.diagnostics.local_calibration import (
+    kernel,
+    local_test,
+    measure_local_calibration,
+    said_of,
+    unlikeness,
+)
 from sbi_pipeline.diagnostics.ranks import normal_scores
+from sbi_pipeline.diagnostics.statements import statements
 
 REPEATS = 40
 NAMES = ("a", "b")
@@ -18,8 +32,8 @@ def _p_values(wrong, repeats=REPEATS, n=1000):
         x, scores = rng.normal(size=(n, 2)), rng.normal(size=(n, 5, 2))
         there = x[:, 0] > 1
         scores[there, 0] = wrong(scores[there, 0])
-        x_o = np.array([1.6, 0.0])
-        found.append(local_test(scores, NAMES, x, x_o, seed=seed))
+        squared = unlikeness(x, np.array([1.6, 0.0]))
+        found.append(local_test(scores, NAMES, kernel(squared, 100), seed=seed))
     return found
 
 
@@ -53,3 +67,69 @@ def test_normal_scores_are_of_the_truth_first():
     assert scores.shape == (50, 4, 1)
     assert (scores[:, 0] > scores[:, 1:].max(axis=1)).all()
     np.testing.assert_array_equal(scores, normal_scores(np.exp(draws), np.exp(truth), 3))
+
+
+SIZES = [(elements, parameters) for elements in (10, 200) for parameters in (2, 5)]
+
+
+@pytest.mark.parametrize(("elements", "parameters"), SIZES)
+def test_it_is_local_whatever_the_number_of_elements(elements, parameters):
+    """Widths x 0.6 near the observation and x 1.06 elsewhere, which are right on average."""
+    fault = {"near": 0.6, "far": 1.06, "elements": elements, "parameters": parameters}
+    found = [measure_local_calibration(neighbourhood(seed, **fault)) for seed in range(20)]
+    assert np.mean([each.p_value < 0.005 for each in found]) >= 0.95
+    assert all(each.simulations == pytest.approx(100, rel=0.05) for each in found)
+    assert all(each.differences[each.worst] > 0 for each in found)
+
+
+def test_the_kernel_weighs_as_many_as_it_is_asked_to():
+    squared = np.random.default_rng(1).chisquare(5, size=1000)
+    for wanted in (50, 100, 300):
+        weights = kernel(squared, wanted)
+        assert weights.sum() ** 2 / (weights**2).sum() == pytest.approx(wanted, rel=1e-3)
+        assert np.argmax(weights) == np.argmin(squared)
+    np.testing.assert_array_equal(kernel(np.zeros(200), 50), np.ones(200))  # all say the same
+
+
+def test_nothing_is_judged_where_nothing_is_near():
+    usual = [measure_local_calibration(neighbourhood(seed)) for seed in range(20)]
+    assert not any(each.why_not for each in usual)
+    beyond = measure_local_calibration(neighbourhood(0, at=4.0))
+    assert beyond.why_not == "none of 1000 held-out simulations is near enough"
+    few = measure_local_calibration(neighbourhood(0, n=100))
+    assert few.why_not == "100 held-out simulations are too few"
+    check = synthetic.judged("local_calibration", few, "npe, event")
+    assert check.status == "warn"
+    assert "posterior_calibration: 500" in check.advice
+
+
+CIRCLE = {
+    "phase": {"type": "uniform", "min": 0, "max": 6.283, "periodic": True},
+    "kind": {"type": "bernoulli", "probability": 0.5},
+}
+
+
+def test_statements_know_circles_and_discrete_parameters():
+    prior = priors.build(CIRCLE, tuple(CIRCLE))
+    rng = np.random.default_rng(2)
+    turn = np.array([[0.0], [0.5]]) + 0.02 * rng.normal(size=(2, 500))  # one across the cut
+    z = np.stack([special.ndtri(turn % 1), np.full((2, 500), 0.67)], axis=2)
+    x, y, width, mean, sd = statements(z, prior).T
+    np.testing.assert_allclose(x, [1, -1], atol=0.02)
+    np.testing.assert_allclose(y, [0, 0], atol=0.02)
+    np.testing.assert_allclose(width, np.log(0.02), atol=0.1)
+    np.testing.assert_allclose(mean, 0.67)
+    np.testing.assert_allclose(sd, 0, atol=1e-12)
+
+
+def test_known_conditions_are_part_of_what_is_near():
+    near = neighbourhood(0)
+    given = xr.Dataset({"exposure": 1.0})
+    tree = near.posterior.tree
+    tree["constant_data"] = xr.DataTree(given)
+    rng = np.random.default_rng(3)
+    known = rng.uniform(0, 1, size=(1000, 1))
+    there = replace(near, known=known, conditions=("exposure",))
+    said, here = said_of(there, near.estimator.calibration, near.estimator.prior)
+    weights = kernel(unlikeness(said, here), 100)
+    assert np.average(known[:, 0], weights=weights) > 0.7

@@ -9,7 +9,6 @@ from synthetic import posterior, sampled
 
 from sbi_pipeline.diagnostics.in_distribution import in_distribution
 from sbi_pipeline.diagnostics.predictive import measure_predictive, typicality
-from sbi_pipeline.diagnostics.typicality import similarity
 
 DAYS = np.arange(80)
 REPEATS = 60
@@ -94,17 +93,6 @@ def test_in_distribution_sees_data_off_a_curved_sheet():
     centre = in_distribution(ring, np.zeros(2))
     assert centre.p_value < 0.01
     assert centre.p_values["distance"] > 0.5  # the bulk's middle: only the density tells
-
-
-def test_similarity_finds_the_same_data_whatever_the_units():
-    rng = np.random.default_rng(5)
-    x = rng.normal(size=(500, 3))
-    x_o = x[77] + 1e-6
-    found = similarity(x, x_o)
-    assert found.argmin() == 77
-    assert np.linalg.norm(x[np.argsort(found)[:20]] - x_o, axis=1).max() < 1.5
-    scale = np.array([1e-9, 1.0, 1e6])
-    np.testing.assert_allclose(similarity(x * scale, x_o * scale), found)
 
 
 @pytest.mark.parametrize(

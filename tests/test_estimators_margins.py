@@ -85,7 +85,9 @@ def test_nothing_is_said_of_pairs_of_parameters():
     assert "joint_ranks" not in ranked
     scores = ranked["scores"].to_numpy()
     found = {
-        joint: local_test(scores, ("a", "b"), data[:1000], np.zeros(2), joint=joint)
+        joint: local_test(
+            scores, ("a", "b"), np.exp(-0.5 * (data[:1000] ** 2).sum(axis=1)), joint=joint
+        )
         for joint in (True, False)
     }
     assert found[True].p_value < 0.001

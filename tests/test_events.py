@@ -11,9 +11,17 @@ import torch
 import xarray as xr
 from scipy import stats
 
-from sbi_pipeline import estimators, observations, predictions, priors, samplers
+from sbi_pipeline import (
+    estimators,
+    event_predictions,
+    observations,
+    predictions,
+    priors,
+    samplers,
+)
 from sbi_pipeline.campaigns.given_rows import Engine
 from sbi_pipeline.estimators import Estimator
+from sbi_pipeline.event_predictions import Selected
 from sbi_pipeline.model import Model
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.training.fit import fit
@@ -170,11 +178,12 @@ def test_events_that_raise_are_left_out_of_predictions() -> None:
     x_o = xr.DataArray(np.zeros((50, 1)), dims=("event", "column"))
     with engine("Refusing") as made:
         predictor = predictions.Predictor(made, prior(), 4, 1, Path("unused"))
-        rows = predictor.completed(draws, np.zeros((50, 1)), 4, events=50)
+        rows = event_predictions.tried_rows(predictor, draws, 4, 4, Selected(50), {})
         replicates = made.replicate(rows, seed=1)
     one = rows[-1, 1]
     assert (rows[200:, 1] == one).all()
-    found = predictions.predicted_events(replicates, x_o)
+    tried = event_predictions.TriedEvents(4, replicates)
+    found = event_predictions.predicted_events(tried, x_o, Selected(50))
     x = found["x"].to_numpy()
     assert x.shape == (2, 5, 1)  # two of the four sets have no event
     assert np.isfinite(x).all()

@@ -167,7 +167,7 @@ def test_what_is_known_of_parts_is_known_of_the_whole(caplog: pytest.LogCaptureF
 def test_predictions_of_parts_stand_one_after_the_other(shape: tuple[int, ...]) -> None:
     rows = np.arange(8 * np.prod(shape), dtype=float).reshape(8, *shape)
     worked = np.array([True, True, True, False, True, True, True, True])
-    made = Replicates(rows[worked], worked, {"raised": 1})
+    made = Replicates(rows[worked], worked, {"raised": 1}, np.zeros((len(worked), 1)))
     seen = xr.DataArray(rows[:2], dims=["part", *(f"x_dim_{i}" for i in range(len(shape)))])
     found = predictions.predicted_jointly(made, seen, {"label": "flux", "axis": {"start": 3}})
     assert found["x"].shape == (1, 2 * shape[0], *shape[1:])  # the second set lacks a part

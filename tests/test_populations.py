@@ -132,7 +132,7 @@ def test_a_wrong_width_is_found(n, found, width):
         checks = asked("objects_truths", surveys.population(n, seed, width=width))
         assert checks["coverage of truths"].status in found
     word = "wide" if width > 1 else "narrow"
-    assert checks["coverage of truths"].advice.endswith(f"error bars are too {word}.")
+    assert checks["coverage of truths"].advice.split("; ")[0].endswith(f"error bars are too {word}")
     assert f"is too {word}" in checks["ranks of truths"].advice
     assert checks["mean pull"].status == "pass"
 

@@ -71,8 +71,8 @@ def test_predictions_that_failed_are_in_neither_half():
     worked = np.ones(600, bool)
     worked[[3, 4, 310]] = False
     x = np.arange(600)[worked, None] * np.ones(6)
-    made = Replicates(x, worked, {"raised": 3})
-    found = predicted(made, xr.DataArray(np.zeros(6), dims="x_dim_0"))
+    made = Replicates(x, worked, {"raised": 3}, np.arange(2.0 * len(worked)).reshape(-1, 2))
+    found = predicted(made, xr.DataArray(np.zeros(6), dims="x_dim_0"), ("a", "b"))
     assert (found.sizes["draw"], found.sizes["replicate"]) == (298, 299)
     assert found["replicates"].min() == 300
     assert found.attrs["simulated"] == 600

@@ -216,7 +216,7 @@ def test_the_worst_check_comes_first():
     broken = make_report(width=0.5)
     assert broken.sorted_checks[0].status == "fail"
     page = report.render(broken, {})
-    assert "8 of 42 checks failed: calibration (nle)" in page
+    assert "8 of 44 checks failed: calibration (nle)" in page
     assert '<section class="verdict fail"' in page
 
 

@@ -70,11 +70,13 @@ class Replicates:
         x: Of the rows that worked, ``(at most n, *x_shape)``.
         worked: Which rows did, ``(n,)``.
         failures: Rows that did not, by reason.
+        parameters: Of all rows, ``(n, dim)``.
     """
 
     x: Array
     worked: Array
     failures: Mapping[str, int]
+    parameters: Array
 
     def or_nan(self) -> Array:
         """Return data of all rows, ``(n, *x_shape)``, NaN where there are none."""
@@ -147,7 +149,7 @@ class Engine:
         else:
             x, status = self._here(parameters, seed, start)
         worked = status == Outcome.OK
-        return Replicates(x[worked], worked, count_failures(status))
+        return Replicates(x[worked], worked, count_failures(status), parameters)
 
     def row_seconds(self, parameters: Array) -> float:
         """Return what simulating a row takes, by the first of some parameters, ``(n, dim)``.

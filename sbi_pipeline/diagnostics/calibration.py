@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ import xarray as xr
 from ..plots.style import INK, Look, key, label_outer, line_of, note, panels
 from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
-from .check import Check, WarnFail, worst_of
+from .check import Check, Judged, WarnFail, worst_of
 from .coverage import ONE_AND_TWO_SIGMA, coverage
 from .diagnostic import Diagnostic, Drawing
 from .remedies import INFLEXIBLE, REMEDIES, Shape
@@ -133,33 +133,52 @@ def judge_calibration(
         difference: Largest distance between the ECDF of ranks and uniform: smaller than the first
             never matters, larger than the second is needed to fail.
     """
-    table, marginal = found.table, found.marginal
-    # A parameter says more than a joint quantity.
-    looked = marginal if marginal["ecdf_p"].min() * len(table) < p[1] else table
-    p_values = np.minimum(1.0, looked["ecdf_p"].to_numpy() * len(table))
-    distances = looked["max_difference"].to_numpy()
-    place, judged = worst_of(p_values, distances, p, difference, "calibration")
-    row, p_value, n = looked.iloc[place], float(p_values[place]), int(looked["simulations"].iloc[0])
+    row, p_value, judged = worst_quantity(found, p, difference, "calibration")
+    n = int(row["simulations"])
     rough = f"; MCMC of {found.rough} of {n} has not converged" if found.rough else ""
     return judged.check(
         name="calibration",
         subject=subject,
         quantity=f"SBC: largest ECDF distance from uniform ranks ({row['parameter']}, "
-        f"p = {p_value:.2g} over {len(table)} quantities{rough})",
-        value=float(distances[place]),
+        f"p = {p_value:.2g} over {len(found.table)} quantities{rough})",
+        value=float(row["max_difference"]),
         chance=f"below {1.36 / math.sqrt(n):.2g} in 95 % of cases with {n} simulations",
         good="Credible intervals mean what they say, on average over the prior.",
         bad=fault(row, found),
-        sees=by_ecdf(n, found.draws, p[0] / len(table), difference[0]).words,
+        sees=by_ecdf(n, found.draws, p[0] / len(found.table), difference[0]).words,
     )
+
+
+def worst_quantity(
+    found: Uniformity, p: WarnFail, difference: WarnFail, name: str
+) -> tuple[pd.Series, float, Judged]:
+    """Return the tests of the worst quantity, its p-value among all, and how it was judged.
+
+    Args:
+        found: Tests of the ranks.
+        p: As for `judge_calibration`; a parameter is named below the second.
+        difference: As for `judge_calibration`.
+        name: Of the diagnostic.
+    """
+    table, marginal = found.table, found.marginal
+    # A parameter says more than a joint quantity.
+    looked = marginal if marginal["ecdf_p"].min() * len(table) < p[1] else table
+    p_values = np.minimum(1.0, looked["ecdf_p"].to_numpy() * len(table))
+    place, judged = worst_of(p_values, looked["max_difference"].to_numpy(), p, difference, name)
+    return looked.iloc[place], float(p_values[place]), judged
 
 
 def fault(row: pd.Series, found: Uniformity) -> str:
     """Say in words what ranks that are not uniform mean, and what to do."""
+    joint = row["parameter"] not in found.parameters
+    return f"The {told_by_ranks(row, found)}; {INFLEXIBLE if joint else REMEDIES[_shape(row)]}."
+
+
+def told_by_ranks(row: pd.Series, found: Uniformity) -> str:
+    """Say in words what ranks that are not uniform mean."""
     if row["parameter"] not in found.parameters:
-        return f"The joint posterior is not honest (ranks of {row['parameter']}); {INFLEXIBLE}."
-    shape = _shape(row)
-    return f"The posterior of {row['parameter']} is {shape}; {REMEDIES[shape]}."
+        return f"joint posterior is not honest (ranks of {row['parameter']})"
+    return f"posterior of {row['parameter']} is {_shape(row)}"
 
 
 def _shape(row: pd.Series) -> Shape:
@@ -172,14 +191,19 @@ def _shape(row: pd.Series) -> Shape:
 
 def draw_ecdf(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     """Show ECDF of ranks minus uniform; a curve that leaves its band has p < 0.05."""
-    grouped = _by_quantity(asked)
+    return draw_ecdfs(calibrations(asked), look)
+
+
+def draw_ecdfs(ranked: Mapping[str, xr.Dataset], look: Look) -> Figure:
+    """Show ECDFs of ranks minus uniform, by who is asked."""
+    grouped = _by_quantity(ranked)
     figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         found = [(look.colours[who], ecdf_difference(*each)) for who, each in ranks.items()]
         draw_differences(axis, found, least=0.05)
         axis.set_title(look.label(what))
     label_outer(axes, "rank of the truth", "ECDF − uniform")
-    key(figure, {each.name: line_of(look.colours[each.name]) for each in asked})
+    key(figure, {who: line_of(look.colours[who]) for who in ranked})
     return figure
 
 
@@ -200,7 +224,7 @@ def draw_differences(axis: Axes, found: Sequence[tuple[str, Ecdf]], least: float
 
 def draw_ranks(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     """Show histograms of the truth's rank among draws; flat within its band is honest."""
-    grouped = _by_quantity(asked)
+    grouped = _by_quantity(calibrations(asked))
     figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         top = 1.5
@@ -217,10 +241,10 @@ def draw_ranks(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     return figure
 
 
-def _by_quantity(asked: Sequence[TrainedEstimator]) -> dict[str, dict[str, tuple[Array, int]]]:
+def _by_quantity(ranked: Mapping[str, xr.Dataset]) -> dict[str, dict[str, tuple[Array, int]]]:
     """Return ranks and draws of each posterior by quantity, then by estimator."""
     grouped: dict[str, dict[str, tuple[Array, int]]] = {}
-    for who, data in calibrations(asked).items():
+    for who, data in ranked.items():
         for what, ranks in all_ranks(data).items():
             grouped.setdefault(what, {})[who] = ranks, int(data.attrs["draws"])
     return grouped

@@ -27,6 +27,7 @@ class Check:
         advice: One plain sentence: what it means, and what to do if it is bad.
         sees: The smallest fault that it finds nearly always, in a sentence; empty where that is not
             known.
+        caveat: What even a pass does not tell, for the sentence of the verdict; empty for nothing.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Check:
     chance: str
     advice: str
     sees: str = ""
+    caveat: str = ""
 
 
 class Judged(NamedTuple):

@@ -22,16 +22,19 @@ def judge_failures(
     """
     if found.rows < 1:
         raise ValueError("the campaign has 0 rows; there is nothing to judge")
-    failed = sum(found.failures.values()) / found.rows
+    failures = found.unmeant
+    failed = sum(failures.values()) / found.rows
     judged = above(failed, fraction, "failures")
-    reason = max(found.failures, key=lambda name: found.failures[name]) if failed > 0 else ""
+    reason = max(failures, key=lambda name: failures[name]) if failed > 0 else ""
+    others = sum(found.failures.values()) - sum(failures.values())
+    good = f"Simulations ran; {others} events have no data and are not selected."
     return judged.check(
         name="failures",
         subject=subject,
         quantity="fraction of simulations that failed",
         value=failed,
         chance="0",
-        good="Simulations ran.",
+        good=good if others else "Simulations ran.",
         bad=f"Failed rows are left out of training; the usual reason is {reason!r}. "
         "Mend the simulator or narrow the prior.",
     )

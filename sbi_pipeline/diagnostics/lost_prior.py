@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from ..plots.style import SERIES, Look, key, line_of, panels
-from ..subjects import SimulatedRows
+from ..subjects import NOT_SELECTED, SimulatedRows
 from ..types import Array
 from .check import Check, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
@@ -51,11 +51,15 @@ def prior_shift(theta: Mapping[str, Array], failed: Array) -> pd.DataFrame:
 
 
 def measure_lost_prior(asked: SimulatedRows) -> pd.DataFrame | None:
-    """Compare the parameters of rows that ran with those of all; None where all ran."""
-    if asked.failed_theta is None:
+    """Compare the parameters of rows that ran with those of all; None where all ran.
+
+    Events that are not selected are among both: their part of the likelihood is known.
+    """
+    if asked.failed_theta is None or not any(asked.unmeant.values()):
         return None
     theta, reasons = asked.failed_theta
-    return prior_shift(theta, reasons != "")
+    meant = ("", NOT_SELECTED) if asked.selection else ("",)
+    return prior_shift(theta, ~np.isin(reasons, meant))
 
 
 def judge_lost_prior(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SHORT = 8
 
 
-def typicality(x: Array, x_o: Array) -> Typicality:
+def typicality(x: Array, x_o: Array, worked: Array | None = None) -> Typicality:
     """Ask whether ``x_o`` looks like one more data set of one draw of the posterior.
 
     Statistics: distance from the bulk (Mahalanobis in normal scores, which needs no units and no
@@ -51,6 +51,8 @@ def typicality(x: Array, x_o: Array) -> Typicality:
     Args:
         x: Data sets of one draw, ``(draws, *x_shape)``.
         x_o: The observation, ``x_shape``.
+        worked: Of events, how many worked of those tried: of the observation, then of each data
+            set, ``(1 + draws,)``; None where that is not compared.
     """
     pooled = pool_data(x, x_o)
     ordered = {} if kind_of(x_o.shape) == "set" else summaries(pooled)
@@ -62,6 +64,8 @@ def typicality(x: Array, x_o: Array) -> Typicality:
     }
     if np.isnan(x).any():  # the simulator says what is missing
         surprises["missing elements"] = two_sided(share_missing(np.concatenate([x_o[None], x])))
+    if worked is not None:
+        surprises["events that worked"] = two_sided(worked)
     return rank_among(pooled, surprises)
 
 
@@ -74,7 +78,11 @@ def measure_predictive(asked: SampledPosterior) -> Typicality | None:
     if asked.predictive is None or _fewest(sizes) < FEWEST_PREDICTIONS:
         return None
     x, x_o = (asked.predictive[name].to_numpy() for name in ("replicates", "x_o"))
-    return typicality(x, x_o)
+    worked = None
+    if "worked" in asked.predictive:
+        own = asked.predictive.attrs["worked_o"]
+        worked = np.append(own, asked.predictive["worked"].to_numpy())
+    return typicality(x, x_o, worked)
 
 
 def _fewest(sizes: Mapping[Hashable, int]) -> int:

@@ -33,13 +33,13 @@ from ..subjects import MOST_UNCONVERGED
 from ..trained import Posterior
 from ..types import Array, Prior, Traits
 from .evidence import log_evidence
-from .scores import scores
+from .statements import statements
 from .steps import sweep
 
+BY_PARAMETER = ("simulation", "parameter")
+BY_MEMBER = ("simulation", "member", "parameter")
 MEMBERS = 4
 """Draws of each posterior kept beside the truth."""
-SCORED = 5_000
-"""Held-out simulations whose score is kept, where likelihoods may be multiplied over events."""
 LONGER = (4, 16)
 """Steps of chains that fell short, over those that were allowed first."""
 TRUSTED = 0.05
@@ -80,12 +80,12 @@ def rank(
         density, if there is one, and of TARP distances, where parameters are learnt together,
         ``log_prob`` and ``prior_log_prob`` (simulation) in nats, ``converged`` (simulation), and
         ``at_edge`` (simulation), the largest fraction of draws outside the central 99 % of the
-        prior of a parameter, and ``scores`` (simulation, member, parameter): normal scores of the
-        truth (member 0) and a few draws, for `local_calibration`.
+        prior of a parameter, ``scores`` (simulation, member, parameter): normal scores of the truth
+        (member 0) and a few draws, and ``said`` (simulation, statement), what the draws say
+        (`statements`), for `local_calibration`.
         The attribute ``independent`` says whether the draws are of no chain.
         With ``keep_draws``, ``draws`` in normal space (simulation, draw, parameter).
-        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic); of
-        what is multiplied over events, ``event_score`` and ``event_theta`` (event, parameter).
+        Of a method that chooses the number of its steps, ``energy_score`` (steps, statistic).
 
     Raises:
         ValueError: There are no held-out simulations, or an option of the sampler is wrong.
@@ -94,57 +94,37 @@ def rank(
         raise ValueError("no held-out simulations; set split.test above 0")
     traits, prior = posterior.estimator.traits, posterior.prior
     count = min(simulations or default_simulations(traits), len(theta))
-    truth, x, every, z_truth = theta[:count], x[:count], x, prior.to_normal(theta[:count])
+    truth, x, z_truth = theta[:count], x[:count], prior.to_normal(theta[:count])
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
-    z, facts = _drawn(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
-    drawn_theta = np.stack([prior.from_normal(each) for each in z])
-    density = log_posterior(posterior.estimator, x, posterior.events)
+    z, facts = draw_longer(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
+    density = log_posterior(posterior.estimator, x, posterior.events, tried=_tried(posterior, x))
     at_truth = density(z_truth[:, None])[:, 0]
     at_draws = density(z)
     rng = np.random.default_rng(seed)
-    tarp = tarp_ranks(z, z_truth, rng)
-    spread = z_truth.std(axis=0)
+    joint = {"TARP": tarp_ranks(z, z_truth, rng)}
     log_prob = at_truth
     if combinations(prior) is not None:  # a density of some parameters, a probability of others
         log_prob = np.full(count, np.nan)
     elif not traits.draws:
         log_prob = at_truth - _normalisation(density, z, seed)
     at_theta = to_theta_density(log_prob, z_truth, prior)
-    by_parameter = ("simulation", "parameter")
-    joint = {"TARP": tarp}
-    periods = periods_of(prior)
-    mean, sd = drawn_theta.mean(axis=1), drawn_theta.std(axis=1, ddof=1)
-    for column, name in enumerate(prior.names):
-        if name in periods:
-            own, period = drawn_theta[..., column], periods[name]
-            mean[:, column] = circular_mean(own, period, axis=1)
-            sd[:, column] = circular_sd(own, period, axis=1)
-    own_truth = truth
-    if periods:  # after the log densities: circles are cut opposite to each posterior
-        z, z_truth = uncut(z, z_truth, [prior.names.index(name) for name in periods])
-        drawn_theta = np.stack([prior.from_normal(each) for each in z])
-        own_truth = prior.from_normal(z_truth)
-    ranks = ranks_of(drawn_theta, own_truth[:, None], rng)
+    said = statements(np.concatenate([z_truth[:, None], z], axis=1), prior)
+    told = draws_beside_truths(prior, z, z_truth, truth, seed)
+    z, z_truth, truth = uncut_circles(prior, z, z_truth, truth)  # after the log densities
+    drawn_theta = np.stack([prior.from_normal(each) for each in z])
+    ranks = ranks_of(drawn_theta, truth[:, None], rng)
     if traits.density:
         joint = {"log density": ranks_of(at_draws, at_truth[:, None], rng), **joint}
     ranked = xr.Dataset(
         {
-            "ranks": (by_parameter, ranks),
-            "truth": (by_parameter, truth),
-            "mean": (by_parameter, mean),
-            "sd": (by_parameter, sd),
-            "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / spread),
-            "at_edge": ("simulation", _at_edge(prior, drawn_theta, seed)),
-            "pulls": (by_parameter, (z_truth - z.mean(axis=1)) / z.std(axis=1, ddof=1)),
+            "ranks": (BY_PARAMETER, ranks),
             "joint_ranks": (("simulation", "quantity"), np.stack(list(joint.values()), axis=1)),
             "log_prob": ("simulation", at_theta),
-            "prior_log_prob": ("simulation", prior.log_prob(truth)),
             "converged": ("simulation", facts.pop("converged")),
-            "scores": (
-                ("simulation", "member", "parameter"),
-                normal_scores(z, z_truth, MEMBERS).astype(np.float32),
-            ),
+            "scores": (BY_MEMBER, normal_scores(z, z_truth, MEMBERS).astype(np.float32)),
+            "said": (("simulation", "statement"), said),
+            **told,
         },
         {"parameter": list(prior.names), "quantity": list(joint)},
         {"draws": draws, **facts},
@@ -155,32 +135,96 @@ def rank(
         ranked = ranked.drop_dims("quantity")
     if traits.steps:
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
-    if posterior.events:
-        ranked = ranked.assign(_event_scores(posterior, theta[:SCORED], every[:SCORED]))
     return ranked
 
 
-def _drawn(
-    posterior: Posterior, x: Array, draws: int, seed: int, options: Mapping[str, Any]
+def draws_beside_truths(
+    prior: Prior, z: Array, z_truth: Array, truth: Array, seed: int
+) -> dict[str, tuple[Any, Array]]:
+    """Return what draws for held-out simulations say of the truths, besides ranks.
+
+    Args:
+        prior: Of the parameters.
+        z: Draws in normal space, ``(n, L, dim)``.
+        z_truth: True values there, ``(n, dim)``.
+        truth: The same as parameters.
+        seed: Of the reference draws of the prior.
+
+    Returns:
+        Variables of `rank` by name, with their dimensions.
+    """
+    theta, spread = np.stack([prior.from_normal(each) for each in z]), z_truth.std(axis=0)
+    mean, sd = theta.mean(axis=1), theta.std(axis=1, ddof=1)
+    for name, period in periods_of(prior).items():
+        if name in prior.names:
+            column = prior.names.index(name)
+            mean[:, column] = circular_mean(theta[..., column], period, axis=1)
+            sd[:, column] = circular_sd(theta[..., column], period, axis=1)
+    z, z_truth, _ = uncut_circles(prior, z, z_truth, truth)
+    theta = np.stack([prior.from_normal(each) for each in z])
+    own_sd = z.std(axis=1, ddof=1)
+    known_sd = np.where(own_sd > 0, own_sd, np.nan)  # one draw may outweigh all others
+    return {
+        "truth": (BY_PARAMETER, truth),
+        "mean": (BY_PARAMETER, mean),
+        "sd": (BY_PARAMETER, sd),
+        "sd_ratio": (BY_PARAMETER, own_sd / spread),
+        "pulls": (BY_PARAMETER, (z_truth - z.mean(axis=1)) / known_sd),
+        "at_edge": ("simulation", _at_edge(prior, theta, seed)),
+        "prior_log_prob": ("simulation", prior.log_prob(truth)),
+    }
+
+
+def draw_longer(
+    posterior: Posterior,
+    x: Array,
+    draws: int,
+    seed: int,
+    options: Mapping[str, Any],
+    *,
+    joined: bool = False,
 ) -> tuple[Array, dict[str, Any]]:
     """Draw ``(m, draws, theta_dim)``; again and longer where more than a few chains fell short.
 
     How many steps are allowed is left to this, unless the options say.
+
+    Args:
+        posterior: A trained estimator with its prior.
+        x: Data sets, as `samplers.draw` takes them.
+        draws: Of each posterior.
+        seed: Of the draws.
+        options: Of the sampler, its name among them.
+        joined: Whether a data set is several observations of one source.
+
+    Returns:
+        The draws; ``converged``, ``(m,)``, ``seconds`` and whether draws are ``independent``.
     """
-    estimator, prior = posterior.estimator, posterior.prior
-    settings = {"prior": prior, "events": posterior.events, "quick": True, **options}
-    first = samplers.draw(estimator, x, draws, seed=seed, **settings)
+    estimator, events, tried = posterior.estimator, posterior.events, _tried(posterior, x)
+    own = {"prior": posterior.prior, "events": events, "joined": joined, "quick": True}
+    settings: dict[str, Any] = {**own, **options}
+    first = samplers.draw(estimator, x, draws, seed=seed, tried=tried, **settings)
     z, converged = first.flat(draws), first.converged.astype(np.int8)
     seconds = float(first.facts.get("seconds", 0))
     for steps in _longer_chains(estimator, options):
         rest = np.flatnonzero(converged == 0)
         if len(rest) <= MOST_UNCONVERGED * len(x):
             break
-        more = samplers.draw(estimator, x[rest], draws, seed=seed, **settings, max_steps=steps)
+        numbers = None if tried is None else tried[rest]
+        more = samplers.draw(
+            estimator, x[rest], draws, seed=seed, tried=numbers, **settings, max_steps=steps
+        )
         z[rest], converged[rest] = more.flat(draws), more.converged
         seconds += float(more.facts.get("seconds", 0))
     facts = {"converged": converged, "seconds": seconds, "independent": int(first.independent)}
     return z, facts
+
+
+def _tried(posterior: Posterior, x: Array) -> Array | None:
+    """Return how many events were tried of each data set: one held-out event, which worked.
+
+    Its theta is of the prior given that, whatever is said of the events of an observation.
+    """
+    return np.ones(len(x), dtype=int) if posterior.events else None
 
 
 def _longer_chains(estimator: Estimator, options: Mapping[str, Any]) -> list[int]:
@@ -219,6 +263,17 @@ def rank_nuisances(
         {"parameter": list(names), "quantity": ["TARP"]},
         {"draws": draws},
     )
+
+
+def uncut_circles(
+    prior: Prior, z: Array, z_truth: Array, truth: Array
+) -> tuple[Array, Array, Array]:
+    """Return draws and truths in normal space, and truths as parameters, as `uncut` cuts them."""
+    periods = periods_of(prior)
+    if not periods:
+        return z, z_truth, truth
+    z, z_truth = uncut(z, z_truth, [prior.names.index(name) for name in periods])
+    return z, z_truth, prior.from_normal(z_truth)
 
 
 def uncut(draws: Array, truth: Array, periodic: Sequence[int]) -> tuple[Array, Array]:
@@ -265,11 +320,16 @@ def tarp_ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
         truth: True values, ``(simulations, theta_dim)``, in the same units.
         rng: Chooses the references.
     """
-    n = truth.shape[0]
-    reference = truth[(np.arange(n) + rng.integers(1, n, size=n)) % n]
+    reference = references(truth, rng)
     far = np.linalg.norm(truth - reference, axis=1)
     near = np.linalg.norm(draws - reference[:, None, :], axis=2) < far[:, None]
     return np.asarray(near.sum(axis=1))
+
+
+def references(truth: Array, rng: np.random.Generator) -> Array:
+    """Return, for each simulation, the truth of another one, ``(n, theta_dim)``."""
+    n = len(truth)
+    return np.asarray(truth[(np.arange(n) + rng.integers(1, n, size=n)) % n])
 
 
 def normal_scores(draws: Array, truth: Array, members: int) -> Array:
@@ -306,11 +366,3 @@ def _normalisation(density: LogDensity, z: Array, seed: int) -> Array:
     """Return log evidences, ``(m,)``; NaN for all where that of many is a guess."""
     total, effective = log_evidence(density, z, np.random.default_rng([seed, 1]))
     return total if np.median(effective) > TRUSTED else np.full(len(z), np.nan)
-
-
-def _event_scores(posterior: Posterior, theta: Array, x: Array) -> dict[str, tuple[Any, Array]]:
-    """Return the score of each held-out simulation as a single event, and its theta."""
-    z = posterior.prior.to_normal(theta)
-    found = scores(log_posterior(posterior.estimator, x), z)
-    dims = ("event", "parameter")
-    return {"event_score": (dims, found.astype(np.float32)), "event_theta": (dims, theta)}

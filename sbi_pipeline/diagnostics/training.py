@@ -1,9 +1,10 @@
-"""Had the validation loss settled when training ended?"""
+"""Had the validation loss settled when training ended, and only then?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,38 +18,88 @@ from .diagnostic import Diagnostic, Drawing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+AT_END = 0.9
+"""Share of the epochs after which a best one is one of the last."""
+FEWER = 0.7
+"""Share of the usual epochs, below which a training is short."""
 
-def judge_training(history: pd.DataFrame, subject: str, *, warn: float = 0.05) -> Check:
-    """Judge whether the validation loss had settled.
 
-    ``value`` is how much the best validation loss fell in the last tenth of the epochs, in units of
-    the loss: nats for densities and ratios.
+@dataclass(frozen=True)
+class Ending:
+    """How a training ended.
+
+    Attributes:
+        fall: Fall of the best validation loss over the last tenth of the epochs.
+        finite: Whether that loss ever was.
+        early: Whether the loss was best at the end, after fewer epochs than usual.
+        epochs: How many there were.
+        usual: How many are usual; None where that is not known.
+    """
+
+    fall: float
+    finite: bool
+    early: bool
+    epochs: int
+    usual: int | None
+
+
+def ending(history: pd.DataFrame, usual: int | None = None) -> Ending:
+    """Return how a training ended.
+
+    Where the learning rate falls to zero at the last epoch, however early that is, every loss
+    settles there. A training that had learnt all that it could has its best epoch earlier: then the
+    validation loss rises. So one that is best at its end, after fewer epochs than are usual for so
+    many rows, had more to learn.
 
     Args:
         history: Columns ``epoch``, ``train_loss``, ``validation_loss``.
-        subject: The estimator.
-        warn: Fall to warn above, in units of the loss.
+        usual: Epochs where no number is given.
     """
     loss = history["validation_loss"].to_numpy(dtype=float)
     best = np.fmin.accumulate(loss)
     before = min(math.ceil(0.9 * loss.size) - 1, loss.size - 2)  # at least one epoch ago
     fall = float(best[before] - best[-1]) if loss.size > 1 else 0.0
     finite = bool(np.isfinite(best[-1]))
-    status: Status = "fail" if not finite else "warn" if fall > warn else "pass"
-    advice = {
-        "pass": "The validation loss had settled.",
-        "warn": "The loss was still falling when training ended; allow more epochs.",
-        "fail": "The loss was never finite; lower the learning rate and look at the data's range.",
-    }
+    at_end = finite and float(np.nanargmin(loss)) >= AT_END * loss.size - 1
+    early = at_end and usual is not None and loss.size < FEWER * usual
+    return Ending(fall, finite, early, loss.size, usual)
+
+
+def judge_training(found: Ending, subject: str, *, warn: float = 0.05) -> Check:
+    """Judge whether the validation loss had settled, and not only because training was short.
+
+    ``value`` is how much the best validation loss fell in the last tenth of the epochs, in units of
+    the loss: nats for densities and ratios.
+
+    Args:
+        found: As made by `ending`.
+        subject: The estimator.
+        warn: Fall to warn above, in units of the loss.
+    """
+    status: Status = "pass"
+    advice = "The validation loss had settled."
+    if not found.finite:
+        status = "fail"
+        advice = "The loss was never finite; lower the learning rate and look at the data's range."
+    elif found.fall > warn:
+        status = "warn"
+        advice = "The loss was still falling when training ended; allow more epochs (max_epochs)."
+    elif found.early:
+        status = "warn"
+        advice = (
+            f"Training ended after {found.epochs} epochs, of {found.usual} that are usual for so "
+            "many rows, with its best one at the end: the loss settled because the learning rate "
+            "fell to zero. Allow more epochs (max_epochs)."
+        )
     return Check(
         name="training",
         subject=subject,
         status=status,
         quantity="fall of the validation loss over the last tenth of training",
-        value=fall if finite else math.nan,
-        threshold=f"warn above {warn:g}",
+        value=found.fall if found.finite else math.nan,
+        threshold=f"warn above {warn:g}, or where the best of fewer epochs than usual is the last",
         chance="about 0 once settled",
-        advice=advice[status],
+        advice=advice,
     )
 
 
@@ -56,6 +107,7 @@ def draw_losses(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     """Show training and validation loss of each estimator; the best epoch is the one kept."""
     figure, axes = panels(len(asked), columns=3, width=3.6, height=2.7)
     for each, axis in zip(asked, axes, strict=True):
+        assert each.history is not None  # others are not asked
         history, colour = each.history, look.colours[each.name]
         epochs, validation = history["epoch"], history["validation_loss"]
         axis.plot(epochs, history["train_loss"], color=colour, lw=1, alpha=0.6, label="train")
@@ -77,7 +129,7 @@ def draw_losses(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
 
 TRAINING = Diagnostic(
     of=TrainedEstimator,
-    measure=lambda estimator: estimator.history,
+    measure=lambda estimator: ending(estimator.history, estimator.usual_epochs),
     judge=judge_training,
     checks=("training",),
     value="fall of the validation loss at the end",

@@ -64,20 +64,6 @@ class Typicality:
         return 1 / (self.draws + 1)
 
 
-def similarity(simulations: Array, x_o: Array, known: int = 0) -> Array:
-    """Return the squared distance of each simulated data set to the observation, ``(n,)``.
-
-    Euclidean in normal scores of the elements, so that units do not matter.
-
-    Args:
-        simulations: Data sets, ``(n, *x_shape)``.
-        x_o: The observation, ``x_shape``.
-        known: How many of their elements, the first, are known conditions.
-    """
-    features = features_of(pool_data(simulations, x_o), known)
-    return np.asarray(((features[1:] - features[0]) ** 2).sum(axis=1))
-
-
 def under_conditions(
     x: Array, known: Array | None, x_o: Array, given: Mapping[str, Array], names: Sequence[str]
 ) -> tuple[Array, Array]:

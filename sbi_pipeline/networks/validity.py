@@ -7,6 +7,8 @@ that over p(x | valid); for both the posterior needs the factor p(valid | z):
 
     p(z | x, valid)  ~  p(x | z, valid) p(valid | z) p(z).
 
+Of many events it depends on how they were selected, see `selection`.
+
 A classifier of rows that worked against rows that failed, trained by cross-entropy, estimates it,
 with nuisance parameters marginalised because it never sees them.
 
@@ -56,3 +58,7 @@ class Validity(Trainable):
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(valid | z), ``(n,)``."""
         return functional.logsigmoid(self.net(z)[:, 0])
+
+    def log_failed(self, z: Tensor) -> Tensor:
+        """Return log p(failed | z), ``(n,)``."""
+        return functional.logsigmoid(-self.net(z)[:, 0])

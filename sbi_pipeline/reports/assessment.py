@@ -60,7 +60,7 @@ def subjects_of(
 
     Args:
         simulations: Of the campaign.
-        trained: Estimators.
+        trained: Estimators, then refined posteriors.
         observed: Observations with their posteriors.
         held_out: The held-out simulations, in the order they were calibrated in.
         catalogues: Catalogues with what estimators say of their objects.
@@ -100,14 +100,13 @@ def _calibrated(
         if data is None or posterior is None:
             continue
         rows = data.sizes["simulation"]
-        theta, x = held_out.theta[:rows], held_out.x[:rows]
-        if not np.array_equal(theta, data["truth"]):
+        if not np.array_equal(held_out.theta[:rows], data["truth"]):
             raise ValueError(
                 f"calibration of {estimator.name} has other truths than the held-out simulations; "
                 "delete it and run snakemake again"
             )
-        if posterior.x_o.ndim == x.ndim:  # a set of events is like no single one
+        if posterior.x_o.ndim == held_out.x.ndim:  # a set of events is like no single one
             yield ManyEvents(estimator, posterior)
         else:
             known = held_out.known[:rows]
-            yield Neighbourhood(estimator, posterior, x, known, conditions)
+            yield Neighbourhood(estimator, posterior, known, conditions)

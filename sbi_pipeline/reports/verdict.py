@@ -29,7 +29,9 @@ def overall(checks: Sequence[Check]) -> Verdict:
         raise ValueError("no checks were made; a verdict needs at least one")
     status = STATUSES[max(STATUSES.index(check.status) for check in checks)]
     if status == "pass":
-        return Verdict(status, f"All {len(checks)} checks passed; none found a fault.")
+        caveats = dict.fromkeys(check.caveat for check in checks if check.caveat)
+        told = [f"All {len(checks)} checks passed; none found a fault.", *caveats]
+        return Verdict(status, " ".join(told))
     bad = [check for check in checks if check.status == status]
     subjects: dict[str, list[str]] = {}
     for check in bad:

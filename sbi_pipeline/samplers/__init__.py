@@ -59,6 +59,7 @@ def draw(
     folder: Path | None = None,
     quick: bool = False,
     joined: bool = False,
+    tried: Array | None = None,
     **options: Any,
 ) -> Draws:
     """Draw from the posteriors of m data sets.
@@ -80,6 +81,7 @@ def draw(
             less precision than a table of results.
         joined: Whether a data set is several observations of one source. Draws are then reweighted
             from what the estimator, if it has draws, or the proposal says of each of them.
+        tried: How many events were tried for each data set, see `posterior.log_posterior`.
         **options: Options of the sampler.
 
     Raises:
@@ -107,8 +109,9 @@ def draw(
 
     def problem(some: Sequence[int] = range(len(x))) -> Problem:
         data = np.asarray(x)[list(some)]
+        numbers = None if tried is None else np.asarray(tried)[list(some)]
         made = Problem(
-            log_density=log_posterior(estimator, data, events, joined=joined),
+            log_density=log_posterior(estimator, data, events, joined=joined, tried=numbers),
             targets=len(data),
             theta_dim=theta_dim,
             seed=seed,

@@ -144,7 +144,9 @@ def labelled(
     )
 
 
-def log_likelihood(draws: Draws, which: int, estimator: Estimator, x_o: Array) -> xr.Dataset:
+def log_likelihood(
+    draws: Draws, which: int, estimator: Estimator, x_o: Array, *, counted: bool = False
+) -> xr.Dataset:
     """Return the group from which `arviz.loo` tells how well events are predicted.
 
     Args:
@@ -152,11 +154,12 @@ def log_likelihood(draws: Draws, which: int, estimator: Estimator, x_o: Array) -
         which: Which of its m posteriors; of its draws every so many-th is taken.
         estimator: Of the likelihood of a single event.
         x_o: The events, ``(events, *x_shape)``.
+        counted: As in `posterior.pointwise`.
     """
     chains, n, theta_dim = draws.z[which].shape
     kept = np.arange(0, n, math.ceil(chains * n * len(x_o) / MOST_VALUES))
     z = draws.z[which][:, kept].reshape(-1, theta_dim)
-    values = pointwise(estimator, x_o, z).reshape(chains, len(kept), len(x_o))
+    values = pointwise(estimator, x_o, z, counted=counted).reshape(chains, len(kept), len(x_o))
     coords = {"chain": np.arange(chains), "draw": kept, "event": np.arange(len(x_o))}
     return xr.Dataset({"x": (("chain", "draw", "event"), values.astype(np.float32))}, coords)
 

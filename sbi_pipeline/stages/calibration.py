@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..diagnostics.ranks import SCORED, default_simulations, rank
+from ..diagnostics.held_against import held_against, rows_to_learn_from
+from ..diagnostics.ranks import default_simulations, rank
 from ..storage import reading
 from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
@@ -33,7 +35,7 @@ def calibrate(
 
     Reads: ``simulations``, ``estimator``, and in ``proposals`` an estimator that MCMC proposes
     from, if any. Writes: ``calibration``: ranks of the truth among draws, means, sds, held-out log
-    densities.
+    densities, and what a regression says of the same truths.
     """
     torch.set_num_threads(threads)
     listed = read_manifest(simulations, inputs)
@@ -43,11 +45,15 @@ def calibrate(
     options["simulations"] = options.get("simulations") or default_simulations(
         trained.estimator.traits
     )
-    wanted = max(options["simulations"], SCORED if trained.events else 0)
     conditions = trained.conditions
     reader = reading.open_campaign(simulations, trained.names, noise, conditions.names, missing)
-    test = reader.collect({"test": wanted})["test"]
+    fit = rows_to_learn_from(trained, math.prod(reader.x_shape))
+    views = reader.collect({"test": options["simulations"], "train": fit})
+    test = views["test"]
     settings = {"seed": listed["split"]["seed"], "proposal": read_proposal(proposals, inputs)}
     shown = conditions.beside(test.x, test.known)
     data = rank(trained, test.theta, shown, **settings, **options)
-    write_dataset(calibration, data.assign_attrs(key=key, method=trained.header["method"]))
+    ranked = test.head(data.sizes["simulation"])
+    beside = held_against(trained, views["train"], ranked, seed=settings["seed"])
+    told = {**beside.attrs, "key": key, "method": trained.header["method"]}
+    write_dataset(calibration, data.assign(beside.data_vars).assign_attrs(told))

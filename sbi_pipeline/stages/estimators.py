@@ -68,6 +68,8 @@ def train(
     reader = reading.open_campaign(
         simulations, inferred_parameters, noise, known_parameters, missing
     )
+    if events and reader.weighing is not None:
+        check_failures(listed, method)
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
     learnt = learn_estimator(
@@ -91,6 +93,7 @@ def train(
         "priors": priors,
         "events": events,
         "training_rows": learnt.rows,
+        "usual_epochs": learnt.usual_epochs,
         "search": learnt.searched,
         "failures": learnt.failures,
         **left_out(network or {}, learnt.estimator.spec),
@@ -104,6 +107,25 @@ def train(
     learnt.history.to_csv(history, index=False)
     forget(options.get("grid") or {}, checkpoint)
     checkpoint.unlink(missing_ok=True)
+
+
+def check_failures(listed: Mapping[str, Any], method: str) -> None:
+    """Refuse ratios of events that hold the chance to work, as those of weighted rows do.
+
+    Args:
+        listed: What the manifest says.
+        method: What is to be trained.
+
+    Raises:
+        ValueError: Some simulations failed, and the method learns a ratio.
+    """
+    failed = sum(listed["failures"].values())
+    if failed and estimators_module.traits(method).target == "ratio":
+        raise ValueError(
+            f"{failed} existing simulations failed, which were drawn from another density than the "
+            f"prior: of events {method} would count the chance to work with every one; take nle, "
+            "or leave these rows out of the files"
+        )
 
 
 def left_out(asked: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:

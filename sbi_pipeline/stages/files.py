@@ -96,6 +96,11 @@ def known_of(observed: xr.Dataset) -> Array:
     return np.asarray(observed["known"].to_numpy())
 
 
+def tried_of(observed: xr.Dataset) -> int | None:
+    """Return how many events were tried for an observation; None where nobody knows."""
+    return int(observed.attrs["tried"]) if "tried" in observed.attrs else None
+
+
 def conditions_named(observed: xr.Dataset) -> dict[str, Array]:
     """Return known conditions of an observation by name, a number each, or one for each event."""
     if "known" not in observed:

@@ -82,9 +82,10 @@ class ToObserve:
         file: Where it is read from; None if it is simulated.
         columns: Columns of the file that are data; empty for those of the simulator's, or all.
         seed: Of the parameters that are not given, and of the simulation.
-        events: How many it has, if it is a set of them and is simulated.
-        parts: Observations that are joined in it, by name, each ``truth``, ``file``, ``seed`` and
-            ``events``; None where it is one itself.
+        events: How many are tried, if it is a set of them and is simulated.
+        tried: How many were, of a file, where its campaign has a selection ``tried``.
+        parts: Observations that are joined in it, by name, each ``truth``, ``file``, ``seed``,
+            ``events`` and ``tried``; None where it is one itself.
     """
 
     observation: Path
@@ -95,6 +96,7 @@ class ToObserve:
     columns: Sequence[str] = ()
     seed: int = 0
     events: int | None = None
+    tried: int | None = None
     parts: Mapping[str, Mapping[str, Any]] | None = None
 
 
@@ -105,6 +107,7 @@ def observe(
     inferred_parameters: Sequence[str] = (),
     known_parameters: Sequence[str] = (),
     several: bool = False,
+    selection: str | None = None,
     networks: Sequence[Mapping[str, Any]] = (),
     limits: Limits | None = None,
     missing: MissingElements | None = None,
@@ -114,10 +117,11 @@ def observe(
 
     The simulator is called once in any case: whether its data have the observations' shape is
     better known before a campaign than after. With ``several``, one simulation is one event, and
-    an observation has several. For the same reason ``networks`` are held against the data, each
-    ``estimator``, ``method`` and ``options``. Existing simulations have data of ``x_shape``, and
-    need no simulator. With each observation go the values of ``known_parameters``: those of what
-    is simulated are given, or drawn from their prior.
+    an observation has several; with a ``selection`` of ``tried`` or ``all`` it says how many were
+    tried, and with ``all`` events of a file that failed are NaN. ``networks`` are held against the
+    data as early, each ``estimator``, ``method`` and ``options``. Existing simulations have data of
+    ``x_shape``, and need no simulator. With each observation go the values of ``known_parameters``:
+    those of what is simulated are given, or drawn from their prior.
 
     Writes: ``observation`` of each, a netCDF file.
 
@@ -127,23 +131,29 @@ def observe(
     prior, names = model.build_prior(), tuple(model.parameters)
     conditions, guard = conditions_in(prior, known_parameters), limits or Limits()
     declared = declared_columns(model.build_simulator())
+    counted, with_failed = selection in ("tried", "all"), selection == "all"
+    gaps = missing is not None
     with (
         Engine(model, "observe/simulate", guard) as engine,
         Engine(model, "observe/events/simulate", guard) as single,
     ):
 
-        def observed(one: ToObserve) -> tuple[Array, Array | None, Array]:
+        def observed(one: ToObserve) -> tuple[Array, Array | None, Array, int]:
             given = {**(one.truth or {}), **(one.known or {})}
             first = {name: np.ravel(value)[0] for name, value in given.items()}
             x, row = one_data_set(engine, prior, first, one.seed, x_shape, missing)
             truth: Array | None = row
+            tried = one.events or one.tried or 1
             known = row[[names.index(name) for name in conditions.names]]
             for network in networks:
                 check_network_suits(x.shape, **network)
             if one.file is not None:
-                wanted = Wanted(tuple(one.columns), declared, missing is not None)
+                wanted = Wanted(tuple(one.columns), declared, gaps or with_failed)
                 x_o = read_observation(one.file, wanted)
                 x = observations.check_shape(one.file, x_o, x.shape, several)
+                if with_failed:
+                    tried = len(x)
+                    x = observations.events_that_worked(x, gaps)
                 truth = observations.truth_of(given, names) if one.truth else None
                 known = conditions.of(one.known, x.shape[:several])
             elif several:
@@ -158,19 +168,21 @@ def observe(
                     conditions.names,
                     missing,
                 )
-            return x, truth, known
+            return x, truth, known, tried
 
         def work(one: ToObserve) -> None:
             told = {"source": "simulated" if one.file is None else f"file {one.file}"}
             if one.parts is None:
-                x, truth, known = observed(one)
+                x, truth, known, tried = observed(one)
             else:
-                parts = [observed(replace(one, **each, parts=None)) for each in one.parts.values()]
+                every = [observed(replace(one, **each, parts=None)) for each in one.parts.values()]
+                parts, tried = [each[:3] for each in every], sum(each[3] for each in every)
                 x, truth, known = observations.join_observations(
                     parts, several, set(inferred_parameters), names
                 )
                 told["source"] = f"{' and '.join(one.parts)}, joined as of one source"
                 told |= {} if several else {"joined": str(len(parts))}
+            told |= {"tried": str(tried)} if counted else {}
             data = observations.label_observation(x, truth, names, known, conditions.names)
             write_arrays(one.observation, data, {**told, "key": one.key})
 

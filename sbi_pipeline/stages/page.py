@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import itertools
 import json
+import math
 import multiprocessing
 import platform
 import shutil
@@ -22,7 +23,7 @@ from .. import priors
 from ..diagnostics.typicality import share_missing
 from ..plots import style
 from ..populations import CatalogueParameter, ObservedCatalogue, Population
-from ..priors.boxes import BoxedPrior
+from ..priors.boxes import BoxedPrior, truncated
 from ..reports import assessment, contents
 from ..reports import report as page
 from ..reports.recommendation import Recommendation
@@ -34,8 +35,14 @@ from ..storage import reading
 from ..storage.manifest import stocks_of
 from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
-from ..subjects import Nuisances, SimulatedRows, TrainedEstimator, calibrations
-from ..types import Array, Outcome
+from ..subjects import (
+    Nuisances,
+    SimulatedRows,
+    TrainedEstimator,
+    beside_each_other,
+    calibrations,
+)
+from ..types import Array, Outcome, Prior
 from .files import Keys, check_key, read_dataset, read_manifest
 from .rounds import simulated_rows
 
@@ -72,6 +79,7 @@ def report(
     parameters: Sequence[Mapping[str, str]],
     configuration: str,
     inputs: Keys,
+    refined_calibrations: Sequence[Path] = (),
     nuisance_ranks: Sequence[Path] = (),
     boxes: Sequence[Path] = (),
     rounds: Sequence[Path] = (),
@@ -79,25 +87,28 @@ def report(
     noise: Noise | None = None,
     missing: MissingElements | None = None,
     catalogues: Sequence[Path] = (),
+    selection: str = "",
     threads: int = 1,
 ) -> None:
     """Check everything and tell it on one page.
 
     ``posteriors`` are the folders of posteriors; ``catalogues`` those of what an estimator says of
-    a catalogue; ``rounds`` the posteriors that ``boxes`` were made of.
+    a catalogue; ``rounds`` the posteriors that ``boxes`` were made of; ``selection`` is what is
+    said of how events were selected.
 
     Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, every figure as PNG and
     PDF in the folder ``figures``, and in ``recommended`` the posterior to take of every observation
     that has one.
     """
     listed = read_manifest(simulations, inputs, "manifest")
-    trained = [
-        _estimator(*files, inputs) for files in zip(headers, histories, calibrations, strict=True)
-    ]
+    files = zip(headers, histories, calibrations, strict=True)
+    trained = beside_each_other([_estimator(*each, inputs) for each in files])
+    refined = [_refined(path, trained[0].prior, inputs) for path in refined_calibrations]
+    asked = [*trained, *beside_each_other([*trained, *refined])[len(trained) :]]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     conditions = [p["name"] for p in parameters if p["role"] == "known"]
     reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)
-    seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
+    seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(asked)})
     compared = seen["train"].x
     if reader.missing is not None and not reader.missing.rows:
         # Without the gaps that are drawn: an observation is compared in the elements that it has.
@@ -108,7 +119,7 @@ def report(
             path,
             posteriors,
             inputs,
-            {each.name: each.edges for each in trained},
+            {each.name: each.edges for each in asked},
             simulated=compared,
             missing=None if missing is None else share_missing(seen["train"].x),
             simulated_known=seen["train"].known,
@@ -120,12 +131,12 @@ def report(
     ]
     failed = _failed(reader) if any(listed["failures"].values()) else None
     weights = listed.get("weights")
-    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights)
+    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights, selection)
     surveyed = _catalogues([read_population(folder, inputs) for folder in catalogues])
     learnt = _nuisances(nuisance_ranks, inputs)
     chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
     subjects = assessment.subjects_of(
-        simulated, trained, observed, seen["test"], surveyed, learnt, chain, conditions
+        simulated, asked, observed, seen["test"], surveyed, learnt, chain, conditions
     )
     told = contents.Report(
         campaign=campaign,
@@ -140,11 +151,12 @@ def report(
         config_yaml=configuration,
         versions=_versions(),
         keys={"simulations": listed["simulation_key"], **inputs},
-        timings=_timings(listed, trained, learnt, observed, surveyed),
+        timings=_timings(listed, asked, learnt, observed, surveyed),
         errors=listed["examples"],
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
         catalogues=surveyed,
         rounds=chain,
+        refined=asked[len(trained) :],
     )
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
@@ -208,9 +220,28 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     told = {"failures": header["failures"], "search": header["search"]}
     told["departure"] = header.get("departure")
     told["masks"] = header.get("masks")
+    told["prior"] = truncated(priors.of_header(header), header.get("box"))
     told["left_out"] = header.get("left_out")
+    told["unseen"] = _unseen(header)
+    told["usual_epochs"] = header.get("usual_epochs")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
+
+
+def _refined(calibration: Path, prior: Prior | None, keys: Keys) -> TrainedEstimator:
+    """Read what a refined posterior says of held-out simulations."""
+    name = calibration.parent.name
+    data = read_dataset(calibration, keys, f"calibration of {name}")
+    return TrainedEstimator(name, str(data.attrs["method"]), None, data, prior=prior)
+
+
+def _unseen(header: Mapping[str, Any]) -> str:
+    """Return what of x a network does not see, with the option that shows it; empty for nothing."""
+    network, columns = header["network"], math.prod(header["x_shape"])
+    kept = network.get("columns")
+    if kept is not None and len(kept) < columns:
+        return f"columns: all; it sees {len(kept)} of {columns}"
+    return "summaries: null; it sees summaries" if network.get("summaries") else ""
 
 
 def _nuisances(paths: Sequence[Path], keys: Keys) -> Nuisances | None:
@@ -275,8 +306,17 @@ def _observation(
                 table = pd.read_csv(folder / "diagnostics.csv")
                 known = None if predictive.attrs.get("simulated") == 0 else predictive
                 of = tree.attrs.get("proposal") or who  # a refined one leans like its proposal
-                made[who] = SampledPosterior(who, name, tree.load(), table, known, edges.get(of))
+                sbc = _posterior_sbc(folder / "posterior_sbc.nc", keys, f"{who}, {name}")
+                made[who] = SampledPosterior(
+                    who, name, tree.load(), table, known, edges.get(of), sbc
+                )
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
+
+
+def _posterior_sbc(path: Path, keys: Keys, subject: str) -> xr.Dataset | None:
+    """Read ranks where a posterior is, if they were asked for."""
+    asked = f"posterior SBC of {subject}"
+    return read_dataset(path, keys, asked) if asked in keys else None
 
 
 def read_population(folder: Path, keys: Keys) -> tuple[str, Population]:
@@ -356,7 +396,8 @@ def _timings(
     shards = itertools.chain.from_iterable(stock.shards for stock in stocks_of(listed))
     timings = {"simulate": float(sum(shard["seconds"] for shard in shards))}
     for each in trained:
-        timings[f"train {each.name}"] = float(each.history["seconds"].iloc[-1])
+        if each.history is not None:
+            timings[f"train {each.name}"] = float(each.history["seconds"].iloc[-1])
         if each.calibration is not None:
             timings[f"calibrate {each.name}"] = float(each.calibration.attrs["seconds"])
     if learnt is not None:

@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from .. import samplers
-from ..posterior import doubts
+from ..posterior import chance_to_work, doubts
 from ..priors import reference_draws
 from ..trained import load
 from ..types import Array, Prior
@@ -27,6 +27,7 @@ from .files import (
     known_of,
     read_dataset,
     read_proposal,
+    tried_of,
     write_dataset,
 )
 
@@ -59,14 +60,17 @@ class Observed:
     Attributes:
         x: ``(m, *x_shape)``, or ``(m, events, *x_shape)``.
         known: Their known conditions, ``(m, known)`` or ``(m, events, known)``.
+        tried: Events that were tried for each, ``(m,)``; None where nobody knows.
     """
 
     x: Array
     known: Array
+    tried: Array | None = None
 
     def __getitem__(self, which: Sequence[int]) -> Observed:
         """Return some of them."""
-        return Observed(self.x[which], self.known[which])
+        tried = None if self.tried is None else self.tried[which]
+        return Observed(self.x[which], self.known[which], tried)
 
 
 def sample(
@@ -77,10 +81,14 @@ def sample(
     sampler: Mapping[str, Any] | None = None,
     derived: Mapping[str, str] | None = None,
     texts: Mapping[str, Mapping[str, str]] | None = None,
+    selection: str | None = None,
     seed: int = 1,
     threads: int = 1,
 ) -> Iterator[ToSample]:
     """Draw from the posteriors of observations, as many in one batch as the sampler takes.
+
+    Of events, ``selection`` is what is said of how they were selected; without a word, and where
+    an observation does not say how many were tried, only those that worked were kept.
 
     Reads: ``estimator``, ``observation``, and in ``proposals`` an estimator that MCMC proposes
     from, if any. Writes: ``posterior``, an ArviZ file; the chains of a batch beside the estimator
@@ -108,6 +116,7 @@ def sample(
             proposal=proposal,
             folder=_chain(estimator, batch[0]),
             joined=data.x.ndim - 2 - trained.events == len(x_shape),
+            tried=data.tried,
             **options,
         )
 
@@ -121,6 +130,11 @@ def sample(
                 told = drawn.told(which).get("statement", unknown)
                 logger.warning("%s: %s", one.observation.stem, told)
             attrs = {"key": one.key, "method": trained.header["method"], **one.names}
+            attrs |= {"selection": selection} if selection else {}
+            attrs |= {} if data.tried is None else {"tried": int(data.tried[which])}
+            if trained.events:
+                z = drawn.z[which].reshape(-1, drawn.z.shape[-1])
+                attrs["chance"] = chance_to_work(trained.estimator, shown, z)
             tree = labelled_posterior(
                 drawn,
                 which,
@@ -134,7 +148,10 @@ def sample(
             )
             if trained.events and trained.estimator.traits.target == "likelihood":
                 shown = trained.conditions.beside(data.x[which], data.known[which])
-                group = samplers.log_likelihood(drawn, which, trained.estimator, shown)
+                counted = data.tried is not None
+                group = samplers.log_likelihood(
+                    drawn, which, trained.estimator, shown, counted=counted
+                )
                 tree["log_likelihood"] = xr.DataTree(group)
             write_dataset(one.posterior, tree)
             yield one
@@ -186,12 +203,19 @@ def _batches(
     """Yield observations of one shape, so many at once, with their data."""
     read = (read_dataset(one.observation, one.inputs, "observation") for one in each)
     data = zip(each, read, strict=True)
-    for _, alike in itertools.groupby(data, lambda pair: (pair[1]["x"].shape, pair[1]["x"].dtype)):
+    for _, alike in itertools.groupby(data, lambda pair: _form(pair[1])):
         several = list(alike)
         for first in range(0, len(several), at_once):
             batch, found = zip(*several[first : first + at_once], strict=True)
             x, known = ([of(one) for one in found] for of in (data_of, known_of))
-            yield batch, Observed(np.stack(x), np.stack(known))
+            tried = [tried_of(one) for one in found]
+            counted = None if tried[0] is None else np.array(tried)
+            yield batch, Observed(np.stack(x), np.stack(known), counted)
+
+
+def _form(observed: xr.Dataset) -> tuple[Any, ...]:
+    """Return what must be the same of observations that are drawn for in one batch."""
+    return observed["x"].shape, observed["x"].dtype, tried_of(observed) is None
 
 
 def labelled_posterior(
@@ -199,7 +223,7 @@ def labelled_posterior(
     which: int,
     prior: Prior,
     x_o: Array,
-    attrs: Mapping[str, str],
+    attrs: Mapping[str, Any],
     *,
     seed: int,
     derived: Mapping[str, str] | None,

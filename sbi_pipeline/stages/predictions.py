@@ -8,15 +8,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 
 from .. import observations, predictions
 from ..campaigns.given_rows import AllFailed, Engine
 from ..campaigns.settings import Effort, Limits
 from ..diagnostics.convergence import summary
+from ..event_predictions import (
+    Selected,
+    TriedEvents,
+    events_to_score,
+    predicted_events,
+    try_events,
+)
 from ..model import Model
 from ..nuisances import NuisancePosterior, load_nuisances
-from ..types import Prior
+from ..types import Array, Prior
 from .files import Keys, check_key, conditions_named, one_by_one, read_dataset, write_dataset
 from .simulations import effort_of
 
@@ -53,6 +61,7 @@ def diagnose(
     model: Model,
     ledgers: Path,
     nuisances: Sequence[Path] = (),
+    estimators: Sequence[Path] = (),
     from_prior: str = "",
     predictive_draws: int | Literal["auto"] = "auto",
     data: Mapping[str, Any] | None = None,
@@ -67,10 +76,13 @@ def diagnose(
 
     Nuisances are drawn from what `learn_nuisances` made, the one file of ``nuisances``; without
     one, from their prior, for a reason ``from_prior`` where it is not by choice. Of ``several``
-    events what is predicted are the quantiles of their columns. Dear simulations grow in a folder
-    of ``ledgers``, from which a killed run goes on; with "auto" there are fewer.
+    events, selected as those observed, what is predicted are the quantiles of their columns. Dear
+    simulations grow in a folder of ``ledgers``, from which a killed run goes on; with "auto" there
+    are fewer. Predicted events are scored by what multiplied those observed, the one file of
+    ``estimators``.
 
-    Reads: ``posterior``, ``observation``, ``nuisances``. Writes: ``diagnostics``, ``predictive``.
+    Reads: ``posterior``, ``observation``, ``nuisances``, ``estimators``. Writes: ``diagnostics``,
+    ``predictive``.
     """
     prior, spent = model.build_prior(), effort_of(effort, threads)
     guard, inputs = limits or Limits(), each[0].inputs
@@ -94,8 +106,13 @@ def diagnose(
                 if predictive_draws == 0:
                     predicted = xr.Dataset(attrs={"simulated": 0})
                 elif several:
-                    made = predictor.simulate(draws, values, ledger, len(x_o), under)
-                    predicted = predictions.predicted_events(made, x_o)
+                    own = tree.attrs
+                    selected = Selected(len(x_o), own.get("tried"), own.get("chance", 1.0))
+                    tried = try_events(predictor, draws, ledger, selected, under)
+                    predicted = predicted_events(tried, x_o, selected)
+                    for path in estimators:
+                        own_scores = score(path, one.inputs, tried, selected, model, seed)
+                        predicted = predicted.assign(own_scores)
                 elif joined:
                     plain = replace(predictor, nuisances=None)
                     made = plain.simulate(draws, values, ledger, joined, under)
@@ -103,16 +120,57 @@ def diagnose(
                 else:
                     shown = observations.with_texts(x_o, data or {})
                     made = predictor.simulate(draws, values, ledger, known=under)
-                    predicted = predictions.predicted(made, shown)
+                    predicted = predictions.predicted(made, shown, prior.names)
             except AllFailed as error:  # that of one observation is no reason to tell of no other
                 logger.warning("%s: nothing was predicted: %s", one.posterior.parent.name, error)
                 predicted = xr.Dataset(attrs={"problem": str(error)})
-            own = joined and known is not None  # nuisances
-            words = {**told, "nuisances": "prior", "from_prior": JOINED} if own else told
+            each_its_own = joined and known is not None
+            words = {**told, "nuisances": "prior", "from_prior": JOINED} if each_its_own else told
             write_dataset(one.predictive, predicted.assign_attrs(key=one.key, **words))
             predictor.forget(name)
 
         yield from one_by_one(each, work, lambda one: one.posterior.parent.name)
+
+
+def score(
+    path: Path,
+    inputs: Keys | None,
+    tried: TriedEvents,
+    selected: Selected,
+    model: Model,
+    seed: int,
+) -> dict[str, tuple[tuple[str, ...], Array]]:
+    """Return scores of events that were predicted, as variables of their file.
+
+    Args:
+        path: The estimator.
+        inputs: Keys of what is read.
+        tried: The events.
+        selected: How events are selected.
+        model: What simulated them.
+        seed: Of the choice of those that are scored.
+    """
+    # Torch takes seconds, which what is no set of events saves.
+    from ..diagnostics.scores import how_many_are_scored, score_events  # noqa: PLC0415
+    from ..trained import load  # noqa: PLC0415
+
+    trained = load(path)
+    check_key(trained.header["key"], inputs, "estimators", path)
+    events = selected.per_round
+    some = events_to_score(tried, selected, how_many_are_scored(events), seed)
+    theta, known = (
+        tried.made.parameters[some][:, [model.parameters.index(name) for name in names]]
+        for names in (trained.names, trained.conditions.names)
+    )
+    shown = trained.conditions.beside(tried.made.or_nan()[some], known)
+    counted, worked = selected.tried is not None, tried.made.worked[some]
+    found = score_events(trained, theta, shown, worked, events, counted=counted)
+    dims = ("event", "direction", "other_direction")
+    return {
+        "event_score": (dims[:2], found.score.astype(np.float32)),
+        "event_curvature": (dims, found.curvature.astype(np.float32)),
+        "event_prior": (dims[1:], found.prior),
+    }
 
 
 def read_nuisances(

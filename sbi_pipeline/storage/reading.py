@@ -56,6 +56,10 @@ class View:
         found = {"theta": self.theta, "x": self.x, "row": self.row, "known": self.known}
         return found if self.weight is None else {**found, "weight": self.weight}
 
+    def head(self, rows: int) -> View:
+        """Return the first rows."""
+        return View(**{name: each[:rows] for name, each in self.arrays.items()}, names=self.names)
+
 
 @dataclass(frozen=True)
 class Block:

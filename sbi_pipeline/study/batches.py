@@ -25,6 +25,11 @@ READS: Mapping[str, Mapping[str, str]] = {
         "posterior": "{folder}/{name}/{observation}/posterior.nc",
         "observation": "{folder}/observations/{observation}.nc",
     },
+    "posterior_sbc": {
+        "posterior": "{folder}/{name}/{observation}/posterior.nc",
+        "predictive": "{folder}/{name}/{observation}/predictive.nc",
+        "observation": "{folder}/observations/{observation}.nc",
+    },
 }
 """What a stage reads of one observation, by keyword."""
 
@@ -36,6 +41,7 @@ WRITES: Mapping[str, Mapping[str, str]] = {
         "diagnostics": "{folder}/{name}/{observation}/diagnostics.csv",
         "predictive": "{folder}/{name}/{observation}/predictive.nc",
     },
+    "posterior_sbc": {"ranks": "{folder}/{name}/{observation}/posterior_sbc.nc"},
 }
 """What it makes of it."""
 

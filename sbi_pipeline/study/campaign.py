@@ -118,6 +118,21 @@ class Campaign(Mapping[str, Specification]):
         """Names of estimators, then of refined posteriors."""
         return [*self.estimators, *self.refined]
 
+    @property
+    def calibrated(self) -> list[str]:
+        """Names of the refined posteriors that are asked about held-out simulations.
+
+        Truths are drawn from the prior that was simulated, not from another one.
+        """
+        entries = self.config.get("refine", {})
+        asked = [name for name in self.refined if "priors" not in entries[name]]
+        return asked if self.observations else []
+
+    def told_by(self, name: str) -> str:
+        """Return the stage that says what a refined posterior makes of held-out simulations."""
+        moved = stated(Refinement, self.config["refine"][name], "recalibrate")
+        return "recalibrate" if moved else "calibrate_refined"
+
     def _all_shares(self) -> Iterator[Place]:
         """Yield stage, name and observation of all that is made of one observation."""
         yield from (("observe", each) for each in self.observations)
@@ -125,6 +140,15 @@ class Campaign(Mapping[str, Specification]):
             yield from ((self.draws(name), name, each) for each in self.observations)
         for name in () if self._is_told_elsewhere else self.posteriors:
             yield from (("diagnose", name, each) for each in self.observations)
+        for name in self.ranked:
+            yield from (("posterior_sbc", name, each) for each in self.observations)
+
+    @property
+    def ranked(self) -> tuple[str, ...]:
+        """Names of the estimators that are checked where their posteriors are."""
+        asked = stated(Configuration, self.config, "posterior_calibration")
+        none = self._is_told_elsewhere or self.entry["simulator"] == ABSENT
+        return () if none or not asked else self.estimators
 
     @property
     def _is_told_elsewhere(self) -> bool:
@@ -136,7 +160,12 @@ class Campaign(Mapping[str, Specification]):
 
     def _all_recipes(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
         """Yield every path with what makes its specification, inputs before what they make."""
-        makers = {"sample": self._sample, "refine": self._refine, "diagnose": self._diagnose}
+        makers = {
+            "sample": self._sample,
+            "refine": self._refine,
+            "diagnose": self._diagnose,
+            "posterior_sbc": self._posterior_sbc,
+        }
         yield self._path("manifest"), self.fits.manifest
         for each in self.observations:
             yield self._path("observe", each), self._recipe(self._observe, each)
@@ -144,8 +173,7 @@ class Campaign(Mapping[str, Specification]):
             yield self._path("collect", each), self._recipe(self._collect, each)
         for name in self.estimators:
             yield self._path("train", name), self._recipe(self.fits.train, name)
-        for name in self.estimators:  # some propose for others
-            yield self._path("calibrate", name), self._recipe(self.fits.calibrate, name)
+        yield from self._calibrations()  # some estimators propose for others
         if self.fits.learn_nuisances and not self._is_told_elsewhere:
             yield self._path("learn_nuisances"), self.fits.nuisances
         for path, (stage_name, *names) in self._shares.items():
@@ -161,6 +189,18 @@ class Campaign(Mapping[str, Specification]):
                 yield path, functools.partial(self._truncate, chain)
         if not self._is_told_elsewhere:
             yield self._path("report"), self._report
+
+    def _calibrations(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
+        """Yield where calibrations are specified, with what makes these."""
+        for name in self.estimators:
+            yield self._path("calibrate", name), self._recipe(self.fits.calibrate, name)
+        for name in self.calibrated:
+            makers = {
+                "recalibrate": self._recalibrate,
+                "calibrate_refined": self._calibrate_refined,
+            }
+            stage_name = self.told_by(name)
+            yield self._path(stage_name, name), self._recipe(makers[stage_name], name)
 
     def _recipe(self, make: Callable[..., Specification], *names: str) -> Callable[[], Any]:
         return functools.partial(make, *names)
@@ -238,6 +278,10 @@ class Campaign(Mapping[str, Specification]):
     def _events(self) -> bool:
         return bool(stated(CampaignEntry, self.entry, "events"))
 
+    def scores_events(self, name: str) -> bool:
+        """Say whether predicted events are scored by what multiplies those of an observation."""
+        return self._events and name in self.estimators and self._predictive_draws != 0
+
     @property
     def _axis(self) -> Makers:
         """Return the file that the values along the data are read from, as what takes part."""
@@ -283,6 +327,8 @@ class Campaign(Mapping[str, Specification]):
         if self._events:
             arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
             arguments["several"] = True
+            if self.entry.get("selection", "detected") != "detected":
+                arguments["selection"] = self.entry["selection"]
         makers, each = stage("observe") | makers_of(self.entry) | self.fits.masks, [entry]
         if "joined" in entry:
             each = [self.entry["observations"][other] for other in entry["joined"]]
@@ -305,6 +351,8 @@ class Campaign(Mapping[str, Specification]):
         if self._known:
             given = observed.given_as_known(entry, self._known["known_parameters"])
             found["known"] = observed.known_values(given, self._events)
+        if "tried" in entry:
+            found["tried"] = entry["tried"]
         return found | ({"events": entry.get("events")} if self._events else {})
 
     @property
@@ -316,9 +364,10 @@ class Campaign(Mapping[str, Specification]):
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
         inputs, follows = self.fits.drawn_from(name)
+        selection = {"selection": self.entry.get("selection")} if self._events else {}
         return Specification(
             "sample",
-            {"sampler": sampler, **self._labels(name, observation)},
+            {"sampler": sampler, **selection, **self._labels(name, observation)},
             {**inputs, "observation": self._observed(observation)},
             stage("sample") | self.fits.sampler(name, sampler),
             follows,
@@ -355,6 +404,9 @@ class Campaign(Mapping[str, Specification]):
         if likelihood in self.estimators:
             inputs["likelihoods"] = self.key("train", likelihood)
             follows.append(self._path("train", likelihood))
+        if stated(Refinement, entry, "recalibrate"):
+            inputs["corrections"] = self.key("recalibrate", name)
+            follows.append(self._path("recalibrate", name))
         return Specification(
             "refine",
             {
@@ -369,8 +421,31 @@ class Campaign(Mapping[str, Specification]):
             tuple(follows),
         )
 
+    def _calibrate_refined(self, name: str) -> Specification:
+        entry = self.config["refine"][name]
+        likelihood, proposal = entry["likelihood"], entry["proposal"]
+        return self.fits.calibrate_refined(
+            proposal,
+            likelihood if likelihood in self.estimators else None,
+            {
+                "model": self.simulations.model,
+                "exact": likelihood == "exact",
+                "nuisance_draws": stated(Refinement, entry, "nuisance_draws"),
+            },
+            makers_of(self.entry),
+        )
+
+    def _recalibrate(self, name: str) -> Specification:
+        proposal = self.config["refine"][name]["proposal"]
+        path = self._path("calibrate", proposal)
+        inputs = {"calibrations": self[path].key}
+        return Specification("recalibrate", {}, inputs, stage("recalibrate"), (path,))
+
     def _diagnose(self, name: str, observation: str) -> Specification:
         learnt, follows = self.fits.learnt_nuisances()
+        if self.scores_events(name):
+            learnt["estimators"] = self.key("train", name)
+            follows = (*follows, self._path("train", name))
         return Specification(
             "diagnose",
             {
@@ -387,6 +462,30 @@ class Campaign(Mapping[str, Specification]):
             },
             stage("diagnose") | makers_of(self.entry) | self._axis,
             (self._path(self.draws(name), name, observation), *follows),
+        )
+
+    def _posterior_sbc(self, name: str, observation: str) -> Specification:
+        options = self.fits.ranking(name)
+        sampler = self.fits.sampler(name, options.get("sampler", {}))
+        inputs, follows = self.fits.of_estimator(name)
+        places = (("sample", name, observation), ("diagnose", name, observation))
+        drawn, told = (self._path(*place) for place in places)
+        return Specification(
+            "posterior_sbc",
+            {
+                "model": self.simulations.model,
+                "wanted": stated(Configuration, self.config, "posterior_calibration"),
+                **options,
+                **missing_of(self.entry),
+            },
+            {
+                **inputs,
+                "posterior": self[drawn].key,
+                "predictive": self[told].key,
+                "observation": self._observed(observation),
+            },
+            stage("posterior_sbc") | makers_of(self.entry) | sampler,
+            (*follows, drawn, told),
         )
 
     def _collect(self, catalogue: str) -> Specification:
@@ -445,8 +544,15 @@ class Campaign(Mapping[str, Specification]):
             f"calibration of {name}": self.key("calibrate", name) for name in self.estimators
         }
         inputs |= {
+            f"calibration of {name}": self.key(self.told_by(name), name) for name in self.calibrated
+        }
+        inputs |= {
             f"posterior of {name}, {each}": self.key("diagnose", name, each)
             for name, each in itertools.product(self.posteriors, self.observations)
+        }
+        inputs |= {
+            f"posterior SBC of {name}, {each}": self.key("posterior_sbc", name, each)
+            for name, each in itertools.product(self.ranked, self.observations)
         }
         inputs |= {
             f"catalogue {name}, {each}": self.key("tabulate", name, each)
@@ -465,16 +571,22 @@ class Campaign(Mapping[str, Specification]):
                 "parameters": texts.described(entry),
                 "thresholds": config.get("thresholds", {}),
                 "configuration": texts.excerpt(self.name, config, self.estimators),
+                **({"selection": entry["selection"]} if "selection" in entry else {}),
                 **self.fits.at_load,
             },
             {**inputs, **learnt},
             functools.reduce(operator.or_, asked, stage("report") | self.fits.masks),
             (
                 *(self._path("calibrate", name) for name in self.estimators),
+                *(self._path(self.told_by(name), name) for name in self.calibrated),
                 *follows,
                 *(
                     self._path("diagnose", name, each)
                     for name, each in itertools.product(self.posteriors, self.observations)
+                ),
+                *(
+                    self._path("posterior_sbc", name, each)
+                    for name, each in itertools.product(self.ranked, self.observations)
                 ),
                 *(self._path("tabulate", name, each) for name, each in self.catalogued),
             ),

@@ -175,6 +175,7 @@ def _inconsistencies(config: Config) -> list[Refusal]:
         *(partial(consistency.check_sweep, name) for name in config.get("sweeps", {})),
         *(partial(consistency.check_refinement, name) for name in config.get("refine", {})),
         consistency.check_predictive,
+        consistency.check_posterior_calibration,
         observed.check_kinds,
     ]
     found = list(filter(None, (_inconsistency(check, config) for check in checks)))

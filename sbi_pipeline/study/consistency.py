@@ -17,6 +17,7 @@ from ..conditions import Conditions, check_independent, conditions_in
 from ..expressions import Expression
 from ..model import make_simulator
 from ..priors.supports import check_normal, look_at
+from ..simulators.absent import ABSENT
 from ..simulators.function import PlainFunction
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
@@ -48,6 +49,7 @@ def check_campaign(name: str, config: Config) -> None:
     methods = {each: config["estimators"][each]["method"] for each in chosen}
     suitability.check_discrete(kept, methods, keys)
     suitability.check_events(campaign, methods, keys)
+    suitability.check_selection(config, campaign, chosen, keys)
     suitability.check_oblique(campaign, methods, kept, keys)
     check_parameter_names(campaign, prior.names, keys)
     _check_derived(campaign.get("derived_parameters", {}), theta, keys)
@@ -293,6 +295,26 @@ def check_predictive(config: Config) -> None:
     if "predictive" in config and stated(Configuration, config, "predictive_draws") == 0:
         text = "has no effect: predictive_draws is 0; remove one of the two"
         raise InconsistentError(("predictive",), text)
+
+
+def check_posterior_calibration(config: Config) -> None:
+    """Refuse to check estimators where posteriors are if nothing can be simulated for any.
+
+    Raises:
+        InconsistentError: It has no effect.
+    """
+    if not stated(Configuration, config, "posterior_calibration"):
+        return
+    reasons = [_why_not_simulated(each) for each in config["campaigns"].values()]
+    if all(reasons):
+        text = f"has no effect: {reasons[0]}; remove it"
+        raise InconsistentError(("posterior_calibration",), text)
+
+
+def _why_not_simulated(campaign: Config) -> str:
+    if campaign["simulator"] == ABSENT:
+        return "existing simulations have no simulator"
+    return "posteriors are of many events" if campaign.get("events") else ""
 
 
 def check_refinement(name: str, config: Config) -> None:

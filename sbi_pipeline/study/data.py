@@ -83,8 +83,9 @@ def first_file_shape(campaign: Config) -> tuple[int, ...] | None:
 def read_entry(entry: Config, campaign: Config) -> Array:
     """Read the file of an observation of a campaign."""
     declared = declared_columns(simulator_of(campaign))
-    columns = tuple(entry.get("columns", ()))
-    return read_observation(entry["file"], Wanted(columns, declared, "missing" in campaign))
+    columns, gaps = tuple(entry.get("columns", ())), "missing" in campaign
+    with_failed = campaign.get("selection") == "all"  # which are NaN
+    return read_observation(entry["file"], Wanted(columns, declared, gaps or with_failed))
 
 
 def missing_of(campaign: Config) -> dict[str, Any]:

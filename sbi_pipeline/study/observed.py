@@ -21,8 +21,8 @@ from .signatures import stated
 
 KINDS = ("file", "parameters", "table", "joined")
 ONLY_TABLES = ("name", "files", "draws")
-ONLY_OTHERS = ("seed", "events")
-SAID_BY_PARTS = ("truth", "known", "columns", "seed", "events")
+ONLY_OTHERS = ("seed", "events", "tried")
+SAID_BY_PARTS = ("truth", "known", "columns", "seed", "events", "tried")
 """Keys of an observation that mean something for a catalogue alone, or for no catalogue."""
 
 
@@ -78,7 +78,25 @@ def check_observations(campaign: Config, prior: Prior, conditions: Conditions, k
             raise InconsistentError((*where, "columns"), text)
         if "file" in entry:
             _check_file(entry, campaign, (*where, "file"))
+        _check_tried(entry, campaign, where)
         _check_conditions(entry, campaign, conditions, where)
+
+
+def _check_tried(entry: Config, campaign: Config, keys: Keys) -> None:
+    """Refuse a number of events that were tried which is missing, useless, or too small."""
+    wanted = campaign.get("selection") == "tried" and "file" in entry
+    if wanted and "tried" not in entry:
+        text = "how many events were tried for this file? selection: tried wants 'tried', a number"
+        raise InconsistentError(keys, text)
+    if "tried" not in entry:
+        return
+    if not wanted:
+        text = "has no effect: it is for a file, in a campaign of events with selection: tried"
+        raise InconsistentError((*keys, "tried"), f"{text}; remove it")
+    worked = _events_of(entry, campaign)
+    if entry["tried"] < worked:
+        text = f"got {entry['tried']}; the file holds {worked} events that worked"
+        raise InconsistentError((*keys, "tried"), text)
 
 
 def _check_axis(campaign: Config, keys: Keys) -> None:

@@ -169,6 +169,7 @@ class Observation(TypedDict, total=False):
             are drawn from their prior.
         seed: Of a simulated observation.
         events: How many to simulate, in a campaign of events.
+        tried: Of a file of events that worked: how many were tried, with ``selection: tried``.
         joined: Names of other observations of this campaign that are of one source: they get one
             posterior together, in which the prior counts once. Nuisance parameters are each one's
             own.
@@ -188,6 +189,7 @@ class Observation(TypedDict, total=False):
     known: dict[str, float | str | list[float]]
     seed: Annotated[Seed, Default(0)]
     events: Annotated[int, Ge(1), Le(10_000_000)]
+    tried: Annotated[int, Ge(1), Le(1_000_000_000)]
     joined: SomeNames
     table: str
     name: str
@@ -385,6 +387,9 @@ class CampaignEntry(TypedDict, total=False):
         known_parameters: Those whose values come with every observation, such as exposures, below.
         events: One simulation is one event, and an observation has several, independent given
             theta: nle and nre learn single events, and their log likelihoods or ratios are summed.
+        selection: Of a campaign of events, some of which fail: which events an observation has,
+            ``detected``, those that worked, of an unknown number; ``tried``, those that worked, of
+            a known number; or ``all``, those that failed among them as NaN. See below.
         nuisance_scope: Of a campaign of events, where there are nuisances: ``event``, drawn anew
             for every event; with ``dataset``, shared by all, the sum would be wrong and is refused.
         derived_parameters: Expressions in inferred parameters, reported beside them:
@@ -420,6 +425,7 @@ class CampaignEntry(TypedDict, total=False):
     nuisance_parameters: Names
     known_parameters: Names
     events: Annotated[bool, Default(False)]
+    selection: Literal["detected", "tried", "all"]
     nuisance_scope: Literal["event", "dataset"]
     derived_parameters: dict[str, Derived]
     data: Data
@@ -515,10 +521,14 @@ class Refinement(TypedDict, total=False):
             x)`` of its ``marginal_parameters``, and these are the inferred ones.
         priors: Priors to change, of inferred parameters; refused where they are wider than those
             trained on.
+        recalibrate: Instead of both, whether each parameter is moved and widened so that held-out
+            truths rank as they should, by half of the held-out simulations; the other half
+            judges it.
     """
 
     proposal: Required[str]
     likelihood: str
+    recalibrate: Annotated[bool, Default(False)]
     nuisance_draws: Annotated[int, Ge(1), Le(1_000_000), Default(64)]
     priors: dict[str, Prior]
 
@@ -543,12 +553,15 @@ class Configuration(TypedDict, total=False):
         campaigns: By name: a simulator, its priors and its observations.
         estimators: By name: a method and its options.
         sweeps: By name: one question asked with other numbers of simulations, networks and seeds.
-        refine: By name: posteriors made from those of estimators by reweighting their draws.
+        refine: By name: posteriors made from those of estimators, by weight or by recalibration.
         calibration: How estimators are asked about held-out simulations.
         predictive_draws: Draws of each posterior for which data are simulated, for the eye, and
             data sets of one draw, with which the observation is compared; ``auto`` is 1000, or 500
             or 250 where those of one posterior would take more than ten minutes, 0 is none.
         predictive: How data are predicted.
+        posterior_calibration: Simulations at draws of each posterior, with which its estimator is
+            checked where the posterior is (posterior SBC), as far as they can be those of its
+            predictions; 0 is none. 500 see widths wrong by 0.7.
         observations_per_job: The most observations that one job observes, draws for or tells of;
             on a cluster a smaller number makes more jobs.
         objects_per_job: The most objects of a catalogue that one job draws for.
@@ -570,6 +583,12 @@ class Configuration(TypedDict, total=False):
         Default("auto"),
     ]
     predictive: Predictive
+    posterior_calibration: Annotated[
+        int,
+        Predicate(lambda n: n == 0 or 50 <= n <= 10**6),
+        Described("0, or a whole number of at least 50 and at most 1000000"),
+        Default(0),
+    ]
     observations_per_job: Annotated[int, Ge(1), Default(200)]
     objects_per_job: Annotated[int, Ge(1), Default(5000)]
     strict: Annotated[bool, Default(False)]

@@ -262,13 +262,16 @@ def complete(
     for name, count in (("max_epochs", max_epochs), ("batch_size", batch_size)):
         if count is not None and count < 1:
             raise ValueError(f"{name} is {count}; wanted 1 or more, or None to have it chosen")
-    if max_epochs is None:
-        max_epochs = round(traits.effort * choose_epochs(rows, stops_early(traits)))
     return (
-        max_epochs,
+        usual_epochs(traits, rows) if max_epochs is None else max_epochs,
         choose_batch(rows) if batch_size is None else batch_size,
         traits.learning_rate if learning_rate is None else learning_rate,
     )
+
+
+def usual_epochs(traits: Traits, rows: int) -> int:
+    """Return how many epochs a method is trained for where the user gives no number."""
+    return round(traits.effort * choose_epochs(rows, stops_early(traits)))
 
 
 def stops_early(traits: Traits) -> bool:

@@ -24,7 +24,7 @@ from ..storage.reading import Reader
 from ..types import Prior
 from . import sources
 from .failures import CHOICES, is_wanted, learn_validity
-from .fit import fit_source
+from .fit import fit_source, usual_epochs
 from .search import Settings, Trained, search
 from .watching import watching
 
@@ -57,6 +57,7 @@ class Learnt:
         estimator: The trained estimator.
         history: A row for each epoch, see `fit.fit_source`.
         rows: Training rows.
+        usual_epochs: For how many epochs it is trained where no number is given.
         searched: What a search has tried, see `search.search`; empty without one.
         failures: Simulations that were made, that failed, and whether that is modelled.
         masks: What missing elements say of the parameters; None where none can be missing.
@@ -65,6 +66,7 @@ class Learnt:
     estimator: Estimator
     history: pd.DataFrame
     rows: int
+    usual_epochs: int
     searched: list[dict[str, Any]]
     failures: Mapping[str, Any]
     masks: MaskTold | None = None
@@ -182,7 +184,9 @@ def learn_estimator(
         "modelled": modelled,
         "target": target,
     }
-    return Learnt(made, history, rows.source.rows, searched, told, masks)
+    count = rows.source.rows
+    usual = usual_epochs(made.traits, count)
+    return Learnt(made, history, count, usual, searched, told, masks)
 
 
 def look_at_masks(z: Tensor, x: Tensor) -> MaskTold:

@@ -46,6 +46,7 @@ rule refine:
         given(
             "results/{campaign}/{refined}/refine-{part}.json",
             likelihoods=JOBS.likelihoods,
+            corrections=JOBS.corrections,
             made=JOBS.proposed,
         ),
     output:
@@ -64,6 +65,7 @@ rule single_refine:
         given(
             "results/{campaign}/{refined}/{observation}/refine.spec.json",
             likelihoods=JOBS.likelihoods,
+            corrections=JOBS.corrections,
             made=JOBS.single_proposed,
         ),
     output:
@@ -85,6 +87,7 @@ rule diagnose:
         given(
             "results/{campaign}/{estimator}/diagnose-{part}.json",
             nuisances=JOBS.nuisances,
+            estimators=JOBS.scoring,
             made=JOBS.drawn,
         ),
     output:
@@ -108,6 +111,7 @@ rule single_diagnose:
         given(
             "results/{campaign}/{estimator}/{observation}/diagnose.spec.json",
             nuisances=JOBS.nuisances,
+            estimators=JOBS.scoring,
             made="results/{campaign}/{estimator}/{observation}/posterior.nc",
         ),
     output:
@@ -118,6 +122,56 @@ rule single_diagnose:
         spec=update("results/{campaign}/{estimator}/{observation}/diagnose.spec.json"),
     log:
         "results/{campaign}/{estimator}/{observation}/diagnose.log",
+    threads: JOBS.threads
+    params:
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        effort=JOBS.effort,
+        block_size=JOBS.block_size,
+        ledgers="results/simulations",
+    script:
+        "../scripts/stage.py"
+
+
+# Simulates at draws of posteriors what predictions do not hold, and ranks these (posterior SBC).
+rule posterior_sbc:
+    input:
+        ancient(JOBS.programs),
+        given(
+            "results/{campaign}/{trained}/posterior_sbc-{part}.json",
+            estimator="results/{campaign}/{trained}/estimator.pt",
+            made=JOBS.told,
+        ),
+    output:
+        spec="results/{campaign}/{trained}/posterior_sbc-{part}.json",
+    log:
+        "results/{campaign}/{trained}/posterior_sbc-{part}.log",
+    threads: JOBS.threads
+    params:
+        spec=JOBS.specification,
+        limits=JOBS.limits,
+        effort=JOBS.effort,
+        block_size=JOBS.block_size,
+        ledgers="results/simulations",
+    script:
+        "../scripts/stage.py"
+
+
+rule single_posterior_sbc:
+    input:
+        ancient(JOBS.programs),
+        given(
+            "results/{campaign}/{trained}/{observation}/posterior_sbc.spec.json",
+            estimator="results/{campaign}/{trained}/estimator.pt",
+            made="results/{campaign}/{trained}/{observation}/predictive.nc",
+        ),
+    output:
+        ranks=update("results/{campaign}/{trained}/{observation}/posterior_sbc.nc"),
+        spec=update(
+            "results/{campaign}/{trained}/{observation}/posterior_sbc.spec.json"
+        ),
+    log:
+        "results/{campaign}/{trained}/{observation}/posterior_sbc.log",
     threads: JOBS.threads
     params:
         spec=JOBS.specification,
