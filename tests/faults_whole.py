@@ -103,7 +103,7 @@ def of_images(seed, *, gradient=0.0, background=0.0):
 
 
 FAULTS = {
-    "x and y of a set shuffled": (of_moons, {"shuffled": True}, {"predictive", "in distribution"}),
+    "x and y of a set shuffled": (of_moons, {"shuffled": True}, {"predictive"}),
     "30 % background in a set": (of_moons, {"background": 0.3}, {"predictive"}),
     "noise of a series correlated by 0.6": (of_waves, {"correlation": 0.6}, {"predictive"}),
     "a gradient in an image": (of_images, {"gradient": 0.5}, {"predictive"}),

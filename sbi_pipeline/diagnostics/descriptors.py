@@ -2,14 +2,14 @@
 
 Elements say little of a set, whose points have no order: that x and y of its points were shuffled
 against each other no element shows. Nor do elements of a long series say whether its noise is
-correlated. What data sets are described by here is worked out of each alone, so that ranks among
-data sets stay exact whatever is made of it:
+correlated. Numbers treat all data sets alike, so that ranks among them stay exact:
 
 * sets, of few columns and many rows: how many points there are; mean, spread and quantiles of every
-  column; products of columns up to the fourth order; distances between neighbours; and means of
-  waves over the points, whose Euclidean distance is a maximum mean discrepancy;
-* series: power by frequency, autocorrelation and tails of the second differences, noise by quarter;
-* images: quantiles and means of blocks, power by scale, correlation and tails of the Laplacian.
+  column; products of columns up to the fourth order; distances between neighbours, and to points of
+  all sets; and means of waves over the points, as of a maximum mean discrepancy;
+* series: quantiles, power by frequency, variogram, correlation and tails of the second differences;
+* images: quantiles, means of blocks, power by scale, variogram, correlation and tails of the
+  Laplacian.
 
 Which of them data are is told by their shape.
 
@@ -36,12 +36,14 @@ MOST_COLUMNS = 8
 """Columns of a set, or channels of series and images, at most."""
 FEWEST_POINTS, FEWEST_SAMPLES, FEWEST_PIXELS = 10, 16, 8
 """Of a set, of a series, and along each side of an image."""
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-NEIGHBOURS = (1, 3, 9, 27)
+QUANTILES = (0.1, 0.5, 0.9)
+NEIGHBOURS = (1, 5, 20)
 """Which neighbour's distance is asked for."""
+POOLED, NEAREST = 10_000, 10
+"""Points of all sets together that distances are measured to, and to the how many-th."""
 MOST_POINTS = 500
 """Points of a set that neighbours and waves are asked of: the first."""
-WAVES = 10
+WAVES = 4
 BANDS = 12
 FAR = 3
 """Widths from the middle beyond which descriptors are told by their logarithm."""
@@ -93,6 +95,8 @@ def unlike_by_descriptors(
     if residual and kind_of(x_o.shape) != "set":
         pooled = pooled - np.median(pooled, axis=0)
     numbers = descriptors_of(pooled)
+    if kind_of(x_o.shape) == "set":
+        numbers = np.column_stack([numbers, _from_points_of_all(pooled)])
     if not numbers.size:
         return {}
     name, features = WORDS[kind_of(x_o.shape)], descriptor_features(numbers)(numbers)
@@ -207,6 +211,27 @@ def _between_neighbours(values: Array) -> Array:
             ends = np.quantile(logs, (0.1, 0.9), axis=0)
             found[place] = np.stack([logs.mean(axis=0), logs.std(axis=0), *ends], axis=1)
     return found
+
+
+def _from_points_of_all(x: Array) -> Array:
+    """Return how far points of each set are from those of all sets, ``(n, numbers)``.
+
+    Mean and quantiles of log distances to the tenth nearest of some points of every set alike: what
+    lies where other sets have few points stands out.
+    """
+    values, _ = _without_padding(x)
+    scale = np.nanstd(values, axis=(0, 1))
+    scaled = values / np.where(scale > 0, scale, 1)
+    some = scaled[:, : math.ceil(POOLED / len(x))].reshape(-1, x.shape[2])
+    known = some[~np.isnan(some).any(axis=1)]
+    kept = scaled[:, :MOST_POINTS]
+    there = ~np.isnan(kept).any(axis=2)
+    logs = np.full(there.shape, np.nan)
+    nearest = min(NEAREST, len(known))
+    distances, _ = spatial.KDTree(known).query(kept[there], k=[nearest])
+    logs[there] = np.log(np.maximum(distances[:, 0], FAINTEST))
+    ends = np.nanquantile(logs, (0.5, 0.8, 0.95), axis=1)
+    return np.column_stack([np.nanmean(logs, axis=1), np.nanmax(logs, axis=1), *ends])
 
 
 def _waves(values: Array) -> Array:
