@@ -17,7 +17,7 @@ test: $(VENV)/installed
 test-slow: $(VENV)/installed
 	$(PYTEST) -m "(slow or slurm) and not study and not benchmark" $(PYTEST_OPTIONS)
 
-# Whole studies against their exact answers: an hour, before a release and after a change of training.
+# Whole studies against their exact answers, and checks in 200 repeats: hours, before a release and after a change of training.
 test-studies: $(VENV)/installed
 	$(PYTEST) -m study $(PYTEST_OPTIONS)
 

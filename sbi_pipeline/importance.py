@@ -28,12 +28,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from arviz_stats.base import array_stats
-from scipy import special
+from scipy import special, stats
 
 from .types import Array
 
 SUBSETS, FRACTION = 20, 0.8
 FEWEST = 100
+MORE = 10
+"""How many times as many draws are asked about, of how they would fare."""
 NEGLIGIBLE = 0.01
 """Share of all weight in what is above where the tail begins, below which it is no tail."""
 
@@ -50,6 +52,9 @@ class Weights:
             were asked for. Subsets overlap, so they scatter less than other draws would: by
             sqrt((1 - f) / f) for a fraction f (the jackknife that leaves out many).
         effective: Kish's effective sample size, ``(sum w)^2 / sum w^2``.
+        efficiency_of_more: What `MORE` times as many draws would be worth, as a fraction of them:
+            below ``effective / n`` where the tail of the weights is heavy, since the largest
+            weights are still to come.
         top: Largest weight before smoothing, as a fraction of all.
         log_mean: Log of the mean weight in nats: the log evidence, where the weights are
             likelihood times prior over a normalised density.
@@ -60,6 +65,7 @@ class Weights:
     k_hat: float
     k_hat_jitter: float
     effective: float
+    efficiency_of_more: float
     top: float
     log_mean: float
     log_mean_error: float
@@ -99,10 +105,45 @@ def weigh(log_weight: Array, rng: np.random.Generator, subsets: int = SUBSETS) -
         k_hat=k_hat,
         k_hat_jitter=float(jitter),
         effective=float(1 / np.sum(weight**2)),
+        efficiency_of_more=efficiency_of_more(weight, k_hat),
         top=float(raw.max()),
         log_mean=float(special.logsumexp(log_weight) - np.log(n)),
         log_mean_error=float(np.sqrt(max(np.sum(raw**2) - 1 / n, 0))),
     )
+
+
+def efficiency_of_more(weight: Array, k_hat: float, times: int = MORE) -> float:
+    """Return the effective fraction of ``times`` as many draws.
+
+    The fraction is (mean w)^2 / mean w^2. Weights below the tail stay as they are; the tail, of M
+    draws now, is then of ``times`` M, at quantiles (j - 1/2) / (times M) of the Pareto distribution
+    that was fitted. For a shape below 0.5 that hardly differs; above, the mean of w^2 grows without
+    end, as the number of draws to the power 2 k - 1.
+
+    Args:
+        weight: Smoothed weights, ``(n,)``.
+        k_hat: Their shape.
+        times: How many draws there would be for each of these.
+    """
+    ordered, n = np.sort(weight), len(weight)
+    now = float(weight.sum() ** 2 / (n * np.sum(weight**2)))
+    if k_hat == 0 or not np.isfinite(k_hat):
+        return now
+    tail = _tail_size(n)
+    body, smoothed = ordered[:-tail], ordered[-tail:]
+    # Smoothed weights are quantiles themselves: that in the middle tells the scale.
+    middle = tail // 2
+    excess = smoothed[middle] - body[-1]
+    scale = excess / stats.genpareto.ppf((middle + 0.5) / tail, k_hat)
+    levels = (np.arange(times * tail) + 0.5) / (times * tail)
+    drawn = body[-1] + scale * stats.genpareto.ppf(levels, k_hat)
+    first, second = (body.sum() + tail * drawn.mean()), np.sum(body**2) + tail * np.mean(drawn**2)
+    return min(now, float(first**2 / (n * second)))
+
+
+def _tail_size(n: int) -> int:
+    """Return how many of the largest weights make the tail."""
+    return math.ceil(min(n / 5, 3 * math.sqrt(n)))
 
 
 def _spread(shapes: Array) -> float:
@@ -117,8 +158,7 @@ def _smooth(log_weight: Array) -> tuple[Array, float]:
     Largest weights that are all alike have no tail, which is the best case; those of which one
     alone counts have none that could be fitted, which is the worst.
     """
-    n = len(log_weight)
-    largest = np.sort(log_weight)[-math.ceil(min(n / 5, 3 * math.sqrt(n))) :]
+    largest = np.sort(log_weight)[-_tail_size(len(log_weight)) :]
     weight, begins = np.exp(log_weight - largest[-1]), np.exp(largest[0] - largest[-1])
     if np.sum(np.maximum(weight - begins, 0)) < NEGLIGIBLE * weight.sum():
         return log_weight, 0.0

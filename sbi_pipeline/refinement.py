@@ -45,6 +45,11 @@ class Proposed:
     share: float
     selection: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def columns(self) -> dict[str, Array]:
+        """Draws by parameter, each ``(n,)``."""
+        return dict(zip(self.names, self.theta.T, strict=True))
+
     def check_density(self) -> None:
         """Refuse draws whose density is not known.
 
@@ -104,7 +109,7 @@ def check_exact(simulator: Any, names: Sequence[str]) -> None:
 def exact_likelihood(
     simulator: Any,
     prior: Prior,
-    given: Proposed,
+    theta: Mapping[str, Array],
     x_o: Array,
     draws: int,
     rng: np.random.Generator,
@@ -117,7 +122,7 @@ def exact_likelihood(
     Args:
         simulator: One with ``log_likelihood(parameters, x)``.
         prior: Of all its parameters.
-        given: The draws.
+        theta: Values of the inferred ones by name, in order, each ``(n,)``.
         x_o: The observation, ``x_shape``.
         draws: Draws of the nuisances for each draw of theta.
         rng: Draws them.
@@ -126,13 +131,13 @@ def exact_likelihood(
     Raises:
         ValueError: It has no likelihood.
     """
-    known = dict(zip(given.names, given.theta.T, strict=True))
-    known |= {name: np.full(len(given.theta), each) for name, each in (conditions or {}).items()}
+    (n,) = {len(values) for values in theta.values()}
+    known = {**theta, **{name: np.full(n, each) for name, each in (conditions or {}).items()}}
     check_exact(simulator, list(known))
     if knows_marginal(simulator, list(known)):
         columns = np.stack(list(known.values()), axis=1)
         return np.asarray(simulator.log_marginal_likelihood(columns, x_o))
-    shape = len(given.theta), len(prior.names)
+    shape = n, len(prior.names)
     if len(known) == len(prior.names):
         draws = 1
     values = [
@@ -140,6 +145,37 @@ def exact_likelihood(
         for _ in range(draws)
     ]
     return np.asarray(special.logsumexp(values, axis=0) - np.log(draws))
+
+
+def exact_at_truth(
+    simulator: Any,
+    prior: Prior,
+    truth: Mapping[str, float],
+    names: Sequence[str],
+    x: Array,
+    draws: int,
+    rng: np.random.Generator,
+) -> float:
+    """Return the log likelihood of a simulation at its own parameters, nuisances averaged over.
+
+    The true nuisances are one of the draws: ranks by weight are exact then, however few they are.
+
+    Args:
+        simulator: One that averages over draws.
+        prior: Of all its parameters.
+        truth: All of them by name.
+        names: Those that are not averaged over: the inferred ones, in order, then known ones.
+        x: The data, ``x_shape``.
+        draws: How many there are for each point.
+        rng: Draws the others.
+    """
+    every = np.array([[truth[name] for name in prior.names]])
+    own = simulator.log_likelihood(every, x)
+    if draws == 1:
+        return float(own[0])
+    columns = {name: np.array([truth[name]]) for name in names}
+    others = exact_likelihood(simulator, prior, columns, x, draws - 1, rng)
+    return float(np.logaddexp(own, others + np.log(draws - 1))[0] - np.log(draws))
 
 
 def refined(
@@ -202,6 +238,7 @@ def _facts(weights: importance.Weights, given: Proposed, normalised: bool) -> di
         "k_hat_jitter": weights.k_hat_jitter,
         "effective": weights.effective * given.share,
         "efficiency": weights.effective / len(given.theta),
+        "efficiency_of_more": weights.efficiency_of_more,
         "top_weight": weights.top,
     }
     if normalised:

@@ -96,7 +96,12 @@ class SampledPosterior:
                 "Each parameter was learnt alone (marginal ratios): correlations are not in these "
                 "draws, and predictions from them scatter as if there were none."
             )
-        found += [*self._of_weights(), *self._of_predictions()]
+        if self.tree.attrs.get("new_priors"):
+            found.append(
+                "Held-out truths are not drawn from its prior, so that its calibration is not "
+                "judged; that of its proposal is, under the prior that was simulated."
+            )
+        found += [*self._of_correction(), *self._of_weights(), *self._of_predictions()]
         if self.sbc is not None and "problem" in self.sbc.attrs:
             found.append(f"Posterior SBC was not made: {self.sbc.attrs['problem']}.")
         for name, variable in self.tree["posterior"].data_vars.items():
@@ -105,6 +110,24 @@ class SampledPosterior:
                 listed = ", ".join(f"P({name} = {value:g}) = {p:.3g}" for value, p in pairs)
                 found.append(f"{listed}.")
         return found
+
+    def _of_correction(self) -> Iterator[str]:
+        """Yield how draws were moved that are recalibrated."""
+        told = self.tree.attrs
+        if "recalibrated_from" not in told:
+            return
+        values = zip(np.atleast_1d(told["scale"]), np.atleast_1d(told["shift"]), strict=True)
+        each = [
+            f"{name}: width × {scale:.2f}, moved by {shift:+.2f} sd"
+            for name, (scale, shift) in zip(self.inferred, values, strict=True)
+            if (scale, shift) != (1, 0)
+        ]
+        yield (
+            f"Recalibrated: draws of {told['recalibrated_from']} corrected by the ranks of "
+            f"{told['fitted']} held-out simulations ({'; '.join(each) or 'nothing to correct'}), "
+            f"judged by {told['judged']} others. This is right on average over the prior: faults "
+            "that only some data have, and those of correlations, are not mended."
+        )
 
     def _of_weights(self) -> Iterator[str]:
         """Yield what draws are worth that were resampled by weight."""

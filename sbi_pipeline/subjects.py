@@ -20,6 +20,9 @@ from .types import Array, Prior
 
 MOST_UNCONVERGED = 0.05
 """Fraction of held-out chains that may not have converged where ranks are judged."""
+FEWEST_EFFECTIVE, MOST_UNSEEN = 20.0, 0.5
+"""Draws that have to count, by weight, for the rank of a truth to tell anything, and the fraction
+of held-out simulations that may have fewer where ranks are judged."""
 
 NOT_SELECTED = "nan"
 """Why an event failed that is not selected: it has no data."""
@@ -93,12 +96,12 @@ def _in_words(entry: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class TrainedEstimator:
-    """One trained estimator.
+    """One trained estimator, or a posterior refined from one, as far as held-out data tell of it.
 
     Attributes:
         name: As in the configuration.
         method: Its method.
-        history: ``history.csv``.
+        history: ``history.csv``; None of a refined posterior, which is not trained.
         calibration: ``calibration.nc`` if there is one.
         failures: What it knows of failed simulations: ``simulated``, ``failed``, ``target``,
             ``modelled``; empty where that was not recorded.
@@ -122,7 +125,7 @@ class TrainedEstimator:
 
     name: str
     method: str
-    history: pd.DataFrame
+    history: pd.DataFrame | None
     calibration: xr.Dataset | None = None
     failures: Mapping[str, Any] = field(default_factory=dict)
     search: Sequence[Mapping[str, Any]] = ()
@@ -153,12 +156,21 @@ class TrainedEstimator:
         return float((self.calibration["converged"] == 0).mean())
 
     @property
+    def unweighed(self) -> float:
+        """Fraction of held-out simulations of which few draws count; 0 without weights."""
+        if self.calibration is None or "effective" not in self.calibration:
+            return 0.0
+        return float((self.calibration["effective"] < FEWEST_EFFECTIVE).mean())
+
+    @property
     def ranked(self) -> xr.Dataset | None:
         """The calibration, if its draws are those of the posteriors.
 
-        Of chains on their way there the sampler would be judged, and not the estimator.
+        Of chains on their way there the sampler would be judged, and not the estimator; of weights
+        that leave next to nothing, nothing.
         """
-        return self.calibration if self.unconverged <= MOST_UNCONVERGED else None
+        judged = self.unconverged <= MOST_UNCONVERGED and self.unweighed <= MOST_UNSEEN
+        return self.calibration if judged else None
 
     @property
     def edges(self) -> Array | None:

@@ -116,7 +116,7 @@ def checks_of(data):
     names = [name for name, each in known if each.of is TrainedEstimator]
     others = (
         *("training", "modelled_failures", "rows", "screening"),
-        *("missing_elements", "held_out_chains"),
+        *("missing_elements", "held_out_chains", "held_out_weights"),
     )
     alone = [name for name in names if name not in others]
     return [asked(name, data) for name in alone]

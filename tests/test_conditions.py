@@ -364,7 +364,7 @@ def test_refinement_is_under_the_known_value() -> None:
     theta = np.linspace(-1, 1, 5)[:, None]
     given = Proposed("npe", ("theta",), theta, np.zeros(5), normalised=True, share=1.0)
     x_o, rng = np.array([0.7]), np.random.default_rng(0)
-    found = exact_likelihood(Gaussian(), JOINT, given, x_o, 64, rng, {"offset": 0.2})
+    found = exact_likelihood(Gaussian(), JOINT, given.columns, x_o, 64, rng, {"offset": 0.2})
     np.testing.assert_allclose(found, -0.5 * ((0.7 - theta[:, 0] - 0.4) / NOISE) ** 2)
     learnt = estimated_likelihood(trained("nle"), theta, x_o, np.array([0.2]))
     np.testing.assert_allclose(learnt - learnt.max(), found - found.max(), atol=1.0)

@@ -153,6 +153,10 @@ def test_observations_of_events_say_how_many() -> None:
         ({"proposal": "npe", "likelihood": "npe"}, "'npe' is no estimator of a likelihood trained"),
         ({"proposal": "npe"}, "refine.better: wanted a likelihood, priors, or both"),
         (
+            {"proposal": "npe", "recalibrate": True, "likelihood": "nle"},
+            "refine.better.recalibrate: moves draws, and likelihood weighs them",
+        ),
+        (
             {"proposal": "npe", "priors": {"offset": NORMAL}},
             "refine.better.priors.offset: 'offset' is not inferred; .* for slope only",
         ),

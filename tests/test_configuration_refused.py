@@ -518,6 +518,10 @@ THE_REST = [
     (end("refine: {better: {likelihood: nle}}"), "refine.better: 'proposal' is missing"),
     (end("refine: {better: {proposal: npe}}"), "wanted a likelihood, priors, or both"),
     (
+        end("refine: {better: {proposal: npe, recalibrate: true, likelihood: nle}}"),
+        "refine.better.recalibrate: moves draws, and likelihood weighs them",
+    ),
+    (
         end("refine: {better: {proposal: npe, likelihood: exact}}"),
         r"refine.better.likelihood: Tiny has no log_likelihood\(parameters, x\); name an estimator",
     ),

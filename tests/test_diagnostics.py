@@ -57,6 +57,7 @@ def everything():
     """Subjects of every kind, of which every diagnostic has something to say."""
     rng = np.random.default_rng(0)
     data = synthetic.calibration(n=200).assign_attrs(independent=0)
+    data = data.assign(effective=("simulation", np.full(200, 100.0)))
     known = {"simulated": 1000, "failed": 30, "target": "likelihood", "modelled": True}
     theta = {name: rng.normal(size=1000) for name in synthetic.NAMES}
     simulations = SimulatedRows(

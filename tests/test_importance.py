@@ -63,7 +63,37 @@ def _facts(found: Weights) -> dict[str, float]:
         "k_hat_jitter": found.k_hat_jitter,
         "top_weight": found.top,
         "efficiency": found.effective / len(found.weight),
+        "efficiency_of_more": found.efficiency_of_more,
     }
+
+
+@pytest.mark.parametrize("shape", [0.2, 0.4, 0.5, 0.6, 0.7])
+def test_the_efficiency_of_ten_times_as_many_draws_is_foretold(shape: float) -> None:
+    """Of weights whose tail falls by a known power; beyond 0.5 their variance is infinite."""
+    rng = np.random.default_rng(7)
+    found = [weigh(-shape * np.log(rng.random(5000)), rng, subsets=0) for _ in range(40)]
+    many = [_kish(rng.random(50_000) ** -shape) for _ in range(40)]
+    foretold = np.median([each.efficiency_of_more for each in found])
+    assert foretold == pytest.approx(np.median(many), rel=0.25)
+    now = np.median([each.effective / 5000 for each in found])
+    assert now >= foretold
+    assert (now > 1.5 * np.median(many)) == (shape > 0.5)
+
+
+def test_more_draws_are_as_good_where_weights_have_no_tail() -> None:
+    _, found = weighted(1.3)
+    assert found.efficiency_of_more == pytest.approx(found.effective / 20_000, rel=0.02)
+    (said,) = (
+        check.quantity
+        for check in synthetic.judged("refinement", _facts(found), "x")
+        if check.name == "efficiency"
+    )
+    assert said.startswith("effective over all draws, at most; 0.8")
+    assert said.endswith("expected of 10 times as many")
+
+
+def _kish(weight: Array) -> float:
+    return float(weight.sum() ** 2 / np.sum(weight**2) / len(weight))
 
 
 def test_one_draw_that_outweighs_all_is_noticed() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from informed_problems import Blob, Flare, Line, Moons, Points, Silent, checks_of, trained
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.study, pytest.mark.timeout(3600)]
 
 
 def learnt_by_heart(problem, rows):

@@ -1,10 +1,14 @@
 """Every check can fail: a known fault is caught by the check meant for it, the truth passes.
 
-Each fault is repeated with other random numbers: a few times in the quick tests, 200 times in the
-slow ones, where "95 % of repeats" means something. `docs/checks.md` lists what was measured.
+Each fault is repeated with other random numbers: a few times in the quick tests, 200 times in
+those of whole studies, where "95 % of repeats" means something. `docs/checks.md` lists what was
+measured.
 """
 
+from functools import partial
+
 import faults_events
+import faults_refined
 import faults_whole
 import numpy as np
 import pytest
@@ -23,7 +27,7 @@ from sbi_pipeline.priors import build
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.samplers.draws import labelled
 
-REPEATS = [20, pytest.param(200, marks=pytest.mark.slow)]
+REPEATS = [20, pytest.param(200, marks=[pytest.mark.study, pytest.mark.timeout(3600)])]
 N = 500
 """Held-out simulations of a calibration."""
 DRAWS = 1000
@@ -207,6 +211,7 @@ FAULTS = {
         {"outliers": 0.05},
         {"objects in distribution", "objects predicted"},
     ),
+    "biased NLE behind good weights": (faults_refined.refined, {"bias": 0.5}, {"calibration"}),
     "sd of 1 000 objects x 1.3": (catalogue, {"width": 1.3}, {"coverage of truths"}),
     "means of 1 000 objects off by 0.2 sd": (catalogue, {"shift": 0.2}, {"mean pull"}),
     **faults_events.FAULTS,
@@ -222,6 +227,9 @@ TRUTHS = {
     "chain": chain,
     "observation": observation,
     "catalogue of 1 000": catalogue,
+    "recalibrated": partial(faults_refined.corrected, width=0.7, shift=0.3),
+    "refined": faults_refined.refined,
+    "refined, from few draws that count": faults_refined.from_few,
     **faults_events.TRUTHS,
     **faults_whole.TRUTHS,
 }

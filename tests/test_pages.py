@@ -3,7 +3,7 @@
 import pages
 import pytest
 
-REPEATS = [5, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+REPEATS = [5, pytest.param(200, marks=[pytest.mark.study, pytest.mark.timeout(1800)])]
 
 
 @pytest.mark.parametrize("repeats", REPEATS)

@@ -368,7 +368,7 @@ def test_every_rule_has_its_stage_with_its_keywords() -> None:
     """Rule name = stage function; keywords of inputs and outputs = arguments."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
     rules = dict(re.findall(r"^(?:rule|checkpoint) (\w+):\n((?:    .*\n)+)", text, re.MULTILINE))
-    several = ("observe", "sample", "refine", "diagnose")
+    several = ("observe", "sample", "refine", "diagnose", "posterior_sbc")
     assert set(rules) == {*registry.STAGES, *(f"single_{name}" for name in several)}
     for name, body in rules.items():
         section = re.search(r"    input:\n(.*?)    log:", body, re.DOTALL)

@@ -176,7 +176,7 @@ def test_a_marginal_likelihood_that_the_simulator_knows_is_taken() -> None:
     x = simulator(np.column_stack([theta, np.ones((2, 2))]), rng)[0]
     given = Proposed("npe", simulator.marginal_parameters, theta, np.zeros(2), True, 1.0)
     prior = priors.build(dict.fromkeys(simulator.parameters, NORMAL), simulator.parameters)
-    found = exact_likelihood(simulator, prior, given, x, 64, rng)
+    found = exact_likelihood(simulator, prior, given.columns, x, 64, rng)
     np.testing.assert_array_equal(found, simulator.log_marginal_likelihood(theta, x))
 
 
@@ -191,5 +191,7 @@ def test_a_list_of_marginal_parameters_is_as_good_as_a_tuple() -> None:
     theta = np.array([[1.0], [2.0]])
     given = Proposed("npe", ("a",), theta, np.zeros(2), True, 1.0)
     prior = priors.build(dict.fromkeys(Known.parameters, NORMAL), Known.parameters)
-    found = exact_likelihood(Known(), prior, given, np.zeros(1), 4, np.random.default_rng(1))
+    found = exact_likelihood(
+        Known(), prior, given.columns, np.zeros(1), 4, np.random.default_rng(1)
+    )
     np.testing.assert_array_equal(found, [-1.0, -4.0])

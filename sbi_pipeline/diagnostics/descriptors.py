@@ -37,7 +37,7 @@ MOST_COLUMNS = 8
 FEWEST_POINTS, FEWEST_SAMPLES, FEWEST_PIXELS = 10, 16, 8
 """Of a set, of a series, and along each side of an image."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-NEIGHBOURS = (1, 4, 9)
+NEIGHBOURS = (1, 3, 9, 27)
 """Which neighbour's distance is asked for."""
 MOST_POINTS = 500
 """Points of a set that neighbours and waves are asked of: the first."""

@@ -36,6 +36,8 @@ from .evidence import log_evidence
 from .statements import statements
 from .steps import sweep
 
+BY_PARAMETER = ("simulation", "parameter")
+BY_MEMBER = ("simulation", "member", "parameter")
 MEMBERS = 4
 """Draws of each posterior kept beside the truth."""
 LONGER = (4, 16)
@@ -96,54 +98,33 @@ def rank(
     if posterior.events:  # held-out simulations are single events, each of a theta of its own
         x = x[:, None]
     z, facts = draw_longer(posterior, x, draws, seed, {"proposal": proposal, **(sampler or {})})
-    drawn_theta = np.stack([prior.from_normal(each) for each in z])
     density = log_posterior(posterior.estimator, x, posterior.events, tried=_tried(posterior, x))
     at_truth = density(z_truth[:, None])[:, 0]
     at_draws = density(z)
     rng = np.random.default_rng(seed)
-    tarp = tarp_ranks(z, z_truth, rng)
-    spread = z_truth.std(axis=0)
+    joint = {"TARP": tarp_ranks(z, z_truth, rng)}
     log_prob = at_truth
     if combinations(prior) is not None:  # a density of some parameters, a probability of others
         log_prob = np.full(count, np.nan)
     elif not traits.draws:
         log_prob = at_truth - _normalisation(density, z, seed)
     at_theta = to_theta_density(log_prob, z_truth, prior)
-    by_parameter = ("simulation", "parameter")
-    joint = {"TARP": tarp}
-    periods = periods_of(prior)
-    mean, sd = drawn_theta.mean(axis=1), drawn_theta.std(axis=1, ddof=1)
-    for column, name in enumerate(prior.names):
-        if name in periods:
-            own, period = drawn_theta[..., column], periods[name]
-            mean[:, column] = circular_mean(own, period, axis=1)
-            sd[:, column] = circular_sd(own, period, axis=1)
-    own_truth, said = truth, statements(np.concatenate([z_truth[:, None], z], axis=1), prior)
-    if periods:  # after the log densities: circles are cut opposite to each posterior
-        z, z_truth = uncut(z, z_truth, [prior.names.index(name) for name in periods])
-        drawn_theta = np.stack([prior.from_normal(each) for each in z])
-        own_truth = prior.from_normal(z_truth)
-    ranks = ranks_of(drawn_theta, own_truth[:, None], rng)
+    said = statements(np.concatenate([z_truth[:, None], z], axis=1), prior)
+    told = draws_beside_truths(prior, z, z_truth, truth, seed)
+    z, z_truth, truth = uncut_circles(prior, z, z_truth, truth)  # after the log densities
+    drawn_theta = np.stack([prior.from_normal(each) for each in z])
+    ranks = ranks_of(drawn_theta, truth[:, None], rng)
     if traits.density:
         joint = {"log density": ranks_of(at_draws, at_truth[:, None], rng), **joint}
     ranked = xr.Dataset(
         {
-            "ranks": (by_parameter, ranks),
-            "truth": (by_parameter, truth),
-            "mean": (by_parameter, mean),
-            "sd": (by_parameter, sd),
-            "sd_ratio": (by_parameter, z.std(axis=1, ddof=1) / spread),
-            "at_edge": ("simulation", _at_edge(prior, drawn_theta, seed)),
-            "pulls": (by_parameter, (z_truth - z.mean(axis=1)) / z.std(axis=1, ddof=1)),
+            "ranks": (BY_PARAMETER, ranks),
             "joint_ranks": (("simulation", "quantity"), np.stack(list(joint.values()), axis=1)),
             "log_prob": ("simulation", at_theta),
-            "prior_log_prob": ("simulation", prior.log_prob(truth)),
             "converged": ("simulation", facts.pop("converged")),
-            "scores": (
-                ("simulation", "member", "parameter"),
-                normal_scores(z, z_truth, MEMBERS).astype(np.float32),
-            ),
+            "scores": (BY_MEMBER, normal_scores(z, z_truth, MEMBERS).astype(np.float32)),
             "said": (("simulation", "statement"), said),
+            **told,
         },
         {"parameter": list(prior.names), "quantity": list(joint)},
         {"draws": draws, **facts},
@@ -155,6 +136,43 @@ def rank(
     if traits.steps:
         ranked["energy_score"] = sweep(posterior.estimator, x, z_truth, seed=seed)
     return ranked
+
+
+def draws_beside_truths(
+    prior: Prior, z: Array, z_truth: Array, truth: Array, seed: int
+) -> dict[str, tuple[Any, Array]]:
+    """Return what draws for held-out simulations say of the truths, besides ranks.
+
+    Args:
+        prior: Of the parameters.
+        z: Draws in normal space, ``(n, L, dim)``.
+        z_truth: True values there, ``(n, dim)``.
+        truth: The same as parameters.
+        seed: Of the reference draws of the prior.
+
+    Returns:
+        Variables of `rank` by name, with their dimensions.
+    """
+    theta, spread = np.stack([prior.from_normal(each) for each in z]), z_truth.std(axis=0)
+    mean, sd = theta.mean(axis=1), theta.std(axis=1, ddof=1)
+    for name, period in periods_of(prior).items():
+        if name in prior.names:
+            column = prior.names.index(name)
+            mean[:, column] = circular_mean(theta[..., column], period, axis=1)
+            sd[:, column] = circular_sd(theta[..., column], period, axis=1)
+    z, z_truth, _ = uncut_circles(prior, z, z_truth, truth)
+    theta = np.stack([prior.from_normal(each) for each in z])
+    own_sd = z.std(axis=1, ddof=1)
+    known_sd = np.where(own_sd > 0, own_sd, np.nan)  # one draw may outweigh all others
+    return {
+        "truth": (BY_PARAMETER, truth),
+        "mean": (BY_PARAMETER, mean),
+        "sd": (BY_PARAMETER, sd),
+        "sd_ratio": (BY_PARAMETER, own_sd / spread),
+        "pulls": (BY_PARAMETER, (z_truth - z.mean(axis=1)) / known_sd),
+        "at_edge": ("simulation", _at_edge(prior, theta, seed)),
+        "prior_log_prob": ("simulation", prior.log_prob(truth)),
+    }
 
 
 def draw_longer(
@@ -247,6 +265,17 @@ def rank_nuisances(
     )
 
 
+def uncut_circles(
+    prior: Prior, z: Array, z_truth: Array, truth: Array
+) -> tuple[Array, Array, Array]:
+    """Return draws and truths in normal space, and truths as parameters, as `uncut` cuts them."""
+    periods = periods_of(prior)
+    if not periods:
+        return z, z_truth, truth
+    z, z_truth = uncut(z, z_truth, [prior.names.index(name) for name in periods])
+    return z, z_truth, prior.from_normal(z_truth)
+
+
 def uncut(draws: Array, truth: Array, periodic: Sequence[int]) -> tuple[Array, Array]:
     """Return draws and truths of circles cut opposite to where both are together.
 
@@ -291,11 +320,16 @@ def tarp_ranks(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
         truth: True values, ``(simulations, theta_dim)``, in the same units.
         rng: Chooses the references.
     """
-    n = truth.shape[0]
-    reference = truth[(np.arange(n) + rng.integers(1, n, size=n)) % n]
+    reference = references(truth, rng)
     far = np.linalg.norm(truth - reference, axis=1)
     near = np.linalg.norm(draws - reference[:, None, :], axis=2) < far[:, None]
     return np.asarray(near.sum(axis=1))
+
+
+def references(truth: Array, rng: np.random.Generator) -> Array:
+    """Return, for each simulation, the truth of another one, ``(n, theta_dim)``."""
+    n = len(truth)
+    return np.asarray(truth[(np.arange(n) + rng.integers(1, n, size=n)) % n])
 
 
 def normal_scores(draws: Array, truth: Array, members: int) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..importance import MORE
 from ..sampled_posteriors import SampledPosterior
 from .check import Check, WarnFail, above, below
 from .diagnostic import Diagnostic
@@ -55,7 +56,7 @@ def judge_refinement(
         k_hat: Shape of the tail of the weights: warn above, fail above.
         k_hat_jitter: Its standard error: warn above, fail above.
         top_weight: Largest weight as a fraction of all: warn above, fail above.
-        efficiency: Kish's effective size over the number of draws: warn below, fail below.
+        efficiency: Kish's effective size over the number of draws, at most: warn below, fail below.
     """
     shape = above(facts["k_hat"], k_hat, "refinement k_hat")
     jitter = above(facts["k_hat_jitter"], k_hat_jitter, "refinement k_hat_jitter")
@@ -74,7 +75,7 @@ def judge_refinement(
         (
             "efficiency",
             kish,
-            "effective over all draws; more of them may show that it is less",
+            f"effective over all draws, at most{_of_more(facts)}",
             "efficiency",
             KISH,
         ),
@@ -91,6 +92,13 @@ def judge_refinement(
         )
         for name, judged, quantity, fact, (chance, good, bad) in rows
     ]
+
+
+def _of_more(facts: Mapping[str, Any]) -> str:
+    """Say what is expected of more draws, where the file of the posterior tells."""
+    if "efficiency_of_more" not in facts:
+        return ""
+    return f"; {facts['efficiency_of_more']:.2g} expected of {MORE} times as many"
 
 
 REFINEMENT = Diagnostic(

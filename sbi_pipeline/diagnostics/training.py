@@ -107,6 +107,7 @@ def draw_losses(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     """Show training and validation loss of each estimator; the best epoch is the one kept."""
     figure, axes = panels(len(asked), columns=3, width=3.6, height=2.7)
     for each, axis in zip(asked, axes, strict=True):
+        assert each.history is not None  # others are not asked
         history, colour = each.history, look.colours[each.name]
         epochs, validation = history["epoch"], history["validation_loss"]
         axis.plot(epochs, history["train_loss"], color=colour, lw=1, alpha=0.6, label="train")

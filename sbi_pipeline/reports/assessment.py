@@ -60,7 +60,7 @@ def subjects_of(
 
     Args:
         simulations: Of the campaign.
-        trained: Estimators.
+        trained: Estimators, then refined posteriors.
         observed: Observations with their posteriors.
         held_out: The held-out simulations, in the order they were calibrated in.
         catalogues: Catalogues with what estimators say of their objects.

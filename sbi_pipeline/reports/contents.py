@@ -67,6 +67,7 @@ class Report:
         epilogue: How to make this page again, in words.
         catalogues: In the order of the configuration.
         rounds: Those that it was simulated in, if it was.
+        refined: Refined posteriors that were asked about held-out simulations.
     """
 
     campaign: str
@@ -86,6 +87,7 @@ class Report:
     epilogue: str = ""
     catalogues: Sequence[ObservedCatalogue] = ()
     rounds: SimulatedRounds | None = None
+    refined: Sequence[TrainedEstimator] = ()
 
     @property
     def checks(self) -> list[Check]:
@@ -101,7 +103,7 @@ class Report:
     def recommendations(self) -> dict[str, Recommendation]:
         """Which posterior to take of each observation that has any."""
         return {
-            each.name: recommend(each, self.estimators, self.findings)
+            each.name: recommend(each, [*self.estimators, *self.refined], self.findings)
             for each in self.observations
             if each.posteriors
         }

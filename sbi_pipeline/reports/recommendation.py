@@ -53,7 +53,7 @@ def recommend(
 
     Args:
         observed: The observation with its posteriors.
-        estimators: All of the campaign.
+        estimators: All of the campaign, and its refined posteriors.
         findings: What was found of all that was asked.
     """
     checks = {each.name: _checks_of(each, findings) for each in _candidates(observed)}
@@ -122,9 +122,8 @@ def _gains(
 
 def _gain(posterior: SampledPosterior, estimators: Sequence[TrainedEstimator]) -> Array | None:
     """Return log q over the prior at held-out truths, ``(n,)``; None where that is not known."""
-    name = posterior.tree.attrs.get("likelihood") or posterior.name
     for each in estimators:
-        if each.name == name and each.calibration is not None:
+        if each.name == posterior.name and each.calibration is not None:
             gain = (each.calibration["log_prob"] - each.calibration["prior_log_prob"]).to_numpy()
             return gain if np.isfinite(gain).all() else None
     return None

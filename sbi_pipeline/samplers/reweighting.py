@@ -106,6 +106,7 @@ class Reweighted:
             "k_hat_jitter": self.weights.k_hat_jitter,
             "effective": self.weights.effective,
             "efficiency": self.weights.effective / len(self.z),
+            "efficiency_of_more": self.weights.efficiency_of_more,
             "top_weight": self.weights.top,
         }
 

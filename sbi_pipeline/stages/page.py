@@ -42,7 +42,7 @@ from ..subjects import (
     beside_each_other,
     calibrations,
 )
-from ..types import Array, Outcome
+from ..types import Array, Outcome, Prior
 from .files import Keys, check_key, read_dataset, read_manifest
 from .rounds import simulated_rows
 
@@ -79,6 +79,7 @@ def report(
     parameters: Sequence[Mapping[str, str]],
     configuration: str,
     inputs: Keys,
+    refined_calibrations: Sequence[Path] = (),
     nuisance_ranks: Sequence[Path] = (),
     boxes: Sequence[Path] = (),
     rounds: Sequence[Path] = (),
@@ -102,10 +103,12 @@ def report(
     listed = read_manifest(simulations, inputs, "manifest")
     files = zip(headers, histories, calibrations, strict=True)
     trained = beside_each_other([_estimator(*each, inputs) for each in files])
+    refined = [_refined(path, trained[0].prior, inputs) for path in refined_calibrations]
+    asked = [*trained, *beside_each_other([*trained, *refined])[len(trained) :]]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     conditions = [p["name"] for p in parameters if p["role"] == "known"]
     reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)
-    seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(trained)})
+    seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(asked)})
     compared = seen["train"].x
     if reader.missing is not None and not reader.missing.rows:
         # Without the gaps that are drawn: an observation is compared in the elements that it has.
@@ -116,7 +119,7 @@ def report(
             path,
             posteriors,
             inputs,
-            {each.name: each.edges for each in trained},
+            {each.name: each.edges for each in asked},
             simulated=compared,
             missing=None if missing is None else share_missing(seen["train"].x),
             simulated_known=seen["train"].known,
@@ -133,7 +136,7 @@ def report(
     learnt = _nuisances(nuisance_ranks, inputs)
     chain = _rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
     subjects = assessment.subjects_of(
-        simulated, trained, observed, seen["test"], surveyed, learnt, chain, conditions
+        simulated, asked, observed, seen["test"], surveyed, learnt, chain, conditions
     )
     told = contents.Report(
         campaign=campaign,
@@ -148,11 +151,12 @@ def report(
         config_yaml=configuration,
         versions=_versions(),
         keys={"simulations": listed["simulation_key"], **inputs},
-        timings=_timings(listed, trained, learnt, observed, surveyed),
+        timings=_timings(listed, asked, learnt, observed, surveyed),
         errors=listed["examples"],
         epilogue="Save the configuration below as config/config.yaml and run snakemake.",
         catalogues=surveyed,
         rounds=chain,
+        refined=asked[len(trained) :],
     )
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
@@ -222,6 +226,13 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     told["usual_epochs"] = header.get("usual_epochs")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
+
+
+def _refined(calibration: Path, prior: Prior | None, keys: Keys) -> TrainedEstimator:
+    """Read what a refined posterior says of held-out simulations."""
+    name = calibration.parent.name
+    data = read_dataset(calibration, keys, f"calibration of {name}")
+    return TrainedEstimator(name, str(data.attrs["method"]), None, data, prior=prior)
 
 
 def _unseen(header: Mapping[str, Any]) -> str:
@@ -385,7 +396,8 @@ def _timings(
     shards = itertools.chain.from_iterable(stock.shards for stock in stocks_of(listed))
     timings = {"simulate": float(sum(shard["seconds"] for shard in shards))}
     for each in trained:
-        timings[f"train {each.name}"] = float(each.history["seconds"].iloc[-1])
+        if each.history is not None:
+            timings[f"train {each.name}"] = float(each.history["seconds"].iloc[-1])
         if each.calibration is not None:
             timings[f"calibrate {each.name}"] = float(each.calibration.attrs["seconds"])
     if learnt is not None:

@@ -19,7 +19,10 @@ from .. import priors as priors_module
 from .. import streams
 from ..model import Model
 from ..priors.supports import check_covers
+from ..recalibration import Correction, corrected_draws
 from ..refinement import Proposed, estimated_likelihood, exact_likelihood, refined
+from ..samplers import Draws
+from ..samplers.direct import CHAINS, in_chains
 from ..trained import Posterior, load
 from ..types import Prior
 from .files import (
@@ -66,6 +69,7 @@ def refine(
     each: Sequence[ToRefine],
     model: Model,
     likelihoods: Sequence[Path] = (),
+    corrections: Sequence[Path] = (),
     exact: bool = False,
     nuisance_draws: int = 64,
     new_priors: Mapping[str, Any] | None = None,
@@ -74,13 +78,14 @@ def refine(
     seed: int = 1,
     threads: int = 1,
 ) -> Iterator[ToRefine]:
-    """Reweight draws of posteriors by a likelihood, to another prior, or both.
+    """Reweight draws of posteriors by a likelihood, to another prior, or both; or move them.
 
     The likelihood is an estimator's, or with ``exact`` the simulator's own, averaged over
     ``nuisance_draws`` draws of the nuisances.
 
-    Reads: ``proposal``, a posterior; ``observation``; in ``likelihoods`` an estimator, if any.
-    Writes: ``posterior``, resampled by weight.
+    Reads: ``proposal``, a posterior; ``observation``; in ``likelihoods`` an estimator, if any; in
+    ``corrections`` how draws are moved instead, if they are. Writes: ``posterior``, resampled by
+    weight or moved.
 
     Raises:
         ValueError: The draws have no normalised density, the new prior is wider, or the weights
@@ -89,6 +94,7 @@ def refine(
     torch.set_num_threads(threads)
     whole = model.build_prior()
     trained = [_trained(path, each[0].inputs) for path in likelihoods]
+    fits = [read_dataset(path, each[0].inputs, "corrections") for path in corrections]
 
     def work(one: ToRefine) -> None:
         began, rng = time.monotonic(), streams.generator(seed, "refine")
@@ -101,20 +107,25 @@ def refine(
         if exact:
             simulator = model.build_simulator()
             log_likelihood = exact_likelihood(
-                simulator, whole, given, x_o, nuisance_draws, rng, under
+                simulator, whole, given.columns, x_o, nuisance_draws, rng, under
             )
         for learnt in trained:
             log_likelihood = estimated_likelihood(learnt, given.theta, x_o, known_of(observed))
             normalised = learnt.estimator.traits.target == "likelihood"
-        drawn = refined(given, prior, target, log_likelihood, rng, normalised=normalised)
+        told: dict[str, Any] = {}
+        if fits:
+            drawn, told = _moved(given, prior, fits[0])
+        else:
+            drawn = refined(given, prior, target, log_likelihood, rng, normalised=normalised)
         facts = {**drawn.facts, "seconds": time.monotonic() - began}
-        logger.info("reweighted: %s", facts)
+        logger.info("refined: %s", {**facts, **told})
         drawn = dataclasses.replace(drawn, facts=facts)
         attrs = {
             **{"key": one.key, "method": "reweighted", "proposal": given.who, **one.names},
             **given.selection,
             "likelihood": "exact" if exact else "".join(path.parent.name for path in likelihoods),
             "new_priors": ", ".join(new_priors or {}),
+            **told,
         }
         tree = labelled_posterior(
             drawn, 0, target, x_o, attrs, seed=seed, derived=derived, texts=texts, known=under
@@ -122,6 +133,23 @@ def refine(
         write_dataset(one.posterior, tree)
 
     yield from one_by_one(each, work, lambda one: one.observation.stem)
+
+
+def _moved(given: Proposed, prior: Prior, fit: xr.Dataset) -> tuple[Draws, dict[str, Any]]:
+    """Return draws moved by a correction, and what the file says of it."""
+    of = fit.sel(parameter=list(given.names))
+    pairs = zip(of["shift"].to_numpy().tolist(), of["scale"].to_numpy().tolist(), strict=True)
+    z = prior.to_normal(given.theta[: len(given.theta) // CHAINS * CHAINS])
+    drawn = in_chains(corrected_draws(z, [Correction(*each) for each in pairs])[None])
+    told = {
+        "method": "recalibrated",
+        "recalibrated_from": given.who,
+        "shift": of["shift"].to_numpy(),
+        "scale": of["scale"].to_numpy(),
+        "fitted": int(fit.attrs["fitted"]),
+        "judged": fit.sizes["simulation"],
+    }
+    return dataclasses.replace(drawn, sampler="moved"), told
 
 
 def _changed(model: Model, prior: Prior, new: Mapping[str, Any]) -> Prior:

@@ -118,6 +118,21 @@ class Campaign(Mapping[str, Specification]):
         """Names of estimators, then of refined posteriors."""
         return [*self.estimators, *self.refined]
 
+    @property
+    def calibrated(self) -> list[str]:
+        """Names of the refined posteriors that are asked about held-out simulations.
+
+        Truths are drawn from the prior that was simulated, not from another one.
+        """
+        entries = self.config.get("refine", {})
+        asked = [name for name in self.refined if "priors" not in entries[name]]
+        return asked if self.observations else []
+
+    def told_by(self, name: str) -> str:
+        """Return the stage that says what a refined posterior makes of held-out simulations."""
+        moved = stated(Refinement, self.config["refine"][name], "recalibrate")
+        return "recalibrate" if moved else "calibrate_refined"
+
     def _all_shares(self) -> Iterator[Place]:
         """Yield stage, name and observation of all that is made of one observation."""
         yield from (("observe", each) for each in self.observations)
@@ -158,8 +173,7 @@ class Campaign(Mapping[str, Specification]):
             yield self._path("collect", each), self._recipe(self._collect, each)
         for name in self.estimators:
             yield self._path("train", name), self._recipe(self.fits.train, name)
-        for name in self.estimators:  # some propose for others
-            yield self._path("calibrate", name), self._recipe(self.fits.calibrate, name)
+        yield from self._calibrations()  # some estimators propose for others
         if self.fits.learn_nuisances and not self._is_told_elsewhere:
             yield self._path("learn_nuisances"), self.fits.nuisances
         for path, (stage_name, *names) in self._shares.items():
@@ -175,6 +189,18 @@ class Campaign(Mapping[str, Specification]):
                 yield path, functools.partial(self._truncate, chain)
         if not self._is_told_elsewhere:
             yield self._path("report"), self._report
+
+    def _calibrations(self) -> Iterator[tuple[str, Callable[[], Specification]]]:
+        """Yield where calibrations are specified, with what makes these."""
+        for name in self.estimators:
+            yield self._path("calibrate", name), self._recipe(self.fits.calibrate, name)
+        for name in self.calibrated:
+            makers = {
+                "recalibrate": self._recalibrate,
+                "calibrate_refined": self._calibrate_refined,
+            }
+            stage_name = self.told_by(name)
+            yield self._path(stage_name, name), self._recipe(makers[stage_name], name)
 
     def _recipe(self, make: Callable[..., Specification], *names: str) -> Callable[[], Any]:
         return functools.partial(make, *names)
@@ -378,6 +404,9 @@ class Campaign(Mapping[str, Specification]):
         if likelihood in self.estimators:
             inputs["likelihoods"] = self.key("train", likelihood)
             follows.append(self._path("train", likelihood))
+        if stated(Refinement, entry, "recalibrate"):
+            inputs["corrections"] = self.key("recalibrate", name)
+            follows.append(self._path("recalibrate", name))
         return Specification(
             "refine",
             {
@@ -391,6 +420,26 @@ class Campaign(Mapping[str, Specification]):
             stage("refine") | makers_of(self.entry),
             tuple(follows),
         )
+
+    def _calibrate_refined(self, name: str) -> Specification:
+        entry = self.config["refine"][name]
+        likelihood, proposal = entry["likelihood"], entry["proposal"]
+        return self.fits.calibrate_refined(
+            proposal,
+            likelihood if likelihood in self.estimators else None,
+            {
+                "model": self.simulations.model,
+                "exact": likelihood == "exact",
+                "nuisance_draws": stated(Refinement, entry, "nuisance_draws"),
+            },
+            makers_of(self.entry),
+        )
+
+    def _recalibrate(self, name: str) -> Specification:
+        proposal = self.config["refine"][name]["proposal"]
+        path = self._path("calibrate", proposal)
+        inputs = {"calibrations": self[path].key}
+        return Specification("recalibrate", {}, inputs, stage("recalibrate"), (path,))
 
     def _diagnose(self, name: str, observation: str) -> Specification:
         learnt, follows = self.fits.learnt_nuisances()
@@ -495,6 +544,9 @@ class Campaign(Mapping[str, Specification]):
             f"calibration of {name}": self.key("calibrate", name) for name in self.estimators
         }
         inputs |= {
+            f"calibration of {name}": self.key(self.told_by(name), name) for name in self.calibrated
+        }
+        inputs |= {
             f"posterior of {name}, {each}": self.key("diagnose", name, each)
             for name, each in itertools.product(self.posteriors, self.observations)
         }
@@ -526,6 +578,7 @@ class Campaign(Mapping[str, Specification]):
             functools.reduce(operator.or_, asked, stage("report") | self.fits.masks),
             (
                 *(self._path("calibrate", name) for name in self.estimators),
+                *(self._path(self.told_by(name), name) for name in self.calibrated),
                 *follows,
                 *(
                     self._path("diagnose", name, each)

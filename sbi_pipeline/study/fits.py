@@ -88,15 +88,43 @@ class Fits:
         if self.keep_draws:
             options["keep_draws"] = True
         inputs, follows = self.drawn_from(name, calibrating=True)
-        largest = self.config["campaigns"][self._entry.get("held_out", self.campaign)]
-        held_out = manifest_specification(largest, self.stocks, self.box).key
         return Specification(
             "calibrate",
             {"calibration_options": options, **self.at_load},
-            {"simulations": held_out, **inputs},
+            {"simulations": self._held_out, **inputs},
             stage("calibrate") | self.masks | self.sampler(name, options.get("sampler", {})),
             follows,
         )
+
+    def calibrate_refined(
+        self, proposal: str, likelihood: str | None, arguments: Config, makers: Makers
+    ) -> Specification:
+        """Return what a refined posterior is asked about held-out simulations with.
+
+        Args:
+            proposal: Name of the estimator whose draws are weighed.
+            likelihood: That of the one that weighs them, if one does.
+            arguments: Others of the stage.
+            makers: What made the simulations.
+        """
+        options = {**self.config.get("calibration", {})}
+        options.pop("sampler", None)
+        read = [proposal] if likelihood is None else [proposal, likelihood]
+        paths = tuple(self._path("train", each) for each in read)
+        inputs = dict(zip(("estimator", "likelihoods"), map(self.key, paths), strict=False))
+        return Specification(
+            "calibrate_refined",
+            {"calibration_options": options, **arguments, **self.at_load},
+            {"simulations": self._held_out, **inputs},
+            stage("calibrate_refined") | self.masks | self.sampler(proposal, {}) | makers,
+            paths,
+        )
+
+    @property
+    def _held_out(self) -> str:
+        """Key of the manifest of the simulations that are asked about."""
+        largest = self.config["campaigns"][self._entry.get("held_out", self.campaign)]
+        return manifest_specification(largest, self.stocks, self.box).key
 
     def ranking(self, name: str) -> Config:
         """Return what calibration says of ranking draws that is of use where a posterior is."""

@@ -186,7 +186,7 @@ class Jobs:
     def calibration_proposals(self, wildcards: Any) -> list[str]:
         """Return the estimator that the calibration of another one proposes from, if any."""
         campaign = self._campaign(wildcards)
-        return _trained(campaign, campaign.fits.proposals(wildcards.estimator, calibrating=True))
+        return _trained(campaign, campaign.fits.proposals(wildcards.trained, calibrating=True))
 
     def training(self, wildcards: Any) -> dict[str, Any]:
         """Return all options of a training, also those that are in no key."""
@@ -215,9 +215,35 @@ class Jobs:
 
     def likelihoods(self, wildcards: Any) -> list[str]:
         """Return the estimator of the likelihood that a posterior is refined by, if any."""
-        name = self.plan.config["refine"][wildcards.refined].get("likelihood")
+        name = self._refinement(wildcards).get("likelihood")
         trained = name in self._campaign(wildcards).estimators
         return [f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt"] if trained else []
+
+    def _refinement(self, wildcards: Any) -> dict[str, Any]:
+        """Return the entry of a refined posterior: of any, of one weighed, or of one moved."""
+        named = dict(wildcards.items())
+        name = next(named[kind] for kind in ("refined", "weighed", "moved") if kind in named)
+        return dict(self.plan.config["refine"][name])
+
+    def corrections(self, wildcards: Any) -> list[str]:
+        """Return how draws of a posterior are moved, if they are."""
+        moved = self._campaign(wildcards).told_by(wildcards.refined) == "recalibrate"
+        return [f"{RESULTS}/{wildcards.campaign}/{wildcards.refined}/calibration.nc"] * moved
+
+    def corrected(self, wildcards: Any) -> str:
+        """Return the calibration of the estimator whose draws are moved."""
+        name = self._refinement(wildcards)["proposal"]
+        return f"{RESULTS}/{wildcards.campaign}/{name}/calibration.nc"
+
+    def proposal(self, wildcards: Any) -> str:
+        """Return the estimator whose draws a posterior is refined from."""
+        name = self._refinement(wildcards)["proposal"]
+        return f"{RESULTS}/{wildcards.campaign}/{name}/estimator.pt"
+
+    def refined_calibrations(self, wildcards: Any) -> list[str]:
+        """Return what refined posteriors of a campaign say of held-out simulations."""
+        campaign = self._campaign(wildcards)
+        return [f"{RESULTS}/{campaign.name}/{name}/calibration.nc" for name in campaign.calibrated]
 
     def of_estimators(self, pattern: str) -> InputFunction:
         """Return an input function: a pattern for each estimator of a campaign."""
@@ -241,7 +267,7 @@ class Jobs:
 
     def proposed(self, wildcards: Any) -> list[str]:
         """Return the receipt of the posteriors whose draws a job of many reweights."""
-        name = self.plan.config["refine"][wildcards.refined]["proposal"]
+        name = self._refinement(wildcards)["proposal"]
         return self._receipt(wildcards, self._campaign(wildcards).draws(name), name)
 
     def _receipt(self, wildcards: Any, *job: str) -> list[str]:
@@ -249,7 +275,7 @@ class Jobs:
 
     def single_proposed(self, wildcards: Any) -> str:
         """Return the posterior whose draws are reweighted."""
-        name = self.plan.config["refine"][wildcards.refined]["proposal"]
+        name = self._refinement(wildcards)["proposal"]
         return f"{RESULTS}/{wildcards.campaign}/{name}/{wildcards.observation}/posterior.nc"
 
     def before(self, pattern: str) -> Callable[[Any], str]:

@@ -17,7 +17,7 @@ from .batches import Batch
 from .campaign import Campaign
 from .reuse import own_rows
 from .rounds import KnownBox, RoundChain, chains_of, with_rounds
-from .schema import CampaignEntry, Config, Configuration
+from .schema import CampaignEntry, Config, Configuration, Refinement
 from .signatures import stated
 from .simulations import RESULTS, Simulations, joined, simulations_of
 from .specification import Specification, stage
@@ -235,12 +235,16 @@ class Plan(Mapping[str, Specification]):
     def patterns(self) -> dict[str, str]:
         """Regular expressions of the wildcards of rules."""
         refinements = list(self.config.get("refine", {}))
+        moved = [name for name, each in self.config.get("refine", {}).items() if _is_moved(each)]
+        weighed = [name for name in refinements if name not in moved]
         catalogues = {each: None for one in self.campaigns.values() for each in one.catalogues}
         return {
             "campaign": "|".join({**self.campaigns, **self._possible}),
             "estimator": "|".join([*self.config["estimators"], *refinements]),
             "trained": "|".join(self.config["estimators"]),
             "refined": "|".join(refinements) or "(?!)",
+            "weighed": "|".join(weighed) or "(?!)",
+            "moved": "|".join(moved) or "(?!)",
             "sweep": "|".join(self.sweeps) or "(?!)",
             "catalogue": "|".join(catalogues) or "(?!)",
             "observation": rf"(?!(?:{'|'.join(catalogues)})\b)\w+" if catalogues else r"\w+",
@@ -275,6 +279,10 @@ class Plan(Mapping[str, Specification]):
         """Return what the job of many observations makes that writes a path, if there is one."""
         found = (campaign.batch(path) for campaign in self.campaigns.values())
         return next((each for each in found if each is not None), None)
+
+
+def _is_moved(refinement: Config) -> bool:
+    return bool(stated(Refinement, refinement, "recalibrate"))
 
 
 def box_of(name: str) -> Path:

@@ -521,10 +521,14 @@ class Refinement(TypedDict, total=False):
             x)`` of its ``marginal_parameters``, and these are the inferred ones.
         priors: Priors to change, of inferred parameters; refused where they are wider than those
             trained on.
+        recalibrate: Instead of both, whether each parameter is moved and widened so that held-out
+            truths rank as they should, by half of the held-out simulations; the other half
+            judges it.
     """
 
     proposal: Required[str]
     likelihood: str
+    recalibrate: Annotated[bool, Default(False)]
     nuisance_draws: Annotated[int, Ge(1), Le(1_000_000), Default(64)]
     priors: dict[str, Prior]
 
@@ -549,7 +553,7 @@ class Configuration(TypedDict, total=False):
         campaigns: By name: a simulator, its priors and its observations.
         estimators: By name: a method and its options.
         sweeps: By name: one question asked with other numbers of simulations, networks and seeds.
-        refine: By name: posteriors made from those of estimators by reweighting their draws.
+        refine: By name: posteriors made from those of estimators, by weight or by recalibration.
         calibration: How estimators are asked about held-out simulations.
         predictive_draws: Draws of each posterior for which data are simulated, for the eye, and
             data sets of one draw, with which the observation is compared; ``auto`` is 1000, or 500

@@ -9,13 +9,14 @@ from .. import estimators, priors, samplers
 from ..networks.encoders import embed
 from ..priors.circles import periods_of
 from ..priors.discrete import combinations
+from ..priors.named import NamedPrior
 from ..priors.supports import check_covers, look_at
 from ..refinement import check_exact, knows_marginal
 from ..types import Prior
 from .binding import InconsistentError
 from .data import simulator_of
 from .files import Keys
-from .schema import CampaignEntry, Config, Rounds, SamplerEntry
+from .schema import CampaignEntry, Config, Refinement, Rounds, SamplerEntry
 from .signatures import record_of, stated, with_defaults
 
 Shape = tuple[int, ...]
@@ -216,6 +217,9 @@ def check_refine(
             raise InconsistentError(keys, "an estimator has this name too; give it another")
         if proposal not in methods:
             continue  # another campaign's
+        if stated(Refinement, entry, "recalibrate"):
+            _check_recalibrated(entry, campaign, prior, keys)
+            continue
         if likelihood is None and "priors" not in entry:
             raise InconsistentError(keys, "wanted a likelihood, priors, or both")
         if likelihood is not None and not estimators.traits(methods[proposal]).proposes:
@@ -240,6 +244,27 @@ def check_refine(
         if likelihood == "exact":
             _check_exact(campaign, given, (*keys, "likelihood"))
         _check_new_priors(entry.get("priors", {}), campaign, prior, (*keys, "priors"))
+
+
+def _check_recalibrated(entry: Config, campaign: Config, prior: Prior, keys: Keys) -> None:
+    """Refuse to correct what has no ranks of its own, or ranks that say nothing of a shift."""
+    where = (*keys, "recalibrate")
+    if others := [key for key in ("likelihood", "priors", "nuisance_draws") if key in entry]:
+        text = f"moves draws, and {others[0]} weighs them; make two posteriors of it"
+        raise InconsistentError(where, text)
+    joined = any("joined" in each for each in campaign.get("observations", {}).values())
+    if joined or stated(CampaignEntry, campaign, "events"):
+        text = "held-out simulations are single ones, and say nothing of widths of several"
+        raise InconsistentError(where, f"{text} together; remove it")
+    if not isinstance(prior, NamedPrior):
+        text = "the prior is a class of your own, in whose normal space parameters may mix"
+        raise InconsistentError(where, f"{text}; remove it")
+    for each in prior.parameters:
+        why = "discrete" if each.family.discrete else "periodic" if each.periodic else ""
+        why = why or ("drawn from a prior that depends on another" if each.parents else "")
+        if why:
+            text = f"{each.name!r} is {why}, and cannot be moved by its rank alone; remove it"
+            raise InconsistentError(where, text)
 
 
 def _undrawn(campaign: Config, inferred: Sequence[str], likelihood: str | None) -> str:

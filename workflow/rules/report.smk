@@ -12,6 +12,7 @@ rule report:
             calibrations=JOBS.of_estimators(
                 "results/{campaign}/{estimator}/calibration.nc"
             ),
+            refined_calibrations=JOBS.refined_calibrations,
             nuisance_ranks=JOBS.nuisance_ranks,
             boxes=JOBS.boxes,
             rounds=JOBS.rounds,

@@ -46,6 +46,7 @@ rule refine:
         given(
             "results/{campaign}/{refined}/refine-{part}.json",
             likelihoods=JOBS.likelihoods,
+            corrections=JOBS.corrections,
             made=JOBS.proposed,
         ),
     output:
@@ -64,6 +65,7 @@ rule single_refine:
         given(
             "results/{campaign}/{refined}/{observation}/refine.spec.json",
             likelihoods=JOBS.likelihoods,
+            corrections=JOBS.corrections,
             made=JOBS.single_proposed,
         ),
     output:

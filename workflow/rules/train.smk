@@ -23,16 +23,55 @@ rule train:
 rule calibrate:
     input:
         given(
-            "results/{campaign}/{estimator}/calibrate.spec.json",
+            "results/{campaign}/{trained}/calibrate.spec.json",
             simulations=JOBS.held_out,
-            estimator="results/{campaign}/{estimator}/estimator.pt",
+            estimator="results/{campaign}/{trained}/estimator.pt",
             proposals=JOBS.calibration_proposals,
         ),
     output:
-        calibration="results/{campaign}/{estimator}/calibration.nc",
-        spec="results/{campaign}/{estimator}/calibrate.spec.json",
+        calibration="results/{campaign}/{trained}/calibration.nc",
+        spec="results/{campaign}/{trained}/calibrate.spec.json",
     log:
-        "results/{campaign}/{estimator}/calibrate.log",
+        "results/{campaign}/{trained}/calibrate.log",
+    threads: 1
+    params:
+        spec=JOBS.specification,
+    script:
+        "../scripts/stage.py"
+
+
+rule calibrate_refined:
+    input:
+        given(
+            "results/{campaign}/{weighed}/calibrate_refined.spec.json",
+            simulations=JOBS.held_out,
+            estimator=JOBS.proposal,
+            likelihoods=JOBS.likelihoods,
+        ),
+    output:
+        calibration="results/{campaign}/{weighed}/calibration.nc",
+        spec="results/{campaign}/{weighed}/calibrate_refined.spec.json",
+    log:
+        "results/{campaign}/{weighed}/calibrate_refined.log",
+    threads: 1
+    params:
+        spec=JOBS.specification,
+    script:
+        "../scripts/stage.py"
+
+
+# How the draws of an estimator are moved, by half of what it says of held-out simulations.
+rule recalibrate:
+    input:
+        given(
+            "results/{campaign}/{moved}/recalibrate.spec.json",
+            calibrations=JOBS.corrected,
+        ),
+    output:
+        calibration="results/{campaign}/{moved}/calibration.nc",
+        spec="results/{campaign}/{moved}/recalibrate.spec.json",
+    log:
+        "results/{campaign}/{moved}/recalibrate.log",
     threads: 1
     params:
         spec=JOBS.specification,

@@ -1,0 +1,79 @@
+"""Ranks by weight: exact for the right posterior, whatever proposes, and blind to nothing seen."""
+
+import numpy as np
+import pytest
+import synthetic
+import xarray as xr
+from faults_refined import weighed
+from scipy import stats
+
+from sbi_pipeline import priors
+from sbi_pipeline.diagnostics.weighted_ranks import WeighedTruths, positions, ranked_by_weight
+from sbi_pipeline.refinement import exact_at_truth, exact_likelihood
+from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
+
+
+@pytest.mark.parametrize(("off", "proposed", "of"), [(0, 1.3, 500), (1, 0.7, 30), (3, 0.5, 100)])
+def test_ranks_are_uniform_however_bad_the_proposal_is(off: float, proposed: float, of: int):
+    """With a proposal far off the truth is nearly all of the weight, and its rank still uniform."""
+    data = weighed(1, off=off, proposed=proposed, of=of, n=4000)
+    for name in ("ranks", "joint_ranks"):
+        for ranks in data[name].to_numpy().T:
+            assert stats.kstest((ranks + 0.5) / 201, "uniform").pvalue > 0.003
+    scores = data["scores"].to_numpy()
+    for member in range(scores.shape[1]):
+        assert stats.kstest(scores[:, member, 0], "norm").pvalue > 0.003
+
+
+def test_the_density_at_the_truth_is_that_of_the_posterior():
+    data = weighed(2, n=2000)
+    gain = (data["log_prob"] - data["prior_log_prob"]).to_numpy()
+    entropy = -2 * np.log(0.5 / np.sqrt(1.25)) - 1  # E log N(z; 0, 1) is -1/2 a dimension more
+    assert gain.mean() == pytest.approx(entropy + 1, abs=4 * stats.sem(gain))
+    poor = weighed(2, n=2000, off=3, proposed=0.5)
+    assert poor["log_prob"].mean() < data["log_prob"].mean() - 0.5
+
+
+def test_few_draws_that_count_are_said_and_then_not_judged():
+    bad, good = weighed(3, off=4, proposed=0.4), weighed(3)
+    assert synthetic.asked("held_out_weights", good).status == "pass"
+    said = synthetic.asked("held_out_weights", bad)
+    assert (said.status, "were not judged" in said.advice) == ("warn", True)
+    assert synthetic.estimator(bad).ranked is None
+    assert good["effective"].median() > 100
+
+
+def averaged(truth_is_one: bool, n: int = 1500, draws: int = 2) -> xr.Dataset:
+    """Ranks by a likelihood averaged over two draws of a strong nuisance."""
+    simulator, rng = LinearGaussian(theta_dim=1, nuisances=1, x_dim=2), np.random.default_rng(1)
+    names = simulator.parameters
+    sds = dict(zip(names, (1, 5), strict=True))
+    entries = {name: {"type": "normal", "mean": 0, "sd": sd} for name, sd in sds.items()}
+    whole = priors.build(entries, names)
+    every = rng.normal(size=(n, 2)) * [*sds.values()]
+    data, z = simulator(every, rng), rng.normal(size=(n, 31, 1))
+    z[:, 0] = every[:, :1]  # the proposal is the prior
+    found = np.empty((n, 31))
+    for row, x in enumerate(data):
+        columns = {"theta_1": z[row, :, 0]}
+        found[row] = exact_likelihood(simulator, whole, columns, x, draws, rng)
+        if truth_is_one:
+            truth = dict(zip(names, every[row], strict=True))
+            found[row, 0] = exact_at_truth(simulator, whole, truth, names[:1], x, draws, rng)
+    pool = WeighedTruths(z, found - 0.5 * z[..., 0] ** 2, found)
+    return ranked_by_weight(whole.keep(names[:1]), every[:, :1], pool, 200, 1)
+
+
+def test_true_nuisances_among_those_averaged_over_make_ranks_exact():
+    fractions = {
+        each: (averaged(each)["ranks"].to_numpy().ravel() + 0.5) / 201 for each in (True, False)
+    }
+    assert stats.kstest(fractions[True], "uniform").pvalue > 0.003
+    assert np.abs(fractions[False] - 0.5).mean() - 0.25 > 5 * 0.144 / 1500**0.5
+
+
+def test_a_point_lies_among_its_equals_at_random():
+    values, weight = np.array([[[1.0], [1.0], [0.0]]]), np.array([[0.3, 0.3, 0.4]])
+    rng = np.random.default_rng(1)
+    found = [positions(values, weight, np.array([0]), rng).item() for _ in range(2000)]
+    assert stats.kstest(found, stats.uniform(0.4, 0.6).cdf).pvalue > 0.003
