@@ -230,7 +230,7 @@ def trained(problem, rows, *, seed=1, method="npe", epochs=None, network=None, u
     header = {"training_rows": len(learnt[0])}
     posterior = Posterior(made, prior, header)
     test = views[1]
-    data = rank(posterior, test.theta, test.x, seed=1, simulations=TEST)
+    data = rank(posterior, test.theta, test.x, seed=1)
     fit_rows = View(*learnt, np.arange(len(learnt[0])), problem.names)
     beside = held_against(posterior, fit_rows, test.head(data.sizes["simulation"]), seed=1)
     calibration = data.assign(beside.data_vars).assign_attrs(beside.attrs)
