@@ -186,7 +186,7 @@ def test_disagreement_within_chance_passes():
 
 @pytest.mark.parametrize(("p_value", "status"), [(0.4, "pass"), (0.004, "warn"), (1 / 501, "fail")])
 def test_predictive_and_in_distribution(p_value, status):
-    found = Typicality(p_value, {"distance": 0.5, "roughness": p_value}, 0.1, 500)
+    found = Typicality(p_value, {"roughness": p_value, "distance": 0.5}, 0.1, 500)  # worst first
     for check in (
         synthetic.judged("predictive", found, "npe"),
         synthetic.judged("in_distribution", found, "school"),
