@@ -4,8 +4,8 @@ A posterior can be calibrated and far too wide. What it might know is not known,
 limits of what it loses are. Truths are more probable under another estimator of the campaign, or
 under a regression in closed form. And training rows are more probable than held-out ones by as many
 nats as were learnt by heart: of an estimator at the maximum of its likelihood half of that is lost
-on new data, by the theory of Akaike and Takeuchi, and with early stopping more. On six problems
-with known answers and 2 000 rows, the loss was 1.0 to 1.9 times that gap (five problems).
+on new data, by the theory of Akaike and Takeuchi, and with early stopping more. On five problems
+with known answers and 2 000 rows, the loss was 1.0 to 1.9 times that gap.
 
 References:
     Akaike, A new look at the statistical model identification, IEEE Trans. Autom. Control 19, 1974,
