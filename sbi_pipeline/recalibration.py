@@ -31,8 +31,10 @@ from scipy import optimize, special
 
 from .types import Array
 
+PARTS = 4
+"""Parts of the held-out ranks, of which one judges a correction that is fitted to the others."""
 FEWEST_RANKS = 50
-"""Ranks that a correction is fitted to, and as many that judge it, at least."""
+"""Ranks that judge a correction, at least."""
 SCORES = np.linspace(-12, 12, 961)
 """Normal scores over which ranks are averaged."""
 TAIL = 0.02
@@ -138,27 +140,29 @@ def _corrected(values: Array, correction: Correction) -> Array:
 
 
 def corrected_calibration(data: xr.Dataset, seed: int) -> xr.Dataset:
-    """Fit corrections to the second half of held-out ranks, and apply them to the first.
+    """Fit corrections to most of the held-out ranks, and apply them to the first of them.
+
+    A correction has an error of its own, which those that judge it see: so these are a part of all.
 
     Args:
         data: The calibration of what is corrected.
         seed: Spreads truths between draws.
 
     Returns:
-        The calibration of what is corrected, of the first half, but for what is of all parameters
-        together, with ``shift`` and ``scale`` (parameter) and the attribute ``fitted``, how many
-        ranks these are of. The density at the truth is not known.
+        The calibration of what is corrected, of those that judge it, but for what is of all
+        parameters together, with ``shift`` and ``scale`` (parameter) and the attribute ``fitted``,
+        how many ranks these are of. The density at the truth is not known.
 
     Raises:
         ValueError: There are too few.
     """
     draws, n = int(data.attrs["draws"]), data.sizes["simulation"]
-    judged = n // 2
+    judged = n // PARTS
     if judged < FEWEST_RANKS:
         raise ValueError(
-            f"{n} held-out simulations; recalibration wants at least {2 * FEWEST_RANKS}, half of "
-            "them to judge it: simulate more, or hold out more (split: {test: ...}; calibration: "
-            "{simulations: ...})"
+            f"{n} held-out simulations; recalibration wants at least {PARTS * FEWEST_RANKS}, of "
+            f"which {FEWEST_RANKS} judge it: simulate more, or hold out more (split: "
+            "{test: ...}; calibration: {simulations: ...})"
         )
     ranks = data["ranks"].transpose("simulation", "parameter").to_numpy()
     found = [fitted_correction(each, draws) for each in ranks[judged:].T]

@@ -47,7 +47,7 @@ def weighed(seed, *, bias=0.0, width=1.0, proposed=1.3, off=0.0, n=200, draws=20
 
 
 def corrected(seed, *, n=1000, **fault):
-    """Checks of a posterior that was recalibrated: of the half that its correction did not see."""
+    """Checks of a posterior that was recalibrated: of the rows that its correction did not see."""
     data = synthetic.calibration(n=n, draws=200, seed=seed, **fault)
     found = corrected_calibration(data, seed)
     return [

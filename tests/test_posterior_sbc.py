@@ -21,7 +21,6 @@ from sbi_pipeline.diagnostics import calibration, posterior_ranks
 from sbi_pipeline.diagnostics.posterior_ranks import (
     Normals,
     rank_at_posterior,
-    weighted_ranks,
     why_not_ranked,
 )
 from sbi_pipeline.diagnostics.posterior_sbc import measure_posterior_sbc
@@ -124,16 +123,6 @@ def test_pools_share_no_random_numbers_with_the_posterior(monkeypatch):
     monkeypatch.setattr(posterior_ranks, "draws_of", drawn)
     at_the_posterior(1, n=30)
     assert len({1, *seeds}) == 3
-
-
-def test_weights_say_which_member_is_the_truth():
-    rng = np.random.default_rng(1)
-    values = np.array([[2.0, 1.0, 3.0], [2.0, 1.0, 3.0], [1.0, 1.0, 1.0]]).repeat(4000, axis=0)
-    chance = np.array([[0.1, 0.2, 0.7], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5]]).repeat(4000, axis=0)
-    first, second, tied = weighted_ranks(values, chance, 99, rng).reshape(3, 4000)
-    assert (first.min(), first.max()) == (20, 29)
-    assert set(second) == {99}
-    assert stats.kstest((tied + 0.5) / 100, "uniform").pvalue > 1e-3
 
 
 def test_the_normal_of_a_product():

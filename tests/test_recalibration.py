@@ -1,4 +1,4 @@
-"""Recalibration: what is too narrow is widened, what is right stays, and half of the rows judge."""
+"""Recalibration: what is too narrow is widened, what is right stays, and some of the rows judge."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def corrections(seed, **fault):
 
 
 def test_widths_and_shifts_are_put_right():
-    """Widths x 0.7, means off by 0.3 of the exact sd; fitted to 500 ranks."""
+    """Widths x 0.7, means off by 0.3 of the exact sd; fitted to 750 ranks."""
     found = [corrections(seed, width=0.7, shift=0.3) for seed in range(20)]
     widths = 0.7 * np.array([each["scale"].to_numpy() for each in found])
     shifts = 0.3 + 0.7 * np.array([each["shift"].to_numpy() for each in found])
@@ -42,13 +42,13 @@ def test_what_is_right_is_changed_by_less_than_chance():
 def test_truths_that_judge_were_not_fitted_to():
     data = synthetic.calibration(n=1001, draws=200, seed=1, width=0.7)
     made = corrected_calibration(data, 1)
-    assert (made.sizes["simulation"], made.attrs["fitted"]) == (500, 501)
-    np.testing.assert_array_equal(made["truth"], data["truth"][:500])
+    assert (made.sizes["simulation"], made.attrs["fitted"]) == (250, 751)
+    np.testing.assert_array_equal(made["truth"], data["truth"][:250])
     other = data.copy(deep=True)
-    other["ranks"][:500] = 0
+    other["ranks"][:250] = 0
     np.testing.assert_array_equal(corrected_calibration(other, 1)["scale"], made["scale"])
-    with pytest.raises(ValueError, match="99 held-out simulations; recalibration wants at least"):
-        corrected_calibration(data.isel(simulation=slice(99)), 1)
+    with pytest.raises(ValueError, match="199 held-out simulations; recalibration wants at least"):
+        corrected_calibration(data.isel(simulation=slice(199)), 1)
 
 
 def test_draws_are_moved_and_hang_together_as_they_did():

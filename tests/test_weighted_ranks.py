@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 import synthetic
 import xarray as xr
-from faults_refined import weighed
+from faults_refined import PRIOR, weighed
 from scipy import stats
 
 from sbi_pipeline import priors
-from sbi_pipeline.diagnostics.weighted_ranks import WeighedTruths, positions, ranked_by_weight
+from sbi_pipeline.diagnostics.weighted_ranks import (
+    WeighedTruths,
+    positions,
+    ranked_by_weight,
+    ranks_in_pool,
+)
 from sbi_pipeline.refinement import exact_at_truth, exact_likelihood
+from sbi_pipeline.reports.assessment import assess
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
+from sbi_pipeline.subjects import TrainedEstimator
 
 
 @pytest.mark.parametrize(("off", "proposed", "of"), [(0, 1.3, 500), (1, 0.7, 30), (3, 0.5, 100)])
@@ -41,6 +48,35 @@ def test_few_draws_that_count_are_said_and_then_not_judged():
     assert (said.status, "were not judged" in said.advice) == ("warn", True)
     assert synthetic.estimator(bad).ranked is None
     assert good["effective"].median() > 100
+
+
+def test_weights_say_which_member_is_the_truth():
+    rng = np.random.default_rng(1)
+    values = np.array([[2.0, 1.0, 3.0], [2.0, 1.0, 3.0], [1.0, 1.0, 1.0]]).repeat(4000, axis=0)
+    chance = np.array([[0.1, 0.2, 0.7], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5]]).repeat(4000, axis=0)
+    first, second, tied = ranks_in_pool(values[..., None], chance, 99, rng).reshape(3, 4000)
+    assert (first.min(), first.max()) == (20, 29)
+    assert set(second) == {99}
+    assert stats.kstest((tied + 0.5) / 100, "uniform").pvalue > 1e-3
+
+
+def test_a_refined_posterior_is_asked_as_an_estimator_is():
+    found = {bias: refined(weighed(4, bias=bias, n=500)) for bias in (0.0, 0.5)}
+    checks = {
+        bias: {each.checks[0].name: each.checks[0] for each in assess([[one]], {})}
+        for bias, one in found.items()
+    }
+    assert {each.status for each in checks[0.0].values()} == {"pass"}
+    assert "training" not in checks[0.0]
+    assert checks[0.5]["calibration"].status == "fail"
+    assert "mend the likelihood that its weights are of" in checks[0.5]["calibration"].advice
+
+
+def refined(data):
+    """What is known of a refined posterior that was asked about held-out simulations."""
+    told = data.assign_attrs(method="reweighted")
+    own = {"prior": PRIOR, "others": {"another that knows as much": told}}
+    return TrainedEstimator("exact", "reweighted", None, told, **own)
 
 
 def averaged(truth_is_one: bool, n: int = 1500, draws: int = 2) -> xr.Dataset:

@@ -26,7 +26,7 @@ from ..types import Array
 from .check import Check, Judged, WarnFail, worst_of
 from .coverage import ONE_AND_TWO_SIGMA, coverage
 from .diagnostic import Diagnostic, Drawing
-from .remedies import INFLEXIBLE, REMEDIES, Shape
+from .remedies import Shape, remedy_of
 from .uniform import Ecdf, chi2_p_value, ecdf_difference, ks_p_value, rank_histogram
 from .visible import by_ecdf
 
@@ -46,12 +46,14 @@ class Uniformity:
         parameters: Names of the rows that are parameters; the others are joint quantities.
         draws: Of each posterior.
         rough: Simulations whose ranks are of chains that had not converged.
+        method: What was asked.
     """
 
     table: pd.DataFrame
     parameters: tuple[str, ...]
     draws: int
     rough: int = 0
+    method: str = ""
 
     @property
     def marginal(self) -> pd.DataFrame:
@@ -114,7 +116,8 @@ def tested(data: xr.Dataset) -> Uniformity:
     """Test the ranks of a dataset, of which those of chains that did not converge are counted."""
     rough = int((data["converged"] == 0).sum()) if "converged" in data else 0
     names = tuple(map(str, data["parameter"].to_numpy()))
-    return Uniformity(uniformity(data), names, int(data.attrs["draws"]), rough)
+    told = int(data.attrs["draws"]), rough, str(data.attrs.get("method", ""))
+    return Uniformity(uniformity(data), names, *told)
 
 
 def judge_calibration(
@@ -171,7 +174,8 @@ def worst_quantity(
 def fault(row: pd.Series, found: Uniformity) -> str:
     """Say in words what ranks that are not uniform mean, and what to do."""
     joint = row["parameter"] not in found.parameters
-    return f"The {told_by_ranks(row, found)}; {INFLEXIBLE if joint else REMEDIES[_shape(row)]}."
+    shape: Shape = "of the wrong shape" if joint else _shape(row)
+    return f"The {told_by_ranks(row, found)}; {remedy_of(shape, found.method)}."
 
 
 def told_by_ranks(row: pd.Series, found: Uniformity) -> str:

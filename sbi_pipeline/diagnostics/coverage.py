@@ -15,7 +15,7 @@ from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
 from .check import Check, Judged, WarnFail, worst_of
 from .diagnostic import Diagnostic, Drawing
-from .remedies import REMEDIES, Shape
+from .remedies import Shape, remedy_of
 from .uniform import checked
 from .visible import VisibleWidths, by_coverage
 
@@ -121,12 +121,17 @@ class Interval:
         """Return which widths of one parameter are found by these thresholds."""
         return by_coverage(self.simulations, ONE_AND_TWO_SIGMA, p[0] / self.among, difference[0])
 
-    def said(self, of: str) -> str:
-        """Say what is wrong with it, where it is: in how many ``of`` what."""
+    def said(self, of: str, method: str = "") -> str:
+        """Say what is wrong with it, where it is, and what helps.
+
+        Args:
+            of: What was asked, such as objects.
+            method: That of the posterior.
+        """
         return (
             f"{100 * self.level:.1f} % intervals of {self.parameter} hold the truth in "
             f"{100 * self.observed:.0f} % of {of}: error bars are {self.shape}; "
-            f"{REMEDIES[self.shape]}."
+            f"{remedy_of(self.shape, method)}."
         )
 
 
@@ -191,7 +196,7 @@ def judge_coverage(
         value=worst.observed,
         chance=worst.by_chance,
         good="Intervals hold the truth as often as they claim.",
-        bad=worst.said("held-out simulations"),
+        bad=worst.said("held-out simulations", str(data.attrs.get("method", ""))),
         sees=worst.seen(p, difference).words,
     )
 

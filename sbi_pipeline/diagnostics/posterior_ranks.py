@@ -38,7 +38,8 @@ from ..priors.discrete import combinations
 from ..samplers.direct import check_z, draws_of
 from ..trained import Posterior
 from ..types import Array
-from .ranks import draw_longer, uncut
+from .ranks import BY_PARAMETER, draw_longer, uncut
+from .weighted_ranks import ranks_in_pool
 
 FIT = 200
 """Draws of each posterior that the normal of the product is fitted to."""
@@ -129,12 +130,11 @@ def rank_at_posterior(
         z = np.concatenate([of_truth[:, None], of_draws], axis=1)
     values = np.stack([prior.from_normal(each) for each in z])
     rng = streams.generator(seed, "posterior SBC/ties")
-    ranks = [weighted_ranks(each, pool.chance, draws, rng) for each in np.moveaxis(values, 2, 0)]
-    joint = weighted_ranks(pool.log_prob, pool.chance, draws, rng)
+    joint = ranks_in_pool(pool.log_prob[..., None], pool.chance, draws, rng)
     return xr.Dataset(
         {
-            "ranks": (("simulation", "parameter"), np.stack(ranks, axis=1)),
-            "joint_ranks": (("simulation", "quantity"), joint[:, None]),
+            "ranks": (BY_PARAMETER, ranks_in_pool(values, pool.chance, draws, rng)),
+            "joint_ranks": (("simulation", "quantity"), joint),
             "converged": ("simulation", pool.converged.astype(np.int8)),
         },
         {"parameter": list(prior.names), "quantity": ["log density"]},
@@ -144,21 +144,6 @@ def rank_at_posterior(
             "seconds": time.monotonic() - began,
         },
     )
-
-
-def weighted_ranks(values: Array, chance: Array, draws: int, rng: np.random.Generator) -> Array:
-    """Return ranks of truths in the distribution of their pools, whole numbers from 0 to ``draws``.
-
-    Args:
-        values: Of the truth, then of draws, ``(n, 1 + m)``.
-        chance: That each is the truth, ``(n, 1 + m)``.
-        draws: The largest rank.
-        rng: Breaks ties, of which that of the truth with itself is one.
-    """
-    below = np.sum(chance * (values < values[:, :1]), axis=1)
-    equal = np.sum(chance * (values == values[:, :1]), axis=1)
-    place = below + rng.random(len(values)) * equal
-    return np.minimum((place * (draws + 1)).astype(int), draws)
 
 
 def _chained(

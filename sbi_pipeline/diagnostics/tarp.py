@@ -15,7 +15,7 @@ from ..subjects import TrainedEstimator
 from ..types import Array
 from .check import Check, WarnFail, significant
 from .diagnostic import Diagnostic
-from .remedies import REMEDIES, Shape
+from .remedies import Shape, remedy_of
 from .uniform import checked
 
 
@@ -63,6 +63,7 @@ def judge_tarp(
     error, scatter = tarp_error(ranks, int(data.attrs["draws"]))
     p_value = float(2 * stats.norm.sf(abs(error) / scatter))
     judged = significant(p_value, abs(error), p, difference, "tarp")
+    method = str(data.attrs.get("method", ""))
     shape: Shape = "too wide" if error > 0 else "too narrow"
     return judged.check(
         name="TARP",
@@ -72,7 +73,7 @@ def judge_tarp(
         value=error,
         chance=f"0 ± {scatter:.2g}",
         good="Regions of the joint posterior hold the truth as often as they claim.",
-        bad=f"The joint posterior is {shape}; {REMEDIES[shape]}.",
+        bad=f"The joint posterior is {shape}; {remedy_of(shape, method)}.",
     )
 
 

@@ -65,6 +65,11 @@ def ending(history: pd.DataFrame, usual: int | None = None) -> Ending:
     return Ending(fall, finite, early, loss.size, usual)
 
 
+def measure_training(asked: TrainedEstimator) -> Ending | None:
+    """Return how an estimator's training ended; None of what was not trained."""
+    return None if asked.history is None else ending(asked.history, asked.usual_epochs)
+
+
 def judge_training(found: Ending, subject: str, *, warn: float = 0.05) -> Check:
     """Judge whether the validation loss had settled, and not only because training was short.
 
@@ -129,7 +134,7 @@ def draw_losses(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
 
 TRAINING = Diagnostic(
     of=TrainedEstimator,
-    measure=lambda estimator: ending(estimator.history, estimator.usual_epochs),
+    measure=measure_training,
     judge=judge_training,
     checks=("training",),
     value="fall of the validation loss at the end",

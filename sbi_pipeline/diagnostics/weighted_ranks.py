@@ -145,10 +145,11 @@ def ranked_by_weight(
     chosen = [_resampled(*each, draws, rng) for each in zip(z, log_weight, strict=True)]
     values = _as_parameters(prior, z, theta)
     together = np.stack([*joint.values()], axis=2)
+    of_joint = ranks_in_pool(together, weight, draws, rng)
     return xr.Dataset(
         {
-            "ranks": (BY_PARAMETER, _ranks(values, weight, draws, rng)),
-            "joint_ranks": (("simulation", "quantity"), _ranks(together, weight, draws, rng)),
+            "ranks": (BY_PARAMETER, ranks_in_pool(values, weight, draws, rng)),
+            "joint_ranks": (("simulation", "quantity"), of_joint),
             "log_prob": ("simulation", to_theta_density(log_prob, z[:, 0], prior)),
             "scores": (BY_MEMBER, _scores(values, weight, rng).astype(np.float32)),
             "effective": ("simulation", 1 / np.sum(weight**2, axis=1)),
@@ -219,8 +220,11 @@ def positions(values: Array, weight: Array, which: Array, rng: np.random.Generat
     return np.asarray(np.clip(less + rng.random(equal.shape) * equal, 0, 1))
 
 
-def _ranks(values: Array, weight: Array, draws: int, rng: np.random.Generator) -> Array:
-    """Return ranks of the truths, ``(m, k)``, uniform on 0 to ``draws``."""
+def ranks_in_pool(values: Array, weight: Array, draws: int, rng: np.random.Generator) -> Array:
+    """Return ranks of truths, the first of their pools, ``(m, k)``, uniform on 0 to ``draws``.
+
+    Arguments are those of `positions`.
+    """
     places = positions(values, weight, np.zeros(len(values), int), rng)
     return np.minimum((places * (draws + 1)).astype(int), draws)
 

@@ -305,7 +305,7 @@ def _observation(
             with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
                 table = pd.read_csv(folder / "diagnostics.csv")
                 known = None if predictive.attrs.get("simulated") == 0 else predictive
-                of = tree.attrs.get("proposal") or who  # a refined one leans like its proposal
+                of = who if who in edges else tree.attrs.get("proposal")
                 sbc = _posterior_sbc(folder / "posterior_sbc.nc", keys, f"{who}, {name}")
                 made[who] = SampledPosterior(
                     who, name, tree.load(), table, known, edges.get(of), sbc

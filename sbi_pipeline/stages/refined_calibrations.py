@@ -71,7 +71,7 @@ def calibrate_refined(
 def recalibrate(
     *, calibrations: Path, calibration: Path, key: str, inputs: Keys | None = None, seed: int = 1
 ) -> None:
-    """Fit a correction to half of the held-out ranks of an estimator, and apply it to the others.
+    """Fit a correction to most of the held-out ranks of an estimator, and apply it to the others.
 
     Reads: ``calibrations``, the calibration of the estimator. Writes: ``calibration``, that of the
     corrected posterior, with the correction.

@@ -522,8 +522,8 @@ class Refinement(TypedDict, total=False):
         priors: Priors to change, of inferred parameters; refused where they are wider than those
             trained on.
         recalibrate: Instead of both, whether each parameter is moved and widened so that held-out
-            truths rank as they should, by half of the held-out simulations; the other half
-            judges it.
+            truths rank as they should, by three quarters of the held-out simulations; the last
+            quarter judges it.
     """
 
     proposal: Required[str]
