@@ -9,24 +9,17 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import observations, registry
 from ..fingerprint import of_array
 from ..simulators.absent import ABSENT
-from . import observed, texts
+from . import texts
 from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
-from .data import missing_of, read_entry
+from .data import missing_of
 from .fits import Fits
+from .observing import known_of, observe_specification
 from .rounds import Round, RoundChain
-from .schema import (
-    CampaignEntry,
-    Config,
-    Configuration,
-    Observation,
-    Refinement,
-)
+from .schema import CampaignEntry, Config, Configuration, Refinement
 from .signatures import stated
 from .simulations import RESULTS, Simulations, makers_of
 from .specification import Makers, Specification, maker, stage
@@ -319,47 +312,7 @@ class Campaign(Mapping[str, Specification]):
         return {name: text for name, text in texts.texts_of(self.entry).items() if name in shown}
 
     def _observe(self, name: str) -> Specification:
-        entry = self.entry["observations"][name]
-        arguments = {"model": self.simulations.model, **self._known, **self._data_set(entry)}
-        arguments |= missing_of(self.entry)
-        if "inventory" in self.entry:
-            arguments["x_shape"] = list(self.entry["inventory"].x_shape)
-        if self._events:
-            arguments["inferred_parameters"] = list(self.entry["inferred_parameters"])
-            arguments["several"] = True
-            if self.entry.get("selection", "detected") != "detected":
-                arguments["selection"] = self.entry["selection"]
-        makers, each = stage("observe") | makers_of(self.entry) | self.fits.masks, [entry]
-        if "joined" in entry:
-            each = [self.entry["observations"][other] for other in entry["joined"]]
-            parts = zip(entry["joined"], each, strict=True)
-            arguments["parts"] = {other: self._data_set(one) for other, one in parts}
-        for one in [one for one in each if "file" in one]:
-            content = of_array(np.atleast_1d(np.squeeze(read_entry(one, self.entry))))
-            makers |= Makers({}, {f"data {one['file']}": content})
-        return Specification("observe", arguments, makers=makers)
-
-    def _data_set(self, entry: Config) -> dict[str, Any]:
-        """Return where the data of an observation come from."""
-        found = {
-            "truth": entry.get("parameters", entry.get("truth")),
-            "file": entry.get("file"),
-            "seed": stated(Observation, entry, "seed"),
-        }
-        if "columns" in entry:
-            found["columns"] = entry["columns"]
-        if self._known:
-            given = observed.given_as_known(entry, self._known["known_parameters"])
-            found["known"] = observed.known_values(given, self._events)
-        if "tried" in entry:
-            found["tried"] = entry["tried"]
-        return found | ({"events": entry.get("events")} if self._events else {})
-
-    @property
-    def _known(self) -> dict[str, Any]:
-        """The known parameters, as an argument of stages; nothing where there are none."""
-        listed = list(self.entry.get("known_parameters", ()))
-        return {"known_parameters": listed} if listed else {}
+        return observe_specification(name, self.entry, self.simulations.model, self.fits.masks)
 
     def _sample(self, name: str, observation: str) -> Specification:
         sampler = self.config["estimators"][name].get("sampler", {})
@@ -492,7 +445,7 @@ class Campaign(Mapping[str, Specification]):
         planned = self.catalogues[catalogue]
         shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
         makers, missing = makers_of(self.entry) | self.fits.masks, missing_of(self.entry)
-        return planned.collect(self.simulations.model, self._known, makers, shape, missing)
+        return planned.collect(self.simulations.model, known_of(self.entry), makers, shape, missing)
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]
@@ -536,31 +489,24 @@ class Campaign(Mapping[str, Specification]):
             tuple(parts),
         )
 
+    def _told(self) -> Iterator[tuple[str, str]]:
+        """Yield what the page tells of: its name among inputs, and where it is specified."""
+        for name in self.estimators:
+            yield f"calibration of {name}", self._path("calibrate", name)
+        for name in self.calibrated:
+            yield f"calibration of {name}", self._path(self.told_by(name), name)
+        for name, each in itertools.product(self.posteriors, self.observations):
+            yield f"posterior of {name}, {each}", self._path("diagnose", name, each)
+        for name, each in itertools.product(self.ranked, self.observations):
+            yield f"posterior SBC of {name}, {each}", self._path("posterior_sbc", name, each)
+        for name, each in self.catalogued:
+            yield f"catalogue {name}, {each}", self._path("tabulate", name, each)
+
     def _report(self) -> Specification:
-        entry, config = self.entry, self.config
+        entry, config, told = self.entry, self.config, dict(self._told())
         asked = [maker("diagnostic", name, registry.DIAGNOSTICS) for name in registry.DIAGNOSTICS]
-        inputs = {"manifest": self.key("manifest")}
-        inputs |= {
-            f"calibration of {name}": self.key("calibrate", name) for name in self.estimators
-        }
-        inputs |= {
-            f"calibration of {name}": self.key(self.told_by(name), name) for name in self.calibrated
-        }
-        inputs |= {
-            f"posterior of {name}, {each}": self.key("diagnose", name, each)
-            for name, each in itertools.product(self.posteriors, self.observations)
-        }
-        inputs |= {
-            f"posterior SBC of {name}, {each}": self.key("posterior_sbc", name, each)
-            for name, each in itertools.product(self.ranked, self.observations)
-        }
-        inputs |= {
-            f"catalogue {name}, {each}": self.key("tabulate", name, each)
-            for name, each in self.catalogued
-        }
         learnt, follows = self.fits.learnt_nuisances()
         boxes = () if self.round is None else self.round.boxes
-        inputs |= {f"box {number}": each.key for number, each in enumerate(boxes, start=2)}
         return Specification(
             "report",
             {
@@ -574,22 +520,14 @@ class Campaign(Mapping[str, Specification]):
                 **({"selection": entry["selection"]} if "selection" in entry else {}),
                 **self.fits.at_load,
             },
-            {**inputs, **learnt},
+            {
+                "manifest": self.key("manifest"),
+                **{name: self[path].key for name, path in told.items()},
+                **{f"box {number}": each.key for number, each in enumerate(boxes, start=2)},
+                **learnt,
+            },
             functools.reduce(operator.or_, asked, stage("report") | self.fits.masks),
-            (
-                *(self._path("calibrate", name) for name in self.estimators),
-                *(self._path(self.told_by(name), name) for name in self.calibrated),
-                *follows,
-                *(
-                    self._path("diagnose", name, each)
-                    for name, each in itertools.product(self.posteriors, self.observations)
-                ),
-                *(
-                    self._path("posterior_sbc", name, each)
-                    for name, each in itertools.product(self.ranked, self.observations)
-                ),
-                *(self._path("tabulate", name, each) for name, each in self.catalogued),
-            ),
+            (*told.values(), *follows),
         )
 
 

@@ -60,7 +60,7 @@ rule calibrate_refined:
         "../scripts/stage.py"
 
 
-# How the draws of an estimator are moved, by half of what it says of held-out simulations.
+# How the draws of an estimator are moved, by most of what it says of held-out simulations.
 rule recalibrate:
     input:
         given(
