@@ -17,7 +17,7 @@ from .batches import Batch, Member
 from .catalogues import PlannedCatalogue
 from .data import missing_of
 from .fits import Fits
-from .observing import known_of, observe_specification
+from .observing import known_as_argument, observe_specification
 from .rounds import Round, RoundChain
 from .schema import CampaignEntry, Config, Configuration, Refinement
 from .signatures import stated
@@ -445,7 +445,9 @@ class Campaign(Mapping[str, Specification]):
         planned = self.catalogues[catalogue]
         shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
         makers, missing = makers_of(self.entry) | self.fits.masks, missing_of(self.entry)
-        return planned.collect(self.simulations.model, known_of(self.entry), makers, shape, missing)
+        return planned.collect(
+            self.simulations.model, known_as_argument(self.entry), makers, shape, missing
+        )
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]

@@ -27,7 +27,7 @@ def observe_specification(
         masks: The file that masks are drawn from, if they are.
     """
     entry = campaign["observations"][name]
-    arguments = {"model": model, **known_of(campaign), **_data_set(entry, campaign)}
+    arguments = {"model": model, **known_as_argument(campaign), **_data_set(entry, campaign)}
     arguments |= missing_of(campaign)
     if "inventory" in campaign:
         arguments["x_shape"] = list(campaign["inventory"].x_shape)
@@ -47,7 +47,7 @@ def observe_specification(
     return Specification("observe", arguments, makers=makers)
 
 
-def known_of(campaign: Config) -> dict[str, Any]:
+def known_as_argument(campaign: Config) -> dict[str, Any]:
     """Return the known parameters, as an argument of stages; nothing where there are none."""
     listed = list(campaign.get("known_parameters", ()))
     return {"known_parameters": listed} if listed else {}
@@ -55,7 +55,7 @@ def known_of(campaign: Config) -> dict[str, Any]:
 
 def _data_set(entry: Config, campaign: Config) -> dict[str, Any]:
     """Return where the data of an observation come from."""
-    known, events = known_of(campaign), _has_events(campaign)
+    known, events = known_as_argument(campaign), _has_events(campaign)
     found = {
         "truth": entry.get("parameters", entry.get("truth")),
         "file": entry.get("file"),
