@@ -442,7 +442,7 @@ class Campaign(Mapping[str, Specification]):
         )
 
     def _collect(self, catalogue: str) -> Specification:
-        planned = self.catalogues[catalogue]
+        planned, known = self.catalogues[catalogue], known_as_argument(self.entry)
         shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
         makers, missing = makers_of(self.entry) | self.fits.masks, missing_of(self.entry)
         return planned.collect(
