@@ -445,9 +445,7 @@ class Campaign(Mapping[str, Specification]):
         planned, known = self.catalogues[catalogue], known_as_argument(self.entry)
         shape = self.entry["inventory"].x_shape if "inventory" in self.entry else None
         makers, missing = makers_of(self.entry) | self.fits.masks, missing_of(self.entry)
-        return planned.collect(
-            self.simulations.model, known_as_argument(self.entry), makers, shape, missing
-        )
+        return planned.collect(self.simulations.model, known, makers, shape, missing)
 
     def _infer(self, name: str, catalogue: str, part: int) -> Specification:
         planned = self.catalogues[catalogue]
