@@ -32,6 +32,8 @@ from scipy import special, stats
 
 from .types import Array
 
+STEEPEST = 5.0
+"""Shape of a tail beyond which one draw is all there is, and powers of it overflow."""
 SUBSETS, FRACTION = 20, 0.8
 FEWEST = 100
 MORE = 10
@@ -127,18 +129,19 @@ def efficiency_of_more(weight: Array, k_hat: float, times: int = MORE) -> float:
     """
     ordered, n = np.sort(weight), len(weight)
     now = float(weight.sum() ** 2 / (n * np.sum(weight**2)))
-    if k_hat == 0 or not np.isfinite(k_hat):
-        return now
-    tail = _tail_size(n)
+    tail, shape = _tail_size(n), min(k_hat, STEEPEST)
     body, smoothed = ordered[:-tail], ordered[-tail:]
     # Smoothed weights are quantiles themselves: that in the middle tells the scale.
     middle = tail // 2
     excess = smoothed[middle] - body[-1]
-    scale = excess / stats.genpareto.ppf((middle + 0.5) / tail, k_hat)
+    if k_hat == 0 or not np.isfinite(k_hat):
+        return now
+    scale = excess / stats.genpareto.ppf((middle + 0.5) / tail, shape)
     levels = (np.arange(times * tail) + 0.5) / (times * tail)
-    drawn = body[-1] + scale * stats.genpareto.ppf(levels, k_hat)
+    drawn = body[-1] + scale * stats.genpareto.ppf(levels, shape)
     first, second = (body.sum() + tail * drawn.mean()), np.sum(body**2) + tail * np.mean(drawn**2)
-    return min(now, float(first**2 / (n * second)))
+    # Where one draw is all there is, the squares of the others may vanish.
+    return min(now, float(first**2 / (n * second))) if second > 0 else now
 
 
 def _tail_size(n: int) -> int:

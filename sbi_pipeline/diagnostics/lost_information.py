@@ -140,7 +140,7 @@ def _advice(found: Lost, status: Status, limit: float) -> str:
 def _compared(found: Lost) -> str:
     parts = []
     if found.compared:
-        parts.append(f"{found.compared} knows no more that would matter")
+        parts.append(f"no more that would matter is known to {found.compared}")
     if found.gap_error > 0:
         parts.append("training rows are hardly more probable than held-out ones")
     text = ", and ".join(parts)

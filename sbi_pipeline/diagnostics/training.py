@@ -12,12 +12,15 @@ import pandas as pd
 
 from ..plots.style import FAINT, INK, Look, panels
 from ..subjects import TrainedEstimator
+from ..types import Array
 from .check import Check, Status
 from .diagnostic import Diagnostic, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LATE, FELL = 2 / 3, 0.08
+"""Share of the epochs after which a loss that falls by more nats than this had more to learn."""
 AT_END = 0.9
 """Share of the epochs after which a best one is one of the last."""
 FEWER = 0.7
@@ -31,7 +34,7 @@ class Ending:
     Attributes:
         fall: Fall of the best validation loss over the last tenth of the epochs.
         finite: Whether that loss ever was.
-        early: Whether the loss was best at the end, after fewer epochs than usual.
+        early: Whether the loss fell to the end, after fewer epochs than usual.
         epochs: How many there were.
         usual: How many are usual; None where that is not known.
     """
@@ -49,7 +52,9 @@ def ending(history: pd.DataFrame, usual: int | None = None) -> Ending:
     Where the learning rate falls to zero at the last epoch, however early that is, every loss
     settles there. A training that had learnt all that it could has its best epoch earlier: then the
     validation loss rises. So one that is best at its end, after fewer epochs than are usual for so
-    many rows, had more to learn.
+    many rows, had more to learn, unless the last third of them taught hardly anything. With
+    0.3 of the usual epochs, of 2 000 and 8 000 moons, the last third brought 0.15 to 0.17 nats and
+    0.11 were lost; with all of them it brought 0.05.
 
     Args:
         history: Columns ``epoch``, ``train_loss``, ``validation_loss``.
@@ -57,12 +62,17 @@ def ending(history: pd.DataFrame, usual: int | None = None) -> Ending:
     """
     loss = history["validation_loss"].to_numpy(dtype=float)
     best = np.fmin.accumulate(loss)
-    before = min(math.ceil(0.9 * loss.size) - 1, loss.size - 2)  # at least one epoch ago
-    fall = float(best[before] - best[-1]) if loss.size > 1 else 0.0
+    fall, late = (_fall(best, since) for since in (AT_END, LATE))
     finite = bool(np.isfinite(best[-1]))
     at_end = finite and float(np.nanargmin(loss)) >= AT_END * loss.size - 1
-    early = at_end and usual is not None and loss.size < FEWER * usual
+    early = at_end and usual is not None and loss.size < FEWER * usual and late > FELL
     return Ending(fall, finite, early, loss.size, usual)
+
+
+def _fall(best: Array, since: float) -> float:
+    """Return by how much the best loss fell after a share of the epochs, one at least."""
+    before = min(math.ceil(since * best.size) - 1, best.size - 2)
+    return float(best[before] - best[-1]) if best.size > 1 else 0.0
 
 
 def measure_training(asked: TrainedEstimator) -> Ending | None:
@@ -102,7 +112,7 @@ def judge_training(found: Ending, subject: str, *, warn: float = 0.05) -> Check:
         status=status,
         quantity="fall of the validation loss over the last tenth of training",
         value=found.fall if found.finite else math.nan,
-        threshold=f"warn above {warn:g}, or where the best of fewer epochs than usual is the last",
+        threshold=f"warn above {warn:g}, or where fewer epochs than usual fell to the last",
         chance="about 0 once settled",
         advice=advice,
     )
