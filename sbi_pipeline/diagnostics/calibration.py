@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BAND = 0.14
+NOTED = 3
+"""Estimators whose p-values stand in a panel each; of more the smallest does."""
 
 
 @dataclass(frozen=True)
@@ -219,10 +221,13 @@ def draw_differences(axis: Axes, found: Sequence[tuple[str, Ecdf]], least: float
     for line, (colour, each) in enumerate(found):
         axis.fill_between(each.at, each.low, each.high, color=colour, alpha=BAND, lw=0)
         axis.plot(each.at, each.difference, color=colour, lw=1.6)
-        note(axis, line, f"p = {each.p_value:.2g}", colour)
+        if len(found) <= NOTED:
+            note(axis, line, f"p = {each.p_value:.2g}", colour)
+    if len(found) > NOTED:
+        note(axis, 0, f"smallest p = {min(each.p_value for _, each in found):.2g}", INK)
     axis.axhline(0, color=INK, lw=0.6)
     farthest = max(np.abs([*each.difference, *each.high]).max() for _, each in found)
-    reach = (1.25 + 0.15 * len(found)) * max(least, farthest)
+    reach = (1.25 + 0.15 * min(len(found), NOTED)) * max(least, farthest)
     axis.set(xlim=(0, 1), ylim=(-reach, reach))
 
 
