@@ -35,6 +35,8 @@ PARTS = 4
 """Parts of the held-out ranks, of which one judges a correction that is fitted to the others."""
 FEWEST_RANKS = 50
 """Ranks that judge a correction, at least."""
+FEWEST_TO_CORRECT = PARTS * FEWEST_RANKS
+"""Held-out simulations of which a correction is made and judged, at least."""
 SCORES = np.linspace(-12, 12, 961)
 """Normal scores over which ranks are averaged."""
 TAIL = 0.02
@@ -158,9 +160,9 @@ def corrected_calibration(data: xr.Dataset, seed: int) -> xr.Dataset:
     """
     draws, n = int(data.attrs["draws"]), data.sizes["simulation"]
     judged = n // PARTS
-    if judged < FEWEST_RANKS:
+    if n < FEWEST_TO_CORRECT:
         raise ValueError(
-            f"{n} held-out simulations; recalibration wants at least {PARTS * FEWEST_RANKS}, of "
+            f"{n} held-out simulations; recalibration wants at least {FEWEST_TO_CORRECT}, of "
             f"which {FEWEST_RANKS} judge it: simulate more, or hold out more (split: "
             "{test: ...}; calibration: {simulations: ...})"
         )

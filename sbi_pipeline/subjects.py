@@ -219,9 +219,10 @@ class Nuisances:
 def beside_each_other(estimators: Sequence[TrainedEstimator]) -> list[TrainedEstimator]:
     """Return estimators that know what the others say of held-out simulations, where that is told.
 
-    What the chains of some did not reach says nothing of the others.
+    What the chains of some did not reach says nothing of the others, and one that is recalibrated
+    knows no more than what it was made of.
     """
-    told = {each.name: each.ranked for each in estimators}
+    told = {each.name: each.ranked for each in estimators if each.method != "recalibrated"}
     return [
         replace(
             each,

@@ -54,6 +54,8 @@ def test_the_studies_of_the_repository_are_valid(monkeypatch: pytest.MonkeyPatch
     study.take_configuration(TINY)
 
 
+MOCK = {"parameters": {"slope": 0.5}}
+ON = {"type": "bernoulli", "probability": 0.5}
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
 
 
@@ -170,6 +172,46 @@ def test_refinements_that_make_no_sense(entry: Any, message: str) -> None:
     config = copy.deepcopy(TINY)
     config["refine"] = {"better": entry}
     with pytest.raises(ValueError, match=message):
+        study.take_configuration(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            update(split={"test": 0.02}),
+            "tiny holds out 40 of 2000: raise its simulations or split.test",
+        ),
+        (
+            update(
+                priors={**TINY["campaigns"]["tiny"]["priors"], "slope": ON},
+                estimators=["nle"],
+                observations={},
+            ),
+            "'slope' is discrete, and cannot be moved by its rank alone",
+        ),
+        (prior("slope", type="uniform", min=0, max=360, periodic=True), "'slope' is periodic"),
+        (
+            lambda campaign: campaign.update(
+                inferred_parameters=["slope", "offset"],
+                nuisance_parameters=["scatter"],
+                priors={**campaign["priors"], "offset": {**NORMAL, "mean": "slope"}},
+            ),
+            "'offset' is drawn from a prior that depends on another",
+        ),
+        (events(), "held-out simulations are single ones"),
+        (
+            update(observations={**dict.fromkeys("ab", MOCK), "both": {"joined": ["a", "b"]}}),
+            "held-out simulations are single ones",
+        ),
+    ],
+)
+def test_recalibration_of_what_ranks_do_not_tell_is_refused(change: Any, message: str) -> None:
+    config = changed(change)
+    del config["calibration"]
+    proposal = config["campaigns"]["tiny"].get("estimators", ["npe"])[0]
+    config["refine"] = {"better": {"proposal": proposal, "recalibrate": True}}
+    with pytest.raises(ValueError, match=f"refine.better.recalibrate: .*{message}"):
         study.take_configuration(config)
 
 

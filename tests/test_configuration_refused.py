@@ -522,6 +522,14 @@ THE_REST = [
         "refine.better.recalibrate: moves draws, and likelihood weighs them",
     ),
     (
+        end("refine: {better: {proposal: npe, recalibrate: true}}"),
+        "recalibrate: wants ranks of 200 held-out simulations, and calibration asks for 40",
+    ),
+    (
+        end("refine: {better: {proposal: npe, recalibrate: 3}}"),
+        "refine.better.recalibrate: .*true or false",
+    ),
+    (
         end("refine: {better: {proposal: npe, likelihood: exact}}"),
         r"refine.better.likelihood: Tiny has no log_likelihood\(parameters, x\); name an estimator",
     ),

@@ -121,6 +121,13 @@ def touch_everything(folder: Path) -> None:
             path.touch()
 
 
+def recalibrated(config: Any) -> None:
+    """Leave NPE alone, correct it by its ranks, and ask for as many ranks as that wants."""
+    del config["estimators"]["nle"], config["calibration"]["sampler"]
+    config["calibration"]["simulations"] = 200
+    config["refine"] = {"moved": {"proposal": "npe", "recalibrate": True}}
+
+
 CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
     "nothing": (lambda f: None, {}, 0),
     "title": (
@@ -205,6 +212,28 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], dict[str, int], int]] = {
     "what was learnt of nuisances deleted": (
         lambda f: (f / "results/tiny/nuisances.pt").unlink(),
         {"learn_nuisances": 1, "diagnose": 2, "report": 1, "index": 1},
+        0,
+    ),
+    "a posterior reweighted, too": (
+        lambda f: edit(
+            f, lambda c: c.update(refine={"both": {"proposal": "npe", "likelihood": "nle"}})
+        ),
+        {"refine": 1, "calibrate_refined": 1, "diagnose": 1, "report": 1, "index": 1},
+        0,
+    ),
+    "a posterior recalibrated, and the ranks that it wants": (
+        lambda f: edit(f, recalibrated),
+        {"calibrate": 1, "recalibrate": 1, "refine": 1, "diagnose": 1, "report": 1, "index": 1},
+        0,
+    ),
+    "simulations where posteriors are": (
+        lambda f: edit(f, lambda c: c.update(posterior_calibration=50)),
+        {"posterior_sbc": 2, "report": 1, "index": 1},
+        0,
+    ),
+    "a threshold": (
+        lambda f: edit(f, lambda c: c.update(thresholds={"coverage": {"p": [0.01, 0.002]}})),
+        {"report": 1, "index": 1},
         0,
     ),
     "Snakemake's records lost": (lambda f: shutil.rmtree(f / ".snakemake"), {}, 0),

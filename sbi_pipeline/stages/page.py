@@ -102,9 +102,10 @@ def report(
     """
     listed = read_manifest(simulations, inputs, "manifest")
     files = zip(headers, histories, calibrations, strict=True)
-    trained = beside_each_other([_estimator(*each, inputs) for each in files])
-    refined = [_refined(path, trained[0].prior, inputs) for path in refined_calibrations]
-    asked = [*trained, *beside_each_other([*trained, *refined])[len(trained) :]]
+    alone = [_estimator(*each, inputs) for each in files]
+    refined = [_refined(path, alone[0].prior, inputs) for path in refined_calibrations]
+    asked = beside_each_other([*alone, *refined])
+    trained = asked[: len(alone)]
     inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
     conditions = [p["name"] for p in parameters if p["role"] == "known"]
     reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)

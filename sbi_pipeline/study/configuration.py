@@ -174,6 +174,7 @@ def _inconsistencies(config: Config) -> list[Refusal]:
         *(partial(round_checks.check_rounds, name) for name in config["campaigns"]),
         *(partial(consistency.check_sweep, name) for name in config.get("sweeps", {})),
         *(partial(consistency.check_refinement, name) for name in config.get("refine", {})),
+        *(partial(counts.check_recalibration, name) for name in config.get("refine", {})),
         consistency.check_predictive,
         consistency.check_posterior_calibration,
         observed.check_kinds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from ..recalibration import FEWEST_TO_CORRECT
 from ..storage.manifest import split
 from ..training.fit import MIN_TRAIN, MIN_VALIDATION
 from .binding import InconsistentError
@@ -12,7 +13,7 @@ from .data import split_of
 from .files import Keys
 from .reuse import own_rows
 from .rounds import sizes_of
-from .schema import CampaignEntry, Config
+from .schema import CampaignEntry, Config, Refinement
 from .signatures import stated
 
 MIN_HELD_OUT = 20
@@ -98,6 +99,28 @@ def check_calibration(config: Config) -> None:
             f"got {wanted}; {name} holds out {most} of {rows} simulations, and no campaign more: "
             "raise its simulations or split.test, or ask for fewer",
         )
+
+
+def check_recalibration(name: str, config: Config) -> None:
+    """Check that there are ranks enough to make a correction of, and to judge it by.
+
+    Raises:
+        InconsistentError: Calibration asks for fewer, or a campaign holds out fewer.
+    """
+    entry, keys = config["refine"][name], ("refine", name, "recalibrate")
+    if not stated(Refinement, entry, "recalibrate"):
+        return
+    wanted = config.get("calibration", {}).get("simulations", FEWEST_TO_CORRECT)
+    if wanted < FEWEST_TO_CORRECT:
+        text = f"wants ranks of {FEWEST_TO_CORRECT} held-out simulations, and calibration asks "
+        raise InconsistentError(keys, f"{text}for {wanted}: raise calibration.simulations")
+    for campaign, given in config["campaigns"].items():
+        held_out = _parts(campaign, config["campaigns"], given["simulations"])["test"]
+        trained = given.get("estimators", config["estimators"])
+        if entry["proposal"] in trained and held_out < FEWEST_TO_CORRECT:
+            text = f"wants {FEWEST_TO_CORRECT} held-out simulations, and {campaign} holds out "
+            text += f"{held_out} of {given['simulations']}: raise its simulations or split.test"
+            raise InconsistentError(keys, text)
 
 
 def _check_counts(
