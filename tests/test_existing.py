@@ -156,6 +156,12 @@ def test_what_is_said_while_planning():
     refused("drawn_from: 31.", {**FILES, "drawn_from": narrow})
     refused("'c' is no parameter of the files", {**FILES, "drawn_from": {"box": {"c": [0, 1]}}})
     refused("box.a is 3; wanted [least, most]", {**FILES, "drawn_from": {"box": {"a": 3}}})
+    refused(
+        "drawn_from.a.samples: table chain.csv: no",
+        {**FILES, "drawn_from": {"samples": "chain.csv"}},
+    )
+    np.savetxt("chain.csv", normal(100)[:, :1], header="a", comments="")
+    refused("no column 'b'", {**FILES, "drawn_from": {"samples": "chain.csv"}})
     np.save("o.npy", np.zeros(4))
     refused("o.npy", observations={"o": {"file": "o.npy"}})
     (Path("runs") / "few.h5").unlink(missing_ok=True)

@@ -41,7 +41,24 @@ def _entry(entry: Any, keys: Keys) -> Any:
     given = entry.get("priors") if isinstance(entry, Mapping) else None
     if not isinstance(given, Mapping):
         return entry
-    return {**entry, "priors": _written_out(given, (*keys, "priors"))}
+    made = {**entry, "priors": _written_out(given, (*keys, "priors"))}
+    simulations = entry.get("simulations")
+    drawn = simulations.get("drawn_from") if isinstance(simulations, Mapping) else None
+    if isinstance(drawn, Mapping):
+        named = _of_one_file(drawn, given)
+        where = (*keys, "simulations", "drawn_from")
+        made["simulations"] = {**simulations, "drawn_from": _written_out(named, where)}
+    return made
+
+
+def _of_one_file(drawn: Config, given: Config) -> Config:
+    """Return what rows were drawn from with ``samples: FILE`` written out for each parameter."""
+    file = drawn.get("samples")
+    if not isinstance(file, str):
+        return drawn
+    weights = {"weights": drawn["weights"]} if isinstance(drawn.get("weights"), str) else {}
+    rest = {name: each for name, each in drawn.items() if name not in ("samples", "weights")}
+    return {**{name: {"samples": file, **weights} for name in given if name not in rest}, **rest}
 
 
 def _written_out(given: Config, keys: Keys) -> dict[str, Any]:

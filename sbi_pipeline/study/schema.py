@@ -140,8 +140,9 @@ def existing_simulations(
         x: Name of the data, or a list or pattern of columns; without, all that is beside the
             parameters, if that is one array. Without ``files``, a file or pattern of its own (\*).
         drawn_from: What parameters were drawn from, where that is not their prior:
-            ``{box: {a: [0, 1]}}``, for a Latin hypercube and a Sobol sequence too, or entries as of
-            ``priors``; those not named follow their prior.
+            ``{box: {a: [0, 1]}}``, for a Latin hypercube and a Sobol sequence too; ``{samples:
+            chain.csv}``, a file with a column for each parameter, all samples of which they are
+            like; or entries as of ``priors``. Those not named follow their prior.
         rows: How many to take, the first ones; by default all.
     """
 
