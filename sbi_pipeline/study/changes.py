@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..sidecars import outdated, read_if_whole
+from .places import RESULTS
 from .plan import DRAWS, Plan, specification_of
-from .simulations import RESULTS
 from .specification import Specification
 
 Content = Mapping[str, Any]

@@ -14,9 +14,10 @@ from ..storage.manifest import receipt_names
 from ..types import Traits
 from . import nuisances
 from .data import missing_of, split_of
+from .places import place
 from .schema import CampaignEntry, Config, EstimatorEntry, SamplerEntry
 from .signatures import record_of, stated
-from .simulations import RESULTS, Imported, Simulations, masks_of
+from .simulations import Imported, Simulations, masks_of
 from .specification import Makers, Specification, maker, stage
 
 WATCHING = ("progress", "tensorboard")
@@ -53,7 +54,7 @@ class Fits:
         return entry
 
     def _path(self, stage_name: str, *name: str) -> str:
-        return "/".join([RESULTS, self.campaign, *name, f"{stage_name}.spec.json"])
+        return place(self.campaign, stage_name, *name)
 
     def manifest(self) -> Specification:
         """Return which rows are learnt from, and which are held out."""

@@ -14,10 +14,11 @@ from .. import sidecars
 from .campaign import Campaign
 from .counts import few_held_out
 from .data import data_shape
+from .places import RESULTS
 from .plan import Plan, box_of
 from .schema import Configuration
 from .signatures import stated
-from .simulations import EXISTING, RESULTS, Imported, Simulations
+from .simulations import EXISTING, Imported, Simulations
 
 InputFunction = Callable[[Any], list[str]]
 """From the wildcards of a job to paths."""
@@ -227,7 +228,7 @@ class Jobs:
 
     def corrections(self, wildcards: Any) -> list[str]:
         """Return how draws of a posterior are moved, if they are."""
-        moved = self._campaign(wildcards).told_by(wildcards.refined) == "recalibrate"
+        moved = self._campaign(wildcards).drawn.told_by(wildcards.refined) == "recalibrate"
         return [f"{RESULTS}/{wildcards.campaign}/{wildcards.refined}/calibration.nc"] * moved
 
     def corrected(self, wildcards: Any) -> str:
@@ -259,7 +260,7 @@ class Jobs:
     def drawn(self, wildcards: Any) -> list[str]:
         """Return the receipt of the posteriors, refined or not, that a job of many tells of."""
         name = wildcards.estimator
-        return self._receipt(wildcards, self._campaign(wildcards).draws(name), name)
+        return self._receipt(wildcards, self._campaign(wildcards).drawn.stage_of(name), name)
 
     def told(self, wildcards: Any) -> list[str]:
         """Return the receipt of the predictions with whose simulations a job of many ranks."""
@@ -268,7 +269,7 @@ class Jobs:
     def proposed(self, wildcards: Any) -> list[str]:
         """Return the receipt of the posteriors whose draws a job of many reweights."""
         name = self._refinement(wildcards)["proposal"]
-        return self._receipt(wildcards, self._campaign(wildcards).draws(name), name)
+        return self._receipt(wildcards, self._campaign(wildcards).drawn.stage_of(name), name)
 
     def _receipt(self, wildcards: Any, *job: str) -> list[str]:
         return [self._campaign(wildcards).receipts(*job)[int(wildcards.part)]]
@@ -317,7 +318,7 @@ class Jobs:
     def scoring(self, wildcards: Any) -> list[str]:
         """Return the estimator by which predicted events are scored, if they are."""
         campaign = self._campaign(wildcards)
-        if not campaign.scores_events(wildcards.estimator):
+        if not campaign.drawn.scores_events(wildcards.estimator):
             return []
         return [f"{RESULTS}/{wildcards.campaign}/{wildcards.estimator}/estimator.pt"]
 
@@ -344,7 +345,7 @@ class Jobs:
 
     def inferred(self, wildcards: Any) -> list[str]:
         """Return the receipts of the parts of a catalogue that an estimator has drawn for."""
-        parts = self._campaign(wildcards).parts(wildcards.trained, wildcards.catalogue)
+        parts = self._campaign(wildcards).drawn.parts(wildcards.trained, wildcards.catalogue)
         return [each.replace(".spec.json", ".json") for each in parts]
 
     def observations(self, wildcards: Any) -> list[str]:

@@ -15,11 +15,12 @@ from .. import sidecars
 from . import shards
 from .batches import Batch
 from .campaign import Campaign
+from .places import RESULTS
 from .reuse import own_rows
 from .rounds import KnownBox, RoundChain, chains_of, with_rounds
 from .schema import CampaignEntry, Config, Configuration, Refinement
 from .signatures import stated
-from .simulations import RESULTS, Simulations, joined, simulations_of
+from .simulations import Simulations, joined, simulations_of
 from .specification import Specification, stage
 
 Members = list[dict[str, Any]]

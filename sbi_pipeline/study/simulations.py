@@ -17,13 +17,13 @@ from ..storage.noise import is_at_load
 from .data import simulator_of
 from .existing import density_of, stored_parameters
 from .nuisances import not_dropped
+from .places import RESULTS
 from .reuse import rows_may_lack
 from .schema import CampaignEntry, Config, Dask
 from .signatures import stated
 from .specification import Makers, Specification, code, files, maker, stage
 from .texts import drawn_from, without_texts
 
-RESULTS = "results"
 EXISTING = "existing-rows-"
 """How folders of imported rows begin; no simulator is called so."""
 TOLD = 200
