@@ -213,7 +213,8 @@ ROUNDS = Diagnostic(
             draw=draw_rounds,
             alt="Widths of boxes and posteriors of {observation} by round",
             title="Rounds.",
-            text="The width of each parameter in the box, and four sds of the posterior, by round.",
+            text="Four sds of the posterior of each parameter by round, and the width of the box, where "
+            "boxes are cut along parameters.",
             section="observation",
         ),
         Drawing(
