@@ -213,8 +213,8 @@ ROUNDS = Diagnostic(
             draw=draw_rounds,
             alt="Widths of boxes and posteriors of {observation} by round",
             title="Rounds.",
-            text="Four sds of the posterior of each parameter by round, and the width of the box, where "
-            "boxes are cut along parameters.",
+            text="Four sds of the posterior of each parameter by round, and the width of the box "
+            "where boxes are cut along parameters.",
             section="observation",
         ),
         Drawing(

@@ -7,7 +7,7 @@ events of a set.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -60,20 +60,20 @@ class Convolutional(Embedding):
     Args:
         x_shape: ``(length,)`` or ``(channels, length)`` for one axis, ``(height, width)`` or
             ``(channels, height, width)`` for two.
-        axes: Number of axes convolved over.
         out_dim: Number of summaries.
         channels: Number of channels after the first layer; doubled by each further one, to at
             most four times as many.
         kernel: Odd width of the kernels.
     """
 
-    def __init__(
-        self, x_shape: Shape, axes: int, *, out_dim: int, channels: int, kernel: int
-    ) -> None:
+    axes: ClassVar[int]
+    """Number of axes convolved over."""
+
+    def __init__(self, x_shape: Shape, *, out_dim: int, channels: int, kernel: int) -> None:
         super().__init__()
-        check_axes(x_shape, axes)
+        self.check(x_shape)
+        axes, self.out_dim = self.axes, out_dim
         convolution = (nn.Conv1d, nn.Conv2d)[axes - 1]
-        self.axes, self.out_dim = axes, out_dim
         before = x_shape[0] if len(x_shape) > axes else 1
         size, after = list(x_shape[-axes:]), channels
         layers: list[nn.Module] = []
@@ -95,29 +95,35 @@ class Convolutional(Embedding):
         out: Tensor = self.head(self.features(x).flatten(1))
         return out
 
+    @classmethod
+    def check(cls, x_shape: Shape | None, **options: Any) -> None:
+        """Refuse data that cannot be convolved over its axes, and channels that come last."""
+        axes = cls.axes
+        if x_shape is None:
+            return
+        if len(x_shape) not in (axes, axes + 1):
+            raise ValueError(
+                f"x has shape {x_shape}; a {axes}-d convolution takes {axes} axes, or "
+                f"{axes + 1} with channels first"
+            )
+        if len(x_shape) > axes and x_shape[-1] <= CHANNELS and min(x_shape[:-1]) >= LONG:
+            raise ValueError(
+                f"x has shape {x_shape}, which is {x_shape[0]} channels of "
+                f"{' x '.join(map(str, x_shape[1:]))}; if the last axis is that of channels, it "
+                "must come first: let the simulator return np.moveaxis(x, -1, -"
+                f"{axes + 1}), and move that of observations too"
+            )
 
-def check_axes(x_shape: Shape | None, axes: int) -> None:
-    """Refuse data that cannot be convolved over so many axes, and channels that come last."""
-    if x_shape is None:
-        return
-    if len(x_shape) not in (axes, axes + 1):
-        raise ValueError(
-            f"x has shape {x_shape}; a {axes}-d convolution takes {axes} axes, or "
-            f"{axes + 1} with channels first"
-        )
-    if len(x_shape) > axes and x_shape[-1] <= CHANNELS and min(x_shape[:-1]) >= LONG:
-        raise ValueError(
-            f"x has shape {x_shape}, which is {x_shape[0]} channels of "
-            f"{' x '.join(map(str, x_shape[1:]))}; if the last axis is that of channels, it must "
-            "come first: let the simulator return np.moveaxis(x, -1, -"
-            f"{axes + 1}), and move that of observations too"
-        )
+    @classmethod
+    def scale_shape(cls, x_shape: Shape) -> Shape:
+        """Return one scale a channel."""
+        return (*x_shape[: -cls.axes], *[1] * cls.axes)
 
-
-def doubled_channels(x_shape: Shape, axes: int) -> Shape:
-    """Return the shape of data of so many axes with twice as many channels in front."""
-    channels = x_shape[0] if len(x_shape) > axes else 1
-    return (2 * channels, *x_shape[-axes:])
+    @classmethod
+    def with_gaps(cls, x_shape: Shape) -> Shape:
+        """Return twice as many channels."""
+        channels = x_shape[0] if len(x_shape) > cls.axes else 1
+        return (2 * channels, *x_shape[-cls.axes :])
 
 
 class CNN1D(Convolutional):
@@ -131,25 +137,12 @@ class CNN1D(Convolutional):
         kernel: Width of the kernels.
     """
 
+    axes = 1
+
     def __init__(
         self, x_shape: Shape, *, out_dim: Width = 32, channels: Width = 16, kernel: Odd = 5
     ) -> None:
-        super().__init__(x_shape, 1, out_dim=out_dim, channels=channels, kernel=kernel)
-
-    @classmethod
-    def check(cls, x_shape: Shape | None, **options: Any) -> None:
-        """Refuse what is no series."""
-        check_axes(x_shape, 1)
-
-    @staticmethod
-    def scale_shape(x_shape: Shape) -> Shape:
-        """Return one scale a channel."""
-        return (*x_shape[:-1], 1)
-
-    @staticmethod
-    def with_gaps(x_shape: Shape) -> Shape:
-        """Return twice as many channels."""
-        return doubled_channels(x_shape, 1)
+        super().__init__(x_shape, out_dim=out_dim, channels=channels, kernel=kernel)
 
 
 class CNN2D(Convolutional):
@@ -163,22 +156,9 @@ class CNN2D(Convolutional):
         kernel: Width of the kernels.
     """
 
+    axes = 2
+
     def __init__(
         self, x_shape: Shape, *, out_dim: Width = 32, channels: Width = 16, kernel: Odd = 3
     ) -> None:
-        super().__init__(x_shape, 2, out_dim=out_dim, channels=channels, kernel=kernel)
-
-    @classmethod
-    def check(cls, x_shape: Shape | None, **options: Any) -> None:
-        """Refuse what is no image."""
-        check_axes(x_shape, 2)
-
-    @staticmethod
-    def scale_shape(x_shape: Shape) -> Shape:
-        """Return one scale a channel."""
-        return (*x_shape[:-2], 1, 1)
-
-    @staticmethod
-    def with_gaps(x_shape: Shape) -> Shape:
-        """Return twice as many channels."""
-        return doubled_channels(x_shape, 2)
+        super().__init__(x_shape, out_dim=out_dim, channels=channels, kernel=kernel)
