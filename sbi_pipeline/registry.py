@@ -106,7 +106,7 @@ DIAGNOSTICS: Table = {
     "nuisances": Part("sbi_pipeline.diagnostics.nuisances:NUISANCES"),
     "rounds": Part("sbi_pipeline.diagnostics.rounds:ROUNDS"),
     "local_calibration": Part(
-        "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=2
+        "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=3
     ),
     "posterior_sbc": Part("sbi_pipeline.diagnostics.posterior_sbc:POSTERIOR_SBC"),
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=3),
@@ -150,7 +150,7 @@ STAGES = {
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=4),
     "posterior_sbc": Part("sbi_pipeline.stages.posterior_ranks:posterior_sbc"),
-    "report": Part("sbi_pipeline.stages.page:report", version=6),
+    "report": Part("sbi_pipeline.stages.page:report", version=7),
     "compare": Part("sbi_pipeline.stages.overview:compare"),
     "index": Part("sbi_pipeline.stages.overview:index"),
     "judge": Part("sbi_pipeline.stages.overview:judge"),

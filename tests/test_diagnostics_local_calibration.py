@@ -148,3 +148,20 @@ def test_a_fault_is_found_however_many_checks_a_page_has(tests):
 def test_no_p_value_is_below_the_least():
     found = measure_local_calibration(neighbourhood(0, near=0.3))
     assert found.p_value == pytest.approx(found.least_p)
+
+
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [
+        ({"near": 0.3}, "train on more simulations, or reweight"),
+        ({"near": 0.3, "method": "reweighted"}, "mend the likelihood"),
+        ({"near": 0.3, "method": "recalibrated"}, "does not mend that: reweight"),
+        ({"n": 100}, "(posterior_calibration: 500), or hold out more"),
+        ({"n": 100, "method": "recalibrated"}, "held-out simulations; hold out more"),
+        ({"n": 100, "method": "cmpe", "quantity": "TARP"}, "held-out simulations; hold out more"),
+    ],
+)
+def test_the_remedy_can_be_had(asked, remedy):
+    """A refined posterior is reweighted already, and posterior SBC asks none of these."""
+    found = measure_local_calibration(neighbourhood(0, **asked))
+    assert remedy in judge_local_calibration(found, "npe, event").advice

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -34,6 +34,7 @@ from ..sampled_posteriors import Neighbourhood
 from ..types import Array, Prior
 from .check import Check, WarnFail, significant
 from .diagnostic import Diagnostic
+from .remedies import OF_REFINED, REWEIGHTED
 from .statements import statements
 from .typicality import features_of
 
@@ -64,6 +65,8 @@ class Local:
         simulations: Kish's effective number of simulations it rests on.
         why_not: Why nothing was tested, in words; empty where it was.
         least_p: What the p-value is at least.
+        method: Of the posterior, as calibrations tell it.
+        closer: Whether posterior SBC can look closer: it asks estimators with a joint density.
     """
 
     p_value: float
@@ -71,6 +74,8 @@ class Local:
     simulations: float
     why_not: str = ""
     least_p: float = 1 / (1 + MOST_EXCHANGES)
+    method: str = ""
+    closer: bool = True
 
     @property
     def worst(self) -> str:
@@ -192,6 +197,15 @@ def measure_local_calibration(asked: Neighbourhood) -> Local | None:
     prior = asked.estimator.prior
     if data is None or prior is None:
         return None
+    method = str(data.attrs.get("method", ""))
+    has_density = "log density" in data.coords.get("quantity", ())
+    found = _measured(asked, data, prior)
+    if found is None:
+        return None
+    return replace(found, method=method, closer=has_density and method not in OF_REFINED)
+
+
+def _measured(asked: Neighbourhood, data: xr.Dataset, prior: Prior) -> Local | None:
     said, here = said_of(asked, data, prior)
     rows = len(said)
     neighbours, closer = max(FEWEST, round(FRACTION * rows)), asked.posterior.ranked is not None
@@ -256,13 +270,22 @@ def judge_local_calibration(
         value=found.differences[found.worst],
         chance=f"0 ± {1 / math.sqrt(found.simulations):.2g} for a mean",
         good="The posterior is honest for data like the observation.",
-        bad=f"For data like the observation {found.worst} is off; train on more simulations, or "
-        "reweight with a likelihood.",
+        bad=f"For data like the observation {found.worst} is off; {_remedy(found.method)}.",
     )
+
+
+def _remedy(method: str) -> str:
+    if method == "reweighted":
+        return REWEIGHTED
+    if method == "recalibrated":
+        return "one correction for all data does not mend that: reweight with a likelihood instead"
+    return "train on more simulations, or reweight with a likelihood"
 
 
 def _not_local(found: Local, subject: str) -> Check:
     """Warn that honesty near the observation cannot be judged, and say what can."""
+    closer = "simulate where the posterior is (posterior_calibration: 500), or "
+    closer = closer if found.closer else ""
     return Check(
         name="local calibration",
         subject=subject,
@@ -272,8 +295,7 @@ def _not_local(found: Local, subject: str) -> Check:
         threshold=f"{FEWEST} near, at most a third of all",
         chance="never for data like those of the simulations",
         advice="Whether the posterior is honest for data like the observation cannot be judged "
-        "from held-out simulations; simulate where the posterior is "
-        "(posterior_calibration: 500), or hold out more (split.test).",
+        f"from held-out simulations; {closer}hold out more (split.test).",
     )
 
 
