@@ -92,7 +92,9 @@ DIAGNOSTICS: Table = {
     "screening": Part("sbi_pipeline.diagnostics.screening:SCREENING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "held_out_chains": Part("sbi_pipeline.diagnostics.held_out_chains:HELD_OUT_CHAINS"),
-    "held_out_weights": Part("sbi_pipeline.diagnostics.held_out_weights:HELD_OUT_WEIGHTS"),
+    "held_out_weights": Part(
+        "sbi_pipeline.diagnostics.held_out_weights:HELD_OUT_WEIGHTS", version=2
+    ),
     "held_out_simulations": Part(
         "sbi_pipeline.diagnostics.held_out_simulations:HELD_OUT_SIMULATIONS"
     ),
