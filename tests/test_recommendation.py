@@ -10,6 +10,7 @@ from sbi_pipeline.diagnostics.diagnostic import Finding
 from sbi_pipeline.reports.recommendation import recommend
 from sbi_pipeline.sampled_posteriors import ObservedData, PosteriorPair
 from sbi_pipeline.stages.page import keep_recommended
+from sbi_pipeline.subjects import SimulatedRows
 
 
 def posterior(name, **attrs):
@@ -125,6 +126,13 @@ def test_an_exact_likelihood_that_held_out_truths_contradict_is_one_of_all():
 def test_the_answer_under_another_prior_is_another_answer():
     other = posterior("npe_narrow", new_priors="mass", likelihood="exact")
     assert asked([posterior("npe"), other], [estimator("npe")]).posterior == "npe"
+
+
+def test_a_fault_of_the_simulations_is_said():
+    rows = SimulatedRows(100, {"nan": 50})
+    found = asked([posterior("npe")], [estimator("npe")], [finding(rows, "fail", "lost prior")])
+    assert found.posterior == "npe"
+    assert "But lost prior failed of the simulations" in found.sentences
 
 
 def test_two_that_pass_and_disagree_are_named():

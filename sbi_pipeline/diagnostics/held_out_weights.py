@@ -55,15 +55,15 @@ def judge_held_out_weights(
     judged = Judged("warn" if judged.status == "pass" and found.few > few else judged.status, words)
     told = "were not judged" if found.few > MOST_UNSEEN else "see less than they say"
     bad = (
-        f"Of {found.few:.0%} of the held-out simulations hardly any draw counts beside the truth, so "
-        f"that calibration, coverage, P-P, TARP and local calibration {told}: the proposal misses "
-        "what it is reweighted to; train it longer or on more simulations."
+        f"Of {found.few:.0%} of the held-out simulations hardly any draw counts beside the truth, "
+        f"so that calibration, coverage, P-P, TARP and local calibration {told}: the proposal "
+        "misses what it is reweighted to; train it longer or on more simulations."
     )
     if judged.status == "fail":
         bad = (
             f"In {found.missed:.0%} of the held-out simulations the truth outweighs all draws: the "
-            "proposal is not where truths are, such as in a mode that it does not know, and weights "
-            "do not show that; train it longer or on more simulations."
+            "proposal is not where truths are, such as in a mode that it does not know, and "
+            "weights do not show that; train it longer or on more simulations."
         )
     return judged.check(
         name="held-out weights",

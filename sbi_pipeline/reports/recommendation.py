@@ -22,7 +22,7 @@ from ..diagnostics.check import STATUSES, Check, Status
 from ..diagnostics.diagnostic import Finding
 from ..diagnostics.yardsticks import enumerated
 from ..sampled_posteriors import ObservedData, PosteriorPair, SampledPosterior
-from ..subjects import TrainedEstimator
+from ..subjects import SimulatedRows, TrainedEstimator
 from ..types import Array
 
 TOLD = 3
@@ -80,6 +80,7 @@ def recommend(
                 *(["It has the exact likelihood."] if taken.name in exact else []),
                 *([] if taken.name in exact else _why(taken, usable, alike, gains)),
                 *_unlike_its_simulator(usable, checks),
+                *_of_simulations(findings),
                 *_unlike(taken, statuses, findings),
             ]
         ),
@@ -206,6 +207,17 @@ def _why(
             "truths are is not known of both."
         )
     return told
+
+
+def _of_simulations(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield that checks of the simulations failed, which all posteriors were learnt from."""
+    every = [each.checks for each in findings if isinstance(each.subject, SimulatedRows)]
+    failed = [check.name for checks in every for check in checks if check.status == "fail"]
+    if failed:
+        yield (
+            f"But {enumerated(failed, 'and')} failed of the simulations that all posteriors were "
+            "learnt from: mend that first."
+        )
 
 
 def _unlike_its_simulator(
