@@ -83,7 +83,7 @@ AUTOMATIC_EMBEDDINGS = ("none", "mlp", "cnn2d")
 
 # In the order in which they are asked and shown.
 DIAGNOSTICS: Table = {
-    "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES"),
+    "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES", version=2),
     "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
     "rows": Part("sbi_pipeline.diagnostics.rows:ROWS"),
     "weights": Part("sbi_pipeline.diagnostics.weights:WEIGHTS"),
