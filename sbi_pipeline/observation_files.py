@@ -36,6 +36,10 @@ SENTINELS = (
 FAR = 5.0
 """Widths of all other values beyond which such a number is taken for one."""
 RECIPES = f"leave that part of the data out of simulator and file, or {TO_DECLARE}"
+OF_EVENTS = (
+    "leave events that failed out of the file (selection: detected, or tried), or keep them as NaN "
+    f"(selection: all); for elements of an event, {TO_DECLARE}"
+)
 
 
 @dataclass(frozen=True)
@@ -46,11 +50,13 @@ class Wanted:
         columns: What the configuration says; empty for nothing.
         declared: What the simulator calls its own; empty for nothing.
         gaps: Whether elements may be missing, NaN.
+        events: Whether it is a set of events, some of which may have failed.
     """
 
     columns: tuple[str, ...] = ()
     declared: tuple[str, ...] = ()
     gaps: bool = False
+    events: bool = False
 
 
 ALL = Wanted()
@@ -82,7 +88,7 @@ def read_observation(path: str | Path, wanted: Wanted = ALL) -> Array:
         raise ValueError(f"observation {path} holds {x.dtype}; wanted numbers")
     if not x.size:
         raise ValueError(f"observation {path} is empty")
-    _check_values(path, x, wanted.gaps)
+    _check_values(path, x, wanted)
     return x
 
 
@@ -188,19 +194,20 @@ def _without_index(table: Table, names: tuple[str, ...], rows: int) -> tuple[str
     return names[1:]
 
 
-def _check_values(path: Path, x: Array, gaps: bool) -> None:
+def _check_values(path: Path, x: Array, wanted: Wanted) -> None:
     """Refuse what is no value: NaN where none may be missing, and numbers that stand for it.
 
     Raises:
         ValueError: With the first of them.
     """
-    bad = np.isinf(x) if gaps else ~np.isfinite(x)
+    bad = np.isinf(x) if wanted.gaps else ~np.isfinite(x)
     if np.isnan(x).all():
         raise ValueError(f"observation {path} is empty or NaN throughout: nothing is known of it")
     if bad.any():
         where = tuple(int(axis[0]) for axis in np.nonzero(bad))
+        recipes = OF_EVENTS if wanted.events else RECIPES
         raise ValueError(
-            f"observation {path} is empty, NaN or infinite, first at index {where}: {RECIPES}"
+            f"observation {path} is empty, NaN or infinite, first at index {where}: {recipes}"
         )
     if path.suffix.lower() in FORMATS and FORMATS[path.suffix.lower()] is not TextTable:
         return

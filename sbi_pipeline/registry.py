@@ -83,7 +83,7 @@ AUTOMATIC_EMBEDDINGS = ("none", "mlp", "cnn2d")
 
 # In the order in which they are asked and shown.
 DIAGNOSTICS: Table = {
-    "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES"),
+    "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES", version=2),
     "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
     "rows": Part("sbi_pipeline.diagnostics.rows:ROWS"),
     "weights": Part("sbi_pipeline.diagnostics.weights:WEIGHTS"),
@@ -92,7 +92,9 @@ DIAGNOSTICS: Table = {
     "screening": Part("sbi_pipeline.diagnostics.screening:SCREENING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "held_out_chains": Part("sbi_pipeline.diagnostics.held_out_chains:HELD_OUT_CHAINS"),
-    "held_out_weights": Part("sbi_pipeline.diagnostics.held_out_weights:HELD_OUT_WEIGHTS"),
+    "held_out_weights": Part(
+        "sbi_pipeline.diagnostics.held_out_weights:HELD_OUT_WEIGHTS", version=2
+    ),
     "held_out_simulations": Part(
         "sbi_pipeline.diagnostics.held_out_simulations:HELD_OUT_SIMULATIONS"
     ),
@@ -106,7 +108,7 @@ DIAGNOSTICS: Table = {
     "nuisances": Part("sbi_pipeline.diagnostics.nuisances:NUISANCES"),
     "rounds": Part("sbi_pipeline.diagnostics.rounds:ROUNDS"),
     "local_calibration": Part(
-        "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=2
+        "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=3
     ),
     "posterior_sbc": Part("sbi_pipeline.diagnostics.posterior_sbc:POSTERIOR_SBC"),
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=3),

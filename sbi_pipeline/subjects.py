@@ -24,6 +24,9 @@ FEWEST_EFFECTIVE, MOST_UNSEEN = 20.0, 0.5
 """Draws that have to count, by weight, for the rank of a truth to tell anything, and the fraction
 of held-out simulations that may have fewer where ranks are judged."""
 
+ONE_ALONE = 2.0
+"""Draws that count, by weight, below which one outweighs all others."""
+
 NOT_SELECTED = "nan"
 """Why an event failed that is not selected: it has no data."""
 
@@ -161,6 +164,13 @@ class TrainedEstimator:
         if self.calibration is None or "effective" not in self.calibration:
             return 0.0
         return float((self.calibration["effective"] < FEWEST_EFFECTIVE).mean())
+
+    @property
+    def missed(self) -> float:
+        """Fraction of held-out simulations of which one draw outweighs all; 0 without weights."""
+        if self.calibration is None or "effective" not in self.calibration:
+            return 0.0
+        return float((self.calibration["effective"] < ONE_ALONE).mean())
 
     @property
     def ranked(self) -> xr.Dataset | None:

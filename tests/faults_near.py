@@ -73,7 +73,19 @@ class Linear:
         return mean[:, None] + np.broadcast_to(width, len(mean))[:, None, None] * scatter
 
 
-def neighbourhood(seed, *, elements=50, parameters=2, n=1000, near=1.0, far=1.0, shift=0.0, at=0.0):
+def neighbourhood(
+    seed,
+    *,
+    elements=50,
+    parameters=2,
+    n=1000,
+    near=1.0,
+    far=1.0,
+    shift=0.0,
+    at=0.0,
+    method="npe",
+    quantity="log density",
+):
     """Held-out simulations, and an observation.
 
     Args:
@@ -85,6 +97,8 @@ def neighbourhood(seed, *, elements=50, parameters=2, n=1000, near=1.0, far=1.0,
         far: That of all others.
         shift: Of the former, in sds.
         at: By how much the observation's posterior mean is beyond all others, in sds of the prior.
+        method: That of the estimator.
+        quantity: What it ranks of all parameters together.
     """
     rng = np.random.default_rng(seed)
     problem, prior = Linear.drawn(elements, parameters, rng), prior_of(parameters)
@@ -106,8 +120,8 @@ def neighbourhood(seed, *, elements=50, parameters=2, n=1000, near=1.0, far=1.0,
             "said": (("simulation", "statement"), statements(pool, prior)),
             "joint_ranks": (("simulation", "quantity"), np.zeros((n, 1))),
         },
-        {"parameter": list(prior.names)},
-        {"draws": DRAWS},
+        {"parameter": list(prior.names), "quantity": [quantity]},
+        {"draws": DRAWS, "method": method},
     )
     estimator = synthetic.estimator(data, prior=prior)
     return Neighbourhood(estimator, posterior(drawn[0], prior))

@@ -250,7 +250,8 @@ def test_failures():
     assert warned.status == "warn"
     assert warned.value == pytest.approx(0.045)
     assert "timeout" in warned.advice
-    assert synthetic.judged("failures", SimulatedRows(1000, {"nan": 300})).status == "fail"
+    failed = synthetic.judged("failures", SimulatedRows(1000, {"nan": 300}))
+    assert (failed.status, "selection: detected" in failed.advice) == ("fail", True)
     with pytest.raises(ValueError, match="0 rows"):
         synthetic.judged("failures", SimulatedRows(0, {}))
 

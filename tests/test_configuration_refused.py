@@ -516,7 +516,7 @@ THE_REST = [
     (("  simulations: 40\n", "  simulation: 40 # !\n"), "did you mean 'simulations'"),
     (end("refine: {better: {proposal: npo, likelihood: nle}}"), "'npo' is not among npe, nle"),
     (end("refine: {better: {likelihood: nle}}"), "refine.better: 'proposal' is missing"),
-    (end("refine: {better: {proposal: npe}}"), "wanted a likelihood, priors, or both"),
+    (end("refine: {better: {proposal: npe}}"), "priors, or both; or recalibrate: true"),
     (
         end("refine: {better: {proposal: npe, recalibrate: true, likelihood: nle}}"),
         "refine.better.recalibrate: moves draws, and likelihood weighs them",

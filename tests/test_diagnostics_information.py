@@ -1,5 +1,7 @@
 """What was learnt is held against what a regression, other methods and more rows would know."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import synthetic
@@ -107,3 +109,14 @@ def test_a_training_that_ended_early_settled_all_the_same():
             check = synthetic.judged("training", ending(history, usual), "npe")
             assert check.status == said, (at_end, usual, size)
             assert ("Allow more epochs" in check.advice) == (said == "warn")
+
+
+@pytest.mark.parametrize(
+    ("method", "remedy"), [("reweighted", "Mend the likelihood"), ("recalibrated", "Hold out more")]
+)
+def test_what_was_not_trained_is_told_what_helps_it(method, remedy):
+    wide = synthetic.estimator(synthetic.calibration(width=4.0))
+    made = dataclasses.replace(wide, method=method, history=None)
+    (check,) = LOST_INFORMATION.ask("lost_information", made, {}).checks
+    assert check.status == "fail"
+    assert remedy in check.advice

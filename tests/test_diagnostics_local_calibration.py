@@ -11,6 +11,8 @@ from scipy import special
 
 from sbi_pipeline import priors
 from sbi_pipeline.diagnostics.local_calibration import (
+    LOCAL_CALIBRATION,
+    judge_local_calibration,
     kernel,
     local_test,
     measure_local_calibration,
@@ -133,3 +135,33 @@ def test_known_conditions_are_part_of_what_is_near():
     said, here = said_of(there, near.estimator.calibration, near.estimator.prior)
     weights = kernel(unlikeness(said, here), 100)
     assert np.average(known[:, 0], weights=weights) > 0.7
+
+
+@pytest.mark.parametrize("tests", [1, 100, 1000])
+def test_a_fault_is_found_however_many_checks_a_page_has(tests):
+    """Widths x 0.3 near the observation fail on long pages, too."""
+    found = measure_local_calibration(neighbourhood(0, near=0.3))
+    limits = LOCAL_CALIBRATION.among(tests, found)
+    assert judge_local_calibration(found, "npe, event", **limits).status == "fail"
+
+
+def test_no_p_value_is_below_the_least():
+    found = measure_local_calibration(neighbourhood(0, near=0.3))
+    assert found.p_value == pytest.approx(found.least_p)
+
+
+@pytest.mark.parametrize(
+    ("asked", "remedy"),
+    [
+        ({"near": 0.3}, "train on more simulations, or reweight"),
+        ({"near": 0.3, "method": "reweighted"}, "mend the likelihood"),
+        ({"near": 0.3, "method": "recalibrated"}, "does not mend that: reweight"),
+        ({"n": 100}, "(posterior_calibration: 500), or hold out more"),
+        ({"n": 100, "method": "recalibrated"}, "held-out simulations; hold out more"),
+        ({"n": 100, "method": "cmpe", "quantity": "TARP"}, "held-out simulations; hold out more"),
+    ],
+)
+def test_the_remedy_can_be_had(asked, remedy):
+    """A refined posterior is reweighted already, and posterior SBC asks none of these."""
+    found = measure_local_calibration(neighbourhood(0, **asked))
+    assert remedy in judge_local_calibration(found, "npe, event").advice

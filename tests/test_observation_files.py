@@ -76,6 +76,7 @@ def test_texts_are_read(text, wanted, expected):
             ALL,
             "is empty, NaN or infinite, first at index .0, 1.: leave",
         ),
+        ("1\nnan\n", Wanted(events=True), "or keep them as NaN .selection: all."),
         (",flux\n2020-01-01,1.5\n", ALL, "first entry: got '2020-01-01'|index that pandas wrote"),
         (",flux\n3,1.5\n4,2.5\n", ALL, "first column has no name, as an index that pandas wrote"),
         ("time,flux\n0,1\n", Wanted(columns=("flx",)), "no column 'flx'; did you mean 'flux'"),

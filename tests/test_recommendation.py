@@ -10,6 +10,7 @@ from sbi_pipeline.diagnostics.diagnostic import Finding
 from sbi_pipeline.reports.recommendation import recommend
 from sbi_pipeline.sampled_posteriors import ObservedData, PosteriorPair
 from sbi_pipeline.stages.page import keep_recommended
+from sbi_pipeline.subjects import SimulatedRows
 
 
 def posterior(name, **attrs):
@@ -87,6 +88,21 @@ def test_among_those_that_chance_cannot_tell_apart_fewer_warnings_decide():
     assert "As good, as far as held-out simulations tell: npe" in found.sentences
 
 
+def test_those_that_cannot_be_compared_are_named():
+    found = asked(
+        [posterior("npe"), posterior("nle")], [estimator("npe"), estimator("nle", density=False)]
+    )
+    assert found.posterior == "npe"
+    assert "Whether nle tells more is not known" in found.sentences
+
+
+def test_where_none_can_be_compared_fewer_warnings_decide():
+    trained = [estimator(name, density=False) for name in ("nle", "nre")]
+    found = asked([posterior("nle"), posterior("nre")], trained, [finding(trained[0], "warn")])
+    assert found.posterior == "nre"
+    assert "As good" not in found.sentences
+
+
 def test_an_exact_likelihood_is_better_than_any():
     exact = posterior("npe_exact", likelihood="exact", proposal="npe")
     found = asked([posterior("npe"), exact], [estimator("npe", gain=5.0)])
@@ -94,9 +110,29 @@ def test_an_exact_likelihood_is_better_than_any():
     assert "exact likelihood" in found.sentences
 
 
+def test_an_exact_likelihood_that_held_out_truths_contradict_is_one_of_all():
+    exact, trained = posterior("exact", likelihood="exact"), estimator("exact", gain=-0.5)
+    found = asked(
+        [posterior("npe"), exact], [estimator("npe"), trained], [finding(trained, "warn")]
+    )
+    assert found.posterior == "npe"
+    assert "likelihood of exact seems to be another than the simulator has" in found.sentences
+    better = estimator("exact", gain=0.5)
+    found = asked([posterior("npe"), exact], [estimator("npe"), better], [finding(better, "warn")])
+    assert found.posterior == "exact"
+    assert "0.5 ± 0.007 nats more probable" in found.sentences
+
+
 def test_the_answer_under_another_prior_is_another_answer():
     other = posterior("npe_narrow", new_priors="mass", likelihood="exact")
     assert asked([posterior("npe"), other], [estimator("npe")]).posterior == "npe"
+
+
+def test_a_fault_of_the_simulations_is_said():
+    rows = SimulatedRows(100, {"nan": 50})
+    found = asked([posterior("npe")], [estimator("npe")], [finding(rows, "fail", "lost prior")])
+    assert found.posterior == "npe"
+    assert "But lost prior failed of the simulations" in found.sentences
 
 
 def test_two_that_pass_and_disagree_are_named():

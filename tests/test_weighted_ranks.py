@@ -42,12 +42,42 @@ def test_the_density_at_the_truth_is_that_of_the_posterior():
 
 
 def test_few_draws_that_count_are_said_and_then_not_judged():
-    bad, good = weighed(3, off=4, proposed=0.4), weighed(3)
+    bad, good = weighed(3, proposed=15), weighed(3)
     assert synthetic.asked("held_out_weights", good).status == "pass"
     said = synthetic.asked("held_out_weights", bad)
     assert (said.status, "were not judged" in said.advice) == ("warn", True)
     assert synthetic.estimator(bad).ranked is None
     assert good["effective"].median() > 100
+
+
+def test_a_proposal_that_is_not_where_truths_are_fails():
+    """Its weights look well: the mode is out of their sight."""
+    one_mode = two_modes_from_one(0)
+    said = synthetic.asked("held_out_weights", one_mode)
+    assert (said.status, "a mode that it does not know" in said.advice) == ("fail", True)
+    for fault in ({"proposed": 15}, {"proposed": 0.5}, {"off": 1, "proposed": 0.8}):
+        assert synthetic.asked("held_out_weights", weighed(0, **fault)).status == "warn"
+
+
+def two_modes_from_one(seed, *, n=200, draws=800, leak=0.001):
+    """Ranks by weight of theta ~ N(0, 1), x = |theta| + noise, from a proposal of theta > 0.
+
+    A small part of it, ``leak``, is spread as the prior is.
+    """
+    rng, noise = np.random.default_rng(seed), 0.1
+    prior = priors.build({"theta": {"type": "normal", "mean": 0, "sd": 1}}, ("theta",))
+    truth = rng.normal(size=n)
+    x = (np.abs(truth) + noise * rng.normal(size=n))[:, None]
+    low, high = (0 - x) / noise, np.full_like(x, np.inf)
+    drawn = stats.truncnorm.rvs(low, high, x, noise, size=(n, draws), random_state=rng)
+    drawn = np.where(rng.random((n, draws)) < leak, rng.normal(size=(n, draws)), drawn)
+    z = np.concatenate([truth[:, None], drawn], axis=1)
+    inside = (1 - leak) * stats.truncnorm.pdf(z, low, high, x, noise)
+    target = stats.norm.logpdf(z) + stats.norm.logpdf(x, np.abs(z), noise)
+    weight = target - np.log(inside + leak * stats.norm.pdf(z))
+    return ranked_by_weight(
+        prior, truth[:, None], WeighedTruths(z[..., None], target, weight), 200, seed
+    )
 
 
 def test_weights_say_which_member_is_the_truth():

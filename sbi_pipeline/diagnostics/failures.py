@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ..subjects import SimulatedRows
+from ..subjects import NOT_SELECTED, SimulatedRows
 from .check import Check, WarnFail, above
 from .diagnostic import Diagnostic
+
+OR_EVENTS = "; of events that have no data where nobody detects them, say so (selection: detected)"
+"""What helps where simulations have no data because events may not be seen."""
 
 
 def judge_failures(
@@ -27,6 +30,7 @@ def judge_failures(
     judged = above(failed, fraction, "failures")
     reason = max(failures, key=lambda name: failures[name]) if failed > 0 else ""
     others = sum(found.failures.values()) - sum(failures.values())
+    unsaid = reason == NOT_SELECTED and not found.selection
     good = f"Simulations ran; {others} events have no data and are not selected."
     return judged.check(
         name="failures",
@@ -36,7 +40,7 @@ def judge_failures(
         chance="0",
         good=good if others else "Simulations ran.",
         bad=f"Failed rows are left out of training; the usual reason is {reason!r}. "
-        "Mend the simulator or narrow the prior.",
+        f"Mend the simulator or narrow the prior{OR_EVENTS if unsaid else ''}.",
     )
 
 

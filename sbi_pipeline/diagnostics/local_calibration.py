@@ -5,7 +5,8 @@ data: a classifier cannot tell it from them, least of all near the observation. 
 L-C2ST. The classifier here is quadratic in the normal scores of the parameters, weighted to the
 observation by a kernel, and instead of being trained to the end it takes one Newton step from
 knowing nothing (a score test). Its null is exact, since within a simulation truth and draws can
-be exchanged, and a few thousand exchanges cost 0.05 s.
+be exchanged. Exchanges go on until some look as unlike as the truth does, or there are many, so
+that a small p-value is known where many checks make it necessary (Besag & Clifford).
 
 Near are simulations of which the estimator says about the same as of the observation: means and
 widths of its posterior are alike (`statements`). Data of many elements are all equally far from
@@ -15,13 +16,15 @@ width of the kernel is chosen for its effective number of simulations, a tenth o
 References:
     Linhart, Gramfort, Rodrigues, L-C2ST: local diagnostics for posterior approximations in
         simulation-based inference, 2023, https://arxiv.org/abs/2306.03580
+    Besag & Clifford, Sequential Monte Carlo p-values, Biometrika 78, 1991,
+        https://doi.org/10.1093/biomet/78.2.301
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -31,6 +34,7 @@ from ..sampled_posteriors import Neighbourhood
 from ..types import Array, Prior
 from .check import Check, WarnFail, significant
 from .diagnostic import Diagnostic
+from .remedies import OF_REFINED, REWEIGHTED
 from .statements import statements
 from .typicality import features_of
 
@@ -44,6 +48,10 @@ COMPARED = 1000
 """Simulations whose neighbours are looked for."""
 FAR = 1e-3
 """Simulations that weigh less than this against the nearest are left out."""
+EXCHANGES, MOST_EXCHANGES = 2_000, 10_000
+"""Exchanges made at a time, and of one observation."""
+REACHED = 20
+"""Exchanges as unlike as the truth, with which the p-value is known well enough."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,18 @@ class Local:
             variances and covariances in those of a standard normal.
         simulations: Kish's effective number of simulations it rests on.
         why_not: Why nothing was tested, in words; empty where it was.
+        least_p: What the p-value is at least.
+        method: Of the posterior, as calibrations tell it.
+        closer: Whether posterior SBC can look closer: it asks estimators with a joint density.
     """
 
     p_value: float
     differences: dict[str, float]
     simulations: float
     why_not: str = ""
+    least_p: float = 1 / (1 + MOST_EXCHANGES)
+    method: str = ""
+    closer: bool = True
 
     @property
     def worst(self) -> str:
@@ -75,7 +89,6 @@ def local_test(
     weights: Array,
     *,
     joint: bool = True,
-    exchanges: int = 1999,
     seed: int = 0,
 ) -> Local:
     """Test the posterior for data like the observation.
@@ -85,7 +98,6 @@ def local_test(
         names: Of the parameters.
         weights: How near each simulation is, ``(n,)``, as `kernel` returns them.
         joint: Whether correlations of parameters are tested; of margins there are none.
-        exchanges: How many for the null; no p-value falls below 1 / (exchanges + 1).
         seed: Of the exchanges.
     """
     near = weights > FAR * weights.max()
@@ -99,28 +111,36 @@ def local_test(
     features = (features - features.mean(axis=1, keepdims=True)) * weights[:, None, None]
     covariance = np.einsum("nmf,nmg->fg", features, features) / members
     covariance += 1e-3 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    rows = features.reshape(-1, features.shape[-1])
-    steps = _exchanged(len(features), members, exchanges, seed) @ rows
-    statistic = np.einsum("kf,fk->k", steps, np.linalg.solve(covariance, steps.T))
-    unlike = steps[0] * members / (members - 1)  # from the mean of all to that of the others
+    step = features[:, 0].sum(axis=0)
+    unlike = step * members / (members - 1)  # from the mean of all to that of the others
     unlike[len(names) :] -= unlike[i] * unlike[j]  # a shift alone is no width and no correlation
     return Local(
-        p_value=float(np.mean(statistic >= statistic[0] * (1 - 1e-9))),
+        p_value=_by_exchanges(features, step, covariance, np.random.default_rng(seed)),
         differences=dict(zip(_names(names, i, j), unlike.tolist(), strict=True)),
         simulations=float(1 / np.sum(weights**2)),
     )
 
 
-def _exchanged(n: int, members: int, exchanges: int, seed: int) -> Array:
-    """Return which member is taken for the truth, as rows of ones, ``(1 + exchanges, n members)``.
+def _by_exchanges(
+    features: Array, step: Array, covariance: Array, rng: np.random.Generator
+) -> float:
+    """Return how often a step is as long if any member of each simulation is taken for the truth.
 
-    The first row takes the truth.
+    Args:
+        features: Of the members, weighted and centred, ``(n, members, features)``.
+        step: That of the truths, ``(features,)``.
+        covariance: By which lengths of steps are measured.
+        rng: Chooses members.
     """
-    chosen = np.random.default_rng(seed).integers(members, size=(1 + exchanges, n))
-    chosen[0] = 0
-    marks = np.zeros((1 + exchanges, n, members))
-    np.put_along_axis(marks, chosen[..., None], 1.0, axis=2)
-    return marks.reshape(1 + exchanges, -1)
+    n, members, _ = features.shape
+    own = step @ np.linalg.solve(covariance, step) * (1 - 1e-9)
+    reached, made = 0, 0
+    while reached < REACHED and made < MOST_EXCHANGES:
+        chosen = rng.integers(members, size=(EXCHANGES, n), dtype=np.uint8)
+        steps = sum((chosen == each).astype(float) @ features[:, each] for each in range(members))
+        lengths = np.einsum("kf,fk->k", steps, np.linalg.solve(covariance, steps.T))
+        reached, made = reached + int((lengths >= own).sum()), made + EXCHANGES
+    return (1 + reached) / (1 + made)
 
 
 def _names(names: Sequence[str], first: Array, second: Array) -> list[str]:
@@ -177,6 +197,15 @@ def measure_local_calibration(asked: Neighbourhood) -> Local | None:
     prior = asked.estimator.prior
     if data is None or prior is None:
         return None
+    method = str(data.attrs.get("method", ""))
+    has_density = "log density" in data.coords.get("quantity", ())
+    found = _measured(asked, data, prior)
+    if found is None:
+        return None
+    return replace(found, method=method, closer=has_density and method not in OF_REFINED)
+
+
+def _measured(asked: Neighbourhood, data: xr.Dataset, prior: Prior) -> Local | None:
     said, here = said_of(asked, data, prior)
     rows = len(said)
     neighbours, closer = max(FEWEST, round(FRACTION * rows)), asked.posterior.ranked is not None
@@ -241,13 +270,22 @@ def judge_local_calibration(
         value=found.differences[found.worst],
         chance=f"0 ± {1 / math.sqrt(found.simulations):.2g} for a mean",
         good="The posterior is honest for data like the observation.",
-        bad=f"For data like the observation {found.worst} is off; train on more simulations, or "
-        "reweight with a likelihood.",
+        bad=f"For data like the observation {found.worst} is off; {_remedy(found.method)}.",
     )
+
+
+def _remedy(method: str) -> str:
+    if method == "reweighted":
+        return REWEIGHTED
+    if method == "recalibrated":
+        return "one correction for all data does not mend that: reweight with a likelihood instead"
+    return "train on more simulations, or reweight with a likelihood"
 
 
 def _not_local(found: Local, subject: str) -> Check:
     """Warn that honesty near the observation cannot be judged, and say what can."""
+    closer = "simulate where the posterior is (posterior_calibration: 500), or "
+    closer = closer if found.closer else ""
     return Check(
         name="local calibration",
         subject=subject,
@@ -257,8 +295,7 @@ def _not_local(found: Local, subject: str) -> Check:
         threshold=f"{FEWEST} near, at most a third of all",
         chance="never for data like those of the simulations",
         advice="Whether the posterior is honest for data like the observation cannot be judged "
-        "from held-out simulations; simulate where the posterior is "
-        "(posterior_calibration: 500), or hold out more (split.test).",
+        f"from held-out simulations; {closer}hold out more (split.test).",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..subjects import TrainedEstimator
-from .remedies import REWEIGHTED
+from .remedies import OF_REFINED, REWEIGHTED
 from .training import ending
 
 OVER_FIT = 0.1
@@ -13,7 +13,8 @@ OVER_FIT = 0.1
 def remedy(asked: TrainedEstimator) -> str:
     """Return the remedies in a sentence, the one that is most likely to help first."""
     if asked.history is None:
-        return f"{REWEIGHTED[0].upper()}{REWEIGHTED[1:]}."
+        told = OF_REFINED.get(asked.method, REWEIGHTED)
+        return f"{told[0].upper()}{told[1:]}."
     found = []
     if asked.unseen:
         found.append(f"let it see all of x ({asked.unseen})")

@@ -3,7 +3,8 @@
 What a check failed of is not taken. Of the others the one under which held-out truths are most
 probable is: the mean of log q(theta* | x) is the largest, by the logarithmic scoring rule, for the
 exact posterior. Those that are no worse beyond chance are as good, and fewer warnings decide. One
-reweighted by the exact likelihood is better than any, its weights being judged like all else.
+reweighted by the exact likelihood is better than any, its weights being judged like all else, if
+held-out truths rank as they should: a simulator may say another likelihood than it simulates.
 
 Reference: Gneiting & Raftery, Strictly proper scoring rules, prediction, and estimation, JASA 102,
 2007, https://doi.org/10.1198/016214506000001437.
@@ -11,7 +12,7 @@ Reference: Gneiting & Raftery, Strictly proper scoring rules, prediction, and es
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,15 @@ from scipy import stats
 
 from ..diagnostics.check import STATUSES, Check, Status
 from ..diagnostics.diagnostic import Finding
+from ..diagnostics.yardsticks import enumerated
 from ..sampled_posteriors import ObservedData, PosteriorPair, SampledPosterior
-from ..subjects import TrainedEstimator
+from ..subjects import SimulatedRows, TrainedEstimator
 from ..types import Array
 
 TOLD = 3
 """Faults that are told where no posterior is to be taken."""
+RANKS = ("calibration", "P-P", "coverage", "TARP")
+"""Checks of how held-out truths rank."""
 AS_GOOD = 2.0
 """Standard errors of a difference that chance explains."""
 
@@ -62,9 +66,10 @@ def recommend(
     if not usable:
         return Recommendation(observed.name, "", statuses, _none(checks))
     gains = _gains(usable, estimators)
-    best = max(usable, key=lambda each: (_is_exact(each), _mean(gains[each.name])))
-    alike = [each for each in usable if each is best or _is_as_good(each, best, gains)]
-    taken = min(alike, key=lambda each: (not _is_exact(each), _warnings(checks[each.name])))
+    exact = {each.name for each in usable if _is_exact(each) and not _doubts(checks[each.name])}
+    best = max(usable, key=lambda each: (each.name in exact, _mean(gains[each.name])))
+    alike = [each for each in usable if each is best or _is_as_good(each, best, gains, exact)]
+    taken = min(alike, key=lambda each: (each.name not in exact, _warnings(checks[each.name])))
     return Recommendation(
         observed.name,
         taken.name,
@@ -72,7 +77,10 @@ def recommend(
         " ".join(
             [
                 _taken(taken, checks),
-                *_why(taken, usable, alike, gains),
+                *(["It has the exact likelihood."] if taken.name in exact else []),
+                *([] if taken.name in exact else _why(taken, usable, alike, gains)),
+                *_unlike_its_simulator(usable, checks),
+                *_of_simulations(findings),
                 *_unlike(taken, statuses, findings),
             ]
         ),
@@ -108,6 +116,11 @@ def _is_exact(posterior: SampledPosterior) -> bool:
     return posterior.tree.attrs.get("likelihood") == "exact"
 
 
+def _doubts(checks: Sequence[Check]) -> list[str]:
+    """Return the names of checks that found held-out truths to rank as they should not."""
+    return [each.name for each in checks if each.name in RANKS and each.status != "pass"]
+
+
 def _gains(
     posteriors: Sequence[SampledPosterior], estimators: Sequence[TrainedEstimator]
 ) -> dict[str, Array | None]:
@@ -134,11 +147,16 @@ def _mean(gain: Array | None) -> float:
 
 
 def _is_as_good(
-    one: SampledPosterior, best: SampledPosterior, gains: Mapping[str, Array | None]
+    one: SampledPosterior,
+    best: SampledPosterior,
+    gains: Mapping[str, Array | None],
+    exact: Collection[str],
 ) -> bool:
     """Say whether a posterior tells no less than the best one, as far as can be told."""
-    if _is_exact(best):
-        return _is_exact(one)
+    if best.name in exact:
+        return one.name in exact
+    if gains[best.name] is None:  # of none it is known
+        return True
     found = _difference(gains[best.name], gains[one.name])
     return found is not None and found[0] <= AS_GOOD * found[1]
 
@@ -165,26 +183,53 @@ def _why(
     gains: Mapping[str, Array | None],
 ) -> list[str]:
     """Return why it is this one, in sentences."""
-    if _is_exact(taken):
-        return ["It has the exact likelihood."]
     others = [each for each in usable if each is not taken]
     if not others:
         return [
             "No other posterior is left to compare it with, so that what it loses of the data "
             "cannot be seen."
         ]
+    compared = {each.name: _difference(gains[taken.name], gains[each.name]) for each in others}
+    equal = [each.name for each in alike if compared.get(each.name) is not None]
+    unknown = [name for name, found in compared.items() if found is None]
     told = []
-    equal = [each.name for each in alike if each is not taken]
     if equal:
         told.append(f"As good, as far as held-out simulations tell: {', '.join(equal)}.")
-    for each in others:
-        found = _difference(gains[taken.name], gains[each.name])
-        if each.name not in equal and found is not None:
+    for name, found in compared.items():
+        if found is not None and name not in equal:
             told.append(
                 f"Held-out truths are {found[0]:.2g} ± {found[1]:.1g} nats more probable under it "
-                f"than under {each.name}."
+                f"than under {name}."
             )
+    if unknown:
+        told.append(
+            f"Whether {enumerated(unknown, 'or')} tells more is not known: how probable held-out "
+            "truths are is not known of both."
+        )
     return told
+
+
+def _of_simulations(findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield that checks of the simulations failed, which all posteriors were learnt from."""
+    every = [each.checks for each in findings if isinstance(each.subject, SimulatedRows)]
+    failed = [check.name for checks in every for check in checks if check.status == "fail"]
+    if failed:
+        yield (
+            f"But {enumerated(failed, 'and')} failed of the simulations that all posteriors were "
+            "learnt from: mend that first."
+        )
+
+
+def _unlike_its_simulator(
+    usable: Sequence[SampledPosterior], checks: Mapping[str, Sequence[Check]]
+) -> Iterator[str]:
+    """Yield that an exact likelihood does not seem to be that of the simulator."""
+    for each in usable:
+        if _is_exact(each) and (doubts := _doubts(checks[each.name])):
+            yield (
+                f"The likelihood of {each.name} seems to be another than the simulator has: "
+                f"held-out truths do not rank as they should ({', '.join(doubts)})."
+            )
 
 
 def _unlike(

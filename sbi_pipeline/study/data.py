@@ -85,7 +85,9 @@ def read_entry(entry: Config, campaign: Config) -> Array:
     declared = declared_columns(simulator_of(campaign))
     columns, gaps = tuple(entry.get("columns", ())), "missing" in campaign
     with_failed = campaign.get("selection") == "all"  # which are NaN
-    return read_observation(entry["file"], Wanted(columns, declared, gaps or with_failed))
+    events = stated(CampaignEntry, campaign, "events")
+    wanted = Wanted(columns, declared, gaps or with_failed, events)
+    return read_observation(entry["file"], wanted)
 
 
 def missing_of(campaign: Config) -> dict[str, Any]:

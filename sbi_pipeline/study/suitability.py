@@ -221,7 +221,8 @@ def check_refine(
             _check_recalibrated(entry, campaign, prior, keys)
             continue
         if likelihood is None and "priors" not in entry:
-            raise InconsistentError(keys, "wanted a likelihood, priors, or both")
+            text = "wanted a likelihood, priors, or both; or recalibrate: true"
+            raise InconsistentError(keys, text)
         if likelihood is not None and not estimators.traits(methods[proposal]).proposes:
             raise InconsistentError(
                 (*keys, "proposal"),
