@@ -118,7 +118,7 @@ DIAGNOSTICS: Table = {
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION", version=2),
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
     "selection": Part("sbi_pipeline.diagnostics.selection:SELECTION"),
-    "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION", version=2),
+    "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION", version=3),
     "objects_sampled": Part("sbi_pipeline.diagnostics.object_sampling:OBJECTS_SAMPLED"),
     "objects_in_distribution": Part(
         "sbi_pipeline.diagnostics.object_p_values:OBJECTS_IN_DISTRIBUTION"
