@@ -112,7 +112,7 @@ DIAGNOSTICS: Table = {
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=3),
     "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT", version=3),
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
-    "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE", version=3),
+    "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE", version=4),
     "agreement": Part("sbi_pipeline.diagnostics.agreement:AGREEMENT"),
     "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT"),
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION", version=2),
