@@ -114,13 +114,13 @@ DIAGNOSTICS: Table = {
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=3),
     "refinement": Part("sbi_pipeline.diagnostics.refinement:REFINEMENT", version=3),
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
-    "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE", version=3),
+    "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE", version=4),
     "agreement": Part("sbi_pipeline.diagnostics.agreement:AGREEMENT"),
     "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT"),
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION", version=2),
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
     "selection": Part("sbi_pipeline.diagnostics.selection:SELECTION"),
-    "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION", version=2),
+    "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION", version=3),
     "objects_sampled": Part("sbi_pipeline.diagnostics.object_sampling:OBJECTS_SAMPLED"),
     "objects_in_distribution": Part(
         "sbi_pipeline.diagnostics.object_p_values:OBJECTS_IN_DISTRIBUTION"

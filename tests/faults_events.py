@@ -75,6 +75,10 @@ class Learnt(Estimator):
         """Return by what the mean of an event is off, in its sds."""
         return self.bias + self.wave * np.sin(np.pi * first)
 
+    def steepness(self, first):
+        """Return by how much the mean of an event moves with the first parameter; 1 is right."""
+        return 1 + SD[0] * self.wave * np.pi * np.cos(np.pi * first)
+
     def log_prob(self, z, x):
         sd = torch.as_tensor(SD).double()
         mean = z.double().clone()
@@ -86,8 +90,9 @@ def multiplied(seed, *, events=EVENTS, n=None, truth=(0.5, 0.0), **fault):
     """What adds up over events of one truth, of which so many are observed."""
     rng, learnt = np.random.default_rng(seed), Learnt(**fault)
     shift = np.array([learnt.off(truth[0]), 0.0]) * SD
-    spread = SD / np.sqrt(events)
-    centre = np.array(truth) - shift + spread * rng.normal(size=2)
+    steep = np.array([learnt.steepness(truth[0]), 1.0])
+    spread = SD / steep / np.sqrt(events)
+    centre = np.array(truth) - shift / steep + spread * rng.normal(size=2)
     theta = centre + learnt.width * spread * rng.normal(size=(n or how_many_are_scored(events), 2))
     x = theta + SD * rng.normal(size=theta.shape)
     worked = np.ones(len(x), dtype=bool)

@@ -47,6 +47,26 @@ def test_a_wrong_width_of_single_events_is_that_of_all():
         assert np.mean(widths) == pytest.approx(width, rel=0.02)
 
 
+def test_which_way_a_width_is_wrong_is_not_said_since_a_bias_that_varies_may_turn_it_round():
+    """Scores scatter as for widths of 0.8, and the posterior is wider than the right one."""
+    fault, rng = {"wave": -0.15, "width": 0.8}, np.random.default_rng(1)
+    line = np.linspace(-0.3, 0.3, 601)
+    grid = torch.tensor(np.column_stack([line, np.zeros_like(line)]))
+    x = torch.tensor(faults_events.SD * rng.normal(size=(500, 1, 2)))
+    with torch.no_grad():
+        log_prob = sum(faults_events.Learnt(**fault).log_prob(grid, each) for each in x).numpy()
+    chance = np.exp(log_prob - log_prob.max())
+    chance /= chance.sum()
+    sd = np.sqrt(chance @ line**2 - (chance @ line) ** 2)
+    assert sd > 1.02 * faults_events.SD[0] / np.sqrt(500)
+    measured = found(0, truth=(0.0, 0.0), **fault)
+    assert measured.width == pytest.approx(0.8, rel=0.02)
+    _, check = synthetic.judged("accumulation", measured, "nle, event")
+    assert check.status != "pass"
+    assert "not what the scatter of the scores of events says" in check.advice
+    assert not {"narrow", "wide"} & set(check.advice.replace(",", " ").split())
+
+
 def test_the_error_of_a_width_is_its_scatter():
     some = [found(seed, n=3000) for seed in range(60)]
     scatter = np.std([each.width for each in some])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from synthetic import posterior, sampled
+from synthetic import judged, posterior, sampled
 
 from sbi_pipeline.diagnostics.in_distribution import in_distribution
 from sbi_pipeline.diagnostics.predictive import measure_predictive, typicality
@@ -56,6 +56,19 @@ def test_the_guilty_statistic_is_named():
     p_values = typicality(x, glitch).p_values
     assert p_values["largest residual"] == pytest.approx(1 / 401)
     assert p_values["mean"] > 0.01
+
+
+def test_a_calibrated_posterior_that_learnt_nothing_is_found_and_not_only_the_model_blamed():
+    checks = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        of_prior, truth = rng.normal(5, 3, size=2)  # known to 0.16 from the data
+        x = of_prior * np.sin(DAYS / 8) + rng.normal(size=(600, DAYS.size))
+        x_o = truth * np.sin(DAYS / 8) + rng.normal(size=DAYS.size)
+        checks.append(judged("predictive", typicality(x, x_o), "npe, event"))
+    caught = [each for each in checks if each.status == "fail"]
+    assert len(caught) >= 16
+    assert all("wider than it need be" in each.advice for each in caught)
 
 
 def test_units_do_not_matter():

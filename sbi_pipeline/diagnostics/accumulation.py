@@ -7,7 +7,13 @@ equal to its mean curvature J. What is learnt may fail in both, where the poster
     N^2 b^T b / 2 nats, the divergence from the right one of the same width;
 
     a V that is not J gives it the information N J + P, with P of the prior, in place of
-    N J V^-1 J + P: widths are wrong by the square root of that ratio.
+    N J V^-1 J + P: its width is not what the scatter of the scores says, by the square root of
+    that ratio.
+
+The second is an error of the width where b is the same for all z. Where b varies, the scatter of
+scores says N (J + b') V^-1 (J + b') + P, with b' = db/dz, so a posterior that has 0.8 times the
+width by J V^-1 J may be too wide. Simulated events tell b' / J to the root of N over their number
+only, 0.16 of 500 events, so the check does not say narrow or wide.
 
 An error nobody would see in one event grows with their number. Events are simulated for draws of
 the posterior, see `scores`: errors elsewhere do not count, and those whose sign changes over the
@@ -62,7 +68,7 @@ class Accumulated:
         nats: Divergence caused by the mean score, less what chance gives on average.
         by_chance: What ``nats`` stays below in 95 % of cases for an honest likelihood.
         p_shift: P-value of a mean score as far from zero.
-        width: Widths of the posterior over those that it should have, the most wrong of them.
+        width: Widths of the posterior over those by the scatter of scores, the one farthest from 1.
         width_error: Standard error of that.
         p_width: P-value of a covariance of the scores as far from their curvature.
         events: How many events are multiplied.
@@ -107,7 +113,9 @@ def accumulated(scored: Scored, events: int) -> Accumulated:
 
 
 def worst_width(scored: Scored, variance: Array, events: int) -> tuple[float, float]:
-    """Return the sd of the posterior over the right one where it is worst, and its standard error.
+    """Return the sd of the posterior over that by the scatter of scores, and its standard error.
+
+    Of all directions it is the one where this is farthest from 1.
 
     NaN where the log likelihood is not curved as one is that has a maximum.
 
@@ -168,7 +176,8 @@ def judge_accumulation(
         p: P-value of a shift or of a wrong width: warn below, fail below.
         nats: Divergence of the posterior, beyond what chance gives: warn above, fail above. Half a
             nat is a shift by one posterior sd.
-        width: Fraction by which the posterior is too narrow or too wide: warn above, fail above.
+        width: Fraction by which the sd of the posterior is not that by the scatter of scores: warn
+            above, fail above.
     """
     if found.simulations < FEWEST:
         return [_unseen(found, subject)]
@@ -229,24 +238,26 @@ def _visible_width(found: Accumulated, p: WarnFail, width: WarnFail) -> str:
     """Say which error of the width is found nearly always."""
     least = max(width[0], float(stats.norm.isf(p[0] / 2)) * found.width_error)
     off = least + NEARLY_ALWAYS * found.width_error
-    return f"A width wrong by {100 * off:.0f} % would have been found in 95 % of cases."
+    return (
+        f"A width that differs by {100 * off:.0f} % from what the scatter of scores says would "
+        "have been found in 95 % of cases."
+    )
 
 
 def _judge_width(found: Accumulated, subject: str, p: WarnFail, width: WarnFail) -> Check:
     off = max(found.width, 1 / found.width) - 1
     judged = significant(found.p_width, off, p, width, "width of events")
-    how = "narrow" if found.width < 1 else "wide"
     bad = (
-        "Scores of events scatter otherwise than the likelihood is curved: the posterior of all is "
-        f"too {how}, its sd {found.width:.2g} of the right one; train on more, or a larger network."
+        "The width of the posterior is not what the scatter of the scores of events says: its sd "
+        f"is {found.width:.2g} of that; train on more, or a larger network."
     )
     unsure = NEARLY_ALWAYS * found.width_error
     if judged.status == "pass" and unsure > width[1]:
         judged = judged._replace(status="warn")
         bad = (
-            f"{found.simulations} simulated events are too few to tell whether the posterior has "
-            "the right width, since some of them count for most; train on more, or raise "
-            "predictive_draws."
+            f"{found.simulations} simulated events are too few to tell whether the width of the "
+            "posterior is what their scores say, since some of them count for most; train on more, "
+            "or raise predictive_draws."
         )
     if np.isnan(off):
         judged = judged._replace(status="fail")
@@ -257,7 +268,7 @@ def _judge_width(found: Accumulated, subject: str, p: WarnFail, width: WarnFail)
         quantity=f"sd of the posterior of {found.events} events over that by the scatter of scores",
         value=found.width,
         chance=f"1; p = {found.p_width:.2g}",
-        good="Scores of events scatter as the likelihood is curved: widths add up as they should.",
+        good="The width of the posterior is what the scatter of the scores of events says.",
         bad=bad,
         sees=_visible_width(found, p, width),
     )

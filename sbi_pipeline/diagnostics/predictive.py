@@ -106,7 +106,8 @@ def judge_predictive(found: Typicality, subject: str, *, p: WarnFail = (0.005, 0
         needed=math.ceil(1 / p[1]),
         good="Data simulated from the posterior look like the observation.",
         bad="Data simulated from the posterior do not look like the observation ({}): the model "
-        "lacks something, or the posterior is wrong.",
+        "lacks something, or the posterior is wrong, or so much wider than it need be that its "
+        "draws are far from the truth (see information).",
     )
 
 
