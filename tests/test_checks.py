@@ -186,7 +186,8 @@ def test_disagreement_within_chance_passes():
 
 @pytest.mark.parametrize(("p_value", "status"), [(0.4, "pass"), (0.004, "warn"), (1 / 501, "fail")])
 def test_predictive_and_in_distribution(p_value, status):
-    found = Typicality(p_value, {"roughness": p_value, "distance": 0.5}, 0.1, 500)  # worst first
+    by_statistic = {"roughness": p_value, "distance": 0.5}  # the worst first
+    found = Typicality(p_value, by_statistic, 0.1, 500, nats=-np.log(p_value))
     for check in (
         synthetic.judged("predictive", found, "npe"),
         synthetic.judged("in_distribution", found, "school"),
@@ -196,7 +197,7 @@ def test_predictive_and_in_distribution(p_value, status):
 
 
 def test_too_few_data_sets_to_tell_are_no_pass():
-    found = Typicality(0.5, {"distance": 0.5}, 0.1, draws=60)
+    found = Typicality(0.5, {"distance": 0.5}, 0.1, draws=60, nats=0.7)
     check = synthetic.judged("predictive", found, "npe")
     assert check.status == "warn"
     assert "ask for 500 or more" in check.advice

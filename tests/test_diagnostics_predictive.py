@@ -9,6 +9,7 @@ from synthetic import judged, posterior, sampled
 
 from sbi_pipeline.diagnostics.in_distribution import in_distribution
 from sbi_pipeline.diagnostics.predictive import measure_predictive, typicality
+from sbi_pipeline.diagnostics.typicality import rank_among, upper
 
 DAYS = np.arange(80)
 REPEATS = 60
@@ -154,3 +155,17 @@ def test_what_there_is_to_know_of_predictions_is_said(predictive, note, measured
     asked = sampled(posterior(), predictive=predictive)
     assert any(each.startswith(note) for each in asked.notes)
     assert (measure_predictive(asked) is not None) == measured
+
+
+def among_a_thousand(rng, off=0.0):
+    """Rank one number among a thousand normal ones."""
+    return rank_among(np.zeros((1001, 1)), {"a": upper(np.append(off, rng.normal(size=1000)))})
+
+
+def test_one_of_many_observations_is_not_unlike_all_that_is_simulated_by_chance():
+    """Of 2 000 good ones two are the most unusual; of a page of so many, 0.00002 is unusual."""
+    rng = np.random.default_rng(1)
+    found = [among_a_thousand(rng, off) for off in rng.normal(size=2000)]
+    assert any(each.p_value == each.least_rank for each in found)
+    assert sum(each.p_by_tail < 1e-4 for each in found) <= 2
+    assert all(among_a_thousand(rng, 8.0).p_by_tail < 1e-5 for _ in range(100))

@@ -17,6 +17,7 @@ from .typicality import (
     Typicality,
     features_of,
     judge_typicality,
+    largest_residual,
     local_density,
     mahalanobis,
     pool_data,
@@ -43,7 +44,8 @@ def in_distribution(
     """Ask whether ``x_o`` lies where the simulator puts data for any parameters of the prior.
 
     An estimator extrapolates blindly outside. Statistics: distance from the bulk, and the local
-    outlier factor, which also sees holes and curved sheets, each of elements and of `descriptors`.
+    outlier factor, which also sees holes and curved sheets, each of elements and of `descriptors`;
+    and the largest residual of an element in interquartile ranges, which has no bound.
 
     Args:
         simulations: Prior predictive data sets, ``(draws, *x_shape)``; held-out ones will do.
@@ -60,6 +62,7 @@ def in_distribution(
     surprises = {
         "distance": upper(mahalanobis(features)),
         "local density": upper(local_density(features, neighbours)),
+        "largest residual": upper(largest_residual(pooled)),
         **unlike_by_descriptors(simulations, x_o, given, neighbours),
     }
     if missing is not None:

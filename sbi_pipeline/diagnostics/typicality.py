@@ -51,17 +51,31 @@ class Typicality:
         outside_90: Fraction of elements outside the central 90 % of the simulated ones; about 0.1
             or less is expected.
         draws: How many simulated data sets.
+        nats: How unusual the largest surprise is among those of the simulated data sets, see
+            `surprise`.
     """
 
     p_value: float
     p_values: dict[str, float]
     outside_90: float
     draws: int
+    nats: float
 
     @property
-    def least_p(self) -> float:
-        """The p-value of an observation more unusual than all that was simulated."""
+    def least_rank(self) -> float:
+        """The p-value by rank of an observation more unusual than all that was simulated."""
         return 1 / (self.draws + 1)
+
+    @property
+    def p_by_tail(self) -> float:
+        """The p-value; of what is more unusual than all that was simulated, by a fitted tail.
+
+        Of many observations with nothing wrong some are the most unusual of a thousand, and a rank
+        cannot tell these from one that no number of simulations would be like.
+        """
+        if self.p_value > self.least_rank:
+            return self.p_value
+        return min(self.p_value, math.exp(-self.nats))
 
 
 def under_conditions(
@@ -265,6 +279,7 @@ def rank_among(pooled: Array, surprises: Mapping[str, Array]) -> Typicality:
         p_values={name: float(np.mean(each >= each[0])) for name, each in first},
         outside_90=float(outside.mean()),
         draws=len(pooled) - 1,
+        nats=float(surprise(largest[1:])(largest[:1])[0]),
     )
 
 
@@ -282,7 +297,7 @@ def judge_typicality(
         good: What a pass means.
         bad: What to do if not, with braces where the worst statistic is to be named.
     """
-    judged = below(found.p_value, p, name)
+    judged = below(found.p_by_tail, p, name)
     if judged.status == "pass" and found.draws < needed:
         judged = judged._replace(status="warn")
         bad = f"{found.draws} simulated data sets are too few to tell; ask for {needed} or more."
@@ -291,9 +306,9 @@ def judge_typicality(
         name=name,
         subject=subject,
         quantity=f"p-value of the observation among {found.draws} simulated data sets",
-        value=found.p_value,
+        value=found.p_by_tail,
         chance="uniform between 0 and 1",
         good=good,
         bad=bad.format(worst),
-        sees=f"No p-value among {found.draws} can fall below {found.least_p:.1g}.",
+        sees=f"Below {found.least_rank:.1g} p-values are by a tail fitted to {found.draws}.",
     )
