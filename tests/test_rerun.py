@@ -350,8 +350,10 @@ def test_one_posterior_alone_and_what_is_deleted(study: Path) -> None:
     """
     folder = study / "results/tiny/npe"
     edit(study, lambda c: tiny(c)["observations"].update(more={"parameters": {"slope": -1}}))
-    ran = stages_run(snakemake(study, "results/tiny/npe/more/predictive.nc"))
+    printed = snakemake(study, "results/tiny/npe/more/predictive.nc")
+    ran = stages_run(printed)
     assert ran == {"single_observe": 1, "single_sample": 1, "single_diagnose": 1}
+    assert "report.html: of results that were made anew since" in printed
     assert stages_run(snakemake(study, "results/tiny/npe/more/predictive.nc")) == {}
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/posterior.nc")}
     assert len(before) == 2

@@ -14,7 +14,7 @@ from .. import sidecars
 from .campaign import Campaign
 from .counts import few_held_out
 from .data import data_shape
-from .places import RESULTS
+from .places import RESULTS, place
 from .plan import Plan, box_of
 from .schema import Configuration
 from .signatures import stated
@@ -308,8 +308,8 @@ class Jobs:
         if each is None:
             return []
         (chain,) = each.chains
-        place = f"{chain.estimator}/{chain.observation}/posterior.nc"
-        return [f"{RESULTS}/{name}/{place}" for name in each.earlier]
+        posterior = f"{chain.estimator}/{chain.observation}/posterior.nc"
+        return [f"{RESULTS}/{name}/{posterior}" for name in each.earlier]
 
     def nuisances(self, wildcards: Any) -> list[str]:
         """Return what was learnt of the nuisances of a campaign, if that is asked for."""
@@ -395,11 +395,15 @@ class Jobs:
 
     def verdicts(self) -> Iterator[str]:
         """Yield a line for each report that is there: where it is and what its verdict says."""
-        for name in self.plan.reported:
+        plan = self.plan.current()
+        for name in plan.reported:
             verdict = sidecars.read_if_whole(Path(RESULTS, name, "verdict.json"))
-            if verdict is not None:
-                status, sentence = verdict["status"], verdict["sentence"]
-                yield f"{RESULTS}/{name}/report.html: {status}. {sentence}"
+            if verdict is None:
+                continue
+            said = f"{verdict['status']}. {verdict['sentence']}"
+            if not plan.is_made(place(name, "report")):
+                said = "of results that were made anew since, or are to be; name it to make it anew"
+            yield f"{RESULTS}/{name}/report.html: {said}"
 
 
 def _trained(campaign: Campaign, names: list[str]) -> list[str]:
