@@ -72,12 +72,13 @@ class Named:
         for path in plan:
             self.folders |= set(Path(path).parents)
         self.simulations |= set(plan.simulations)
-        for campaign in plan.campaigns.values():
-            self.ledgers |= set(_ledgers(campaign))
         for each in plan.rounds.values():
             if each.waits_for:
                 (chain,) = each.chains
                 self.waiting |= {chain.last, *chain.names, *chain.boxed}
+        for name, campaign in plan.campaigns.items():
+            if name not in self.waiting:
+                self.ledgers |= set(_ledgers(campaign))
 
 
 def _ledgers(campaign: Campaign) -> Iterator[str]:
@@ -107,11 +108,10 @@ def _simulations(folder: Path, named: Named) -> Found:
     """Yield folders of simulations, and ledgers, that are not named."""
     for path in _folders(folder):
         if path.name.startswith(LEDGERS):
-            needed = any(each in path.name for each in named.ledgers)
+            is_known = any(each in path.name for each in named.ledgers)
         else:
-            needed = path.name in named.simulations or not any(_stores(path))
-            needed = needed or (bool(named.waiting) and not _is_of_all_the_prior(path))
-        if not needed:
+            is_known = path.name in named.simulations or not any(_stores(path))
+        if not is_known and (not named.waiting or _is_of_all_the_prior(path)):
             yield path, (path,)
 
 
@@ -147,10 +147,13 @@ def _beside(folder: Path, named: Named) -> Found:
     for path, spec in specs.items():
         if str(path) not in named.specifications:
             log = path.name.removesuffix(SPECIFICATION) + ".log"
-            names = [name for name in (*spec.get("outputs", []), log) if name not in kept]
-            made = (folder / name for name in names)
-            there = [each for each in made if each.exists() and _is_plain(each)]
-            yield (*there, path)[0], (*there, path)
+            made = _there(folder, [name for name in spec.get("outputs", []) if name not in kept])
+            yield (*made, path)[0], (*made, path, *_there(folder, [log]))
+
+
+def _there(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Return which of some files are there, links left out."""
+    return [path for name in names if (path := folder / name).exists() and _is_plain(path)]
 
 
 def _folders(folder: Path) -> list[Path]:
