@@ -51,10 +51,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     alone = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
     run(*pip, "wheel", ROOT, "--no-deps", *alone, "--wheel-dir", home)
     (wheel,) = home.glob("sbi_pipeline-*.whl")
-    venv.create(home / "an environment", with_pip=False)
-    programs = home / "an environment/bin"
+    venv.create(home / "environment", with_pip=False)
+    programs = home / "environment/bin"
     run(*pip, "--python", programs / "python", "install", "--no-deps", "--no-index", wheel)
-    (packages,) = (home / "an environment/lib").glob("python*/site-packages")
+    (packages,) = (home / "environment/lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     where = run(programs / "python", "-c", "from sbi_pipeline import shipped; print(shipped.HOME)")
     assert Path(where.strip()) == packages / "sbi_pipeline"
