@@ -13,12 +13,16 @@ class Bell:
 
     parameters = ("frequency", "decay", "amplitude", "phase")
     x_shape = (60,)
+    noise_at_load = True
 
     def __init__(self, noise: float = 0.5):
         self.noise = noise
 
     def __call__(self, parameters, rng):
-        """Simulate samples; all randomness comes from ``rng``."""
+        """Simulate samples without noise."""
         frequency, decay, amplitude, phase = parameters.T[..., None]
-        wave = np.cos(2 * np.pi * frequency * TIME + phase)
-        return amplitude * np.exp(-TIME / decay) * wave + self.noise * rng.normal(size=wave.shape)
+        return amplitude * np.exp(-TIME / decay) * np.cos(2 * np.pi * frequency * TIME + phase)
+
+    def observe(self, x, rng):
+        """Add noise, anew whenever training reads a series; all randomness comes from ``rng``."""
+        return x + self.noise * rng.normal(size=x.shape)
