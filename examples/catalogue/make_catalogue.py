@@ -1,12 +1,12 @@
 """Write ``bursts.csv``: 200 bursts with their true parameters, drawn from the priors.
 
-Four of them, with a D in their name, have a second pulse, which the model does not know of.
+Two of them, with a D in their name, have a second pulse, which the model does not know of.
 """
 
 import numpy as np
-from bursts import Bursts, mean_counts
+from bursts import Bursts
 
-N, DOUBLE = 200, 4
+N, DOUBLE = 200, 2
 
 
 def draw(rng):
@@ -20,13 +20,14 @@ def draw(rng):
             rng.gamma(4, 2.5, N),
         ]
     )
-    mean = mean_counts(theta)
+    model = Bursts()
+    mean = model(theta, rng)
     which = np.sort(rng.choice(np.flatnonzero(theta[:, 0] > 60), DOUBLE, replace=False))
     again = theta[which] * [0.6, 1, 1, 1, 0]
     again[:, 1] += rng.uniform(10, 15, DOUBLE)
-    mean[which] += mean_counts(again)
+    mean[which] += model(again, rng)
     names = [f"GRB{number:03d}{'D' if number in which else ''}" for number in range(N)]
-    return names, theta, rng.poisson(mean)
+    return names, theta, model.observe(mean, rng)
 
 
 def main():
