@@ -95,8 +95,8 @@ PICTURES = [
         "bursts-widths",
         "bursts",
         "widths-survey-npe",
-        "[A catalogue of gamma-ray bursts](../examples/catalogue/README.md): two hundred, drawn for "
-        "in one go; those that the model cannot have made are marked",
+        "[A catalogue of gamma-ray bursts](../examples/catalogue/README.md): two hundred, drawn "
+        "for in one go; those that the model cannot have made are marked",
         "Posterior sd against mean for two hundred bursts",
     ),
     Picture(

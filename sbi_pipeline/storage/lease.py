@@ -178,7 +178,7 @@ class Lease:
 def is_held(store: Path) -> bool:
     """Say whether somebody writes a store: by the lock, or by the age of the last sign of life."""
     try:
-        descriptor = os.open(store / FILE, os.O_RDWR)
+        descriptor = os.open(store / FILE, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
