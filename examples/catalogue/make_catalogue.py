@@ -13,7 +13,7 @@ def draw(rng):
     """Return names, true parameters, ``(200, 5)``, and counts, ``(200, 40)``."""
     theta = np.column_stack(
         [
-            np.exp(rng.uniform(np.log(10), np.log(300), N)),
+            np.exp(rng.uniform(np.log(10), np.log(100), N)),
             rng.uniform(5, 20, N),
             np.exp(rng.uniform(np.log(0.3), np.log(3), N)),
             np.exp(rng.uniform(np.log(1), np.log(15), N)),
