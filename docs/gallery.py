@@ -102,7 +102,7 @@ PICTURES = [
     Picture(
         "bursts-object",
         "bursts",
-        "object-npe-survey-4-GRB0676D",
+        "object-npe-survey-1-GRB120D",
         "The same: a burst that was flagged, over what is predicted for it. It has a second pulse, "
         "and the model has none",
         "Counts of one burst and bands of predictions",

@@ -56,7 +56,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(*pip, "--python", programs / "python", "install", "--no-deps", "--no-index", wheel)
     (packages,) = (home / "environment/lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    where = run(programs / "python", "-c", "from sbi_pipeline import shipped; print(shipped.HOME)")
+    asked = "from sbi_pipeline import shipped; print(shipped.HOME)"
+    where = run(programs / "python", "-c", asked, folder=home)
     assert Path(where.strip()) == packages / "sbi_pipeline"
     return programs
 

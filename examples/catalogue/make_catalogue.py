@@ -23,7 +23,7 @@ def draw(rng):
     model = Bursts()
     mean = model(theta, rng)
     which = np.sort(rng.choice(np.flatnonzero(theta[:, 0] > 60), DOUBLE, replace=False))
-    again = theta[which] * [0.6, 1, 1, 1, 0]
+    again = theta[which] * [1, 1, 1, 1, 0]
     again[:, 1] += rng.uniform(10, 15, DOUBLE)
     mean[which] += model(again, rng)
     names = [f"GRB{number:03d}{'D' if number in which else ''}" for number in range(N)]
