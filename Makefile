@@ -23,7 +23,7 @@ test-studies: $(VENV)/installed
 
 check: $(VENV)/installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile workflow examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

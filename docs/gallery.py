@@ -95,14 +95,14 @@ PICTURES = [
         "bursts-widths",
         "bursts",
         "widths-survey-npe",
-        "[A catalogue of gamma-ray bursts](../examples/bursts/README.md): a thousand, drawn for in "
-        "one go; those that the model cannot have made are marked",
-        "Posterior sd against mean for a thousand bursts",
+        "[A catalogue of gamma-ray bursts](../examples/catalogue/README.md): two hundred, drawn "
+        "for in one go; those that the model cannot have made are marked",
+        "Posterior sd against mean for two hundred bursts",
     ),
     Picture(
         "bursts-object",
         "bursts",
-        "object-npe-survey-4-GRB0676D",
+        "object-npe-survey-1-GRB120D",
         "The same: a burst that was flagged, over what is predicted for it. It has a second pulse, "
         "and the model has none",
         "Counts of one burst and bands of predictions",

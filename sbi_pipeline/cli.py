@@ -1,5 +1,6 @@
-"""The command `sbi-pipeline`: looking at a study and after its campaigns from outside Snakemake.
+"""The command `sbi-pipeline`: a new study, and looking after one from outside Snakemake.
 
+sbi-pipeline init       make a folder with a small study that runs, to be changed into your own
 sbi-pipeline check      is the configuration right? what Snakemake would refuse, and where it stands
 sbi-pipeline why        what would run, and why, from the specifications beside the results
 sbi-pipeline head       run snakemake so that nothing is lost when it ends: see docs/cluster.md
@@ -9,6 +10,9 @@ sbi-pipeline seal       make each array of finished shards one file; growing one
 sbi-pipeline verify     read every committed row and name what is damaged; change nothing
 sbi-pipeline repair     delete damaged chunks; the next snakemake simulates just those rows; write
                         damaged zarr.json anew, from the journal
+sbi-pipeline clean      list results and simulations that no given configuration names any more,
+                        with sizes; with --delete, delete them
+sbi-pipeline schema     print the schema of a configuration, for editors
 """
 
 from __future__ import annotations
@@ -17,16 +21,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import head
+from . import __version__, head, new_study, shipped
 from .campaigns import inspection
 
 if TYPE_CHECKING:
     from .study import Plan
-
-DEFAULTS = ("config/config.yaml", "config.yaml")
-"""Where a configuration is looked for, as the Snakefile of this package and of a study do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,7 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     told = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("sbi-pipeline", description=__doc__, formatter_class=told)
+    parser.add_argument("--version", action="version", version=f"sbi-pipeline {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
+    _add_init(commands)
+    commands.add_parser("schema", help="print the schema of a configuration").set_defaults(
+        run=_schema
+    )
     commands.add_parser("head", help="run snakemake so that nothing is lost when it ends")
     for name, run in {"check": _check, "why": _why}.items():
         command = commands.add_parser(name)
@@ -54,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
         if name == "why":
             command.add_argument("targets", nargs="*", help="files or folders below results")
+    _add_clean(commands)
     for name, look in COMMANDS.items():
         command = commands.add_parser(name)
         command.set_defaults(run=_of_folder(look))
@@ -65,6 +72,44 @@ def _parser() -> argparse.ArgumentParser:
             help="folder of simulations, default results/simulations",
         )
     return parser
+
+
+def _add_init(commands: Any) -> None:
+    kinds = "\n".join(f"  {name:<10} {data}" for name, data in new_study.KINDS.items())
+    command = commands.add_parser(
+        "init",
+        help="make a folder with a small study that runs",
+        description=f"Make a folder with a small study that runs. Examples:\n{kinds}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=_init)
+    command.add_argument("folder", type=Path, help="to be made")
+    command.add_argument("--example", choices=new_study.KINDS, default="on_off")
+
+
+def _add_clean(commands: Any) -> None:
+    command = commands.add_parser(
+        "clean", help="list, or delete, what no configuration names any more"
+    )
+    command.set_defaults(run=_clean)
+    command.add_argument(
+        *("--configfile", "--configfiles"),
+        action="append",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="a configuration, of one file or several; give it once for each whose results stay",
+    )
+    command.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
+    command.add_argument("--delete", action="store_true", help="delete what is listed")
+
+
+def _init(chosen: argparse.Namespace) -> None:
+    sys.stdout.write(new_study.begin(chosen.folder, chosen.example))
+
+
+def _schema(_: argparse.Namespace) -> None:
+    sys.stdout.write(shipped.SCHEMA.read_text())
 
 
 def _of_folder(look: Callable[[Path], None]) -> Callable[[argparse.Namespace], None]:
@@ -80,13 +125,57 @@ def _of_folder(look: Callable[[Path], None]) -> Callable[[argparse.Namespace], N
 
 def _plan(chosen: argparse.Namespace) -> Plan:
     """Return the plan of the configuration that is named, or of the one that lies here."""
-    files = chosen.configfile or [path for path in DEFAULTS if Path(path).is_file()][:1]
-    if not files:
-        raise ValueError(f"no {' or '.join(DEFAULTS)} here; name one with --configfile")
     from . import study  # noqa: PLC0415 - seconds that looking after simulations need not wait for
 
-    config = study.load_configuration(files, study.assignments(chosen.config))
-    return study.Plan(config).current()
+    files = chosen.configfile or study.default_files()
+    return _planned(files, study.assignments(chosen.config))
+
+
+def _planned(files: Sequence[str], overrides: dict[str, Any]) -> Plan:
+    from . import study  # noqa: PLC0415 - as above
+
+    return study.Plan(study.load_configuration(files, overrides)).current()
+
+
+def _clean(chosen: argparse.Namespace) -> None:
+    from . import study  # noqa: PLC0415 - as above
+    from .study import leftovers  # noqa: PLC0415
+
+    if not Path("results").is_dir():
+        raise ValueError("no results here; are you where snakemake is called?")
+    given = study.assignments(chosen.config)
+    configurations = chosen.configfile or [study.default_files()]
+    plans = [
+        _planned(files, {**given, "quick": quick})
+        for files in configurations
+        for quick in (False, True)
+    ]
+    found = leftovers.leftovers(plans)
+    for each in found:
+        beside = "".join(f", and {address}" for address in each.buckets)
+        writing = ", being written: it stays" if each.written else ""
+        sys.stdout.write(f"{_bytes(each.size):>9}  {each.place}{beside}{writing}\n")
+    if chosen.delete and (who := leftovers.at_work()):
+        raise ValueError(f"{who}: nothing is deleted meanwhile")
+    free = [each for each in found if not each.written]
+    for each in free if chosen.delete else []:
+        leftovers.delete(each)
+    names = ", ".join("+".join(files) for files in configurations)
+    size = _bytes(sum(each.size for each in free))
+    if chosen.delete:
+        sys.stdout.write(f"{len(free)} deleted, {size}\n")
+    elif free:
+        sys.stdout.write(f"{len(free)} not named by {names}, {size}; --delete deletes them\n")
+    elif not found:
+        sys.stdout.write(f"everything in results is named by {names}\n")
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def _check(chosen: argparse.Namespace) -> None:

@@ -17,7 +17,11 @@ from sbi_pipeline.study import files, signatures
 from sbi_pipeline.study.signatures import own_options
 
 ROOT = Path(__file__).parents[1]
-BUILT = [ROOT / "config/config.yaml", *sorted((ROOT / "config/studies").glob("*.yaml"))]
+BUILT = [
+    ROOT / "config/config.yaml",
+    *sorted((ROOT / "config/studies").glob("*.yaml")),
+    *sorted((ROOT / "examples").glob("*/config.yaml")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +50,10 @@ def test_they_are_made_from_the_signatures(documented: Any) -> None:
     assert manual == documented.manual_text(manual)
 
 
-@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_checked_or_not_the_same_comes_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of Snakemake read it anew, unchecked."""
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(path.parent if "examples" in path.parts else ROOT)
     for quick in (False, True):
         checked, unchecked = (
             study.load_configuration([path], {"quick": quick}, each) for each in (True, False)
@@ -57,7 +61,7 @@ def test_checked_or_not_the_same_comes_out(path: Path, monkeypatch: pytest.Monke
         assert repr(checked) == repr(unchecked)
 
 
-@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_schema_takes_what_is_right(path: Path, validator: Any) -> None:
     assert not list(validator.iter_errors(files.read_file(path).values))
 

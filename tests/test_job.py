@@ -1,7 +1,9 @@
 """The adapter between a rule and its stage: arguments, records, one line for what goes wrong."""
 
+import importlib.util
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -151,3 +153,24 @@ def test_a_traceback_is_for_the_log_alone(tmp_path: Path) -> None:
     assert done.stderr.endswith("ERROR A failed\n")
     assert "Traceback" not in done.stderr
     assert "Traceback" in (tmp_path / "stage.log").read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("arviz") is None, reason="needs the extra dev")
+def test_what_other_libraries_announce_is_kept_out(tmp_path: Path) -> None:
+    """With an empty cache ArviZ, which corner imports, warns of its refactor, and lists itself."""
+    code = (
+        "import pathlib\n"
+        "from sbi_pipeline.plots.posterior import _corner\n"
+        "from sbi_pipeline.stages import job\n"
+        "job.start_logging(pathlib.Path('stage.log'))\n"
+        "_corner()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout + done.stderr + (tmp_path / "stage.log").read_text() == ""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from sbi_pipeline.storage.lease import FILE, Lease
+from sbi_pipeline.storage.lease import FILE, Lease, is_held
 
 HOLD = """
 import sys, time
@@ -93,3 +93,20 @@ def test_without_locks_a_holder_on_this_machine_is_respected_too(tmp_path, monke
         Lease(tmp_path, beat=0.1, patience=5.0),
     ):
         pass
+
+
+def test_whether_a_store_is_held_can_be_asked_without_holding_it(tmp_path):
+    assert not is_held(tmp_path)
+    with Lease(tmp_path, beat=60):
+        long_ago = time.time() - 120  # a holder that was suspended, and goes on
+        os.utime(tmp_path / FILE, (long_ago, long_ago))
+        assert is_held(tmp_path)
+    assert not is_held(tmp_path)
+
+
+def test_a_holder_elsewhere_is_known_by_its_last_sign_of_life(tmp_path):
+    write_owner(tmp_path)
+    assert is_held(tmp_path)
+    long_ago = time.time() - 120
+    os.utime(tmp_path / FILE, (long_ago, long_ago))
+    assert not is_held(tmp_path)

@@ -14,11 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """Return a copy of the example that says where this workflow is, somewhere else."""
+    """Return a copy of the example, somewhere else."""
     copy = tmp_path / "mine"
     shutil.copytree(ROOT / "examples/own_repository", copy)
-    snakefile = copy / "Snakefile"
-    snakefile.write_text(snakefile.read_text().replace("../../Snakefile", str(ROOT / "Snakefile")))
     return copy
 
 
@@ -42,6 +40,12 @@ def test_another_repository_uses_the_workflow_as_a_module(repository: Path) -> N
     assert low < np.log(2) / 0.2 < high  # counts.csv was drawn with a rate of 0.2/s
     assert (repository / "results/decay/report.html").is_file()
     assert "Nothing to be done" in snakemake(repository, "--rerun-triggers", "mtime", "input")
+
+
+@pytest.mark.slow
+def test_the_module_may_be_that_of_a_clone(repository: Path) -> None:
+    clone = f"sbi_pipeline={ROOT / 'Snakefile'}"
+    assert "half_life" in snakemake(repository, "--dry-run", "--config", clone)
 
 
 @pytest.mark.slow

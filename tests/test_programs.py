@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 from scipy import stats
 
+from sbi_pipeline import new_study
 from sbi_pipeline.stages.programs import build
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "config/programs/decay.c"
+SOURCE = ROOT / "examples/program/decay.c"
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -64,7 +64,7 @@ def exact_moments(counts):
 
 def snakemake(folder, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments],
+        [sys.executable, "-m", "snakemake", "--cores", "1", *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -73,25 +73,33 @@ def snakemake(folder, *arguments):
     )
 
 
+@pytest.fixture(params=["decay.c", "config/programs/decay.c"])
+def study(tmp_path, request):
+    """Return the example, smaller, and the place of its source, which may be one of two."""
+    folder = tmp_path / "a study"
+    new_study.begin(folder, "program")
+    source = folder / request.param
+    source.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "decay.c").rename(source)
+    config = folder / "config.yaml"
+    text = config.read_text().replace("extra_files: [decay.c]", f"extra_files: [{request.param}]")
+    config.write_text(text.replace("simulations: 10000", "simulations: 500"))
+    return folder, source
+
+
 @pytest.mark.slow
-def test_the_study_of_a_compiled_program(tmp_path):
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    study = ["--configfile", "config/studies/decay.yaml"]
-    done = snakemake(tmp_path, *study)
+def test_a_program_built_anew_reruns_nothing_and_its_source_is_in_the_key(study):
+    folder, source = study
+    rows, program = "results/decay/simulations.json", "results/programs/decay"
+    done = snakemake(folder, rows)
     assert done.returncode == 0, done.stdout + done.stderr
-    tree = xr.open_datatree(
-        tmp_path / "results/decay/npe/mock/posterior.nc", engine="h5netcdf"
-    ).load()
-    for name, (mean, sd) in exact_moments(tree["observed_data"]["x"].to_numpy()).items():
-        draws = tree["posterior"][name].to_numpy()
-        assert draws.mean() == pytest.approx(mean, abs=0.25 * sd), name
-        assert draws.std() == pytest.approx(sd, rel=0.25), name
-    # A program built anew reruns nothing; its source is in the key.
-    (tmp_path / "config/programs/decay.c").touch()
-    (tmp_path / "results/programs/decay").unlink()
-    done = snakemake(tmp_path, *study)
+    assert (folder / program).exists()
+    source.touch()
+    (folder / program).unlink()
+    done = snakemake(folder, rows)
     assert "Nothing to be done" in done.stdout + done.stderr
-    done = snakemake(tmp_path, "results/programs/decay", *study)
+    done = snakemake(folder, program)
     assert done.returncode == 0, done.stdout + done.stderr
-    done = snakemake(tmp_path, *study)
-    assert "Nothing to be done" in done.stdout + done.stderr
+    assert "Nothing to be done" in snakemake(folder, rows).stderr
+    source.write_text(source.read_text() + "\n")
+    assert "simulate" in snakemake(folder, rows, "--dry-run").stdout

@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..storage import chunks, journal, lease
+from ..storage import chunks, journal
 from ..storage.chunks import rebuild
 from ..storage.draws import DrawStore
 from ..storage.failures import Tally
 from ..storage.layout import Layout, read_layout
-from ..storage.lease import Lease
+from ..storage.lease import Lease, is_held
 from ..storage.rows import read_record
 
 log = logging.getLogger(__name__)
-
-ALIVE = 60.0  # seconds since the last sign of life of a shard's writer
 
 
 @dataclass(frozen=True)
@@ -217,7 +214,7 @@ def _shard_status(store: Path) -> ShardStatus:
     records = journal.read_records(store)
     tally = Tally(journal.committed(records).values())
     run, rate = _last_run(records)
-    state = "running" if _is_held(store) else "stopped"
+    state = "running" if is_held(store) else "stopped"
     wanted = max(tally.rows, run.get("rows", 0))
     return ShardStatus(store, tally.rows, wanted, dict(tally.failures), rate, state)
 
@@ -230,13 +227,6 @@ def _last_run(records: list[dict[str, Any]]) -> tuple[dict[str, Any], float]:
     run, *made = records[runs[-1] :]
     rows = sum(record["stop"] - record["start"] for record in made)
     return run, rows / max(made[-1]["time"] - run["time"], 1e-3) if made else 0.0
-
-
-def _is_held(store: Path) -> bool:
-    """Say whether somebody writes the shard, by the age of the last sign of life."""
-    file = store / lease.FILE
-    held = file.exists() and file.stat().st_size > 0
-    return held and time.time() - file.stat().st_mtime < ALIVE
 
 
 def _state(shard: ShardStatus) -> str:

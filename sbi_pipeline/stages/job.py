@@ -22,7 +22,7 @@ from ..startup import uncollected
 logger = logging.getLogger(__name__)
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
-CHATTY = ("distributed", "fontTools")
+CHATTY = ("arviz", "distributed", "fontTools")
 """Libraries whose logs say nothing that helps."""
 
 

@@ -23,6 +23,8 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 FILE = "lease.json"
+ALIVE = 60.0
+"""Seconds since the last sign of life of a holder on another machine."""
 
 
 class Lease:
@@ -171,6 +173,26 @@ class Lease:
             f"{self.store} is being written by {_name(owner)}; let it finish, or stop it and start "
             "again: what it has committed is kept"
         )
+
+
+def is_held(store: Path) -> bool:
+    """Say whether somebody writes a store: by the lock, or by the age of the last sign of life."""
+    try:
+        descriptor = os.open(store / FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        told = os.fstat(descriptor)
+        if not told.st_size:  # given back
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        pass
+    finally:
+        os.close(descriptor)
+    return time.time() - told.st_mtime < ALIVE
 
 
 def _name(owner: dict[str, Any]) -> str:

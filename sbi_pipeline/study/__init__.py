@@ -6,7 +6,7 @@ key. What is not there as planned is made anew, even where Snakemake's records a
 """
 
 from .configuration import load_configuration, take_configuration
-from .files import ConfigurationError, assignments
+from .files import ConfigurationError, assignments, default_files
 from .jobs import Jobs
 from .plan import Plan
 
@@ -15,6 +15,7 @@ __all__ = [
     "Jobs",
     "Plan",
     "assignments",
+    "default_files",
     "load_configuration",
     "take_configuration",
 ]

@@ -17,6 +17,8 @@ import yaml
 Keys = tuple[str | int, ...]
 """The way to an entry: keys, and numbers of items of lists."""
 
+DEFAULTS = ("config/config.yaml", "config.yaml")
+"""Where a configuration is looked for that is not named."""
 TRUE, FALSE = ("yes", "true", "on"), ("no", "false", "off")
 TAG = "tag:yaml.org,2002:"
 
@@ -56,6 +58,18 @@ class Written:
             return rest, None
         places = {keys[1:]: place for keys, place in self.places.items() if keys[:1] == (key,)}
         return rest, Written(self.values[key], places)
+
+
+def default_files() -> list[str]:
+    """Return the configuration that lies here, for those who name none.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = [path for path in DEFAULTS if Path(path).is_file()][:1]
+    if not found:
+        raise ValueError(f"no {' or '.join(DEFAULTS)} here; name one with --configfile")
+    return found
 
 
 def read(files: Sequence[str | Path], overrides: Mapping[str, Any] | None = None) -> Written:

@@ -141,6 +141,11 @@ class Jobs:
         """Return all files that simulators need."""
         return [path for made in self.plan.simulations.values() for path in made.requires]
 
+    def source_of_program(self, wildcards: Any) -> str:
+        """Return the C source of a program: beside the configuration, or in ``config/programs``."""
+        beside = f"{wildcards.program}.c"
+        return beside if Path(beside).exists() else f"config/programs/{beside}"
+
     def programs(self, wildcards: Any) -> list[str]:
         """Return files that a simulator needs, such as programs."""
         return list(self._simulations(wildcards).requires)

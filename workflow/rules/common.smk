@@ -14,13 +14,16 @@ if workflow.is_main_process:
     signals.once()
 
 # Files are read here, with their lines, instead of by `configfile:`; those of --configfile take the
-# place of the default one. A module of another Snakefile has what that one gives.
-FILES = workflow.configfiles or ["config/config.yaml"]
+# place of the one that lies here. A module of another Snakefile has what that one gives.
 CHECK = workflow.is_main_process
 try:
     with uncollected():
         PLAN = study.Plan(
-            study.load_configuration(FILES, workflow.config_settings.config, CHECK)
+            study.load_configuration(
+                workflow.configfiles or study.default_files(),
+                workflow.config_settings.config,
+                CHECK,
+            )
             if workflow.modifier.is_main_snakefile()
             else study.take_configuration(config, CHECK)
         )

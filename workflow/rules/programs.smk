@@ -1,9 +1,9 @@
-# Simulators that are programs: config/programs/NAME.c becomes results/programs/NAME. Programs that
-# are built in another way are made by rules of your own, or are simply there; a campaign names
+# Simulators that are programs: NAME.c, in the folder of the study or in config/programs, becomes
+# results/programs/NAME. Programs that are built in another way are made by rules of your own, or are simply there; a campaign names
 # them under `requires`.
 rule build:
     input:
-        source="config/programs/{program}.c",
+        source=JOBS.source_of_program,
     output:
         program="results/programs/{program}",
     log:
