@@ -87,7 +87,7 @@ def _ledgers(campaign: Campaign) -> Iterator[str]:
             path = f"{RESULTS}/{campaign.name}/{name}/{observation}/{stage}{SPECIFICATION}"
             if path in campaign:
                 yield campaign[path].key
-    for path in itertools.chain(*(campaign.parts(*each) for each in campaign.catalogued)):
+    for path in itertools.chain(*(campaign.drawn.parts(*each) for each in campaign.catalogued)):
         yield str(campaign[path].arguments["recipe"])
 
 
