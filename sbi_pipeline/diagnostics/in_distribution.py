@@ -33,6 +33,9 @@ from .typicality import (
 
 Features = Callable[[Array], Array]
 
+BY_RANK = 0.005
+"""P-value that ranks tell, at least, where a pass is to mean something."""
+
 
 def in_distribution(
     simulations: Array,
@@ -220,7 +223,7 @@ def judge_in_distribution(
         subject,
         name="in distribution",
         p=p,
-        needed=math.ceil(1 / p[0]),
+        needed=math.ceil(1 / max(p[0], BY_RANK)),  # smaller ones are by the tail
         good="The observation looks like the training simulations.",
         bad="The observation is unlike the training simulations ({}): networks extrapolate "
         "blindly. Check units and data path, widen the prior, or mend the simulator.",

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHORT = 8
+BY_RANK = 0.002
+"""P-value that ranks tell, at least, where a pass is to mean something."""
 
 
 def typicality(x: Array, x_o: Array, worked: Array | None = None) -> Typicality:
@@ -103,7 +105,7 @@ def judge_predictive(found: Typicality, subject: str, *, p: WarnFail = (0.005, 0
         subject,
         name="predictive",
         p=p,
-        needed=math.ceil(1 / p[1]),
+        needed=math.ceil(1 / max(p[1], BY_RANK)),  # smaller ones are by the tail
         good="Data simulated from the posterior look like the observation.",
         bad="Data simulated from the posterior do not look like the observation ({}): the model "
         "lacks something, or the posterior is wrong, or so much wider than it need be that its "
