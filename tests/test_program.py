@@ -18,7 +18,7 @@ from sbi_pipeline.storage.rows import read_rows
 from sbi_pipeline.streams import Stream
 from sbi_pipeline.types import StopCampaign
 
-SOURCE = Path(__file__).parents[1] / "config" / "programs" / "decay.c"
+SOURCE = Path(__file__).parents[1] / "examples" / "program" / "decay.c"
 ROW = np.array([0.1, 1e-300])
 
 
