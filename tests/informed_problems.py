@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 from sbi_pipeline import diagnostics, estimators, priors
 from sbi_pipeline.diagnostics.held_against import held_against, log_prob_of_pairs
 from sbi_pipeline.diagnostics.ranks import rank
+from sbi_pipeline.diagnostics.training import ending, judge_training
 from sbi_pipeline.storage.reading import View
 from sbi_pipeline.subjects import TrainedEstimator, beside_each_other
 from sbi_pipeline.trained import Posterior
@@ -258,6 +259,33 @@ def fitted(problem, view, *, seed=1, method="npe", epochs=None, network=None, **
         usual_epochs(made.traits, rows),
         View(*learnt, np.arange(rows), problem.names),
     )
+
+
+@dataclass(frozen=True)
+class EndedEarly:
+    """A training that was given fewer epochs than are usual, and one of all of them.
+
+    Attributes:
+        warned: Whether the check `training` warns of the former.
+        warned_usual: The same of the latter.
+        lost: Nats by which truths of other rows are less probable under the former.
+    """
+
+    warned: bool
+    warned_usual: bool
+    lost: float
+
+
+def ended_early(problem, rows, *, seed, share=0.3):
+    """Train for a share of the usual epochs, and for all of them, on the same simulations."""
+    view, test = simulated(problem, rows, seed)
+    usual = fitted(problem, view, seed=seed)
+    short = fitted(problem, view, seed=seed, epochs=round(share * usual.usual_epochs))
+    warned = [
+        judge_training(ending(each.history, each.usual_epochs), "npe").status != "pass"
+        for each in (short, usual)
+    ]
+    return EndedEarly(*warned, (usual.gain(test) - short.gain(test)).mean())
 
 
 def trained(problem, rows, *, seed=1, unseen="", **told):
