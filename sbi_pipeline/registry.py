@@ -88,7 +88,7 @@ DIAGNOSTICS: Table = {
     "rows": Part("sbi_pipeline.diagnostics.rows:ROWS"),
     "weights": Part("sbi_pipeline.diagnostics.weights:WEIGHTS"),
     "missing_elements": Part("sbi_pipeline.diagnostics.missing_elements:MISSING_ELEMENTS"),
-    "training": Part("sbi_pipeline.diagnostics.training:TRAINING", version=2),
+    "training": Part("sbi_pipeline.diagnostics.training:TRAINING", version=3),
     "screening": Part("sbi_pipeline.diagnostics.screening:SCREENING"),
     "modelled_failures": Part("sbi_pipeline.diagnostics.modelled_failures:MODELLED_FAILURES"),
     "held_out_chains": Part("sbi_pipeline.diagnostics.held_out_chains:HELD_OUT_CHAINS"),
@@ -102,8 +102,10 @@ DIAGNOSTICS: Table = {
     "probability_plot": Part("sbi_pipeline.diagnostics.probability_plot:PROBABILITY_PLOT"),
     "coverage": Part("sbi_pipeline.diagnostics.coverage:COVERAGE", version=2),
     "tarp": Part("sbi_pipeline.diagnostics.tarp:TARP"),
-    "information": Part("sbi_pipeline.diagnostics.information:INFORMATION", version=3),
-    "lost_information": Part("sbi_pipeline.diagnostics.lost_information:LOST_INFORMATION"),
+    "information": Part("sbi_pipeline.diagnostics.information:INFORMATION", version=4),
+    "lost_information": Part(
+        "sbi_pipeline.diagnostics.lost_information:LOST_INFORMATION", version=2
+    ),
     "parameter_order": Part("sbi_pipeline.diagnostics.parameter_order:PARAMETER_ORDER"),
     "nuisances": Part("sbi_pipeline.diagnostics.nuisances:NUISANCES"),
     "rounds": Part("sbi_pipeline.diagnostics.rounds:ROUNDS"),

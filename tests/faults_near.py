@@ -134,9 +134,9 @@ def posterior(drawn, prior):
     return SampledPosterior("npe", "event", tree, None)
 
 
-def near_the_observation(seed, **fault):
+def near_the_observation(seed, *, n=1000, **fault):
     """The local check of an estimator that is wrong near the observation."""
-    found = measure_local_calibration(neighbourhood(seed, **fault))
+    found = measure_local_calibration(neighbourhood(seed, n=n, **fault))
     return [synthetic.judged("local_calibration", found, "npe, event")]
 
 

@@ -61,11 +61,11 @@ def checks_of(data):
     return [synthetic.asked(name, data) for name in names]
 
 
-def from_few(seed):
+def from_few(seed, *, n=200):
     """Checks of ranks of the right posterior, from a proposal of which few draws count."""
-    return checks_of(weighed(seed, off=1, proposed=0.8))[:-1]
+    return checks_of(weighed(seed, n=n, off=1, proposed=0.8))[:-1]
 
 
-def refined(seed, **fault):
+def refined(seed, *, n=200, **fault):
     """Checks of a refined posterior."""
-    return checks_of(weighed(seed, **fault))
+    return checks_of(weighed(seed, n=n, **fault))

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 import torch
+from scipy import stats
 from scipy.special import logsumexp
 
 from sbi_pipeline import diagnostics, estimators, priors
-from sbi_pipeline.diagnostics.held_against import held_against
+from sbi_pipeline.diagnostics.held_against import held_against, log_prob_of_pairs
 from sbi_pipeline.diagnostics.ranks import rank
+from sbi_pipeline.diagnostics.training import ending, judge_training
 from sbi_pipeline.storage.reading import View
 from sbi_pipeline.subjects import TrainedEstimator, beside_each_other
 from sbi_pipeline.trained import Posterior
@@ -191,6 +194,23 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """An estimator that was trained on a problem, and the rows it learnt from."""
+
+    method: str
+    posterior: Posterior
+    history: pd.DataFrame
+    usual_epochs: int
+    learnt: View
+
+    def gain(self, test):
+        """Log density over the prior's of the truths of other rows, in nats, ``(n,)``."""
+        z = torch.as_tensor(self.posterior.prior.to_normal(test.theta)).float()
+        log_prob = log_prob_of_pairs(self.posterior.estimator, z, torch.as_tensor(test.x))
+        return log_prob - stats.norm.logpdf(z.double().numpy()).sum(axis=1)
+
+
+@dataclass(frozen=True)
 class Trained:
     """An estimator that was trained on a problem, and held-out rows it was asked about."""
 
@@ -208,17 +228,21 @@ class Trained:
         return lost.mean(), lost.std() / len(lost) ** 0.5
 
 
-def trained(problem, rows, *, seed=1, method="npe", epochs=None, network=None, unseen="", **told):
-    """Train on simulations, nine tenths of them, and ask about others."""
+def simulated(problem, rows, seed=1):
+    """Simulations to train on, and others to ask about."""
     rng = np.random.default_rng([seed, rows])
-    views = [_view(problem, rng, n) for n in (rows, TEST)]
+    return [_view(problem, rng, n) for n in (rows, TEST)]
+
+
+def fitted(problem, view, *, seed=1, method="npe", epochs=None, network=None, **told):
+    """Train on nine tenths of these simulations."""
     uniform = {"type": "uniform", "min": 0, "max": 1}
     prior = priors.build(dict.fromkeys(problem.names, uniform), problem.names)
-    z = torch.as_tensor(prior.to_normal(views[0].theta)).float()
-    x = torch.as_tensor(views[0].x)
-    held_out = np.arange(rows) % 10 == 0
+    z = torch.as_tensor(prior.to_normal(view.theta)).float()
+    x = torch.as_tensor(view.x)
+    held_out = np.arange(len(z)) % 10 == 0
     options = {**problem.network, **(network or {})}
-    learnt = views[0].theta[~held_out], views[0].x[~held_out]
+    learnt = view.theta[~held_out], view.x[~held_out]
     made = estimators.build(method, z[~held_out], x[~held_out], seed=seed, **options)
     history = fit(
         made,
@@ -227,19 +251,56 @@ def trained(problem, rows, *, seed=1, method="npe", epochs=None, network=None, u
         **{"seed": seed, "threads": 1, "progress": False, "max_epochs": epochs},
         **told,
     )
-    header = {"training_rows": len(learnt[0])}
-    posterior = Posterior(made, prior, header)
-    test = views[1]
-    data = rank(posterior, test.theta, test.x, seed=1)
-    fit_rows = View(*learnt, np.arange(len(learnt[0])), problem.names)
-    beside = held_against(posterior, fit_rows, test.head(data.sizes["simulation"]), seed=1)
+    rows = len(learnt[0])
+    return Fitted(
+        method,
+        Posterior(made, prior, {"training_rows": rows}),
+        history,
+        usual_epochs(made.traits, rows),
+        View(*learnt, np.arange(rows), problem.names),
+    )
+
+
+@dataclass(frozen=True)
+class EndedEarly:
+    """A training that was given fewer epochs than are usual, and one of all of them.
+
+    Attributes:
+        warned: Whether the check `training` warns of the former.
+        warned_usual: The same of the latter.
+        lost: Nats by which truths of other rows are less probable under the former.
+    """
+
+    warned: bool
+    warned_usual: bool
+    lost: float
+
+
+def ended_early(problem, rows, *, seed, share=0.3):
+    """Train for a share of the usual epochs, and for all of them, on the same simulations."""
+    view, test = simulated(problem, rows, seed)
+    usual = fitted(problem, view, seed=seed)
+    short = fitted(problem, view, seed=seed, epochs=round(share * usual.usual_epochs))
+    warned = [
+        judge_training(ending(each.history, each.usual_epochs), "npe").status != "pass"
+        for each in (short, usual)
+    ]
+    return EndedEarly(*warned, (usual.gain(test) - short.gain(test)).mean())
+
+
+def trained(problem, rows, *, seed=1, unseen="", **told):
+    """Train on simulations, nine tenths of them, and ask about others."""
+    view, test = simulated(problem, rows, seed)
+    one = fitted(problem, view, seed=seed, **told)
+    data = rank(one.posterior, test.theta, test.x, seed=1)
+    beside = held_against(one.posterior, one.learnt, test.head(data.sizes["simulation"]), seed=1)
     calibration = data.assign(beside.data_vars).assign_attrs(beside.attrs)
-    usual = usual_epochs(made.traits, len(learnt[0]))
     estimator = TrainedEstimator(
-        method, method, history, calibration, unseen=unseen, usual_epochs=usual
+        *(one.method, one.method, one.history, calibration),
+        **{"unseen": unseen, "usual_epochs": one.usual_epochs},
     )
     gain = (data["log_prob"] - data["prior_log_prob"]).to_numpy()
-    return Trained(estimator, posterior, gain, test.theta, test.x)
+    return Trained(estimator, one.posterior, gain, test.theta, test.x)
 
 
 def _view(problem, rng, n):

@@ -97,18 +97,24 @@ def test_one_that_nothing_can_be_held_against_warns():
     assert "Add another method" in check.advice
 
 
-def test_a_training_that_ended_early_settled_all_the_same():
+@pytest.mark.parametrize(
+    ("taught", "usual", "rate_at_end", "status"),
+    [
+        (0.2, 60, 0.0, "warn"),
+        (0.05, 60, 0.0, "pass"),  # little was left to learn
+        (0.2, 18, 0.0, "pass"),  # about as many epochs as is usual
+        (0.2, None, 0.0, "pass"),
+        (0.2, 60, 0.5, "pass"),  # it stopped by itself
+    ],
+)
+def test_a_training_that_ended_early_settled_all_the_same(taught, usual, rate_at_end, status):
     """The learning rate falls to zero at the last epoch, whichever that is."""
-    flat, risen = synthetic.history(15, best=15), synthetic.history(15, best=11)
-    cases = {(True, 60): "warn", (True, 18): "pass", (True, None): "pass", (False, 60): "pass"}
-    for (at_end, usual), status in cases.items():
-        history = flat if at_end else risen
-        shape = (history["epoch"] - (15 if at_end else 11)) ** 2
-        for size, said in ((0.004, status), (0.001, "pass")):  # the last third: 0.1, or 0.025 nats
-            history["validation_loss"] = size * shape
-            check = synthetic.judged("training", ending(history, usual), "npe")
-            assert check.status == said, (at_end, usual, size)
-            assert ("Allow more epochs" in check.advice) == (said == "warn")
+    history = synthetic.history(15)
+    history["validation_loss"] = taught * ((history["epoch"] - 15) / 7) ** 2
+    history["learning_rate"] = np.linspace(1, rate_at_end, 15)
+    check = synthetic.judged("training", ending(history, usual), "npe")
+    assert check.status == status
+    assert ("Allow more epochs" in check.advice) == (status == "warn")
 
 
 @pytest.mark.parametrize(

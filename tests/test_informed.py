@@ -6,7 +6,17 @@ Losses are against exact posteriors, see `informed_problems`.
 from dataclasses import replace
 
 import pytest
-from informed_problems import Blob, Flare, Line, Moons, Points, Silent, checks_of, trained
+from informed_problems import (
+    Blob,
+    Flare,
+    Line,
+    Moons,
+    Points,
+    Silent,
+    checks_of,
+    ended_early,
+    trained,
+)
 
 pytestmark = [pytest.mark.study, pytest.mark.timeout(3600)]
 
@@ -84,3 +94,11 @@ def test_a_training_of_a_quarter_of_the_usual_epochs_warns(problem, rows):
     check = checks_of(short.told)["npe", "training"]
     assert check.status == "warn"
     assert "Allow more epochs" in check.advice
+
+
+@pytest.mark.parametrize(("problem", "rows"), [(Blob(), 3000), (Moons(), 2000)])
+def test_trainings_that_end_early_warn_and_those_of_all_epochs_pass(problem, rows):
+    found = [ended_early(problem, rows, seed=seed) for seed in range(101, 121)]
+    assert sum(one.lost for one in found) / 20 > 0.1
+    assert sum(one.warned for one in found) >= 19
+    assert sum(not one.warned_usual for one in found) >= 19

@@ -29,20 +29,20 @@ from sbi_pipeline.samplers.draws import labelled
 
 REPEATS = [20, pytest.param(200, marks=[pytest.mark.study, pytest.mark.timeout(3600)])]
 N = 500
-"""Held-out simulations of a calibration."""
+"""Held-out simulations of a calibration, of which makers take others as ``n``."""
 DRAWS = 1000
 """Data sets of one draw of the posterior."""
 DAYS = np.arange(120)
 
 
-def of_estimator(seed, **fault):
-    return synthetic.checks_of(synthetic.calibration(n=N, seed=seed, **fault))
+def of_estimator(seed, *, n=N, **fault):
+    return synthetic.checks_of(synthetic.calibration(n=n, seed=seed, **fault))
 
 
-def without_a_column(seed):
+def without_a_column(seed, *, n=N):
     """An estimator that does not see the column of one parameter, beside a regression on all."""
     whole, blind = (
-        synthetic.calibration(n=N, seed=seed, sees=(True, told)) for told in (True, False)
+        synthetic.calibration(n=n, seed=seed, sees=(True, told)) for told in (True, False)
     )
     seen = ("regressed", "regressed_square", "regression_gain", "normal_truth")
     return synthetic.checks_of(blind.assign({name: whole[name] for name in seen}))
@@ -59,46 +59,46 @@ def of_ranks(truth, drawn):
     return [synthetic.asked(name, data) for name in ("calibration", "probability_plot", "coverage")]
 
 
-def two_modes(seed, *, lost=False, draws=99):
+def two_modes(seed, *, n=N, lost=False, draws=99):
     """theta ~ N(0, 2), x = |theta| + noise: two modes, of which an estimator may know only one."""
     rng = np.random.default_rng(seed)
-    truth = 2 * rng.normal(size=N)
-    x = np.abs(truth) + 0.2 * rng.normal(size=N)
+    truth = 2 * rng.normal(size=n)
+    x = np.abs(truth) + 0.2 * rng.normal(size=n)
     # |theta| given x is a normal cut at 0; the sign is anyone's guess.
     shrink = 4 / 4.04
     mean, sd = (shrink * x)[:, None], 0.2 * np.sqrt(shrink)
-    size = stats.truncnorm.ppf(rng.random((N, draws)), -mean / sd, np.inf, mean, sd)
-    sign = 1 if lost else rng.choice([-1, 1], size=(N, draws))
+    size = stats.truncnorm.ppf(rng.random((n, draws)), -mean / sd, np.inf, mean, sd)
+    sign = 1 if lost else rng.choice([-1, 1], size=(n, draws))
     return of_ranks(truth, sign * size)
 
 
-def shared_nuisance(seed, *, per_event=False, draws=99, events=10):
+def shared_nuisance(seed, *, n=N, per_event=False, draws=99, events=10):
     """x_j = theta + b + noise_j with one b for all events; or, wrongly, one for each."""
     rng = np.random.default_rng(seed)
     prior_sd, shared_sd, noise_sd = 3.0, 1.0, 1.0
-    truth = prior_sd * rng.normal(size=N)
-    error = shared_sd * rng.normal(size=N) + rng.normal(size=N) * noise_sd / events**0.5
+    truth = prior_sd * rng.normal(size=n)
+    error = shared_sd * rng.normal(size=n) + rng.normal(size=n) * noise_sd / events**0.5
     variance = shared_sd**2 + noise_sd**2 / events
     if per_event:
         variance = (shared_sd**2 + noise_sd**2) / events
     shrink = prior_sd**2 / (prior_sd**2 + variance)
-    scatter = np.sqrt(variance * shrink) * rng.normal(size=(N, draws))
+    scatter = np.sqrt(variance * shrink) * rng.normal(size=(n, draws))
     return of_ranks(truth, shrink * (truth + error)[:, None] + scatter)
 
 
-def within_a_box(seed, *, width=1.0, shift=0.0, draws=99):
+def within_a_box(seed, *, n=N, width=1.0, shift=0.0, draws=99):
     """theta of a box of its prior, seen through noise."""
     rng = np.random.default_rng(seed)
     faces, noise = (0.5, 0.7), 0.1  # the posteriors reach the faces
     prior = BoxedPrior(
         build({"theta": {"type": "normal", "mean": 0, "sd": 1}}, ("theta",)), {"theta": faces}
     )
-    truth = prior.from_uniform(rng.random((N, 1)))[:, 0]
-    x = truth + noise * rng.normal(size=N)
+    truth = prior.from_uniform(rng.random((n, 1)))[:, 0]
+    x = truth + noise * rng.normal(size=n)
     sd = noise / np.sqrt(1 + noise**2)
     mean, sd = (x * sd**2 / noise**2 + shift * sd)[:, None], width * sd
     low, high = ((face - mean) / sd for face in faces)
-    return of_ranks(truth, stats.truncnorm.ppf(rng.random((N, draws)), low, high, mean, sd))
+    return of_ranks(truth, stats.truncnorm.ppf(rng.random((n, draws)), low, high, mean, sd))
 
 
 def chain(seed, *, steps=2000):

@@ -19,12 +19,14 @@ from .diagnostic import Diagnostic, Drawing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LATE, FELL = 2 / 3, 0.08
-"""Share of the epochs after which a loss that falls by more nats than this had more to learn."""
 AT_END = 0.9
-"""Share of the epochs after which a best one is one of the last."""
+"""Share of the epochs after which a loss that still falls had not settled."""
 FEWER = 0.7
 """Share of the usual epochs, below which a training is short."""
+FELL = 0.1
+"""Nats that the second half of a short one taught, if it had more to learn."""
+ENDED = 0.05
+"""Share of the largest learning rate, below which the rate had fallen to the end."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,15 @@ class Ending:
 
     Attributes:
         fall: Fall of the best validation loss over the last tenth of the epochs.
+        late: The same over the second half, in units of the loss.
         finite: Whether that loss ever was.
-        early: Whether the loss fell to the end, after fewer epochs than usual.
+        early: Whether training was short by its number of epochs, and still taught something.
         epochs: How many there were.
         usual: How many are usual; None where that is not known.
     """
 
     fall: float
+    late: float
     finite: bool
     early: bool
     epochs: int
@@ -50,28 +54,29 @@ def ending(history: pd.DataFrame, usual: int | None = None) -> Ending:
     """Return how a training ended.
 
     Where the learning rate falls to zero at the last epoch, however early that is, every loss
-    settles there. A training that had learnt all that it could has its best epoch earlier: then the
-    validation loss rises. So one that is best at its end, after fewer epochs than are usual for so
-    many rows, had more to learn, unless the last third of them taught hardly anything. With
-    0.3 of the usual epochs, of 2 000 and 8 000 moons, the last third brought 0.15 to 0.17 nats and
-    0.11 were lost; with all of them it brought 0.05.
+    settles there. So a training that was given fewer epochs than are usual for so many rows, and
+    took them all, had more to learn if its second half still taught it something. That half begins
+    one epoch late, since what is validated are weights averaged over about an epoch. One that
+    stopped because the loss rose again had all the epochs it needed, whose learning rate is still
+    high.
 
     Args:
-        history: Columns ``epoch``, ``train_loss``, ``validation_loss``.
+        history: Columns ``epoch``, ``train_loss``, ``validation_loss``, ``learning_rate``.
         usual: Epochs where no number is given.
     """
     loss = history["validation_loss"].to_numpy(dtype=float)
+    rate = history["learning_rate"].to_numpy(dtype=float)
     best = np.fmin.accumulate(loss)
-    fall, late = (_fall(best, since) for since in (AT_END, LATE))
     finite = bool(np.isfinite(best[-1]))
-    at_end = finite and float(np.nanargmin(loss)) >= AT_END * loss.size - 1
-    early = at_end and usual is not None and loss.size < FEWER * usual and late > FELL
-    return Ending(fall, finite, early, loss.size, usual)
+    late = float(best[loss.size // 2] - best[-1])
+    few = usual is not None and loss.size < FEWER * usual
+    early = finite and few and bool(rate[-1] <= ENDED * rate.max()) and late > FELL
+    return Ending(_last_fall(best), late, finite, early, loss.size, usual)
 
 
-def _fall(best: Array, since: float) -> float:
-    """Return by how much the best loss fell after a share of the epochs, one at least."""
-    before = min(math.ceil(since * best.size) - 1, best.size - 2)
+def _last_fall(best: Array) -> float:
+    """Return by how much the best loss fell over the last tenth of the epochs, one at least."""
+    before = min(math.ceil(AT_END * best.size) - 1, best.size - 2)
     return float(best[before] - best[-1]) if best.size > 1 else 0.0
 
 
@@ -103,8 +108,8 @@ def judge_training(found: Ending, subject: str, *, warn: float = 0.05) -> Check:
         status = "warn"
         advice = (
             f"Training ended after {found.epochs} epochs, of {found.usual} that are usual for so "
-            "many rows, with its best one at the end: the loss settled because the learning rate "
-            "fell to zero. Allow more epochs (max_epochs)."
+            f"many rows, the second half of which still taught {found.late:.2g} nats: the loss "
+            "settled because the learning rate fell to zero. Allow more epochs (max_epochs)."
         )
     return Check(
         name="training",
@@ -112,7 +117,7 @@ def judge_training(found: Ending, subject: str, *, warn: float = 0.05) -> Check:
         status=status,
         quantity="fall of the validation loss over the last tenth of training",
         value=found.fall if found.finite else math.nan,
-        threshold=f"warn above {warn:g}, or where fewer epochs than usual fell to the last",
+        threshold=f"warn above {warn:g}, or where fewer epochs than usual taught to the last",
         chance="about 0 once settled",
         advice=advice,
     )
