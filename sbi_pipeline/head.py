@@ -35,6 +35,8 @@ GRACE = 300.0  # seconds a Snakemake may then take to end by itself
 LIBC = ctypes.CDLL(None)
 HOPELESS = ("PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "BadConstraints")
 """What Slurm says of jobs that are pending and will not start as long as nobody changes them."""
+OF_NO_CLUSTER = "Could not establish a configuration source"
+"""What Slurm's programs say on a machine where they are installed and nothing else is."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Job:
 def jobs(folder: Path) -> list[Job]:
     """Return the jobs in the queue that some Snakemake submitted from a folder.
 
+    There are none on a machine that is of no cluster, whether or not Slurm is installed.
+
     Raises:
         ValueError: Slurm does not answer.
     """
@@ -64,6 +68,8 @@ def jobs(folder: Path) -> list[Job]:
         return []
     command = ["squeue", "--noheader", "--array", "--me", "--format=%i|%k|%T|%r|%Z"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode and OF_NO_CLUSTER in done.stderr:
+        return []
     if done.returncode:
         raise ValueError(f"Slurm does not answer: {done.stderr.strip()}")
     found = []

@@ -46,6 +46,12 @@ def test_a_slurm_that_does_not_answer_is_an_error(programs, tmp_path):
         head.jobs(tmp_path)
 
 
+def test_a_slurm_without_a_cluster_has_no_jobs(programs, tmp_path):
+    said = "squeue: fatal: Could not establish a configuration source"
+    programs("squeue", f"echo '{said}' >&2; exit 1")
+    assert head.jobs(tmp_path) == []
+
+
 def test_jobs_of_an_earlier_head_are_waited_for(programs, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(head, "POLL", 0.01)
     left = tmp_path / "left"
