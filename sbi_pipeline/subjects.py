@@ -197,8 +197,10 @@ class TrainedEstimator:
         """Candidates of the grid, the best first: settings in words, loss, epochs."""
         found = []
         for each in sorted(self.search, key=lambda candidate: candidate["validation_loss"]):
-            parts = [each["network"], each["training"]]
-            words = ", ".join(f"{key}: {value}" for part in parts for key, value in part.items())
+            parts = [each.get("network", {}), each.get("training", {})]
+            words = each.get("method") or ", ".join(
+                f"{key}: {value}" for part in parts for key, value in part.items()
+            )
             found.append({**each, "settings": words})
         return found
 
