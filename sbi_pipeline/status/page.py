@@ -69,7 +69,8 @@ def inner_page(status: StudyStatus) -> str:
 def _content(status: StudyStatus) -> dict[str, object]:
     drawn = [drawing for curve in status.curves[:MOST_CURVES] for drawing in drawings(curve)]
     return {
-        "status": status,
+        "lines": status.lines,
+        "tables": status.tables[::-1],  # what is at work comes last in a terminal, first here
         "drawn": drawn,
         "more": max(0, len(status.curves) - MOST_CURVES),
         "width": WIDTH,
