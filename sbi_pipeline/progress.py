@@ -70,6 +70,11 @@ class Counter:
         self._names: tuple[str, ...] = ()
         self._points: list[tuple[float, ...]] = []
 
+    def begin(self) -> None:
+        """Measure the rate from now on: what came before was preparation."""
+        now = time.time()
+        self.count = replace(self.count, first=self.count.done, begun=now, told=now)
+
     def update(
         self, by: float = 1, seen: Mapping[str, float] | None = None, *, curve: bool = False
     ) -> None:

@@ -166,6 +166,17 @@ def test_a_curve_of_many_points_is_thinned():
     assert all(done == value for done, value in points)
 
 
+def test_preparation_does_not_count_in_the_rate(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(progress.time, "time", lambda: clock[0])
+    with progress.counting("epochs", 10, 4) as counter:
+        clock[0] += 300
+        counter.begin()
+        clock[0] += 2
+        counter.update()
+    assert (counter.count.rate, counter.count.seconds_left) == (0.5, 10.0)
+
+
 def test_counting_outside_a_job_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with progress.counting("steps", 2) as counter:

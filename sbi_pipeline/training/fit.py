@@ -179,6 +179,7 @@ def fit_source(
         )
         if compiles:
             learner.compile(source.epoch(0, steps))
+        counter.begin()
         while len(history) < max_epochs and (
             not early or len(history) - state["best_epoch"] < patience
         ):
