@@ -427,3 +427,17 @@ def test_progress_and_status_agree_on_what_they_say(results):
     assert trained.startswith("one/npe/train | 2 | 5 | 1 | 2 | 1 | running")
     (curve,) = status.curves
     assert curve.points == ((1.0, 1.0, 2.0), (2.0, 1.0, 2.0))
+
+
+def test_rounds_tell_which_box_they_wait_for(planned, capsys):
+    config = Path("config.yaml")
+    rounds = "    shard_size: 1000\n    rounds: {simulations: 500, at_most: 3}\n"
+    config.write_text(config.read_text().replace("    shard_size: 1000\n", rounds))
+    cli.main(["status"])
+    out = capsys.readouterr().out
+    assert "the box of tiny_round_2 will tell how many rounds follow" in out
+    rows = table(out, "rounds")
+    assert line(rows, "tiny_round_1 ", "results made").split(" | ")[:6] == [
+        *("tiny_round_1", "1", "3", "1", "500", "0")
+    ]
+    assert line(rows, "tiny ") == "tiny | – | 3 | – | – | – | waits for the box of tiny_round_2"
