@@ -29,6 +29,7 @@ from .estimators.ensemble import stack
 from .options import Passes, Positive
 from .portfolio import Portfolio
 from .priors.discrete import combinations
+from .progress import counting
 from .storage.reading import Reader
 from .training import sources
 from .training.learning import Learnt, Lesson, learn_estimator, learnt, lesson
@@ -97,11 +98,17 @@ class Race:
         Returns:
             The latter.
         """
-        racing = [one for one in self.candidates if self._train(one, "first")]
-        behind = {one.method: lost(one, racing) for one in racing}
-        for one in racing:
-            one.told = behind[one.method]
-        return [one for one in racing if not one.told and self._train(one, "whole")]
+        with counting("trainings", 2 * len(self.candidates), at_most=True, bar=False) as counter:
+            racing = []
+            for one in self.candidates:
+                racing += [one] if self._train(one, "first") else []
+                counter.update()
+            behind = [lost(one, racing) for one in racing]
+            finalists = []
+            for one, one.told in zip(racing, behind, strict=True):
+                finalists += [one] if not one.told and self._train(one, "whole") else []
+                counter.update()
+        return finalists
 
     def _train(self, one: Candidate, stage: str) -> bool:
         """Train a candidate on, and say whether there was time to; there is for the first."""

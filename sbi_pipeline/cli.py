@@ -4,8 +4,8 @@ sbi-pipeline init       make a folder with a small study that runs, to be change
 sbi-pipeline check      is the configuration right? what Snakemake would refuse, and where it stands
 sbi-pipeline why        what would run, and why, from the specifications beside the results
 sbi-pipeline head       run snakemake so that nothing is lost when it ends: see docs/cluster.md
-sbi-pipeline status     rows done, failed and rate of every shard, and objects of catalogues that
-                        have draws, also while they run
+sbi-pipeline status     how far the study is, also while it runs: rows, rounds, trainings, chains,
+                        what is at work, what failed; --watch renews it, --serve is a live page
 sbi-pipeline seal       make each array of finished shards one file; growing one undoes it
 sbi-pipeline verify     read every committed row and name what is damaged; change nothing
 sbi-pipeline repair     delete damaged chunks; the next snakemake simulates just those rows; write
@@ -18,7 +18,10 @@ sbi-pipeline schema     print the schema of a configuration, for editors
 from __future__ import annotations
 
 import argparse
+import contextlib
+import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,11 @@ from . import __version__, head, new_study, shipped
 from .campaigns import inspection
 
 if TYPE_CHECKING:
+    from .status.tables import StudyStatus
     from .study import Plan
+
+PORT = 8642
+"""Of the live page, if no other is named."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "why":
             command.add_argument("targets", nargs="*", help="files or folders below results")
     _add_clean(commands)
+    _add_status(commands)
     for name, look in COMMANDS.items():
         command = commands.add_parser(name)
         command.set_defaults(run=_of_folder(look))
@@ -104,6 +112,44 @@ def _add_clean(commands: Any) -> None:
     command.add_argument("--delete", action="store_true", help="delete what is listed")
 
 
+def _add_status(commands: Any) -> None:
+    command = commands.add_parser("status", help="how far the study is, also while it runs")
+    command.set_defaults(run=_status)
+    command.add_argument(
+        *("folder",),
+        type=Path,
+        nargs="?",
+        default=Path("results"),
+        help="folder of results, or one below; default results",
+    )
+    command.add_argument("--configfile", action="append", default=[], metavar="FILE")
+    command.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
+    how = command.add_mutually_exclusive_group()
+    how.add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=5.0,
+        metavar="SECONDS",
+        help="renew it every so many seconds, by default 5",
+    )
+    how.add_argument(
+        "--serve",
+        type=int,
+        nargs="?",
+        const=PORT,
+        metavar="PORT",
+        help=f"a live page for browsers on this machine, by default at port {PORT}",
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} seconds; wanted 0.1 to 86400")
+    return seconds
+
+
 def _init(chosen: argparse.Namespace) -> None:
     sys.stdout.write(new_study.begin(chosen.folder, chosen.example))
 
@@ -123,18 +169,18 @@ def _of_folder(look: Callable[[Path], None]) -> Callable[[argparse.Namespace], N
     return run
 
 
-def _plan(chosen: argparse.Namespace) -> Plan:
+def _plan(chosen: argparse.Namespace, check: bool = True) -> Plan:
     """Return the plan of the configuration that is named, or of the one that lies here."""
     from . import study  # noqa: PLC0415 - seconds that looking after simulations need not wait for
 
     files = chosen.configfile or study.default_files()
-    return _planned(files, study.assignments(chosen.config))
+    return _planned(files, study.assignments(chosen.config), check)
 
 
-def _planned(files: Sequence[str], overrides: dict[str, Any]) -> Plan:
+def _planned(files: Sequence[str], overrides: dict[str, Any], check: bool = True) -> Plan:
     from . import study  # noqa: PLC0415 - as above
 
-    return study.Plan(study.load_configuration(files, overrides)).current()
+    return study.Plan(study.load_configuration(files, overrides, check)).current()
 
 
 def _clean(chosen: argparse.Namespace) -> None:
@@ -191,10 +237,61 @@ def _why(chosen: argparse.Namespace) -> None:
     sys.stdout.writelines(found or ["everything is as planned: nothing would run\n"])
 
 
-def _status(folder: Path) -> None:
-    sys.stdout.write(inspection.table(inspection.status(folder)) + "\n")
-    if catalogues := inspection.catalogues_table(folder.parent):
-        sys.stdout.write(f"\n{catalogues}\n")
+def _status(chosen: argparse.Namespace) -> None:
+    from .status.study import status_of  # noqa: PLC0415 - other commands need none of it
+
+    plan, note = _plan_of_status(chosen)
+
+    def look() -> StudyStatus:
+        return status_of(chosen.folder, plan, note)
+
+    first = look()
+    if chosen.serve is not None:
+        _serve(look, chosen.serve)
+    elif chosen.watch is not None:
+        _watch(look, chosen.watch)
+    else:
+        sys.stdout.write(f"{first}\n")
+
+
+def _plan_of_status(chosen: argparse.Namespace) -> tuple[Plan | None, str]:
+    """Return the plan of what lies in the folder; where there is none, why."""
+    named = bool(chosen.configfile or chosen.config)
+    if not chosen.folder.is_dir() or chosen.folder.resolve() != Path("results").resolve():
+        if named:
+            raise ValueError(f"{chosen.folder}: a configuration tells of the results that lie here")
+        return None, ""
+    try:
+        return _plan(chosen, check=False), ""
+    except (ValueError, OSError) as error:
+        if named:
+            raise
+        return None, f"what waits is not known: {str(error).splitlines()[0]}"
+
+
+def _watch(look: Callable[[], StudyStatus], seconds: float) -> None:
+    """Show the status again and again, until Ctrl-C."""
+    clear = "\033[H\033[2J\033[3J" if sys.stdout.isatty() else ""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            sys.stdout.write(f"{clear}{look()}\n" + ("" if clear else "\n"))
+            sys.stdout.flush()
+            time.sleep(seconds)
+
+
+def _serve(look: Callable[[], StudyStatus], port: int) -> None:
+    """Serve the status as a live page, until Ctrl-C."""
+    from .status.server import StatusServer  # noqa: PLC0415 - as above
+
+    with StatusServer(look, port) as server:
+        at = server.server_port
+        sys.stdout.write(
+            f"{server.address} (Ctrl-C ends it); from another machine first: "
+            f"ssh -L {at}:{server.server_name}:{at} {socket.gethostname()}\n"
+        )
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def _seal(folder: Path) -> None:
@@ -222,7 +319,7 @@ def _repair(folder: Path) -> None:
     sys.stdout.write(f"{len(chunks)} damaged chunks; snakemake simulates what is missing\n")
 
 
-COMMANDS = {"status": _status, "seal": _seal, "verify": _verify, "repair": _repair}
+COMMANDS = {"seal": _seal, "verify": _verify, "repair": _repair}
 
 
 if __name__ == "__main__":

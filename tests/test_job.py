@@ -174,3 +174,54 @@ def test_what_other_libraries_announce_is_kept_out(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout + done.stderr + (tmp_path / "stage.log").read_text() == ""
+
+
+LOGGING = """
+import logging, sys, warnings
+from pathlib import Path
+from sbi_pipeline.stages import job
+job.start_logging(Path("a.log"))
+{}
+warnings.warn("another announcement", FutureWarning)
+logging.getLogger("sbi_pipeline.progress").info("3 of 9 epochs")
+"""
+ANNOUNCED = r"""
+warnings.warn_explicit("\n ArviZ is undergoing a major refactor", FutureWarning, "arviz.py", 1)
+"""
+
+
+def logged(folder: Path, importing: str) -> tuple[str, str]:
+    """Return the log of a process in which something is imported, and what it tells outside."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGING.format(importing)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return (folder / "a.log").read_text(), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "importing", [ANNOUNCED, pytest.param("import arviz", marks=pytest.mark.slow)]
+)
+def test_of_other_libraries_the_announcement_of_arviz_alone_is_not_logged(
+    tmp_path: Path, importing: str
+) -> None:
+    for text in logged(tmp_path, importing):
+        assert "ArviZ" not in text
+        assert "another announcement" in text
+        assert "3 of 9 epochs" in text  # outside a terminal there is no bar
+
+
+def test_a_failed_job_says_so_until_it_is_done(tmp_path: Path) -> None:
+    told = tmp_path / "toy.progress.json"
+    with pytest.raises(SystemExit):
+        run(tmp_path, scale=-1.0)
+    content = json.loads(told.read_text())
+    assert (content["state"], content["stage"]) == ("failed", "toy")
+    assert content["text"] == "scale is -1.0; wanted more than 0"
+    assert content["makes"] == str(tmp_path / "toy.spec.json")
+    run(tmp_path)
+    assert not told.exists()

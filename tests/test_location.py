@@ -80,7 +80,7 @@ def test_rows_in_a_bucket_are_those_in_a_folder(bucket, tmp_path, simulator):
     assert (far / "location").read_text().startswith(f"{bucket}/there/shard-0-")
     layout = read_layout(far)
     assert whole_chunks(far, layout) == {0, 1, 2}
-    (done,) = inspection.status(there)
+    done = inspection.shard_status(there / "shard-0.zarr")
     assert (done.rows, done.state) == (300, "done")
 
 

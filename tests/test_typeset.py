@@ -65,13 +65,6 @@ def test_number(value, text):
     assert typeset.number(value) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(4.53, "4.5 s"), (192, "3 min 12 s"), (3720, "1 h 02 min")]
-)
-def test_duration(seconds, text):
-    assert typeset.duration(seconds) == text
-
-
 def test_numbers_in_sentences_are_set():
     text = "p = 1.3e-09, means by -0.05 sd, 95 % of 2e+05, re-run 3-step"
     assert typeset.tidy(text) == (

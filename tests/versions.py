@@ -30,6 +30,8 @@ LOGGERS = ("log", "logger")
 OUTSIDE = (
     "complaints",
     "fingerprint",
+    "job_reports",
+    "progress",
     "registry",
     "signals",
     "stages.files",

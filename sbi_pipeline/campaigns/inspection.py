@@ -1,15 +1,17 @@
 """Looking after campaigns from outside: how far they are, and whether what they hold is whole.
 
-`status` reads receipts, journals and leases only, so it works while shards are being simulated and
-from any machine that sees the files. `repair` deletes damaged chunks with the receipts that vouch
-for them: the next `snakemake` finds these rows missing and simulates them again, byte for byte.
-What describes the arrays (``zarr.json``) it writes anew from the journal, and simulates nothing.
+`shard_status` reads receipts, journals and leases only, so it works while shards are being
+simulated and from any machine that sees the files. `repair` deletes damaged chunks with the
+receipts that vouch for them: the next `snakemake` finds these rows missing and simulates them
+again, byte for byte. What describes the arrays (``zarr.json``) it writes anew from the journal, and
+simulates nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,6 @@ from typing import Any
 
 from ..storage import chunks, journal
 from ..storage.chunks import rebuild
-from ..storage.draws import DrawStore
 from ..storage.failures import Tally
 from ..storage.layout import Layout, read_layout
 from ..storage.lease import Lease, is_held
@@ -45,45 +46,6 @@ class ShardStatus:
     failures: dict[str, int]
     rate: float
     state: str
-
-
-def status(folder: Path) -> list[ShardStatus]:
-    """Return how far the shards below a folder are, such as ``results/simulations``."""
-    return [_shard_status(store) for store in _stores(folder)]
-
-
-def table(shards: list[ShardStatus]) -> str:
-    """Return a table of shards, one line each, and their sum."""
-    head = f"{'shard':<44} {'rows':>12} {'of':>12} {'failed':>9} {'rows/s':>10}  state"
-    lines = [head]
-    for shard in shards:
-        name = f"{shard.store.parent.name}/{shard.store.stem}"
-        failed = sum(shard.failures.values())
-        lines.append(
-            f"{name:<44} {shard.rows:>12,} {shard.wanted:>12,} {failed:>9,} {shard.rate:>10.4g}  "
-            + _state(shard)
-        )
-    rows, wanted = sum(shard.rows for shard in shards), sum(shard.wanted for shard in shards)
-    failed = sum(sum(shard.failures.values()) for shard in shards)
-    rate = sum(shard.rate for shard in shards if shard.state == "running")
-    left = f"{(wanted - rows) / rate / 3600:.3g} h to go" if rate else ""
-    total = f"{len(shards)} shards"
-    lines.append(f"{total:<44} {rows:>12,} {wanted:>12,} {failed:>9,} {rate:>10.4g}  {left}")
-    return "\n".join(lines)
-
-
-def catalogues_table(results: Path) -> str:
-    """Return a table of catalogues below a folder of results, one line each; empty for none."""
-    stores = sorted(results.glob("*/*/*/draws.zarr"))
-    lines = [f"{'catalogue':<44} {'objects':>12} {'of':>12}"] if stores else []
-    for path in stores:
-        name = path.parent.relative_to(results)
-        try:
-            store = DrawStore(path)
-            lines.append(f"{name!s:<44} {store.drawn():>12,} {store.objects:>12,}")
-        except ValueError as error:
-            lines.append(f"{name!s:<44} {error}")
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -141,7 +103,7 @@ def seal_finished(folder: Path) -> list[Path]:
     """
     sealed = []
     for store in _stores(folder):
-        if _shard_status(store).state != "done" or not chunks.in_chunks(store):
+        if shard_status(store).state != "done" or not chunks.in_chunks(store):
             continue
         with Lease(store):
             chunks.seal_arrays(store)
@@ -179,8 +141,22 @@ def _delete(store: Path, damaged: set[int]) -> None:
 
 def _stores(folder: Path) -> list[Path]:
     """Return the shard stores below a folder in the order of their numbers."""
-    paths = [path.parent for path in folder.rglob(f"shard-*.zarr/{journal.FILE}")]
-    return sorted(paths, key=lambda path: (path.parent, int(path.stem.rpartition("-")[2])))
+    paths = []
+    for top, names, _ in os.walk(folder):
+        paths += [Path(top, name) for name in names if is_store(Path(top, name))]
+        names[:] = [name for name in names if not name.endswith(".zarr")]
+    return sorted(paths, key=place_of)
+
+
+def is_store(path: Path) -> bool:
+    """Say whether a folder is the store of a shard that has begun."""
+    named = path.name.startswith("shard-") and path.suffix == ".zarr"
+    return named and (path / journal.FILE).exists()
+
+
+def place_of(store: Path) -> tuple[Path, int]:
+    """Return what shards are sorted by: their folder and their number."""
+    return store.parent, int(store.stem.rpartition("-")[2])
 
 
 def _damages(store: Path) -> Iterator[Damage]:
@@ -203,7 +179,12 @@ def _damages(store: Path) -> Iterator[Damage]:
             yield Damage(store, chunk, start, record["stop"], str(error))
 
 
-def _shard_status(store: Path) -> ShardStatus:
+def shard_status(store: Path) -> ShardStatus:
+    """Return how far a shard is.
+
+    Raises:
+        ValueError: Its receipt was damaged.
+    """
     receipt, ledger = store.with_suffix(".json"), store / journal.FILE
     if receipt.exists() and receipt.stat().st_mtime >= ledger.stat().st_mtime:
         content = journal.read_json(receipt, "rows", "seconds", "failures")
@@ -227,9 +208,3 @@ def _last_run(records: list[dict[str, Any]]) -> tuple[dict[str, Any], float]:
     run, *made = records[runs[-1] :]
     rows = sum(record["stop"] - record["start"] for record in made)
     return run, rows / max(made[-1]["time"] - run["time"], 1e-3) if made else 0.0
-
-
-def _state(shard: ShardStatus) -> str:
-    if shard.state == "running" and shard.rate:
-        return f"running, {(shard.wanted - shard.rows) / shard.rate:.0f} s to go"
-    return shard.state

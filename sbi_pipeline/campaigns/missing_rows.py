@@ -18,9 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from .. import signals
+from ..progress import Counter, counting
 from ..storage import journal
 from ..storage.arrays import FORMAT
 from ..storage.chunks import whole_chunks
@@ -57,10 +56,9 @@ def simulate_missing(
     # After a run that died, what runs in this process is guarded: the simulator may have killed it.
     here = sequential.guarded(work) if lease.unclean else work
     ledger.append(_opening(layout, rows, effort))
-    bar = tqdm(total=max(rows, tally.rows), initial=tally.rows, unit=" sims", disable=None)
     with (
         signals.interruptible(lambda: f"with {tally.rows} of {rows} rows committed"),
-        bar,
+        counting("simulations", max(rows, tally.rows), tally.rows) as counter,
         closing(_run(work, here, parts, cost, effort)) as results,
     ):
         for records in results:
@@ -68,7 +66,7 @@ def simulate_missing(
             with signals.held():
                 # A signal may reach the simulator, too: what it spoilt is no property of the row.
                 if not (signals.asked() and any(record["failures"] for record in records)):
-                    _commit(records, tally, ledger, bar)
+                    _commit(records, tally, ledger, counter)
             tally.judge(effort.max_failed_fraction, str(store))
 
 
@@ -165,11 +163,10 @@ def _run(
         )
 
 
-def _commit(records: sequential.Records, tally: Tally, ledger: Journal, bar: tqdm[Any]) -> None:
+def _commit(records: sequential.Records, tally: Tally, ledger: Journal, counter: Counter) -> None:
     """Append what a task did to the journal: from here on its rows exist."""
     for record in records:
         known = len(tally.examples)
         tally.add(record)
         ledger.append({**record, "examples": tally.examples[known:]})
-        bar.update(record["stop"] - record["start"])
-    bar.set_postfix(tally.failures)
+        counter.update(record["stop"] - record["start"], tally.failures)

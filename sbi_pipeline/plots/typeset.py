@@ -56,18 +56,6 @@ def asymmetric(low: float, middle: float, high: float) -> str:
     return rf"$({value})\,10^{{{power}}}$" if power else f"${value}$"
 
 
-def duration(seconds: float) -> str:
-    """Return ``1 h 02 min``, ``3 min 12 s`` or ``4.5 s``."""
-    if math.isnan(seconds):
-        return DASH
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def tidy(text: str) -> str:
     """Set the numbers of a sentence: true minus signs, powers of ten, unbroken per cent."""
     text = re.sub(r"(?<=\d)e([-+]?)0*(\d+)\b", _power_of_ten, text.replace(" %", "\u00a0%"))

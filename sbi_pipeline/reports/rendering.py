@@ -8,6 +8,7 @@ import re
 import jinja2
 from markupsafe import Markup, escape
 
+from ..job_reports import duration
 from ..plots import style, typeset
 from ..populations import counted
 
@@ -28,7 +29,7 @@ def template(name: str) -> jinja2.Template:
         "counted": counted,
         "number": typeset.number,
         "label": typeset.label,
-        "duration": typeset.duration,
+        "duration": duration,
         "tidy": typeset.tidy,
         "prose": prose,
     }

@@ -16,6 +16,7 @@ from ..estimators import Estimator, having
 from ..posterior import log_posterior
 from ..priors.circles import periodic_columns
 from ..priors.discrete import Discrete, combinations
+from ..progress import counting
 from ..types import Array, Prior
 from .direct import CHAINS, Direct, check_z, draws_of, in_chains
 from .draws import Draws, labelled, log_likelihood
@@ -213,22 +214,19 @@ def draw_many(
         return check_z(draws_of(estimator, x, n, seed)), [{} for _ in x]
     own = {key: each for key, each in options.items() if key not in ("prior", "proposal", "quick")}
     size, z, told = at_once(estimator, name, **own), [], []
-    for first in range(0, len(x), size):
-        place = None if folder is None else folder / str(first)
-        batch = x[first : first + size]
-        try:
-            drawn = draw(estimator, batch, n, seed=seed + first, name=name, folder=place, **options)
-        except NotDrawn as error:
-            raise error.among(range(first, len(x))) from error
-        z.append(drawn.flat(n))
-        reached = [drawn.told(which) for which in range(len(batch))]
-        told += [
-            {
-                "converged": float(drawn.converged[which]),
-                **{key: each.get(key, np.nan) for key in ("r_hat", "ess")},
-            }
-            for which, each in enumerate(reached)
-        ]
+    with counting("posteriors", len(x), bar=False) as counter:
+        for first in range(0, len(x), size):
+            place = None if folder is None else folder / str(first)
+            batch = x[first : first + size]
+            try:
+                drawn = draw(
+                    estimator, batch, n, seed=seed + first, name=name, folder=place, **options
+                )
+            except NotDrawn as error:
+                raise error.among(range(first, len(x))) from error
+            z.append(drawn.flat(n))
+            told += [_reached(drawn, which) for which in range(len(batch))]
+            counter.update(len(batch))
     return np.concatenate(z), told
 
 
@@ -262,6 +260,13 @@ def log_evidence(
     found, _, _ = reweigh(problem, len(x), effective, subsets=0)
     means = [logsumexp(each.log_weight) - np.log(len(each.log_weight)) for each in found]
     return np.asarray(means)
+
+
+def _reached(drawn: Draws, which: int) -> dict[str, float]:
+    """Return what the chains of one of many posteriors reached."""
+    told = drawn.told(which)
+    reached = {key: told.get(key, np.nan) for key in ("r_hat", "ess")}
+    return {"converged": float(drawn.converged[which]), **reached}
 
 
 def _built(chosen: type[Sampler], name: str, options: dict[str, Any]) -> Sampler:

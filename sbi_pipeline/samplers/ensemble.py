@@ -20,10 +20,11 @@ import emcee
 import numpy as np
 from annotated_types import Ge, Gt, Le, Predicate
 from emcee.state import State
-from tqdm import tqdm
 
 from .. import signals
+from ..job_reports import in_short
 from ..options import Count, Described, Positive
+from ..progress import counting
 from ..types import Array
 from . import stopping
 from .chain import Chain
@@ -280,18 +281,18 @@ def _run(
     """
     before, check = 0, min(min_steps, max_steps)
     learned, sampler = 0, sampler_after(0)
-    with tqdm(total=max_steps, initial=chain.iteration, unit="step", disable=None) as progress:
+    with counting("steps", max_steps, chain.iteration, at_most=True) as counter:
         while True:
             if chain.iteration < check:
                 steps = check - chain.iteration
                 state = chain.get_last_sample() if chain.iteration else begin
                 for _ in sampler.sample(state, iterations=steps, skip_initial_state_check=True):
-                    progress.update()
+                    counter.update()
                     if chain.worked() > seconds:
                         return "minutes"
             if chain.iteration == check:
                 found = judge(check)
-                progress.set_postfix_str(_told(chain, found))
+                counter.update(0, _told(chain, found), curve=True)
                 if found.converged.all() and before and judge(before).converged.all():
                     return "converged"
                 if check >= max_steps:
@@ -301,16 +302,20 @@ def _run(
             before, check = check, min(check + max(min_steps, check // 2), max_steps)
 
 
-def _told(chain: Chain, found: stopping.State) -> str:
-    """Log where the chain stands; returns it in short."""
-    acceptance = np.mean(chain.accepted / chain.iteration)
-    told = f"R-hat {_worst(found.r_hat)}, ESS {_worst(-found.ess)}, acceptance {acceptance:.2f}"
+def _told(chain: Chain, found: stopping.State) -> dict[str, float]:
+    """Log where the chain stands; returns what of it was worked out, by name."""
+    told = {
+        "R-hat": _worst(found.r_hat),
+        "effective draws": abs(_worst(-found.ess)),
+        "acceptance": float(np.mean(chain.accepted / chain.iteration)),
+    }
+    words = ", ".join(f"{name} {in_short(value)}" for name, value in told.items())
     tau = found.autocorrelation_time.max()
-    logger.info("emcee: step %d, autocorrelation time %.1f, %s", chain.iteration, tau, told)
+    logger.info("emcee: step %d, autocorrelation time %.1f, %s", chain.iteration, tau, words)
     return told
 
 
-def _worst(values: Array) -> str:
-    """Return the largest value in words; what was not worked out is a dash."""
+def _worst(values: Array) -> float:
+    """Return the largest value; NaN where nothing was worked out."""
     known = values[np.isfinite(values)]
-    return f"{abs(known.max()):.4g}" if known.size else "-"
+    return float(known.max()) if known.size else np.nan

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from .. import object_predictions, observations, samplers, streams, summaries
 from ..campaigns.given_rows import Engine
@@ -26,6 +25,7 @@ from ..model import Model
 from ..priors import reference_draws
 from ..priors.circles import periods_of
 from ..priors.edges import at_edge
+from ..progress import counting
 from ..sidecars import write_text
 from ..storage import collected, reading
 from ..storage import draws as storage
@@ -148,7 +148,7 @@ def _fill(
     lease: Lease,
 ) -> list[str]:
     """Make the blocks that are not there; returns why some objects have no predictions, if any."""
-    size, made, waiting, problems, done = store.form.block, store.made(), [], [], 0
+    size, made, waiting, problems = store.form.block, store.made(), [], []
     for number in numbers:
         rows = slice(number * size, min((number + 1) * size, store.objects))
         key = block_key(store.form.recipe, number, known, rows)
@@ -156,7 +156,7 @@ def _fill(
             waiting.append((number, rows, key))
     total = sum(rows.stop - rows.start for _, rows, _ in waiting)
     logger.info("%d objects are to be drawn for", total)
-    with tqdm(total=total, unit=" objects", disable=None) as progress:
+    with counting("objects", total) as counter:
         for number, rows, key in waiting:
             chain = lease.store / f"block-{number}"
             block, problem = inference.block(number, rows, known, chain)
@@ -167,9 +167,7 @@ def _fill(
             if problem:
                 problems.append(problem)
                 logger.warning("objects %d to %d: %s", rows.start, rows.stop, problem)
-            done += rows.stop - rows.start
-            progress.update(rows.stop - rows.start)
-            logger.info("%d of %d objects are drawn for", done, total)
+            counter.update(rows.stop - rows.start)
     return sorted(set(problems))
 
 

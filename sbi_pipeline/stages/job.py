@@ -8,14 +8,13 @@ import json
 import logging
 import sys
 import typing
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from .. import fingerprint, registry
+from .. import fingerprint, progress, registry
 from ..sidecars import is_made, write_beside, write_text
 from ..startup import uncollected
 
@@ -24,6 +23,8 @@ logger = logging.getLogger(__name__)
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 CHATTY = ("arviz", "distributed", "fontTools")
 """Libraries whose logs say nothing that helps."""
+ANNOUNCEMENT = r"\s*ArviZ is undergoing a major refactor"
+"""Of ArviZ 0.23, to every process that imports it: modules of users may, this package does not."""
 
 
 def run_stage(
@@ -50,35 +51,47 @@ def run_stage(
     """
     terminal = start_logging(log)
     name = max(filter(rule.endswith, registry.STAGES), key=len)
-    outputs, params = dict(outputs), dict(params)
-    spec, beside = dict(params.pop("spec", {})), outputs.pop("spec", None)
-    follows = spec.pop("follows", [])
-    given = {**inputs, **outputs, **params}
     try:
-        with uncollected():
-            stage = registry.load_part(name, registry.STAGES)
-        if "members" in spec:
-            run_members(stage, spec["members"], given, threads)
-            if str(beside) != spec["members"][0]["path"]:
-                write_text(beside, json.dumps(spec["receipt"], indent=1) + "\n")
-            return
-        check_unedited(spec.get("contents", {}), spec.get("arguments", {}))
-        offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
-        arguments = arguments_of(stage, {**given, **spec.get("arguments", {})}, offered)
-        with ExitStack() as stack:
-            if near is not None and "simulations" in inputs:
-                from ..storage.staging import staged  # noqa: PLC0415 - light stages need no store
-
-                copied = staged(inputs["simulations"], near)
-                arguments["simulations"] = stack.enter_context(copied)
-            stage(**arguments)
-        if beside is not None:
-            part = registry.STAGES[name]
-            write_beside(beside, spec, outputs.values(), follows, repeatable=part.repeatable)
+        with progress.reported(log, name, str(outputs.get("spec", ""))):
+            _run(name, inputs, dict(outputs), dict(params), threads, near)
     except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
         logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", name)
         sys.exit(f"{name}: {error} (more in {log})")
+
+
+def _run(
+    name: str,
+    inputs: Mapping[str, Any],
+    outputs: dict[str, Any],
+    params: dict[str, Any],
+    threads: int,
+    near: Path | None,
+) -> None:
+    """Run a stage, then write its specification; arguments as of `run_stage`."""
+    spec, beside = dict(params.pop("spec", {})), outputs.pop("spec", None)
+    follows = spec.pop("follows", [])
+    given = {**inputs, **outputs, **params}
+    with uncollected():
+        stage = registry.load_part(name, registry.STAGES)
+    if "members" in spec:
+        run_members(stage, spec["members"], given, threads)
+        if str(beside) != spec["members"][0]["path"]:
+            write_text(beside, json.dumps(spec["receipt"], indent=1) + "\n")
+        return
+    check_unedited(spec.get("contents", {}), spec.get("arguments", {}))
+    offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
+    arguments = arguments_of(stage, {**given, **spec.get("arguments", {})}, offered)
+    with ExitStack() as stack:
+        if near is not None and "simulations" in inputs:
+            from ..storage.staging import staged  # noqa: PLC0415 - light stages need no store
+
+            copied = staged(inputs["simulations"], near)
+            arguments["simulations"] = stack.enter_context(copied)
+        stage(**arguments)
+    if beside is not None:
+        part = registry.STAGES[name]
+        write_beside(beside, spec, outputs.values(), follows, repeatable=part.repeatable)
 
 
 def run_members(
@@ -104,12 +117,12 @@ def run_members(
     common = {**given, **waiting[0]["spec"]["arguments"]}
     shared = {key: value for key, value in common.items() if key not in own}
     arguments = arguments_of(stage, {"each": each, **shared}, {"threads": threads})
-    with tqdm(total=len(each), unit=" observations", disable=None) as progress:
+    with progress.counting("observations", len(each)) as counter:
         for made in stage(**arguments):
             one = waiting[each.index(made)]
             writes = map(Path, one["writes"].values())
             write_beside(Path(one["path"]), one["spec"], writes, one["follows"])
-            progress.update()
+            counter.update()
 
 
 def _member(record: type[Any], own: Collection[str], one: Mapping[str, Any]) -> Any:
@@ -171,12 +184,14 @@ def start_logging(log: Path) -> logging.Handler:
     """Log to a file and to the terminal, there without tracebacks; returns its handler."""
     terminal = logging.StreamHandler()
     terminal.setFormatter(OneLine(FORMAT))
+    terminal.addFilter(progress.beside_a_bar)
     logging.basicConfig(
         level=logging.INFO,
         format=FORMAT,
         handlers=[logging.FileHandler(log, mode="w"), terminal],
     )
     logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", ANNOUNCEMENT, FutureWarning)
     logging.raiseExceptions = False  # a log on a full disk must not hide what went wrong
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

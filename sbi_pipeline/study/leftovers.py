@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import head, registry, sidecars
+from ..job_reports import SUFFIX
 from ..storage import location
 from ..storage.lease import FILE as LEASE
 from ..storage.lease import is_held
@@ -146,9 +147,10 @@ def _beside(folder: Path, named: Named) -> Found:
     }
     for path, spec in specs.items():
         if str(path) not in named.specifications:
-            log = path.name.removesuffix(SPECIFICATION) + ".log"
+            name = path.name.removesuffix(SPECIFICATION)
+            told = (f"{name}.log", f"{name}{SUFFIX}")
             made = _there(folder, [name for name in spec.get("outputs", []) if name not in kept])
-            yield (*made, path)[0], (*made, path, *_there(folder, [log]))
+            yield (*made, path)[0], (*made, path, *_there(folder, told))
 
 
 def _there(folder: Path, names: Sequence[str]) -> list[Path]:

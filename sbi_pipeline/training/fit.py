@@ -23,12 +23,12 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from .. import signals
 from ..estimators.ensemble import Ensemble
 from ..networks.trainable import Trainable
 from ..options import INTERNAL, Count, NonNegative, OneOf, Passes, Positive
+from ..progress import counting
 from ..registry import pick
 from ..streams import integer
 from ..types import Array, Traits
@@ -161,7 +161,7 @@ def fit_source(
         estimator.traits, source.rows, max_epochs, batch_size, learning_rate
     )
     steps = math.ceil(source.rows / batch_size)
-    judges = estimator.traits.loss_judges
+    judges, early = estimator.traits.loss_judges, stops_early(estimator.traits)
 
     learner = Learner(estimator.to(target), weight_decay, clip_norm, average * steps)
     compiles = pays(estimator.traits, steps * max_epochs) if compile == "auto" else compile
@@ -175,15 +175,16 @@ def fit_source(
     with (
         own_randomness(target, threads),
         signals.interruptible(lambda: checkpoints.keep(checkpoint, state)),
-        progress_bar(len(history), max_epochs, progress) as bar,
+        counting("epochs", max_epochs, len(history), at_most=early, bar=progress) as counter,
     ):
         state |= (
             at_start(learner, held_out, seed, 10 * batch_size) if judges and not history else {}
         )
         if compiles:
             learner.compile(source.epoch(0, steps))
+        counter.begin()
         while len(history) < math.ceil(pause * max_epochs) and (
-            not stops_early(estimator.traits) or len(history) - state["best_epoch"] < patience
+            not early or len(history) - state["best_epoch"] < patience
         ):
             epoch = len(history)
             rates = [peak * share((epoch + i / steps) / max_epochs) for i in range(steps)]
@@ -212,8 +213,8 @@ def fit_source(
                     if time.monotonic() - saved > CHECKPOINT_SECONDS:
                         checkpoints.save_checkpoint(checkpoint, state)
                         saved = time.monotonic()
-            bar.set_postfix(train=f"{train_loss:.3f}", validation=f"{validation_loss:.3f}")
-            bar.update()
+            losses = {"training loss": train_loss, "validation loss": validation_loss}
+            counter.update(seen=losses, curve=True)
         checkpoints.save_checkpoint(checkpoint, state)
     finish(estimator, state, held_out.to(torch.device("cpu")))
     return pd.DataFrame(history)
@@ -241,17 +242,6 @@ def at_start(learner: Learner, held_out: InMemory, seed: int, rows_at_once: int)
         return {}
     best = copy.deepcopy(learner.averaged.state_dict())
     return {"best_loss": loss, "best_epoch": 0, "best": best}
-
-
-def progress_bar(done: int, epochs: int, shown: bool) -> tqdm:
-    """Return a bar over epochs; without a terminal it stays silent."""
-    return tqdm(
-        total=epochs,
-        initial=done,
-        desc="train",
-        unit="epoch",
-        disable=None if shown else True,
-    )
 
 
 def complete(

@@ -14,6 +14,7 @@ import pandas as pd
 from .. import estimators
 from ..estimators import Estimator
 from ..options import all_differ
+from ..progress import counting
 
 logger = logging.getLogger(__name__)
 
@@ -62,20 +63,22 @@ def search(
     Raises:
         ValueError: The loss of the method does not say how good it is.
     """
-    table, best = [], None
-    for number, settings in enumerate(candidates(grid)):
-        path = checkpoint.with_name(f"{checkpoint.stem}-{number}.pt")
-        made, history = kept(path, partial(train, settings))
-        if not made.traits.loss_judges:
-            raise ValueError(
-                "grid needs a loss that says how good an estimator is; "
-                f"{made.spec['method']} has none"
-            )
-        loss = float(history["validation_loss"].min())
-        table.append({**settings, "validation_loss": loss, "epochs": len(history)})
-        logger.info("validation loss %.4f with %s", loss, settings)
-        if best is None or loss < best[0]:
-            best = loss, made, history
+    table, best, every = [], None, candidates(grid)
+    with counting("candidates", len(every), bar=False) as counter:
+        for number, settings in enumerate(every):
+            path = checkpoint.with_name(f"{checkpoint.stem}-{number}.pt")
+            made, history = kept(path, partial(train, settings))
+            if not made.traits.loss_judges:
+                raise ValueError(
+                    "grid needs a loss that says how good an estimator is; "
+                    f"{made.spec['method']} has none"
+                )
+            loss = float(history["validation_loss"].min())
+            table.append({**settings, "validation_loss": loss, "epochs": len(history)})
+            logger.info("validation loss %.4f with %s", loss, settings)
+            counter.update()
+            if best is None or loss < best[0]:
+                best = loss, made, history
     assert best is not None  # a product has at least one element
     return best[1], best[2], table
 
