@@ -73,7 +73,7 @@ class Portfolio(Estimator):
         x_shape: tuple[int, ...],
         *,
         known: Known = 0,
-        methods: Methods | str = "auto",
+        methods: Methods,
         parts: Annotated[Sequence[Mapping[str, Any]], INTERNAL] = (),
     ) -> None:
         super().__init__()
