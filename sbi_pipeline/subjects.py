@@ -108,7 +108,8 @@ class TrainedEstimator:
         calibration: ``calibration.nc`` if there is one.
         failures: What it knows of failed simulations: ``simulated``, ``failed``, ``target``,
             ``modelled``; empty where that was not recorded.
-        search: Candidates of a grid, as `training.search.search` tells them; empty without one.
+        search: Candidates of a grid, as `training.search.search` tells them, or methods that were
+            compared, as `choosing.learn` does; empty without any.
         departure: How its rows differ from the prior, as `priors.departure` tells it; None where
             they were drawn from it.
         left_out: How many ``columns`` of x it leaves out ``of`` how many, where it was not told to;
@@ -193,12 +194,25 @@ class TrainedEstimator:
         return np.asarray(self.ranked["at_edge"].to_numpy())
 
     @property
+    def was_chosen(self) -> bool:
+        """Whether it is mixed or chosen of several methods, compared by held-out simulations."""
+        return sum(each["epochs"] > 0 for each in self.search if "method" in each) > 1
+
+    @property
+    def chosen_from(self) -> str:
+        """What became of the methods it was chosen from, in a sentence; empty of none."""
+        told = [f"{each['method']}: {each['told']}" for each in self.search if "method" in each]
+        return f"It is mixed of what held-out simulations chose ({'; '.join(told)})." * bool(told)
+
+    @property
     def candidates(self) -> list[dict[str, Any]]:
-        """Candidates of the grid, the best first: settings in words, loss, epochs."""
+        """Candidates, the best first: settings or method in words, loss, epochs."""
         found = []
         for each in sorted(self.search, key=lambda candidate: candidate["validation_loss"]):
-            parts = [each["network"], each["training"]]
-            words = ", ".join(f"{key}: {value}" for part in parts for key, value in part.items())
+            parts = [each.get("network", {}), each.get("training", {})]
+            words = each.get("method") or ", ".join(
+                f"{key}: {value}" for part in parts for key, value in part.items()
+            )
             found.append({**each, "settings": words})
         return found
 

@@ -169,6 +169,7 @@ class Traits:
         compiles: Whether long trainings are worth compiling.
         circles: Whether it takes ``periodic``, the columns of z that are of periodic parameters.
         gaps: Whether elements of x may be missing, NaN.
+        composed: Whether it is mixed of others, each trained by itself, see `choosing`.
     """
 
     target: Target
@@ -183,6 +184,7 @@ class Traits:
     compiles: bool = False
     circles: bool = False
     gaps: bool = False
+    composed: bool = False
 
     @property
     def draws(self) -> bool:

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from sbi_pipeline import registry
+from sbi_pipeline import estimators, registry
 from sbi_pipeline.training.fit import fit
 
-METHODS = sorted(registry.ESTIMATORS)
+METHODS = sorted(name for name in registry.ESTIMATORS if not estimators.traits(name).composed)
 FLOWS = ["npe", "nle"]
 WITH_DENSITY = [method for method in METHODS if method != "cmpe"]
 DRAWING = ["npe", "mnre", "fmpe", "cmpe"]

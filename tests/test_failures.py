@@ -35,7 +35,7 @@ def simulate(folder, rows):
     return manifest_of(folder / "shard-0.zarr", rows, **SPLIT)
 
 
-def trained(manifest, method, **training):
+def trained(manifest, method, network=None, **training):
     folder = manifest.parent
     train(
         simulations=manifest,
@@ -48,6 +48,7 @@ def trained(manifest, method, **training):
         priors={"a": UNIFORM, "b": UNIFORM},
         seed=1,
         key="t",
+        network=network,
         training={"progress": False, **training},
     )
     return sbi_pipeline.load(folder / "estimator.pt")

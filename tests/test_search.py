@@ -52,7 +52,7 @@ def test_the_candidate_that_validates_best_is_kept(tmp_path):
     assert made.spec["network"]["hidden"] == 16
     assert history.validation_loss.min() == 1.0
     assert [each["validation_loss"] for each in table] == list(LOSSES.values())
-    forget(GRID, checkpoint)
+    forget(checkpoint)
     assert not list(tmp_path.iterdir())
 
 

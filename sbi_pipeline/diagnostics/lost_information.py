@@ -43,6 +43,7 @@ class Lost:
         parameters: How many.
         compared: With whom, in words.
         alone: Whether there is no other estimator to compare with.
+        was_chosen: Whether it was chosen of several methods itself.
         remedy: What helps.
     """
 
@@ -52,6 +53,7 @@ class Lost:
     parameters: int
     compared: str
     alone: bool
+    was_chosen: bool
     remedy: str
 
     def times_wider(self, nats: float) -> float:
@@ -81,7 +83,8 @@ def measure_lost_information(asked: TrainedEstimator) -> Lost | None:
         gap_error=float(told.get("over_fit_error", math.nan)),
         parameters=asked.calibration.sizes["parameter"],
         compared=enumerated([who for who, _ in yardsticks(asked)], "or"),
-        alone=not asked.others,
+        alone=not (asked.others or asked.was_chosen),
+        was_chosen=asked.was_chosen,
         remedy=remedy(asked),
     )
 
@@ -141,6 +144,8 @@ def _compared(found: Lost) -> str:
     parts = []
     if found.compared:
         parts.append(f"no more that would matter is known to {found.compared}")
+    if found.was_chosen:
+        parts.append("of several methods it is the one, or the mixture, that knows most")
     if found.gap_error > 0:
         parts.append("training rows are hardly more probable than held-out ones")
     text = ", and ".join(parts)

@@ -185,5 +185,6 @@ def traits(method: str) -> Traits:
 
 def having(wanted: Callable[[Traits], bool]) -> str:
     """Return which methods have wanted traits, for messages: "npe or fmpe"."""
-    *names, last = [name for name in registry.ESTIMATORS if wanted(traits(name))]
+    known = {name: traits(name) for name in registry.ESTIMATORS}
+    *names, last = [name for name, each in known.items() if wanted(each) and not each.composed]
     return f"{', '.join(names)} or {last}" if names else last

@@ -69,6 +69,7 @@ def recommend(
     exact = {each.name for each in usable if _is_exact(each) and not _doubts(checks[each.name])}
     best = max(usable, key=lambda each: (each.name in exact, _mean(gains[each.name])))
     alike = [each for each in usable if each is best or _is_as_good(each, best, gains, exact)]
+    chosen = {each.name: each.chosen_from for each in estimators if each.was_chosen}
     taken = min(alike, key=lambda each: (each.name not in exact, _warnings(checks[each.name])))
     return Recommendation(
         observed.name,
@@ -78,7 +79,7 @@ def recommend(
             [
                 _taken(taken, checks),
                 *(["It has the exact likelihood."] if taken.name in exact else []),
-                *([] if taken.name in exact else _why(taken, usable, alike, gains)),
+                *([] if taken.name in exact else _why(taken, usable, alike, gains, chosen)),
                 *_unlike_its_simulator(usable, checks),
                 *_of_simulations(findings),
                 *_unlike(taken, statuses, findings),
@@ -181,9 +182,12 @@ def _why(
     usable: Sequence[SampledPosterior],
     alike: Sequence[SampledPosterior],
     gains: Mapping[str, Array | None],
+    chosen: Mapping[str, str],
 ) -> list[str]:
-    """Return why it is this one, in sentences."""
+    """Return why it is this one, in sentences; ``chosen`` tells of those chosen of methods."""
     others = [each for each in usable if each is not taken]
+    if not others and taken.name in chosen:
+        return [chosen[taken.name]]
     if not others:
         return [
             "No other posterior is left to compare it with, so that what it loses of the data "
@@ -192,7 +196,7 @@ def _why(
     compared = {each.name: _difference(gains[taken.name], gains[each.name]) for each in others}
     equal = [each.name for each in alike if compared.get(each.name) is not None]
     unknown = [name for name, found in compared.items() if found is None]
-    told = []
+    told = [chosen[taken.name]] if taken.name in chosen else []
     if equal:
         told.append(f"As good, as far as held-out simulations tell: {', '.join(equal)}.")
     for name, found in compared.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from ..estimators import Estimator, having
 from ..posterior import log_posterior
@@ -42,6 +43,7 @@ __all__ = [
     "draw",
     "draw_many",
     "labelled",
+    "log_evidence",
     "log_likelihood",
     "sampler_class",
 ]
@@ -210,7 +212,7 @@ def draw_many(
     """
     if sampler_class(name, estimator.traits) is Direct:
         return check_z(draws_of(estimator, x, n, seed)), [{} for _ in x]
-    own = {key: each for key, each in options.items() if key not in ("prior", "proposal")}
+    own = {key: each for key, each in options.items() if key not in ("prior", "proposal", "quick")}
     size, z, told = at_once(estimator, name, **own), [], []
     with counting("posteriors", len(x), bar=False) as counter:
         for first in range(0, len(x), size):
@@ -226,6 +228,38 @@ def draw_many(
             told += [_reached(drawn, which) for which in range(len(batch))]
             counter.update(len(batch))
     return np.concatenate(z), told
+
+
+def log_evidence(
+    estimator: Estimator, x: Array, proposal: Estimator, *, seed: int, effective: int = 100
+) -> Array:
+    """Return log of the integral of a likelihood or ratio over the prior, ``(m,)``, in nats.
+
+    Of a ratio it would be 0, were it exact.
+
+    Args:
+        estimator: Of the likelihood or the ratio.
+        x: Data sets, ``(m, *x_shape)``.
+        proposal: An estimator of the posterior, whose draws are reweighted, see `reweighting`.
+        seed: Seed of the draws.
+        effective: Draws of each that their weights are to be worth; its error is about the inverse
+            of the root of that.
+    """
+    from .reweighting import reweigh  # noqa: PLC0415 - as in `_reweighted`
+
+    def problem(some: Sequence[int]) -> Problem:
+        data = np.asarray(x)[list(some)]
+        return Problem(
+            log_density=log_posterior(estimator, data),
+            targets=len(data),
+            theta_dim=estimator.spec["theta_dim"],
+            seed=seed,
+            proposal=_proposal(proposal, data, joined=False),
+        )
+
+    found, _, _ = reweigh(problem, len(x), effective, subsets=0)
+    means = [logsumexp(each.log_weight) - np.log(len(each.log_weight)) for each in found]
+    return np.asarray(means)
 
 
 def _reached(drawn: Draws, which: int) -> dict[str, float]:

@@ -14,6 +14,7 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
+from ..choosing import learn
 from ..conditions import conditions_in
 from ..priors.boxes import truncated
 from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_compare
@@ -22,7 +23,6 @@ from ..storage import reading
 from ..storage.manifest import stocks_of
 from ..storage.missing_elements import MissingElements
 from ..storage.noise import Noise
-from ..training.learning import learn_estimator
 from ..training.search import forget
 from ..types import Prior
 from .files import Keys, read_manifest
@@ -72,7 +72,7 @@ def train(
         check_failures(listed, method)
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
-    learnt = learn_estimator(
+    learnt = learn(
         reader,
         prior,
         method,
@@ -105,7 +105,7 @@ def train(
     whole = {**told, **learnt.estimator.spec}
     write_text(header, json.dumps(whole, indent=1) + "\n")
     learnt.history.to_csv(history, index=False)
-    forget(options.get("grid") or {}, checkpoint)
+    forget(checkpoint)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -156,7 +156,7 @@ def options_of(sampler: type[Sampler]) -> Mapping[str, Option]:
 
 OWN = {
     "network": (),
-    "training": ("memory", "failures", "grid", "tensorboard"),
+    "training": ("memory", "failures", "grid", "tensorboard", "minutes"),
 }
 """What of a part's options a search cannot try."""
 
@@ -191,8 +191,12 @@ def _of_others(record: Record) -> set[str]:
 
 def _without_effect(traits: Traits) -> Iterator[tuple[str, str]]:
     """Yield options of a training that do nothing for a method, and why."""
-    if traits.draws:
+    if traits.draws and not traits.composed:
         yield "failures", "learns the posterior of data that are valid"
+    if traits.composed:
+        yield "grid", "compares methods, not settings"
+    else:
+        yield "minutes", "is trained to its end"
     if not traits.loss_judges:
         yield "grid", "has no loss that says how good an estimator is"
     if not (traits.loss_judges and traits.stops_early):

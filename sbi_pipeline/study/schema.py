@@ -471,8 +471,8 @@ class EstimatorEntry(TypedDict, total=False):
     Attributes:
         method: ``npe``: density of the posterior; ``nle``: density of the data, then MCMC; ``nre``:
             ratio of the two, then MCMC; ``mnre``: ratios of each parameter alone, no correlations;
-            ``fmpe``: flow matching; ``cmpe``: consistency model, draws only; or
-            ``my_module:MyEstimator``.
+            ``fmpe``: flow matching; ``cmpe``: consistency model, draws only; ``auto``: several of
+            these, compared by held-out simulations and mixed; or ``my_module:MyEstimator``.
         network: Options of the method, below.
         training: Options of the training, below.
         seed: Of weights and batches.
@@ -481,9 +481,7 @@ class EstimatorEntry(TypedDict, total=False):
 
     method: Required[Annotated[str, OneOf(registry.ESTIMATORS)]]
     network: Annotated[Mapping[str, Any], Takes("sbi_pipeline.estimators:build", given=3)]
-    training: Annotated[
-        Mapping[str, Any], Takes("sbi_pipeline.training.learning:learn_estimator", given=4)
-    ]
+    training: Annotated[Mapping[str, Any], Takes("sbi_pipeline.choosing:learn", given=4)]
     seed: Annotated[Seed, Default(1)]
     sampler: Mapping[str, Any]
 

@@ -108,6 +108,7 @@ def fit_source(
     threads: Annotated[int | None, INTERNAL] = None,
     progress: bool = True,
     checkpoint: Annotated[Path | None, INTERNAL] = None,
+    pause: Annotated[float, INTERNAL] = 1.0,
     watch: Annotated[Watch, INTERNAL] = lambda record: None,
 ) -> pd.DataFrame:
     """Train an estimator in place; it ends on the CPU with the weights of its best epoch.
@@ -141,6 +142,8 @@ def fit_source(
         progress: Show a bar, where there is a terminal.
         checkpoint: A file that holds the state. If it exists, the training goes on from there;
             SIGINT and SIGTERM write it. Whoever has saved the estimator removes it.
+        pause: Share of the epochs to stop after; called again with the same checkpoint and more of
+            them, the training goes on as if it had not stopped.
         watch: Told the record of each epoch, a row of what is returned, as it ends.
 
     Returns:
@@ -180,7 +183,7 @@ def fit_source(
         if compiles:
             learner.compile(source.epoch(0, steps))
         counter.begin()
-        while len(history) < max_epochs and (
+        while len(history) < math.ceil(pause * max_epochs) and (
             not early or len(history) - state["best_epoch"] < patience
         ):
             epoch = len(history)

@@ -72,6 +72,143 @@ class Learnt:
     masks: MaskTold | None = None
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """Rows of a campaign, and how any method is trained on them.
+
+    Attributes:
+        reader: Of the campaign.
+        prior: Of theta.
+        rows: What is learnt from; weighted, where rows were drawn from another density and the
+            method learns their prior.
+        seed: Of weights, batches and all noise.
+        boards: Folder of what TensorBoard reads; None where nothing does.
+        threads: Number of CPU threads.
+        follows: Whether rows follow the prior.
+        weighted: Whether rows have weights.
+        conditions: Known conditions that data are shown with.
+        masks: What missing elements say of the parameters; None where none can be missing.
+    """
+
+    reader: Reader
+    prior: Prior
+    rows: sources.Training
+    seed: int
+    boards: Path | None
+    threads: int
+    follows: bool
+    weighted: bool
+    conditions: Conditions
+    masks: MaskTold | None
+
+    def train(
+        self,
+        method: str,
+        network: Mapping[str, Any],
+        fitting: Mapping[str, Any],
+        checkpoint: Path,
+    ) -> Trained:
+        """Return an estimator trained on the rows, and the history of that.
+
+        Args:
+            method: A name of `registry.ESTIMATORS` or ``"module:Class"``.
+            network: Options of the method.
+            fitting: Options of `fit.fit_source`.
+            checkpoint: The state while it lasts.
+
+        Raises:
+            ValueError: See `estimators.build` and `fit.fit_source`.
+        """
+        rows = self.rows
+        made = estimators.build(
+            method,
+            *rows.sample,
+            seed=self.seed,
+            rows=rows.source.rows,
+            complete=not rows.failed,
+            follows=self.follows and (self.reader.weighing is None or self.weighted),
+            weighted=self.weighted,
+            periodic=periodic_columns(self.prior),
+            conditions=len(self.conditions.names),
+            x_shape=rows.x_shape,
+            gaps=self.masks is not None,
+            **network,
+        )
+        with watching(self.boards and self.boards / checkpoint.stem) as watch:
+            record = fit_source(
+                made,
+                rows.source,
+                rows.held_out,
+                seed=self.seed,
+                threads=self.threads,
+                checkpoint=checkpoint,
+                watch=watch,
+                **fitting,
+            )
+        return made, record
+
+    def add_validity(self, made: Estimator, failures: str, device: str = "auto") -> bool:
+        """Say whether an estimator needs log p(valid | theta), and teach it that.
+
+        Args:
+            made: The estimator.
+            failures: When it does, see `failures.CHOICES`.
+            device: Where that is learnt.
+        """
+        rows = self.rows
+        # A ratio that is learnt with the prior knows already where simulations fail.
+        wanted = is_wanted(failures, rows.failed / rows.simulated, made.traits.target)
+        if self.weighted or not wanted:
+            return False
+        validity = learn_validity(
+            self.reader,
+            self.prior.to_normal,
+            seed=self.seed,
+            conditions=self.conditions,
+            threads=self.threads,
+            device=device,
+        )
+        estimators.add_validity(made, validity)
+        return True
+
+
+def lesson(
+    reader: Reader,
+    prior: Prior,
+    method: str,
+    *,
+    seed: int,
+    boards: Path | None,
+    threads: int,
+    follows: bool,
+    conditions: Conditions,
+    memory: float | str,
+) -> Lesson:
+    """Prepare the rows of a campaign for a method; nuisance parameters are dropped.
+
+    The arguments are attributes of a `Lesson`, and options of `learn_estimator`.
+
+    Raises:
+        ValueError: See `sources.prepare`.
+    """
+    weighted = reader.weighing is not None and estimators.estimator_class(method).learns_prior(
+        combinations(prior) is not None
+    )
+    rows = sources.prepare(
+        reader,
+        prior.to_normal,
+        memory=memory,
+        seed=seed,
+        weighted=weighted,
+        conditions=conditions,
+    )
+    masks = None
+    if reader.missing is not None:
+        z, x = rows.sample
+        masks = look_at_masks(z, unpacked(x, len(conditions.names), rows.x_shape)[1])
+    return Lesson(reader, prior, rows, seed, boards, threads, follows, weighted, conditions, masks)
+
+
 def learn_estimator(
     reader: Reader,
     prior: Prior,
@@ -116,77 +253,50 @@ def learn_estimator(
     Raises:
         ValueError: See `sources.prepare`, `estimators.build` and `fit.fit_source`.
     """
-    weighted = reader.weighing is not None and estimators.estimator_class(method).learns_prior(
-        combinations(prior) is not None
-    )
-    rows = sources.prepare(
+    prepared = lesson(
         reader,
-        prior.to_normal,
-        memory=memory,
+        prior,
+        method,
         seed=seed,
-        weighted=weighted,
+        boards=boards if tensorboard else None,
+        threads=threads,
+        follows=follows,
         conditions=conditions,
+        memory=memory,
     )
-    masks = None
-    if reader.missing is not None:
-        z, x = rows.sample
-        masks = look_at_masks(z, unpacked(x, len(conditions.names), rows.x_shape)[1])
 
     def fit(settings: Settings, checkpoint: Path) -> Trained:
-        made = estimators.build(
-            method,
-            *rows.sample,
-            seed=seed,
-            rows=rows.source.rows,
-            complete=not rows.failed,
-            follows=follows and (reader.weighing is None or weighted),
-            weighted=weighted,
-            periodic=periodic_columns(prior),
-            conditions=len(conditions.names),
-            x_shape=rows.x_shape,
-            gaps=masks is not None,
-            **{**network, **settings["network"]},
-        )
-        with watching(boards / checkpoint.stem if tensorboard else None) as watch:
-            record = fit_source(
-                made,
-                rows.source,
-                rows.held_out,
-                seed=seed,
-                threads=threads,
-                checkpoint=checkpoint,
-                watch=watch,
-                **{**fitting, **settings["training"]},
-            )
-        return made, record
+        tried = {**network, **settings["network"]}, {**fitting, **settings["training"]}
+        return prepared.train(method, *tried, checkpoint)
 
     made, history, searched = (
         search(grid, fit, checkpoint)
         if grid
         else (*fit({"network": {}, "training": {}}, checkpoint), [])
     )
-    target = made.traits.target
-    # A ratio that is learnt with the prior knows already where simulations fail.
-    modelled = not weighted and is_wanted(failures, rows.failed / rows.simulated, target)
-    if modelled:
-        validity = learn_validity(
-            reader,
-            prior.to_normal,
-            seed=seed,
-            conditions=conditions,
-            threads=threads,
-            device=fitting.get("device", "auto"),
-        )
-        estimators.add_validity(made, validity)
+    modelled = prepared.add_validity(made, failures, fitting.get("device", "auto"))
+    return learnt(prepared, made, history, searched, modelled=modelled)
+
+
+def learnt(
+    prepared: Lesson,
+    made: Estimator,
+    history: pd.DataFrame,
+    searched: list[dict[str, Any]],
+    *,
+    modelled: bool,
+) -> Learnt:
+    """Return what came of a training, with what is told of its rows."""
+    rows = prepared.rows
     told = {
         "simulated": rows.simulated,
         "failed": rows.failed,
         "modelled": modelled,
-        "target": target,
+        "target": made.traits.target,
     }
     count = rows.source.rows
     usual = usual_epochs(made.traits, count)
-    return Learnt(made, history, count, usual, searched, told, masks)
+    return Learnt(made, history, count, usual, searched, told, prepared.masks)
 
 
 def look_at_masks(z: Tensor, x: Tensor) -> MaskTold:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def search(
     table, best, every = [], None, candidates(grid)
     with counting("candidates", len(every), bar=False) as counter:
         for number, settings in enumerate(every):
-            made, history = _candidate(settings, train, _path(checkpoint, number))
+            path = checkpoint.with_name(f"{checkpoint.stem}-{number}.pt")
+            made, history = kept(path, partial(train, settings))
             if not made.traits.loss_judges:
                 raise ValueError(
                     "grid needs a loss that says how good an estimator is; "
@@ -81,25 +83,22 @@ def search(
     return best[1], best[2], table
 
 
-def forget(grid: Mapping[str, Any], checkpoint: Path) -> None:
-    """Remove what `search` keeps of its candidates."""
-    for number in range(len(candidates(grid))):
-        _path(checkpoint, number).unlink(missing_ok=True)
+def forget(checkpoint: Path) -> None:
+    """Remove what is kept of candidates beside a checkpoint."""
+    for path in checkpoint.parent.glob(f"{checkpoint.stem}-*"):
+        path.unlink()
 
 
-def _path(checkpoint: Path, number: int) -> Path:
-    return checkpoint.with_name(f"{checkpoint.stem}-{number}.pt")
+def kept(path: Path, train: Callable[[Path], Trained]) -> Trained:
+    """Train one candidate, or read it where an earlier run has.
 
-
-def _candidate(
-    settings: Settings, train: Callable[[Settings, Path], Trained], path: Path
-) -> Trained:
-    """Train one candidate, or read it where an earlier run has."""
+    Args:
+        path: Where it is kept, until `forget`.
+        train: From a checkpoint of its own to an estimator and its history.
+    """
     if path.exists():
         made, header = estimators.load_estimator(path)
         return made, pd.DataFrame(header["history"])
-    checkpoint = path.with_suffix(".checkpoint")
-    made, history = train(settings, checkpoint)
+    made, history = train(path.with_suffix(".checkpoint"))
     estimators.save_estimator(path, made, {"history": history.to_dict("list")})
-    checkpoint.unlink(missing_ok=True)
     return made, history

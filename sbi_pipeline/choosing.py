@@ -1,0 +1,295 @@
+"""How a portfolio is trained: several methods on the same rows, those that lose stopped early.
+
+Every method is trained for some of its epochs, as it would be for all of them, and scored: by the
+log posterior density, in nats, at the truths of held-out rows. One that is far behind the best is
+left there; the others go on to their end and are mixed by weights that make these truths likely.
+No reference and no observation takes part, so a choice is as good for one as for another.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from . import estimators
+from .conditions import NO_CONDITIONS, Conditions
+from .estimators import Estimator, traits
+from .estimators.ensemble import stack
+from .options import Passes, Positive
+from .portfolio import Portfolio
+from .priors.discrete import combinations
+from .progress import counting
+from .storage.reading import Reader
+from .training import sources
+from .training.learning import Learnt, Lesson, learn_estimator, learnt, lesson
+from .training.search import Trained, kept
+from .types import Array, Prior
+
+logger = logging.getLogger(__name__)
+
+USUAL = ("npe", "nle", "nre")
+MOST_NUMBERS = 500  # of data whose likelihood is learnt
+FIRST = 0.4  # of the epochs, after which methods are compared
+BEHIND, ERRORS = 0.3, 3.0  # nats and standard errors behind the best, above which one is stopped
+SCORED = 500  # held-out rows
+NEGLIGIBLE = 0.05  # weight below which a method is left out of the mixture
+
+
+@dataclass
+class Candidate:
+    """A method, as far as it is trained.
+
+    Attributes:
+        method: Its name.
+        lesson: The rows it learns from.
+        made: What came of it; None before anything has.
+        history: A row for each epoch.
+        log_prob: Log posterior density at each held-out truth, in nats, ``(n,)``.
+        told: What became of it, in words.
+    """
+
+    method: str
+    lesson: Lesson
+    made: Estimator | None = None
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
+    log_prob: Tensor = field(default_factory=lambda: torch.zeros(0))
+    told: str = ""
+
+    @property
+    def score(self) -> float:
+        """Mean log posterior density at held-out truths, in nats."""
+        return float(self.log_prob.mean())
+
+
+@dataclass(frozen=True)
+class Race:
+    """Candidates that are trained side by side.
+
+    Attributes:
+        candidates: All of them; the others are reweighted from the first.
+        network: Options of each.
+        fitting: Options of `fit.fit_source`.
+        failures: Option of `learning.learn_estimator`.
+        checkpoint: Beside which is kept what is trained, for a killed run to go on from.
+        ends: When nothing further is begun, on the clock of `time.monotonic`.
+    """
+
+    candidates: Sequence[Candidate]
+    network: Mapping[str, Any]
+    fitting: Mapping[str, Any]
+    failures: str
+    checkpoint: Path
+    ends: float
+
+    def run(self) -> list[Candidate]:
+        """Train all for some of their epochs and those that are not behind to their end.
+
+        Returns:
+            The latter.
+        """
+        with counting("trainings", 2 * len(self.candidates), at_most=True, bar=False) as counter:
+            racing = []
+            for one in self.candidates:
+                racing += [one] if self._train(one, "first") else []
+                counter.update()
+            behind = [lost(one, racing) for one in racing]
+            finalists = []
+            for one, one.told in zip(racing, behind, strict=True):
+                finalists += [one] if not one.told and self._train(one, "whole") else []
+                counter.update()
+        return finalists
+
+    def _train(self, one: Candidate, stage: str) -> bool:
+        """Train a candidate on, and say whether there was time to; there is for the first."""
+        first = self.candidates[0]
+        if one is not first and time.monotonic() > self.ends:
+            one.told = "out of time"
+            return False
+        share = FIRST if stage == "first" else 1.0
+
+        def train(checkpoint: Path) -> Trained:
+            place = checkpoint.with_name(f"{self.checkpoint.stem}-{name}.checkpoint")
+            fitting = {**self.fitting, "pause": share}
+            made, history = one.lesson.train(one.method, self.network, fitting, place)
+            one.lesson.add_validity(made, self.failures, self.fitting.get("device", "auto"))
+            return made, history
+
+        name = one.method.replace(":", "-")
+        path = self.checkpoint.with_name(f"{self.checkpoint.stem}-{name}-{stage}.pt")
+        one.made, one.history = kept(path, train)
+        one.log_prob = scored(first, one)
+        logger.info("%s: %.4g nats at held-out truths", one.method, one.score)
+        return True
+
+
+def learn(
+    reader: Reader,
+    prior: Prior,
+    method: str,
+    network: Mapping[str, Any],
+    *,
+    minutes: Positive | None = None,
+    **options: Annotated[Any, Passes(learn_estimator, given=4)],
+) -> Learnt:
+    """Train one method, or several and mix them where the method is made of others.
+
+    Args:
+        reader: Of the campaign.
+        prior: Of theta.
+        method: A name of `registry.ESTIMATORS` or ``"module:Class"``.
+        network: Options of the method.
+        minutes: Time after which ``auto`` begins no further method and ends none that is begun,
+            but for the first; what is chosen then depends on the machine.
+        **options: Of `learning.learn_estimator`.
+
+    Raises:
+        ValueError: See `learning.learn_estimator`.
+    """
+    if traits(method).composed:
+        return learn_portfolio(reader, prior, network, minutes=minutes, **options)
+    return learn_estimator(reader, prior, method, network, **options)
+
+
+def learn_portfolio(
+    reader: Reader,
+    prior: Prior,
+    network: Mapping[str, Any],
+    *,
+    seed: int,
+    checkpoint: Path,
+    boards: Path,
+    threads: int = 1,
+    follows: bool = True,
+    conditions: Conditions = NO_CONDITIONS,
+    memory: float | str = sources.MEMORY,
+    failures: str = "auto",
+    minutes: float | None = None,
+    tensorboard: bool = False,
+    **fitting: Any,
+) -> Learnt:
+    """Train several methods on a campaign and mix what they learnt, see `learn`."""
+    ends = math.inf if minutes is None else time.monotonic() + 60 * minutes
+    prepare = partial(
+        lesson,
+        reader,
+        prior,
+        seed=seed,
+        boards=boards if tensorboard else None,
+        threads=threads,
+        follows=follows,
+        conditions=conditions,
+        memory=memory,
+    )
+    names = methods_for(network.get("methods", "auto"), reader, prior)
+    discrete = combinations(prior) is not None
+    weighted = {name: estimators.estimator_class(name).learns_prior(discrete) for name in names}
+    lessons = {each: prepare(name) for name, each in weighted.items()}  # one for all, or two
+    race = Race(
+        [Candidate(name, lessons[weighted[name]]) for name in names],
+        {key: each for key, each in network.items() if key != "methods"},
+        fitting,
+        failures,
+        checkpoint,
+        ends,
+    )
+    return _mixed(race.candidates, race.run())
+
+
+def methods_for(asked: Sequence[str] | str, reader: Reader, prior: Prior) -> list[str]:
+    """Return the methods that are tried, the one that others are reweighted from first.
+
+    Args:
+        asked: Names, or ``"auto"`` for those of the usual ones that suit.
+        reader: Of the campaign.
+        prior: Of theta.
+    """
+    names = list(USUAL) if asked == "auto" else list(asked)
+    if asked == "auto":
+        large = len(reader.x_shape) > 1 or math.prod(reader.x_shape) > MOST_NUMBERS
+        names = [each for each in names if not (large and traits(each).target == "likelihood")]
+        names = [each for each in names if traits(each).gaps or reader.missing is None]
+    if combinations(prior) is not None:
+        names = [each for each in names if traits(each).draws]
+    proposer = next((each for each in names if traits(each).proposes), None)
+    if proposer is None:
+        raise ValueError(f"none of {', '.join(names)} suits; add npe to methods")
+    return [proposer, *(each for each in names if each != proposer)]
+
+
+def scored(proposer: Candidate, one: Candidate) -> Tensor:
+    """Return the log posterior density at each of some held-out truths, in nats, ``(n,)``."""
+    z, x = (each[:SCORED] for each in one.lesson.rows.held_out.held[:2])
+    assert proposer.made is not None
+    assert one.made is not None
+    parts = [proposer.made] if one is proposer else [proposer.made, one.made]
+    mixed = Portfolio.of([each.eval() for each in parts], [1 / len(parts)] * len(parts))
+    with torch.no_grad():
+        return mixed.log_prob_of(len(parts) - 1, z.float(), x).double()
+
+
+def lost(one: Candidate, racing: Sequence[Candidate]) -> str:
+    """Say why a method is stopped; empty where it is not, as others are reweighted from it."""
+    best = max(racing, key=lambda each: each.score)
+    behind = best.log_prob - one.log_prob
+    mean, error = float(behind.mean()), float(behind.std()) / math.sqrt(len(behind))
+    if one is racing[0] or mean <= max(BEHIND, ERRORS * error):
+        return ""
+    return f"stopped after {len(one.history)} epochs, {mean:.2g} nats behind {best.method}"
+
+
+def _mixed(candidates: Sequence[Candidate], finalists: Sequence[Candidate]) -> Learnt:
+    """Return the mixture of what was trained to its end, and what is told of all."""
+    log_prob = torch.stack([one.log_prob for one in finalists], 1)
+    weights = weights_of(log_prob, _counts(finalists[0].lesson))
+    for one, weight in zip(finalists, weights, strict=True):
+        one.told = f"weight {weight:.2g}" if weight else "beaten by the others"
+    pairs = [(one, weight) for one, weight in zip(finalists, weights, strict=True)]
+    parts = [(one, weight) for one, weight in pairs if weight or one is candidates[0]]
+    made = Portfolio.of(
+        [one.made for one, _ in parts if one.made is not None], [weight for _, weight in parts]
+    )
+    best = finalists[int(weights.argmax())]
+    modelled = any(part.validity is not None for part in made.members)
+    told = [
+        {
+            "method": one.method,
+            "validation_loss": -one.score,
+            "epochs": len(one.history),
+            "told": one.told,
+        }
+        for one in candidates
+    ]
+    for each in told:
+        logger.info("%s: %s", each["method"], each["told"])
+    return learnt(best.lesson, made, best.history, told, modelled=modelled)
+
+
+def _counts(prepared: Lesson) -> Tensor | None:
+    """Return for how many each scored row counts, ``(n,)``; None for one."""
+    held = prepared.rows.held_out.held
+    return held[2][:SCORED].double() if len(held) > 2 else None
+
+
+def weights_of(log_prob: Tensor, counts: Tensor | None) -> Array:
+    """Return the weights of a mixture, ``(parts,)``, 0 for those that hardly count.
+
+    Args:
+        log_prob: Log density of each held-out truth by each part, ``(n, parts)``.
+        counts: For how many each row counts.
+    """
+    weights = stack(log_prob, counts)
+    held = weights >= min(NEGLIGIBLE, float(weights.max()))
+    made = np.zeros(len(weights))
+    made[held.numpy()] = stack(log_prob[:, held], counts).numpy()
+    return made
