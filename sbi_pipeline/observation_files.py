@@ -25,16 +25,10 @@ from .tables import (
     instead_of,
     names_in_comment,
     open_table,
+    placeholder_in,
 )
 from .types import Array
 
-SENTINELS = (
-    *(-99.0, -999.0, -9999.0, -99999.0, -999.25, -32768.0),
-    *(9999.0, 99999.0, 1e20, 1e30, 9.96921e36, 9.969209968386869e36),
-)
-"""Numbers that stand for missing ones in text files; the last are those that netCDF fills with."""
-FAR = 5.0
-"""Widths of all other values beyond which such a number is taken for one."""
 RECIPES = f"leave that part of the data out of simulator and file, or {TO_DECLARE}"
 OF_EVENTS = (
     "leave events that failed out of the file (selection: detected, or tried), or keep them as NaN "
@@ -211,17 +205,12 @@ def _check_values(path: Path, x: Array, wanted: Wanted) -> None:
         )
     if path.suffix.lower() in FORMATS and FORMATS[path.suffix.lower()] is not TextTable:
         return
-    for value in SENTINELS:
-        rest = x[(x != value) & ~np.isnan(x)]
-        if not 1 < rest.size < np.sum(~np.isnan(x)):
-            continue
-        low, high = rest.min(), rest.max()
-        if not low - FAR * (high - low) <= value <= high + FAR * (high - low):
-            where = tuple(int(axis[0]) for axis in np.nonzero(x == value))
-            raise ValueError(
-                f"observation {path} holds {value:g} at index {where}, far from all other values, "
-                f"which stands for a missing one: {RECIPES}. If it was measured, give an .npy file"
-            )
+    if (value := placeholder_in(x)) is not None:
+        where = tuple(int(axis[0]) for axis in np.nonzero(x == value))
+        raise ValueError(
+            f"observation {path} holds {value:g} at index {where}, far from all other values, "
+            f"which stands for a missing one: {RECIPES}. If it was measured, give an .npy file"
+        )
 
 
 def advice(path: str | Path, x: Array, x_shape: tuple[int, ...]) -> str:

@@ -39,7 +39,7 @@ def test_nothing_is_stored_of_what_cannot_work(run, simulator, options, said):
     ("options", "said"),
     [
         ({}, "between 0 and 0 in all 1000 first rows: data underflow single precision"),
-        ({"unit": 1e-40}, r"^the simulator returned float32 below 1.2e-38, which this precision"),
+        ({"unit": 1e-40}, r"^x is float32 below 1.2e-38, which this precision"),
         ({"unit": 1.0, "offset": 1e9}, "in all 1000 first rows, no column by 8 steps .* double"),
     ],
 )

@@ -71,9 +71,7 @@ class _Strict:
         except Unusable as error:
             raise ValueError(f"the simulator {error}") from error
         if underflows(x):
-            raise ValueError(
-                f"the simulator returned {x.dtype} below {np.finfo(x.dtype).tiny:.2g}, {TOO_SMALL}"
-            )
+            raise ValueError(f"x is {x.dtype} below {np.finfo(x.dtype).tiny:.2g}, {TOO_SMALL}")
         return x
 
     def close(self) -> None:
