@@ -35,7 +35,11 @@ def check_missing(config: Config, campaign: Config, methods: Mapping[str, str], 
         text = "has no effect: it is of gaps with a probability; remove it"
         raise InconsistentError((*where, "length"), text)
     try:
-        if (shape := data_shape(campaign)) is not None:
+        shape = data_shape(campaign)
+    except ValueError:
+        shape = None  # of a file that cannot be read: said where it stands
+    try:
+        if shape is not None:
             MissingElements(**missing_of(campaign)["missing"]).check(shape)
     except ValueError as error:
         raise InconsistentError(where, str(error)) from error
