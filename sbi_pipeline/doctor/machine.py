@@ -62,7 +62,7 @@ def _threads() -> Examined:
     if asked is None:
         return Examined(name, "not set; jobs set it to their threads")
     if not asked.isdecimal() or int(asked) < 1:
-        return Examined(name, f"is {asked!r}, no number of threads", "wrong", f"unset {name}")
+        return Examined(name, f"is {asked!r}, no number of threads", "note", f"unset {name}")
     if int(asked) > usable_cores():
         found = f"{asked}, more than the {usable_cores()} cores"
         return Examined(name, found, "note", f"trainings get slow; export {name}=1, or unset it")

@@ -29,7 +29,7 @@ TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fc
 def places() -> Iterator[Examined]:
     """Yield what is to be said of folders: home, temporary files, and results."""
     yield _folder("HOME", Path(os.environ.get("HOME", "~")).expanduser(), "export HOME=…")
-    yield _folder("TMPDIR", Path(tempfile.gettempdir()), "export TMPDIR=… of a larger disk")
+    yield _temporary()
     results = Path("results") if Path("results").is_dir() else Path()
     yield _folder("results", results.resolve(), "take a folder that is yours and has room")
     if _writes(results) is None:
@@ -40,7 +40,7 @@ def places() -> Iterator[Examined]:
 
 def _folder(name: str, place: Path, remedy: str) -> Examined:
     if not place.is_dir():
-        return Examined(name, f"{told(place)} is no folder", "wrong", remedy)
+        return Examined(name, f"{place} is no folder", "wrong", remedy)
     error = _writes(place)
     if error is not None:
         return Examined(name, f"{told(place)} cannot be written: {error.strerror}", "wrong", remedy)
@@ -49,6 +49,15 @@ def _folder(name: str, place: Path, remedy: str) -> Examined:
     if free < LITTLE:
         return Examined(name, found, "note", f"little room; {remedy}")
     return Examined(name, found)
+
+
+def _temporary() -> Examined:
+    """Look at where temporary files go: the first of several folders that can be written."""
+    asked, used = os.environ.get("TMPDIR"), Path(tempfile.gettempdir())
+    if asked and Path(asked).resolve() != used.resolve():
+        remedy = "unset TMPDIR, or name a folder that can be written"
+        return Examined("TMPDIR", f"cannot be used, {told(used)} is", "note", remedy)
+    return _folder("TMPDIR", used, "export TMPDIR=… of a larger disk")
 
 
 def _writes(place: Path) -> OSError | None:
@@ -79,7 +88,7 @@ def file_system(place: Path) -> str:
 
 
 def _promises(place: Path) -> Iterator[Examined]:
-    """Yield whether locks hold, and whether the clock of the file system is that of this machine."""
+    """Yield whether locks hold, and what is wrong with the clock of the file system, if anything."""
     with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-") as file:
         yield _locking(Path(file.name))
         late = Path(file.name).stat().st_mtime - time.time()

@@ -79,7 +79,7 @@ def _said(posterior: ExportedPosterior, out: Path) -> Iterator[str]:
         )
     known = [name for name, prior in posterior.priors.items() if _type(prior) in FAMILIES]
     if missing := [name for name in posterior.inferred if name not in known]:
-        yield f"left out are priors that bilby has none like, or that are not known: {', '.join(missing)}"
+        yield f"without the priors of {', '.join(missing)}: unknown, or bilby has none like them"
 
 
 def _priors(posterior: ExportedPosterior) -> dict[str, Any]:

@@ -23,8 +23,8 @@ def write(posterior: ExportedPosterior, root: Path) -> list[str]:
         root: Their path without the endings; ``.txt`` may stand there.
     """
     root = root.with_suffix("") if root.suffix == ".txt" else root
-    unknown = posterior.log_posterior is None
-    density = np.zeros(len(posterior.weight)) if unknown else posterior.log_posterior
+    known = posterior.log_posterior
+    density = np.zeros(len(posterior.weight)) if known is None else known
     table = np.column_stack([posterior.weight, -density, *posterior.draws.values()])
     with _place(root, ".txt").open("w") as file:
         np.savetxt(file, table, fmt="%.17g")
@@ -39,7 +39,7 @@ def write(posterior: ExportedPosterior, root: Path) -> list[str]:
     told = f"sampler = {kind}\nburn_removed = True\nlabel = {label}\n"
     _place(root, ".properties.ini").write_text(told)
     said = ["read them with getdist.loadMCSamples(root)"]
-    if unknown:
+    if known is None:
         said.append("the method knows no density: minus log posterior is 0 in every row")
     return said
 
