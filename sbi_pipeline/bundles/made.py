@@ -10,13 +10,12 @@ from .. import sidecars
 from ..storage import location
 from ..storage.lease import FILE as LEASE
 from ..study import Plan
-from ..study.places import RESULTS
+from ..study.places import LEFT_OUT, RESULTS
 from ..study.plan import DRAWS
 
-OF_ROWS = ("sample_prior", "simulate", "import_rows")
 QUICKLY_MADE = ("index", "judge")
 """Stages over all campaigns of a configuration, which snakemake makes in a second."""
-LEFT_OUT = (LEASE, ".snakemake_timestamp")
+NOT_RESULTS = (LEASE, LEFT_OUT, ".snakemake_timestamp")
 
 
 def check_finished(plan: Plan, with_simulations: bool) -> None:
@@ -82,7 +81,7 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _is_wanted(name: str) -> bool:
-    return name not in LEFT_OUT and not name.endswith((".log", ".partial"))
+    return name not in NOT_RESULTS and not name.endswith((".log", ".partial"))
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

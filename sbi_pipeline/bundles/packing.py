@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import shipped, study
+from ..study.places import LEFT_OUT
 from . import archives, configured, made, texts
 from .archives import Content
 
@@ -46,6 +47,11 @@ def pack(
     for path in configured.named_files(text, plan, with_simulations):
         contents |= {each.as_posix(): each for each in _below(path)}
     contents |= {path.as_posix(): path for path in made.results_of(plan, with_simulations)}
+    if not with_simulations:
+        rows_left_out = texts.ROWS_LEFT_OUT.encode()
+        contents |= {
+            f"{each.folder}/{LEFT_OUT}": rows_left_out for each in plan.simulations.values()
+        }
     written = {
         "config.yaml": text,
         "README.md": texts.readme(plan.reported, with_simulations, elsewhere, buckets),

@@ -106,19 +106,22 @@ INSTALL = """## To go on with it
     snakemake            # makes nothing anew but results/index.html, if that
     sbi-pipeline why     # after a change: what would be made anew, and why
 
-The versions it was made with stand in `constraints.txt` and `versions.json`. `snakemake` runs the code that lies here.
+The versions it was made with stand in `constraints.txt` and `versions.json`. The code that lies
+here is run by `snakemake`.
 """
-WITHOUT_SIMULATIONS = """Simulations are not in it, since they can be made again: the same bytes from the same seeds.
-A new observation needs none. Before a change of the training, or to make everything anew:
-
-    rm -r results/simulations    # snakemake then simulates first; rm -r results for everything"""
+WITHOUT_SIMULATIONS = """Simulations are not in it. Where something is to be made anew,
+a new observation for instance, snakemake first makes them again, the same rows from the same
+seeds, and says that it is to be called once more. To make all anew, `rm -r results` first."""
+ROWS_LEFT_OUT = """The rows of these simulations were left out of a bundle.
+snakemake makes them again before anything is made of them.
+"""
 CONTENTS = """## What is here
 
 | | |
 |---|---|
 | `config.yaml`, `Snakefile`, `profiles/` | the study; `snakemake` reads them |
 | `*.py` and data files | the simulator, and what the configuration names |
-| `results/` | posteriors (netCDF), trained estimators, verdict and page; a specification beside each |
+| `results/` | posteriors, estimators, verdict and page, each with its specification |
 | `methods.txt`, `references.bib` | how it was done, for a paper |
 | `CITATION.cff` | how to cite the software |
 | `SHA256SUMS` | checksums: `sha256sum --check SHA256SUMS` |

@@ -88,7 +88,7 @@ def file_system(place: Path) -> str:
 
 
 def _promises(place: Path) -> Iterator[Examined]:
-    """Yield whether locks hold, and what is wrong with the clock of the file system, if anything."""
+    """Yield whether locks hold, and what is wrong with the clock of files, if anything."""
     with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-") as file:
         yield _locking(Path(file.name))
         late = Path(file.name).stat().st_mtime - time.time()

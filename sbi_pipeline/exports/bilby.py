@@ -113,6 +113,6 @@ def _prior(name: str, prior: Parameter, column: DescribedColumn) -> dict[str, An
             "name": name,
             "latex_label": as_text(column.label or name),
             "unit": column.unit,
-            "boundary": "periodic" if prior.periodic else None,
+            **({"boundary": "periodic"} if prior.periodic else {}),
         },
     }

@@ -16,9 +16,9 @@ from ..populations import counted
 from .contents import Report
 from .verdict import overall
 
-OWN = "sbi_pipeline"
+OWN, OWN_KEY = "sbi_pipeline", "sbipipeline"
 ROLES = ("inferred", "nuisance", "known")
-OWN_ENTRY = r"""@software{sbi_pipeline,
+OWN_ENTRY = r"""@software{sbipipeline,
   author = {{The sbi\_pipeline authors}},
   title = {sbi\_pipeline: from priors to a posterior one can trust},
   version = {VERSION}
@@ -73,7 +73,7 @@ def plain(text: str) -> str:
 
 def latex(text: str) -> str:
     r"""Return a paragraph as LaTeX, with works as ``\citep{…}``."""
-    escaped = re.sub(r"(?<!\\)([_%&#])", r"\\\1", text)
+    escaped = re.sub(r"(?<!\\)([_%&#])", r"\\\1", text).replace("\u202f", r"\,")
     return _replaced(escaped, lambda keys: rf"\citep{{{','.join(keys)}}}")
 
 
@@ -84,8 +84,8 @@ def bibtex(text: str, version: str) -> str:
         text: The paragraph.
         version: Of this package.
     """
-    entries = {**_references(), OWN: OWN_ENTRY.replace("VERSION", version)}
-    return "\n\n".join(entries[key] for key in _keys(text)) + "\n"
+    entries = {**_references(), OWN_KEY: OWN_ENTRY.replace("VERSION", version)}
+    return "\n\n".join(entries[key] for key in _keys(text) if key in entries) + "\n"
 
 
 def _question(report: Report) -> Iterator[str]:
@@ -161,8 +161,9 @@ def _checked(report: Report) -> Iterator[str]:
 def _made(report: Report) -> Iterator[str]:
     """Yield the software."""
     versions = report.versions
-    own = f"{OWN} {__version__} [@{OWN}]"
-    used = [text.format(versions[name]) for name, text in SOFTWARE.items() if name in versions]
+    own = f"{OWN} {__version__} [@{OWN_KEY}]"
+    known = {name: each.partition("+")[0] for name, each in versions.items()}
+    used = [text.format(known[name]) for name, text in SOFTWARE.items() if name in known]
     yield f"All was made with {_listed([own, *used])}."
 
 
@@ -190,9 +191,11 @@ def _references() -> dict[str, str]:
 
 def _short(key: str) -> str:
     """Return authors and year of a work."""
-    if key == OWN:
+    if key == OWN_KEY:
         return f"the {OWN} authors"
-    entry = _references()[key]
+    entry = _references().get(key)
+    if entry is None:  # of another version of this package
+        return key
     names = re.findall(r"author = \{(.*)\}", entry)[0].split(" and ")
     (year,) = re.findall(r"year = \{(\d+)\}", entry)
     family = [name.partition(",")[0] for name in names]
