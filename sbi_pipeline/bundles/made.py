@@ -15,7 +15,7 @@ from ..study.plan import DRAWS
 
 QUICKLY_MADE = ("index", "judge")
 """Stages over all campaigns of a configuration, which snakemake makes in a second."""
-NOT_RESULTS = (LEASE, LEFT_OUT, ".snakemake_timestamp")
+NOT_RESULTS = (LEASE, LEFT_OUT)
 
 
 def check_finished(plan: Plan, with_simulations: bool) -> None:
