@@ -102,7 +102,7 @@ def pack(*arguments: str, out: str = "../it.zip") -> Path:
 
 
 def held(archive: Path) -> set[str]:
-    return {member.name.removeprefix("tiny/") for member in archives.read(archive)}
+    return {member.name.removeprefix("tiny/") for member in archives.archived_files(archive)}
 
 
 def test_a_bundle_holds_what_makes_a_study_and_what_it_made(folder: Path) -> None:
@@ -222,9 +222,9 @@ def test_modules_that_a_simulator_imports_are_packed_with_their_packages(folder:
 
 def damaged(archive: Path, change: Callable[[dict[str, bytes]], None]) -> None:
     """Write an archive again after some change to its files."""
-    files = {member.name: member.stream.read() for member in archives.read(archive)}
+    files = {member.name: member.stream.read() for member in archives.archived_files(archive)}
     change(files)
-    archives.write(archive, files)
+    archives.write_archive(archive, files)
 
 
 @pytest.mark.parametrize(
@@ -306,17 +306,17 @@ def test_programs_stay_programs(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     for name in ("it.zip", "it.tar.gz"):
-        archives.write(tmp_path / name, {"top/program": program, "top/text": b"text"})
-        told = {each.name: each.executable for each in archives.read(tmp_path / name)}
+        archives.write_archive(tmp_path / name, {"top/program": program, "top/text": b"text"})
+        told = {each.name: each.executable for each in archives.archived_files(tmp_path / name)}
         assert told == {"top/program": True, "top/text": False}
 
 
 def test_versions_that_differ_are_told() -> None:
-    now = json.loads(texts.versions())
-    assert texts.differences(now) == []
+    now = json.loads(texts.versions_file())
+    assert texts.other_versions(now) == []
     then = {"versions": {**now["versions"], "torch": "1.0", "jax": "2"}}
     del then["versions"]["numpy"]
-    told = "\n".join(texts.differences(then))
+    told = "\n".join(texts.other_versions(then))
     assert "torch: 1.0 when it was made, " in told
     assert "jax: 2 when it was made, none here" in told
     assert "numpy: not told when it was made, " in told

@@ -14,7 +14,7 @@ from sbi_pipeline import cli, priors
 from sbi_pipeline.commands import exporting
 from sbi_pipeline.exports import FORMATS, export
 from sbi_pipeline.exports.bilby import FAMILIES
-from sbi_pipeline.exports.draws import read
+from sbi_pipeline.exports.draws import read_posterior
 from sbi_pipeline.exports.labels import as_math, as_text
 from sbi_pipeline.priors.families import TYPES
 
@@ -105,7 +105,7 @@ def test_resampled_draws_are_each_there_once_with_their_copies_as_weight(tmp_pat
     table = pd.read_csv(tmp_path / "out.csv")
     assert table["weight"].sum() == N
     assert len(table) == len(np.unique(origin)) < N
-    draws = read(path)
+    draws = read_posterior(path)
     mean = np.average(table["slope"], weights=table["weight"])
     assert mean == pytest.approx(draws.repeated()["slope"].mean(), rel=1e-12)
     assert any("resampled by weight" in sentence for sentence in said)
@@ -132,17 +132,17 @@ def test_priors_and_truths_are_found_from_a_copy_in_recommended(tmp_path: Path) 
     copy = tmp_path / "results/demo/recommended/night.nc"
     copy.parent.mkdir()
     copy.write_bytes(path.read_bytes())
-    assert read(copy).truth == {"rate": 2.0, "twice": 4.0}
-    assert list(read(copy).priors) == ["rate", "slope"]
+    assert read_posterior(copy).truth == {"rate": 2.0, "twice": 4.0}
+    assert list(read_posterior(copy).priors) == ["rate", "slope"]
 
 
 def test_a_changed_prior_is_that_of_the_refinement(tmp_path: Path) -> None:
     path = posterior(tmp_path, resampled(), new_priors="rate")
-    assert read(path).priors == {}  # nobody tells how it was changed
+    assert read_posterior(path).priors == {}  # nobody tells how it was changed
     narrower = {"rate": {"type": "uniform", "min": 1, "max": 2}}
     spec = {"arguments": {"new_priors": narrower}}
     path.with_name("refine.spec.json").write_text(json.dumps(spec))
-    assert read(path).priors["rate"].given({}).support() == (1, 2)
+    assert read_posterior(path).priors["rate"].given({}).support() == (1, 2)
 
 
 def test_a_latex_table_has_labels_units_and_rounded_errors(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_latex_table_has_labels_units_and_rounded_errors(tmp_path: Path) -> No
     path = posterior(tmp_path, slope=levels)
     cli.main(["export", str(path), "--to", "latex", "--out", "table.tex"])
     text = (tmp_path / "table.tex").read_text()
-    low, middle, high = np.quantile(read(path).draws["rate"], [0.16, 0.5, 0.84])
+    low, middle, high = np.quantile(read_posterior(path).draws["rate"], [0.16, 0.5, 0.84])
     value = f"${middle:.2f}^{{+{high - middle:.2f}}}_{{-{middle - low:.2f}}}$"
     assert rf"$\Gamma$ & 1/s & {value} \\" in text
     assert r"my\_slope &  & $1$ ($P = 0.87$) \\" in text
@@ -191,7 +191,7 @@ def test_getdist_reads_chains(tmp_path: Path) -> None:
     path = posterior(tmp_path, resampled())
     cli.main(["export", str(path), "--to", "getdist", "--out", "chains.txt"])
     found = getdist.loadMCSamples(str(tmp_path / "chains"), no_cache=True)
-    draws = read(path)
+    draws = read_posterior(path)
     assert found.getParamNames().list() == ["rate", "slope", "twice"]
     assert [each.isDerived for each in found.getParamNames().names] == [False, False, True]
     assert found.getParamNames().names[0].label == r"\Gamma\;[\mathrm{1/s}]"
@@ -213,7 +213,7 @@ def test_chainconsumer_reads_chains(tmp_path: Path) -> None:
     path = posterior(tmp_path, resampled())
     cli.main(["export", str(path), "--to", "chainconsumer", "--out", "chain.csv"])
     chain = Chain(samples=pd.read_csv(tmp_path / "chain.csv"), name="npe")
-    draws = read(path)
+    draws = read_posterior(path)
     assert chain.data_columns == [r"$\Gamma$ [1/s]", "my_slope", "twice [km s$^{-1}$]"]
     np.testing.assert_array_equal(chain.weights, draws.weight)
     np.testing.assert_allclose(chain.log_posterior, draws.log_posterior, rtol=1e-12)
@@ -227,7 +227,7 @@ def test_bilby_reads_a_result(tmp_path: Path) -> None:
     said = list(export(path, "bilby", tmp_path / "demo_result.json"))
     assert any("all count alike" in sentence for sentence in said)
     result = bilby.read_in_result(filename=str(tmp_path / "demo_result.json"))
-    draws = read(path)
+    draws = read_posterior(path)
     assert result.search_parameter_keys == ["rate", "slope"]
     np.testing.assert_array_equal(result.posterior["slope"], draws.repeated()["slope"])
     assert result.injection_parameters == {"rate": 2.0, "twice": 4.0}

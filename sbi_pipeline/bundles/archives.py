@@ -62,7 +62,7 @@ def sha256(content: Content) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write(path: Path, files: Mapping[str, Content]) -> None:
+def write_archive(path: Path, files: Mapping[str, Content]) -> None:
     """Write an archive to a sibling, then rename it: one that is there is whole.
 
     Args:
@@ -105,7 +105,7 @@ def _write_tar(path: Path, files: Mapping[str, Content]) -> None:
                 archive.addfile(told, source)
 
 
-def read(path: Path) -> Iterator[ArchivedFile]:
+def archived_files(path: Path) -> Iterator[ArchivedFile]:
     """Yield the files of an archive, folders left out.
 
     Raises:
@@ -165,14 +165,30 @@ def _checked(name: str, path: Path) -> str:
     return name
 
 
-def copied(source: IO[bytes], place: Path) -> str:
-    """Write a stream to a file, and return its SHA-256."""
+def copied(source: IO[bytes], place: Path, told: str) -> str:
+    """Write a stream to a file, and return its SHA-256.
+
+    Args:
+        source: Of a file of an archive.
+        place: Where it is written.
+        told: The archive and the file, for who reads that it is damaged.
+
+    Raises:
+        ValueError: It is damaged.
+    """
     digest = hashlib.sha256()
     with place.open("wb") as target:
-        while block := source.read(BLOCK):
+        while block := _block(source, told):
             digest.update(block)
             target.write(block)
     return digest.hexdigest()
+
+
+def _block(source: IO[bytes], told: str) -> bytes:
+    try:
+        return source.read(BLOCK)
+    except BROKEN as error:
+        raise ValueError(f"{told} ({error}); fetch it once more") from error
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> None:

@@ -84,7 +84,7 @@ def _is_wanted(name: str) -> bool:
     return name not in NOT_RESULTS and not name.endswith((".log", ".partial"))
 
 
-def names_of(folders: Sequence[Path]) -> list[str]:
+def campaigns_in(folders: Sequence[Path]) -> list[str]:
     """Return the names of campaigns from their folders below ``results``.
 
     Raises:

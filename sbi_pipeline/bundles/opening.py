@@ -34,7 +34,7 @@ def unpack(archive: Path, folder: Path | None = None) -> Iterator[str]:
         shutil.rmtree(partial, ignore_errors=True)
     yield f"{place}: {count} files, each as its checksum says"
     made_with = sidecars.read_if_whole(place / texts.VERSIONS)
-    differ = texts.differences(made_with or {})
+    differ = texts.other_versions(made_with or {})
     yield from differ or ["all versions are those it was made with"]
     yield "its code is run by snakemake, not before: look at it first; README.md tells what is here"
     yield f"cd {shlex.quote(str(place))} && snakemake"
@@ -64,7 +64,7 @@ def _extracted(archive: Path, folder: Path) -> tuple[str, int]:
     sums: dict[str, str] = {}
     found: dict[str, str] = {}
     tops: dict[str, None] = {}
-    for member in archives.read(archive):
+    for member in archives.archived_files(archive):
         top, *parts = PurePosixPath(member.name).parts
         tops[top] = None
         name = "/".join(parts)
@@ -77,12 +77,13 @@ def _extracted(archive: Path, folder: Path) -> tuple[str, int]:
         if name == SUMS:
             place.write_text("".join(f"{hash_}  {each}\n" for each, hash_ in sums.items()))
             continue
-        found[name] = archives.copied(member.stream, place)
+        damaged = f"{archive} is damaged: {name}"
+        found[name] = archives.copied(member.stream, place, damaged)
         if member.executable:
             place.chmod(0o755)
         if found[name] != sums.get(name):
             said = "is not what its checksum says" if name in sums else "has no checksum"
-            raise ValueError(f"{archive} is damaged: {name} {said}; fetch it once more")
+            raise ValueError(f"{damaged} {said}; fetch it once more")
     if missing := [name for name in sums if name not in found]:
         raise ValueError(f"{archive} is damaged: {missing[0]} is missing; fetch it once more")
     if not sums:

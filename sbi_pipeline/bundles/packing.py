@@ -37,7 +37,7 @@ def pack(
         ValueError: A campaign is not finished; or something that it names lies outside the folder.
     """
     archives.check_ending(out)
-    names = made.names_of(folders)
+    names = made.campaigns_in(folders)
     text = configured.configuration_of(names, files, overrides)
     plan = _plan(text)
     made.check_finished(plan, with_simulations)
@@ -56,14 +56,14 @@ def pack(
         "config.yaml": text,
         "README.md": texts.readme(plan.reported, with_simulations, elsewhere, buckets),
         "CITATION.cff": texts.citation_file(),
-        texts.VERSIONS: texts.versions(),
+        texts.VERSIONS: texts.versions_file(),
         "constraints.txt": texts.constraints(),
         **texts.methods(plan.reported),
     }
     contents |= {name: each.encode() for name, each in written.items()}
     contents |= _workflow()
     top = "-".join(names)
-    archives.write(out, {f"{top}/{name}": each for name, each in _summed(contents).items()})
+    archives.write_archive(out, {f"{top}/{name}": each for name, each in _summed(contents).items()})
     yield f"{out}: {len(contents) + 1} files, {out.stat().st_size / 1e6:.3g} MB"
     if not with_simulations:
         yield "simulations are not in it; --simulations packs them"

@@ -13,10 +13,10 @@ from .. import __version__, provenance, shipped, sidecars
 from ..reports import citation
 
 VERSIONS = "versions.json"
-"""The file of a bundle that `differences` reads."""
+"""The file of a bundle that `other_versions` reads."""
 
 
-def versions() -> str:
+def versions_file() -> str:
     """Return the versions of what results are made with, and commits, as JSON."""
     told = {"versions": provenance.versions(), "commits": provenance.commits()}
     return json.dumps(told, indent=1) + "\n"
@@ -40,7 +40,7 @@ def constraints() -> str:
     return "".join(f"{line}\n" for _, line in sorted(found.items()))
 
 
-def differences(made_with: dict[str, Any]) -> list[str]:
+def other_versions(made_with: dict[str, Any]) -> list[str]:
     """Return, in words, which versions are others here than those a bundle was made with.
 
     Args:
@@ -60,7 +60,7 @@ def methods(campaigns: Sequence[str]) -> dict[str, str]:
     written = [each["methods"]["paragraph"] for each in told if each and each.get("methods")]
     if not written:
         return {}
-    plain = "\n\n".join(map(citation.plain, written))
+    plain = "\n\n".join(map(citation.in_plain_text, written))
     works = citation.bibtex("\n".join(written), __version__)
     return {"methods.txt": f"{plain}\n", "references.bib": works}
 

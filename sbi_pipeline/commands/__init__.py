@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import bundling, citing, environment, exporting
-
-ROOMS = (exporting, bundling, citing, environment)
+from .bundling import add_bundle
+from .citing import add_cite
+from .environment import add_doctor
+from .exporting import add_export
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands of all rooms to those of a parser."""
-    for room in ROOMS:
-        room.add(commands)
+    for add in (add_export, add_bundle, add_cite, add_doctor):
+        add(commands)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 
-def add(commands: Any) -> None:
+def add_bundle(commands: Any) -> None:
     """Add the commands to those of a parser."""
     pack = commands.add_parser("bundle", help="put a finished campaign into one archive")
     pack.set_defaults(run=_bundle)

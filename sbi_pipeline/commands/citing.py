@@ -10,7 +10,7 @@ from typing import Any
 from .. import sidecars
 
 
-def add(commands: Any) -> None:
+def add_cite(commands: Any) -> None:
     """Add the command to those of a parser."""
     command = commands.add_parser("cite", help="print a methods paragraph and its BibTeX")
     command.set_defaults(run=_cite)
@@ -34,6 +34,6 @@ def _cite(chosen: argparse.Namespace) -> None:
         )
     text = methods["paragraph"]
     if not chosen.bibtex:
-        shown = citation.latex(text) if chosen.latex else citation.plain(text)
+        shown = citation.in_latex(text) if chosen.latex else citation.in_plain_text(text)
         sys.stdout.write(f"{shown}\n\n")
     sys.stdout.write(citation.bibtex(text, methods["version"]))

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 
-def add(commands: Any) -> None:
+def add_doctor(commands: Any) -> None:
     """Add the command to those of a parser."""
     command = commands.add_parser("doctor", help="what is installed, and what would stop a run")
     command.set_defaults(run=_doctor)

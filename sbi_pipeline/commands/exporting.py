@@ -10,7 +10,7 @@ from typing import Any
 FORMATS = ("getdist", "chainconsumer", "bilby", "csv", "parquet", "latex")
 
 
-def add(commands: Any) -> None:
+def add_export(commands: Any) -> None:
     """Add the command to those of a parser."""
     command = commands.add_parser("export", help="write a posterior in another program's format")
     command.set_defaults(run=_export)

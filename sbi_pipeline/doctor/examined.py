@@ -32,7 +32,7 @@ class Examined:
         return f"{self.state:<5} {self.name:<14} {self.found}{remedy}"
 
 
-def told(path: Path) -> str:
+def without_user(path: Path) -> str:
     """Return a path without the name of a user: ``~`` for the home folder."""
     try:
         return f"~/{path.relative_to(Path.home())}".removesuffix("/.")
@@ -40,6 +40,6 @@ def told(path: Path) -> str:
         return str(path)
 
 
-def in_words(size: float) -> str:
+def in_gigabytes(size: float) -> str:
     """Return a number of bytes in GB."""
     return f"{size / 1e9:.3g} GB"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from .examined import Examined, in_words
+from .examined import Examined, in_gigabytes
 
 GROUP = Path("/sys/fs/cgroup")
 """Where Linux tells of the limits of a container or a job."""
@@ -44,11 +44,11 @@ def _cores() -> Examined:
 
 def _memory() -> Examined:
     memory = psutil.virtual_memory()
-    found = f"{in_words(memory.available)} free of {in_words(memory.total)}"
+    found = f"{in_gigabytes(memory.available)} free of {in_gigabytes(memory.total)}"
     limit = _limit("memory.max")
     free = memory.available
     if limit.isdecimal() and int(limit) < memory.total:
-        found += f"; this container may use {in_words(int(limit))}"
+        found += f"; this container may use {in_gigabytes(int(limit))}"
         free = min(free, int(limit))
     if free < LITTLE_MEMORY:
         remedy = "a training may be killed; end other programs, or take another machine"

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from ..storage.lease import is_held
-from .examined import Examined, in_words, told
+from .examined import Examined, in_gigabytes, without_user
 
 LITTLE = 1e9
 OVER_NETWORK = (
@@ -43,9 +43,11 @@ def _folder(name: str, place: Path, remedy: str) -> Examined:
         return Examined(name, f"{place} is no folder", "wrong", remedy)
     error = _writes(place)
     if error is not None:
-        return Examined(name, f"{told(place)} cannot be written: {error.strerror}", "wrong", remedy)
+        return Examined(
+            name, f"{without_user(place)} cannot be written: {error.strerror}", "wrong", remedy
+        )
     free = psutil.disk_usage(str(place)).free
-    found = f"{told(place)}, {in_words(free)} free"
+    found = f"{without_user(place)}, {in_gigabytes(free)} free"
     if free < LITTLE:
         return Examined(name, found, "note", f"little room; {remedy}")
     return Examined(name, found)
@@ -56,7 +58,7 @@ def _temporary() -> Examined:
     asked, used = os.environ.get("TMPDIR"), Path(tempfile.gettempdir())
     if asked and Path(asked).resolve() != used.resolve():
         remedy = "unset TMPDIR, or name a folder that can be written"
-        return Examined("TMPDIR", f"cannot be used, {told(used)} is", "note", remedy)
+        return Examined("TMPDIR", f"cannot be used, {without_user(used)} is", "note", remedy)
     return _folder("TMPDIR", used, "export TMPDIR=… of a larger disk")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from .. import __version__, provenance, shipped
-from .examined import Examined, told
+from .examined import Examined, without_user
 
 
 def software() -> Iterator[Examined]:
@@ -30,7 +30,7 @@ def software() -> Iterator[Examined]:
 
 def _python() -> Examined:
     place = Path(sys.prefix)
-    found = f"{platform.python_version()}, {platform.platform()}, in {told(place)}"
+    found = f"{platform.python_version()}, {platform.platform()}, in {without_user(place)}"
     if " " in str(place):
         return Examined(
             *("python", found, "wrong"),
@@ -42,7 +42,7 @@ def _python() -> Examined:
 def _package() -> Examined:
     kind = "installed" if shipped.HOME == shipped.PACKAGE else "a clone"
     commit = provenance.of_package()
-    found = f"{__version__}, {kind}, in {told(shipped.HOME)}"
+    found = f"{__version__}, {kind}, in {without_user(shipped.HOME)}"
     found += f", commit {commit}" if commit else ""
     if not Path(shipped.WORKFLOW).is_file():
         remedy = "the workflow is missing; install again: pip install --force-reinstall"
@@ -103,12 +103,12 @@ def _snakemake() -> Examined:
     if called is None:
         return Examined(
             *("snakemake", f"{version}, not on PATH", "note"),
-            f"activate the environment, or call {told(own / 'snakemake')}",
+            f"activate the environment, or call {without_user(own / 'snakemake')}",
         )
     if Path(called).parent.resolve() != own.resolve():
         return Examined(
-            *("snakemake", f"{told(Path(called))} is of another environment", "wrong"),
-            f"activate this one, or call {told(own / 'snakemake')}",
+            *("snakemake", f"{without_user(Path(called))} is of another environment", "wrong"),
+            f"activate this one, or call {without_user(own / 'snakemake')}",
         )
     return Examined("snakemake", version)
 

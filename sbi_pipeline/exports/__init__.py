@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bilby, getdist, latex, tables
-from .draws import ExportedPosterior, read
+from .bilby import write_bilby
+from .draws import ExportedPosterior, read_posterior
+from .getdist import write_getdist
+from .latex import write_latex
+from .tables import write_chainconsumer, write_csv, write_parquet
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,12 @@ class Format:
 
 
 FORMATS = {
-    "getdist": Format(getdist.write, ""),
-    "chainconsumer": Format(tables.write_chainconsumer, "-chainconsumer.csv"),
-    "bilby": Format(bilby.write, "_result.json", weighs=False),
-    "csv": Format(tables.write_csv, ".csv"),
-    "parquet": Format(tables.write_parquet, ".parquet"),
-    "latex": Format(latex.write, ".tex", weighs=False),
+    "getdist": Format(write_getdist, ""),
+    "chainconsumer": Format(write_chainconsumer, "-chainconsumer.csv"),
+    "bilby": Format(write_bilby, "_result.json", weighs=False),
+    "csv": Format(write_csv, ".csv"),
+    "parquet": Format(write_parquet, ".parquet"),
+    "latex": Format(write_latex, ".tex", weighs=False),
 }
 
 
@@ -47,7 +50,7 @@ def export(path: Path, to: str, out: Path | None = None) -> Iterator[str]:
     Raises:
         ValueError: The file is no posterior, or would be overwritten.
     """
-    posterior, form = read(path), FORMATS[to]
+    posterior, form = read_posterior(path), FORMATS[to]
     place = out or Path("-".join(posterior.names.values()) + form.ending)
     if place.resolve() == path.resolve():
         raise ValueError(f"{place} is the posterior itself; name another file with --out")

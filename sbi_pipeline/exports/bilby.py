@@ -38,7 +38,7 @@ FAMILIES: dict[str, tuple[str, Mapping[str, str]]] = {
 """Classes of bilby by our type: each with its arguments, and ours that they are."""
 
 
-def write(posterior: ExportedPosterior, out: Path) -> list[str]:
+def write_bilby(posterior: ExportedPosterior, out: Path) -> list[str]:
     """Write the result; return sentences on what it lacks."""
     out.write_text(json.dumps(_result(posterior, out), indent=1) + "\n")
     return list(_said(posterior, out))

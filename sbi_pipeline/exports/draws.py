@@ -90,7 +90,7 @@ class ExportedPosterior:
         return {name: np.repeat(values, self.weight) for name, values in self.draws.items()}
 
 
-def read(path: Path) -> ExportedPosterior:
+def read_posterior(path: Path) -> ExportedPosterior:
     """Read a posterior, and what lies beside it: its prior, and true values of a mock observation.
 
     Args:

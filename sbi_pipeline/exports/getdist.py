@@ -15,7 +15,7 @@ from .draws import ExportedPosterior
 from .labels import math_with_unit
 
 
-def write(posterior: ExportedPosterior, root: Path) -> list[str]:
+def write_getdist(posterior: ExportedPosterior, root: Path) -> list[str]:
     """Write the four files; return sentences on what they hold.
 
     Args:

@@ -15,7 +15,7 @@ from .labels import as_text
 LEVELS = (0.16, 0.5, 0.84)
 
 
-def write(posterior: ExportedPosterior, out: Path) -> list[str]:
+def write_latex(posterior: ExportedPosterior, out: Path) -> list[str]:
     """Write a ``tabular`` that needs no package; return sentences on what it holds."""
     with_units = any(column.unit for column in posterior.columns.values())
     head = ["Parameter", *(["Unit"] if with_units else []), "Posterior"]

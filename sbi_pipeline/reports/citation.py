@@ -1,7 +1,8 @@
 """How a campaign was done, as a paragraph for a paper, and the works that it rests on.
 
 Works are named in the paragraph as Pandoc names them, ``[@key; @key]``, by the keys of
-``templates/references.bib``; `plain`, `latex` and `bibtex` turn it into what a paper needs.
+``templates/references.bib``; `in_plain_text`, `in_latex` and `bibtex` turn it into what a paper
+needs.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ import importlib.resources
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from .. import __version__
 from ..populations import counted
 from .contents import Report
 from .verdict import overall
 
-OWN, OWN_KEY = "sbi_pipeline", "sbipipeline"
+OWN, OWN_KEY, OWN_DISTRIBUTION = "sbi_pipeline", "sbipipeline", "sbi-pipeline"
 ROLES = ("inferred", "nuisance", "known")
 OWN_ENTRY = r"""@software{sbipipeline,
   author = {{The sbi\_pipeline authors}},
@@ -66,12 +66,12 @@ def paragraph(report: Report) -> str:
     return " ".join([*_question(report), *_inference(report), *_checked(report), *_made(report)])
 
 
-def plain(text: str) -> str:
+def in_plain_text(text: str) -> str:
     """Return a paragraph with works by author and year: (Papamakarios & Murray 2016)."""
     return _replaced(text, lambda keys: f"({'; '.join(map(_short, keys))})")
 
 
-def latex(text: str) -> str:
+def in_latex(text: str) -> str:
     r"""Return a paragraph as LaTeX, with works as ``\citep{…}``."""
     escaped = re.sub(r"(?<!\\)([_%&#])", r"\\\1", text).replace("\u202f", r"\,")
     return _replaced(escaped, lambda keys: rf"\citep{{{','.join(keys)}}}")
@@ -86,6 +86,11 @@ def bibtex(text: str, version: str) -> str:
     """
     entries = {**_references(), OWN_KEY: OWN_ENTRY.replace("VERSION", version)}
     return "\n\n".join(entries[key] for key in _keys(text) if key in entries) + "\n"
+
+
+def own_version(report: Report) -> str:
+    """Return the version of this package that made a page; empty where it is not told."""
+    return report.versions.get(OWN_DISTRIBUTION, "")
 
 
 def _question(report: Report) -> Iterator[str]:
@@ -161,7 +166,7 @@ def _checked(report: Report) -> Iterator[str]:
 def _made(report: Report) -> Iterator[str]:
     """Yield the software."""
     versions = report.versions
-    own = f"{OWN} {__version__} [@{OWN_KEY}]"
+    own = f"{OWN} {own_version(report)} [@{OWN_KEY}]"
     known = {name: each.partition("+")[0] for name, each in versions.items()}
     used = [text.format(known[name]) for name, text in SOFTWARE.items() if name in known]
     yield f"All was made with {_listed([own, *used])}."

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from .. import __version__
 from . import citation
 from .contents import Report
 from .pictures import look_of, pictures
@@ -49,6 +48,6 @@ def render(report: Report, images: Mapping[str, bytes]) -> str:
         pictures=[each for each in pictures(report) if each.stem in images],
         images={stem: embedded(png) for stem, png in images.items()},
         colours=look_of(report).colours,
-        methods=citation.plain(paragraph),
-        bibtex=citation.bibtex(paragraph, __version__),
+        methods=citation.in_plain_text(paragraph),
+        bibtex=citation.bibtex(paragraph, citation.own_version(report)),
     )

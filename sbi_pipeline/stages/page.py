@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import __version__, priors, provenance
+from .. import priors, provenance
 from ..diagnostics.typicality import share_missing
 from ..plots import style
 from ..populations import CatalogueParameter, ObservedCatalogue, Population
@@ -151,7 +151,7 @@ def report(
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
     images = {path.stem: path.read_bytes() for path in figures.glob("*.png")}
     keep_recommended(told.recommendations, posteriors, recommended)
-    methods = {"paragraph": citation.paragraph(told), "version": __version__}
+    methods = {"paragraph": citation.paragraph(told), "version": citation.own_version(told)}
     write_text(verdict, to_json(told.checks, told.recommendations, methods) + "\n")
     write_text(report, page.render(told, images))
 
