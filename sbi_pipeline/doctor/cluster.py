@@ -15,7 +15,7 @@ PATIENCE = 20
 PLUGINS = ("snakemake_executor_plugin_slurm", "dask_jobqueue")
 
 
-def cluster() -> Iterator[Examined]:
+def of_cluster() -> Iterator[Examined]:
     """Yield what is to be said of Slurm."""
     if shutil.which("squeue") is None:
         yield Examined("slurm", "not there; jobs run on this machine")

@@ -15,7 +15,7 @@ GROUP = Path("/sys/fs/cgroup")
 LITTLE_MEMORY = 1e9
 
 
-def machine() -> Iterator[Examined]:
+def of_machine() -> Iterator[Examined]:
     """Yield what is to be said of the machine."""
     yield _cores()
     yield _memory()

@@ -26,7 +26,7 @@ SKEW = 5.0
 TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
 
 
-def places() -> Iterator[Examined]:
+def of_places() -> Iterator[Examined]:
     """Yield what is to be said of folders: home, temporary files, and results."""
     yield _folder("HOME", Path(os.environ.get("HOME", "~")).expanduser(), "export HOME=…")
     yield _temporary()

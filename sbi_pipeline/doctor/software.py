@@ -17,7 +17,7 @@ from .. import __version__, provenance, shipped
 from .examined import Examined, without_user
 
 
-def software() -> Iterator[Examined]:
+def of_software() -> Iterator[Examined]:
     """Yield what is to be said of what is installed."""
     yield _python()
     yield _package()

@@ -98,14 +98,14 @@ def _question(report: Report) -> Iterator[str]:
     names = {role: [each.name for each in report.parameters if each.role == role] for role in ROLES}
     simulated = report.simulations
     failed = sum(simulated.failures.values())
-    without = f", of which {counted(failed)} failed," if failed else ""
+    without = f", of which {counted(failed)} failed" if failed else ""
     given = f", given {_listed(names['known'])}" if names["known"] else ""
     dropped = f" We marginalised over {_listed(names['nuisance'])}." if names["nuisance"] else ""
     existing = " existing" if simulated.weights else ""
     yield (
         f"We inferred {_listed(names['inferred'])}{given} by simulation-based inference "
-        f"[@cranmer2020] from {counted(simulated.rows)}{existing} simulations{without} of "
-        f"{report.simulator}.{dropped}"
+        f"[@cranmer2020] from {counted(simulated.rows)}{existing} simulations of "
+        f"{report.simulator}{without}.{dropped}"
     )
     if report.rounds:
         rounds = report.rounds.rounds
