@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__, commands, head, new_study, shipped
-from .campaigns import inspection
 
 if TYPE_CHECKING:
     from .study import Plan
@@ -196,12 +195,16 @@ def _why(chosen: argparse.Namespace) -> None:
 
 
 def _status(folder: Path) -> None:
+    from .campaigns import inspection  # noqa: PLC0415 - as above
+
     sys.stdout.write(inspection.table(inspection.status(folder)) + "\n")
     if catalogues := inspection.catalogues_table(folder.parent):
         sys.stdout.write(f"\n{catalogues}\n")
 
 
 def _seal(folder: Path) -> None:
+    from .campaigns import inspection  # noqa: PLC0415 - as above
+
     sealed = inspection.seal_finished(folder)
     for store in sealed:
         sys.stdout.write(f"sealed: {store}\n")
@@ -209,6 +212,8 @@ def _seal(folder: Path) -> None:
 
 
 def _verify(folder: Path) -> None:
+    from .campaigns import inspection  # noqa: PLC0415 - as above
+
     damages = inspection.verify(folder)
     for damage in damages:
         sys.stdout.write(f"{damage.reason}\n")
@@ -218,6 +223,8 @@ def _verify(folder: Path) -> None:
 
 
 def _repair(folder: Path) -> None:
+    from .campaigns import inspection  # noqa: PLC0415 - as above
+
     damages = inspection.repair(folder)
     for damage in damages:
         done = "written anew" if damage.chunk is None else f"chunk {damage.chunk} deleted"

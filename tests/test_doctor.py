@@ -61,6 +61,19 @@ def test_what_would_stop_a_run_ends_with_1_and_a_remedy(
     assert line == f"wrong HOME           {tmp_path / 'none'} is no folder: export HOME=…"
 
 
+@pytest.mark.parametrize("missing", ["numpy", "zarr", "dask", "torch", "snakemake"])
+def test_it_runs_where_a_package_is_broken(missing: str) -> None:
+    broken = f"import sys; sys.modules[{missing!r}] = None; from sbi_pipeline import cli; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{broken}cli.main(['doctor'])"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.stdout.startswith("ok    python ")
+
+
 def test_paths_are_told_without_the_name_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     assert examined.without_user(Path("/home/somebody/study")) == "~/study"

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .. import sidecars
-
 
 def add_cite(commands: Any) -> None:
     """Add the command to those of a parser."""
@@ -20,7 +18,8 @@ def add_cite(commands: Any) -> None:
 
 
 def _cite(chosen: argparse.Namespace) -> None:
-    from ..reports import citation  # noqa: PLC0415 - seconds that other commands need not wait for
+    from .. import sidecars  # noqa: PLC0415 - seconds that other commands need not wait for
+    from ..reports import citation  # noqa: PLC0415 - as above
 
     verdict = chosen.folder / "verdict.json"
     told = sidecars.read_if_whole(verdict)
