@@ -49,6 +49,20 @@ def test_the_paragraph_tells_what_was_done(told) -> None:
     assert latex == r"done by a\_b for 10\,000 of 5 \% \citep{molder2021,talts2018}"
 
 
+def test_a_mixture_names_what_it_is_mixed_of(told) -> None:
+    parts = [
+        {"method": method, "members": 5, "network": {"flow": flow}}
+        for method, flow in (("npe", "nsf"), ("nle", "nsf_ar"))
+    ]
+    first, _ = told.estimators
+    mixed = replace(first, method="auto")
+    text = citation.paragraph(
+        replace(told, estimators=[mixed], networks={mixed.name: {"parts": parts}})
+    )
+    assert "that make held-out simulations probable [@yao2018]: neural posterior est" in text
+    assert text.count("an ensemble of 5 networks") == 2
+
+
 def test_bibtex_holds_the_works_that_are_named_and_no_others(told) -> None:
     text = citation.paragraph(told)
     entries = re.findall(r"^@\w+\{(\w+),", citation.bibtex(text, "1.2"), re.MULTILINE)

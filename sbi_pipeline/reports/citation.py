@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from ..populations import counted
 from .contents import Report
@@ -24,6 +25,7 @@ OWN_ENTRY = r"""@software{sbipipeline,
   version = {VERSION}
 }"""
 METHODS = {
+    "auto": "a mixture with weights that make held-out simulations probable [@yao2018]",
     "npe": "neural posterior estimation (NPE) [@papamakarios2016; @greenberg2019]",
     "nle": "neural likelihood estimation (NLE) [@papamakarios2019]",
     "nre": "neural ratio estimation (NRE) [@hermans2020; @miller2022]",
@@ -141,7 +143,13 @@ def _inference(report: Report) -> Iterator[str]:
 
 def _estimator(report: Report, name: str, method: str) -> str:
     """Return what a method is called, and what its network is built of."""
-    network = report.networks.get(name, {})
+    return _called(method, report.networks.get(name, {}))
+
+
+def _called(method: str, network: Mapping[str, Any]) -> str:
+    if parts := network.get("parts"):
+        listed = _listed([_called(each["method"], _with_members(each)) for each in parts])
+        return f"{METHODS.get(method, method)}: {listed}"
     flow = network.get("flow", "nsf" if method in ("npe", "nle") else None)
     parts = [FLOWS.get(str(flow), "")]
     parts += [EMBEDDINGS.get(str(network.get("embedding")), "")]
@@ -152,6 +160,10 @@ def _estimator(report: Report, name: str, method: str) -> str:
     built = [part for part in parts if part]
     called = METHODS.get(method, method)
     return f"{called} with {_listed(built)}" if built else called
+
+
+def _with_members(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {**spec["network"], "members": spec["members"]}
 
 
 def _checked(report: Report) -> Iterator[str]:
