@@ -67,7 +67,8 @@ def rank(
         seed: Seed of the draws.
         proposal: An estimator of the same posterior that MCMC proposes from, if there is one.
         simulations: How many held-out ones to use, no more than the largest campaign has; by
-            default 1000, or 200 where MCMC is needed. Of a smaller campaign all are used.
+            default 1000, or 200 where MCMC is needed or for ``auto``. Of a smaller campaign all are
+            used.
         draws: Draws of each posterior.
         sampler: Name and options of the sampler; what is not given is quicker than for an
             observation, since ranks need less precision than a table of results.
@@ -294,8 +295,8 @@ def uncut(draws: Array, truth: Array, periodic: Sequence[int]) -> tuple[Array, A
 
 
 def default_simulations(traits: Traits) -> int:
-    """Return how many held-out simulations to rank: fewer of a method that needs MCMC."""
-    return 1000 if traits.draws else 200
+    """Return how many held-out simulations to rank: fewer where draws are of chains, or weighed."""
+    return 1000 if traits.draws and not traits.composed else 200
 
 
 def ranks_of(draws: Array, truth: Array, rng: np.random.Generator) -> Array:
