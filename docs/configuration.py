@@ -18,7 +18,7 @@ from annotated_types import DocInfo
 from pydantic import TypeAdapter
 
 from sbi_pipeline import registry
-from sbi_pipeline.choosing import learn
+from sbi_pipeline.choosing import learn_campaign
 from sbi_pipeline.diagnostics.ranks import rank
 from sbi_pipeline.networks.encoders import embed
 from sbi_pipeline.networks.flows import FLOWS
@@ -250,7 +250,7 @@ def tables() -> dict[str, str]:
         "methods": by_name(registry.ESTIMATORS, 2),
         "flows": by_name(FLOWS, 2),
         "embeddings": table(own_options(embed, 1)[0]) + "\n" + by_name(registry.EMBEDDINGS, 1),
-        "training": table(with_rest(learn, 4).options),
+        "training": table(with_rest(learn_campaign, 4).options),
         "sampler": table(sampler_record().options),
         "refine": table(entries(schema.Refinement)),
         "calibration": table(with_rest(rank, 3).options),

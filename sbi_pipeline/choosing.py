@@ -141,7 +141,7 @@ class Race:
         return True
 
 
-def learn(
+def learn_campaign(
     reader: Reader,
     prior: Prior,
     method: str,
@@ -186,7 +186,7 @@ def learn_portfolio(
     tensorboard: bool = False,
     **fitting: Any,
 ) -> Learnt:
-    """Train several methods on a campaign and mix what they learnt, see `learn`."""
+    """Train several methods on a campaign and mix what they learnt, see `learn_campaign`."""
     ends = math.inf if minutes is None else time.monotonic() + 60 * minutes
     prepare = partial(
         lesson,

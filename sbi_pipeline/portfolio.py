@@ -28,7 +28,7 @@ import torch
 from annotated_types import MinLen, Predicate
 from torch import Tensor, nn
 
-from . import registry, samplers
+from . import registry
 from .estimators import Estimator, construct, traits
 from .estimators.ensemble import share_out
 from .networks.conditioning import Known
@@ -155,6 +155,8 @@ class Portfolio(Estimator):
 
     def _log_evidence(self, place: int, x: Array) -> Array:
         """Return log Z of one part for each of some data sets, ``(n,)``, each found once."""
+        from . import samplers  # noqa: PLC0415 - xarray takes a second, which trainings save
+
         keys = [(place, row.tobytes()) for row in x]
         missing = {key: i for i, key in enumerate(keys) if key not in self._evidence}
         if len(self._evidence) + len(missing) > REMEMBERED:
@@ -164,7 +166,7 @@ class Portfolio(Estimator):
         wanted = list(missing.values())
         for first in range(0, len(wanted), AT_ONCE):
             some = wanted[first : first + AT_ONCE]
-            found = samplers.log_evidence(part, x[some], self.proposer, seed=SEED)
+            found = samplers.log_evidences(part, x[some], self.proposer, seed=SEED)
             self._evidence |= zip([keys[i] for i in some], found.tolist(), strict=True)
         return np.array([self._evidence[key] for key in keys])
 
@@ -188,6 +190,8 @@ class Portfolio(Estimator):
 
     def _draws(self, part: Estimator, n: int, x: Tensor) -> Tensor:
         """Draw from one part, ``(m, n, theta_dim)``."""
+        from . import samplers  # noqa: PLC0415 - as above
+
         if part.traits.draws:
             return part.sample_many(n, x)
         seed = int(torch.randint(2**31, (1,)))

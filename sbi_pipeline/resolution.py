@@ -39,8 +39,10 @@ class Range:
 
     @classmethod
     def of(cls, x: Array) -> Range:
-        """Return that of data, ``(n, *x_shape)``; NaN stands for what is missing."""
+        """Return that of the finite values of data, ``(n, *x_shape)``."""
         flat = x.reshape(len(x), -1)
+        if flat.dtype.kind == "f":
+            flat = np.where(np.isfinite(flat), flat, flat.dtype.type(np.nan))
         return cls(np.fmin.reduce(flat, axis=0), np.fmax.reduce(flat, axis=0), len(x))
 
     def joined(self, other: Range) -> Range:

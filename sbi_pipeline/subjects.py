@@ -109,7 +109,7 @@ class TrainedEstimator:
         failures: What it knows of failed simulations: ``simulated``, ``failed``, ``target``,
             ``modelled``; empty where that was not recorded.
         search: Candidates of a grid, as `training.search.search` tells them, or methods that were
-            compared, as `choosing.learn` does; empty without any.
+            compared, as `choosing.learn_campaign` does; empty without any.
         departure: How its rows differ from the prior, as `priors.departure` tells it; None where
             they were drawn from it.
         left_out: How many ``columns`` of x it leaves out ``of`` how many, where it was not told to;

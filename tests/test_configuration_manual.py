@@ -100,7 +100,7 @@ TAKERS = [
     *((name, registry.SAMPLERS, 0) for name in registry.SAMPLERS),
     *((name, FLOWS, 2) for name in FLOWS),
     ("sbi_pipeline.estimators:build", {}, 3),
-    ("sbi_pipeline.choosing:learn", {}, 4),
+    ("sbi_pipeline.choosing:learn_campaign", {}, 4),
     ("sbi_pipeline.training.fit:fit_source", {}, 3),
     ("sbi_pipeline.diagnostics.ranks:rank", {}, 3),
     ("sbi_pipeline.networks.encoders:embed", {}, 1),

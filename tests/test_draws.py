@@ -11,9 +11,10 @@ import pytest
 import xarray as xr
 
 from sbi_pipeline import summaries
-from sbi_pipeline.campaigns.inspection import catalogues_table
 from sbi_pipeline.model import Model
 from sbi_pipeline.stages.catalogues import block_key, tabulate
+from sbi_pipeline.status.rows import catalogue_table
+from sbi_pipeline.status.tree import read_tree
 from sbi_pipeline.storage import collected
 from sbi_pipeline.storage.draws import DrawStore, Form, ObjectBlock, prepare_store
 
@@ -61,14 +62,17 @@ def test_a_block_that_is_not_written_has_no_key(tmp_path):
 
 def test_status_counts_objects_that_have_draws(tmp_path):
     store = prepare_store(tmp_path / "study/npe/survey/draws.zarr", FORM, names(6))
-    assert catalogues_table(tmp_path).splitlines()[1].split() == ["study/npe/survey", "0", "6"]
+    assert counted(tmp_path) == [("study/npe/survey", "0", "6", "")]
     store.add(1, block(2, 2.0), 8)
-    assert catalogues_table(tmp_path).splitlines()[1].split() == ["study/npe/survey", "2", "6"]
-    assert catalogues_table(tmp_path / "study") == ""
+    assert counted(tmp_path) == [("study/npe/survey", "2", "6", "")]
     (tmp_path / "study/nle/survey/draws.zarr").mkdir(parents=True)
-    damaged, whole = catalogues_table(tmp_path).splitlines()[1:]
-    assert "is not there" in damaged
-    assert whole.split() == ["study/npe/survey", "2", "6"]
+    damaged, whole = counted(tmp_path)
+    assert "is not there" in damaged[-1]
+    assert whole == ("study/npe/survey", "2", "6", "")
+
+
+def counted(folder):
+    return [row.cells for row in catalogue_table(read_tree(folder)).rows]
 
 
 def test_objects_that_are_shown_are_numbered_in_the_catalogue(tmp_path):

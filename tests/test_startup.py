@@ -103,7 +103,7 @@ from sbi_pipeline.training.fit import fit
 z = torch.randn(100, 2)
 x = z + torch.randn(100, 2)
 train = np.arange(100) < 80
-for method in registry.ESTIMATORS:
+for method in set(registry.ESTIMATORS) - {"auto"}:
     # The density of fmpe, by which members are weighed, is a forward derivative: torch's compiler.
     for members in (1,) if method == "fmpe" else (1, 2):
         made = estimators.build(method, z, x, seed=1, members=members)

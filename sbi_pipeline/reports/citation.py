@@ -122,7 +122,8 @@ def _question(report: Report) -> Iterator[str]:
 def _inference(report: Report) -> Iterator[str]:
     """Yield how posteriors were estimated and drawn from."""
     estimators = [_estimator(report, each.name, each.method) for each in report.estimators]
-    yield f"Posteriors were estimated by {_listed(dict.fromkeys(estimators))}."
+    if estimators:
+        yield f"Posteriors were estimated by {_listed(dict.fromkeys(estimators))}."
     drawn = [each for one in report.observations for each in one.posteriors.values()]
     used = {str(each.facts.get("sampler", "")): None for each in drawn}
     weighed = any("k_hat" in each.facts for each in drawn if each.facts["sampler"] == "emcee")

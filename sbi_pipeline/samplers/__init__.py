@@ -43,7 +43,7 @@ __all__ = [
     "draw",
     "draw_many",
     "labelled",
-    "log_evidence",
+    "log_evidences",
     "log_likelihood",
     "sampler_class",
 ]
@@ -230,7 +230,7 @@ def draw_many(
     return np.concatenate(z), told
 
 
-def log_evidence(
+def log_evidences(
     estimator: Estimator, x: Array, proposal: Estimator, *, seed: int, effective: int = 100
 ) -> Array:
     """Return log of the integral of a likelihood or ratio over the prior, ``(m,)``, in nats.

@@ -14,7 +14,7 @@ import torch
 
 from .. import estimators as estimators_module
 from .. import priors as priors_module
-from ..choosing import learn
+from ..choosing import learn_campaign
 from ..conditions import conditions_in
 from ..priors.boxes import truncated
 from ..priors.departure import WOULD_LEARN, Departure, departure_from, rows_to_compare
@@ -72,7 +72,7 @@ def train(
         check_failures(listed, method)
     checkpoint = estimator.with_name(f"train-{key}.checkpoint")
     options = training or {}
-    learnt = learn(
+    learnt = learn_campaign(
         reader,
         prior,
         method,

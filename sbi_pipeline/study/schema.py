@@ -481,7 +481,7 @@ class EstimatorEntry(TypedDict, total=False):
 
     method: Required[Annotated[str, OneOf(registry.ESTIMATORS)]]
     network: Annotated[Mapping[str, Any], Takes("sbi_pipeline.estimators:build", given=3)]
-    training: Annotated[Mapping[str, Any], Takes("sbi_pipeline.choosing:learn", given=4)]
+    training: Annotated[Mapping[str, Any], Takes("sbi_pipeline.choosing:learn_campaign", given=4)]
     seed: Annotated[Seed, Default(1)]
     sampler: Mapping[str, Any]
 
