@@ -39,9 +39,12 @@ def rows(task, n, seed):
 
 @torch.no_grad()
 def mean_loss(estimator, z, x):
+    """Return the mean loss; of an ensemble that of the mixture, minus its log density."""
     torch.manual_seed(0)
     parts = zip(z.split(1000), x.split(1000), strict=True)
-    return float(torch.cat([estimator.eval().loss(*part) for part in parts]).mean())
+    if isinstance(estimator.eval(), estimators.Ensemble):
+        return -float(torch.cat([estimator.log_prob(*part) for part in parts]).mean())
+    return float(torch.cat([estimator.loss(*part) for part in parts]).mean())
 
 
 def main():
@@ -49,6 +52,7 @@ def main():
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("method")
     parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--network", type=json.loads, default={}, help="as JSON")
     parser.add_argument("--training", type=json.loads, default={}, help="as JSON")
     given = parser.parse_args()
@@ -56,7 +60,14 @@ def main():
     z, x = rows(given.task, given.rows, seed=11)
     others = rows(given.task, 4000, seed=77)
     validation = np.arange(given.rows) % 9 == 0
-    made = estimators.build(given.method, z[~validation], x[~validation], seed=1, **given.network)
+    made = estimators.build(
+        given.method,
+        z[~validation],
+        x[~validation],
+        seed=1,
+        members=given.members,
+        **given.network,
+    )
     untrained, began = mean_loss(made, *others), time.process_time()
     options = {"seed": 1, "threads": 1, "progress": False, **given.training}
     history = fit(made, z, x, train=~validation, validation=validation, **options)
