@@ -1,5 +1,6 @@
 """llms.txt, https://llmstxt.org: what the pages are about, and where each is as plain Markdown."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,17 +32,10 @@ def text(app: Sphinx) -> str:
 
 
 def sections(env: BuildEnvironment) -> Iterator[tuple[str, list[str]]]:
-    """Yield the captions of the contents, and the pages below each, also of deeper contents."""
+    """Yield the captions of the contents, and the pages below each."""
     yield "Start", [env.config.root_doc]
     for tree in env.get_doctree(env.config.root_doc).findall(addnodes.toctree):
-        yield tree["caption"], [each for page in tree["includefiles"] for each in below(env, page)]
-
-
-def below(env: BuildEnvironment, page: str) -> Iterator[str]:
-    """Yield a page and the pages of its own contents."""
-    yield page
-    for each in env.toctree_includes.get(page, []):
-        yield from below(env, each)
+        yield tree["caption"], tree["includefiles"]
 
 
 def line(env: BuildEnvironment, page: str) -> str:
@@ -52,10 +46,11 @@ def line(env: BuildEnvironment, page: str) -> str:
 
 
 def first_sentence(env: BuildEnvironment, page: str) -> str:
-    """Return what a page says first, but for the lines of commands that may stand before it."""
+    """Return what a page says first; lines of commands may stand before it."""
     paragraph = next(iter(env.get_doctree(page).findall(nodes.paragraph)))
     said = " ".join(paragraph.astext().split())
-    return said.split(". ")[0].rstrip(".:") + "."
+    first, *_ = re.split(r"(?<=[.?:]) (?=[A-Z])", said)
+    return first
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
