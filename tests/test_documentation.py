@@ -146,7 +146,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     new_study.begin(there)
     config = there / "config.yaml"
     quick = config.read_text().replace("simulations: 10000", "simulations: 1000")
-    config.write_text(quick.replace("max_epochs: 15", "max_epochs: 3"))
+    quick = quick.replace("max_epochs: 15", "max_epochs: 3") + "predictive_draws: 0\n"
+    config.write_text(quick)
     programs = Path(sys.executable).parent
     subprocess.run(
         [programs / "python", "-m", "snakemake", "--cores", "1"],
@@ -168,7 +169,7 @@ def test_commands_of_a_page_can_be_called(page: Path, finished: Path, tmp_path: 
     else:
         begin(page, folder)
         (folder / "results/simulations").mkdir(parents=True)
-    for command in commands(page):
+    for command in dict.fromkeys(commands(page)):
         call(command, folder)
 
 
