@@ -63,7 +63,7 @@ def identity(page: Path) -> str:
 def call(command: str, folder: Path) -> str:
     """Call a command, as a dry run if it would run a workflow."""
     programs = Path(sys.executable).parent
-    if command.split()[0] == "snakemake" or command.startswith("sbi-pipeline head"):
+    if command.startswith(("snakemake", "sbi-pipeline head")):
         command = command.replace(" --detach", "").replace(" --dry-run", "") + " --dry-run"
     done = subprocess.run(
         ["bash", "-c", command],

@@ -46,12 +46,15 @@ highlight_language = "none"
 html_theme = "furo"
 html_title = "sbi_pipeline"
 html_extra_path = ["extra"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_sourcelink_suffix = ""
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {"Array": "Array"}
 napoleon_use_ivar = True
 add_module_names = False
 default_role = "code"
