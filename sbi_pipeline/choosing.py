@@ -1,9 +1,11 @@
 """How a portfolio is trained: several methods on the same rows, those that lose stopped early.
 
-Every method is trained for some of its epochs, as it would be for all of them, and scored: by the
-log posterior density, in nats, at the truths of held-out rows. One that is far behind the best is
-left there; the others go on to their end and are mixed by weights that make these truths likely.
-No reference and no observation takes part, so a choice is as good for one as for another.
+Methods are scored by the log posterior density, in nats, at the truths of held-out rows, and mixed
+by weights that make these truths likely. No reference and no observation takes part, so a choice is
+as good for one as for another. Of many rows every method is trained for some of its epochs first,
+as it would be for all of them, and one that is then far behind the best is left there. Few rows are
+learnt by ensembles, for more epochs, since each member sees two fifths of the rows in one: held out
+they gain up to half a nat (`benchmarks/sbibm/README.md`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,17 +34,19 @@ from .priors.discrete import combinations
 from .progress import counting
 from .storage.reading import Reader
 from .training import sources
+from .training.fit import usual_epochs
 from .training.learning import Learnt, Lesson, learn_estimator, learnt, lesson
 from .training.search import Trained, kept
 from .types import Array, Prior
 
 logger = logging.getLogger(__name__)
 
-USUAL = ("npe", "nle", "nre")
 MOST_NUMBERS = 500  # of data whose likelihood is learnt
+FEW = 20_000  # training rows, at most, that are learnt by ensembles
+MEMBERS, LONGER = 5, 2  # of these: how many, and epochs over those of one network
 FIRST = 0.4  # of the epochs, after which methods are compared
 BEHIND, ERRORS = 0.3, 3.0  # nats and standard errors behind the best, above which one is stopped
-SCORED = 500  # held-out rows
+SCORED = 200  # held-out rows; of each the evidence takes some thousand densities
 NEGLIGIBLE = 0.05  # weight below which a method is left out of the mixture
 
 
@@ -82,6 +86,7 @@ class Race:
         fitting: Options of `fit.fit_source`.
         failures: Option of `learning.learn_estimator`.
         checkpoint: Beside which is kept what is trained, for a killed run to go on from.
+        has_heats: Whether all are compared on the way.
         ends: When nothing further is begun, on the clock of `time.monotonic`.
     """
 
@@ -90,25 +95,28 @@ class Race:
     fitting: Mapping[str, Any]
     failures: str
     checkpoint: Path
+    has_heats: bool
     ends: float
 
     def run(self) -> list[Candidate]:
-        """Train all for some of their epochs and those that are not behind to their end.
-
-        Returns:
-            The latter.
-        """
+        """Train all to their end, but those that are behind on the way; return the others."""
         with counting("trainings", 2 * len(self.candidates), at_most=True, bar=False) as counter:
-            racing = []
-            for one in self.candidates:
-                racing += [one] if self._train(one, "first") else []
-                counter.update()
-            behind = [lost(one, racing) for one in racing]
-            finalists = []
-            for one, one.told in zip(racing, behind, strict=True):
-                finalists += [one] if not one.told and self._train(one, "whole") else []
-                counter.update()
-        return finalists
+            racing = list(self.candidates)
+            for stage in ("first", "whole") if self.has_heats else ("whole",):
+                begun = []
+                for one in racing:
+                    begun += [one] if self._train(one, stage) else []
+                    counter.update()
+                behind = [lost(one, begun) if stage == "first" else "" for one in begun]
+                for one, why in zip(begun, behind, strict=True):
+                    one.told = why
+                racing = [one for one in begun if not one.told]
+        return racing
+
+    def epochs(self, one: Candidate) -> int:
+        """Return how many epochs a method is trained for where no number is given."""
+        longer = 1 if self.network.get("members", 1) == 1 else LONGER
+        return longer * usual_epochs(traits(one.method), one.lesson.rows.source.rows)
 
     def _train(self, one: Candidate, stage: str) -> bool:
         """Train a candidate on, and say whether there was time to; there is for the first."""
@@ -120,7 +128,7 @@ class Race:
 
         def train(checkpoint: Path) -> Trained:
             place = checkpoint.with_name(f"{self.checkpoint.stem}-{name}.checkpoint")
-            fitting = {**self.fitting, "pause": share}
+            fitting = {"max_epochs": self.epochs(one), **self.fitting, "pause": share}
             made, history = one.lesson.train(one.method, self.network, fitting, place)
             one.lesson.add_validity(made, self.failures, self.fitting.get("device", "auto"))
             return made, history
@@ -195,15 +203,17 @@ def learn_portfolio(
     discrete = combinations(prior) is not None
     weighted = {name: estimators.estimator_class(name).learns_prior(discrete) for name in names}
     lessons = {each: prepare(name) for name, each in weighted.items()}  # one for all, or two
+    few = next(iter(lessons.values())).rows.source.rows <= FEW
     race = Race(
         [Candidate(name, lessons[weighted[name]]) for name in names],
-        {key: each for key, each in network.items() if key != "methods"},
+        {"members": network.get("members", MEMBERS if few else 1)},
         fitting,
         failures,
         checkpoint,
+        not few,
         ends,
     )
-    return _mixed(race.candidates, race.run())
+    return _mixed(race, race.run())
 
 
 def methods_for(asked: Sequence[str] | str, reader: Reader, prior: Prior) -> list[str]:
@@ -214,10 +224,10 @@ def methods_for(asked: Sequence[str] | str, reader: Reader, prior: Prior) -> lis
         reader: Of the campaign.
         prior: Of theta.
     """
-    names = list(USUAL) if asked == "auto" else list(asked)
+    names = list(asked)
     if asked == "auto":
         large = len(reader.x_shape) > 1 or math.prod(reader.x_shape) > MOST_NUMBERS
-        names = [each for each in names if not (large and traits(each).target == "likelihood")]
+        names = ["npe", "nre" if large else "nle"]
         names = [each for each in names if traits(each).gaps or reader.missing is None]
     if combinations(prior) is not None:
         names = [each for each in names if traits(each).draws]
@@ -248,14 +258,14 @@ def lost(one: Candidate, racing: Sequence[Candidate]) -> str:
     return f"stopped after {len(one.history)} epochs, {mean:.2g} nats behind {best.method}"
 
 
-def _mixed(candidates: Sequence[Candidate], finalists: Sequence[Candidate]) -> Learnt:
+def _mixed(race: Race, finalists: Sequence[Candidate]) -> Learnt:
     """Return the mixture of what was trained to its end, and what is told of all."""
     log_prob = torch.stack([one.log_prob for one in finalists], 1)
     weights = weights_of(log_prob, _counts(finalists[0].lesson))
     for one, weight in zip(finalists, weights, strict=True):
         one.told = f"weight {weight:.2g}" if weight else "beaten by the others"
     pairs = [(one, weight) for one, weight in zip(finalists, weights, strict=True)]
-    parts = [(one, weight) for one, weight in pairs if weight or one is candidates[0]]
+    parts = [(one, weight) for one, weight in pairs if weight or one is race.candidates[0]]
     made = Portfolio.of(
         [one.made for one, _ in parts if one.made is not None], [weight for _, weight in parts]
     )
@@ -268,11 +278,12 @@ def _mixed(candidates: Sequence[Candidate], finalists: Sequence[Candidate]) -> L
             "epochs": len(one.history),
             "told": one.told,
         }
-        for one in candidates
+        for one in race.candidates
     ]
     for each in told:
         logger.info("%s: %s", each["method"], each["told"])
-    return learnt(best.lesson, made, best.history, told, modelled=modelled)
+    found = learnt(best.lesson, made, best.history, told, modelled=modelled)
+    return replace(found, usual_epochs=race.epochs(best))
 
 
 def _counts(prepared: Lesson) -> Tensor | None:

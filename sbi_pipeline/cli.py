@@ -12,6 +12,11 @@ sbi-pipeline repair     delete damaged chunks; the next snakemake simulates just
                         damaged zarr.json anew, from the journal
 sbi-pipeline clean      list results and simulations that no given configuration names any more,
                         with sizes; with --delete, delete them
+sbi-pipeline export     write a posterior in the format of another program, or as a table
+sbi-pipeline bundle     put a finished campaign into one archive, from which others reproduce it
+sbi-pipeline unbundle   open such an archive, its checksums verified
+sbi-pipeline cite       print how a campaign was done, for a paper, and the works to be cited
+sbi-pipeline doctor     what is installed here, and what of it would stop a run
 sbi-pipeline schema     print the schema of a configuration, for editors
 """
 
@@ -26,8 +31,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, head, new_study, shipped
-from .campaigns import inspection
+from . import __version__, commands, head, new_study, shipped
 
 if TYPE_CHECKING:
     from .status.tables import StudyStatus
@@ -54,23 +58,22 @@ def _parser() -> argparse.ArgumentParser:
     told = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("sbi-pipeline", description=__doc__, formatter_class=told)
     parser.add_argument("--version", action="version", version=f"sbi-pipeline {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
-    _add_init(commands)
-    commands.add_parser("schema", help="print the schema of a configuration").set_defaults(
-        run=_schema
-    )
-    commands.add_parser("head", help="run snakemake so that nothing is lost when it ends")
+    known = parser.add_subparsers(required=True, metavar="command")
+    _add_init(known)
+    commands.add_commands(known)
+    known.add_parser("schema", help="print the schema of a configuration").set_defaults(run=_schema)
+    known.add_parser("head", help="run snakemake so that nothing is lost when it ends")
     for name, run in {"check": _check, "why": _why}.items():
-        command = commands.add_parser(name)
+        command = known.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("--configfile", action="append", default=[], metavar="FILE")
         command.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
         if name == "why":
             command.add_argument("targets", nargs="*", help="files or folders below results")
-    _add_clean(commands)
-    _add_status(commands)
+    _add_clean(known)
+    _add_status(known)
     for name, look in COMMANDS.items():
-        command = commands.add_parser(name)
+        command = known.add_parser(name)
         command.set_defaults(run=_of_folder(look))
         command.add_argument(
             "folder",
@@ -295,6 +298,8 @@ def _serve(look: Callable[[], StudyStatus], port: int) -> None:
 
 
 def _seal(folder: Path) -> None:
+    from .campaigns import inspection  # noqa: PLC0415 - as above
+
     sealed = inspection.seal_finished(folder)
     for store in sealed:
         sys.stdout.write(f"sealed: {store}\n")
@@ -302,6 +307,8 @@ def _seal(folder: Path) -> None:
 
 
 def _verify(folder: Path) -> None:
+    from .campaigns import inspection  # noqa: PLC0415 - as above
+
     damages = inspection.verify(folder)
     for damage in damages:
         sys.stdout.write(f"{damage.reason}\n")
@@ -311,6 +318,8 @@ def _verify(folder: Path) -> None:
 
 
 def _repair(folder: Path) -> None:
+    from .campaigns import inspection  # noqa: PLC0415 - as above
+
     damages = inspection.repair(folder)
     for damage in damages:
         done = "written anew" if damage.chunk is None else f"chunk {damage.chunk} deleted"

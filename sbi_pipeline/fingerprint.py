@@ -71,6 +71,31 @@ def sources(target: str, roots: Sequence[Path] | None = None) -> Sources:
     return _sources(target.partition(":")[0], folders)
 
 
+def files_of_sources(target: str, roots: Sequence[Path] | None = None) -> dict[str, Path]:
+    """Return the files of the code behind ``"module:attribute"``, by module.
+
+    They are those of `sources`, and of the packages around them, which an import runs too.
+
+    Args:
+        target: What to look at.
+        roots: As of `sources`.
+
+    Raises:
+        ValueError: The module is not found or is not Python.
+    """
+    folders = [Path.cwd()] if roots is None else [Path(root).resolve() for root in roots]
+    found: dict[str, Path] = {}
+    waiting = [target.partition(":")[0]]
+    while waiting:
+        for module in _sources(waiting.pop(), folders).modules:
+            path = None if module in found else _find(module, folders)
+            if path is not None:
+                found[module] = path
+                around = module.rpartition(".")[0]
+                waiting += [around] if around and _find(around, folders) else []
+    return found
+
+
 def of_file(path: Path) -> str:
     """Return the hash of the bytes of a file, 16 hexadecimal digits.
 

@@ -24,17 +24,12 @@ from .tables import (
     has_names,
     instead_of,
     names_in_comment,
+    no_number,
     open_table,
+    placeholder_in,
 )
 from .types import Array
 
-SENTINELS = (
-    *(-99.0, -999.0, -9999.0, -99999.0, -999.25, -32768.0),
-    *(9999.0, 99999.0, 1e20, 1e30, 9.96921e36, 9.969209968386869e36),
-)
-"""Numbers that stand for missing ones in text files; the last are those that netCDF fills with."""
-FAR = 5.0
-"""Widths of all other values beyond which such a number is taken for one."""
 RECIPES = f"leave that part of the data out of simulator and file, or {TO_DECLARE}"
 OF_EVENTS = (
     "leave events that failed out of the file (selection: detected, or tried), or keep them as NaN "
@@ -104,7 +99,11 @@ def _values(path: Path, wanted: Wanted) -> Array:
     named = has_names(path, known)
     if not named:
         _check_comment(path, known)
-    x = _of_columns(TextTable(path, named, known), wanted, named)
+    table = TextTable(path, named, known)
+    if not next(iter(table.columns.values())).rows:
+        name = next(iter(table.columns))
+        raise ValueError(f"it is empty below its first line, of names: {no_number(name)}")
+    x = _of_columns(table, wanted, named)
     return np.atleast_1d(np.squeeze(x))
 
 
@@ -205,23 +204,22 @@ def _check_values(path: Path, x: Array, wanted: Wanted) -> None:
         raise ValueError(f"observation {path} is empty or NaN throughout: nothing is known of it")
     if bad.any():
         where = tuple(int(axis[0]) for axis in np.nonzero(bad))
+        if wanted.gaps:
+            text = "write nan in its place if it is missing"
+            raise ValueError(f"observation {path} is infinite, first at index {where}: {text}")
         recipes = OF_EVENTS if wanted.events else RECIPES
         raise ValueError(
             f"observation {path} is empty, NaN or infinite, first at index {where}: {recipes}"
         )
     if path.suffix.lower() in FORMATS and FORMATS[path.suffix.lower()] is not TextTable:
         return
-    for value in SENTINELS:
-        rest = x[(x != value) & ~np.isnan(x)]
-        if not 1 < rest.size < np.sum(~np.isnan(x)):
-            continue
-        low, high = rest.min(), rest.max()
-        if not low - FAR * (high - low) <= value <= high + FAR * (high - low):
-            where = tuple(int(axis[0]) for axis in np.nonzero(x == value))
-            raise ValueError(
-                f"observation {path} holds {value:g} at index {where}, far from all other values, "
-                f"which stands for a missing one: {RECIPES}. If it was measured, give an .npy file"
-            )
+    if (value := placeholder_in(x)) is not None:
+        where = tuple(int(axis[0]) for axis in np.nonzero(x == value))
+        recipes = "write nan in its place" if wanted.gaps else RECIPES
+        raise ValueError(
+            f"observation {path} holds {value:g} at index {where}, far from all other values, "
+            f"which stands for a missing one: {recipes}. If it was measured, give an .npy file"
+        )
 
 
 def advice(path: str | Path, x: Array, x_shape: tuple[int, ...]) -> str:
@@ -232,7 +230,7 @@ def advice(path: str | Path, x: Array, x_shape: tuple[int, ...]) -> str:
         names = first_names(tuple(TextTable(path).columns))
         return f"; its columns are {names}: say in 'columns' which are data"
     if is_text and fits(x[1:].shape, x_shape):
-        return "; is its first line one of names? Put # before it"
+        return "; is its first line one of names? Put # before it. Is each a data set? Say 'table'"
     if is_text and x.ndim == 2 and fits(x[:, 1:].shape, x_shape):
         return (
             "; is one of its columns an index, a time, or what a decimal comma made? Leave it out, "

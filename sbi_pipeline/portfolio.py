@@ -59,8 +59,8 @@ class Portfolio(Estimator):
         x_shape: Shape of one data set.
         known: Number of conditions that are known of each.
         methods: What is trained and compared; one of them must have draws with a density, which
-            the others are reweighted from; ``auto``: npe, nre, and nle for data of at most 500
-            numbers on one axis.
+            the others are reweighted from; ``auto``: npe, and nle for data of at most 500
+            numbers on one axis, nre for others.
         parts: The specs that parts are built from; the first one is reweighted for the others.
     """
 

@@ -36,10 +36,21 @@ def is_made(path: Path, planned: Mapping[str, Any]) -> bool:
         planned: What it should say.
     """
     there = read_if_whole(path)
-    if there is None or canonical(_of_the_plan(there)) != canonical(planned):
+    if there is None or not is_specified(path, planned):
         return False
     whole = all(path.with_name(name).exists() for name in there.get("outputs", []))
     return whole and not list(outdated(there))
+
+
+def is_specified(path: Path, planned: Mapping[str, Any]) -> bool:
+    """Say whether a specification is there and says what it should, results or not.
+
+    Args:
+        path: Of the specification.
+        planned: What it should say.
+    """
+    there = read_if_whole(path)
+    return there is not None and canonical(_of_the_plan(there)) == canonical(planned)
 
 
 def outdated(there: Mapping[str, Any]) -> Iterator[str]:

@@ -280,3 +280,21 @@ class Padded:
         x = np.full((20, 2), np.nan)
         x[: 5 + rng.poisson(5)] = 1.0
         return x
+
+
+class Faint:
+    """Data in units in which single precision holds little or nothing of them."""
+
+    parameters = ("a", "b")
+
+    def __init__(self, unit=1e-46, offset=0.0):
+        self.unit, self.offset = unit, offset
+
+    def __call__(self, parameters, rng):
+        return (self.offset + self.unit * (1 + parameters)).astype(np.float32)
+
+
+class FaintOneByOne(Faint):
+    """Likewise, one row at a time."""
+
+    vectorised = False

@@ -145,6 +145,42 @@ def test_numbers_for_data_and_whole_numbers_keep_their_kind():
     assert read("sims.h5")[1].dtype.isnative
 
 
+def test_fields_of_records_are_columns():
+    records = np.zeros(ROWS, [("a", float), ("b", ">f8"), ("x", X.dtype, X.shape[1:])])
+    records["a"], records["b"], records["x"] = A, B, X
+    np.save("sims.npy", records)
+    check(read(["sims.npy"]))
+    np.savez("sims.npz", runs=records)
+    h5(table=records)
+    for path in ("sims.npz", "sims.h5"):
+        array = "runs" if path == "sims.npz" else "table"
+        renamed = {"a": f"{array}/a", "b": f"{array}/b"}
+        check(read([path], x=(f"{array}/x",), renamed=renamed))
+        refused(f"no parameter 'a'; there are {array}/a, {array}/b, {array}/x", path)
+
+
+@pytest.mark.parametrize("value", [-999.0, 1e20])
+def test_what_stands_for_missing_ones_in_a_table_of_text(value):
+    x = X[:, 0].copy()
+    x[[3, 70]] = value
+    table = pd.DataFrame({"a": A, "b": B, "x": x})
+    table.to_csv("sims.csv", index=False)
+    refused(f"sims.csv: column 'x' holds {value:g}, far from all other values", ["sims.csv"])
+    table.replace(value, np.nan).to_csv("sims.csv", index=False)
+    assert np.isnan(read(["sims.csv"])[1][[3, 70]]).all()
+
+
+def test_decimal_commas_and_a_parameter_among_the_data():
+    table = pd.DataFrame({"a": A, "b": B, "x": X[:, 0]})
+    table.to_csv("sims.csv", index=False, sep=";", decimal=",")
+    refused("sims.csv: column 'a', first entry: got '", ["sims.csv"])
+    refused("wanted a number: write decimals with a point", ["sims.csv"])
+    table.to_csv("sims.csv", index=False)
+    refused(
+        "sims.csv: 'a' (x) is a parameter; leave it out of the data", ["sims.csv"], x=("a", "x")
+    )
+
+
 def test_scaled_variables_of_netcdf():
     packed = dataset()
     packed["x"].encoding = {"dtype": "int16", "scale_factor": 1e-3, "_FillValue": -9999}

@@ -34,6 +34,26 @@ def test_nothing_is_stored_of_what_cannot_work(run, simulator, options, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("simulator", ["Faint", "FaintOneByOne"])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "between 0 and 0 in all 1000 first rows: data underflow single precision"),
+        ({"unit": 1e-40}, r"^x is float32 below 1.2e-38, which this precision"),
+        ({"unit": 1.0, "offset": 1e9}, "in all 1000 first rows, no column by 8 steps .* double"),
+    ],
+)
+def test_the_first_thousand_rows_tell_of_lost_precision(run, simulator, options, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        run("a", 3000, simulator, simulator_options=options)
+    assert "\n" not in str(caught.value)
+
+
+def test_fewer_rows_may_all_be_the_same(run):
+    shard, _ = run("a", 900, "FaintOneByOne")
+    assert not read_rows(shard, 0, 900).x.any()
+
+
 @pytest.mark.parametrize("what", ["complex", "none", "masked"])
 def test_what_only_some_rows_return_fails_those_rows(run, what):
     options = {"what": what, "above": 0.8}

@@ -13,6 +13,7 @@ from sbi_pipeline.diagnostics.data_path import data_path
 from sbi_pipeline.diagnostics.in_distribution import Reference, in_distribution
 from sbi_pipeline.diagnostics.missing_elements import judge_missing_elements
 from sbi_pipeline.diagnostics.predictive import typicality
+from sbi_pipeline.networks.conditioned import conditioned_line
 from sbi_pipeline.networks.conditioning import Conditioner
 from sbi_pipeline.networks.encoders import Encoder
 from sbi_pipeline.networks.gapped_regression import GappedRegression, PerDataSet
@@ -141,9 +142,42 @@ def test_the_density_of_what_is_there_is_exact_too() -> None:
         assert float(found[i]) == pytest.approx(wanted, abs=0.2)
 
 
-def test_what_whitens_is_undone() -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_start_is_exact_for_any_mask_and_known_noise(share: float) -> None:
+    """The logarithm of the noise is linear in what is known; the slope is not."""
+    z, x = pairs(20_000, 0.0)
+    known = 3 * torch.rand(len(z), 1, generator=torch.Generator().manual_seed(3)) - 1.5
+    size = (0.5 * known).exp()
+    x = size * x + (1 - size) * (z @ torch.tensor(SLOPE.T).float())  # noise alone is scaled
+    x[torch.rand(x.shape, generator=torch.Generator().manual_seed(4)) < share] = torch.nan
+    start = PerDataSet(6, 2, conditioned_line(6, 2, 1))
+    start.fit(torch.cat((known, x), 1), z)
+    some = slice(0, 300)
+    mean, root = start.posterior(torch.cat((known, x), 1)[some])
+    white, log_slopes = start.residual(torch.cat((known, x), 1)[some], z[some])
+    off = []
+    for i in range(300):
+        there = ~x[i].isnan().numpy()
+        slope, scale = SLOPE[there], float(size[i])
+        noise = NOISE[np.ix_(there, there)] * scale**2
+        covariance = np.linalg.inv(np.eye(2) + slope.T @ np.linalg.solve(noise, slope))
+        wanted = covariance @ slope.T @ np.linalg.solve(noise, x[i].double().numpy()[there])
+        sd = np.sqrt(np.diag(covariance))
+        assert np.abs((mean[i].numpy() - wanted) / sd).max() < 0.2
+        np.testing.assert_allclose(np.sqrt((root[i].numpy() ** 2).sum(1)) / sd, 1, atol=0.07)
+        rest = x[i].double().numpy()[there] - slope @ z[i].double().numpy()
+        log_density = -0.5 * rest @ np.linalg.solve(noise, rest)
+        log_density -= 0.5 * np.linalg.slogdet(noise)[1]
+        found = log_slopes[i].sum() - 0.5 * white[i].square().sum()
+        off.append(float(found) - log_density)
+    assert np.sqrt(np.mean(np.square(off))) < 0.15
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_what_whitens_is_undone(known: int) -> None:
     z, x = pairs(500, 0.4)
-    conditioner = Conditioner(2, (6,), linear=True, gaps=True)
+    x = torch.cat((z[:, :known], x), 1)
+    conditioner = Conditioner(2, (6,), known=known, linear=True, gaps=True)
     assert isinstance(conditioner.linear, PerDataSet)
     conditioner.fit_scales(z, x)
     context = conditioner(x)

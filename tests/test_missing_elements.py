@@ -137,7 +137,7 @@ def test_an_observation_may_have_gaps_where_that_is_said(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="empty or NaN throughout"):
         read_observation(path, gaps)
     path.write_text("1\ninf\n")
-    with pytest.raises(ValueError, match="NaN or infinite"):
+    with pytest.raises(ValueError, match="is infinite, first"):
         read_observation(path, gaps)
     path.write_text("1\nnan\n-999\n2\n")
     with pytest.raises(ValueError, match=r"holds -999 .* stands for a missing one"):
@@ -255,3 +255,38 @@ def test_what_makes_no_sense_is_one_line(
     with pytest.raises(ValueError, match=wanted) as caught:
         study.take_configuration(config_of(missing, **shaped))
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named_where_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("o.csv").write_text("1,2,3\n1,bad,3\n")
+    normal = PRIOR["theta_1"]
+    blind = {"simulator": "test_missing_elements:Blind", "options": {}}
+    blind |= {"priors": {"a": normal, "b": normal}, "inferred_parameters": ["a", "b"]}
+    blind |= {"observations": {"o": {"file": "o.csv"}}}
+    with pytest.raises(ValueError, match=r"campaigns\.c\.observations\.o\.file: .*got 'bad'"):
+        study.take_configuration(config_of({"probability": 0.1}, **blind))
+
+
+@pytest.mark.parametrize(
+    ("observed", "said"),
+    [
+        ("1,,3,4,5,6", "element 1, counted from 0, is missing, and there in all masks"),
+        ("1,2,3,4,5,6", "element 5, counted from 0, is there, and missing in all masks"),
+        ("1,2,,4,5,", None),
+    ],
+)
+def test_gaps_of_an_observation_are_among_the_masks(
+    observed: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("masks.csv").write_text("a;b;c;d;e;f\n1;1;0;1;True;0\nTrue;1;1;0;1;0\n")
+    Path("o.csv").write_text(observed + "\n")
+    given = config_of({"patterns": "masks.csv"}, observations={"o": {"file": "o.csv"}})
+    if said is None:
+        study.take_configuration(given)
+        return
+    with pytest.raises(ValueError, match=rf"campaigns\.c\.observations\.o\.file: {said}"):
+        study.take_configuration(given)

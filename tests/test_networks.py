@@ -279,6 +279,20 @@ def test_padding_says_nothing(name):
     assert not torch.isclose(encoder(fewer), encoder(x)).all(1).any()
 
 
+def test_what_is_taken_for_a_mask_must_be_one():
+    encoder = Encoder((12, 3), embedding={"name": "deep_set", "mask": True})
+    points = torch.randn(50, 12, 3, generator=seeded())
+    with pytest.raises(ValueError, match=r"last of 3 features .*; 600 of 600 are neither.*append"):
+        encoder.fit_scales(points)
+    points[..., -1] = 1
+    points[3, 6:] = 0
+    points[4, 6:] = torch.nan
+    encoder.fit_scales(points)
+    assert encoder.doubts(points[3]) == []
+    points[3, 2, -1] = 7
+    assert "1 of 12 are neither, such as 7" in encoder.doubts(points[3])[0]
+
+
 def test_a_mask_that_is_always_set_is_no_constant_column(caplog):
     x = torch.cat((torch.randn(50, 4, 2, generator=seeded()), torch.ones(50, 4, 1)), -1)
     choose_encoder(torch.randn(50, 1), x, embedding={"name": "deep_set", "mask": True})

@@ -53,6 +53,7 @@ def of(text, wanted=ALL):
         ("n_off,n_on\n1,2\n", Wanted(("n_on", "n_off"), ("on", "off")), [2, 1]),
         ("1,2\n3,4\n", Wanted(declared=("x", "y")), [[1, 2], [3, 4]]),  # without names
         ("-999\n-998\n-1000\n", ALL, [-999, -998, -1000]),  # a value among its like
+        ("1.5D0 -25d-1 .5D+1\n", ALL, [1.5, -2.5, 5]),  # as Fortran writes
     ],
 )
 def test_texts_are_read(text, wanted, expected):
@@ -92,6 +93,33 @@ def test_texts_are_refused_in_one_line_that_says_why(text, wanted, said):
     with pytest.raises(ValueError, match=said) as caught:
         of(text, wanted)
     assert str(caught.value).startswith("observation x.csv")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["", "NA", "n/a", "null", "None", "--", "nan"])
+def test_words_for_a_missing_element(word):
+    text = f"1.5,{word},4.5\n"
+    with pytest.raises(ValueError, match=r"NaN or infinite, first at index \(1,\)"):
+        of(text)
+    np.testing.assert_array_equal(of(text, Wanted(gaps=True)), [1.5, np.nan, 4.5])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1.5,inf,2\n", r"is infinite, first at index \(1,\): write nan in its place"),
+        ("1.5,-999,2\n", "stands for a missing one: write nan in its place"),
+        ("10%,20%\n", "it is empty below its first line, of names: got '10%'; wanted a number"),
+        (
+            '"1,234.5",x\n',
+            "it is empty below its first line, of names: got '1,234.5'; wanted a number",
+        ),
+        ("1_0,2\n", "empty below its first line, of names: got '1_0'"),
+    ],
+)
+def test_what_is_no_value_where_elements_may_be_missing(text, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        of(text, Wanted(gaps=True))
     assert "\n" not in str(caught.value)
 
 

@@ -120,6 +120,7 @@ def run(tmp_path):
 
 def test_a_portfolio_in_a_study(run, tmp_path):
     posterior = run()
+    assert all(part["members"] == choosing.MEMBERS for part in posterior.header["network"]["parts"])
     table = {each["method"]: each for each in posterior.header["search"]}
     assert list(table) == ["npe", "nle"]
     assert posterior.header["usual_epochs"] > 3
@@ -130,6 +131,7 @@ def test_a_portfolio_in_a_study(run, tmp_path):
 
 
 def test_a_killed_one_goes_on_as_if_it_had_not_been(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(choosing, "FEW", 0)
     whole = run().estimator.state_dict()
     (tmp_path / "estimator.pt").unlink()
     real, calls = choosing.scored, []
@@ -143,7 +145,7 @@ def test_a_killed_one_goes_on_as_if_it_had_not_been(run, tmp_path, monkeypatch):
     monkeypatch.setattr(choosing, "scored", dying)
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert len(list(tmp_path.glob("train-*.pt"))) == 3
+    assert len(list(tmp_path.glob("train-*.pt"))) == 3  # both on their way, one at its end
     again = run().estimator.state_dict()
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)

@@ -30,6 +30,14 @@ def test_what_precision_does_not_hold_is_refused(change, message):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("unit", [1e-46, 1e-40])
+def test_gaps_do_not_hide_it(unit):
+    z, x = gaussian(500)
+    x[::2, 0] = torch.nan
+    with pytest.raises(ValueError, match="underflow single precision"):
+        estimators.build("npe", z, x * unit, seed=1, gaps=True)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -76,6 +76,29 @@ def test_logarithms_are_taken_where_they_help(method, unit):
     assert chosen["transform"] == "log"
 
 
+@pytest.mark.parametrize("method", ["npe", "nle"])
+def test_a_transform_that_makes_all_data_the_same_is_refused(method):
+    z, x = magnitudes(500)
+    with pytest.raises(ValueError, match=r"transform sqrt is for counts.* 5 of 5 columns.*e-33"):
+        estimators.build(method, z, x, seed=1, transform="sqrt")
+    estimators.build(method, z, x * 1e28, seed=1, transform="sqrt")
+
+
+@pytest.mark.parametrize(
+    ("transform", "below"), [("sqrt", "zero"), ("log1p", "zero"), ("log", "half the smallest")]
+)
+def test_what_a_transform_does_not_see_is_told(transform, below, caplog):
+    z, x = gaussian(500)
+    npe = estimators.build("npe", z, x, seed=1, transform=transform)
+    assert f"{transform}: {int((x <= 0).sum())} of {x.numel()} training values" in caplog.text
+    assert f"count as {below}" in caplog.text
+    observed = torch.full_like(x[0], -1.0)
+    assert (
+        f"{len(observed)} of {len(observed)} values of x are below {below}"
+        in npe.doubts(observed)[0]
+    )
+
+
 @pytest.mark.parametrize("shift", [6.0, 1e6])
 def test_logarithms_are_not_taken_where_they_do_not_help(shift):
     z, x = gaussian(1000)

@@ -292,7 +292,7 @@ TEXTS = {
         "line 5: number of cells is 1; wanted 2, as of names",
     ),
     "text": ("id,a\nx,1\n", {}, "column 'id', first entry: got 'x'; wanted a number: leave"),
-    "later text": ("a,b\n1,2\n3,n/a\n", {}, "line 3, column 'b': got 'n/a'; wanted a number"),
+    "later text": ("a,b\n1,2\n3,bad\n", {}, "line 3, column 'b': got 'bad'; wanted a number"),
     "long text": (f"a\n1\n{'x' * 99}\n", {}, r"got 'x{30}\.\.\.'"),
     "later comma": ("a;b\n1;2\n3;4,5\n", {}, "line 3, column 'b': got '4,5'.*point"),
     "empty file": ("", {}, "it is empty"),

@@ -59,6 +59,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = "from sbi_pipeline import shipped; print(shipped.HOME)"
     where = run(programs / "python", "-c", asked, folder=home)
     assert Path(where.strip()) == packages / "sbi_pipeline"
+    assert (packages / "sbi_pipeline/CITATION.cff").is_file()
     return programs
 
 

@@ -68,7 +68,14 @@ PUBLISHED = {
     },
 }
 ROWS = (1000, 10_000, 100_000)
-COLOURS = {"npe": "#0072b2", "nle": "#d55e00", "nre": "#009e73", "fmpe": "#cc79a7", "cmpe": "#555"}
+COLOURS = {
+    "npe": "#0072b2",
+    "nle": "#d55e00",
+    "nre": "#009e73",
+    "fmpe": "#cc79a7",
+    "cmpe": "#555",
+    "auto": "#000",
+}
 
 
 def means(folder):

@@ -61,6 +61,7 @@ ESTIMATORS = {
     "nre": {"method": "nre", "sampler": MCMC},
     "fmpe": {"method": "fmpe"},
     "cmpe": {"method": "cmpe"},
+    "auto": {"method": "auto"},
 }
 
 

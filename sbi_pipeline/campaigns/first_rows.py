@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..resolution import underflows
 from ..storage.failures import describe_failures
 from ..storage.prior import read_prior
 from ..streams import Stream
@@ -39,6 +40,7 @@ LOOK = 0.2  # seconds of calls that tell what one costs
 DEAR = 2.0  # seconds after which one call has to do
 REPEATED = 10  # rows simulated twice, of a simulator that takes one at a time
 PROBES = 20  # rows that must fail before all seem to
+TOO_SMALL = "which this precision does not hold: return double precision, or other units"
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,12 @@ class _Strict:
     def __call__(self, parameters: Array, stream: Stream, index: int) -> Array:
         """Simulate; raises `ValueError` as well."""
         try:
-            return self.call(parameters, stream, index)
+            x = self.call(parameters, stream, index)
         except Unusable as error:
             raise ValueError(f"the simulator {error}") from error
+        if underflows(x):
+            raise ValueError(f"x is {x.dtype} below {np.finfo(x.dtype).tiny:.2g}, {TOO_SMALL}")
+        return x
 
     def close(self) -> None:
         """Free what the simulator holds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..model import Model
+from ..resolution import ENOUGH, Range, check_range
 from ..storage.failures import Tally, count_failures
 from ..types import Array
 from .first_rows import Shape, chunk_rows, probe, refuse_different
@@ -20,6 +22,8 @@ from .settings import Limits
 from .simulation import SimulatedBatch, simulate_rows
 from .sources import PriorSource
 from .tasks import Recipe
+
+log = logging.getLogger(__name__)
 
 ROWS = 20  # simulations to look at, or one block
 LEAST = 2  # if a simulation is slow
@@ -107,6 +111,7 @@ def forecast_campaign(
     shape, first, second = _twice(recipe, parameters)
     _check_same(model, first, second, parameters)
     _check_failures(model, first, max_failed_fraction)
+    _check_values(model, first)
     forecast = _forecast(shape, first, rows, len(model.parameters), block, workers)
     if folder is not None:
         _check_space(forecast, folder)
@@ -165,6 +170,16 @@ def _check_failures(model: Model, batch: SimulatedBatch, max_failed_fraction: fl
     tally.failures.update(count_failures(batch.status))
     tally.examples = [failure.record(model.parameters) for failure in batch.failures]
     tally.judge(max_failed_fraction, f"{model.simulator}, first rows")
+
+
+def _check_values(model: Model, batch: SimulatedBatch) -> None:
+    """Refuse data of which their precision leaves nothing; tell of it where there are few rows."""
+    try:
+        check_range(Range.of(batch.x), "first")
+    except ValueError as error:
+        if len(batch.x) >= ENOUGH:
+            raise ValueError(f"{model.simulator}: {error}") from error
+        log.warning("%s: %s", model.simulator, error)
 
 
 def _forecast(

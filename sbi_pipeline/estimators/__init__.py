@@ -18,9 +18,9 @@ from torch import Tensor
 from .. import registry
 from ..networks.packing import packed_shape, unpacked
 from ..networks.periodic import is_periodic, told_of
-from ..networks.resolution import check_resolution
 from ..networks.validity import Validity
 from ..options import INTERNAL, Few, Passes
+from ..resolution import check_resolution
 from .ensemble import Ensemble
 from .estimator import Estimator, Preview, estimator_class, having, traits
 from .turned import Turned
@@ -190,7 +190,7 @@ def check_rows(z: Tensor, x: Tensor, gaps: bool = False) -> None:
             f"x has NaN or infinity in {int(bad.sum())} of {len(x)} rows, first in row {row}, "
             f"column {column}; leave such rows out"
         )
-    check_resolution(x)
+    check_resolution(x.numpy(force=True))
 
 
 def save_estimator(path: Path, estimator: Estimator, header: Mapping[str, Any]) -> None:

@@ -42,7 +42,7 @@ from torch import Tensor
 
 from ..networks.categorical import Categorical
 from ..networks.compression import Compression, Summaries, named
-from ..networks.conditioned import regression
+from ..networks.conditioned import conditioned_line, regression
 from ..networks.conditioning import Known, Linear, check_columns
 from ..networks.encoders import Transform, batched
 from ..networks.flows import FLOWS, Flow
@@ -169,9 +169,12 @@ class NLE(Estimator):
             self.categorical.know([held[i] for i in self.coded])
         self.masks = Categorical(len(self.masked), 2, self.seen) if self.masked else None
         conditions = [*range(theta_dim, given), *range(given + theta_dim, 2 * given)]
+        self.conditions = conditions
+        self.others = [i for i in range(context_dim) if i not in conditions]
         self.linear = self.gapped = None
         if linear and gaps:
-            self.gapped = GappedRegression(out_dim, context_dim)
+            line = conditioned_line(out_dim, len(self.others), len(conditions))
+            self.gapped = GappedRegression(out_dim, len(self.others), line)
         elif linear:
             self.linear = regression(context_dim, out_dim, conditions)
         context_dim += len(self.may_lack)
@@ -241,6 +244,11 @@ class NLE(Estimator):
         """Return 1 for elements of some columns that are missing and 0 for others, ``(n, ...)``."""
         return x[:, columns].isnan().float()
 
+    def _gapped(self, y: Tensor, present: Tensor | None, given: Tensor) -> tuple[Tensor, Tensor]:
+        """Return conditions with data, NaN where they are missing, and what else is given."""
+        inputs = torch.cat((given[:, self.conditions], _where(present, y)), 1)
+        return inputs, given[:, self.others]
+
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         if self.compression is not None:
@@ -253,7 +261,7 @@ class NLE(Estimator):
         if self.linear is not None:
             self.linear.fit(given, self.standardise(x, 0.5)[0], present)
         if self.gapped is not None:
-            self.gapped.fit(_where(present, self.standardise(x, 0.5)[0]), given)
+            self.gapped.fit(*self._gapped(self.standardise(x, 0.5)[0], present, given))
         if self.masks is not None:
             self.masks.fit(self._missing(x, self.masked))
 
@@ -279,7 +287,7 @@ class NLE(Estimator):
             return log_prob
         y, log_slopes = self.standardise(x, within)
         if self.gapped is not None:
-            y, more = self.gapped.residual(_where(present, y), given)
+            y, more = self.gapped.residual(*self._gapped(y, present, given))
             log_slopes = log_slopes + more
         if self.linear is not None:
             y = self.linear.residual(y, given, present)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tables import instead_of
+from ..tables import FORMATS, TextTable, instead_of, no_number, placeholder_in
 from ..types import Array
 from .formats import ArrayFile, Held, naming_file, open_arrays
 
@@ -97,7 +97,24 @@ class RowFile:
             columns = self._data.read_columns(self._x, rows)
         x = columns[0] if len(columns) == 1 else np.stack(columns, axis=0 if rows is None else 1)
         x = np.asarray(x, self.contents.x_dtype)
+        if FORMATS.get(Path(self.path).suffix.lower()) is TextTable:
+            with naming_file(self.path):
+                self._check_placeholders(columns)
         return theta, x.reshape(last - first, *self.contents.x_shape)
+
+    def _check_placeholders(self, columns: Sequence[Array]) -> None:
+        """Refuse numbers of a file of text that stand for missing ones.
+
+        Raises:
+            ValueError: There is one.
+        """
+        for name, column in zip(self._x, columns, strict=True):
+            if (value := placeholder_in(column)) is not None:
+                raise ValueError(
+                    f"column {name!r} holds {value:g}, far from all other values, which stands for "
+                    "a missing one: write nan, and say missing: {rows: true}, or such rows count "
+                    "as failed. If it was simulated, give an .npz file"
+                )
 
     def parameters(self, first: int, last: int) -> Array:
         """Return parameters of some rows, ``(n, dim)``."""
@@ -180,7 +197,10 @@ class RowFile:
         arrays = [
             name
             for name, each in self._parameters.held.items()
-            if name not in used and each.dtype.kind in "biuf" and each.shape in ((), (rows,))
+            if name not in used
+            and each.dtype.kind in "biuf"
+            and not each.text
+            and each.shape in ((), (rows,))
         ]
         return tuple(arrays[:20])
 
@@ -252,6 +272,8 @@ def _data_names(
         if not several:
             raise ValueError(f"no array or column {name!r} (x){instead_of(name, known)}")
         found += several
+    if both := [name for name in found if name in used]:
+        raise ValueError(f"{both[0]!r} (x) is a parameter; leave it out of the data")
     if asked:
         return found
     rest = [name for name, each in file.held.items() if name not in used and each.shape]
@@ -271,6 +293,8 @@ def _check_numbers(name: str, held: Held) -> None:
     Raises:
         ValueError: It does.
     """
+    if held.text:
+        raise ValueError(f"column {name!r}, first entry: {no_number(held.text)}")
     if held.dtype.kind not in "biuf":
         kind = KINDS_OF_OTHERS.get(held.dtype.kind, "text or dates")
         hint = ": stack real and imaginary part" if held.dtype.kind == "c" else ""

@@ -31,10 +31,12 @@ class Held:
     Attributes:
         shape: Its shape; ``()`` for one number.
         dtype: Of what it holds.
+        text: Its first entry, if that is no number.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    text: str = ""
 
 
 class ArrayFile(Protocol):
@@ -184,7 +186,7 @@ class TabledArrays:
     def __init__(self, path: Path) -> None:
         self._table = open_table(path)
         self.held = {
-            name: Held((each.rows, *each.shape), np.dtype(object) if each.text else each.dtype)
+            name: Held((each.rows, *each.shape), each.dtype, each.text)
             for name, each in self._table.columns.items()
         }
         is_fits = path.suffix.lower() in (".fits", ".fit")
@@ -200,6 +202,34 @@ class TabledArrays:
             return []
         first, last, _ = (rows or slice(None)).indices(self.held[names[0]].shape[0])
         return list(np.moveaxis(self._table.numbers(names, first, last), 1, 0))
+
+
+class Records(SeparateArrays):
+    """Arrays of another file, of records each field by itself: ``table/mass``, or its name alone.
+
+    Args:
+        file: What holds them.
+    """
+
+    def __init__(self, file: ArrayFile) -> None:
+        self._file, self.attributes = file, file.attributes
+        self._fields: dict[str, tuple[str, str]] = {}
+        self.held: dict[str, Held] = {}
+        for name, each in file.held.items():
+            for field in each.dtype.names or ():
+                place = f"{name}/{field}" if name else field
+                of_field = each.dtype[field]
+                self._fields[place] = name, field
+                self.held[place] = Held((*each.shape, *of_field.shape), of_field.base)
+            if not each.dtype.names:
+                self.held[name] = each
+
+    def read(self, name: str, rows: slice | None = None) -> Array:
+        """Return an array or a field, or rows of it."""
+        if name not in self._fields:
+            return self._file.read(name, rows)
+        array, field = self._fields[name]
+        return np.ascontiguousarray(self._file.read(array, rows)[field])
 
 
 FILE_FORMATS: dict[str, Callable[[Path], ArrayFile]] = {
@@ -232,7 +262,9 @@ def open_arrays(path: Path) -> ArrayFile:
         if path.suffix.lower() not in FILE_FORMATS:
             got = f"extension {path.suffix}" if path.suffix else "no extension"
             raise ValueError(f"got {got}; wanted one of {', '.join(FILE_FORMATS)}")
-        return FILE_FORMATS[path.suffix.lower()](path)
+        opened = FILE_FORMATS[path.suffix.lower()](path)
+        has_records = any(each.dtype.names for each in opened.held.values())
+        return Records(opened) if has_records else opened
 
 
 @contextmanager

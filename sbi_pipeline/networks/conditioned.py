@@ -18,6 +18,8 @@ MOST_FEATURES = 500
 """Inputs and their products with conditions, at most."""
 MOST_ROWS = 100_000
 """That quantiles are taken of."""
+MOST_GAPPED_FEATURES = 100
+"""Likewise where each column of the data is regressed on parameters in rows of its own."""
 TIMES = 3
 """That means and scales are fitted in turn, each with the other."""
 MEAN_LOG = -0.635
@@ -139,10 +141,99 @@ class ConditionedRegression(GaussianRegression):
         return torch.cat((inputs, (factors * inputs[:, None, :]).flatten(1)), 1)
 
     def _terms(self, inputs: Tensor) -> Tensor:
-        """Return conditions, then their squares and products, ``(n, terms)``."""
-        known = inputs[:, self.known]
-        first, second = torch.triu_indices(known.shape[1], known.shape[1], device=known.device)
-        return torch.cat((known, known[:, first] * known[:, second]), 1)
+        return terms_of(inputs[:, self.known])
+
+
+class ConditionedLine(nn.Module):
+    """Data with gaps as B z + b + noise, with B, b and the scales of the noise by conditions.
+
+    As in `ConditionedRegression`, each column of the data in the rows that have it. It is a `Line`
+    of `gapped_regression`, which correlates the noise. Unfitted B = 0, b = 0, scales 1.
+
+    Args:
+        in_dim: Number of columns of the data.
+        out_dim: Number of parameters.
+        known: How many columns tell of the conditions.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    scale_weight: Tensor
+    scale_bias: Tensor
+    scale_limits: Tensor
+
+    def __init__(self, in_dim: int, out_dim: int, known: int) -> None:
+        super().__init__()
+        self.known, self.out_dim, terms = known, out_dim, known * (known + 3) // 2
+        most = MOST_GAPPED_FEATURES // (1 + out_dim)
+        self.products = next(n for n in (terms, known, 0) if not n or 1 + n <= most)
+        features = out_dim + self.products * (1 + out_dim)
+        shapes = {"weight": (features,), "bias": (), "scale_weight": (terms,), "scale_bias": ()}
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(in_dim, *shape, dtype=torch.float64))
+        self.register_buffer("scale_limits", torch.zeros(in_dim, 2, dtype=torch.float64))
+
+    def fit(self, x: Tensor, z: Tensor, conditions: Tensor) -> Tensor:
+        """Fit to data with NaN for what is missing; return residuals over scales, 0 for these.
+
+        Args:
+            x: Data, ``(n, in_dim)``.
+            z: Parameters, ``(n, out_dim)``.
+            conditions: What is told of them, ``(n, known)``.
+        """
+        terms = terms_of(conditions)
+        factors = terms[:, : self.products]
+        main, products = (
+            torch.cat((z, factors), 1),
+            (factors[:, :, None] * z[:, None, :]).flatten(1),
+        )
+        white = torch.zeros_like(x)
+        for column, there in enumerate((~x.isnan()).T):
+            if there.any():
+                rows = x[there, column], main[there], products[there], terms[there]
+                white[there, column] = self._fit_column(column, *rows)
+        return white
+
+    def _fit_column(
+        self, column: int, x: Tensor, main: Tensor, products: Tensor, terms: Tensor
+    ) -> Tensor:
+        """Set what is of one column from the rows that have it; return what that leaves of it."""
+        floor, log_scale = 1e-6 * x.var(correction=0).clamp(min=1e-12), torch.zeros_like(x)
+        for _ in range(TIMES):
+            weight, bias = fit_in_turn(main, products, x[:, None], (-2 * log_scale).exp())
+            rest = (
+                x - main @ weight[0, : main.shape[1]] - products @ weight[0, main.shape[1] :] - bias
+            )
+            logs = 0.5 * (rest.square() + floor).log() - MEAN_LOG
+            slopes, at_zero = weighted_fit(terms, logs[:, None], torch.ones_like(x))
+            log_scale = terms @ slopes[0] + at_zero
+            limits = torch.quantile(log_scale[:MOST_ROWS], torch.tensor([CUT, 1 - CUT]).to(x))
+            log_scale = log_scale.clamp(*limits)
+        self.weight[column], self.bias[column] = weight[0], bias[0]
+        self.scale_weight[column], self.scale_bias[column] = slopes[0], at_zero[0]
+        self.scale_limits[column] = limits
+        return rest * (-log_scale).exp()
+
+    def forward(self, conditions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return B, ``(n, in_dim, out_dim)``, b and the logarithm of scales, ``(n, in_dim)``."""
+        terms = terms_of(conditions)
+        factors, ends = terms[:, : self.products], (self.out_dim, self.out_dim + self.products)
+        slope, offset, products = self.weight.tensor_split(ends, 1)
+        turned = torch.einsum("nf,kfd->nkd", factors, products.unflatten(1, (-1, self.out_dim)))
+        log_scale = terms @ self.scale_weight.T + self.scale_bias
+        log_scale = log_scale.clamp(self.scale_limits[:, 0], self.scale_limits[:, 1])
+        return slope + turned, self.bias + factors @ offset.T, log_scale
+
+
+def conditioned_line(in_dim: int, out_dim: int, known: int) -> ConditionedLine | None:
+    """Return how data depend on known conditions, if any are."""
+    return ConditionedLine(in_dim, out_dim, known) if known else None
+
+
+def terms_of(known: Tensor) -> Tensor:
+    """Return conditions, ``(n, known)``, then their squares and products, ``(n, terms)``."""
+    first, second = torch.triu_indices(known.shape[1], known.shape[1], device=known.device)
+    return torch.cat((known, known[:, first] * known[:, second]), 1)
 
 
 def weighted_fit(inputs: Tensor, outputs: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,6 +247,23 @@ def weighted_fit(inputs: Tensor, outputs: Tensor, weights: Tensor) -> tuple[Tens
     rows = share.sqrt() * (inputs - mean_in), share.sqrt() * (outputs - mean_out)
     slopes, _ = ridge(*rows)
     return slopes, mean_out - slopes @ mean_in
+
+
+def fit_in_turn(
+    main: Tensor, more: Tensor, outputs: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Regress outputs on ``main`` inputs, and on ``more`` of which each may well be for nothing.
+
+    What ``more`` says beyond ``main`` has a ridge of its own, which shrinks it where that is chance
+    and leaves ``main`` alone. As `weighted_fit`; the inputs are those of both, in this order.
+    """
+    weight, bias = weighted_fit(main, outputs, weights)
+    if not more.shape[1]:
+        return weight, bias
+    shared, offset = weighted_fit(main, more, weights)
+    beyond = more - main @ shared.T - offset
+    added, constant = weighted_fit(beyond, outputs - main @ weight.T - bias, weights)
+    return torch.cat((weight - added @ shared, added), 1), bias + constant - added @ offset
 
 
 def regression(in_dim: int, out_dim: int, known: Sequence[int] = ()) -> GaussianRegression:

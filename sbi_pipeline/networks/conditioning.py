@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..options import INTERNAL, Chosen, Indices
 from .compression import Compression, Summaries, choose_summaries, is_long, named
-from .conditioned import regression
+from .conditioned import conditioned_line, regression
 from .encoders import (
     Embedded,
     Encoder,
@@ -89,8 +89,9 @@ class Conditioner(nn.Module):
         self.encoder = Encoder(shape, transform=transform, embedding=embedding, gaps=gaps)
         told, elements = 2 * known, math.prod(shape)  # conditions and their ranks
         self.linear: GaussianRegression | PerDataSet | None = None
-        if linear and gaps and not known and elements <= MOST_GAPPED:
-            self.linear = PerDataSet(elements, theta_dim)
+        if linear and gaps and elements <= MOST_GAPPED:
+            line = conditioned_line(elements, theta_dim, told)
+            self.linear = PerDataSet(elements, theta_dim, line)
         elif linear:
             self.linear = regression(told + elements * (1 + gaps), theta_dim, range(told))
         self.gaps = gaps and not isinstance(self.linear, PerDataSet)

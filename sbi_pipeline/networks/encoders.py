@@ -109,7 +109,16 @@ class Encoder(nn.Module):
         self.standardise = Standardise(scale_shape, transform)
 
     def fit_scales(self, x: Tensor) -> None:
-        """Set what standardises data from training rows, ``(n, *x_shape)``."""
+        """Set what standardises data from training rows, ``(n, *x_shape)``.
+
+        Raises:
+            ValueError: What should be a mask is none.
+        """
+        if self.masked and (told := _no_mask(x[..., -1])):
+            raise ValueError(
+                f"mask: true takes the last of {x.shape[-1]} features of each event for its mask, "
+                f"1 where it is there and 0 where not; {told}: append one, or leave 'mask' out"
+            )
         self.standardise.fit(*self._split(x))
 
     def _split(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -123,8 +132,11 @@ class Encoder(nn.Module):
         return self.standardise(batched(x, self.x_shape)).flatten(1)
 
     def doubts(self, x: Tensor) -> list[str]:
-        """Say what `Standardise.doubts` does; of sets with a mask nothing."""
-        return [] if self.masked else self.standardise.doubts(batched(x, self.x_shape))
+        """Say what `Standardise.doubts` does; of sets with a mask what is wrong with that."""
+        if not self.masked:
+            return self.standardise.doubts(batched(x, self.x_shape))
+        told = _no_mask(batched(x, self.x_shape)[..., -1])
+        return [f"the last feature of each event is its mask; {told}"] if told else []
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(n, out_dim)`` for data ``(n, *x_shape)``, one row for one data set."""
@@ -150,6 +162,16 @@ class Encoder(nn.Module):
             return filled, [whole & mask[0] if mask else whole]
         both = torch.stack((filled, there.to(x)), 1)
         return both.reshape(len(x), *type(self.embedding).with_gaps(tuple(x.shape[1:]))), []
+
+
+def _no_mask(values: Tensor) -> str:
+    """Say which value of what should be a mask is neither 0 nor 1; empty if none is."""
+    others = values[(values != 0) & (values != 1) & ~values.isnan()]
+    return (
+        f"{others.numel()} of {values.numel()} are neither, such as {others[0]:.4g}"
+        if len(others)
+        else ""
+    )
 
 
 def find_embedding(name: str) -> type[Embedding]:

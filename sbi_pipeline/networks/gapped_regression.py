@@ -13,6 +13,8 @@ References:
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -23,12 +25,32 @@ MOST_GAPPED = 64
 FLOOR = 1e-6  # of an element's own variance, which is left of it at least
 
 
+class Line(Protocol):
+    """What data are expected to be given z, and how far they scatter, under known conditions.
+
+    Attributes:
+        known: How many columns tell of the conditions.
+    """
+
+    known: int
+
+    def fit(self, x: Tensor, z: Tensor, conditions: Tensor) -> Tensor:
+        """Fit to rows; return what that leaves of x, over its scale, 0 where x is NaN."""
+
+    def __call__(self, conditions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return B, ``(n, in_dim, out_dim)``, b and the logarithm of scales, ``(n, in_dim)``."""
+
+
 class GappedRegression(nn.Module):
     """Data as N(B z + b, E), fitted to rows with gaps; unfitted B = 0, b = 0, E = I.
+
+    Under known conditions B, b and the scales of E are those of the conditions, which stand in the
+    first columns of what is told of a row.
 
     Args:
         in_dim: Number of columns of the data.
         out_dim: Number of parameters.
+        line: How B, b and the scales follow from conditions; None where none are known.
     """
 
     slope: Tensor
@@ -37,47 +59,69 @@ class GappedRegression(nn.Module):
     prior_mean: Tensor
     prior_precision: Tensor
 
-    def __init__(self, in_dim: int, out_dim: int) -> None:
+    def __init__(self, in_dim: int, out_dim: int, line: Line | None = None) -> None:
         super().__init__()
+        self.line = line
         self.register_buffer("slope", torch.zeros(in_dim, out_dim, dtype=torch.float64))
         self.register_buffer("offset", torch.zeros(in_dim, dtype=torch.float64))
         self.register_buffer("covariance", torch.eye(in_dim, dtype=torch.float64))
         self.register_buffer("prior_mean", torch.zeros(out_dim, dtype=torch.float64))
         self.register_buffer("prior_precision", torch.eye(out_dim, dtype=torch.float64))
 
-    def fit(self, x: Tensor, z: Tensor) -> None:
+    def _parts(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return known conditions, and data, in double precision."""
+        known = 0 if self.line is None else self.line.known
+        return inputs[:, :known].double(), inputs[:, known:].double()
+
+    def fit(self, inputs: Tensor, z: Tensor) -> None:
         """Fit to data with NaN for what is missing, ``(n, in_dim)``, and ``(n, out_dim)``.
 
         Each column is regressed on z in the rows that have it. Correlations of what that leaves are
         those of the rows that have both columns, shrunk by as much as chance makes of them.
+
+        Args:
+            inputs: Known conditions, where there are any, and data.
+            z: Parameters.
         """
-        x, z = x.double(), z.double()
-        mask, given = (~x.isnan()).double(), torch.cat((z, torch.ones_like(z[:, :1])), 1)
-        x = x.nan_to_num(0.0)
-        gram = torch.einsum("nk,ni,nj->kij", mask, given, given)
-        gram = gram + 1e-6 * len(x) * torch.eye(given.shape[1]).to(gram)
-        weight = torch.linalg.solve(gram, (x.T @ given).unsqueeze(-1))[..., 0]  # (k, theta_dim + 1)
-        rest = mask * (x - given @ weight.T)
-        self.slope.copy_(weight[:, :-1])
-        self.offset.copy_(weight[:, -1])
-        self.covariance.copy_(shrunk_covariance(rest, mask))
+        (conditions, x), z = self._parts(inputs), z.double()
+        rest = self._fit_line(x, z) if self.line is None else self.line.fit(x, z, conditions)
+        self.covariance.copy_(shrunk_covariance(rest, (~x.isnan()).double()))
         spread = torch.cov(z.T).reshape(z.shape[1], z.shape[1])
         floor = torch.diag(FLOOR * spread.diagonal().clamp(min=1e-6))
         self.prior_mean.copy_(z.mean(0))
         self.prior_precision.copy_(torch.linalg.inv(spread + floor))
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _fit_line(self, x: Tensor, z: Tensor) -> Tensor:
+        """Set B and b; return what they leave of x, 0 where it is missing."""
+        mask, given = (~x.isnan()).double(), torch.cat((z, torch.ones_like(z[:, :1])), 1)
+        x = x.nan_to_num(0.0)
+        gram = torch.einsum("nk,ni,nj->kij", mask, given, given)
+        gram = gram + 1e-6 * len(x) * torch.eye(given.shape[1]).to(gram)
+        weight = torch.linalg.solve(gram, (x.T @ given).unsqueeze(-1))[..., 0]  # (k, theta_dim + 1)
+        self.slope.copy_(weight[:, :-1])
+        self.offset.copy_(weight[:, -1])
+        return mask * (x - given @ weight.T)
+
+    def _under(self, conditions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return B, b and the logarithm of the scales, of each row where conditions are known."""
+        if self.line is None:
+            return self.slope, self.offset, torch.zeros_like(self.offset)
+        return self.line(conditions)
+
+    def posterior(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return means of z, ``(n, out_dim)``, and roots of its covariance, lower triangles.
 
         Args:
-            x: Data, ``(n, in_dim)``, NaN where they are missing.
+            inputs: Known conditions, where there are any, and data, NaN where they are missing.
         """
-        x, mask = x.double(), (~x.isnan()).double()
-        root = self._noise_root(mask)
-        slope = torch.linalg.solve_triangular(root, mask.unsqueeze(-1) * self.slope, upper=False)
-        expected = self.offset + self.slope @ self.prior_mean
+        conditions, x = self._parts(inputs)
+        slope, offset, log_scale = self._under(conditions)
+        mask = (~x.isnan()).double()
+        root, share = self._noise_root(mask), mask * (-log_scale).exp()
+        expected = offset + slope @ self.prior_mean
+        slope = torch.linalg.solve_triangular(root, share.unsqueeze(-1) * slope, upper=False)
         rest = torch.linalg.solve_triangular(
-            root, (mask * (x.nan_to_num(0.0) - expected)).unsqueeze(-1), upper=False
+            root, (share * (x.nan_to_num(0.0) - expected)).unsqueeze(-1), upper=False
         )
         precision = self.prior_precision + slope.mT @ slope
         covariance = torch.linalg.inv(precision)
@@ -85,20 +129,23 @@ class GappedRegression(nn.Module):
         spread = torch.linalg.cholesky(0.5 * (covariance + covariance.mT))
         return mean.float(), spread.float()
 
-    def residual(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def residual(self, inputs: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return whitened residuals of data and the log of their slopes, ``(n, in_dim)`` both.
 
         Both are 0 for what is missing.
 
         Args:
-            x: Data, ``(n, in_dim)``, NaN where they are missing.
+            inputs: Known conditions, where there are any, and data, NaN where they are missing.
             z: Parameters, ``(n, out_dim)``.
         """
-        x, mask = x.double(), (~x.isnan()).double()
+        conditions, x = self._parts(inputs)
+        slope, offset, log_scale = self._under(conditions)
+        mask = (~x.isnan()).double()
         root = self._noise_root(mask)
-        rest = mask * (x.nan_to_num(0.0) - self.offset - z.double() @ self.slope.T)
+        expected = offset + (slope @ z.double().unsqueeze(-1))[..., 0]
+        rest = mask * (x.nan_to_num(0.0) - expected) * (-log_scale).exp()
         white = torch.linalg.solve_triangular(root, rest.unsqueeze(-1), upper=False)[..., 0]
-        log_slopes = -root.diagonal(dim1=-2, dim2=-1).log()
+        log_slopes = -root.diagonal(dim1=-2, dim2=-1).log() - mask * log_scale
         return white.float(), log_slopes.float()
 
     def _noise_root(self, mask: Tensor) -> Tensor:
@@ -116,8 +163,8 @@ class PerDataSet(GappedRegression):
 
     corner: Tensor
 
-    def __init__(self, in_dim: int, out_dim: int) -> None:
-        super().__init__(in_dim, out_dim)
+    def __init__(self, in_dim: int, out_dim: int, line: Line | None = None) -> None:
+        super().__init__(in_dim, out_dim, line)
         self.out_dim = out_dim
         places = torch.tril_indices(out_dim, out_dim, -1)
         corner = torch.zeros(places.shape[1], out_dim, out_dim)
@@ -130,7 +177,7 @@ class PerDataSet(GappedRegression):
         return self.out_dim * (self.out_dim + 3) // 2
 
     def told(self, inputs: Tensor) -> Tensor:
-        """Return what is told of rows of inputs with NaN for what is missing, ``(n, columns)``."""
+        """Return what is told of rows, see `posterior`, ``(n, columns)``."""
         mean, root = self.posterior(inputs)
         below = root.flatten(-2) @ self.corner.T
         return torch.cat((root.diagonal(dim1=-2, dim2=-1).log(), below, mean), -1)

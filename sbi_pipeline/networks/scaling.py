@@ -37,6 +37,9 @@ TRANSFORMS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tenso
     "asinh": (torch.asinh, lambda x: -0.5 * (x.square() + 1).log()),
 }
 
+LOWEST = {"log": 1.0, "log1p": 0.0, "sqrt": 0.0}
+"""What is below counts as this: of these transforms, in their own units."""
+
 
 class Standardise(nn.Module):
     """Maps each column of x to zero mean and unit variance after an invertible transform.
@@ -83,8 +86,9 @@ class Standardise(nn.Module):
             whole = without_gaps(part)
             origin, unit = self._place(whole)
             scaled = (part - origin) / unit
-            clipped += int((scaled < 1).sum()) if self.name == "log" else 0
+            clipped += self._below(scaled)
             y = self.transform(scaled)
+            self._check_left(whole, y)
             mean, sd = (y.mean(0), spread(y)) if whole is part else moments(y)
             for scale, value in zip(scales, (origin, unit, mean, sd), strict=True):
                 scale[some] = value
@@ -104,21 +108,46 @@ class Standardise(nn.Module):
         return zero, sign * torch.where(least.isfinite(), least / 2, one)
 
     def _tell(self, clipped: int, values: int) -> None:
-        if clipped:
-            logger.warning(
-                "log: %d of %d training values of x, %.2g %%, are not above zero and count as half "
-                "the smallest that is; if that is wrong, take asinh for the transform",
-                clipped,
-                values,
-                100 * clipped / values,
+        if not clipped:
+            return
+        if self.name == "log":
+            what = "not above zero and count as half the smallest that is"
+        else:
+            what = "below zero and count as zero"
+        logger.warning(
+            "%s: %d of %d training values of x, %.2g %%, are %s; if that is wrong, take asinh for "
+            "the transform",
+            self.name,
+            clipped,
+            values,
+            100 * clipped / values,
+            what,
+        )
+
+    def _below(self, scaled: Tensor) -> int:
+        """Return how many values, in units of the transform, count as its lowest one."""
+        return int((scaled < LOWEST[self.name]).sum()) if self.name in LOWEST else 0
+
+    def _check_left(self, x: Tensor, y: Tensor) -> None:
+        """Refuse a transform that makes of varying training values, ``(n, columns)``, one value."""
+        if self.name not in ("log1p", "sqrt"):
+            return
+        lost = (x != x[0]).any(0) & ((y == first_values(y)) | y.isnan()).all(0)
+        if lost.any():
+            values = x[:, lost]
+            raise ValueError(
+                f"transform {self.name} is for counts, and makes all training values the same of "
+                f"{int(lost.sum())} of {x.shape[1]} columns of x, which lie between "
+                f"{values.min():.3g} and {values.max():.3g}; take log, asinh or none"
             )
 
     def doubts(self, x: Tensor) -> list[str]:
         """Say how many values of data ``(n, *x_shape)`` count as another one."""
-        below = int((self._scaled(x) < 1).sum()) if self.name == "log" else 0
+        below = self._below(self._scaled(x))
+        least = "half the smallest of the training rows" if self.name == "log" else "zero"
         text = (
-            f"{below} of {x.numel()} values of x are below half the smallest of the training rows "
-            "and count as that: the posterior does not know how small they are"
+            f"{below} of {x.numel()} values of x are below {least} and count as that: the "
+            "posterior does not know how small they are"
         )
         told = [text] if below else []
         if beyond := int((self._standard(x).abs() > BEYOND).sum()):

@@ -48,10 +48,10 @@ def interval(low: float, high: float, error: float) -> str:
 
 def asymmetric(low: float, middle: float, high: float) -> str:
     """Return ``1.660^{+0.050}_{-0.040}`` as mathtext, errors to two significant digits."""
-    error = min(high - middle, middle - low)
-    if not error > 0:
+    errors = [error for error in (high - middle, middle - low) if error > 0]
+    if not errors:
         return f"${middle:.3g}$"
-    texts, power = _scaled((middle, high - middle, middle - low), error)
+    texts, power = _scaled((middle, high - middle, middle - low), min(errors))
     value = rf"{texts[0]}^{{+{texts[1]}}}_{{-{texts[2]}}}"
     return rf"$({value})\,10^{{{power}}}$" if power else f"${value}$"
 
@@ -103,7 +103,8 @@ def _scaled(values: Sequence[float], error: float) -> tuple[list[str], int]:
     """Return values as far as two digits of the error, and the power of ten taken out."""
     size = max(map(abs, values))
     power = math.floor(math.log10(size)) if size >= 1e5 or size < 1e-3 else 0
-    digits = 1 - math.floor(math.log10(error)) + power
+    leading = math.floor(math.log10(float(f"{error:.1e}")))  # of 0.0996, which is 0.10, it is -1
+    digits = 1 - leading + power
     # Adding 0.0 turns a rounded minus zero into zero.
     rounded = [round(value / 10**power, digits) + 0.0 for value in values]
     return [f"{value:.{max(0, digits)}f}" for value in rounded], power

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -60,7 +60,7 @@ class Report:
         observations: In the order of the configuration.
         findings: What the diagnostics found; the verdict is made of their checks.
         config_yaml: The configuration of the campaign and its estimators.
-        versions: Of software, by name.
+        versions: Of software, by name; commits, too.
         keys: Of artefacts, by stage.
         timings: Seconds of work by stage.
         errors: One failed row of each kind of error: ``status``, ``text``, ``row``, ``parameters``.
@@ -68,6 +68,7 @@ class Report:
         catalogues: In the order of the configuration.
         rounds: Those that it was simulated in, if it was.
         refined: Refined posteriors that were asked about held-out simulations.
+        networks: Options that the network of each estimator got, with its ``members``, by name.
     """
 
     campaign: str
@@ -88,6 +89,7 @@ class Report:
     catalogues: Sequence[ObservedCatalogue] = ()
     rounds: SimulatedRounds | None = None
     refined: Sequence[TrainedEstimator] = ()
+    networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def checks(self) -> list[Check]:

@@ -43,12 +43,17 @@ def overall(checks: Sequence[Check]) -> Verdict:
     return Verdict(status, f"{len(bad)} of {len(checks)} checks {verb}: {named}.")
 
 
-def to_json(checks: Sequence[Check], taken: Mapping[str, Recommendation] | None = None) -> str:
+def to_json(
+    checks: Sequence[Check],
+    taken: Mapping[str, Recommendation] | None = None,
+    methods: Mapping[str, str] | None = None,
+) -> str:
     """Return verdict and checks as JSON; numbers that are not finite become null.
 
     Args:
         checks: All of them.
         taken: Which posterior to take, by observation.
+        methods: The ``paragraph`` that tells how it was done, and the ``version`` that did it.
     """
     verdict = overall(checks)
     return json.dumps(
@@ -59,6 +64,7 @@ def to_json(checks: Sequence[Check], taken: Mapping[str, Recommendation] | None 
                 name: {"posterior": each.posterior or None, "why": each.sentences}
                 for name, each in (taken or {}).items()
             },
+            "methods": dict(methods or {}),
             "checks": [
                 {**asdict(check), "value": check.value if math.isfinite(check.value) else None}
                 for check in checks

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import itertools
 import json
 import math
 import multiprocessing
-import platform
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +17,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import priors
+from .. import priors, provenance
 from ..diagnostics.typicality import share_missing
 from ..plots import style
 from ..populations import CatalogueParameter, ObservedCatalogue, Population
 from ..priors.boxes import BoxedPrior, truncated
-from ..reports import assessment, contents
+from ..reports import assessment, citation, contents
 from ..reports import report as page
 from ..reports.recommendation import Recommendation
 from ..reports.verdict import to_json
@@ -46,17 +44,6 @@ from ..types import Array, Outcome, Prior
 from .files import Keys, check_key, read_dataset, read_manifest
 from .rounds import simulated_rows
 
-VERSIONS = (
-    "sbi-pipeline",
-    "torch",
-    "nflows",
-    "emcee",
-    "arviz-stats",
-    "dask",
-    "zarr",
-    "numpy",
-    "snakemake",
-)
 MAPPED_ROWS = 200_000
 
 
@@ -150,7 +137,7 @@ def report(
         observations=observed,
         findings=list(assessment.assess(subjects, thresholds or {})),
         config_yaml=configuration,
-        versions=_versions(),
+        versions={**provenance.versions(), **provenance.commits()},
         keys={"simulations": listed["simulation_key"], **inputs},
         timings=_timings(listed, asked, learnt, observed, surveyed),
         errors=listed["examples"],
@@ -158,12 +145,14 @@ def report(
         catalogues=surveyed,
         rounds=chain,
         refined=asked[len(trained) :],
+        networks={path.parent.name: _network(path) for path in headers},
     )
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
     images = {path.stem: path.read_bytes() for path in figures.glob("*.png")}
     keep_recommended(told.recommendations, posteriors, recommended)
-    write_text(verdict, to_json(told.checks, told.recommendations) + "\n")
+    methods = {"paragraph": citation.paragraph(told), "version": citation.own_version(told)}
+    write_text(verdict, to_json(told.checks, told.recommendations, methods) + "\n")
     write_text(report, page.render(told, images))
 
 
@@ -227,6 +216,12 @@ def _estimator(path: Path, history: Path, calibration: Path, keys: Keys) -> Trai
     told["usual_epochs"] = header.get("usual_epochs")
     told["events_in_box"] = bool(header.get("events") and header.get("box"))
     return TrainedEstimator(name, header["method"], pd.read_csv(history), data, **told)
+
+
+def _network(path: Path) -> dict[str, Any]:
+    """Return the options that a network got, from the header of its estimator."""
+    header = json.loads(path.read_text())
+    return {**header["network"], "members": header["members"]}
 
 
 def _refined(calibration: Path, prior: Prior | None, keys: Keys) -> TrainedEstimator:
@@ -379,11 +374,6 @@ def _failed(reader: reading.Reader) -> tuple[dict[str, Array], Array] | None:
     if not any(reasons):
         return None
     return dict(zip(reader.stored, theta.T, strict=True)), np.array(reasons)
-
-
-def _versions() -> dict[str, str]:
-    found = {name: importlib.metadata.version(name) for name in VERSIONS}
-    return {"python": platform.python_version(), **found}
 
 
 def _timings(

@@ -11,6 +11,7 @@ Streams go by campaign seed, part of the split, epoch and global index of the ro
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from ..types import Array
 TO_DECLARE = "say how gaps arise under 'missing' of the campaign"
 """What to do about NaN in data, in messages."""
 
+WORDS = {"true": "1", "false": "0"}
 Lengths = int | Sequence[int]
 
 
@@ -75,14 +77,14 @@ class MissingElements:
             ValueError: They do not.
         """
         if self.patterns is not None:
-            self._patterns_of(x_shape)
+            self.given_masks(x_shape)
         elif self.probability is not None:
             self._lengths(x_shape)
 
     def _masks(self, shape: tuple[int, ...], each: Iterable[np.random.Generator]) -> Array:
         """Return which elements are missing, ``(n, *x_shape)`` of bool, one data set a stream."""
         if self.patterns is not None:
-            known = self._patterns_of(shape)
+            known = self.given_masks(shape)
             return known[[int(rng.integers(len(known))) for rng in each]]
         assert self.probability is not None
         lengths = self._lengths(shape)
@@ -107,8 +109,12 @@ class MissingElements:
             )
         return lengths
 
-    def _patterns_of(self, shape: tuple[int, ...]) -> Array:
-        """Return which elements are missing in each mask of the file, ``(masks, *x_shape)``."""
+    def given_masks(self, shape: tuple[int, ...]) -> Array:
+        """Return which elements are missing in each mask of the file, ``(masks, *x_shape)``.
+
+        Raises:
+            ValueError: They do not fit data of that shape.
+        """
         held = self._held
         if math.prod(held.shape[1:]) != math.prod(shape):
             raise ValueError(
@@ -162,7 +168,8 @@ def _ones_and_zeros(path: Path) -> Array:
 def _of_text(path: Path) -> Array:
     """Return the rows of numbers of a text file, without a header."""
     lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    rows = [line.replace(",", " ").split() for line in lines if line[0] != "#"]
+    cells = [re.split(r"[\s,;]+", line.strip().lower()) for line in lines if line[0] != "#"]
+    rows = [[WORDS.get(each, each) for each in row] for row in cells]
     if rows and not all(each in ("0", "1", "0.0", "1.0") for each in rows[0]):
         del rows[0]
     if len({len(row) for row in rows}) > 1:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..sidecars import outdated, read_if_whole
-from .places import RESULTS
+from .places import RESULTS, ROW_STORES
 from .plan import DRAWS, Plan, specification_of
 from .specification import Specification
 
@@ -22,7 +22,6 @@ NOT_MADE = "not made yet"
 EARLIER = "made by an earlier version of sbi_pipeline, whose specifications have another form"
 OF_ROWS = "simulations: "
 ANEW = "its simulations are made anew"
-OF_SHARDS = ("sample_prior", "simulate", "import_rows")
 ABSENT = object()
 SEVERAL = 5
 """Names that are told, of more how many."""
@@ -63,6 +62,8 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
     rows: dict[str, str] = {}  # what is changed of simulations, by the key of their manifest
     for path in _wanted(plan, targets):
         planned, there = plan[path], read_if_whole(Path(path))
+        if plan.is_left_out(path) and plan.is_made(path):
+            continue
         if waits_for := plan.waits_for(path):
             yield Change(planned.stage, _place(path), (f"waits for the box of {waits_for}",))
             continue
@@ -89,7 +90,7 @@ def changes(plan: Plan, targets: Sequence[str] = ()) -> Iterator[Change]:
 def _of_simulations(plan: Plan, path: str, there: Content | None, reasons: list[str]) -> list[str]:
     """Return reasons with what is to be said of simulations, of a shard or of a manifest."""
     stage = plan[path].stage
-    if stage in OF_SHARDS and reasons == [NOT_MADE]:
+    if stage in ROW_STORES and reasons == [NOT_MADE]:
         return list(dict.fromkeys(_other_simulations(plan, path))) or reasons
     if stage != "manifest" or there is None:
         return reasons

@@ -395,8 +395,9 @@ class Jobs:
         return lambda wildcards: [pattern.format(sweep=name) for name in self.plan.sweeps]
 
     def notes(self) -> Iterator[str]:
-        """Yield a line for each campaign of which little will be judged."""
-        return few_held_out(self.plan.config)
+        """Yield a line for each campaign of which little will be judged, and one for lost rows."""
+        yield from few_held_out(self.plan.config)
+        yield from self.plan.missing_rows()
 
     def verdicts(self) -> Iterator[str]:
         """Yield a line for each report that is there: where it is and what its verdict says."""

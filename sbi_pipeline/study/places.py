@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 RESULTS = "results"
+ROW_STORES = {"sample_prior": "prior", "simulate": "shard", "import_rows": "shard"}
+"""Stages that make rows, and how the names of their stores begin."""
+LEFT_OUT = "left_out.txt"
+"""Says of a folder of simulations that its rows were left out of a bundle."""
 
 
 def place(campaign: str, stage_name: str, *folders: str) -> str:

@@ -15,7 +15,7 @@ from .. import sidecars
 from . import shards
 from .batches import Batch
 from .campaign import Campaign
-from .places import RESULTS
+from .places import LEFT_OUT, RESULTS, ROW_STORES
 from .reuse import own_rows
 from .rounds import KnownBox, RoundChain, chains_of, with_rounds
 from .schema import CampaignEntry, Config, Configuration, Refinement
@@ -267,6 +267,12 @@ class Plan(Mapping[str, Specification]):
             whole = all(self.is_made(each.path) for each in batch.members)
             return whole and batch.is_told(Path(path))
         planned = self[path]
+        if self.is_left_out(path):
+            name = Path(path).parent.name
+            using = [each for each in self.campaigns.values() if name in each.stock_names]
+            return sidecars.is_specified(Path(path), planned.content) and all(
+                self.is_made(each) for campaign in using for each in campaign
+            )
         if not sidecars.is_made(Path(path), planned.content):
             return False
         if not all(self.is_made(each) for each in planned.follows):
@@ -275,6 +281,30 @@ class Plan(Mapping[str, Specification]):
             (campaign,) = (each for each in self.campaigns.values() if path in each)
             return all(Path(each).is_file() for each in campaign.shard_receipts)
         return planned.stage != "infer" or Path(path).with_name(DRAWS).exists()
+
+    def is_left_out(self, path: str) -> bool:
+        """Say whether rows are not there since a bundle was opened that has none.
+
+        They are made again where anything is to be made of a campaign that uses them.
+        """
+        place, stage = Path(path), self[path].stage
+        if stage not in ROW_STORES or not place.with_name(LEFT_OUT).exists():
+            return False
+        shard = place.name.removesuffix(".spec.json").rpartition("-")[2]
+        return not place.with_name(f"{ROW_STORES[stage]}-{shard}.zarr").exists()
+
+    def missing_rows(self) -> list[str]:
+        """Return a line for each folder whose rows were left out and are wanted again."""
+        # Snakemake 9 does not see what changed behind a result that is made again as it was.
+        gone = {str(Path(each).parent): None for each in self if self._is_wanted_again(each)}
+        return [
+            f"{folder}: its rows were left out of a bundle and are made first; run snakemake once "
+            "more for what is to be made of them"
+            for folder in gone
+        ]
+
+    def _is_wanted_again(self, path: str) -> bool:
+        return self.is_left_out(path) and not self.is_made(path)
 
     def batch(self, path: str) -> Batch | None:
         """Return what the job of many observations makes that writes a path, if there is one."""

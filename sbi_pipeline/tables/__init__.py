@@ -10,10 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .arrays import NumpyTable
-from .columns import INDEX, Column, Table, check_real, first_names, float_type, instead_of, naming
+from .columns import (
+    INDEX,
+    Column,
+    Table,
+    check_real,
+    first_names,
+    float_type,
+    instead_of,
+    naming,
+    no_number,
+)
 from .fits import FitsTable
 from .hdf5 import Hdf5Table
 from .parquet import ParquetTable
+from .placeholders import placeholder_in
 from .text import TextTable, has_names, names_in_comment
 
 __all__ = [
@@ -29,7 +40,9 @@ __all__ = [
     "instead_of",
     "names_in_comment",
     "naming",
+    "no_number",
     "open_table",
+    "placeholder_in",
 ]
 
 FORMATS: dict[str, Callable[[Path], Table]] = {

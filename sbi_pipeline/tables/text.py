@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import re
 from array import array
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,9 @@ QUOTED = re.compile('"[^"]*"')
 BLANKS = ""
 MOST_HELD = 10_000_000
 """Numbers that are held as one array; of more, rows are read in the order they are asked for."""
+MISSING = frozenset(("na", "n/a", "null", "none", "--"))
+"""What other programs write in small or large letters for NaN, beside an empty cell."""
+FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d+)")
 Row = list[str]
 
 
@@ -215,7 +220,20 @@ def _check_header(names: Row, known: Collection[str]) -> None:
 
 
 def _number(cell: str) -> float:
-    return float(cell.strip() or "nan")
+    """Return the number that a cell is, NaN for a missing one.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if "_" not in cell:  # which Python allows among digits
+        with suppress(ValueError):
+            return float(cell)
+    cell = cell.strip()
+    if not cell or cell.lower() in MISSING:
+        return math.nan
+    if (found := FORTRAN.fullmatch(cell)) is None:
+        raise ValueError(no_number(cell))
+    return float(f"{found[1]}e{found[2]}")
 
 
 def _is_number(cell: str) -> bool:
