@@ -49,6 +49,7 @@ html_extra_path = ["extra"]
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_sourcelink_suffix = ""
+html_show_copyright = False
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"
