@@ -27,10 +27,11 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Parts of the documentation that are made from the code; a test holds them equal.
+# Tables that are made from the code, which a test holds equal to it; then the site: build/site/index.html.
 docs: $(VENV)/installed
 	$(BIN)/python docs/checks.py
 	$(BIN)/python docs/configuration.py
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site -b html . build/site
 
 # What declared versions cover, recorded after a version was raised or with a reason why not.
 lock: $(VENV)/installed
@@ -40,7 +41,7 @@ lock: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,slurm]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,slurm]'
 	touch $@
 
 clean:
