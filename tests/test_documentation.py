@@ -162,7 +162,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return there
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize("page", WITH_STUDY, ids=identity)
 def test_commands_of_a_page_can_be_called(page: Path, finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
@@ -177,7 +177,7 @@ def test_commands_of_a_page_can_be_called(page: Path, finished: Path, tmp_path: 
         call(command, folder)
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @pytest.mark.parametrize("page", WITH_STUDY, ids=identity)
 def test_notebooks_of_a_page_run(
     page: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
