@@ -103,7 +103,7 @@ def test_traits_are_a_record_of_the_class(method):
         ("toy:ToySampler", "is no estimator; wanted a subclass"),
         ("toy:NoTraits", r"has no traits; write traits = Traits\(target=...\) in its class"),
         ("toy:Nothing", "has no 'Nothing'"),
-        ("ntp", "'ntp' is not known; write one of cmpe, fmpe, mnre, nle, npe, nre, or"),
+        ("ntp", "'ntp' is not known; write one of auto, cmpe, fmpe, mnre, nle, npe, nre, or"),
     ],
 )
 def test_what_is_no_estimator_is_refused(name, message):
