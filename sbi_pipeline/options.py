@@ -8,7 +8,7 @@ it is checked (`study.binding`); schema and tables of the manual are made of the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen, Predicate
@@ -54,7 +54,7 @@ class OneOf:
     A table of parts is open: ``"my_module:MyClass"`` stands for a class of the user's own.
     """
 
-    table: Mapping[str, Any]
+    table: Mapping[str, Any] = field(hash=False)  # in a list, annotations are held in sets
     besides: tuple[str, ...] = ()
 
 

@@ -39,10 +39,10 @@ class Range:
 
     @classmethod
     def of(cls, x: Array) -> Range:
-        """Return that of the finite values of data, ``(n, *x_shape)``."""
+        """Return that of data, ``(n, *x_shape)``; what is not finite is no value."""
         flat = x.reshape(len(x), -1)
-        if flat.dtype.kind == "f":
-            flat = np.where(np.isfinite(flat), flat, flat.dtype.type(np.nan))
+        if flat.dtype.kind == "f" and np.isinf(flat).any():  # of rows that failed
+            flat = np.where(np.isinf(flat), np.nan, flat)
         return cls(np.fmin.reduce(flat, axis=0), np.fmax.reduce(flat, axis=0), len(x))
 
     def joined(self, other: Range) -> Range:

@@ -243,7 +243,9 @@ class Returns:
             return x
         if self.what == "masked":
             return np.ma.masked_array(x, [True, False])
-        return {"complex": x * 1j, "dict": {"x": x}, "none": None}[self.what]
+        return {"complex": x * 1j, "dict": {"x": x}, "none": None, "infinite": x + np.inf}[
+            self.what
+        ]
 
 
 class Leaky:

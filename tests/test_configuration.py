@@ -70,6 +70,23 @@ def test_patterns_stand_for_many_parameters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        (["npe", "npx"], r"methods\[1\]: got 'npx'; did you mean 'npe'\? wanted one of auto, npe"),
+        (["npe", "npe"], "wanted a list of one or more different methods or auto"),
+        (["nle"], "none of them has draws that others are reweighted from; add npe"),
+    ],
+)
+def test_methods_of_a_portfolio_are_named(methods: list[str], message: str) -> None:
+    config = copy.deepcopy(TINY)
+    config["estimators"]["npe"] = {"method": "auto", "network": {"methods": ["npe", "nle"]}}
+    study.take_configuration(config)
+    config["estimators"]["npe"]["network"]["methods"] = methods
+    with pytest.raises(ValueError, match=message):
+        study.take_configuration(config)
+
+
+@pytest.mark.parametrize(
     ("proposal", "message"),
     [
         ("npo", r"estimators.nle.sampler.proposal: 'npo' is not trained here; wanted auto, none"),

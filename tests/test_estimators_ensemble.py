@@ -59,6 +59,17 @@ def test_members_learn_from_rows_of_their_own():
     assert ensemble.eval().loss(z, x).shape == (200,)
 
 
+def test_rows_keep_their_weights_whichever_members_learn_from_them():
+    z, x, ensemble = trio("npe")
+    ensemble.structure.loss = lambda z, x: z.sum(1)
+    weight = z.sum(1).exp()
+    expected = weight * z.sum(1)
+    torch.testing.assert_close(ensemble.eval().weighted_loss(z, x, weight), expected)
+    torch.manual_seed(1)
+    losses = torch.stack([ensemble.train().weighted_loss(z, x, weight) for _ in range(200)])
+    torch.testing.assert_close(losses.mean(), expected.mean(), atol=0, rtol=0.05)
+
+
 def test_the_mixture_is_weighted_by_held_out_density():
     z, x, ensemble = trio("npe")
     with torch.no_grad():  # make the second member certain, and wrong

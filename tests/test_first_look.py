@@ -62,6 +62,11 @@ def test_what_only_some_rows_return_fails_those_rows(run, what):
     np.testing.assert_array_equal(rows.status != 0, rows.parameters[:, 0] >= 0.8)
 
 
+def test_infinite_values_of_some_rows_say_nothing_of_precision(run):
+    shard, _ = run("a", 1000, "Returns", simulator_options={"what": "infinite", "above": 0.99})
+    assert 0 < (read_rows(shard, 0, 1000).status != 0).sum() < 100
+
+
 def test_a_simulator_that_leaks_is_started_again_and_loses_no_row(run):
     shard, receipt = run("a", 30, "Leaky", memory_limit=1_500_000_000)
     assert receipt["failures"] == {}

@@ -74,6 +74,10 @@ class Ensemble(Estimator):
 
     def loss(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the mean of the members' losses: of all rows, or of some in training."""
+        return self.weighted_loss(z, x)
+
+    def weighted_loss(self, z: Tensor, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return that mean, the loss of each row times its weight, ``(n,)``, if it has one."""
 
         def of_one(z: Tensor, x: Tensor, *weights: Tensor) -> Tensor:
             return self._call("loss", weights, z, x)
@@ -83,9 +87,10 @@ class Ensemble(Estimator):
             own = torch.rand(self.size, len(z), device=z.device).argsort(1)
             own = own[:, : round(SHARE * len(z))]
             z, x, shared = z[own], x[own], 0
+            weight = None if weight is None else weight[own]
         in_dims = (shared, shared, *[0] * len(self.names))
         losses: Tensor = vmap(of_one, in_dims, randomness="different")(z, x, *self.stacked)
-        return losses.mean(0)
+        return (losses if weight is None else losses * weight).mean(0)
 
     @torch.no_grad()
     def weigh(self, z: Tensor, x: Tensor, weight: Tensor | None = None) -> None:

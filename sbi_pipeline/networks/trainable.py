@@ -24,5 +24,9 @@ class Trainable(nn.Module):
         """
         raise ValueError(f"{type(self).__name__} has no loss(z, x); it needs one to be trained")
 
+    def weighted_loss(self, z: Tensor, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return `loss`, times the weight of each row, ``(n,)``, where rows have some."""
+        return self.loss(z, x) if weight is None else self.loss(z, x) * weight
+
     def training_done(self, share: float) -> None:
         """Take note of the share of the training that is done, in [0, 1), before each epoch."""

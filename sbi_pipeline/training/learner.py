@@ -41,7 +41,7 @@ class Learner:
         average: float,
     ) -> None:
         self.model, self.clip_norm = model, clip_norm
-        self.loss_of: Callable[..., Tensor] = model.loss
+        self.loss_of: Callable[..., Tensor] = model.weighted_loss
         self.memory = max(1.0, average)
         self.averaged = copy.deepcopy(model) if average else model
         self.weights = flatten(model)
@@ -77,7 +77,7 @@ class Learner:
             compiled = torch.compile(self.loss_of, dynamic=False)
             with closing(batches), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torch's compiler about torch
-                compiled(*next(batches)[:2]).mean().backward()
+                compiled(*next(batches)).mean().backward()
         except Exception as error:  # whatever a compiler and its tool chain may raise
             reason = str(error).strip().split("\n", 1)[0]
             logger.warning("training is not compiled: %s: %s", type(error).__name__, reason)
@@ -95,7 +95,7 @@ class Learner:
         total, rows = torch.zeros((), device=next(self.model.parameters()).device), 0
         for batch, rate in zip(batches, rates, strict=True):
             self.optimiser.clear_gradients()
-            loss = weighted(self.loss_of, batch).mean()
+            loss = self.loss_of(*batch).mean()
             loss.backward()
             nn.utils.clip_grad_norm_(self.weights, self.clip_norm)
             self.optimiser.step(rate)
@@ -123,14 +123,8 @@ class Learner:
         count = len(rows[0])
         n = math.ceil(count / rows_at_once)  # equal parts: a lone row has no other to compare with
         parts = zip(*(each.tensor_split(n) for each in rows), strict=True)
-        total = sum(weighted(self.averaged.loss, part).sum().item() for part in parts)
+        total = sum(self.averaged.weighted_loss(*part).sum().item() for part in parts)
         return total / (rows[2].sum().item() if len(rows) > 2 else count)
-
-
-def weighted(loss: Callable[..., Tensor], rows: Rows) -> Tensor:
-    """Return the loss of each row, ``(n,)``, times its weight if it has one."""
-    z, x, *weights = rows
-    return loss(z, x) * weights[0] if weights else loss(z, x)
 
 
 def flatten(model: nn.Module) -> list[nn.Parameter]:
