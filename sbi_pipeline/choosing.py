@@ -82,7 +82,7 @@ class Race:
 
     Attributes:
         candidates: All of them; the others are reweighted from the first.
-        network: Options of each.
+        network: Options of the networks.
         fitting: Options of `fit.fit_source`.
         failures: Option of `learning.learn_estimator`.
         checkpoint: Beside which is kept what is trained, for a killed run to go on from.
@@ -113,6 +113,11 @@ class Race:
                 racing = [one for one in begun if not one.told]
         return racing
 
+    def _options(self, one: Candidate) -> dict[str, Any]:
+        """Return the options of a method's network; a likelihood is of data as they are."""
+        others = {"embedding"} if traits(one.method).target == "likelihood" else set()
+        return {key: each for key, each in self.network.items() if key not in others}
+
     def epochs(self, one: Candidate) -> int:
         """Return how many epochs a method is trained for where no number is given."""
         longer = 1 if self.network.get("members", 1) == 1 else LONGER
@@ -129,7 +134,7 @@ class Race:
         def train(checkpoint: Path) -> Trained:
             place = checkpoint.with_name(f"{self.checkpoint.stem}-{name}.checkpoint")
             fitting = {"max_epochs": self.epochs(one), **self.fitting, "pause": share}
-            made, history = one.lesson.train(one.method, self.network, fitting, place)
+            made, history = one.lesson.train(one.method, self._options(one), fitting, place)
             one.lesson.add_validity(made, self.failures, self.fitting.get("device", "auto"))
             return made, history
 
@@ -203,10 +208,12 @@ def learn_portfolio(
     discrete = combinations(prior) is not None
     weighted = {name: estimators.estimator_class(name).learns_prior(discrete) for name in names}
     lessons = {each: prepare(name) for name, each in weighted.items()}  # one for all, or two
-    few = next(iter(lessons.values())).rows.source.rows <= FEW
+    rows = next(iter(lessons.values())).rows.source.rows
+    few = rows <= FEW and not is_large(reader)
+    own = {"members": MEMBERS if few else 1, **network}
     race = Race(
         [Candidate(name, lessons[weighted[name]]) for name in names],
-        {"members": network.get("members", MEMBERS if few else 1)},
+        {key: each for key, each in own.items() if key != "methods"},
         fitting,
         failures,
         checkpoint,
@@ -226,8 +233,7 @@ def methods_for(asked: Sequence[str] | str, reader: Reader, prior: Prior) -> lis
     """
     names = list(asked)
     if asked == "auto":
-        large = len(reader.x_shape) > 1 or math.prod(reader.x_shape) > MOST_NUMBERS
-        names = ["npe", "nre" if large else "nle"]
+        names = ["npe", "nre" if is_large(reader) else "nle"]
         names = [each for each in names if traits(each).gaps or reader.missing is None]
     if combinations(prior) is not None:
         names = [each for each in names if traits(each).draws]
@@ -235,6 +241,11 @@ def methods_for(asked: Sequence[str] | str, reader: Reader, prior: Prior) -> lis
     if proposer is None:
         raise ValueError(f"none of {', '.join(names)} suits; add npe to methods")
     return [proposer, *(each for each in names if each != proposer)]
+
+
+def is_large(reader: Reader) -> bool:
+    """Say whether data are too large for their likelihood to be learnt, or for ensembles."""
+    return len(reader.x_shape) > 1 or math.prod(reader.x_shape) > MOST_NUMBERS
 
 
 def scored(proposer: Candidate, one: Candidate) -> Tensor:

@@ -32,6 +32,7 @@ from . import registry
 from .estimators import Estimator, construct, traits
 from .estimators.ensemble import share_out
 from .networks.conditioning import Known
+from .networks.encoders import Embedded
 from .options import INTERNAL, Chosen, Described, OneOf, all_differ
 from .posterior import log_posterior
 from .types import Array, Traits
@@ -61,6 +62,7 @@ class Portfolio(Estimator):
         methods: What is trained and compared; one of them must have draws with a density, which
             the others are reweighted from; ``auto``: npe, and nle for data of at most 500
             numbers on one axis, nre for others.
+        embedding: What maps data to features, for all but likelihoods.
         parts: The specs that parts are built from; the first one is reweighted for the others.
     """
 
@@ -74,6 +76,7 @@ class Portfolio(Estimator):
         *,
         known: Known = 0,
         methods: Methods,
+        embedding: Embedded = "auto",
         parts: Annotated[Sequence[Mapping[str, Any]], INTERNAL] = (),
     ) -> None:
         super().__init__()

@@ -111,9 +111,9 @@ def run(tmp_path):
     """Return a function that trains a portfolio on 1 000 simulations, and what it is told."""
     simulations = simulate(tmp_path, 1000)
 
-    def train(methods=("npe", "nle"), **options):
-        network = {"methods": list(methods)}
-        return trained(simulations, "auto", network=network, **{"max_epochs": 3, **options})
+    def train(methods=("npe", "nle"), network=None, **options):
+        given = network or {"methods": list(methods)}
+        return trained(simulations, "auto", network=given, **{"max_epochs": 3, **options})
 
     return train
 
@@ -149,6 +149,15 @@ def test_a_killed_one_goes_on_as_if_it_had_not_been(run, tmp_path, monkeypatch):
     again = run().estimator.state_dict()
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_an_embedding_is_for_those_that_take_one(run):
+    network = {"methods": ["npe", "nle", "nre"], "embedding": {"name": "mlp", "hidden": 7}}
+    parts = run(network=network).header["network"]["parts"]
+    taken = {part["method"]: part["network"].get("embedding") for part in parts}
+    assert taken.pop("npe") == {"name": "mlp", "hidden": 7}
+    assert taken.pop("nle", None) is None
+    assert taken.pop("nre", {"name": "mlp", "hidden": 7}) == {"name": "mlp", "hidden": 7}
 
 
 def test_what_there_is_no_time_for_is_said(run):
