@@ -202,7 +202,7 @@ class TrainedEstimator:
     def chosen_from(self) -> str:
         """What became of the methods it was chosen from, in a sentence; empty of none."""
         told = [f"{each['method']}: {each['told']}" for each in self.search if "method" in each]
-        return f"It is mixed of what held-out simulations chose ({'; '.join(told)})." * bool(told)
+        return f"It is a mixture, weighed by held-out simulations ({'; '.join(told)})." * bool(told)
 
     @property
     def candidates(self) -> list[dict[str, Any]]:

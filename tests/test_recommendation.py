@@ -63,6 +63,17 @@ def test_what_failed_is_not_taken_however_much_it_tells():
     assert "No other posterior is left" in found.sentences
 
 
+def test_a_mixture_says_what_it_is_mixed_of_and_is_not_alone():
+    told = {"npe": "weight 0.2", "nle": "weight 0.8"}
+    table = [{"method": each, "epochs": 9, "told": why} for each, why in told.items()]
+    mixed = dataclasses.replace(estimator("best"), search=table)
+    found = asked([posterior("best")], [mixed])
+    assert "weighed by held-out simulations (npe: weight 0.2; nle: weight 0.8)" in found.sentences
+    assert "No other posterior" not in found.sentences
+    alone = dataclasses.replace(mixed, search=[{**table[0]}, {**table[1], "epochs": 0}])
+    assert "No other posterior" in asked([posterior("best")], [alone]).sentences
+
+
 def test_none_is_taken_where_all_failed_and_the_remedy_is_said():
     given = posterior("npe")
     found = asked([given], [estimator("npe")], [finding(given, "fail", advice="Mend the prior.")])
