@@ -4,8 +4,8 @@ Methods are scored by the log posterior density, in nats, at the truths of held-
 by weights that make these truths likely. No reference and no observation takes part, so a choice is
 as good for one as for another. Of many rows every method is trained for some of its epochs first,
 as it would be for all of them, and one that is then far behind the best is left there. Few rows are
-learnt by ensembles, for more epochs, since each member sees two fifths of the rows in one: held out
-they gain up to half a nat (`benchmarks/sbibm/README.md`).
+learnt by ensembles, for more epochs, since each member sees two fifths of the rows in one: what
+that gains held out stands in `benchmarks/sbibm/README.md`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """Mean log posterior density at held-out truths, in nats."""
+        """Mean log posterior density at held-out truths, in nats; of a method that was trained."""
         return float(self.log_prob.mean())
 
 
@@ -120,7 +120,7 @@ class Race:
 
     def epochs(self, one: Candidate) -> int:
         """Return how many epochs a method is trained for where no number is given."""
-        longer = 1 if self.network.get("members", 1) == 1 else LONGER
+        longer = 1 if self.network["members"] == 1 else LONGER
         return longer * usual_epochs(traits(one.method), one.lesson.rows.source.rows)
 
     def _train(self, one: Candidate, stage: str) -> bool:
@@ -131,16 +131,16 @@ class Race:
             return False
         share = FIRST if stage == "first" else 1.0
 
-        def train(checkpoint: Path) -> Trained:
-            place = checkpoint.with_name(f"{self.checkpoint.stem}-{name}.checkpoint")
+        name = f"{self.checkpoint.stem}-{one.method.replace(':', '-')}"
+        checkpoint = self.checkpoint.with_name(f"{name}.checkpoint")  # of all stages
+
+        def train() -> Trained:
             fitting = {"max_epochs": self.epochs(one), **self.fitting, "pause": share}
-            made, history = one.lesson.train(one.method, self._options(one), fitting, place)
+            made, history = one.lesson.train(one.method, self._options(one), fitting, checkpoint)
             one.lesson.add_validity(made, self.failures, self.fitting.get("device", "auto"))
             return made, history
 
-        name = one.method.replace(":", "-")
-        path = self.checkpoint.with_name(f"{self.checkpoint.stem}-{name}-{stage}.pt")
-        one.made, one.history = kept(path, train)
+        one.made, one.history = kept(self.checkpoint.with_name(f"{name}-{stage}.pt"), train)
         one.log_prob = scored(first, one)
         logger.info("%s: %.4g nats at held-out truths", one.method, one.score)
         return True
@@ -162,8 +162,8 @@ def learn_campaign(
         prior: Of theta.
         method: A name of `registry.ESTIMATORS` or ``"module:Class"``.
         network: Options of the method.
-        minutes: Time after which ``auto`` begins no further method and ends none that is begun,
-            but for the first; what is chosen then depends on the machine.
+        minutes: Time after which ``auto`` begins no further training, of all methods but the
+            first; what is chosen then depends on the machine.
         **options: Of `learning.learn_estimator`.
 
     Raises:
@@ -281,20 +281,23 @@ def _mixed(race: Race, finalists: Sequence[Candidate]) -> Learnt:
         [one.made for one, _ in parts if one.made is not None], [weight for _, weight in parts]
     )
     best = finalists[int(weights.argmax())]
-    modelled = any(part.validity is not None for part in made.members)
-    told = [
+    table = [
         {
             "method": one.method,
-            "validation_loss": -one.score,
+            "validation_loss": -one.score if one.made is not None else None,
             "epochs": len(one.history),
             "told": one.told,
         }
         for one in race.candidates
     ]
-    for each in told:
-        logger.info("%s: %s", each["method"], each["told"])
-    found = learnt(best.lesson, made, best.history, told, modelled=modelled)
-    return replace(found, usual_epochs=race.epochs(best))
+    for one in race.candidates:
+        logger.info("%s: %s", one.method, one.told)
+    modelled = any(part.validity is not None for part in made.members)
+    found = learnt(best.lesson, made, best.history, table, modelled=modelled)
+    # What has to know of failed simulations is a part that learnt no posterior, if there is one.
+    others = [part.traits.target for part in made.members if not part.traits.draws]
+    failures = {**found.failures, "target": (others or ["posterior"])[0]}
+    return replace(found, usual_epochs=race.epochs(best), failures=failures)
 
 
 def _counts(prepared: Lesson) -> Tensor | None:

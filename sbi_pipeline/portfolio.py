@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Annotated, Any
 
 import numpy as np
@@ -137,9 +138,8 @@ class Portfolio(Estimator):
 
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log q(z | x) in nats, ``(n,)``, for paired rows or for one data set x."""
-        shown = x.expand(len(z), *self.shown_shape)
         logs = [
-            self.log_prob_of(place, z, shown) + weight.log()
+            self.log_prob_of(place, z, x) + weight.log()
             for place, weight in enumerate(self.mixture)
             if weight > 0
         ]
@@ -147,20 +147,20 @@ class Portfolio(Estimator):
 
     @torch.no_grad()
     def log_prob_of(self, place: int, z: Tensor, x: Tensor) -> Tensor:
-        """Return log q_k(z | x) of one part in nats, ``(n,)``, for paired rows."""
+        """Return log q_k(z | x) of one part in nats, ``(n,)``, for paired rows or one data set."""
         part = self.members[place]
         if part.traits.draws:
             return torch.as_tensor(part.log_prob(z, x))
-        rows, data = z.detach().cpu().numpy().astype(float), x.cpu().numpy()
-        evidence = self._log_evidence(place, data)
-        unnormalised = log_posterior(part, data)(rows[:, None])[:, 0]
-        return torch.as_tensor(unnormalised - evidence, dtype=z.dtype, device=z.device)
+        data = x.reshape(-1, *self.shown_shape).cpu().numpy()
+        rows = z.cpu().numpy().astype(float).reshape(len(data), -1, z.shape[1])
+        log_prob = log_posterior(part, data)(rows) - self._log_evidence(place, data)[:, None]
+        return torch.as_tensor(log_prob.reshape(-1), dtype=z.dtype, device=z.device)
 
     def _log_evidence(self, place: int, x: Array) -> Array:
         """Return log Z of one part for each of some data sets, ``(n,)``, each found once."""
         from . import samplers  # noqa: PLC0415 - xarray takes a second, which trainings save
 
-        keys = [(place, row.tobytes()) for row in x]
+        keys = [(place, blake2b(row.tobytes(), digest_size=16).digest()) for row in x]
         missing = {key: i for i, key in enumerate(keys) if key not in self._evidence}
         if len(self._evidence) + len(missing) > REMEMBERED:
             self._evidence.clear()

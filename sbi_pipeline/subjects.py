@@ -8,6 +8,7 @@ files of its figures. Posteriors and observations are in `sampled_posteriors`, c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
@@ -208,13 +209,19 @@ class TrainedEstimator:
     def candidates(self) -> list[dict[str, Any]]:
         """Candidates, the best first: settings or method in words, loss, epochs."""
         found = []
-        for each in sorted(self.search, key=lambda candidate: candidate["validation_loss"]):
+        for each in sorted(self.search, key=_loss):
             parts = [each.get("network", {}), each.get("training", {})]
             words = each.get("method") or ", ".join(
                 f"{key}: {value}" for part in parts for key, value in part.items()
             )
             found.append({**each, "settings": words})
         return found
+
+
+def _loss(candidate: Mapping[str, Any]) -> float:
+    """Return what candidates are sorted by; those that were not begun come last."""
+    loss = candidate["validation_loss"]
+    return math.inf if loss is None else float(loss)
 
 
 @dataclass(frozen=True)

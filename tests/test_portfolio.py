@@ -38,7 +38,7 @@ def test_its_density_is_that_of_the_mixture(portfolio: Portfolio) -> None:
     # Of pairs it is what it is of each alone.
     x = torch.tensor([[0.5], [-1.0], [0.5]])
     pairs = portfolio.log_prob(GRID[[400, 300, 420]], x)
-    torch.testing.assert_close(pairs[[0, 2]], log_prob[[400, 420]], atol=0.1, rtol=0)
+    torch.testing.assert_close(pairs[[0, 2]], log_prob[[400, 420]], atol=1e-4, rtol=0)
 
 
 def of(portfolio: Portfolio, place: int) -> torch.Tensor:
@@ -123,6 +123,9 @@ def test_a_portfolio_in_a_study(run, tmp_path):
     assert all(part["members"] == choosing.MEMBERS for part in posterior.header["network"]["parts"])
     table = {each["method"]: each for each in posterior.header["search"]}
     assert list(table) == ["npe", "nle"]
+    failures = posterior.header["failures"]  # of which a likelihood has to know
+    assert failures["target"] == "likelihood"
+    assert failures["modelled"]
     assert posterior.header["usual_epochs"] > 3
     assert not list(tmp_path.glob("train-*"))
     theta = posterior.sample(400, x=np.zeros(posterior.estimator.shown_shape))
@@ -164,3 +167,6 @@ def test_what_there_is_no_time_for_is_said(run):
     posterior = run(("npe", "nle", "nre"), minutes=1e-6)
     told = {each["method"]: each["told"] for each in posterior.header["search"]}
     assert told == {"npe": "weight 1", "nle": "out of time", "nre": "out of time"}
+    losses = [each["validation_loss"] for each in posterior.header["search"]]
+    assert np.isfinite(losses[0])
+    assert losses[1:] == [None, None]

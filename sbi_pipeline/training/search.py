@@ -67,7 +67,7 @@ def search(
     with counting("candidates", len(every), bar=False) as counter:
         for number, settings in enumerate(every):
             path = checkpoint.with_name(f"{checkpoint.stem}-{number}.pt")
-            made, history = kept(path, partial(train, settings))
+            made, history = kept(path, partial(train, settings, path.with_suffix(".checkpoint")))
             if not made.traits.loss_judges:
                 raise ValueError(
                     "grid needs a loss that says how good an estimator is; "
@@ -89,16 +89,16 @@ def forget(checkpoint: Path) -> None:
         path.unlink()
 
 
-def kept(path: Path, train: Callable[[Path], Trained]) -> Trained:
+def kept(path: Path, train: Callable[[], Trained]) -> Trained:
     """Train one candidate, or read it where an earlier run has.
 
     Args:
         path: Where it is kept, until `forget`.
-        train: From a checkpoint of its own to an estimator and its history.
+        train: Returns an estimator and its history.
     """
     if path.exists():
         made, header = estimators.load_estimator(path)
         return made, pd.DataFrame(header["history"])
-    made, history = train(path.with_suffix(".checkpoint"))
+    made, history = train()
     estimators.save_estimator(path, made, {"history": history.to_dict("list")})
     return made, history
