@@ -45,6 +45,7 @@ def test_numbers_of_any_library_are_data(returned, given, expected):
         (np.ones(3) * 1j, "returned complex128; wanted real numbers: stack real and imag"),
         ([1j, 2.0], "complex128"),
         (np.array([1, 2]) * units.Jy, "a Quantity in Jy; return its values in that unit"),
+        (np.array([1, 2]) * units.one, "a Quantity; return its values in that unit"),
         (table.Column([1.0, 2.0], unit="Jy"), "a Column in Jy; return its values in that unit"),
         (pd.DataFrame({"time": [1.0], "flux": [2.0]}), "a DataFrame; .* without index and times"),
         (table.Table({"flux": [2.0]}), "a Table; return the array of its data"),

@@ -129,6 +129,13 @@ def test_blanks_separate_where_nothing_else_does():
     np.testing.assert_array_equal(catalogue.data(0, 2), [[1.5, 2], [-300, 4]])
 
 
+def test_blanks_about_names_are_none_of_theirs():
+    with open("t.csv", "w") as file:
+        file.write("id, g , r\na, 1.5, 2\n")
+    catalogue = open_catalogue(Layout("t.csv", name="id", columns=("r", "g")))
+    np.testing.assert_array_equal(catalogue.data(0, 1), [[2, 1.5]])
+
+
 def test_one_column_may_be_in_quotes():
     with open("t.csv", "w") as file:
         file.write('"g"\n"1.5"\n')

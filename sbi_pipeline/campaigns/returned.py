@@ -68,7 +68,8 @@ def _check_kind(x: Any) -> None:
     name = type(x).__name__
     unit = getattr(x, "unit", getattr(x, "units", None))
     if unit is not None:
-        raise NoData(f"returned a {name} in {unit}; return its values in that unit as an array")
+        inside = f" in {unit}" if str(unit) else ""
+        raise NoData(f"returned a {name}{inside}; return its values in that unit as an array")
     if name in ("DataFrame", "Table", "QTable", "Dataset", "DataTree"):
         raise NoData(f"returned a {name}; return the array of its data, without index and times")
     if isinstance(x, dict | set | str | bytes):

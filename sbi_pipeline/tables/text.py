@@ -48,7 +48,8 @@ class TextTable:
         self._rest: Iterator[Row] | None = None
         first_line = next(self._lines(), "")
         self._separator = _separator(path, first_line)
-        self._names = next(_split(self._separator, iter([first_line])), [])
+        first_cells = next(_split(self._separator, iter([first_line])), [])
+        self._names = [cell.strip() for cell in first_cells]
         if names:
             _check_header(self._names, known)
         self._names = self._names if names else [str(each) for each in range(len(self._names))]
