@@ -24,13 +24,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from . import estimators
 from .conditions import NO_CONDITIONS, Conditions
-from .estimators import Estimator, traits
+from .estimators import Estimator, estimator_class, traits
 from .estimators.ensemble import stack
 from .options import Passes, Positive
 from .portfolio import Portfolio
-from .priors.discrete import combinations
 from .progress import counting
 from .storage.reading import Reader
 from .training import sources
@@ -204,9 +202,9 @@ def learn_portfolio(
         conditions=conditions,
         memory=memory,
     )
-    names = methods_for(network.get("methods", "auto"), reader, prior)
-    discrete = combinations(prior) is not None
-    weighted = {name: estimators.estimator_class(name).learns_prior(discrete) for name in names}
+    names = methods_for(network.get("methods", "auto"), reader)
+    # Plans refuse discrete parameters for a density of continuous ones.
+    weighted = {name: estimator_class(name).learns_prior(discrete=False) for name in names}
     lessons = {each: prepare(name) for name, each in weighted.items()}  # one for all, or two
     rows = next(iter(lessons.values())).rows.source.rows
     few = rows <= FEW and not is_large(reader)
@@ -223,23 +221,18 @@ def learn_portfolio(
     return _mixed(race, race.run())
 
 
-def methods_for(asked: Sequence[str] | str, reader: Reader, prior: Prior) -> list[str]:
+def methods_for(asked: Sequence[str] | str, reader: Reader) -> list[str]:
     """Return the methods that are tried, the one that others are reweighted from first.
 
     Args:
         asked: Names, or ``"auto"`` for those of the usual ones that suit.
         reader: Of the campaign.
-        prior: Of theta.
     """
     names = list(asked)
     if asked == "auto":
         names = ["npe", "nre" if is_large(reader) else "nle"]
         names = [each for each in names if traits(each).gaps or reader.missing is None]
-    if combinations(prior) is not None:
-        names = [each for each in names if traits(each).draws]
-    proposer = next((each for each in names if traits(each).proposes), None)
-    if proposer is None:
-        raise ValueError(f"none of {', '.join(names)} suits; add npe to methods")
+    proposer = next(each for each in names if traits(each).proposes)  # as `Portfolio.check` saw to
     return [proposer, *(each for each in names if each != proposer)]
 
 
