@@ -228,10 +228,8 @@ def methods_for(asked: Sequence[str] | str, reader: Reader) -> list[str]:
         asked: Names, or ``"auto"`` for those of the usual ones that suit.
         reader: Of the campaign.
     """
-    names = list(asked)
-    if asked == "auto":
-        names = ["npe", "nre" if is_large(reader) else "nle"]
-        names = [each for each in names if traits(each).gaps or reader.missing is None]
+    usual = ["npe", "nre" if is_large(reader) else "nle"]
+    names = usual if asked == "auto" else list(asked)
     proposer = next(each for each in names if traits(each).proposes)  # as `Portfolio.check` saw to
     return [proposer, *(each for each in names if each != proposer)]
 
