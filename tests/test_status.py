@@ -13,6 +13,7 @@ import pytest
 from shard_for_tests import make
 
 from sbi_pipeline import cli, progress
+from sbi_pipeline.commands import watching
 from sbi_pipeline.job_reports import ALIVE, SUFFIX
 from sbi_pipeline.sidecars import write_beside
 from sbi_pipeline.status import page
@@ -305,7 +306,7 @@ def test_watching_renews_until_it_is_interrupted(results, capsys, monkeypatch):
         path.unlink()
         report(results, "one/npe/train", counts=[count("epochs", 8, 60)])
 
-    monkeypatch.setattr(cli.time, "sleep", nap)
+    monkeypatch.setattr(watching.time, "sleep", nap)
     cli.main(["status", "--watch", "2"])
     out = capsys.readouterr().out
     assert naps == [2.0, 2.0]
