@@ -67,11 +67,12 @@ def _status(chosen: argparse.Namespace) -> None:
     def look() -> StudyStatus:
         return status_of(chosen.folder, plan, note)
 
+    if chosen.watch is not None:
+        _watch(look, chosen.watch)
+        return
     first = look()
     if chosen.serve is not None:
         _serve(look, chosen.serve)
-    elif chosen.watch is not None:
-        _watch(look, chosen.watch)
     else:
         sys.stdout.write(f"{first}\n")
 
