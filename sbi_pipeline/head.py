@@ -105,6 +105,11 @@ def warn_of_hopeless(queue: Sequence[Job], known: set[str]) -> None:
             )
 
 
+def is_locked(folder: Path) -> bool:
+    """Say whether a folder has Snakemake's lock: it runs there, or was killed."""
+    return any(folder.glob(".snakemake/locks/*"))
+
+
 def run_snakemake(arguments: Sequence[str], hand_over: Callable[[], None] | None = None) -> int:
     """Run Snakemake in this folder, alone, and return its exit code.
 
@@ -116,7 +121,7 @@ def run_snakemake(arguments: Sequence[str], hand_over: Callable[[], None] | None
     snakemake = [sys.executable, "-m", "snakemake"]
     with Lease(folder / ".snakemake"):
         outwait(folder)
-        if any(folder.glob(".snakemake/locks/*")):
+        if is_locked(folder):
             # Those of an earlier head: it is dead, and its jobs are over.
             subprocess.run([*snakemake, *arguments, "--unlock"], check=False, capture_output=True)
         with subprocess.Popen(

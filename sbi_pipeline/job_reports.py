@@ -146,7 +146,7 @@ def duration(seconds: float) -> str:
     """Return ``1 h 02 min``, ``3 min 12 s`` or ``4.5 s``; a dash for what nobody knows."""
     if math.isnan(seconds):
         return DASH
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

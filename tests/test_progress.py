@@ -190,7 +190,6 @@ def test_counting_outside_a_job_writes_nothing(tmp_path, monkeypatch):
 )
 def test_time_left_is_of_the_outermost_that_is_known(done, seconds):
     """Of observations, 2 of 5 after 20 s; of steps, 5 of 10 after 10 s."""
-    totals = {2: (10, 5), 1: (10,)}[len(done)][-len(done) :]
     totals = (5, 10) if len(done) == 2 else (10,)
     begun = (-20.0, -10.0)[-len(done) :]
     counts = [
@@ -198,7 +197,7 @@ def test_time_left_is_of_the_outermost_that_is_known(done, seconds):
         for one, total, first in zip(done, totals, begun, strict=True)
     ]
     found, _ = job_reports.left_of(counts)
-    assert found == seconds or math.isnan(found) == math.isnan(seconds)
+    assert found == pytest.approx(seconds, nan_ok=True)
 
 
 def test_of_one_observation_the_steps_say_what_is_left():
@@ -208,7 +207,13 @@ def test_of_one_observation_the_steps_say_what_is_left():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(4.53, "4.5 s"), (192, "3 min 12 s"), (3720, "1 h 02 min"), (math.nan, "–")],
+    [
+        (4.53, "4.5 s"),
+        (59.97, "1 min 00 s"),
+        (192, "3 min 12 s"),
+        (3720, "1 h 02 min"),
+        (math.nan, "–"),
+    ],
 )
 def test_duration(seconds, text):
     assert job_reports.duration(seconds) == text

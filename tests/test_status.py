@@ -12,9 +12,9 @@ from urllib.request import urlopen
 import pytest
 from shard_for_tests import make
 
-from sbi_pipeline import cli, progress
+from sbi_pipeline import cli, progress, sidecars, study
+from sbi_pipeline.commands import watching
 from sbi_pipeline.job_reports import ALIVE, SUFFIX
-from sbi_pipeline.sidecars import write_beside
 from sbi_pipeline.status import page
 from sbi_pipeline.status.server import LOOPBACK, StatusServer
 from sbi_pipeline.status.study import status_of
@@ -199,6 +199,7 @@ def test_thousands_of_shards_and_jobs_are_a_page(results, shards):
     assert time.perf_counter() - begin < 4.0
     assert "600,000 | 600,000" in line(status, "noise-key, 2000 shards")
     assert "1500 done, 500 stopped" in line(status, "noise-key, 2000 shards")
+    assert str(status).count("2000 shards") == 1
     assert "1,000" in line(status, "one/npe")
     assert len(str(status).splitlines()) < 60
 
@@ -237,24 +238,34 @@ def test_a_plan_says_what_waits(planned, capsys):
 
 
 def test_a_last_word_counts_no_more_when_what_it_was_of_is_made(planned, capsys):
-    cli.main(["why"])
-    from sbi_pipeline import study
-
     plan = study.Plan(study.load_configuration(study.default_files()))
-    path = Path("results/tiny/observations/mock.spec.json")
     path = next(Path(each) for each in plan if plan[each].stage == "observe")
     path.parent.mkdir(parents=True)
     report(planned, "tiny/observe-0", age=9000, makes=str(path))
-    capsys.readouterr()
     cli.main(["status"])
     assert "tiny/observe-0" in capsys.readouterr().out
     made = path.with_name(f"{path.name.partition('.')[0]}.nc")
     made.write_text("")
-    write_beside(path, plan[str(path)].content, [made])
+    sidecars.write_beside(path, plan[str(path)].content, [made])
     cli.main(["status"])
     out = capsys.readouterr().out
     assert "tiny/observe-0" not in out
     assert line(out, "observe ").split(" | ")[1] == "1"
+
+
+def test_a_look_takes_each_result_into_account_once(planned, monkeypatch):
+    plan = study.Plan(study.load_configuration(study.default_files()))
+    for path in plan:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        sidecars.write_beside(Path(path), plan[path].content, [])
+    looked = []
+    is_made = sidecars.is_made
+    monkeypatch.setattr(
+        sidecars, "is_made", lambda path, spec: looked.append(str(path)) or is_made(path, spec)
+    )
+    status = status_of(planned, plan)
+    assert sorted(looked) == sorted(plan)
+    assert f" of {len(plan)} results are made" in status.lines[0]
 
 
 def test_a_configuration_that_is_wrong_hides_no_files(planned, capsys):
@@ -305,7 +316,7 @@ def test_watching_renews_until_it_is_interrupted(results, capsys, monkeypatch):
         path.unlink()
         report(results, "one/npe/train", counts=[count("epochs", 8, 60)])
 
-    monkeypatch.setattr(cli.time, "sleep", nap)
+    monkeypatch.setattr(watching.time, "sleep", nap)
     cli.main(["status", "--watch", "2"])
     out = capsys.readouterr().out
     assert naps == [2.0, 2.0]

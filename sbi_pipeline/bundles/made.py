@@ -26,10 +26,11 @@ def check_finished(plan: Plan, with_simulations: bool) -> None:
     """
     waiting = [name for name, each in plan.rounds.items() if each.waits_for]
     missing = [f"the rounds of {waiting[0]}"] if waiting else []
+    is_made = plan.looked_at()
     for path in plan:
         stage = plan[path].stage
         needed = stage not in QUICKLY_MADE and (with_simulations or stage != "sample_prior")
-        if needed and not plan.is_made(path):
+        if needed and not is_made(path):
             missing.append(path.removesuffix(".spec.json"))
     if missing:
         more = f" and {len(missing) - 1} more results" if len(missing) > 1 else ""
@@ -41,10 +42,11 @@ def check_finished(plan: Plan, with_simulations: bool) -> None:
 
 def results_of(plan: Plan, with_simulations: bool) -> Iterator[Path]:
     """Yield the files of all results that are made as planned, with their specifications."""
+    is_made = plan.looked_at()
     for path in plan:
         spec = Path(path)
         there = sidecars.read_if_whole(spec)
-        if there is None or not plan.is_made(path):
+        if there is None or not is_made(path):
             continue
         yield spec
         whole = with_simulations or plan[path].stage != "sample_prior"

@@ -37,7 +37,7 @@ from .tasks import Gaps, Work
 log = logging.getLogger(__name__)
 
 DASK_SECONDS = 3.0  # work for which starting Dask pays
-CAMPAIGN = ("simulate", "import")  # what rows of a campaign are made for
+CAMPAIGN = ("simulate", "import")  # others, at given parameters, may all be the same
 
 
 def simulate_missing(
@@ -55,7 +55,10 @@ def simulate_missing(
         return
     if tally.rows:
         cost = tally.simulator_seconds / tally.rows
-    first_values = _FirstValues(work) if layout.start == 0 and not tally.rows else None
+    begins = layout.start == 0 and not tally.rows
+    first_values = None
+    if begins and work.recipe.stream.stage in CAMPAIGN:
+        first_values = _FirstValues(work.shard)
     # After a run that died, what runs in this process is guarded: the simulator may have killed it.
     here = sequential.guarded(work) if lease.unclean else work
     ledger.append(_opening(layout, rows, effort))
@@ -71,25 +74,21 @@ def simulate_missing(
                 if not (signals.asked() and any(record["failures"] for record in records)):
                     _commit(records, tally, ledger, counter)
             tally.judge(effort.max_failed_fraction, str(store))
-            if first_values is not None and first_values.wanted:
+            if first_values is not None and first_values.are_few:
                 first_values.look(records)
 
 
 @dataclass
 class _FirstValues:
-    """Looks at the first rows of a campaign that are committed, until they are enough to judge.
+    """Looks at the first rows of a shard that are committed, until they are enough to judge."""
 
-    Rows at given parameters, such as those of predictions, may all be the same.
-    """
-
-    work: Work
+    shard: Path
     found: Range | None = None
 
     @property
-    def wanted(self) -> bool:
-        """Whether more rows are."""
-        few = self.found is None or self.found.rows < ENOUGH
-        return few and self.work.recipe.stream.stage in CAMPAIGN
+    def are_few(self) -> bool:
+        """Whether more rows are needed."""
+        return self.found is None or self.found.rows < ENOUGH
 
     def look(self, records: sequential.Records) -> None:
         """Look at the rows that records are of.
@@ -99,7 +98,7 @@ class _FirstValues:
         """
         for record in records:
             stop = min(record["stop"], record["start"] + ENOUGH)
-            new = Range.of(read_rows(self.work.shard, record["start"], stop).x)
+            new = Range.of(read_rows(self.shard, record["start"], stop).x)
             self.found = new if self.found is None else self.found.joined(new)
         if self.found is not None and self.found.rows >= ENOUGH:
             check_range(self.found, "first")

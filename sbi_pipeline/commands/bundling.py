@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .configured import add_configuration
+
 
 def add_bundle(commands: Any) -> None:
     """Add the commands to those of a parser."""
@@ -16,8 +18,7 @@ def add_bundle(commands: Any) -> None:
     pack.add_argument("folders", type=Path, nargs="+", metavar="results/CAMPAIGN")
     pack.add_argument("--out", type=Path, metavar="FILE", help=".zip or .tar.gz")
     pack.add_argument("--simulations", action="store_true", help="pack simulations, too")
-    pack.add_argument("--configfile", action="append", default=[], metavar="FILE")
-    pack.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
+    add_configuration(pack)
     unpack = commands.add_parser("unbundle", help="open such an archive, checksums verified")
     unpack.set_defaults(run=_unbundle)
     unpack.add_argument("archive", type=Path)

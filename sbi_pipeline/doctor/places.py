@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from ..head import is_locked
 from ..storage.lease import is_held
 from .examined import Examined, in_gigabytes, without_user
 
@@ -122,7 +123,7 @@ def _locking(path: Path) -> Examined:
 def _running() -> Examined:
     if is_held(Path(".snakemake")):
         return Examined("this folder", "sbi-pipeline head runs here")
-    if any(Path(".snakemake/locks").glob("*")):
+    if is_locked(Path()):
         return Examined(
             *("this folder", "is locked: snakemake runs, or was killed", "wrong"),
             "wait, or if none runs: snakemake --unlock",

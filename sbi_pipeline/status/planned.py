@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from ..job_reports import DASH, JobReport
 from ..study import Jobs, Plan
@@ -21,7 +20,8 @@ class WantedResults:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.made = {path: plan.is_made(path) for path in plan}
+        self.is_made = plan.looked_at()
+        self.made = {path: self.is_made(path) for path in plan}
 
     def line(self) -> str:
         """Return in words how much is made."""
@@ -39,7 +39,7 @@ class WantedResults:
         if job.is_alive or not job.makes:
             return True
         try:
-            return not self.plan.is_made(job.makes)
+            return not self.is_made(job.makes)
         except KeyError:
             return False
 
@@ -85,8 +85,7 @@ class WantedResults:
 
     def _state(self, name: str) -> str:
         """Return in words how much of a round is made."""
-        folder = Path(RESULTS, name)
-        own = [made for path, made in self.made.items() if folder in Path(path).parents]
+        own = [made for path, made in self.made.items() if path.startswith(f"{RESULTS}/{name}/")]
         return "made" if all(own) else f"{sum(own)} of {len(own)} results made"
 
 

@@ -26,12 +26,11 @@ def simulation_tables(tree: ResultsTree) -> Iterator[StatusTable]:
             shards.append(shard_status(store))
         except (ValueError, KeyError, OSError) as error:
             damaged.append(StatusRow((_name(store), "", "", "", "", str(error))))
-    rows = [
-        row
-        for _, alike in itertools.groupby(shards, lambda each: each.store.parent)
-        for row in _of_folder(list(alike))
-    ]
-    if len(rows) > 1:
+    by_folder = itertools.groupby(shards, lambda each: each.store.parent)
+    folders = [list(alike) for _, alike in by_folder]
+    rows = [row for alike in folders for row in _of_folder(alike)]
+    is_summed = len(folders) == 1 and len(shards) > FEW
+    if len(rows) > 1 and not is_summed:
         rows.append(_sum(f"{len(shards)} shards", shards))
     yield StatusTable(HEAD, rows + damaged)
     yield StatusTable(("failed rows", "reason", "rows"), list(_reasons(shards)), words=0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..head import is_locked
 from .jobs import job_tables
 from .rows import catalogue_table, simulation_tables
 from .tables import StatusTable, StudyStatus
@@ -16,8 +17,6 @@ from .tree import ResultsTree, read_tree
 
 if TYPE_CHECKING:
     from ..study import Plan
-
-LOCKS = Path(".snakemake/locks")
 
 
 def status_of(folder: Path, plan: Plan | None = None, note: str = "") -> StudyStatus:
@@ -42,7 +41,7 @@ def status_of(folder: Path, plan: Plan | None = None, note: str = "") -> StudySt
 
         wanted = WantedResults(plan.current())
         tree = dataclasses.replace(tree, jobs=tuple(filter(wanted.is_of_interest, tree.jobs)))
-        running = "snakemake runs, or was killed" if any(LOCKS.glob("*")) else "snakemake rests"
+        running = "snakemake runs, or was killed" if is_locked(Path()) else "snakemake rests"
         lines[0] += f": {wanted.line()}; {running}"
         lines += wanted.verdicts()
         planned = [wanted.round_table(), wanted.stage_table(tree.jobs)]

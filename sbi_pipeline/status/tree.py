@@ -16,7 +16,8 @@ Read = TypeVar("Read")
 DEPTH = 4
 """Folders below that of results in which there may be something."""
 DRAWS = "draws.zarr"
-READ = ("history.csv", "diagnostics.csv", "box.json", "simulations.json")
+FILES = ("history.csv", "diagnostics.csv", "box.json", "simulations.json")
+"""Of a study; the first two are read, the others tell that there is one."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ResultsTree:
         folder: The folder.
         stores: Of shards that have begun.
         draws: Stores of the draws of catalogues.
-        files: All others that `status` reads.
+        files: All others that tell of a study.
         jobs: What jobs tell that have not ended well, or not yet.
     """
 
@@ -73,13 +74,13 @@ def read_tree(folder: Path) -> ResultsTree:
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield stores and files that are read; a folder that goes meanwhile is none."""
+    """Yield stores and files of a study; a folder that goes meanwhile is none."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
         return
     for entry in entries:
-        if entry.name.endswith((*READ, SUFFIX, ".zarr")):
+        if entry.name.endswith((*FILES, SUFFIX, ".zarr")):
             yield Path(entry.path)
         elif depth and entry.is_dir():
             yield from _walk(Path(entry.path), depth - 1)

@@ -234,7 +234,7 @@ def at_work() -> str:
     """
     if is_held(Path(".snakemake")):
         return "sbi-pipeline head runs"
-    if any(Path(".snakemake/locks").glob("*")):
+    if head.is_locked(Path()):
         return "snakemake runs, or was killed (then: snakemake --unlock)"
     jobs = head.jobs(Path.cwd().resolve())
     return f"{len(jobs)} jobs are in the queue of Slurm" if jobs else ""

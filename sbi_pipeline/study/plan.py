@@ -6,6 +6,7 @@ What its jobs read and are told is `jobs`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -262,20 +263,33 @@ class Plan(Mapping[str, Specification]):
 
     def is_made(self, path: str) -> bool:
         """Say whether what is there was made with the specification planned for ``path``."""
+        return self.looked_at()(path)
+
+    def looked_at(self) -> Callable[[str], bool]:
+        """Return `is_made` for many paths, which looks at each once and says so ever after."""
+
+        @functools.cache
+        def is_made(path: str) -> bool:
+            return self._is_made(path, is_made)
+
+        return is_made
+
+    def _is_made(self, path: str, is_made: Callable[[str], bool]) -> bool:
+        """Say whether a result is made, by what is said of those that it depends on."""
         batch = self.batch(path)
         if batch is not None and path != batch.members[0].path:
-            whole = all(self.is_made(each.path) for each in batch.members)
+            whole = all(is_made(each.path) for each in batch.members)
             return whole and batch.is_told(Path(path))
         planned = self[path]
         if self.is_left_out(path):
             name = Path(path).parent.name
             using = [each for each in self.campaigns.values() if name in each.stock_names]
             return sidecars.is_specified(Path(path), planned.content) and all(
-                self.is_made(each) for campaign in using for each in campaign
+                is_made(each) for campaign in using for each in campaign
             )
         if not sidecars.is_made(Path(path), planned.content):
             return False
-        if not all(self.is_made(each) for each in planned.follows):
+        if not all(map(is_made, planned.follows)):
             return False
         if planned.stage == "manifest":  # a receipt that was deleted wants its shard again
             (campaign,) = (each for each in self.campaigns.values() if path in each)
