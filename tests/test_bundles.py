@@ -263,6 +263,33 @@ def test_an_archive_cut_short_or_with_a_flipped_bit_is_damaged(archive: Path) ->
         assert not Path("there").exists()
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_any_flipped_bit_and_any_cut_is_one_line_or_harmless(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {"a.py": b"print(1)\n" * 30, "b/c.bin": bytes(range(256)) * 4}
+    sums = "".join(f"{archives.sha256(content)}  {name}\n" for name, content in files.items())
+    archive = Path(f"it.{ending}")
+    contents = {"SHA256SUMS": sums.encode(), **files}
+    archives.write_archive(archive, {f"it/{name}": each for name, each in contents.items()})
+    whole, refused = archive.read_bytes(), 0
+    for place in range(0, len(whole), 5):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        for content in (whole[:place], bytes(flipped)):
+            archive.write_bytes(content)
+            try:
+                list(bundles.unpack(archive, Path("there")))
+            except ValueError as error:
+                refused += 1
+                assert "\n" not in str(error)
+                continue
+            assert {name: Path("there", name).read_bytes() for name in files} == files
+            shutil.rmtree("there")
+    assert refused > len(whole) // 5  # nearly all that are cut, and more than that
+
+
 def test_links_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with tarfile.open("it.tar.gz", "w:gz") as archive:

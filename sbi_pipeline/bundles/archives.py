@@ -24,8 +24,8 @@ Content = Path | bytes
 ZIP, TAR = (".zip",), (".tar.gz", ".tgz")
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The time of files in a zip archive, which has none before."""
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError)
-"""What reading a damaged archive may raise."""
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError)
+"""What reading a damaged archive may raise; RuntimeError where a flipped bit says encrypted."""
 BLOCK = 1 << 20
 
 
