@@ -240,6 +240,8 @@ def damaged(archive: Path, change: Callable[[dict[str, bytes]], None]) -> None:
         (lambda f: f.update({"/etc/passwd": b""}), "a path that leaves the folder"),
         (lambda f: f.update({"tiny/..\\out": b""}), "a path that leaves the folder"),
         (lambda f: f.update({"C:/out": b""}), "a path that leaves the folder"),
+        (lambda f: f.update({"tiny/.git/config": b""}), "config', which no bundle does"),
+        (lambda f: f.update({"tiny/x/.Git/config": b""}), "config', which no bundle does"),
         (lambda f: f.update({"other/out": b""}), "is no bundle of sbi-pipeline"),
     ],
 )
