@@ -1,5 +1,6 @@
 """`sbi-pipeline bundle` and `unbundle`: whole, the same bytes, nothing that leaves the folder."""
 
+import importlib.metadata
 import io
 import json
 import shutil
@@ -9,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -238,6 +240,8 @@ def damaged(archive: Path, change: Callable[[dict[str, bytes]], None]) -> None:
         (lambda f: f.update({"/etc/passwd": b""}), "a path that leaves the folder"),
         (lambda f: f.update({"tiny/..\\out": b""}), "a path that leaves the folder"),
         (lambda f: f.update({"C:/out": b""}), "a path that leaves the folder"),
+        (lambda f: f.update({"tiny/.git/config": b""}), "config', which no bundle does"),
+        (lambda f: f.update({"tiny/x/.Git/config": b""}), "config', which no bundle does"),
         (lambda f: f.update({"other/out": b""}), "is no bundle of sbi-pipeline"),
     ],
 )
@@ -261,6 +265,33 @@ def test_an_archive_cut_short_or_with_a_flipped_bit_is_damaged(archive: Path) ->
         with pytest.raises(SystemExit, match=rf"^{archive.name} is (damaged|no bundle)"):
             cli.main(["unbundle", archive.name, "--into", "there"])
         assert not Path("there").exists()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_any_flipped_bit_and_any_cut_is_one_line_or_harmless(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {"a.py": b"print(1)\n" * 30, "b/c.bin": bytes(range(256)) * 4}
+    sums = "".join(f"{archives.sha256(content)}  {name}\n" for name, content in files.items())
+    archive = Path(f"it.{ending}")
+    contents = {"SHA256SUMS": sums.encode(), **files}
+    archives.write_archive(archive, {f"it/{name}": each for name, each in contents.items()})
+    whole, refused = archive.read_bytes(), list[str]()
+    for place in range(0, len(whole), 5):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        for content in (whole[:place], bytes(flipped)):
+            archive.write_bytes(content)
+            try:
+                list(bundles.unpack(archive, Path("there")))
+            except ValueError as error:
+                refused.append(str(error))
+                continue
+            assert {name: Path("there", name).read_bytes() for name in files} == files
+            shutil.rmtree("there")
+    assert not [each for each in refused if "\n" in each]
+    assert len(refused) > len(whole) // 5  # nearly all that are cut, and more than that
 
 
 def test_links_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,6 +359,23 @@ def test_constraints_name_all_that_is_needed_and_no_local_builds() -> None:
     assert {"sbi-pipeline", "torch", "snakemake", "numpy", "pulp"} <= set(named)
     assert named == sorted(set(named))
     assert not [line for line in lines if "+" in line]
+
+
+def test_constraints_follow_extras_and_leave_out_what_this_system_does_not_need(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needs = {
+        "sbi-pipeline": ["A_b[fast]>=1", "winonly; sys_platform == 'win32'", "no.such>=1"],
+        "A_b": ["quick; extra == 'fast'", "slow; extra == 'other'"],
+    }
+
+    def distribution(name: str) -> Any:
+        if name == "no.such":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return SimpleNamespace(version="1.2+cpu", requires=needs.get(name))
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
+    assert texts.constraints().splitlines() == ["a-b==1.2", "quick==1.2", "sbi-pipeline==1.2"]
 
 
 @pytest.mark.slow

@@ -4,9 +4,11 @@ import fcntl
 import importlib.metadata
 import locale
 import os
+import pwd
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,18 @@ def test_a_snakemake_of_another_environment_is_wrong(
     assert found("snakemake").state == "note"
 
 
+def test_a_snakemake_that_is_not_installed_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = importlib.metadata.version
+
+    def without(name: str) -> str:
+        if name == "snakemake":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without)
+    assert found("snakemake").state == "wrong"
+
+
 def test_a_package_without_its_workflow_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "WORKFLOW", "/none/Snakefile")
     assert "install again" in found("sbi-pipeline").remedy
@@ -185,6 +199,24 @@ def test_a_file_system_without_locks_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     assert found("locks").state == "note"
+
+
+def test_somebody_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert found("HOME").found == "~ is no folder"
+
+
+def test_locks_that_take_long_are_no_fault_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(path: Path) -> doctor.Examined:
+        os.utime(path, (time.time() - 60,) * 2)
+        return doctor.Examined("locks", "hold")
+
+    monkeypatch.setattr(places, "_locking", slow)
+    assert not [each for each in doctor.examine() if each.name == "clock"]
 
 
 def test_a_clock_that_differs_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import xarray as xr
 from sbi_pipeline import cli, priors
 from sbi_pipeline.commands import exporting
 from sbi_pipeline.exports import FORMATS, export
-from sbi_pipeline.exports.bilby import FAMILIES
+from sbi_pipeline.exports.bilby import CLASSES
 from sbi_pipeline.exports.draws import read_posterior
 from sbi_pipeline.exports.labels import as_math, as_text
 from sbi_pipeline.priors.families import TYPES
@@ -258,10 +258,10 @@ WRITTEN = {
 
 
 def test_all_families_that_bilby_has_are_compared() -> None:
-    assert set(WRITTEN) == set(FAMILIES) <= set(TYPES)
+    assert set(WRITTEN) == set(CLASSES) <= set(TYPES)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", CLASSES)
 def test_priors_of_bilby_are_ours(family: str, tmp_path: Path) -> None:
     bilby = pytest.importorskip("bilby", reason="pip install bilby")
     entry = {"type": family, **WRITTEN[family]}

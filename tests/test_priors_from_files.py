@@ -181,6 +181,7 @@ def test_prior_files_of_bilby() -> None:
         ("a = Uniform(0)", "Uniform wants maximum"),
         ("a = Uniform(0, 1, width=3)", "Uniform takes minimum, maximum; got width"),
         ("a = Uniform(0, x)", "got x; wanted a number"),
+        ("a = Beta(1, 2, maximum=3)", "maximum of a beta prior is 1 here; scale it"),
         ("a : Uniform", "line 1, a : Uniform: invalid syntax"),
         ("# nothing", "it has no priors"),
     ],

@@ -24,8 +24,8 @@ Content = Path | bytes
 ZIP, TAR = (".zip",), (".tar.gz", ".tgz")
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The time of files in a zip archive, which has none before."""
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError)
-"""What reading a damaged archive may raise."""
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError)
+"""What reading a damaged archive may raise; RuntimeError where a flipped bit says encrypted."""
 BLOCK = 1 << 20
 
 
@@ -110,7 +110,7 @@ def archived_files(path: Path) -> Iterator[ArchivedFile]:
 
     Raises:
         ValueError: It is none, it is damaged, or it holds what no archive of ours does: a link, a
-            path that leaves the folder, the same name twice.
+            path that leaves the folder, a file of a clone, the same name twice.
     """
     check_ending(path)
     if not path.is_file():
@@ -154,14 +154,18 @@ def _read_tar(path: Path) -> Iterator[ArchivedFile]:
 
 
 def _checked(name: str, path: Path) -> str:
-    """Return a name that stays in its folder.
+    """Return a name that stays in its folder, and is none of a clone.
+
+    The configuration of a clone may name programs that git runs when it is only asked for changes.
 
     Raises:
-        ValueError: It does not.
+        ValueError: It does not, or it is.
     """
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
         raise ValueError(f"{path} holds {name!r}, a path that leaves the folder; it is not opened")
+    if ".git" in (part.lower() for part in parts):
+        raise ValueError(f"{path} holds {name!r}, which no bundle does; it is not opened")
     return name
 
 

@@ -68,22 +68,21 @@ def _extracted(archive: Path, folder: Path) -> tuple[str, int]:
         top, *parts = PurePosixPath(member.name).parts
         tops[top] = None
         name = "/".join(parts)
-        if name == SUMS and not found:
-            sums = _read_sums(member.stream.read())
-        if not sums or len(tops) > 1 or not name:
+        if not name or len(tops) > 1 or not (sums or name == SUMS):
             raise ValueError(f"{archive} is no bundle of sbi-pipeline: {SUMS} does not come first")
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        if name == SUMS:
-            place.write_text("".join(f"{hash_}  {each}\n" for each, hash_ in sums.items()))
-            continue
         damaged = f"{archive} is damaged: {name}"
-        found[name] = archives.copied(member.stream, place, damaged)
+        digest = archives.copied(member.stream, place, damaged)
+        if not sums:
+            sums = _read_sums(place)
+            continue
         if member.executable:
             place.chmod(0o755)
-        if found[name] != sums.get(name):
+        if digest != sums.get(name):
             said = "is not what its checksum says" if name in sums else "has no checksum"
             raise ValueError(f"{damaged} {said}; fetch it once more")
+        found[name] = digest
     if missing := [name for name in sums if name not in found]:
         raise ValueError(f"{archive} is damaged: {missing[0]} is missing; fetch it once more")
     if not sums:
@@ -91,7 +90,8 @@ def _extracted(archive: Path, folder: Path) -> tuple[str, int]:
     return next(iter(tops)), len(found)
 
 
-def _read_sums(text: bytes) -> dict[str, str]:
+def _read_sums(path: Path) -> dict[str, str]:
     """Return checksums by name."""
-    pairs = (line.partition("  ") for line in text.decode(errors="replace").splitlines())
-    return {name: hash_ for hash_, _, name in pairs}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    pairs = (line.partition("  ") for line in lines)
+    return {name: digest for digest, _, name in pairs}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from .. import __version__, provenance, shipped, sidecars
 from ..reports import citation
@@ -25,19 +28,28 @@ def versions_file() -> str:
 def constraints() -> str:
     """Return a line ``name==version`` for this package and all that it needs, as pip reads them."""
     found: dict[str, str] = {}
-    waiting = [provenance.PACKAGE]
+    seen: set[str] = set()
+    waiting = [Requirement(provenance.PACKAGE)]
     while waiting:
-        name = waiting.pop()
-        key = re.sub(r"[-_.]+", "-", name).lower()
-        try:
-            there = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:  # of another system, or of an extra
+        asked = waiting.pop()
+        if str(asked) in seen:
             continue
-        if key not in found:
-            found[key] = f"{key}=={there.version.partition('+')[0]}"
-            needed = [line for line in there.requires or [] if "extra ==" not in line]
-            waiting += [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in needed]
+        seen.add(str(asked))
+        try:
+            there = importlib.metadata.distribution(asked.name)
+        except importlib.metadata.PackageNotFoundError:  # installed by hand; pip finds one
+            continue
+        name = canonicalize_name(asked.name)
+        found[name] = f"{name}=={Version(there.version).public}"
+        needed = map(Requirement, there.requires or [])
+        waiting += [each for each in needed if _is_needed(each, asked.extras)]
     return "".join(f"{line}\n" for _, line in sorted(found.items()))
+
+
+def _is_needed(each: Requirement, extras: Iterable[str]) -> bool:
+    """Say whether a requirement of a distribution holds on this system, with some of its extras."""
+    marker = each.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
 
 
 def other_versions(made_with: dict[str, Any]) -> list[str]:

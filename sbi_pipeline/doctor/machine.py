@@ -11,7 +11,7 @@ import psutil
 from .examined import Examined, in_gigabytes
 
 GROUP = Path("/sys/fs/cgroup")
-"""Where Linux tells of the limits of a container or a job."""
+"""Where Linux tells of the limits of a container."""
 LITTLE_MEMORY = 1e9
 
 

@@ -29,7 +29,7 @@ TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fc
 
 def of_places() -> Iterator[Examined]:
     """Yield what is to be said of folders: home, temporary files, and results."""
-    yield _folder("HOME", Path(os.environ.get("HOME", "~")).expanduser(), "export HOME=…")
+    yield _folder("HOME", Path(os.path.expanduser("~")), "export HOME=…")
     yield _temporary()
     results = Path("results") if Path("results").is_dir() else Path()
     yield _folder("results", results.resolve(), "take a folder that is yours and has room")
@@ -93,8 +93,8 @@ def file_system(place: Path) -> str:
 def _promises(place: Path) -> Iterator[Examined]:
     """Yield whether locks hold, and what is wrong with the clock of files, if anything."""
     with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-") as file:
-        yield _locking(Path(file.name))
         late = Path(file.name).stat().st_mtime - time.time()
+        yield _locking(Path(file.name))
     if abs(late) > SKEW:
         yield Examined(
             *("clock", f"that of the file system differs by {late:+.0f} s", "wrong"),

@@ -98,7 +98,10 @@ def _torch() -> Examined:
 
 
 def _snakemake() -> Examined:
-    version = importlib.metadata.version("snakemake")
+    try:
+        version = importlib.metadata.version("snakemake")
+    except importlib.metadata.PackageNotFoundError:
+        return Examined("snakemake", "not installed", "wrong", "pip install sbi-pipeline")
     called, own = shutil.which("snakemake"), Path(sys.executable).parent
     if called is None:
         return Examined(

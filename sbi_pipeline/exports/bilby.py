@@ -1,6 +1,6 @@
 """A posterior as a ``Result`` of bilby, in its JSON: `bilby.read_in_result(filename)` reads it.
 
-Written without bilby, whose classes of priors stand in `FAMILIES`.
+Written without bilby, whose classes of priors stand in `priors.bilby`.
 """
 
 from __future__ import annotations
@@ -11,31 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..priors import Parameter
+from ..priors.bilby import FAMILIES
 from ..priors.families import TYPES
 from .draws import DENSITY, DescribedColumn, ExportedPosterior
 from .labels import as_text, text_with_unit
 
-BOUNDED = {"minimum": "min", "maximum": "max"}
-MOMENTS = {"mu": "mean", "sigma": "sd"}
-FAMILIES: dict[str, tuple[str, Mapping[str, str]]] = {
-    "uniform": ("Uniform", BOUNDED),
-    "loguniform": ("LogUniform", BOUNDED),
-    "powerlaw": ("PowerLaw", {"alpha": "exponent", **BOUNDED}),
-    "sine": ("Sine", BOUNDED),
-    "cosine": ("Cosine", BOUNDED),
-    "triangular": ("Triangular", {"mode": "mode", **BOUNDED}),
-    "normal": ("Gaussian", MOMENTS),
-    "lognormal": ("LogNormal", MOMENTS),
-    "halfnormal": ("HalfGaussian", {"sigma": "sd"}),
-    "truncnormal": ("TruncatedGaussian", {**MOMENTS, **BOUNDED}),
-    "exponential": ("Exponential", {"mu": "scale"}),
-    "student": ("StudentT", {"df": "df", "mu": "location", "scale": "scale"}),
-    "cauchy": ("Cauchy", {"alpha": "location", "beta": "scale"}),
-    "logistic": ("Logistic", {"mu": "mean", "scale": "scale"}),
-    "gamma": ("Gamma", {"k": "shape", "theta": "scale"}),
-    "beta": ("Beta", {"alpha": "a", "beta": "b"}),
-}
-"""Classes of bilby by our type: each with its arguments, and ours that they are."""
+CLASSES = {family.type: name for name, family in reversed(FAMILIES.items())}
+"""Classes of bilby by our type."""
 
 
 def write_bilby(posterior: ExportedPosterior, out: Path) -> list[str]:
@@ -77,7 +59,7 @@ def _said(posterior: ExportedPosterior, out: Path) -> Iterator[str]:
             "bilby takes draws that all count alike: these were resampled by weight, and copies of "
             "one draw stay there"
         )
-    known = [name for name, prior in posterior.priors.items() if _type(prior) in FAMILIES]
+    known = [name for name, prior in posterior.priors.items() if _type(prior) in CLASSES]
     if missing := [name for name in posterior.inferred if name not in known]:
         yield f"without the priors of {', '.join(missing)}: unknown, or bilby has none like them"
 
@@ -87,7 +69,7 @@ def _priors(posterior: ExportedPosterior) -> dict[str, Any]:
     known = {
         name: _prior(name, prior, posterior.columns[name])
         for name, prior in posterior.priors.items()
-        if _type(prior) in FAMILIES
+        if _type(prior) in CLASSES
     }
     of_bilby = {"__module__": "bilby.core.prior.dict", "__name__": "PriorDict"}
     return {"__prior_dict__": True, **of_bilby, **known}
@@ -103,7 +85,8 @@ def _type(prior: Parameter) -> str:
 
 def _prior(name: str, prior: Parameter, column: DescribedColumn) -> dict[str, Any]:
     """Return a prior as bilby writes it."""
-    kind, arguments = FAMILIES[_type(prior)]
+    kind = CLASSES[_type(prior)]
+    arguments = {theirs: ours for theirs, ours in FAMILIES[kind].arguments.items() if ours}
     return {
         "__prior__": True,
         "__module__": "bilby.core.prior.analytical",

@@ -1,14 +1,14 @@
 """Prior files of bilby: a line for each parameter, ``name = Uniform(minimum=0, maximum=1)``.
 
-Read without bilby, whose names of the families stand in `FAMILIES`.
+Read without bilby, whose classes stand in `FAMILIES`; `exports.bilby` writes by the same table.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,91 +22,65 @@ class BilbyFamily:
     """A class of bilby.
 
     Attributes:
-        arguments: Its arguments in order, with their defaults; None for none.
-        entry: What it is here, from the arguments by name.
+        type: What it is here.
+        arguments: Its arguments in order, each with ours that it is; empty for one that must have
+            its default.
+        defaults: Of those that may be left out.
     """
 
-    arguments: Mapping[str, float | None]
-    entry: Callable[[Mapping[str, float]], Entry]
+    type: str
+    arguments: Mapping[str, str]
+    defaults: Mapping[str, float] = field(default_factory=dict)
+
+    def entry(self, given: Mapping[str, float]) -> Entry:
+        """Return what a prior is here, from all its arguments by name.
+
+        Raises:
+            ValueError: One that must have its default has another.
+        """
+        for key, value in self.defaults.items():
+            if not self.arguments[key] and given[key] != value:
+                raise ValueError(
+                    f"{key} of a {self.type} prior is {value:g} here; scale it in the simulator"
+                )
+        ours = {self.arguments[key]: value for key, value in given.items() if self.arguments[key]}
+        return {"type": self.type, **ours}
 
 
-def _bounded(type_: str) -> Callable[[Mapping[str, float]], Entry]:
-    return lambda given: {"type": type_, "min": given["minimum"], "max": given["maximum"]}
-
-
-def _normal(given: Mapping[str, float]) -> Entry:
-    return {"type": "normal", "mean": given["mu"], "sd": given["sigma"]}
-
-
-def _lognormal(given: Mapping[str, float]) -> Entry:
-    return {"type": "lognormal", "mean": given["mu"], "sd": given["sigma"]}
-
-
-def _halfnormal(given: Mapping[str, float]) -> Entry:
-    return {"type": "halfnormal", "sd": given["sigma"]}
-
-
-def _beta(given: Mapping[str, float]) -> Entry:
-    if (given["minimum"], given["maximum"]) != (0, 1):
-        raise ValueError("a beta prior lies between 0 and 1 here; scale it in the simulator")
-    return {"type": "beta", "a": given["alpha"], "b": given["beta"]}
-
-
-ENDS = {"minimum": None, "maximum": None}
-MOMENTS = {"mu": None, "sigma": None}
-GAUSSIAN, LOG_GAUSSIAN = BilbyFamily(MOMENTS, _normal), BilbyFamily(MOMENTS, _lognormal)
-HALF_GAUSSIAN = BilbyFamily({"sigma": None}, _halfnormal)
-TRUNCATED = BilbyFamily(
-    {**MOMENTS, **ENDS},
-    lambda given: {**_bounded("truncnormal")(given), "mean": given["mu"], "sd": given["sigma"]},
-)
+ENDS = {"minimum": "min", "maximum": "max"}
+MOMENTS = {"mu": "mean", "sigma": "sd"}
+NORMAL, LOGNORMAL = BilbyFamily("normal", MOMENTS), BilbyFamily("lognormal", MOMENTS)
+HALF_NORMAL = BilbyFamily("halfnormal", {"sigma": "sd"})
+TRUNCATED = BilbyFamily("truncnormal", {**MOMENTS, **ENDS})
 FAMILIES: dict[str, BilbyFamily] = {
-    "Uniform": BilbyFamily(ENDS, _bounded("uniform")),
-    "LogUniform": BilbyFamily(ENDS, _bounded("loguniform")),
-    "PowerLaw": BilbyFamily(
-        {"alpha": None, **ENDS},
-        lambda given: {**_bounded("powerlaw")(given), "exponent": given["alpha"]},
-    ),
-    "Sine": BilbyFamily({"minimum": 0.0, "maximum": math.pi}, _bounded("sine")),
-    "Cosine": BilbyFamily({"minimum": -math.pi / 2, "maximum": math.pi / 2}, _bounded("cosine")),
-    "Gaussian": GAUSSIAN,
-    "Normal": GAUSSIAN,
+    "Uniform": BilbyFamily("uniform", ENDS),
+    "LogUniform": BilbyFamily("loguniform", ENDS),
+    "PowerLaw": BilbyFamily("powerlaw", {"alpha": "exponent", **ENDS}),
+    "Sine": BilbyFamily("sine", ENDS, {"minimum": 0.0, "maximum": math.pi}),
+    "Cosine": BilbyFamily("cosine", ENDS, {"minimum": -math.pi / 2, "maximum": math.pi / 2}),
+    "Gaussian": NORMAL,
+    "Normal": NORMAL,
     "TruncatedGaussian": TRUNCATED,
     "TruncatedNormal": TRUNCATED,
-    "HalfGaussian": HALF_GAUSSIAN,
-    "HalfNormal": HALF_GAUSSIAN,
-    "LogGaussian": LOG_GAUSSIAN,
-    "LogNormal": LOG_GAUSSIAN,
-    "Exponential": BilbyFamily(
-        {"mu": None}, lambda given: {"type": "exponential", "scale": given["mu"]}
-    ),
+    "HalfGaussian": HALF_NORMAL,
+    "HalfNormal": HALF_NORMAL,
+    "LogNormal": LOGNORMAL,
+    "LogGaussian": LOGNORMAL,
+    "Exponential": BilbyFamily("exponential", {"mu": "scale"}),
     "StudentT": BilbyFamily(
-        {"df": None, "mu": 0.0, "scale": 1.0},
-        lambda given: {
-            "type": "student",
-            "df": given["df"],
-            "location": given["mu"],
-            "scale": given["scale"],
-        },
+        "student", {"df": "df", "mu": "location", "scale": "scale"}, {"mu": 0.0, "scale": 1.0}
     ),
-    "Cauchy": BilbyFamily(
-        {"alpha": None, "beta": None},
-        lambda given: {"type": "cauchy", "location": given["alpha"], "scale": given["beta"]},
+    "Cauchy": BilbyFamily("cauchy", {"alpha": "location", "beta": "scale"}),
+    "Logistic": BilbyFamily("logistic", {"mu": "mean", "scale": "scale"}),
+    "Gamma": BilbyFamily("gamma", {"k": "shape", "theta": "scale"}, {"theta": 1.0}),
+    "Beta": BilbyFamily(
+        "beta",
+        {"alpha": "a", "beta": "b", "minimum": "", "maximum": ""},
+        {"minimum": 0.0, "maximum": 1.0},
     ),
-    "Logistic": BilbyFamily(
-        {"mu": None, "scale": None},
-        lambda given: {"type": "logistic", "mean": given["mu"], "scale": given["scale"]},
-    ),
-    "Gamma": BilbyFamily(
-        {"k": None, "theta": 1.0},
-        lambda given: {"type": "gamma", "shape": given["k"], "scale": given["theta"]},
-    ),
-    "Beta": BilbyFamily({"alpha": None, "beta": None, "minimum": 0.0, "maximum": 1.0}, _beta),
-    "Triangular": BilbyFamily(
-        {"mode": None, **ENDS},
-        lambda given: {**_bounded("triangular")(given), "mode": given["mode"]},
-    ),
+    "Triangular": BilbyFamily("triangular", {"mode": "mode", **ENDS}),
 }
+"""Classes by name; of two names of one type the first is written."""
 REFUSED = {
     "DeltaFunction": "it is a constant; give it to the simulator as an option",
     "Constraint": "a constraint on derived parameters is no density here; let the simulator refuse "
@@ -162,7 +136,7 @@ def _entry(written: str) -> Entry:
             given[key] = _number(each.value)
         else:
             raise ValueError(f"{kind} takes {', '.join(family.arguments)}; got {key}")
-    whole = {**{key: each for key, each in family.arguments.items() if each is not None}, **given}
+    whole = {**family.defaults, **given}
     if missing := [key for key in family.arguments if key not in whole]:
         raise ValueError(f"{kind} wants {missing[0]}")
     entry = family.entry(whole)
