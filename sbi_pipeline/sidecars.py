@@ -6,17 +6,31 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .fingerprint import canonical
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write text to a sibling of this process's own, then rename: a file that is there is whole."""
+@contextmanager
+def renamed_into(path: Path) -> Iterator[Path]:
+    """Yield a sibling of this process's own to write to, and rename it: what is there is whole.
+
+    Where writing fails the sibling is removed.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text whole or not at all."""
+    with renamed_into(path) as partial:
+        partial.write_text(text)
 
 
 def read_if_whole(path: Path) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from sbi_pipeline.observations import label_observation
+from sbi_pipeline.sidecars import renamed_into, write_text
 from sbi_pipeline.stages.files import read_dataset, write_arrays, write_dataset
 from sbi_pipeline.types import Array
 
@@ -80,3 +81,12 @@ def test_a_dataset_is_written_over_what_was_there(tmp_path: Path) -> None:
     xr.testing.assert_identical(read_dataset(path), data)
     with xr.open_datatree(path, engine="h5netcdf") as found:
         assert list(found.groups) == ["/"]
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_text(path, "before")
+    with pytest.raises(OSError, match="disk full"), renamed_into(path) as partial:
+        partial.write_text("half")
+        raise OSError("disk full")
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]

@@ -9,7 +9,6 @@ import contextlib
 import gzip
 import hashlib
 import io
-import os
 import stat
 import tarfile
 import zipfile
@@ -18,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
+
+from ..sidecars import renamed_into
 
 Content = Path | bytes
 """Of a file: where it lies, or what it is."""
@@ -63,21 +64,15 @@ def sha256(content: Content) -> str:
 
 
 def write_archive(path: Path, files: Mapping[str, Content]) -> None:
-    """Write an archive to a sibling, then rename it: one that is there is whole.
+    """Write an archive whole or not at all.
 
     Args:
         path: The archive; its ending says which format.
         files: By their names in the archive, in the order in which they are written.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        if path.name.endswith(ZIP):
-            _write_zip(partial, files)
-        else:
-            _write_tar(partial, files)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write = _write_zip if path.name.endswith(ZIP) else _write_tar
+    with renamed_into(path) as partial:
+        write(partial, files)
 
 
 def _write_zip(path: Path, files: Mapping[str, Content]) -> None:

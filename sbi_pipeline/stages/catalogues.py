@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..fingerprint import digest, of_array
 from ..model import Model
 from ..priors import reference_draws
 from ..priors.circles import periods_of
-from ..sidecars import write_text
+from ..sidecars import renamed_into, write_text
 from ..storage import collected
 from ..storage import draws as storage
 from ..storage.missing_elements import MissingElements
@@ -168,9 +167,8 @@ def _check_store(
 
 def _write_table(rows: pd.DataFrame, table: Path, parquet: Path) -> None:
     for path, write in ((table, rows.to_csv), (parquet, rows.to_parquet)):
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        write(partial, index=False)
-        partial.replace(path)
+        with renamed_into(path) as partial:
+            write(partial, index=False)
 
 
 def _labelled(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..sidecars import renamed_into
 from ..types import Array
 
 if TYPE_CHECKING:
@@ -140,20 +140,19 @@ def read_proposal(paths: Sequence[Path], keys: Keys | None) -> Estimator | None:
 
 
 def write_dataset(path: Path, data: xr.Dataset | xr.DataTree) -> None:
-    """Write netCDF to a sibling, then rename: a file that is there is whole.
+    """Write netCDF whole or not at all.
 
     Group by group into a store without a lock; to choose one, `to_netcdf` imports distributed.
     """
     import xarray as xr  # noqa: PLC0415 - as above
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     root = data if isinstance(data, xr.DataTree) else xr.DataTree(data)
-    for node in root.subtree:
-        mode = "w" if node is root else "a"
-        store = xr.backends.H5NetCDFStore.open(partial, mode, group=node.path, lock=False)
-        with closing(store):
-            node.to_dataset(inherit=node is root).dump_to_store(store)
-    partial.replace(path)
+    with renamed_into(path) as partial:
+        for node in root.subtree:
+            mode = "w" if node is root else "a"
+            store = xr.backends.H5NetCDFStore.open(partial, mode, group=node.path, lock=False)
+            with closing(store):
+                node.to_dataset(inherit=node is root).dump_to_store(store)
 
 
 def write_arrays(
@@ -170,9 +169,8 @@ def write_arrays(
     import h5netcdf  # noqa: PLC0415 - most stages write no such files, or have xarray do it
     import h5py  # noqa: PLC0415
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     sizes = [zip(dims, values.shape, strict=True) for dims, values in variables.values()]
-    with h5netcdf.File(partial, "w") as file:
+    with renamed_into(path) as partial, h5netcdf.File(partial, "w") as file:
         file.attrs.update(attrs)
         file.dimensions = dict(itertools.chain(*sizes))
         for name, (dims, values) in variables.items():
@@ -183,4 +181,3 @@ def write_arrays(
             made[...] = values.astype(object if kind == "U" else stored)
             if kind == "b":
                 made.attrs["dtype"] = "bool"  # so xarray reads what netCDF has no type for
-    partial.replace(path)

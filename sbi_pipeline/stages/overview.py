@@ -16,7 +16,7 @@ from ..plots import style
 from ..plots.sweeps import sweep_curves
 from ..reports import overview
 from ..rounds import parameter_draws
-from ..sidecars import write_text
+from ..sidecars import renamed_into, write_text
 from .files import Keys, check_key, read_dataset
 
 GROUPS = ("posterior", "prior")
@@ -55,9 +55,8 @@ def compare(
         for member, measured, history in zip(members, found, histories, strict=True)
     ]
     fits = pd.DataFrame(rows)
-    partial = table.with_name(f"{table.name}.partial")
-    fits.to_csv(partial, index=False)
-    partial.replace(table)
+    with renamed_into(table) as partial:
+        fits.to_csv(partial, index=False)
     drawn = sweep_curves(fits, overview.settings(fits), overview.measures_of(fits))
     style.save_figure(drawn, figure.parent, figure.stem)
     write_text(comparison, overview.render_comparison(sweep, fits, image.read_bytes()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import h5netcdf
 import h5py
 import numpy as np
 
+from ..sidecars import renamed_into
 from ..types import Array
 
 TRUTH, KNOWN = "truth_", "known_"
@@ -71,9 +71,8 @@ def write(
         attrs: ``key`` and ``source``.
         known: Known conditions by name, ``(objects,)``.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     dims = [f"x_dim_{axis}" for axis in range(len(x_shape))]
-    with h5netcdf.File(partial, "w") as file:
+    with renamed_into(path) as partial, h5netcdf.File(partial, "w") as file:
         file.attrs.update(attrs)
         file.dimensions = {"object": len(names), **dict(zip(dims, x_shape, strict=True))}
         named = file.create_variable("object", ("object",), h5py.string_dtype())
@@ -89,7 +88,6 @@ def write(
                 x = file.create_variable("x", ("object", *dims), each.dtype)
             x[start : start + len(each)] = each
             start += len(each)
-    partial.replace(path)
 
 
 @contextmanager
