@@ -86,7 +86,12 @@ def test_a_dataset_is_written_over_what_was_there(tmp_path: Path) -> None:
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     write_text(path, "before")
-    with pytest.raises(OSError, match="disk full"), renamed_into(path) as partial:
-        partial.write_text("half")
-        raise OSError("disk full")
+
+    def disk_filling_up() -> None:
+        with renamed_into(path) as partial:
+            partial.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        disk_filling_up()
     assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]
