@@ -89,6 +89,11 @@ def knows_marginal(simulator: Any, names: Sequence[str]) -> bool:
     return tuple(getattr(simulator, "marginal_parameters", ())) == tuple(names)
 
 
+def knows_likelihood(simulator: Any, names: Sequence[str]) -> bool:
+    """Say whether a simulator knows its likelihood, of these parameters or of all it takes."""
+    return knows_marginal(simulator, names) or hasattr(simulator, "log_likelihood")
+
+
 def check_exact(simulator: Any, names: Sequence[str]) -> None:
     """Refuse a simulator that does not know its likelihood.
 
@@ -99,7 +104,7 @@ def check_exact(simulator: Any, names: Sequence[str]) -> None:
     Raises:
         ValueError: It does not.
     """
-    if not knows_marginal(simulator, names) and not hasattr(simulator, "log_likelihood"):
+    if not knows_likelihood(simulator, names):
         raise ValueError(
             f"{type(simulator).__name__} has no log_likelihood(parameters, x); name an estimator "
             f"of {having(lambda traits: not traits.draws)} instead of exact"

@@ -25,16 +25,16 @@ UNTOLD = ("campaign", "fit", "method")
 
 @dataclass(frozen=True)
 class Entry:
-    """A campaign on the index page.
+    """A campaign, or a comparison of some as models, on the index page.
 
     Attributes:
-        campaign: Its name.
+        name: Its name.
         title: Of its report.
         address: Of its report, relative to the index.
         verdict: As read from ``verdict.json``: ``status``, ``sentence`` and ``checks``.
     """
 
-    campaign: str
+    name: str
     title: str
     address: str
     verdict: Mapping[str, Any]
@@ -46,14 +46,17 @@ class Entry:
         return {status: found.count(status) for status in STATUSES}
 
 
-def render_index(entries: Sequence[Entry], comparisons: Mapping[str, str]) -> str:
+def render_index(
+    campaigns: Sequence[Entry], models: Sequence[Entry], sweeps: Mapping[str, str]
+) -> str:
     """Return a page that lists campaigns with their verdicts; it links to their reports.
 
     Args:
-        entries: Campaigns.
-        comparisons: Addresses of the pages of sweeps by name, relative to the index.
+        campaigns: Campaigns.
+        models: Comparisons of campaigns as models of the same data.
+        sweeps: Addresses of the pages of sweeps by name, relative to the index.
     """
-    return template("index.html").render(entries=entries, comparisons=comparisons)
+    return template("index.html").render(campaigns=campaigns, models=models, sweeps=sweeps)
 
 
 def render_comparison(sweep: str, table: pd.DataFrame, png: bytes) -> str:

@@ -83,29 +83,35 @@ def index(
     comparisons: Sequence[Path],
     index: Path,
     titles: Mapping[str, str],
+    compared: Mapping[str, str] | None = None,
 ) -> None:
-    """List campaigns with their verdicts, and sweeps, on one page.
+    """List campaigns and comparisons of models with their verdicts, and sweeps, on one page.
 
-    Reads: ``verdict.json`` of each; ``comparisons``, to link to them. Writes: ``index``.
+    Reads: ``verdict.json`` of each campaign, with its title among ``titles``, and of each
+    comparison, with its title among those ``compared``; ``comparisons`` of sweeps, to link to them.
+    Writes: ``index``.
     """
+    named = {**titles, **(compared or {})}
     entries = [
         overview.Entry(
-            campaign=path.parent.name,
-            title=titles[path.parent.name],
+            name=path.parent.name,
+            title=named[path.parent.name],
             address=f"{path.parent.name}/report.html",
             verdict=json.loads(path.read_text()),
         )
         for path in verdicts
     ]
     addresses = {path.parent.name: f"{path.parent.name}/{path.name}" for path in comparisons}
-    write_text(index, overview.render_index(entries, addresses))
+    campaigns = [each for each in entries if each.name in titles]
+    models = [each for each in entries if each.name not in titles]
+    write_text(index, overview.render_index(campaigns, models, addresses))
 
 
 def judge(*, verdicts: Sequence[Path], index: Path, accepted: Path) -> None:
     """Accept the verdicts, or fail; ``strict: true`` asks for it, and then it comes last.
 
-    Reads: ``verdict.json`` of each campaign; ``index``, so that all pages are there before it
-    fails. Writes: ``accepted``, the status of each.
+    Reads: ``verdict.json`` of each campaign and each comparison; ``index``, so that all pages are
+    there before it fails. Writes: ``accepted``, the status of each.
 
     Raises:
         ValueError: A verdict is "fail".

@@ -347,6 +347,11 @@ def near(name: Any, known: Collection[str], then: str = "") -> str:
     return f"{asked}{' ' if asked else '; '}{then}" if then else asked
 
 
+def not_among(name: str, known: Collection[str]) -> str:
+    """Return that a name is none of those known, and which was meant if one is like it."""
+    return f"{name!r} is not among {', '.join(known)}{near(name, known)}"
+
+
 def shown(value: Any) -> str:
     """Return a value as one would write it, shortened."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, default=repr)

@@ -176,7 +176,8 @@ def _inputs(old: Content, new: Content) -> Iterator[str]:
 
 
 def _is(name: str) -> str:
-    return "are" if name.rstrip(" 0123456789").endswith("s") else "is"
+    things = name.partition(" of ")[0].rstrip(" 0123456789")
+    return "are" if things.endswith("s") else "is"
 
 
 def _values(where: str, old: Any, new: Any) -> Iterator[str]:

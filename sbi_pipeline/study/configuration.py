@@ -167,7 +167,14 @@ def _with_late(binding: Binding, config: Config) -> dict[str, Any]:
 
 
 def _inconsistencies(config: Config) -> list[Refusal]:
-    from . import consistency, counts, observed, round_checks  # noqa: PLC0415 - torch takes seconds
+    # Torch takes seconds.
+    from . import (  # noqa: PLC0415
+        comparison_checks,
+        consistency,
+        counts,
+        observed,
+        round_checks,
+    )
 
     checks: list[Callable[[Config], None]] = [
         *(partial(consistency.check_campaign, name) for name in config["campaigns"]),
@@ -180,8 +187,16 @@ def _inconsistencies(config: Config) -> list[Refusal]:
         observed.check_kinds,
     ]
     found = list(filter(None, (_inconsistency(check, config) for check in checks)))
-    last = None if found else _inconsistency(counts.check_calibration, config)
-    return found if last is None else [last]
+    if found:
+        return found
+    last = [  # they ask what campaigns that make sense are
+        counts.check_calibration,
+        *(
+            partial(comparison_checks.check_comparison, name)
+            for name in config.get("comparisons", {})
+        ),
+    ]
+    return list(filter(None, (_inconsistency(check, config) for check in last)))
 
 
 def _inconsistency(check: Callable[[Config], None], config: Config) -> Refusal | None:

@@ -7,7 +7,6 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from ..simulators.function import PlainFunction
 from ..training.search import candidates
 from ..types import Array, Prior, declared_shape, is_vectorised
 from . import counts, existing, observed, reuse, sources, suitability
-from .binding import InconsistentError, first_few, near, what_it_says
+from .binding import InconsistentError, first_few, near, not_among, what_it_says
 from .data import data_shape, names_in, simulator_of
 from .files import Keys
 from .missing_checks import check_missing
@@ -80,7 +79,7 @@ def check_sweep(name: str, config: Config) -> None:
         listed = sweep.get(key, [])
         for each in [listed] if isinstance(listed, str) else listed:
             if each not in config[table]:
-                raise InconsistentError(("sweeps", name, key), _not_among(each, config[table]))
+                raise InconsistentError(("sweeps", name, key), not_among(each, config[table]))
     if "estimators" in sweep:
         _check_estimators(sweep, config, ("sweeps", name, "estimators"))
     campaign = config["campaigns"][sweep["campaign"]]
@@ -241,15 +240,11 @@ def _prior(campaign: Config, names: tuple[str, ...], keys: Keys) -> Prior:
         raise InconsistentError(where, what_it_says(error)) from error
 
 
-def _not_among(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    return f"{name!r} is not among {', '.join(known)}{near(name, list(known))}"
-
-
 def _chosen(campaign: Config, entries: Config, keys: Keys) -> list[str]:
     chosen = list(campaign.get("estimators", entries))
     for name in chosen:
         if name not in entries:
-            raise InconsistentError((*keys, "estimators"), _not_among(name, entries))
+            raise InconsistentError((*keys, "estimators"), not_among(name, entries))
     return chosen
 
 
@@ -325,7 +320,7 @@ def check_refinement(name: str, config: Config) -> None:
     """
     proposal = config["refine"][name]["proposal"]
     if proposal not in config["estimators"]:
-        text = _not_among(proposal, config["estimators"])
+        text = not_among(proposal, config["estimators"])
         raise InconsistentError(("refine", name, "proposal"), text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -88,6 +89,24 @@ def read_entry(entry: Config, campaign: Config) -> Array:
     events = stated(CampaignEntry, campaign, "events")
     wanted = Wanted(columns, declared, gaps or with_failed, events)
     return read_observation(entry["file"], wanted)
+
+
+def shared_observations(campaigns: Iterable[Config], *, tables: bool) -> list[str]:
+    """Return the names of observations that all of some campaigns have, but for joined ones.
+
+    Args:
+        campaigns: Their entries.
+        tables: Whether of catalogues, or of single data sets.
+    """
+    named = [
+        {
+            name
+            for name, each in campaign.get("observations", {}).items()
+            if ("table" in each) is tables and "joined" not in each
+        }
+        for campaign in campaigns
+    ]
+    return sorted(set.intersection(*named))
 
 
 def missing_of(campaign: Config) -> dict[str, Any]:

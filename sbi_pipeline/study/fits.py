@@ -70,7 +70,7 @@ class Fits:
         for embedding in embeddings(entry["method"], network, training):
             makers |= maker("embedding", embedding, registry.EMBEDDINGS)
         arguments = {
-            **self._rows,
+            **self.rows,
             "method": entry["method"],
             "network": network,
             "training": {key: each for key, each in training.items() if key not in WATCHING},
@@ -144,7 +144,7 @@ class Fits:
         makers = stage("learn_nuisances") | self.masks
         for each in embedding_names([network.get("embedding", "auto")]):
             makers |= maker("embedding", each, registry.EMBEDDINGS)
-        arguments = {**self._rows, "network": network}
+        arguments = {**self.rows, "network": network}
         return Specification("learn_nuisances", arguments, self._simulations, makers)
 
     @cached_property
@@ -235,7 +235,7 @@ class Fits:
         return list(self.stocks[0].model["parameters"])
 
     @property
-    def _rows(self) -> dict[str, Any]:
+    def rows(self) -> dict[str, Any]:
         """What the rows are that are learnt from, as arguments of a stage."""
         known = self._entry.get("known_parameters")
         return {
@@ -284,8 +284,12 @@ def embeddings(method: str, network: Config, training: Config) -> Iterator[str]:
     """Yield the names of the embeddings that a training may use, those of its grid too."""
     from ..estimators import estimator_class  # noqa: PLC0415 - torch takes seconds
 
-    if "embedding" not in record_of(estimator_class(method), method, 2, network).options:
-        return
+    if "embedding" in record_of(estimator_class(method), method, 2, network).options:
+        yield from embeddings_tried(network, training)
+
+
+def embeddings_tried(network: Config, training: Config) -> Iterator[str]:
+    """Yield the names of the embeddings of a network that has one, those of a grid too."""
     grid = (training.get("grid") or {}).get("network", {})
     yield from embedding_names([network.get("embedding", "auto"), *grid.get("embedding", [])])
 

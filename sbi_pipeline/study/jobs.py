@@ -16,9 +16,8 @@ from .counts import few_held_out
 from .data import data_shape
 from .places import RESULTS, place
 from .plan import Plan, box_of
-from .schema import Configuration
-from .signatures import stated
-from .simulations import EXISTING, Imported, Simulations
+from .preflights import models_of
+from .simulations import EXISTING, Simulations
 
 InputFunction = Callable[[Any], list[str]]
 """From the wildcards of a job to paths."""
@@ -86,56 +85,7 @@ class Jobs:
 
     def models(self) -> list[dict[str, Any]]:
         """Return what `preflight` is told of each folder of simulations."""
-        return [
-            {
-                "name": name,
-                "rows": made.rows,
-                "workers": made.effort["workers"],
-                "folder": made.folder,
-                "bucket": made.bucket,
-                "limits": dict(made.limits),
-                "max_failed_fraction": made.max_failed_fraction,
-                "predictive_draws": stated(Configuration, self.plan.config, "predictive_draws"),
-                "source": made.source,
-                "in_rounds": self._in_rounds(name),
-                **self._asked_of(name),
-                **{key: made.spec.arguments[key] for key in ("model", "seed", "block_size")},
-            }
-            for name, made in self.plan.simulations.items()
-            if not isinstance(made, Imported)
-        ]
-
-    def _in_rounds(self, simulations: str) -> int:
-        """Return how many simulations all rounds that begin with some may make; 0 without any."""
-        chains = [
-            chain
-            for name, each in self.plan.rounds.items()
-            if each.number == 1 and self.plan.campaigns[name].simulations.name == simulations
-            for chain in each.chains
-        ]
-        later = [
-            sum(chain.sizes[1:]) + self.plan.config["campaigns"][chain.last]["simulations"]
-            for chain in chains
-        ]
-        return chains[0].sizes[0] + sum(later) if chains else 0
-
-    def _asked_of(self, simulations: str) -> dict[str, Any]:
-        """Return how many posteriors, observations and objects are asked of some simulations.
-
-        A file is a call too, and an event of a set that is simulated.
-        """
-        sharing = [
-            each for each in self.plan.campaigns.values() if each.simulations.name == simulations
-        ]
-        entries = [one.entry["observations"][name] for one in sharing for name in one.observations]
-        sizes = [entry.get("events", len(entry.get("joined", "1"))) for entry in entries]
-        return {
-            "posteriors": sum(len(one.posteriors) * len(one.observations) for one in sharing),
-            "observed": sum(sizes),
-            "catalogued": [
-                one.catalogues[name].objects for one in sharing for _, name in one.catalogued
-            ],
-        }
+        return models_of(self.plan)
 
     def all_programs(self) -> list[str]:
         """Return all files that simulators need."""
@@ -394,6 +344,23 @@ class Jobs:
         """Return an input function: a pattern for each sweep."""
         return lambda wildcards: [pattern.format(sweep=name) for name in self.plan.sweeps]
 
+    def of_comparisons(self, pattern: str) -> InputFunction:
+        """Return an input function: a pattern for each comparison of models."""
+        return lambda wildcards: [pattern.format(comparison=name) for name in self.plan.comparisons]
+
+    def verdict_files(self, wildcards: Any) -> list[str]:
+        """Return the verdicts of campaigns with a report of their own, then of comparisons."""
+        names = [*self.plan.reported, *self.plan.comparisons]
+        return [f"{RESULTS}/{name}/verdict.json" for name in names]
+
+    def compared(self, files: str) -> InputFunction:
+        """Return an input function: files that a comparison of models is made of.
+
+        Args:
+            files: Which, an attribute of `PlannedComparison`.
+        """
+        return lambda wildcards: list(getattr(self.plan.comparisons[wildcards.comparison], files))
+
     def notes(self) -> Iterator[str]:
         """Yield a line for each campaign of which little will be judged, and one for lost rows."""
         yield from few_held_out(self.plan.config)
@@ -402,12 +369,14 @@ class Jobs:
     def verdicts(self) -> Iterator[str]:
         """Yield a line for each report that is there: where it is and what its verdict says."""
         plan = self.plan.current()
-        for name in plan.reported:
+        pages = [(name, "report") for name in plan.reported]
+        pages += [(name, "compare_models") for name in plan.comparisons]
+        for name, stage_name in pages:
             verdict = sidecars.read_if_whole(Path(RESULTS, name, "verdict.json"))
             if verdict is None:
                 continue
             said = f"{verdict['status']}. {verdict['sentence']}"
-            if not plan.is_made(place(name, "report")):
+            if not plan.is_made(place(name, stage_name)):
                 said = "of results that were made anew since, or are to be; name it to make it anew"
             yield f"{RESULTS}/{name}/report.html: {said}"
 

@@ -16,7 +16,8 @@ from .. import sidecars
 from . import shards
 from .batches import Batch
 from .campaign import Campaign
-from .places import LEFT_OUT, RESULTS, ROW_STORES
+from .comparisons import comparisons_of
+from .places import LEFT_OUT, RESULTS, ROW_STORES, place
 from .reuse import own_rows
 from .rounds import KnownBox, RoundChain, chains_of, with_rounds
 from .schema import CampaignEntry, Config, Configuration, Refinement
@@ -42,6 +43,7 @@ class Plan(Mapping[str, Specification]):
         rounds: What those that are rounds simulate, by name.
         simulations: By name of their folder.
         sweeps: The members of each sweep, by name: ``campaign``, ``fit``, and settings.
+        comparisons: Of campaigns as models of the same data, by name.
 
     Raises:
         ValueError: Something in the configuration makes no sense.
@@ -71,6 +73,7 @@ class Plan(Mapping[str, Specification]):
             )
             for name, entry in entries.items()
         }
+        self.comparisons = comparisons_of(self._given, self.campaigns, self.chains)
         self.simulations = joined(itertools.chain(*stocks.values()))
         self._shards: dict[str, Specification] = {}
         for each in self.simulations.values():
@@ -140,6 +143,8 @@ class Plan(Mapping[str, Specification]):
             ValueError: It is of a round that is not needed.
         """
         name = path.removeprefix(f"{RESULTS}/").partition("/")[0]
+        if name in self.comparisons:
+            return self.comparisons[name].waits_for(path)
         box_is_next = name in self.rounds_before and path == str(specification_of(name))
         planned = name in self.campaigns or box_is_next
         for each in self.rounds.values():
@@ -184,13 +189,14 @@ class Plan(Mapping[str, Specification]):
 
     @property
     def _overviews(self) -> dict[str, Callable[[], Specification]]:
-        """Makers of the specifications of pages over campaigns, by path."""
+        """Makers of the specifications of what is made over campaigns, by path."""
+        each = (comparison.specifications.items() for comparison in self.comparisons.values())
         pages = {
-            f"{RESULTS}/{name}/compare.spec.json": (lambda name=name: self._compare(name))
-            for name in self.sweeps
+            place(name, "compare"): (lambda name=name: self._compare(name)) for name in self.sweeps
         }
         accepted = {f"{RESULTS}/accepted.spec.json": self._judge} if self.strict else {}
-        return {**pages, f"{RESULTS}/index.spec.json": self._index, **accepted}
+        index = {f"{RESULTS}/index.spec.json": self._index}
+        return {**dict(itertools.chain(*each)), **pages, **index, **accepted}
 
     def _compare(self, name: str) -> Specification:
         members, keys, follows = [], {}, []
@@ -209,13 +215,18 @@ class Plan(Mapping[str, Specification]):
 
     def _index(self) -> Specification:
         titles = {name: self.campaigns[name].entry.get("title", name) for name in self.reported}
+        compared = {name: each.title for name, each in self.comparisons.items()}
         keys = {f"report of {name}": self.campaigns[name].key("report") for name in self.reported}
         keys |= {f"comparison of {name}": self._compare(name).key for name in self.sweeps}
+        pages = self.comparisons.items()
+        keys |= {f"comparison of {name}": each.compare_models.key for name, each in pages}
+        arguments = {"titles": titles, **({"compared": compared} if compared else {})}
         follows = (
-            *(f"{RESULTS}/{name}/report.spec.json" for name in self.reported),
-            *(f"{RESULTS}/{name}/compare.spec.json" for name in self.sweeps),
+            *(place(name, "report") for name in self.reported),
+            *(place(name, "compare") for name in self.sweeps),
+            *(place(name, "compare_models") for name in self.comparisons),
         )
-        return Specification("index", {"titles": titles}, keys, stage("index"), follows)
+        return Specification("index", arguments, keys, stage("index"), follows)
 
     def _judge(self) -> Specification:
         follows = (f"{RESULTS}/index.spec.json",)
@@ -248,6 +259,7 @@ class Plan(Mapping[str, Specification]):
             "weighed": "|".join(weighed) or "(?!)",
             "moved": "|".join(moved) or "(?!)",
             "sweep": "|".join(self.sweeps) or "(?!)",
+            "comparison": "|".join(self.comparisons) or "(?!)",
             "catalogue": "|".join(catalogues) or "(?!)",
             "observation": rf"(?!(?:{'|'.join(catalogues)})\b)\w+" if catalogues else r"\w+",
             "simulation": r"[^/]+",

@@ -29,6 +29,8 @@ from ..priors.families import TYPES
 
 Config = Mapping[str, Any]
 
+CLASSIFIER = "sbi_pipeline.comparison.classifier"
+"""The module of what compares models by their simulations."""
 FOLDERS = ("simulations", "observations", "figures", "recommended", "programs", "tensorboard")
 """Folders of ours below `results` and below a campaign, which no entry can be named like."""
 
@@ -532,6 +534,36 @@ class Refinement(TypedDict, total=False):
     priors: dict[str, Prior]
 
 
+class Comparison(TypedDict, total=False):
+    """Which of several campaigns made the data: their evidences, and a classifier of their rows.
+
+    Attributes:
+        models: Campaigns by what they are called here, two or more, whose data have one shape.
+        observations: Which observations to compare them by, the same data in every campaign; by
+            default all that every campaign names.
+        catalogues: Which catalogues, likewise.
+        odds: Prior odds of the models, positive numbers.
+        title: Heading of the page.
+        question: What the comparison asks, in a sentence or three.
+        seed: Of the classifier, and of draws for evidences.
+        network: Options of the classifier, below.
+        training: Options of its training, below.
+        nuisance_draws: For the evidence of a simulator that knows its likelihood, and not that of
+            the inferred parameters alone: draws of nuisances over which it is averaged.
+    """
+
+    models: Required[dict[Name, str]]
+    observations: SomeNames
+    catalogues: SomeNames
+    odds: Annotated[dict[str, Positive], Default("1 each")]
+    title: str
+    question: str
+    seed: Annotated[Seed, Default(1)]
+    network: Annotated[Mapping[str, Any], Takes(f"{CLASSIFIER}:build_classifier", given=2)]
+    training: Annotated[Mapping[str, Any], Takes(f"{CLASSIFIER}:learn_classifier", given=2)]
+    nuisance_draws: Annotated[int, Ge(1), Le(1_000_000), Default(64)]
+
+
 class Predictive(TypedDict, total=False):
     """How data are predicted from posteriors.
 
@@ -552,6 +584,7 @@ class Configuration(TypedDict, total=False):
         campaigns: By name: a simulator, its priors and its observations.
         estimators: By name: a method and its options.
         sweeps: By name: one question asked with other numbers of simulations, networks and seeds.
+        comparisons: By name: campaigns that are models of the same data, and which of them made it.
         refine: By name: posteriors made from those of estimators, by weight or by recalibration.
         calibration: How estimators are asked about held-out simulations.
         predictive_draws: Draws of each posterior for which data are simulated, for the eye, and
@@ -573,6 +606,7 @@ class Configuration(TypedDict, total=False):
     campaigns: Required[Annotated[dict[Name, CampaignEntry], MinLen(1)]]
     estimators: Required[Annotated[dict[Name, EstimatorEntry], MinLen(1)]]
     sweeps: dict[Name, Sweep]
+    comparisons: dict[Name, Comparison]
     refine: dict[Name, Refinement]
     calibration: Annotated[Mapping[str, Any], Takes("sbi_pipeline.diagnostics.ranks:rank", given=3)]
     predictive_draws: Annotated[

@@ -172,9 +172,18 @@ def all_options(method: str, network: Config) -> dict[str, Any]:
     options = with_defaults(record, network)
     embedding = options.get("embedding", "auto")
     if embedding != "auto":
-        given = {"name": embedding} if isinstance(embedding, str) else embedding
-        options["embedding"] = with_defaults(record_of(embed, "", 1, given), given)
+        options["embedding"] = embedding_options(embedding)
     return options
+
+
+def embedding_options(embedding: str | Config) -> dict[str, Any]:
+    """Return the options of an embedding, its name among them, those not given at their defaults.
+
+    Args:
+        embedding: Its name, or a mapping of ``name`` and options.
+    """
+    given = {"name": embedding} if isinstance(embedding, str) else embedding
+    return with_defaults(record_of(embed, "", 1, given), given)
 
 
 def _for_mcmc() -> str:

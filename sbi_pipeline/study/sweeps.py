@@ -37,6 +37,7 @@ def check_names(config: Config, whole: Config) -> Iterator[Refusal]:
     made = [name for sweep in sweeps.values() for name in _names(sweep)]
     of_rounds = [name for chain in chains_of(config) for name in (*chain.boxed, chain.last)]
     taken = [*config["campaigns"], *config["estimators"], *sweeps, *of_rounds]
+    taken += config.get("comparisons", {})
     for key, sweep in sweeps.items():
         labels = [label for label, *_ in _fits(key, sweep, config)]
         if twice := [label for label in labels if labels.count(label) > 1]:

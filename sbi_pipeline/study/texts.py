@@ -14,7 +14,7 @@ from ..priors.families import TYPES
 from ..simulators.absent import ABSENT
 from .schema import Config
 
-ELSEWHERE = ("campaigns", "estimators", "sweeps", "strict")
+ELSEWHERE = ("campaigns", "estimators", "sweeps", "comparisons", "strict")
 """Keys of the configuration of which one campaign's report says nothing, or only its part."""
 OF_NUMBERS = ("quantiles", "copula")
 """Types of priors that are lists of numbers."""
@@ -112,3 +112,10 @@ def excerpt(name: str, config: Config, estimators: Sequence[str]) -> str:
     others = {k: v for k, v in config.items() if k not in ELSEWHERE}
     whole = {"campaigns": {name: campaign}, "estimators": used, **others}
     return yaml.safe_dump(json.loads(canonical(whole)), sort_keys=True, allow_unicode=True)
+
+
+def excerpt_of_comparison(name: str, config: Config) -> str:
+    """Return the part of the configuration that concerns a comparison, as YAML, sorted."""
+    told = {"comparisons": {name: config["comparisons"][name]}}
+    told |= {key: config[key] for key in ("thresholds",) if key in config}
+    return yaml.safe_dump(json.loads(canonical(told)), sort_keys=True, allow_unicode=True)

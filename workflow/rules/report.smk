@@ -84,7 +84,7 @@ rule index:
     input:
         given(
             "results/index.spec.json",
-            verdicts=JOBS.of_reported("results/{campaign}/verdict.json"),
+            verdicts=JOBS.verdict_files,
             comparisons=JOBS.of_sweeps("results/{sweep}/comparison.html"),
         ),
     output:
@@ -104,7 +104,7 @@ rule judge:
     input:
         given(
             "results/accepted.spec.json",
-            verdicts=JOBS.of_reported("results/{campaign}/verdict.json"),
+            verdicts=JOBS.verdict_files,
             index="results/index.html",
         ),
     output:
