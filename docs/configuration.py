@@ -255,6 +255,13 @@ def tables() -> dict[str, str]:
         "refine": table(entries(schema.Refinement)),
         "calibration": table(with_rest(rank, 3).options),
         "sweeps": table(entries(schema.Sweep)),
+        "comparisons": table(entries(schema.Comparison)),
+        "classifier": table(
+            all_of(Passes(f"{schema.CLASSIFIER}:build_classifier", given=2)).options
+        ),
+        "learning a classifier": table(
+            all_of(Passes(f"{schema.CLASSIFIER}:learn_classifier", given=2)).options
+        ),
         "simulators": by_name(registry.SIMULATORS, 0),
     }
 

@@ -30,7 +30,7 @@ def configuration_of(
     One file that names no others is taken as it was written, with its comments.
 
     Args:
-        names: Of the campaigns.
+        names: Of the campaigns, or of comparisons, which have all of theirs.
         files: Paths of YAML files, each over those before it.
         overrides: What ``snakemake --config`` was given.
 
@@ -39,10 +39,14 @@ def configuration_of(
     """
     written = _with_quick(read(files, overrides))
     entries = written.values.get("campaigns", {})
+    comparisons = written.values.get("comparisons", {})
+    models = {name: each["models"].values() for name, each in comparisons.items()}
+    names = [each for name in names for each in models.get(name, [name])]
     if unknown := [name for name in names if name not in entries]:
         raise ValueError(
             f"{unknown[0]} is no campaign of {', '.join(files)}, which names "
-            f"{', '.join(entries)}; rounds and sweeps belong to the campaign they are made of"
+            f"{', '.join([*entries, *models])}; rounds and sweeps belong to the campaign they are "
+            "made of"
         )
     kept = _with_reused(names, entries)
     if kept == set(entries) and len(files) == 1 and not overrides:
@@ -52,8 +56,12 @@ def configuration_of(
         **written.values,
         "campaigns": {name: entry for name, entry in entries.items() if name in kept},
         "sweeps": {name: each for name, each in sweeps.items() if each["campaign"] in kept},
+        "comparisons": {
+            name: each for name, each in comparisons.items() if kept.issuperset(models[name])
+        },
     }
-    told = {key: value for key, value in part.items() if key != "sweeps" or value}
+    several = ("sweeps", "comparisons")
+    told = {key: value for key, value in part.items() if key not in several or value}
     return yaml.dump(told, Dumper=Dumper, sort_keys=False, allow_unicode=True)
 
 

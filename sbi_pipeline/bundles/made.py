@@ -87,7 +87,7 @@ def _is_wanted(name: str) -> bool:
 
 
 def campaigns_in(folders: Sequence[Path]) -> list[str]:
-    """Return the names of campaigns from their folders below ``results``.
+    """Return the names of campaigns, or of comparisons, from their folders below ``results``.
 
     Raises:
         ValueError: One is no such folder.
