@@ -50,7 +50,7 @@ def check_comparison(name: str, config: Config) -> None:
 
 def _told_elsewhere(config: Config) -> dict[str, str]:
     """Return what campaigns and estimators are that nobody wrote, by name: of sweeps, of rounds."""
-    found = {}
+    found: dict[str, str] = {}
     for sweep, entry in expanded(config).get("sweeps", {}).items():
         for member in entry["members"]:
             found |= dict.fromkeys((member["campaign"], member["fit"]), f"of the sweep {sweep!r}")

@@ -189,7 +189,7 @@ def _inconsistencies(config: Config) -> list[Refusal]:
     found = list(filter(None, (_inconsistency(check, config) for check in checks)))
     if found:
         return found
-    last = [  # they ask what campaigns that make sense are
+    last: list[Callable[[Config], None]] = [  # they ask what campaigns that make sense are
         counts.check_calibration,
         *(
             partial(comparison_checks.check_comparison, name)
