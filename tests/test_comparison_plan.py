@@ -384,3 +384,31 @@ def test_a_study_with_a_comparison_can_be_planned_by_snakemake(tmp_path: Path) -
     for stage in STAGES:
         assert re.search(rf"^{stage} +1$", output, re.MULTILINE), stage
     assert not re.search(r"^(report|single_sample) +\d", output, re.MULTILINE)
+
+
+def jobs_planned(folder: Path, change: Callable[[Any], Any]) -> dict[str, int]:
+    """Return which stages Snakemake would run after a change, and how often; changes nothing."""
+    config = copy.deepcopy(CONFIG)
+    change(config)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    output = snakemake(folder, "--dry-run")
+    found = dict(re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE))
+    return {rule: int(n) for rule, n in found.items() if rule not in ("all", "total")}
+
+
+@pytest.mark.slow
+def test_only_what_changed_is_made_anew_by_snakemake(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(TEXT)
+    assert "results/width/report.html: " in snakemake(tmp_path, "--cores", "1")
+    assert jobs_planned(tmp_path, lambda config: None) == {}
+    page = {"compare_models": 1, "index": 1}
+    assert jobs_planned(tmp_path, comparison(title="Other")) == page
+    assert jobs_planned(tmp_path, comparison(odds={"thin": 2})) == page
+    beside = {"observe": 2, "sample": 4, "refine": 2, "diagnose": 6, "report": 2}
+    weighed = {"weigh_models": 1, **page}
+    assert jobs_planned(tmp_path, other_observation) == {**beside, **weighed}
+    trained = {"train": 2, "calibrate": 2, "sample": 2, "diagnose": 2, "report": 2}
+    assert jobs_planned(tmp_path, training("nle", max_epochs=3)) == {**trained, **weighed}
+    (tmp_path / "config.yaml").write_text(TEXT)
+    (tmp_path / "results/width/evidences.nc").unlink()
+    assert jobs_planned(tmp_path, lambda config: None) == weighed
