@@ -78,17 +78,19 @@ def report(
     missing: MissingElements | None = None,
     catalogues: Sequence[Path] = (),
     selection: str = "",
+    corner: Sequence[str] = (),
     threads: int = 1,
 ) -> None:
     """Check everything and tell it on one page.
 
     ``posteriors`` are the folders of posteriors; ``catalogues`` those of what an estimator says of
     a catalogue; ``rounds`` the posteriors that ``boxes`` were made of; ``selection`` is what is
-    said of how events were selected.
+    said of how events were selected; ``corner`` names the parameters that corner plots show, where
+    not those that matter most.
 
-    Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, every figure as PNG and
-    PDF in the folder ``figures``, and in ``recommended`` the posterior to take of every observation
-    that has one.
+    Reads: all that was made of a campaign. Writes: ``report``, ``verdict``, every figure as PNG,
+    PDF and, where that is small, SVG in the folder ``figures``, and in ``recommended`` the
+    posterior to take of every observation that has one.
     """
     listed = read_manifest(simulations, inputs, "manifest")
     files = zip(headers, histories, calibrations, strict=True)
@@ -148,11 +150,13 @@ def report(
         catalogues=surveyed,
         rounds=chain,
         refined=asked[len(trained) :],
+        corner=corner,
         networks={path.parent.name: network_options(path) for path in headers},
     )
     figures.mkdir(parents=True, exist_ok=True)
     shared_out(lambda first: save_figures(told, figures, first, threads), threads)
-    images = {path.stem: path.read_bytes() for path in figures.glob("*.png")}
+    kinds = (".png", ".svg")  # an SVG is taken where there is one
+    images = {p.stem: p.read_bytes() for kind in kinds for p in sorted(figures.glob(f"*{kind}"))}
     keep_recommended(told.recommendations, posteriors, recommended)
     methods = {"paragraph": citation.paragraph(told), "version": citation.own_version(told)}
     write_text(verdict, to_json(told.checks, told.recommendations, methods) + "\n")
