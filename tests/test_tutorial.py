@@ -50,7 +50,7 @@ def test_every_cell_runs_and_the_posteriors_are_the_exact_ones(
     *cells, told = run(notebook, tmp_path, monkeypatch).cells
     code = [each for each in cells if each.cell_type == "code"]
     assert any("Nothing to be done" in printed(each) for each in code)
-    assert any(r"\begin{table}" in printed(each) for each in code)
+    assert any(r"\begin{tabular}" in printed(each) for each in code)
     pictures = [o for each in code for o in each.outputs if "image/png" in o.get("data", {})]
     assert len(pictures) == 9
     found = told.outputs[0]["data"]["application/json"]
