@@ -277,6 +277,7 @@ def test_the_index_lists_campaigns_with_their_verdicts(content):
     parsed = Page(page)
     assert parsed.open == []
     assert [each for tag, each in parsed.addresses if tag == "a"] == [
+        "#content",
         "holes/report.html",
         "moons/report.html",
         "budget/comparison.html",

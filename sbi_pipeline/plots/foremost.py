@@ -34,15 +34,6 @@ class Foremost:
     pairs: Sequence[tuple[str, str, float]] = ()
 
 
-def largest(scores: Mapping[str, float], most: int = MOST) -> list[str]:
-    """Return the names with the largest scores, at most so many, in their own order.
-
-    What has no score, NaN, comes last.
-    """
-    ordered = sorted(scores, key=lambda name: -np.nan_to_num(scores[name], nan=-np.inf))
-    return [name for name in scores if name in ordered[:most]]
-
-
 def that_matter(
     informations: Mapping[str, float], correlations: Array, most: int = MOST
 ) -> Foremost:
