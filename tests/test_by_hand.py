@@ -85,6 +85,7 @@ def test_a_stage_that_is_not_known_is_named(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # stages run in this process, as they do in a job
 def test_snakemake_has_nothing_to_do_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
