@@ -1,4 +1,4 @@
-"""Opens a page in Chromium, as PyQt6-WebEngine brings it, and prints what a test asks of it as JSON.
+"""Opens a page in Chromium, as PyQt6-WebEngine brings it, and prints what is asked of it as JSON.
 
     python browser.py PAGE WIDTH light|dark
 
@@ -10,7 +10,8 @@ import os
 import sys
 
 WHAT = """(() => {
-  const images = [...document.images], headings = [...document.querySelectorAll("h1,h2,h3,h4,h5,h6")];
+  const images = [...document.images];
+  const headings = [...document.querySelectorAll("h1,h2,h3,h4,h5,h6")];
   return JSON.stringify({
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     scrolls: document.documentElement.scrollWidth, width: innerWidth,

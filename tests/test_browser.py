@@ -1,5 +1,6 @@
 """Pages as a browser shows them: nothing is cut off, and the keyboard reaches everything."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -67,5 +68,5 @@ def test_headings_come_in_order_and_the_keyboard_first_skips(campaign, width):
     levels = found["levels"]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(later <= before + 1 for before, later in zip(levels, levels[1:], strict=False))
+    assert all(later <= before + 1 for before, later in itertools.pairwise(levels))
     assert found["steps"] == ["#content", "#verdict", "#results"]
