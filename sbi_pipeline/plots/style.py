@@ -110,7 +110,7 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
 
 @styled
 def save_figure(figure: Figure, folder: Path, stem: str) -> Path:
-    """Write ``stem.png``, ``stem.pdf`` and, where that is small, ``stem.svg``.
+    """Write ``stem.png`` and ``stem.pdf``.
 
     Returns:
         The path of the first.
@@ -121,9 +121,13 @@ def save_figure(figure: Figure, folder: Path, stem: str) -> Path:
     path.write_bytes(png(figure))
     # Without a date the same figure is the same file.
     figure.savefig(folder / f"{stem}.pdf", metadata={"CreationDate": None})
+    return path
+
+
+def save_small_vector(figure: Figure, folder: Path, stem: str) -> None:
+    """Write ``stem.svg`` beside what `save_figure` has written, where that is small."""
     if len(figure.axes) <= SMALL_AXES and len(drawn := svg(figure)) <= SMALL_BYTES:
         (folder / f"{stem}.svg").write_bytes(drawn)
-    return path
 
 
 def _arrange(figure: Figure) -> None:

@@ -184,6 +184,7 @@ def save_figures(told: contents.Report, folder: Path, first: int, step: int) -> 
     """Draw figures of a page from the first on, every ``step``-th, and write them to a folder."""
     for stem, figure in page.figures(told, first, step):
         style.save_figure(figure, folder, stem)
+        style.save_small_vector(figure, folder, stem)
 
 
 def shared_out(work: Callable[[int], None], workers: int) -> None:
