@@ -61,6 +61,16 @@ def small(folder: Path) -> dict:
     return config
 
 
+def test_what_only_shows_a_training_reaches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(tmp_path / "study")
+    config["estimators"]["npe"]["training"] = {"max_epochs": 1, "tensorboard": True}
+    monkeypatch.chdir(tmp_path / "study")
+    sbi_pipeline.Study(config).make("train")
+    assert list(Path("results/on_off/npe/tensorboard").rglob("events*"))
+
+
 def test_a_simulator_that_was_edited_is_imported_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,8 @@ def run_planned(
         return
     check_unedited(spec.get("contents", {}), spec.get("arguments", {}))
     offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
-    arguments = arguments_of(stage, {**given, **spec.get("arguments", {})}, offered)
+    # The rule wins: of a training it gives all options, also those that are in no key.
+    arguments = arguments_of(stage, {**spec.get("arguments", {}), **given}, offered)
     with ExitStack() as stack:
         if near is not None and "simulations" in inputs:
             from ..storage.staging import staged  # noqa: PLC0415 - light stages need no store
