@@ -37,7 +37,11 @@ def test_files_and_arguments_are_those_of_the_rule(stage: str) -> None:
     assert set(re.findall(r"^        (\w+)=", output, re.MULTILINE)) == {*mine.writes, "spec"}
     for path in (mine.spec, *mine.writes.values()):
         assert f'"{path}"' in output
-    reads = set(re.findall(r"^ {12}(\w+)=", section(rule, "input"), re.MULTILINE)) - {"made"}
+    asked = section(rule, "input")
+    for keyword, path in mine.reads.items():
+        if isinstance(path, str):
+            assert f'{keyword}="{path}"' in asked
+    reads = set(re.findall(r"^ {12}(\w+)=", asked, re.MULTILINE)) - {"made"}
     left_out = {"refined_calibrations", "boxes", "rounds"} if stage == "report" else set()
     assert reads == {*mine.reads} | left_out
     told = set(re.findall(r"^        (\w+)=", section(rule, "params"), re.MULTILINE)) - {"spec"}
