@@ -124,6 +124,11 @@ DIAGNOSTICS: Table = {
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
     "selection": Part("sbi_pipeline.diagnostics.selection:SELECTION"),
     "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION", version=3),
+    "model_classifier": Part("sbi_pipeline.diagnostics.models:MODEL_CLASSIFIER"),
+    "model_evidence": Part("sbi_pipeline.diagnostics.models:MODEL_EVIDENCE"),
+    "model_agreement": Part("sbi_pipeline.diagnostics.models:MODEL_AGREEMENT"),
+    "model_neighbours": Part("sbi_pipeline.diagnostics.models:MODEL_NEIGHBOURS"),
+    "model_likeness": Part("sbi_pipeline.diagnostics.models:MODEL_LIKENESS"),
     "objects_sampled": Part("sbi_pipeline.diagnostics.object_sampling:OBJECTS_SAMPLED"),
     "objects_in_distribution": Part(
         "sbi_pipeline.diagnostics.object_p_values:OBJECTS_IN_DISTRIBUTION"

@@ -112,10 +112,13 @@ class Ensemble(Estimator):
         found: Any = self._call_member(0, "doubts", x)
         return list(found)
 
+    def log_probs(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return log densities of each member, ``(members, n)``, for paired rows or for one x."""
+        return torch.stack(self._of_each("log_prob", z, x))
+
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the log of the mean over members, ``(n,)``, for paired rows or for one x."""
-        parts = torch.stack(self._of_each("log_prob", z, x), 1)
-        return (parts + self.mixture.log()).logsumexp(1)
+        return (self.log_probs(z, x).T + self.mixture.log()).logsumexp(1)
 
     @torch.no_grad()
     def sample_many(self, n: int, x: Tensor, *options: Any) -> Tensor:

@@ -115,6 +115,10 @@ class Conditioner(nn.Module):
         elements = self.encoder.standardised(data)
         return torch.cat((known, with_mask(elements) if self.gaps else elements), 1)
 
+    def inputs(self, x: Tensor) -> Tensor:
+        """Return conditions, their ranks and standardised elements, ``(n, elements)``, of data."""
+        return self._inputs(*self._parts(x))
+
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set scales and regression from training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
         known, data = self._selected(x)

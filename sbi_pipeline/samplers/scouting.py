@@ -67,10 +67,15 @@ def scouted(problem_of: ProblemOf, targets: int) -> ProblemOf:
     return made
 
 
-def scout(problem: Problem) -> list[Mixture]:
-    """Return what is found of each of m posteriors: a component a scout, weighed by its mass."""
+def scout(problem: Problem, looked: int = LOOKED) -> list[Mixture]:
+    """Return what is found of each of m posteriors: a component a scout, weighed by its mass.
+
+    Args:
+        problem: The posteriors.
+        looked: Draws of the prior for each, at most.
+    """
     rng = np.random.default_rng([problem.seed, 6])
-    count = min(LOOKED, max(FEWEST_LOOKED, ALTOGETHER // problem.targets))
+    count = min(looked, max(FEWEST_LOOKED, ALTOGETHER // problem.targets))
     z = rng.normal(size=(problem.targets, count, problem.theta_dim))
     log_prob = _known(problem.log_density(z))
     scouts = min(SCOUTS, max(FEWEST_SCOUTS, ALL_SCOUTS // problem.targets))

@@ -1,0 +1,1 @@
+"""Which of several models made the data: a classifier of their rows, and their evidences."""
