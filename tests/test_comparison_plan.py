@@ -212,7 +212,7 @@ AGAIN: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
         {"compare_models"},
     ),
     "seed": (comparison(seed=2), set(STAGES)),
-    "network": (comparison(network={"members": 2}), {"classify", "compare_models"}),
+    "network": (comparison(network={"pairs": 3}), {"classify", "compare_models"}),
     "progress of the training": (comparison(training={"progress": False}), {"compare_models"}),
     "nuisance_draws": (comparison(nuisance_draws=2), {"weigh_models", "compare_models"}),
     "a changed prior": (

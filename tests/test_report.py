@@ -273,7 +273,7 @@ def test_the_index_lists_campaigns_with_their_verdicts(content):
         overview.Entry("holes", "Two <black> holes", "holes/report.html", found),
         overview.Entry("moons", "Moons", "moons/report.html", {**found, "status": "fail"}),
     ]
-    page = overview.render_index(entries, {"budget": "budget/comparison.html"})
+    page = overview.render_index(entries, [], {"budget": "budget/comparison.html"})
     parsed = Page(page)
     assert parsed.open == []
     assert [each for tag, each in parsed.addresses if tag == "a"] == [
@@ -286,7 +286,7 @@ def test_the_index_lists_campaigns_with_their_verdicts(content):
     assert found["sentence"] in text
     assert f"holes: {len(content.checks)} pass 0 warn 0 fail" in text
     assert "verdict fail entry" in page
-    assert "no reports yet" in overview.render_index([], {})
+    assert "no reports yet" in overview.render_index([], [], {})
 
 
 def opened(page, folder):

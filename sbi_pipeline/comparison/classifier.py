@@ -210,9 +210,7 @@ def build_classifier(
     return made
 
 
-def recalibrated(
-    made: Classifier, reader: ModelRows, conditions: Conditions
-) -> Recalibration:
+def recalibrated(made: Classifier, reader: ModelRows, conditions: Conditions) -> Recalibration:
     """Return what recalibrates a trained classifier.
 
     By validation rows, and by training rows as the members see them that did not learn from them:

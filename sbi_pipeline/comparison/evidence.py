@@ -81,6 +81,8 @@ class Evidence:
         lost: Share of the evidence where draws of the posterior know nothing: a mode it lacks.
         widths: Sd of each parameter in the prior's normal space, where that of the prior is 1.
         changed: log Z under changed priors, and its error, by their name.
+        unit: What densities of the data are per, to be the same in every model; empty for those of
+            a simulator, which are per unit, or per value of what is counted.
         problem: Why there is none.
     """
 
@@ -92,6 +94,7 @@ class Evidence:
     lost: float = math.nan
     widths: Array = field(default_factory=lambda: np.empty(0))
     changed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    unit: str = ""
     problem: str = ""
 
     @property

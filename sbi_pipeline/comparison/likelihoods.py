@@ -132,12 +132,19 @@ def likelihood_of(estimator: Estimator) -> Estimator:
     return learnt[0]
 
 
-def unit_of(estimator: Estimator) -> list[str]:
-    """Return what the density of each number of the data is per, to be the same in every model."""
-    values = likelihood_of(estimator).spec["network"].get("values") or {}
-    kinds = {int(column): "value" if each.get("points") else f"step {each.get('step', 0):g}"
-             for column, each in values.items()}
-    return [kinds.get(column, "unit") for column in range(math.prod(estimator.spec["x_shape"]))]
+def unit_of(estimator: Estimator) -> str:
+    """Return what the density of each number of the data is per, as a text to be compared."""
+    spec = likelihood_of(estimator).spec
+    values = {int(at): each for at, each in (spec["network"].get("values") or {}).items()}
+    columns = range(math.prod(spec["x_shape"]))
+    return " ".join(_kind(values[at]) if at in values else "real" for at in columns)
+
+
+def _kind(values: Mapping[str, Any]) -> str:
+    """Return what a number of the data holds, where it is no real number alone."""
+    if values.get("step"):
+        return f"{values['step']:g}"
+    return "values" if not values.get("rest", True) else "partly"
 
 
 def log_mass(prior: Prior) -> float:
@@ -163,9 +170,7 @@ def changed_priors(
     }
 
 
-def _ratios(
-    prior: Prior, changed: Mapping[str, Prior]
-) -> dict[str, Callable[[Array], Array]]:
+def _ratios(prior: Prior, changed: Mapping[str, Prior]) -> dict[str, Callable[[Array], Array]]:
     """Return the logs of changed priors over the prior as it is, within a box or not."""
     whole = untruncated(prior)
 

@@ -97,7 +97,9 @@ class Compared:
         else:
             sentence = f"The data favour {first} over {other} by a factor of {_factor(value)}"
         p = self.probability[best]
-        odds = "with equal prior odds" if np.ptp(self.log_odds) == 0 else "with the prior odds given"
+        odds = (
+            "with equal prior odds" if np.ptp(self.log_odds) == 0 else "with the prior odds given"
+        )
         ends = f"{_probability(low[best])} to {_probability(high[best])}"
         return f"{sentence} ({told}); {first} has probability {_probability(p)} ({ends}) {odds}."
 

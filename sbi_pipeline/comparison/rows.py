@@ -74,7 +74,9 @@ class ModelRows(Reader):
         """Return rows of a whole block with noise and gaps; other epochs, others of them."""
         assert isinstance(block, ModelBlock)
         seen = self.readers[block.model].observed(block, view, part, epoch)
-        return replace(seen, x=seen.x.astype(np.result_type(self.x_dtype, seen.x.dtype), copy=False))
+        return replace(
+            seen, x=seen.x.astype(np.result_type(self.x_dtype, seen.x.dtype), copy=False)
+        )
 
     def _told(self, block: ModelBlock, view: View) -> View:
         """Return rows with their model and digits as parameters."""

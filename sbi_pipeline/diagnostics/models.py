@@ -191,9 +191,7 @@ def _known(by_evidence: Compared, place: int) -> bool:
     return bool(np.isfinite(by_evidence.log_evidence[place]))
 
 
-def _two_ways(
-    one: Compared, other: Compared, place: int
-) -> tuple[str, float, float, float, float]:
+def _two_ways(one: Compared, other: Compared, place: int) -> tuple[str, float, float, float, float]:
     first, own_error = one.log_bayes_factor(one.best, place)
     second, error = other.log_bayes_factor(one.best, place)
     beyond = min(first, second) > other.most or max(first, second) < -other.most
@@ -222,12 +220,12 @@ def judge_ways(
         nats: Their difference: warn above, fail above.
     """
     at, judged = worst_of(found.p_values, found.difference, p, nats, "model agreement")
-    values = found.by_evidence[at], found.by_classifier[at]
+    one, other = found.by_evidence[at], found.by_classifier[at]
     return judged.check(
         name="agreement of two ways",
         subject=subject,
-        quantity=f"difference of log Bayes factors, {found.pairs[at]}: {values[0]:.2f} by evidence, "
-        f"{values[1]:.2f} by the classifier (nats)",
+        quantity=f"difference of log Bayes factors, {found.pairs[at]}: {one:.2f} by evidence, "
+        f"{other:.2f} by the classifier (nats)",
         value=found.difference[at],
         chance=f"0 ± {found.error[at]:.2g}",
         good="Evidences and the classifier, which know nothing of each other, agree.",

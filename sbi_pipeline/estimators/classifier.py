@@ -153,6 +153,11 @@ class Classifier(Estimator):
             told[place, self._half(z, place)] = 0
         return told.sum(0) / self.pairs
 
+    def context(self, x: Tensor) -> Tensor:
+        """Return what the first member is told of data ``(n, *x_shape)``: ``(n, features)``."""
+        told: Tensor = self._members[0].conditioner(x)
+        return told
+
     def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
         """Return log q(k | x) in nats, ``(n,)``, of the models of rows."""
         return (z[:, :-1] * self.logits(x).mean(0).log_softmax(1)).sum(1)
@@ -251,9 +256,10 @@ class Normals(nn.Module):
             apart = rows - mean
             covariance = apart.T @ apart / len(rows)
             # Elements that never vary within a model, or are sums of others, tell nothing here.
-            covariance += 1e-6 * torch.eye(len(mean), dtype=torch.double)
+            unit = torch.eye(len(mean), dtype=torch.double)
+            covariance += 1e-6 * unit
             factor = torch.linalg.cholesky(covariance)
-            white = torch.linalg.solve_triangular(factor, torch.eye(len(mean)).double(), upper=False)
+            white = torch.linalg.solve_triangular(factor, unit, upper=False)
             self.means[k], self.whitening[k] = mean, white
             self.constants[k] = math.log(len(rows) / len(x)) - factor.diagonal().log().sum()
 

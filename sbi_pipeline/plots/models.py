@@ -1,0 +1,99 @@
+"""Figures of comparisons of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..types import Array
+from .style import FAINT, INK, SERIES, canvas, key, line_of, panels, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EVIDENCE, CLASSIFIER = SERIES[0], SERIES[1]
+LEAST_SPAN = 3.0
+"""Nats to either side of no preference that are always shown."""
+
+
+@styled
+def draw_odds(
+    labels: Sequence[str],
+    best: str,
+    by_evidence: tuple[Array, Array] | None,
+    by_classifier: tuple[Array, Array],
+    most: float,
+) -> Figure:
+    """Show log Bayes factors of models over the best one by both ways.
+
+    Args:
+        labels: Of the models.
+        best: The best one.
+        by_evidence: Values and standard errors, ``(models,)`` each, NaN for none; None for none.
+        by_classifier: Likewise.
+        most: What rows can tell, in nats: beyond, values of the classifier are limits.
+    """
+    figure = canvas(7.0, 0.9 + 0.55 * len(labels))
+    axis = figure.subplots()
+    ways = {
+        "evidence": (by_evidence, EVIDENCE, -0.13),
+        "classifier": (by_classifier, CLASSIFIER, 0.13),
+    }
+    shown = {name: each for name, each in ways.items() if each[0] is not None}
+    for values, colour, offset in shown.values():
+        assert values is not None
+        where = np.arange(len(labels)) + offset
+        axis.errorbar(
+            values[0], where, xerr=2 * values[1], fmt="o", ms=4.5, color=colour, capsize=2
+        )
+    axis.axvline(0, color=INK, lw=0.8)
+    low, high = axis.get_xlim()
+    low, high = min(low, -LEAST_SPAN), max(high, LEAST_SPAN)
+    for limit in (-most, most):
+        if low < limit < high:
+            axis.axvline(limit, color=FAINT, lw=1.0, ls=":")
+    axis.set(
+        xlim=(low, high),
+        ylim=(len(labels) - 0.5, -0.5),
+        xlabel=f"log Bayes factor over {best} (nats)",
+    )
+    axis.set_yticks(range(len(labels)), labels)
+    key(figure, {name: line_of(each[1], marker="o", lw=0) for name, each in shown.items()})
+    return figure
+
+
+@styled
+def draw_reliability(
+    labels: Sequence[str], curves: Sequence[tuple[Array, Array, Array, Array]]
+) -> Figure:
+    """Show how often models made rows that they were given some probability for.
+
+    Args:
+        labels: Of the models.
+        curves: Of each, what was said, how often it happened, and both ends of what chance gives
+            95 % of right probabilities, ``(bins,)`` each.
+    """
+    figure, axes = panels(len(labels), columns=3, width=2.9, height=2.8, sharex=True, sharey=True)
+    for axis, label, (said, happened, low, high) in zip(axes, labels, curves, strict=True):
+        axis.plot([0, 1], [0, 1], color=FAINT, lw=0.8)
+        axis.vlines(said, low, high, color=FAINT, lw=5, alpha=0.5)
+        axis.plot(said, happened, "o", ms=4, color=CLASSIFIER)
+        axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=label, aspect="equal")
+    axes[0].set_ylabel("how often it was")
+    figure.supxlabel("probability that was said", fontsize=10)
+    return figure
+
+
+@styled
+def draw_fractions(labels: Sequence[str], draws: Array) -> Figure:
+    """Show the posterior of population fractions, ``(draws, models)``."""
+    figure = canvas(6.0, 2.8)
+    axis = figure.subplots()
+    colours = SERIES * (1 + len(labels) // len(SERIES))
+    for label, values, colour in zip(labels, draws.T, colours, strict=False):
+        axis.hist(values, bins=60, density=True, histtype="step", color=colour, lw=1.6, label=label)
+    axis.set(xlabel="fraction of the catalogue", ylabel="posterior density", xlim=(0, 1))
+    key(figure, {label: line_of(c) for label, c in zip(labels, colours, strict=False)})
+    return figure

@@ -1,0 +1,295 @@
+"""The page of a comparison of models: `compare_models` gathers, checks and tells."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from scipy import special
+
+from .. import provenance
+from ..comparison.asked import AskedClassifier, AskedObservation, by_evidence
+from ..comparison.averaging import averaged_posterior
+from ..comparison.classifier import CalibratedClassifier, held_out_rows, load_classifier
+from ..comparison.evidence import Evidence
+from ..comparison.fractions import probabilities_among, sample_fractions
+from ..comparison.likeness import Likeness
+from ..comparison.probabilities import Compared
+from ..conditions import Conditions
+from ..diagnostics.typicality import share_missing
+from ..plots import style
+from ..reports import comparison as page
+from ..reports.assessment import REFERENCE_ROWS, assess
+from ..reports.verdict import to_json
+from ..sidecars import renamed_into, write_text
+from ..storage import collected, reading
+from ..types import Array
+from .classification import joined_rows, labels_of
+from .evidences import read_evidences
+from .files import Keys, check_key, data_of, known_of, read_dataset, read_manifest, write_dataset
+
+AT_ONCE = 5_000
+"""Objects of a catalogue that are asked about at once."""
+
+
+def compare_models(
+    *,
+    classifier: Path,
+    calibration: Path,
+    evidences: Path,
+    simulations: Sequence[Path],
+    observed: Sequence[Path],
+    posteriors: Sequence[Path],
+    tables: Sequence[Path],
+    report: Path,
+    verdict: Path,
+    table: Path,
+    figures: Path,
+    averaged: Path,
+    objects: Path,
+    comparison: str,
+    title: str,
+    question: str,
+    models: Sequence[Mapping[str, Any]],
+    odds: Mapping[str, float],
+    observations: Sequence[str],
+    catalogues: Sequence[str],
+    configuration: str,
+    thresholds: Mapping[str, Mapping[str, Any]] | None = None,
+    inputs: Keys | None = None,
+    key: str = "",
+    threads: int = 1,
+) -> None:
+    """Compare models of observations and of the objects of catalogues, and tell it on one page.
+
+    Files of observations, their ``posteriors`` and ``tables`` of catalogues are in the order of
+    models, and of observations or catalogues for each.
+
+    Reads: ``classifier`` and ``calibration``, ``evidences``, and what is named above. Writes:
+    ``report``, ``verdict``, ``table``, every figure in the folder ``figures``; in ``averaged``
+    posteriors of shared parameters, one an observation, and in ``objects`` the probabilities of the
+    objects and the fractions of models.
+    """
+    torch.set_num_threads(threads)
+    made, header = load_classifier(classifier)
+    check_key(header["key"], inputs, "classifier", classifier)
+    judged = read_dataset(calibration)
+    reader, conditions = joined_rows(simulations, models, 0, inputs)
+    labels = labels_of(models)
+    log_odds = np.log([float(odds[label]) for label in labels])
+    x, model, held_out = held_out_rows(reader, conditions)
+    like = Likeness(made, x, held_out.theta[:, :-1])
+    compared = [
+        whole_rows(each).collect({"validation": REFERENCE_ROWS})["validation"]
+        for each in reader.readers
+    ]
+    found = read_evidences(evidences, inputs)
+    classified = AskedClassifier(labels, log_p, judged["made_by"].to_numpy())
+    asked = (observed, labels, observations, made, conditions, found, log_odds, compared, like)
+    seen = list(_observed(*asked, log_p, model, inputs))
+    told_apart = labels, made, conditions, log_odds, inputs
+    surveyed = [
+        _surveyed(
+            name, tables[place :: len(catalogues)], labels, made, conditions, log_odds, inputs
+        )
+        for place, name in enumerate(catalogues)
+    ]
+    told = page.ComparisonPage(
+        comparison=comparison,
+        title=title,
+        question=question,
+        models=[
+            _the_model(each, path, float(odds[each["model"]]))
+            for each, path in zip(models, simulations, strict=True)
+        ],
+        classifier=classified,
+        observations=seen,
+        catalogues=surveyed,
+        findings=list(assess([[classified], seen], thresholds or {})),
+        configuration=configuration,
+        versions={**provenance.versions(), **provenance.commits()},
+        keys=dict(inputs or {}),
+        seconds=_seconds(calibration, evidences),
+    )
+    for folder in (figures, averaged, objects):
+        folder.mkdir(parents=True, exist_ok=True)
+    for stem, figure in page.figures(told):
+        style.save_figure(figure, figures, stem)
+        style.save_small_vector(figure, figures, stem)
+    _average(told, posteriors, averaged, key, inputs)
+    for catalogue in surveyed:
+        _write_objects(catalogue, labels, objects, key)
+    with renamed_into(table) as partial:
+        told.table().to_csv(partial, index=False)
+    kinds = (".png", ".svg")  # an SVG is taken where there is one
+    images = {p.stem: p.read_bytes() for kind in kinds for p in sorted(figures.glob(f"*{kind}"))}
+    write_text(verdict, to_json(told.checks) + "\n")
+    write_text(report, page.render(told, images))
+
+
+def _observed(
+    observed: Sequence[Path],
+    labels: Sequence[str],
+    observations: Sequence[str],
+    made: CalibratedClassifier,
+    conditions: Conditions,
+    evidences: Mapping[str, Mapping[str, Mapping[str, Evidence]]],
+    log_odds: Array,
+    compared: Sequence[reading.View],
+    like: Likeness,
+    log_p: Array,
+    model: Array,
+    inputs: Keys | None,
+) -> Iterator[AskedObservation]:
+    """Yield each observation under the models."""
+    for place, name in enumerate(observations):
+        data = _the_same(observed[place :: len(observations)], labels, name, inputs)
+        x, known = data_of(data), known_of(data)
+        shown = conditions.beside(x, known)
+        odds = made.odds(shown[None])
+        by_classifier = Compared(
+            labels, odds.log_evidence[0], odds.covariance[0], log_odds, made.most
+        )
+        weighed = evidences.get(name, {})
+        by_weights, taken = by_evidence(labels, weighed, log_odds)
+        near = like.nearest(shown)
+        missing = [share_missing(np.concatenate([x[None], each.x])) for each in compared]
+        yield AskedObservation(
+            name=name,
+            labels=labels,
+            x=x,
+            evidences=weighed,
+            by_evidence=by_weights,
+            by_classifier=by_classifier,
+            taken=taken,
+            simulated=[each.x for each in compared],
+            simulated_known=[np.vstack([known[None], each.known]) for each in compared]
+            if known.size
+            else None,
+            missing=missing if any(each.any() for each in missing) else None,
+            near=log_p[near],
+            near_model=model[near],
+        )
+
+
+def _the_same(
+    paths: Sequence[Path], labels: Sequence[str], name: str, inputs: Keys | None
+) -> xr.Dataset:
+    """Return an observation that is the same in every model.
+
+    Raises:
+        ValueError: It is not.
+    """
+    found = [
+        read_dataset(path, inputs, f"observation of {label}, {name}")
+        for path, label in zip(paths, labels, strict=True)
+    ]
+    for label, each in zip(labels, found, strict=True):
+        same = [
+            np.array_equal(of(each), of(found[0]), equal_nan=True) for of in (data_of, known_of)
+        ]
+        if not all(same):
+            raise ValueError(
+                f"{name} is not the same data to {labels[0]} and to {label}; models are compared "
+                "by one and the same"
+            )
+    return found[0]
+
+
+def whole_rows(reader: reading.Reader) -> reading.Reader:
+    """Return rows without gaps that are drawn: an observation is compared in what it has."""
+    if reader.missing is None or reader.missing.rows:
+        return reader
+    return dataclasses.replace(reader, missing=None)
+
+
+def _the_model(told: Mapping[str, Any], manifest: Path, odds: float) -> page.TheModel:
+    listed = read_manifest(manifest, None)
+    return page.TheModel(
+        label=told["model"],
+        campaign=told["campaign"],
+        title=told["title"],
+        parameters=told["inferred_parameters"],
+        rows=listed["rows"],
+        failed=sum(listed["failures"].values()),
+        odds=odds,
+    )
+
+
+def _seconds(calibration: Path, evidences: Path) -> dict[str, float]:
+    """Return seconds of work by stage."""
+    files = {"train the classifier": calibration, "evidences": evidences}
+    return {name: float(read_dataset(path).attrs["seconds"]) for name, path in files.items()}
+
+
+def _average(
+    told: page.ComparisonPage,
+    posteriors: Sequence[Path],
+    folder: Path,
+    key: str,
+    inputs: Keys | None,
+) -> None:
+    """Write the averaged posterior of every observation, where a parameter is shared."""
+    count = len(told.observations)
+    for place, asked in enumerate(told.observations):
+        trees = {}
+        for label, path in zip(told.labels, posteriors[place::count], strict=True):
+            with xr.open_datatree(path, engine="h5netcdf") as tree:
+                check_key(tree.attrs["key"], inputs, f"posterior of {label}, {asked.name}", path)
+                trees[label] = tree.load()
+        attrs = {"key": key, "comparison": told.comparison, "observation": asked.name}
+        made = averaged_posterior(trees, asked.compared.probability, attrs, seed=1)
+        if made is not None:
+            write_dataset(folder / f"{asked.name}.nc", made)
+
+
+def _surveyed(
+    name: str,
+    tables: Sequence[Path],
+    labels: Sequence[str],
+    made: CalibratedClassifier,
+    conditions: Conditions,
+    log_odds: Array,
+    inputs: Keys | None,
+) -> page.ComparedCatalogue:
+    """Return what the classifier says of the objects of a catalogue."""
+    log_evidence = []
+    with collected.opened(tables[0]) as known:
+        check_key(known.key, inputs, f"catalogue of {labels[0]}, {name}", tables[0])
+        for first in range(0, len(known.names), AT_ONCE):
+            rows = slice(first, first + AT_ONCE)
+            x = conditions.beside(known.data(rows), known.conditions(conditions.names, rows))
+            log_evidence.append(made.odds(x).log_evidence)
+        names = list(known.names)
+    found = np.concatenate(log_evidence)
+    fractions = sample_fractions(found, seed=1)
+    alone = special.softmax(found + log_odds, axis=1)
+    among = probabilities_among(found, fractions)
+    columns = {f"p_{label}": p for label, p in zip(labels, alone.T, strict=True)}
+    columns |= {f"p_{label}_in_population": p for label, p in zip(labels, among.T, strict=True)}
+    columns |= {
+        f"log_bayes_factor_{label}": found[:, place] - found[:, 0]
+        for place, label in enumerate(labels)
+        if place
+    }
+    table = pd.DataFrame({"object": names, **columns})
+    return page.ComparedCatalogue(name, table, fractions)
+
+
+def _write_objects(
+    catalogue: page.ComparedCatalogue, labels: Sequence[str], folder: Path, key: str
+) -> None:
+    with renamed_into(folder / f"{catalogue.name}.csv") as partial:
+        catalogue.table.to_csv(partial, index=False)
+    draws = xr.Dataset(
+        {"fraction": (("chain", "draw", "model"), catalogue.fractions[None])},
+        {"model": list(labels)},
+    )
+    tree = xr.DataTree.from_dict({"/": xr.Dataset(attrs={"key": key}), "posterior": draws})
+    write_dataset(folder / f"{catalogue.name}_fractions.nc", tree)
