@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,21 +84,26 @@ def compare_models(
     reader, conditions = joined_rows(simulations, models, 0, inputs)
     labels = labels_of(models)
     log_odds = np.log([float(odds[label]) for label in labels])
-    x, model, held_out = held_out_rows(reader, conditions)
-    like = Likeness(made, x, held_out.theta[:, :-1])
-    compared = [
-        whole_rows(each).collect({"validation": REFERENCE_ROWS})["validation"]
-        for each in reader.readers
+    x, _, held_out = held_out_rows(reader, conditions)
+    classified = AskedClassifier(labels, judged["log_p"].to_numpy(), judged["made_by"].to_numpy())
+    asker = Asker(
+        classified=classified,
+        made=made,
+        conditions=conditions,
+        log_odds=log_odds,
+        evidences=read_evidences(evidences, inputs),
+        simulated=[
+            whole_rows(each).collect({"validation": REFERENCE_ROWS})["validation"]
+            for each in reader.readers
+        ],
+        like=Likeness(made, x, held_out.theta[:, :-1]),
+    )
+    seen = [
+        asker.observed(name, _the_same(observed[place :: len(observations)], labels, name, inputs))
+        for place, name in enumerate(observations)
     ]
-    found = read_evidences(evidences, inputs)
-    classified = AskedClassifier(labels, log_p, judged["made_by"].to_numpy())
-    asked = (observed, labels, observations, made, conditions, found, log_odds, compared, like)
-    seen = list(_observed(*asked, log_p, model, inputs))
-    told_apart = labels, made, conditions, log_odds, inputs
     surveyed = [
-        _surveyed(
-            name, tables[place :: len(catalogues)], labels, made, conditions, log_odds, inputs
-        )
+        asker.surveyed(name, tables[place], f"catalogue of {labels[0]}, {name}", inputs)
         for place, name in enumerate(catalogues)
     ]
     told = page.ComparisonPage(
@@ -133,49 +139,82 @@ def compare_models(
     write_text(report, page.render(told, images))
 
 
-def _observed(
-    observed: Sequence[Path],
-    labels: Sequence[str],
-    observations: Sequence[str],
-    made: CalibratedClassifier,
-    conditions: Conditions,
-    evidences: Mapping[str, Mapping[str, Mapping[str, Evidence]]],
-    log_odds: Array,
-    compared: Sequence[reading.View],
-    like: Likeness,
-    log_p: Array,
-    model: Array,
-    inputs: Keys | None,
-) -> Iterator[AskedObservation]:
-    """Yield each observation under the models."""
-    for place, name in enumerate(observations):
-        data = _the_same(observed[place :: len(observations)], labels, name, inputs)
+@dataclass(frozen=True)
+class Asker:
+    """What is asked about observations and objects.
+
+    Attributes:
+        classified: The classifier with what it says of held-out rows.
+        made: The classifier.
+        conditions: Known conditions that data are shown with.
+        log_odds: Prior log odds of the models, ``(models,)``.
+        evidences: By observation, way and model.
+        simulated: Rows of each model that it was not trained on.
+        like: Finds held-out rows that are like an observation.
+    """
+
+    classified: AskedClassifier
+    made: CalibratedClassifier
+    conditions: Conditions
+    log_odds: Array
+    evidences: Mapping[str, Mapping[str, Mapping[str, Evidence]]]
+    simulated: Sequence[reading.View]
+    like: Likeness
+
+    def observed(self, name: str, data: xr.Dataset) -> AskedObservation:
+        """Return an observation under the models."""
+        labels = self.classified.labels
         x, known = data_of(data), known_of(data)
-        shown = conditions.beside(x, known)
-        odds = made.odds(shown[None])
-        by_classifier = Compared(
-            labels, odds.log_evidence[0], odds.covariance[0], log_odds, made.most
-        )
-        weighed = evidences.get(name, {})
-        by_weights, taken = by_evidence(labels, weighed, log_odds)
-        near = like.nearest(shown)
-        missing = [share_missing(np.concatenate([x[None], each.x])) for each in compared]
-        yield AskedObservation(
+        shown = self.conditions.beside(x, known)
+        odds = self.made.odds(shown[None])
+        weighed = self.evidences.get(name, {})
+        by_weights, taken = by_evidence(labels, weighed, self.log_odds)
+        near = self.like.nearest(shown)
+        missing = [share_missing(np.concatenate([x[None], each.x])) for each in self.simulated]
+        given = [np.vstack([known[None], each.known]) for each in self.simulated]
+        return AskedObservation(
             name=name,
             labels=labels,
             x=x,
             evidences=weighed,
             by_evidence=by_weights,
-            by_classifier=by_classifier,
+            by_classifier=Compared(
+                labels, odds.log_evidence[0], odds.covariance[0], self.log_odds, self.made.most
+            ),
             taken=taken,
-            simulated=[each.x for each in compared],
-            simulated_known=[np.vstack([known[None], each.known]) for each in compared]
-            if known.size
-            else None,
+            simulated=[each.x for each in self.simulated],
+            simulated_known=given if known.size else None,
             missing=missing if any(each.any() for each in missing) else None,
-            near=log_p[near],
-            near_model=model[near],
+            near=self.classified.log_p[near],
+            near_model=self.classified.model[near],
         )
+
+    def surveyed(
+        self, name: str, path: Path, of: str, inputs: Keys | None
+    ) -> page.ComparedCatalogue:
+        """Return what the classifier says of the objects of a catalogue."""
+        found, names = self._of_objects(path, of, inputs)
+        fractions = sample_fractions(found, seed=1)
+        alone = special.softmax(found + self.log_odds, axis=1)
+        among = probabilities_among(found, fractions)
+        columns = {}
+        for place, label in enumerate(self.classified.labels):
+            columns[f"p_{label}"] = alone[:, place]
+            columns[f"p_{label}_in_population"] = among[:, place]
+            columns[f"log_evidence_{label}"] = found[:, place]
+        return page.ComparedCatalogue(name, pd.DataFrame({"object": names, **columns}), fractions)
+
+    def _of_objects(self, path: Path, of: str, inputs: Keys | None) -> tuple[Array, list[str]]:
+        """Return log evidences of objects, ``(n, models)``, with the mean 0, and their names."""
+        found = []
+        with collected.opened(path) as known:
+            check_key(known.key, inputs, of, path)
+            for first in range(0, len(known.names), AT_ONCE):
+                rows = slice(first, first + AT_ONCE)
+                given = known.conditions(self.conditions.names, rows)
+                x = self.conditions.beside(known.data(rows), given)
+                found.append(self.made.odds(x).log_evidence)
+            return np.concatenate(found), list(known.names)
 
 
 def _the_same(
@@ -247,39 +286,6 @@ def _average(
         made = averaged_posterior(trees, asked.compared.probability, attrs, seed=1)
         if made is not None:
             write_dataset(folder / f"{asked.name}.nc", made)
-
-
-def _surveyed(
-    name: str,
-    tables: Sequence[Path],
-    labels: Sequence[str],
-    made: CalibratedClassifier,
-    conditions: Conditions,
-    log_odds: Array,
-    inputs: Keys | None,
-) -> page.ComparedCatalogue:
-    """Return what the classifier says of the objects of a catalogue."""
-    log_evidence = []
-    with collected.opened(tables[0]) as known:
-        check_key(known.key, inputs, f"catalogue of {labels[0]}, {name}", tables[0])
-        for first in range(0, len(known.names), AT_ONCE):
-            rows = slice(first, first + AT_ONCE)
-            x = conditions.beside(known.data(rows), known.conditions(conditions.names, rows))
-            log_evidence.append(made.odds(x).log_evidence)
-        names = list(known.names)
-    found = np.concatenate(log_evidence)
-    fractions = sample_fractions(found, seed=1)
-    alone = special.softmax(found + log_odds, axis=1)
-    among = probabilities_among(found, fractions)
-    columns = {f"p_{label}": p for label, p in zip(labels, alone.T, strict=True)}
-    columns |= {f"p_{label}_in_population": p for label, p in zip(labels, among.T, strict=True)}
-    columns |= {
-        f"log_bayes_factor_{label}": found[:, place] - found[:, 0]
-        for place, label in enumerate(labels)
-        if place
-    }
-    table = pd.DataFrame({"object": names, **columns})
-    return page.ComparedCatalogue(name, table, fractions)
 
 
 def _write_objects(
