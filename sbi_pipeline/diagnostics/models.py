@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -306,45 +306,36 @@ def judge_neighbours(
     )
 
 
-@dataclass(frozen=True)
-class Likest:
-    """The model whose simulations an observation is most like.
-
-    Attributes:
-        label: Its label.
-        typicality: Of the observation among its simulations.
-    """
-
-    label: str
-    typicality: Typicality
-
-
-def measure_likeness(asked: AskedObservation) -> Likest:
-    """Put the observation among simulations of each model; return the likest one."""
-    found = []
+def measure_likeness(asked: AskedObservation) -> dict[str, Typicality]:
+    """Put the observation among simulations of each model."""
+    found = {}
     for place, label in enumerate(asked.labels):
         known = None if asked.simulated_known is None else asked.simulated_known[place]
         missing = None if asked.missing is None else asked.missing[place]
-        told = in_distribution(asked.simulated[place], asked.x, known=known, missing=missing)
-        found.append(Likest(label, told))
-    return max(found, key=lambda each: each.typicality.p_by_tail)
+        found[label] = in_distribution(
+            asked.simulated[place], asked.x, known=known, missing=missing
+        )
+    return found
 
 
-def judge_likeness(found: Likest, subject: str, *, p: WarnFail = (0.005, 0.002)) -> Check:
+def judge_likeness(
+    found: Mapping[str, Typicality], subject: str, *, p: WarnFail = (0.005, 0.002)
+) -> Check:
     """Judge whether any of the models could have made the observation.
 
     Args:
-        found: The likest.
+        found: The observation among simulations of each model; the likest counts.
         subject: The observation.
         p: P-value under that model: warn below, fail below.
     """
+    likest = max(found, key=lambda label: found[label].p_by_tail)
     return judge_typicality(
-        found.typicality,
+        found[likest],
         subject,
         name="any of the models",
         p=p,
         needed=math.ceil(1 / max(p[0], BY_RANK)),
-        good=f"The observation looks like simulations of {found.label}.",
+        good=f"The observation looks like simulations of {likest}.",
         bad="None of the models makes data like the observation ({}): odds between wrong models "
         "say nothing. Look at its units and at the predictions of each campaign; another model is "
         "wanted.",

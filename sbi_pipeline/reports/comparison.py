@@ -20,6 +20,7 @@ from ..comparison.calibration import Scores, reliability, scores
 from ..comparison.probabilities import Compared
 from ..diagnostics.check import Check
 from ..diagnostics.diagnostic import Finding
+from ..diagnostics.typicality import Typicality
 from ..types import Array
 from .rendering import embedded, template
 from .verdict import overall
@@ -127,6 +128,12 @@ class ComparisonPage:
         """Of the classifier."""
         return scores(self.classifier.log_p, self.classifier.model)
 
+    def likeness(self, asked: AskedObservation) -> Mapping[str, Typicality]:
+        """Return how typical an observation is of each model."""
+        of = {(each.diagnostic, each.subject.title): each.found for each in self.findings}
+        found: Mapping[str, Typicality] = of["model_likeness", asked.title]
+        return found
+
     def rows(self, asked: AskedObservation) -> list[dict[str, Any]]:
         """Return what the table of an observation says, a row a model."""
         return [self._row(asked, place) for place in range(len(self.models))]
@@ -149,6 +156,7 @@ class ComparisonPage:
             "problem": "" if evidence else "; ".join(problems) or "no way to it",
             "by_evidence": _told(asked.by_evidence, place, best),
             "by_classifier": _told(asked.by_classifier, place, best),
+            "like": self.likeness(asked)[label].p_by_tail,
         }
 
     def changed(self, asked: AskedObservation) -> list[dict[str, Any]]:
@@ -201,6 +209,7 @@ class ComparisonPage:
                         "log_bayes_factor_by_evidence": row["by_evidence"]["value"],
                         "log_bayes_factor_by_classifier": row["by_classifier"]["value"],
                         "log_bayes_factor_by_classifier_error": row["by_classifier"]["error"],
+                        "p_value": row["like"],
                     }
                 )
         return pd.DataFrame(rows)
