@@ -289,13 +289,12 @@ def _pays(own: Tensor, preview: Preview, options: dict[str, Any]) -> bool:
     conditioner = Conditioner(own.shape[1], tuple(preview.x.shape[1:]), **told)
     conditioner.fit_scales(own, preview.x)
     x = conditioner.inputs(preview.x)
-    normals, half = Normals(own.shape[1], x.shape[1]), len(x) // 2
-    # Rows of the models come in turns.
-    normals.fit(own[:half], x[:half])
-    logits = normals(x[half:])
-    entropy = functional.cross_entropy(logits, own[half:])
-    frequent = own[:half].mean(0).clamp(min=1e-9).log().expand(len(x) - half, -1)
-    return bool(entropy < functional.cross_entropy(frequent, own[half:]))
+    normals, fitted = Normals(own.shape[1], x.shape[1]), preview.z[:, -1] < 0.5
+    normals.fit(own[fitted], x[fitted])
+    held_out, logits = own[~fitted], normals(x[~fitted])
+    frequent = own[fitted].mean(0).clamp(min=1e-9).log().expand_as(logits)
+    entropy, chance = (functional.cross_entropy(each, held_out) for each in (logits, frequent))
+    return bool(entropy < chance)
 
 
 OWN = ("pairs", "hidden", "blocks", "normal")
