@@ -151,7 +151,9 @@ def test_errors_of_draws_and_networks_add_up() -> None:
 def test_fewer_than_two_evidences_compare_nothing() -> None:
     given = {"nle": {"a": evidence(1), "b": evidence(0, k_hat=0.9)}}
     assert by_evidence(["a", "b"], given, np.zeros(2)) == (None, {"a": "nle"})
-    made, taken = by_evidence(["a", "b", "c"], {"nle": {**given["nle"], "c": evidence(2)}}, np.zeros(3))
+    made, taken = by_evidence(
+        ["a", "b", "c"], {"nle": {**given["nle"], "c": evidence(2)}}, np.zeros(3)
+    )
     assert taken == {"a": "nle", "c": "nle"}
     assert made is not None
     assert np.isnan(made.log_evidence).tolist() == [False, True, False]
@@ -258,6 +260,9 @@ def test_nothing_shared_is_nothing_averaged() -> None:
 
 def test_parameters_of_several_numbers_are_not_shared() -> None:
     curve = xr.Dataset(
-        {"mass": (("chain", "draw"), np.zeros((1, 2))), "f": (("chain", "draw", "t"), np.zeros((1, 2, 3)))}
+        {
+            "mass": (("chain", "draw"), np.zeros((1, 2))),
+            "f": (("chain", "draw", "t"), np.zeros((1, 2, 3))),
+        }
     )
     assert shared_parameters([curve, curve]) == ["mass"]

@@ -103,10 +103,21 @@ def test_digits_belong_to_the_row(joined: ModelRows, readers: list[Reader]) -> N
 
 
 def test_blocks_take_turns(tmp_path: Path, readers: list[Reader]) -> None:
-    blocks = [[dataclasses.replace(each.blocks[0])] * n for each, n in zip(readers, (4, 2), strict=True)]
-    many = [dataclasses.replace(each, blocks=own) for each, own in zip(readers, blocks, strict=True)]
+    blocks = [
+        [dataclasses.replace(each.blocks[0])] * n for each, n in zip(readers, (4, 2), strict=True)
+    ]
+    many = [
+        dataclasses.replace(each, blocks=own) for each, own in zip(readers, blocks, strict=True)
+    ]
     joined = ModelRows.of(many, ["one", "two"], seed=1)
-    assert [block.model for block in joined.blocks if isinstance(block, ModelBlock)] == [0, 1, 0, 0, 1, 0]
+    assert [block.model for block in joined.blocks if isinstance(block, ModelBlock)] == [
+        0,
+        1,
+        0,
+        0,
+        1,
+        0,
+    ]
 
 
 def test_noise_and_gaps_are_those_of_the_own_campaign(tmp_path: Path) -> None:
@@ -135,7 +146,9 @@ def test_noise_and_gaps_are_those_of_the_own_campaign(tmp_path: Path) -> None:
             np.testing.assert_array_equal(seen.x, expected.x)
             assert np.isnan(seen.x).mean() == pytest.approx(0.2, abs=0.03)
             np.testing.assert_array_equal(seen.theta[:, block.model], 1)
-    first, second = (joined.observed(b, joined.read(b, "train")["train"], "train").x for b in joined.blocks)
+    first, second = (
+        joined.observed(b, joined.read(b, "train")["train"], "train").x for b in joined.blocks
+    )
     assert not np.array_equal(np.isnan(first), np.isnan(second[: len(first)]))
 
 
@@ -151,7 +164,9 @@ def test_known_conditions_stay_beside_the_data(tmp_path: Path) -> None:
     assert view.known.shape == (len(view.row), 1)
     assert (view.known > 1).all()
     mine = models_of(view.theta) == 1
-    np.testing.assert_array_equal(view.known[mine], readers[1].collect({"train": 1000})["train"].known)
+    np.testing.assert_array_equal(
+        view.known[mine], readers[1].collect({"train": 1000})["train"].known
+    )
 
 
 def test_data_of_one_precision_are_the_wider_of_both(readers: list[Reader]) -> None:
