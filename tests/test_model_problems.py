@@ -73,7 +73,9 @@ SKY = [
 ]  # fmt: skip
 
 
-def compared(campaigns: Sequence[Campaign], folder: Path, **options: Any) -> tuple[CalibratedClassifier, list[Reader]]:
+def compared(
+    campaigns: Sequence[Campaign], folder: Path, **options: Any
+) -> tuple[CalibratedClassifier, list[Reader]]:
     readers = [one.reader(folder / str(i)) for i, one in enumerate(campaigns)]
     return learnt(readers, folder, **options), readers
 
@@ -114,7 +116,17 @@ def test_poisson_against_negative_binomial_counts(tmp_path: Path) -> None:
     truth = exact[:, 1] - exact[:, 0]
     near = np.abs(truth) < made.most - np.log(10)
     pull = ((value - truth) / error)[near]
-    print("RESULT counts", best.mean(), right.mean(), (pull**2).mean(), (abs(pull) < 3).mean(), np.sqrt((error[near]**2).mean()), np.sqrt(((value-truth)[near]**2).mean()), near.mean(), made.estimator.spec["network"])
+    print(
+        "RESULT counts",
+        best.mean(),
+        right.mean(),
+        (pull**2).mean(),
+        (abs(pull) < 3).mean(),
+        np.sqrt((error[near] ** 2).mean()),
+        np.sqrt(((value - truth)[near] ** 2).mean()),
+        near.mean(),
+        made.estimator.spec["network"],
+    )
     assert right.mean() > best.mean() - 0.03
     assert np.mean(np.abs(pull) < 3) > 0.9
     check_calibrated(made, readers)
@@ -125,7 +137,9 @@ def test_poisson_against_negative_binomial_counts(tmp_path: Path) -> None:
 
 
 def test_two_against_three_moons(tmp_path: Path) -> None:
-    made, readers = compared(MOONS, tmp_path, network={"pairs": 3, "embedding": "deep_set"}, max_epochs=4)
+    made, readers = compared(
+        MOONS, tmp_path, network={"pairs": 3, "embedding": "deep_set"}, max_epochs=4
+    )
     x, model = half_of_each(MOONS, SETS, seed=70)
     right = made.odds(x.astype(np.float32)).log_evidence.argmax(axis=1) == model
     print("RESULT moons", right.mean(), made.recalibration, made.estimator.spec["network"])
