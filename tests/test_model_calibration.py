@@ -1,4 +1,4 @@
-"""Recalibration of a classifier of models, its scores and its reliability, against what was put in."""
+"""Recalibration of a classifier of models, its scores and reliability, against what was put in."""
 
 import numpy as np
 import pytest

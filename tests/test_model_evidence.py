@@ -301,8 +301,8 @@ def test_discrete_parameters_alone_are_summed_exactly() -> None:
 
 @pytest.mark.slow
 def test_errors_are_those_of_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence_module, "LOOKED", 2000)
-    monkeypatch.setattr(evidence_module, "DRAWS", 2000)
+    for name, size in (("LOOKED", 1000), ("DRAWS", 1000), ("FIRST", 1000), ("FITTED", 500)):
+        monkeypatch.setattr(evidence_module, name, size)
     monkeypatch.setattr(scouting, "SCOUTS", 8)
     pulls = []
     for seed in range(200):

@@ -103,7 +103,7 @@ LOG_EVIDENCE = DIM * float(stats.norm(0, math.hypot(1, WIDTH)).logpdf(PLACE))
 
 
 def evidence_of_modes(seed: int, *, lost: bool) -> Evidence:
-    """Without scouts, which would find what is lost; so would draws of the prior in fewer dimensions."""
+    """Without scouts, which would find it; draws of the prior would, in fewer dimensions."""
     rng = np.random.default_rng(seed)
     shrunk = 1 / (1 + WIDTH**2)
     upper = np.zeros(2000, bool) if lost else rng.random(2000) < 0.7
@@ -150,17 +150,18 @@ def made_by(seed: int, *, kind: str = "poisson") -> list[Check]:
 
 
 Maker = Callable[..., list[Check]]
+AGREEMENT, ANY = "agreement of two ways", "any of the models"
 FAULTS: dict[str, tuple[Maker, dict[str, Any], str]] = {
     "log odds x 2": (classified, {"factor": 2.0}, "odds as often"),
     "log odds x 0.5": (classified, {"factor": 0.5}, "odds as often"),
     "log odds of five models x 2": (classified, {"factor": 2.0, "models": 5}, "odds as often"),
-    "an evidence lacks the mode of 0.7": (agreement, {"lost": True}, "agreement of two ways"),
-    "models swapped": (agreement, {"swapped": True}, "agreement of two ways"),
-    "models swapped, log Bayes factor 1": (agreement, {"swapped": True, "less": 1.0}, "agreement of two ways"),
-    "counts of a third model: half of them 0": (made_by, {"kind": "half empty"}, "any of the models"),
-    "counts of a third model: regular ones": (made_by, {"kind": "regular"}, "any of the models"),
-    "counts of a third model: rising ones": (made_by, {"kind": "drifting"}, "any of the models"),
-}  # fmt: skip
+    "an evidence lacks the mode of 0.7": (agreement, {"lost": True}, AGREEMENT),
+    "models swapped": (agreement, {"swapped": True}, AGREEMENT),
+    "models swapped, log Bayes factor 1": (agreement, {"swapped": True, "less": 1.0}, AGREEMENT),
+    "counts of a third model: half of them 0": (made_by, {"kind": "half empty"}, ANY),
+    "counts of a third model: regular ones": (made_by, {"kind": "regular"}, ANY),
+    "counts of a third model: rising ones": (made_by, {"kind": "drifting"}, ANY),
+}
 TRUTHS: dict[str, Callable[[int], list[Check]]] = {
     "classifier": classified,
     "classifier of five models": lambda seed: classified(seed, models=5),

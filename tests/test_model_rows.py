@@ -1,4 +1,4 @@
-"""Rows of several campaigns as those of one: in turns, with digits, by each campaign's own reader."""
+"""Rows of several campaigns as those of one: in turns, with digits, by each one's own reader."""
 
 import dataclasses
 from pathlib import Path
@@ -155,10 +155,16 @@ def test_noise_and_gaps_are_those_of_the_own_campaign(tmp_path: Path) -> None:
 def test_known_conditions_stay_beside_the_data(tmp_path: Path) -> None:
     priors = {"theta_1": NORMAL, "eta_1": {"type": "uniform", "min": 1, "max": 2}}
     campaigns = [
-        Campaign("simulated_models:Nested", {"theta_dim": 1, "nuisances": 1}, priors, known=["eta_1"],
-                 rows=300, seed=seed)
+        Campaign(
+            "simulated_models:Nested",
+            {"theta_dim": 1, "nuisances": 1},
+            priors,
+            known=["eta_1"],
+            rows=300,
+            seed=seed,
+        )
         for seed in (1, 2)
-    ]  # fmt: skip
+    ]
     readers = [one.reader(tmp_path / str(i)) for i, one in enumerate(campaigns)]
     view = ModelRows.of(readers, ["one", "two"], seed=1).collect({"train": 1000})["train"]
     assert view.known.shape == (len(view.row), 1)
