@@ -289,13 +289,13 @@ def _pays(own: Tensor, preview: Preview, options: dict[str, Any]) -> bool:
     conditioner = Conditioner(own.shape[1], tuple(preview.x.shape[1:]), **told)
     conditioner.fit_scales(own, preview.x)
     x = conditioner.inputs(preview.x)
-    normals, half = Normals(own.shape[1], x.shape[1]), len(x) // 2
-    # Rows of the models come in turns.
-    normals.fit(own[:half], x[:half])
-    logits = normals(x[half:])
-    entropy = functional.cross_entropy(logits, own[half:])
-    frequent = own[:half].mean(0).clamp(min=1e-9).log().expand(len(x) - half, -1)
-    return bool(entropy < functional.cross_entropy(frequent, own[half:]))
+    normals = Normals(own.shape[1], x.shape[1])
+    # Every second row, for those of a model may come one after the other.
+    normals.fit(own[::2], x[::2])
+    logits, others = normals(x[1::2]), own[1::2]
+    entropy = functional.cross_entropy(logits, others)
+    frequent = own[::2].mean(0).clamp(min=1e-9).log().expand(len(others), -1)
+    return bool(entropy < functional.cross_entropy(frequent, others))
 
 
 OWN = ("pairs", "hidden", "blocks", "normal")
