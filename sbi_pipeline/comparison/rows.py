@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -31,7 +32,8 @@ class ModelBlock(Block):
 class ModelRows(Reader):
     """Rows of several campaigns; their parameters are their model, as ones and zeros, and digits.
 
-    Blocks of the campaigns take turns, so that the first rows have as large a share of each as all.
+    Blocks of the campaigns take turns, and so do rows where some are collected, so that these have
+    as large a share of each campaign as all rows, however large its blocks are.
 
     Attributes:
         readers: Of the campaigns.
@@ -63,6 +65,23 @@ class ModelRows(Reader):
     def counts(self) -> Counter[str]:
         """Return how many rows that worked are in each part, and how many ``failed``, in all."""
         return sum((each.counts() for each in self.readers), Counter())
+
+    def collect(self, limits: Mapping[str, int]) -> dict[str, View]:
+        """Return the first rows that worked of some parts, at most so many, with noise.
+
+        Of each campaign in turn, so that any number of the first has its share of each.
+        """
+        counts = [each.counts() for each in self.readers]
+        found: dict[str, list[View]] = {part: [] for part in limits}
+        for model, own in enumerate(counts):
+            alone = replace(self, blocks=[each for each in self.blocks if _of(each, model)])
+            shares = {
+                part: math.ceil(limit * own[part] / max(sum(each[part] for each in counts), 1))
+                for part, limit in limits.items()
+            }
+            for part, view in super(ModelRows, alone).collect(shares).items():
+                found[part].append(view)
+        return {part: _rows_in_turns(views).head(limits[part]) for part, views in found.items()}
 
     def read(self, block: Block, *wanted: str) -> dict[str, View]:
         """Return the rows of a block that worked, by part, without noise that is drawn at load."""
@@ -99,6 +118,23 @@ def _in_turns(readers: Sequence[Reader]) -> list[Block]:
             placed.append((middle, model, ModelBlock(**own, model=model)))
             seen += block.count
     return [block for _, _, block in sorted(placed, key=lambda each: each[:2])]
+
+
+def _of(block: Block, model: int) -> bool:
+    assert isinstance(block, ModelBlock)
+    return block.model == model
+
+
+def _rows_in_turns(views: Sequence[View]) -> View:
+    """Return rows of all campaigns, each where it lies among those of its campaign."""
+    some = [view for view in views if len(view.row)] or [views[0]]
+    places = np.concatenate([(np.arange(len(view.row)) + 0.5) / len(view.row) for view in some])
+    order = np.argsort(places, kind="stable")
+    joined = {
+        name: np.concatenate([view.arrays[name] for view in some])[order]
+        for name in some[0].arrays
+    }
+    return View(**joined, names=some[0].names)
 
 
 def models_of(theta: Array) -> Array:

@@ -289,13 +289,12 @@ def _pays(own: Tensor, preview: Preview, options: dict[str, Any]) -> bool:
     conditioner = Conditioner(own.shape[1], tuple(preview.x.shape[1:]), **told)
     conditioner.fit_scales(own, preview.x)
     x = conditioner.inputs(preview.x)
-    normals = Normals(own.shape[1], x.shape[1])
-    # Every second row, for those of a model may come one after the other.
-    normals.fit(own[::2], x[::2])
-    logits, others = normals(x[1::2]), own[1::2]
-    entropy = functional.cross_entropy(logits, others)
-    frequent = own[::2].mean(0).clamp(min=1e-9).log().expand(len(others), -1)
-    return bool(entropy < functional.cross_entropy(frequent, others))
+    normals, fitted = Normals(own.shape[1], x.shape[1]), preview.z[:, -1] < 0.5
+    normals.fit(own[fitted], x[fitted])
+    held_out, logits = own[~fitted], normals(x[~fitted])
+    frequent = own[fitted].mean(0).clamp(min=1e-9).log().expand_as(logits)
+    entropy, chance = (functional.cross_entropy(each, held_out) for each in (logits, frequent))
+    return bool(entropy < chance)
 
 
 OWN = ("pairs", "hidden", "blocks", "normal")
