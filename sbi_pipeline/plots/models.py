@@ -8,12 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..types import Array
-from .style import FAINT, INK, SERIES, canvas, key, line_of, panels, styled
+from .style import (
+    FAINT,
+    INK,
+    SERIES,
+    axis_label,
+    canvas,
+    edges,
+    key,
+    line_of,
+    panels,
+    patch,
+    styled,
+)
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 EVIDENCE, CLASSIFIER = SERIES[0], SERIES[1]
+BINS, MOST_SHOWN = 60, 9
+"""Of a marginal posterior, and parameters whose marginals are shown."""
 LEAST_SPAN = 3.0
 """Nats to either side of no preference that are always shown."""
 
@@ -96,4 +111,31 @@ def draw_fractions(labels: Sequence[str], draws: Array) -> Figure:
         axis.hist(values, bins=60, density=True, histtype="step", color=colour, lw=1.6, label=label)
     axis.set(xlabel="fraction of the catalogue", ylabel="posterior density", xlim=(0, 1))
     key(figure, {label: line_of(c) for label, c in zip(labels, colours, strict=False)})
+    return figure
+
+
+@styled
+def draw_averaged(averaged: xr.DataTree, labels: Sequence[str]) -> Figure:
+    """Show marginal posteriors of shared parameters: averaged, and what each model adds.
+
+    Args:
+        averaged: As made by `comparison.averaging`.
+        labels: Of the models.
+    """
+    group = averaged["posterior"].to_dataset()
+    model = averaged["sample_stats"]["model"].to_numpy().ravel()
+    names = [str(name) for name in group.data_vars][:MOST_SHOWN]
+    figure, axes = panels(len(names), columns=3, width=2.9, height=2.3)
+    colours = SERIES[2:] * len(labels)
+    for axis, name in zip(axes, names, strict=True):
+        values = group[name].to_numpy().ravel()
+        bins = edges(values, BINS)
+        width = (bins[1] - bins[0]) * len(values)
+        parts = [np.histogram(values[model == k], bins)[0] / width for k in range(len(labels))]
+        for part, colour in zip(parts, colours, strict=False):
+            axis.stairs(part, bins, fill=True, color=colour, alpha=0.35)
+        axis.stairs(np.sum(parts, axis=0), bins, color=INK, lw=1.2)
+        axis.set(xlabel=axis_label(group[name].attrs, name), yticks=[])
+    entries = {label: patch(colour) for label, colour in zip(labels, colours, strict=False)}
+    key(figure, {"averaged": line_of(INK), **entries})
     return figure

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from ..comparison.asked import AskedClassifier, AskedObservation
 from ..comparison.calibration import Scores, reliability, scores
@@ -22,6 +23,7 @@ from ..diagnostics.check import Check
 from ..diagnostics.diagnostic import Finding
 from ..diagnostics.typicality import Typicality
 from ..types import Array
+from . import citation
 from .rendering import embedded, template
 from .verdict import overall
 
@@ -92,6 +94,7 @@ class ComparisonPage:
         models: In the order of their labels.
         classifier: The classifier and what it says of held-out rows.
         observations: Observations under the models.
+        averaged: Posteriors of shared parameters by observation, where some are shared.
         catalogues: Catalogues under them.
         findings: What diagnostics found.
         configuration: Excerpt of the configuration.
@@ -106,6 +109,7 @@ class ComparisonPage:
     models: Sequence[TheModel]
     classifier: AskedClassifier
     observations: Sequence[AskedObservation]
+    averaged: Mapping[str, xr.DataTree]
     catalogues: Sequence[ComparedCatalogue]
     findings: Sequence[Finding]
     configuration: str
@@ -246,6 +250,11 @@ def figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
                 asked.by_classifier.most,
             ),
         )
+        if asked.name in page.averaged:
+            yield (
+                f"averaged-{asked.name}",
+                plots.draw_averaged(page.averaged[asked.name], asked.labels),
+            )
     curves = [
         reliability(np.exp(page.classifier.log_p[:, place]), page.classifier.model == place)
         for place in range(len(page.models))
@@ -262,16 +271,19 @@ def _over_best(compared: Compared, asked: AskedObservation) -> tuple[Array, Arra
     return np.array([each["value"] for each in told]), np.array([each["error"] for each in told])
 
 
-def render(page: ComparisonPage, images: Mapping[str, bytes]) -> str:
+def render(page: ComparisonPage, images: Mapping[str, bytes], methods: str) -> str:
     """Return the page.
 
     Args:
         page: What to tell.
         images: PNG or SVG files by stem, of the figures of `figures`.
+        methods: How it was done, as a paragraph that names works, see `citation`.
     """
     return template("models.html").render(
         page=page,
         verdict=overall(page.checks),
         images={stem: embedded(image) for stem, image in images.items()},
         listed=LISTED,
+        methods=citation.in_plain_text(methods),
+        bibtex=citation.bibtex(methods, citation.own_version(page.versions)),
     )
