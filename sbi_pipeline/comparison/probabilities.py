@@ -84,27 +84,25 @@ class Compared:
         best, second = self.order[:2]
         value, error = self.log_bayes_factor(best, second)
         low, high = self.probability_ends()
-        first, other = self.labels[best], self.labels[second]
+        first = self.labels[best]
+        pair = (best, second) if value >= 0 else (second, best)
+        more, less = (self.labels[place] for place in pair)
         told = f"log Bayes factor {value:.2f} ± {error:.2g}"
         if abs(value) > self.most:
-            sentence = f"The data favour {first} over {other} by a factor of {self._at_least()} "
+            sentence = f"The data favour {more} over {less} by a factor of {_factor(self.most)} "
             sentence += "at least: more than so many simulations can tell"
-        elif value < 0:
-            sentence = f"The data favour {other} over {first} by a factor of {_factor(-value)}, "
-            sentence += "but the prior odds outweigh that"
-        elif value < 2 * error:
-            sentence = f"The data do not tell {first} from {other} within the error"
+        elif abs(value) < 2 * error:
+            sentence = f"The data do not tell {more} from {less} within the error"
         else:
-            sentence = f"The data favour {first} over {other} by a factor of {_factor(value)}"
+            sentence = f"The data favour {more} over {less} by a factor of {_factor(abs(value))}"
+        if value <= -2 * error:
+            sentence += ", but the prior odds outweigh that"
         p = self.probability[best]
         odds = (
             "with equal prior odds" if np.ptp(self.log_odds) == 0 else "with the prior odds given"
         )
         ends = f"{_probability(low[best])} to {_probability(high[best])}"
         return f"{sentence} ({told}); {first} has probability {_probability(p)} ({ends}) {odds}."
-
-    def _at_least(self) -> str:
-        return _factor(self.most)
 
 
 def _root(covariance: Array) -> Array:
