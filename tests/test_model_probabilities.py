@@ -79,8 +79,8 @@ WORDS = [
         "(log Bayes factor -1.00 ± 0.14); m0 has probability 0.88 (0.85 to 0.906) with the prior "
         "odds given.",
     ),
-    (compared([50.0, 0.0]), "by a factor of 10^22 (log Bayes factor 50.00"),
-    (compared([50.0, 0.0]), "m0 has probability more than 0.999999 (more than 0.999999 to more"),
+    (compared([50.0, 0.0]), "by a factor of 1e22 (log Bayes factor 50.00"),
+    (compared([50.0, 0.0]), "m0 has probability more than 0.999999 with equal prior odds"),
     (compared([6.0, 0.0]), "by a factor of 403 (log Bayes factor 6.00"),
     (compared([6.0, 0.0]), "m0 has probability 0.9975 (0.9968 to 0.9981)"),
     (

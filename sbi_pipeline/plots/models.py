@@ -30,7 +30,7 @@ EVIDENCE, CLASSIFIER = SERIES[0], SERIES[1]
 BINS, MOST_SHOWN = 60, 9
 """Of a marginal posterior, and parameters whose marginals are shown."""
 LEAST_SPAN = 3.0
-"""Nats to either side of no preference that are always shown."""
+"""Nats below no preference that are always shown."""
 
 
 @styled
@@ -41,7 +41,7 @@ def draw_odds(
     by_classifier: tuple[Array, Array],
     most: float,
 ) -> Figure:
-    """Show log Bayes factors of models over the best one by both ways.
+    """Show log Bayes factors of the other models over the best one by both ways.
 
     Args:
         labels: Of the models.
@@ -50,7 +50,8 @@ def draw_odds(
         by_classifier: Likewise.
         most: What rows can tell, in nats: beyond, values of the classifier are limits.
     """
-    figure = canvas(7.0, 0.9 + 0.55 * len(labels))
+    others = [place for place, label in enumerate(labels) if label != best]
+    figure = canvas(6.4, 1.0 + 0.6 * len(others))
     axis = figure.subplots()
     ways = {
         "evidence": (by_evidence, EVIDENCE, -0.13),
@@ -59,22 +60,21 @@ def draw_odds(
     shown = {name: each for name, each in ways.items() if each[0] is not None}
     for values, colour, offset in shown.values():
         assert values is not None
-        where = np.arange(len(labels)) + offset
-        axis.errorbar(
-            values[0], where, xerr=2 * values[1], fmt="o", ms=4.5, color=colour, capsize=2
-        )
+        where = np.arange(len(others)) + offset
+        value, error = (each[others] for each in values)
+        axis.errorbar(value, where, xerr=2 * error, fmt="o", ms=4.5, color=colour, capsize=2)
     axis.axvline(0, color=INK, lw=0.8)
     low, high = axis.get_xlim()
-    low, high = min(low, -LEAST_SPAN), max(high, LEAST_SPAN)
+    low, high = min(low, -LEAST_SPAN), max(high, LEAST_SPAN / 6)
     for limit in (-most, most):
         if low < limit < high:
             axis.axvline(limit, color=FAINT, lw=1.0, ls=":")
     axis.set(
         xlim=(low, high),
-        ylim=(len(labels) - 0.5, -0.5),
+        ylim=(len(others) - 0.5, -0.5),
         xlabel=f"log Bayes factor over {best} (nats)",
     )
-    axis.set_yticks(range(len(labels)), labels)
+    axis.set_yticks(range(len(others)), [labels[place] for place in others])
     key(figure, {name: line_of(each[1], marker="o", lw=0) for name, each in shown.items()})
     return figure
 
