@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EVIDENCE, CLASSIFIER = SERIES[0], SERIES[1]
-BINS, MOST_SHOWN = 60, 9
+BINS, MOST_SHOWN = 40, 9
 """Of a marginal posterior, and parameters whose marginals are shown."""
 LEAST_SPAN = 3.0
 """Nats below no preference that are always shown."""

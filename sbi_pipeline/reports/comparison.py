@@ -186,7 +186,7 @@ class ComparisonPage:
                     "label": model.label,
                     "bound": bound,
                     "free": [name for name in model.parameters if name not in bound],
-                    "loss": -WIDENED * len(bound),
+                    "loss": WIDENED * len(bound),
                 }
             )
         return found
