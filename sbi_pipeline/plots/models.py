@@ -107,9 +107,11 @@ def draw_fractions(labels: Sequence[str], draws: Array) -> Figure:
     figure = canvas(6.0, 2.8)
     axis = figure.subplots()
     colours = SERIES * (1 + len(labels) // len(SERIES))
-    for label, values, colour in zip(labels, draws.T, colours, strict=False):
-        axis.hist(values, bins=60, density=True, histtype="step", color=colour, lw=1.6, label=label)
-    axis.set(xlabel="fraction of the catalogue", ylabel="posterior density", xlim=(0, 1))
+    for values, colour in zip(draws.T, colours, strict=False):
+        bins = edges(values, BINS)
+        height = np.histogram(values, bins)[0]
+        axis.stairs(height / height.max(), bins, color=colour, lw=1.6)
+    axis.set(xlabel="fraction of the catalogue", ylabel="density over its peak", xlim=(0, 1))
     key(figure, {label: line_of(c) for label, c in zip(labels, colours, strict=False)})
     return figure
 

@@ -18,6 +18,7 @@ import xarray as xr
 
 from ..comparison.asked import AskedClassifier, AskedObservation
 from ..comparison.calibration import Scores, reliability, scores
+from ..comparison.evidence import Evidence
 from ..comparison.probabilities import Compared
 from ..diagnostics.check import Check
 from ..diagnostics.diagnostic import Finding
@@ -138,6 +139,13 @@ class ComparisonPage:
         found: Mapping[str, Typicality] = of["model_likeness", asked.title]
         return found
 
+    def caveat(self, asked: AskedObservation) -> str:
+        """Return a sentence that comes before what is said of an observation; mostly none."""
+        failed = {(each.name, each.subject) for each in self.checks if each.status == "fail"}
+        if ("any of the models", asked.title) not in failed:
+            return ""
+        return "None of the models makes data like these, so odds between them say nothing. "
+
     def rows(self, asked: AskedObservation) -> list[dict[str, Any]]:
         """Return what the table of an observation says, a row a model."""
         return [self._row(asked, place) for place in range(len(self.models))]
@@ -147,9 +155,7 @@ class ComparisonPage:
         way = asked.taken.get(label, "")
         evidence = asked.evidences[way][label] if way else None
         problems = [
-            f"{way}: {of[label].problem}"
-            for way, of in asked.evidences.items()
-            if label in of and of[label].problem
+            f"{way}: {why_not(of[label])}" for way, of in asked.evidences.items() if label in of
         ]
         return {
             "label": label,
@@ -233,6 +239,14 @@ def _told(compared: Compared | None, place: int, best: int) -> dict[str, float]:
     low, high = compared.probability_ends()
     p = float(compared.probability[place])
     return {"value": value, "error": error, "p": p, "low": low[place], "high": high[place]}
+
+
+def why_not(evidence: Evidence) -> str:
+    """Say why an evidence is not believed."""
+    return evidence.problem or (
+        f"the weights it is the mean of cannot be believed (k-hat {evidence.k_hat:.2f}, "
+        f"{evidence.effective:.0f} effective draws)"
+    )
 
 
 def figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
