@@ -35,6 +35,8 @@ WIDENED = math.log(10)
 """What the log evidence loses by a prior ten times as wide, of a parameter that data bound."""
 BOUND = 0.3
 """Sd in the prior's normal space below which data bound a parameter, not its prior."""
+NO_WAY = "the simulator has no log_likelihood, and no estimator learnt one (nle, auto)"
+"""Where nothing has an evidence."""
 LISTED = 20
 """Objects of a catalogue that stand on the page."""
 
@@ -154,20 +156,25 @@ class ComparisonPage:
         label, best = asked.labels[place], asked.compared.best
         way = asked.taken.get(label, "")
         evidence = asked.evidences[way][label] if way else None
-        problems = [
-            f"{way}: {why_not(of[label])}" for way, of in asked.evidences.items() if label in of
-        ]
         return {
             "label": label,
             "best": place == best,
             "odds": self.models[place].odds,
             "way": way,
             "evidence": evidence,
-            "problem": "" if evidence else "; ".join(problems) or "no way to it",
             "by_evidence": _told(asked.by_evidence, place, best),
             "by_classifier": _told(asked.by_classifier, place, best),
             "like": self.likeness(asked)[label].p_by_tail,
         }
+
+    def problems(self, asked: AskedObservation) -> dict[str, list[str]]:
+        """Return why models have no evidence that is believed, and which."""
+        found: dict[str, list[str]] = {}
+        for label in set(asked.labels) - set(asked.taken):
+            of = {way: each[label] for way, each in asked.evidences.items() if label in each}
+            told = [f"{way}, {why_not(each)}" for way, each in of.items()]
+            found.setdefault("; ".join(told) or NO_WAY, []).append(label)
+        return {problem: sorted(labels) for problem, labels in sorted(found.items())}
 
     def changed(self, asked: AskedObservation) -> list[dict[str, Any]]:
         """Return evidences under changed priors: a row for each model and change."""
