@@ -19,7 +19,7 @@ MOST_SAID = 1e4
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedModels:
     """Models of one observation, compared in one way.
 
     Attributes:

@@ -131,12 +131,11 @@ def _rows_in_turns(views: Sequence[View]) -> View:
     places = np.concatenate([(np.arange(len(view.row)) + 0.5) / len(view.row) for view in some])
     order = np.argsort(places, kind="stable")
     joined = {
-        name: np.concatenate([view.arrays[name] for view in some])[order]
-        for name in some[0].arrays
+        name: np.concatenate([view.arrays[name] for view in some])[order] for name in some[0].arrays
     }
     return View(**joined, names=some[0].names)
 
 
-def models_of(theta: Array) -> Array:
+def model_numbers(theta: Array) -> Array:
     """Return the number of the model of rows, ``(n,)``, from their parameters."""
     return np.asarray(theta[:, :-1].argmax(axis=1))
