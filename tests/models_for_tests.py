@@ -1,4 +1,4 @@
-"""Models to be compared: simulators whose evidence is known, their campaigns, a classifier of them."""
+"""Models to be compared: simulators of known evidence, their campaigns, a classifier of them."""
 
 from __future__ import annotations
 

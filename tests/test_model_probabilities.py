@@ -8,10 +8,10 @@ import xarray as xr
 from scipy import special, stats
 
 from sbi_pipeline.comparison.asked import by_evidence, is_believed
-from sbi_pipeline.comparison.averaging import averaged_posterior, shared_parameters
+from sbi_pipeline.comparison.averaging import averaged_posterior, parameters_of_all
 from sbi_pipeline.comparison.evidence import Evidence
 from sbi_pipeline.comparison.fractions import probabilities_among, sample_fractions
-from sbi_pipeline.comparison.probabilities import Compared
+from sbi_pipeline.comparison.probabilities import ComparedModels
 from sbi_pipeline.types import Array
 
 
@@ -20,16 +20,16 @@ def compared(
     error: float = 0.1,
     log_odds: list[float] | None = None,
     most: float = math.inf,
-) -> Compared:
+) -> ComparedModels:
     value = np.array(log_evidence)
     odds = np.zeros(len(value)) if log_odds is None else np.array(log_odds)
     covariance = error**2 * np.eye(len(value))
-    return Compared([f"m{i}" for i in range(len(value))], value, covariance, odds, most)
+    return ComparedModels([f"m{i}" for i in range(len(value))], value, covariance, odds, most)
 
 
 def test_bayes_factors_have_the_errors_of_both() -> None:
     covariance = np.array([[0.04, 0.01], [0.01, 0.09]])
-    made = Compared(["a", "b"], np.array([-3.0, -5.0]), covariance, np.zeros(2))
+    made = ComparedModels(["a", "b"], np.array([-3.0, -5.0]), covariance, np.zeros(2))
     value, error = made.log_bayes_factor(0, 1)
     assert value == pytest.approx(2)
     assert error == pytest.approx(math.sqrt(0.04 + 0.09 - 0.02))
@@ -100,7 +100,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("made", "told"), WORDS, ids=range(len(WORDS)))
-def test_what_is_said(made: Compared, told: str) -> None:
+def test_what_is_said(made: ComparedModels, told: str) -> None:
     assert told in made.in_words()
 
 
@@ -151,7 +151,9 @@ def test_errors_of_draws_and_networks_add_up() -> None:
 def test_fewer_than_two_evidences_compare_nothing() -> None:
     given = {"nle": {"a": evidence(1), "b": evidence(0, k_hat=0.9)}}
     assert by_evidence(["a", "b"], given, np.zeros(2)) == (None, {"a": "nle"})
-    made, taken = by_evidence(["a", "b", "c"], {"nle": {**given["nle"], "c": evidence(2)}}, np.zeros(3))
+    made, taken = by_evidence(
+        ["a", "b", "c"], {"nle": {**given["nle"], "c": evidence(2)}}, np.zeros(3)
+    )
     assert taken == {"a": "nle", "c": "nle"}
     assert made is not None
     assert np.isnan(made.log_evidence).tolist() == [False, True, False]
@@ -258,6 +260,9 @@ def test_nothing_shared_is_nothing_averaged() -> None:
 
 def test_parameters_of_several_numbers_are_not_shared() -> None:
     curve = xr.Dataset(
-        {"mass": (("chain", "draw"), np.zeros((1, 2))), "f": (("chain", "draw", "t"), np.zeros((1, 2, 3)))}
+        {
+            "mass": (("chain", "draw"), np.zeros((1, 2))),
+            "f": (("chain", "draw", "t"), np.zeros((1, 2, 3))),
+        }
     )
-    assert shared_parameters([curve, curve]) == ["mass"]
+    assert parameters_of_all([curve, curve]) == ["mass"]

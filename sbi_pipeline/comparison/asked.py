@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..types import Array
-from .evidence import Evidence
-from .probabilities import Compared
+from .probabilities import ComparedModels
+from .weighed import Evidence
 
 EXACT = "exact"
 TRUSTED_K, FEWEST_EFFECTIVE = 0.7, 100.0
@@ -72,8 +72,8 @@ class AskedObservation:
     labels: Sequence[str]
     x: Array
     evidences: Mapping[str, Mapping[str, Evidence]]
-    by_evidence: Compared | None
-    by_classifier: Compared
+    by_evidence: ComparedModels | None
+    by_classifier: ComparedModels
     taken: Mapping[str, str]
     simulated: Sequence[Array]
     simulated_known: Sequence[Array] | None
@@ -92,7 +92,7 @@ class AskedObservation:
         return {"observation": self.name}
 
     @property
-    def compared(self) -> Compared:
+    def compared(self) -> ComparedModels:
         """Models as they are best compared: by evidence where there is one of each."""
         believed = self.by_evidence
         if believed is not None and np.isfinite(believed.log_evidence).all():
@@ -110,7 +110,7 @@ def by_evidence(
     labels: Sequence[str],
     evidences: Mapping[str, Mapping[str, Evidence]],
     log_odds: Array,
-) -> tuple[Compared | None, dict[str, str]]:
+) -> tuple[ComparedModels | None, dict[str, str]]:
     """Return models compared by their evidences, and by which way each is.
 
     A way that all models have, believed of each, comes before others, ``exact`` first; else each
@@ -136,4 +136,4 @@ def by_evidence(
     found = [evidences[taken[label]][label] if label in taken else None for label in labels]
     value = np.array([np.nan if each is None else each.log_evidence for each in found])
     error = np.array([0.0 if each is None else each.whole_error for each in found])
-    return Compared(labels, value, np.diag(error**2), log_odds), taken
+    return ComparedModels(labels, value, np.diag(error**2), log_odds), taken

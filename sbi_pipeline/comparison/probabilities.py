@@ -21,7 +21,7 @@ ROUNDED = 0.01
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedModels:
     """Models of one observation, compared in one way.
 
     Attributes:

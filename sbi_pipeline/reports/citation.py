@@ -102,11 +102,11 @@ def _question(report: Report) -> Iterator[str]:
     simulated = report.simulations
     failed = sum(simulated.failures.values())
     without = f", of which {counted(failed)} failed" if failed else ""
-    given = f", given {listed(names['known'])}" if names["known"] else ""
-    dropped = f" We marginalised over {listed(names['nuisance'])}." if names["nuisance"] else ""
+    given = f", given {in_a_row(names['known'])}" if names["known"] else ""
+    dropped = f" We marginalised over {in_a_row(names['nuisance'])}." if names["nuisance"] else ""
     existing = " existing" if simulated.weights else ""
     yield (
-        f"We inferred {listed(names['inferred'])}{given} by simulation-based inference "
+        f"We inferred {in_a_row(names['inferred'])}{given} by simulation-based inference "
         f"[@cranmer2020] from {counted(simulated.rows)}{existing} simulations of "
         f"{report.simulator}{without}.{dropped}"
     )
@@ -124,7 +124,7 @@ def _inference(report: Report) -> Iterator[str]:
     """Yield how posteriors were estimated and drawn from."""
     estimators = [_estimator(report, each.name, each.method) for each in report.estimators]
     if estimators:
-        yield f"Posteriors were estimated by {listed(dict.fromkeys(estimators))}."
+        yield f"Posteriors were estimated by {in_a_row(dict.fromkeys(estimators))}."
     drawn = [each for one in report.observations for each in one.posteriors.values()]
     used = {str(each.facts.get("sampler", "")): None for each in drawn}
     weighed = any("k_hat" in each.facts for each in drawn if each.facts["sampler"] == "emcee")
@@ -150,7 +150,7 @@ def _estimator(report: Report, name: str, method: str) -> str:
 
 def _called(method: str, network: Mapping[str, Any]) -> str:
     if parts := network.get("parts"):
-        of = listed([_called(each["method"], _with_members(each)) for each in parts])
+        of = in_a_row([_called(each["method"], _with_members(each)) for each in parts])
         return f"{METHODS.get(method, method)}: {of}"
     flow = network.get("flow", "nsf" if method in ("npe", "nle") else None)
     parts = [FLOWS.get(str(flow), "")]
@@ -161,7 +161,7 @@ def _called(method: str, network: Mapping[str, Any]) -> str:
         parts.append("a balanced classifier [@delaunoy2022]")
     built = [part for part in parts if part]
     called = METHODS.get(method, method)
-    return f"{called} with {listed(built)}" if built else called
+    return f"{called} with {in_a_row(built)}" if built else called
 
 
 def _with_members(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _checked(report: Report) -> Iterator[str]:
     asked = {check.name for check in report.checks}
     known = [text for name, text in CHECKS.items() if name in asked]
     if known:
-        yield f"They were checked, among others, by {listed(known)}."
+        yield f"They were checked, among others, by {in_a_row(known)}."
     yield f"Verdict: {overall(report.checks).sentence}"
 
 
@@ -182,10 +182,10 @@ def software(versions: Mapping[str, str]) -> str:
     own = f"{OWN} {own_version(versions)} [@{OWN_KEY}]"
     known = {name: each.partition("+")[0] for name, each in versions.items()}
     used = [text.format(known[name]) for name, text in SOFTWARE.items() if name in known]
-    return f"All was made with {listed([own, *used])}."
+    return f"All was made with {in_a_row([own, *used])}."
 
 
-def listed(names: Iterable[str]) -> str:
+def in_a_row(names: Iterable[str]) -> str:
     """Return names as a sentence lists them: "a, b and c"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

@@ -1,7 +1,7 @@
 """One page a comparison of models: which is favoured, by how much, and whether to believe it.
 
-`figures` makes every figure, `render` the page around them. Both take loaded objects and know no
-paths.
+`comparison_figures` makes every figure, `render_models` the page around them. Both take loaded
+objects and know no paths.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import xarray as xr
 from ..comparison.asked import AskedClassifier, AskedObservation
 from ..comparison.calibration import Scores, reliability, scores
 from ..comparison.evidence import Evidence
-from ..comparison.probabilities import Compared
+from ..comparison.probabilities import ComparedModels
 from ..diagnostics.check import Check
 from ..diagnostics.diagnostic import Finding
 from ..diagnostics.typicality import Typicality
@@ -232,7 +232,7 @@ class ComparisonPage:
         return pd.DataFrame(rows)
 
 
-def _told(compared: Compared | None, place: int, best: int) -> dict[str, float]:
+def _told(compared: ComparedModels | None, place: int, best: int) -> dict[str, float]:
     """Return what one way says of a model: log Bayes factor over the best, probability."""
     if compared is None or not np.isfinite(compared.log_evidence[[place, best]]).all():
         return {
@@ -256,7 +256,7 @@ def why_not(evidence: Evidence) -> str:
     )
 
 
-def figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
+def comparison_figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
     """Yield figures of the page with the stem of their files."""
     from ..plots import models as plots  # noqa: PLC0415 - matplotlib takes half a second
 
@@ -286,18 +286,18 @@ def figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
         yield f"fractions-{catalogue.name}", plots.draw_fractions(page.labels, catalogue.fractions)
 
 
-def _over_best(compared: Compared, asked: AskedObservation) -> tuple[Array, Array]:
+def _over_best(compared: ComparedModels, asked: AskedObservation) -> tuple[Array, Array]:
     best = asked.compared.best
     told = [_told(compared, place, best) for place in range(len(asked.labels))]
     return np.array([each["value"] for each in told]), np.array([each["error"] for each in told])
 
 
-def render(page: ComparisonPage, images: Mapping[str, bytes], methods: str) -> str:
+def render_models(page: ComparisonPage, images: Mapping[str, bytes], methods: str) -> str:
     """Return the page.
 
     Args:
         page: What to tell.
-        images: PNG or SVG files by stem, of the figures of `figures`.
+        images: PNG or SVG files by stem, of the figures of `comparison_figures`.
         methods: How it was done, as a paragraph that names works, see `citation`.
     """
     return template("models.html").render(

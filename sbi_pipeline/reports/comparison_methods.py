@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from ..comparison.asked import EXACT
 from ..populations import counted
-from .citation import listed, software
+from .citation import in_a_row, software
 from .comparison import ComparisonPage
 from .verdict import overall
 
 
-def paragraph(page: ComparisonPage) -> str:
+def paragraph_of_comparison(page: ComparisonPage) -> str:
     """Return how models were compared, in sentences that name works as ``[@key]``."""
     told = [*_question(page), *_evidences(page), *_checked(page)]
     return " ".join([*told, software(page.versions)])
@@ -19,9 +19,9 @@ def paragraph(page: ComparisonPage) -> str:
 
 def _question(page: ComparisonPage) -> Iterator[str]:
     """Yield what was compared, and by which classifier."""
-    rows = listed(f"{counted(each.rows)} of {each.label}" for each in page.models)
+    rows = in_a_row(f"{counted(each.rows)} of {each.label}" for each in page.models)
     yield (
-        f"We compared the models {listed(page.labels)} by simulation-based inference "
+        f"We compared the models {in_a_row(page.labels)} by simulation-based inference "
         f"[@cranmer2020]. Networks were trained on simulations ({rows}) to tell which model made "
         "them [@radev2021; @jeffrey2024], and recalibrated on simulations that they had not learnt "
         "from; their odds are marginalised over all parameters, and their scatter over halves of "
@@ -36,7 +36,7 @@ def _evidences(page: ComparisonPage) -> Iterator[str]:
     of += ["neural likelihood estimation [@papamakarios2019]"] if set(ways) - {EXACT} else []
     if of:
         yield (
-            f"Evidences [@kass1995] are by {listed(of)}, from importance sampling about the "
+            f"Evidences [@kass1995] are by {in_a_row(of)}, from importance sampling about the "
             "posteriors, with Pareto k-hat of the weights [@vehtari2024]."
         )
     if page.observations:

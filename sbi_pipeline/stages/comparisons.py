@@ -18,10 +18,10 @@ from .. import provenance
 from ..comparison.asked import AskedClassifier, AskedObservation, by_evidence
 from ..comparison.averaging import averaged_posterior
 from ..comparison.classifier import CalibratedClassifier, held_out_rows, load_classifier
-from ..comparison.evidence import Evidence
 from ..comparison.fractions import probabilities_among, sample_fractions
 from ..comparison.likeness import Likeness
-from ..comparison.probabilities import Compared
+from ..comparison.probabilities import ComparedModels
+from ..comparison.weighed import Evidence
 from ..conditions import Conditions
 from ..diagnostics.typicality import share_missing
 from ..plots import style
@@ -132,7 +132,7 @@ def compare_models(
     )
     for folder in (figures, averaged, objects):
         folder.mkdir(parents=True, exist_ok=True)
-    for stem, figure in page.figures(told):
+    for stem, figure in page.comparison_figures(told):
         style.save_figure(figure, figures, stem)
         style.save_small_vector(figure, figures, stem)
     for name, tree in averages.items():
@@ -144,11 +144,11 @@ def compare_models(
     kinds = (".png", ".svg")  # an SVG is taken where there is one
     images = {p.stem: p.read_bytes() for kind in kinds for p in sorted(figures.glob(f"*{kind}"))}
     methods = {
-        "paragraph": comparison_methods.paragraph(told),
+        "paragraph": comparison_methods.paragraph_of_comparison(told),
         "version": citation.own_version(told.versions),
     }
     write_text(verdict, to_json(told.checks, methods=methods) + "\n")
-    write_text(report, page.render(told, images, methods["paragraph"]))
+    write_text(report, page.render_models(told, images, methods["paragraph"]))
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class Asker:
             x=x,
             evidences=weighed,
             by_evidence=by_weights,
-            by_classifier=Compared(
+            by_classifier=ComparedModels(
                 labels, odds.log_evidence[0], odds.covariance[0], self.log_odds, self.made.most
             ),
             taken=taken,
