@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ METHOD = f"{Classifier.__module__}:{Classifier.__name__}"
 CALIBRATED, HELD_OUT = 20_000, 20_000
 """Rows of each part that it is recalibrated by, and others that it is judged by, at most."""
 AT_ONCE = 5_000
+SURELY = math.log(10)
+"""Log of how many rows contradict odds, up to which these are those of rows and not of a fit."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ class CalibratedClassifier:
     def odds(self, x: Array) -> ModelOdds:
         """Return log evidences of data sets as shown, ``(n, *shown_shape)``, up to a constant.
 
-        The evidence of an observation holds the chance that a simulation works.
+        The evidence of an observation holds the chance that a simulation works. Of a model that is
+        less likely than the best by more than a tenth of what rows can tell, the error has the
+        excess added: there the network extrapolates, and that its members do so alike says nothing.
         """
         each = logits_of(self.estimator, x)
         logits = each.mean(axis=0)
@@ -86,7 +91,9 @@ class CalibratedClassifier:
         # Errors from few pairs vary: as those of Student's t with so many degrees of freedom.
         scatter = np.einsum("pni,pnj->nij", half, half) / (pairs - 2)
         covariance = scatter + self.recalibration.errors(logits)
-        covariance += np.diag(self.log_valid_error**2)
+        beyond = log_evidence.max(axis=1, keepdims=True) - log_evidence - (self.most - SURELY)
+        each_alone = self.log_valid_error**2 + np.maximum(beyond, 0) ** 2
+        covariance += each_alone[:, :, None] * np.eye(each_alone.shape[1])
         return ModelOdds(
             log_evidence - log_evidence.mean(axis=1, keepdims=True),
             covariance,
