@@ -6,6 +6,8 @@ import numpy as np
 from scipy import special
 
 from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
+from sbi_pipeline.simulators.moons import Moons, draw_points
+from sbi_pipeline.simulators.source_counts import HALF_WIDTH, SourceCounts
 from sbi_pipeline.types import Array
 
 
@@ -87,3 +89,33 @@ class Counts:
         ways = special.gammaln(x + size) - special.gammaln(size) - special.gammaln(x + 1)
         each = ways + special.xlogy(x, rate / (size + rate)) - size * np.log1p(rate / size)
         return np.asarray(each.sum(axis=1))
+
+
+class ThreeMoons(Moons):
+    """Two moons, and a share of points on a third: the upper one, moved by 2 to the right."""
+
+    def __init__(self, points: int = 50) -> None:
+        super().__init__(points)
+        self.parameters = (*self.parameters, "third")
+
+    def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
+        d, sigma, t, third = parameters.T[..., None]
+        size = (len(parameters), self.points)
+        of_third = rng.random(size) < third
+        points = draw_points(of_third | (rng.random(size) < d), sigma, t, rng)
+        points[..., 0] += 2 * of_third
+        return points
+
+
+class Glow(SourceCounts):
+    """Maps of sources, with a diffuse glow about the centre whose brightness is a parameter."""
+
+    def __init__(self, most: int = 20, pixels: int = 16, background: float = 0.2) -> None:
+        super().__init__(most, pixels, background)
+        self.parameters = (*self.parameters, "glow")
+
+    def mean(self, parameters: Array) -> Array:
+        angle = (np.arange(self.pixels) + 0.5) / self.pixels * 2 * HALF_WIDTH - HALF_WIDTH
+        profile = np.exp(-0.5 * (angle[:, None] ** 2 + angle**2) / 12**2)
+        glow = parameters[:, -1, None, None] * profile
+        return np.asarray(super().mean(parameters[:, :-1]) + glow, dtype=np.float32)

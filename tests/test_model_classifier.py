@@ -220,6 +220,21 @@ def test_of_three_models_only_those_far_below_the_best_are_uncertain() -> None:
     assert made.log_bayes_factor(0, 1)[1] == 0
     assert made.log_bayes_factor(0, 2)[1] == pytest.approx(50 - np.log(1000))
     assert made.log_bayes_factor(1, 2)[1] == pytest.approx(50 - np.log(1000))
+    assert not made.of_rows.any()
+
+
+@pytest.mark.parametrize("models", [2, 5])
+def test_variances_from_rows_are_those_of_errors_that_know_nothing_of_each_other(
+    models: int,
+) -> None:
+    rng = np.random.default_rng(2)
+    halves = rng.normal(size=(10, 400, models))
+    told = np.stack([halves, -halves], axis=1).reshape(20, 400, models)
+    made = calibrated(told - told.mean(axis=2, keepdims=True)).odds(np.arange(400)[:, None])
+    variance = made.from_rows
+    assert np.mean(variance) == pytest.approx(10 / 8, rel=0.05)
+    error = made.log_bayes_factor(0, 1)[1]
+    assert np.mean(variance[:, 0] + variance[:, 1]) == pytest.approx(np.mean(error**2), rel=0.1)
 
 
 def test_what_is_saved_says_the_same_when_it_is_read(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sbi_pipeline.comparison.likelihoods import learnt_target, log_mass
 from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.priors.boxes import BoxedPrior
 from sbi_pipeline.priors.discrete import combinations
+from sbi_pipeline.samplers import scouting
 from sbi_pipeline.trained import Posterior
 from sbi_pipeline.types import Array, Traits
 
@@ -302,6 +303,7 @@ def test_discrete_parameters_alone_are_summed_exactly() -> None:
 def test_errors_are_those_of_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence_module, "LOOKED", 2000)
     monkeypatch.setattr(evidence_module, "DRAWS", 2000)
+    monkeypatch.setattr(scouting, "SCOUTS", 8)
     pulls = []
     for seed in range(200):
         problem = Gaussian.drawn(1 + seed % 3, seed)

@@ -59,7 +59,7 @@ def observed(
     """An observation of a number, under models with these log evidences by the classifier."""
     labels = [f"m{i}" for i in range(len(by_classifier))] if len(by_classifier) > 2 else LABELS
     odds = np.zeros(len(labels))
-    weighed, taken = by_evidence(labels, evidences or {}, odds)
+    weighed, taken = by_evidence(labels, evidences or {}, odds, odds)
     covariance = error**2 / 2 * np.eye(len(labels))
     given: dict[str, Any] = {
         "x": np.zeros(1),

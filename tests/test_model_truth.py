@@ -7,7 +7,7 @@ One classifier errs alike for data sets that are alike, so that the mean of its 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sbi_pipeline.comparison import evidence as evidence_module
 from sbi_pipeline.comparison.evidence import evidence_of
 from sbi_pipeline.comparison.likelihoods import exact_target
 from sbi_pipeline.conditions import conditions_in
+from sbi_pipeline.samplers import scouting
 from sbi_pipeline.types import Array
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -57,6 +58,7 @@ def closed(campaign: Campaign) -> Nested:
 def test_evidences_of_the_exact_likelihood(nuisances: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence_module, "LOOKED", 2000)
     monkeypatch.setattr(evidence_module, "DRAWS", 1000)
+    monkeypatch.setattr(scouting, "SCOUTS", 8)
     campaigns = [nested(dim, seed=dim, nuisances=nuisances) for dim in (1, 2)]
     x, _ = half_of_each(campaigns, DATA_SETS, seed=5)
     value, error = (
@@ -107,8 +109,6 @@ def case(rows: tuple[int, int] = (5000, 5000), **options: Any) -> tuple[Campaign
 
 
 def changed(campaigns: tuple[Campaign, Campaign], **changes: Any) -> tuple[Campaign, Campaign]:
-    from dataclasses import replace
-
     one, other = (replace(each, **changes) for each in campaigns)
     return one, other
 

@@ -42,10 +42,22 @@ class ModelOdds:
     Attributes:
         log_evidence: ``(n, models)``, with the mean 0 over models.
         covariance: Of their errors, ``(n, models, models)``.
+        of_rows: The part of it that comes of how few rows there are, ``(n, models, models)``.
     """
 
     log_evidence: Array
     covariance: Array
+    of_rows: Array
+
+    @property
+    def from_rows(self) -> Array:
+        """Variance of each log evidence that comes of how few rows there are, ``(n, models)``.
+
+        Of errors that know nothing of each other, whose differences scatter like these, about.
+        """
+        models = self.log_evidence.shape[1]
+        variance = np.diagonal(self.of_rows, axis1=1, axis2=2)
+        return np.asarray(variance * models / (models - 1))
 
     def log_bayes_factor(self, one: int, other: int) -> tuple[Array, Array]:
         """Return the log Bayes factors of one model over another, and their errors, ``(n,)``."""
@@ -90,13 +102,13 @@ class CalibratedClassifier:
         pairs = len(half)
         # Errors from few pairs vary: as those of Student's t with so many degrees of freedom.
         scatter = np.einsum("pni,pnj->nij", half, half) / (pairs - 2)
-        covariance = scatter + self.recalibration.errors(logits)
+        of_rows = scatter + self.recalibration.errors(logits)
         beyond = log_evidence.max(axis=1, keepdims=True) - log_evidence - (self.most - SURELY)
         each_alone = self.log_valid_error**2 + np.maximum(beyond, 0) ** 2
-        covariance += each_alone[:, :, None] * np.eye(each_alone.shape[1])
         return ModelOdds(
             log_evidence - log_evidence.mean(axis=1, keepdims=True),
-            covariance,
+            of_rows + each_alone[:, :, None] * np.eye(each_alone.shape[1]),
+            of_rows,
         )
 
     def probabilities(self, x: Array, log_odds: Array | None = None) -> Array:
