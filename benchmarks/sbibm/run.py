@@ -107,7 +107,7 @@ def main():
     table = given.folder / "c2st.csv"
     for task in given.tasks:
         folder = (given.folder / task).resolve()
-        prepare(task, folder, given.rows)
+        prepare(task, folder, given.rows, given.draws)
         for rows in given.rows:
             cases = list(itertools.product(given.methods, given.observations))
             home = f"results/{task}_{rows}"
