@@ -21,6 +21,7 @@ KINDS = {
     "catalogue": "two hundred objects at once",
     "program": "a simulator in C, or any other language",
     "rounds": "a posterior that is a speck in its prior",
+    "which_model": "a spectrum with or without a line, two models of the same data",
 }
 """Examples, and what the data of each are."""
 MADE = {"results", ".snakemake", "__pycache__", ".pytest_cache"}

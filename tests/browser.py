@@ -20,6 +20,7 @@ WHAT = """(() => {
     silent: images.filter(each => !each.hasAttribute("alt")).length,
     unnamed: images.filter(each => !each.alt && !each.closest("a")).length,
     levels: headings.filter(each => each.checkVisibility()).map(each => +each.tagName[1]),
+    heading: (document.querySelector("h1")?.firstChild ?? {}).textContent,
     lang: document.documentElement.lang,
   });
 })()"""

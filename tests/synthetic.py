@@ -9,6 +9,9 @@ import pandas as pd
 import xarray as xr
 
 from sbi_pipeline import diagnostics, priors
+from sbi_pipeline.comparison.asked import AskedClassifier, AskedObservation, by_evidence
+from sbi_pipeline.comparison.probabilities import ComparedModels
+from sbi_pipeline.comparison.weighed import Evidence
 from sbi_pipeline.diagnostics import convergence
 from sbi_pipeline.diagnostics.accumulation import measure_accumulation
 from sbi_pipeline.diagnostics.ranks import normal_scores, tarp_ranks
@@ -275,3 +278,41 @@ def bind_thresholds(given):
     thresholds.bind_thresholds(binding, given)
     if binding.problems:
         raise ValueError("\n".join(problem.line(Written({})) for problem in binding.problems))
+
+
+MODELS = ("one", "two")
+
+
+def asked_classifier(n=2000, seed=0):
+    """A classifier of two normal distributions whose probabilities are right."""
+    rng = np.random.default_rng(seed)
+    model = np.arange(n) % 2
+    log_odds = 2 * (rng.normal(size=n) + model) - 1
+    log_p = -np.logaddexp(0, np.column_stack([log_odds, -log_odds]))
+    return AskedClassifier(MODELS, log_p, model)
+
+
+def asked_observation(seed=0):
+    """An observation of the second of two models, which both ways favour alike."""
+    rng = np.random.default_rng(seed)
+    held_out = asked_classifier()
+    evidence = {
+        label: Evidence(value, 0.01, 0.0, 0.1, 5000.0, 0.001, np.array([0.1]))
+        for label, value in zip(MODELS, (-6.0, -5.0), strict=True)
+    }
+    odds = np.zeros(2)
+    compared, taken = by_evidence(MODELS, {"exact": evidence}, odds)
+    return AskedObservation(
+        name="event",
+        labels=MODELS,
+        x=np.array([0.5, 0.7, 0.2]),
+        evidences={"exact": evidence},
+        by_evidence=compared,
+        by_classifier=ComparedModels(MODELS, np.array([-0.5, 0.6]), 0.01 * np.eye(2), odds, 6.0),
+        taken=taken,
+        simulated=[rng.normal(size=(1000, 3)) + k for k in (0, 1)],
+        simulated_known=None,
+        missing=None,
+        near=held_out.log_p[:300],
+        near_model=held_out.model[:300],
+    )

@@ -14,7 +14,7 @@ from test_report import make_report
 
 from sbi_pipeline import __version__, cli, provenance, registry, shipped
 from sbi_pipeline.networks.flows import FLOWS
-from sbi_pipeline.reports import citation, report
+from sbi_pipeline.reports import citation, comparison_methods, report
 
 WORKS = (importlib.resources.files("sbi_pipeline") / "templates/references.bib").read_text()
 ENTRIES = re.findall(r"^@\w+\{(\w+),", WORKS, re.MULTILINE)
@@ -76,7 +76,7 @@ def test_bibtex_holds_the_works_that_are_named_and_no_others(told) -> None:
 def test_every_work_is_named_by_something_and_whole() -> None:
     tables = (citation.METHODS, citation.FLOWS, citation.EMBEDDINGS, citation.CHECKS)
     named = " ".join(each for table in (*tables, citation.SOFTWARE) for each in table.values())
-    named += Path(citation.__file__).read_text()
+    named += Path(citation.__file__).read_text() + Path(comparison_methods.__file__).read_text()
     assert {key for key in ENTRIES if f"@{key}" not in named} == set()
     assert set(re.findall(r"@(\w+)[\];]", named)) - {"key"} <= {*ENTRIES, citation.OWN_KEY}
     for entry in WORKS.strip().split("\n\n"):

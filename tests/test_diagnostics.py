@@ -21,6 +21,7 @@ from sbi_pipeline import (
     sampled_posteriors,
     subjects,
 )
+from sbi_pipeline.comparison import asked
 from sbi_pipeline.reports import assessment, contents, pictures, report
 from sbi_pipeline.reports.verdict import to_json
 from sbi_pipeline.sampled_posteriors import (
@@ -34,7 +35,7 @@ from sbi_pipeline.subjects import SimulatedRows, TrainedEstimator
 ROOT = Path(__file__).parents[1]
 KINDS = [
     each
-    for module in (subjects, sampled_posteriors, populations, rounds)
+    for module in (subjects, sampled_posteriors, populations, rounds, asked)
     for _, each in inspect.getmembers(module, inspect.isclass)
     if each.__module__ == module.__name__ and isinstance(getattr(each, "kind", None), str)
 ]
@@ -89,7 +90,8 @@ def everything():
     groups += [observation.pairs, [observation], [many]]
     found = [surveys.population(mcmc=True, who=who) for who in ("nle", "better")]
     survey = surveys.observed(*found)
-    return [*groups, *([each] for each in found), survey.pairs, [survey]]
+    models = [[synthetic.asked_classifier()], [synthetic.asked_observation()]]
+    return [*groups, *([each] for each in found), survey.pairs, *models, [survey]]
 
 
 def told(thresholds):
@@ -293,6 +295,6 @@ def test_adding_a_diagnostic_takes_a_file_and_a_line(content, page, documented):
 
 
 def test_kinds_of_subjects_say_what_they_are():
-    assert len({kind.kind for kind in KINDS}) == len(KINDS) == 13
+    assert len({kind.kind for kind in KINDS}) == len(KINDS) == 15
     assert TrainedEstimator.kind == "estimator"
     assert SampledPosterior.kind == "posterior"

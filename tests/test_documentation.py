@@ -143,10 +143,28 @@ def compiled(folder: Path) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a study of few simulations and epochs that was run to its page."""
     there = tmp_path_factory.mktemp("finished") / "study"
-    new_study.begin(there)
+    run_quickly(there, "on_off")
+    taken = there / "results/on_off/recommended/night.nc"
+    if not taken.exists():  # so short a training need not pass
+        taken.parent.mkdir(exist_ok=True)
+        shutil.copy(there / "results/on_off/npe/night/posterior.nc", taken)
+    return there
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a study that compares models, likewise."""
+    there = tmp_path_factory.mktemp("compared") / "study"
+    run_quickly(there, "which_model")
+    return there
+
+
+def run_quickly(there: Path, example: str) -> None:
+    """Run an example with few simulations and epochs to its page."""
+    new_study.begin(there, example)
     config = there / "config.yaml"
     quick = config.read_text().replace("simulations: 10000", "simulations: 1000")
-    quick = quick.replace("max_epochs: 15", "max_epochs: 3") + "predictive_draws: 0\n"
+    quick = re.sub(r"max_epochs: \d+", "max_epochs: 3", quick) + "predictive_draws: 0\n"
     config.write_text(quick)
     programs = Path(sys.executable).parent
     subprocess.run(
@@ -155,11 +173,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         capture_output=True,
     )
-    taken = there / "results/on_off/recommended/night.nc"
-    if not taken.exists():  # so short a training need not pass
-        taken.parent.mkdir(exist_ok=True)
-        shutil.copy(there / "results/on_off/npe/night/posterior.nc", taken)
-    return there
 
 
 @pytest.mark.study
@@ -180,9 +193,11 @@ def test_commands_of_a_page_can_be_called(page: Path, finished: Path, tmp_path: 
 @pytest.mark.study
 @pytest.mark.parametrize("page", WITH_STUDY, ids=identity)
 def test_notebooks_of_a_page_run(
-    page: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(finished)
-    for block in blocks(page, "python"):
-        if block.startswith(NOTEBOOK):
-            exec(compile(block, identity(page), "exec"), {})
+    notebooks = [block for block in blocks(page, "python") if block.startswith(NOTEBOOK)]
+    if notebooks:
+        ran = {"on_off": "finished", "which_model": "compared"}[example_of(page)]
+        monkeypatch.chdir(request.getfixturevalue(ran))
+    for block in notebooks:
+        exec(compile(block, identity(page), "exec"), {})

@@ -8,7 +8,7 @@ from sbi_pipeline.comparison.calibration import (
     BINS,
     FEWEST_IN_BIN,
     Recalibration,
-    recalibrate,
+    fit_recalibration,
     reliability,
     scores,
 )
@@ -29,7 +29,7 @@ def classified(
 
 
 def test_scale_and_shifts_are_recovered() -> None:
-    found = recalibrate(*classified(50_000, 1, scale=SCALE, shifts=SHIFTS))
+    found = fit_recalibration(*classified(50_000, 1, scale=SCALE, shifts=SHIFTS))
     assert found.scale == pytest.approx(SCALE, abs=0.02)
     assert found.shifts[0] == 0
     np.testing.assert_allclose(found.shifts, SHIFTS, atol=0.05)
@@ -37,7 +37,7 @@ def test_scale_and_shifts_are_recovered() -> None:
 
 def test_what_is_right_is_left_as_it_is() -> None:
     logits, made = classified(50_000, 2)
-    found = recalibrate(logits, made)
+    found = fit_recalibration(logits, made)
     np.testing.assert_allclose(found(logits), logits, atol=0.15)
 
 
@@ -45,7 +45,7 @@ def test_errors_of_the_fit_are_those_of_repeats() -> None:
     truth = np.array([np.log(SCALE), *SHIFTS[1:]])
     distances = []
     for seed in range(100):
-        found = recalibrate(*classified(1000, seed, scale=SCALE, shifts=SHIFTS))
+        found = fit_recalibration(*classified(1000, seed, scale=SCALE, shifts=SHIFTS))
         apart = np.array([np.log(found.scale), *found.shifts[1:]]) - truth
         distances.append(apart @ np.linalg.solve(found.covariance, apart))
     assert stats.kstest(distances, stats.chi2(3).cdf).pvalue > 0.01
@@ -57,7 +57,7 @@ def test_errors_of_logits_are_those_of_repeats() -> None:
     told = SCALE * asked + SHIFTS
     distances = []
     for seed in range(100):
-        found = recalibrate(*classified(1000, 500 + seed, scale=SCALE, shifts=SHIFTS))
+        found = fit_recalibration(*classified(1000, 500 + seed, scale=SCALE, shifts=SHIFTS))
         # That of the first model has no error of its own where nothing is known of it.
         apart = (found(asked) - told)[:, 1:]
         stated = found.errors(asked)[:, 1:, 1:]
@@ -66,7 +66,7 @@ def test_errors_of_logits_are_those_of_repeats() -> None:
 
 
 def test_few_rows_leave_nearly_everything_as_it_is() -> None:
-    found = recalibrate(np.array([[5.0, 0.0], [0.0, 5.0]]), np.array([0, 1]))
+    found = fit_recalibration(np.array([[5.0, 0.0], [0.0, 5.0]]), np.array([0, 1]))
     assert 0.5 < found.scale < 2
     assert abs(found.shifts[1]) < 0.1
     assert found.covariance[0, 0] == pytest.approx(0.25, abs=0.05)

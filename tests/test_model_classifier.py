@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from sbi_pipeline import estimators
-from sbi_pipeline.comparison.calibration import Recalibration, recalibrate
+from sbi_pipeline.comparison.calibration import Recalibration, fit_recalibration
 from sbi_pipeline.comparison.classifier import (
     METHOD,
     CalibratedClassifier,
@@ -21,7 +21,7 @@ from sbi_pipeline.comparison.classifier import (
 )
 from sbi_pipeline.comparison.likeness import FEWEST, Likeness
 from sbi_pipeline.conditions import NO_CONDITIONS
-from sbi_pipeline.estimators.classifier import Classifier, Normals
+from sbi_pipeline.estimators.classifier import Classifier, ModelNormals
 from sbi_pipeline.estimators.estimator import Preview
 from sbi_pipeline.training.fit import fit
 from sbi_pipeline.types import Array
@@ -103,7 +103,7 @@ def test_normal_distributions_of_each_model_are_those_of_its_rows() -> None:
     z, x = rows(3000)
     z, x = z[:2500], x[:2500] + torch.tensor([0.0, 1.0, -2.0])
     z[:500, :2] = torch.tensor([1.0, 0.0])
-    made = Normals(2, 3)
+    made = ModelNormals(2, 3)
     made.fit(z[:, :2], x)
     told = made(x[:50])
     expected = []
@@ -116,10 +116,10 @@ def test_normal_distributions_of_each_model_are_those_of_its_rows() -> None:
 
 def test_numbers_that_never_vary_do_no_harm() -> None:
     z, x = rows(500)
-    made = Normals(2, 5)
+    made = ModelNormals(2, 5)
     constant = torch.cat((x, torch.ones(len(x), 1), x.sum(1, keepdim=True)), 1)
     made.fit(z[:, :2], constant)
-    alone = Normals(2, 3)
+    alone = ModelNormals(2, 3)
     alone.fit(z[:, :2], x)
     torch.testing.assert_close(made(constant), alone(x), atol=0.02, rtol=0.02)
 
@@ -240,7 +240,9 @@ def test_variances_from_rows_are_those_of_errors_that_know_nothing_of_each_other
 def test_what_is_saved_says_the_same_when_it_is_read(tmp_path: Path) -> None:
     z, x = rows(200)
     made = built(z, x).eval()
-    recalibration = recalibrate(logits_of(made, x.numpy()).mean(0), z[:, :2].argmax(1).numpy())
+    recalibration = fit_recalibration(
+        logits_of(made, x.numpy()).mean(0), z[:, :2].argmax(1).numpy()
+    )
     whole = CalibratedClassifier(
         made, recalibration, np.log([0.7, 0.3]), np.array([0.0, -0.1]), np.array([0.0, 0.02]), 5.0
     )

@@ -14,7 +14,7 @@ from scipy import special, stats
 from sbi_pipeline.comparison import evidence as evidence_module
 from sbi_pipeline.comparison.asked import AskedClassifier, AskedObservation, by_evidence
 from sbi_pipeline.comparison.evidence import Evidence, Target, evidence_of, with_prior
-from sbi_pipeline.comparison.probabilities import Compared
+from sbi_pipeline.comparison.probabilities import ComparedModels
 from sbi_pipeline.diagnostics.check import Check
 from sbi_pipeline.types import Array
 
@@ -74,7 +74,7 @@ def observed(
         labels=labels,
         evidences=evidences or {},
         by_evidence=weighed,
-        by_classifier=Compared(labels, by_classifier, covariance, odds, math.log(9000)),
+        by_classifier=ComparedModels(labels, by_classifier, covariance, odds, math.log(9000)),
         taken=taken,
         **{**given, **changes},
     )

@@ -9,7 +9,7 @@ import torch
 from models_for_tests import NORMAL, Campaign, nested
 
 from sbi_pipeline.comparison.classifier import with_name
-from sbi_pipeline.comparison.rows import DIGITS, ModelBlock, ModelRows, models_of
+from sbi_pipeline.comparison.rows import DIGITS, ModelBlock, ModelRows, model_numbers
 from sbi_pipeline.conditions import NO_CONDITIONS
 from sbi_pipeline.storage.reading import PARTS, Reader
 from sbi_pipeline.training import sources
@@ -39,7 +39,7 @@ def test_parameters_are_models_and_digits(joined: ModelRows) -> None:
     digits = view.theta[:, -1]
     assert ((digits >= 0) & (digits < 1)).all()
     for bit in (1, 2, 3):
-        shares = [np.floor(digits[models_of(view.theta) == k] * 2**bit) % 2 for k in (0, 1)]
+        shares = [np.floor(digits[model_numbers(view.theta) == k] * 2**bit) % 2 for k in (0, 1)]
         assert all(abs(each.mean() - 0.5) < 4 / np.sqrt(4 * len(each)) for each in shares)
 
 
@@ -57,7 +57,7 @@ def test_all_rows_are_there_once(joined: ModelRows, readers: list[Reader]) -> No
     for part, view in views.items():
         for model, reader in enumerate(readers):
             own = reader.collect({part: 100_000})[part]
-            mine = models_of(view.theta) == model
+            mine = model_numbers(view.theta) == model
             np.testing.assert_array_equal(view.row[mine], own.row)
             np.testing.assert_array_equal(view.x[mine], own.x)
 
@@ -71,7 +71,9 @@ def test_some_rows_have_their_share_of_each_campaign(joined: ModelRows, limit: i
     assert len(view.row) == limit
     share = counts[0] / sum(counts)
     for first in (limit // 2, limit):
-        assert np.sum(models_of(view.theta)[:first] == 0) == pytest.approx(share * first, abs=1.5)
+        assert np.sum(model_numbers(view.theta)[:first] == 0) == pytest.approx(
+            share * first, abs=1.5
+        )
 
 
 def test_no_more_rows_than_wanted(joined: ModelRows) -> None:
@@ -84,7 +86,7 @@ def test_no_more_rows_than_wanted(joined: ModelRows) -> None:
 def test_digits_belong_to_the_row(joined: ModelRows, readers: list[Reader]) -> None:
     def digits(rows: ModelRows, part: str = "train", limit: int = 100_000) -> dict[object, float]:
         view = rows.collect({part: limit})[part]
-        keys = zip(models_of(view.theta).tolist(), view.row.tolist(), strict=True)
+        keys = zip(model_numbers(view.theta).tolist(), view.row.tolist(), strict=True)
         return dict(zip(keys, view.theta[:, -1].tolist(), strict=True))
 
     every = digits(joined)
@@ -169,7 +171,7 @@ def test_known_conditions_stay_beside_the_data(tmp_path: Path) -> None:
     view = ModelRows.of(readers, ["one", "two"], seed=1).collect({"train": 1000})["train"]
     assert view.known.shape == (len(view.row), 1)
     assert (view.known > 1).all()
-    mine = models_of(view.theta) == 1
+    mine = model_numbers(view.theta) == 1
     np.testing.assert_array_equal(
         view.known[mine], readers[1].collect({"train": 1000})["train"].known
     )

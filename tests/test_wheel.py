@@ -21,6 +21,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 from test_examples import exact_moments as on_off_moments
+from test_examples import which_model_evidences
 from test_programs import exact_moments as decay_moments
 
 ROOT = Path(__file__).parents[1]
@@ -72,8 +73,9 @@ def study(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
         run(installed / "sbi-pipeline", "init", folder, "--example", example)
         run(installed / "python", "-m", "snakemake", "--cores", 1, folder=folder)
         run(installed / "python", "-m", "pytest", "-q", folder=folder)
-        verdict = json.loads(next(folder.glob("results/*/verdict.json")).read_text())
-        assert verdict["status"] == "pass", verdict["sentence"]
+        for path in sorted(folder.glob("results/*/verdict.json")):
+            verdict = json.loads(path.read_text())
+            assert verdict["status"] == "pass", f"{path.parent.name}: {verdict['sentence']}"
         clean = run(installed / "sbi-pipeline", "clean", folder=folder)
         assert clean == "everything in results is named by config.yaml\n"
         return folder
@@ -224,3 +226,20 @@ def test_rounds(study: Callable[[str], Path]) -> None:
     draws = draws_of(folder / "results/line/npe/points/posterior.nc")
     for i, name in enumerate(("offset", "slope")):
         assert_moments(draws[name], best[i], sd[i], within=0.3)
+
+
+@pytest.mark.study
+def test_which_model(study: Callable[[str], Path]) -> None:
+    folder = study("which_model")
+    found = pd.read_csv(folder / "results/line/comparison.csv").set_index("model")
+    exact = which_model_evidences(
+        np.loadtxt(folder / "counts.csv", delimiter=",", skiprows=2)[:, 1]
+    )
+    for model, log_evidence in exact.items():
+        error = found.loc[model, "log_evidence_error"]
+        assert found.loc[model, "log_evidence"] == pytest.approx(log_evidence, abs=4 * error + 0.01)
+    told = found.loc["without_line"]
+    assert told["log_bayes_factor_by_classifier"] == pytest.approx(
+        exact["without_line"] - exact["with_line"],
+        abs=3 * told["log_bayes_factor_by_classifier_error"],
+    )

@@ -12,7 +12,7 @@ def add_cite(commands: Any) -> None:
     """Add the command to those of a parser."""
     command = commands.add_parser("cite", help="print a methods paragraph and its BibTeX")
     command.set_defaults(run=_cite)
-    command.add_argument("folder", type=Path, help="of a campaign, results/CAMPAIGN")
+    command.add_argument("folder", type=Path, help="of a campaign or a comparison, results/NAME")
     command.add_argument("--latex", action="store_true", help="the paragraph with \\citep")
     command.add_argument("--bibtex", action="store_true", help="the BibTeX alone")
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..types import Array
-from .evidence import Evidence
-from .probabilities import Compared
+from .probabilities import ComparedModels
+from .weighed import Evidence
 
 EXACT = "exact"
 TRUSTED_K, FEWEST_EFFECTIVE = 0.7, 100.0
@@ -72,8 +72,8 @@ class AskedObservation:
     labels: Sequence[str]
     x: Array
     evidences: Mapping[str, Mapping[str, Evidence]]
-    by_evidence: Compared | None
-    by_classifier: Compared
+    by_evidence: ComparedModels | None
+    by_classifier: ComparedModels
     taken: Mapping[str, str]
     simulated: Sequence[Array]
     simulated_known: Sequence[Array] | None
@@ -92,7 +92,7 @@ class AskedObservation:
         return {"observation": self.name}
 
     @property
-    def compared(self) -> Compared:
+    def compared(self) -> ComparedModels:
         """Models as they are best compared: by evidence where there is one of each."""
         believed = self.by_evidence
         if believed is not None and np.isfinite(believed.log_evidence).all():
@@ -111,7 +111,7 @@ def by_evidence(
     evidences: Mapping[str, Mapping[str, Evidence]],
     log_odds: Array,
     from_rows: Array,
-) -> tuple[Compared | None, dict[str, str]]:
+) -> tuple[ComparedModels | None, dict[str, str]]:
     """Return models compared by their evidences, and by which way each is.
 
     A way that all models have, believed of each, comes before others, ``exact`` first; else each
@@ -146,4 +146,4 @@ def by_evidence(
     of_networks = np.array([0.0 if each is None else each.network_error for each in found])
     learnt = np.array([taken.get(label, EXACT) != EXACT for label in labels])
     of_learning = learnt * np.maximum(np.nan_to_num(of_networks) ** 2, from_rows)
-    return Compared(labels, value, np.diag(of_draws**2 + of_learning), log_odds), taken
+    return ComparedModels(labels, value, np.diag(of_draws**2 + of_learning), log_odds), taken

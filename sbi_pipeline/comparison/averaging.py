@@ -34,7 +34,7 @@ def averaged_posterior(
         attrs: What the file says of itself.
         seed: Of the choice of draws.
     """
-    shared = shared_parameters([tree["posterior"].to_dataset() for tree in posteriors.values()])
+    shared = parameters_of_all([tree["posterior"].to_dataset() for tree in posteriors.values()])
     if not shared:
         return None
     rng = np.random.default_rng([seed, 31])
@@ -60,7 +60,7 @@ def averaged_posterior(
     )
 
 
-def shared_parameters(groups: Sequence[xr.Dataset]) -> list[str]:
+def parameters_of_all(groups: Sequence[xr.Dataset]) -> list[str]:
     """Return the inferred parameters, and derived ones, that every model has."""
     first, *others = groups
     return [

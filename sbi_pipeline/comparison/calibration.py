@@ -57,7 +57,7 @@ class Recalibration:
         return np.asarray(slopes @ self.covariance @ np.swapaxes(slopes, 1, 2))
 
 
-def recalibrate(logits: Array, model: Array) -> Recalibration:
+def fit_recalibration(logits: Array, model: Array) -> Recalibration:
     """Fit scale and shifts to held-out rows.
 
     Args:
@@ -146,7 +146,7 @@ def scores(log_p: Array, model: Array) -> Scores:
     each = 1 + np.sum(p**2, axis=1, keepdims=True) - 2 * p
     expected = np.sum(p * each, axis=1)
     variance = np.sum(p * each**2, axis=1) - expected**2
-    again = recalibrate(log_p - log_p.mean(axis=1, keepdims=True), model)
+    again = fit_recalibration(log_p - log_p.mean(axis=1, keepdims=True), model)
     return Scores(
         log_score=float(own.mean()),
         log_score_error=float(own.std() / np.sqrt(n)),

@@ -24,8 +24,8 @@ from ..training.learning import Memory
 from ..training.sources import Training
 from ..training.watching import watching
 from ..types import Array
-from .calibration import Recalibration, recalibrate
-from .rows import ModelRows, models_of
+from .calibration import Recalibration, fit_recalibration
+from .rows import ModelRows, model_numbers
 
 METHOD = f"{Classifier.__module__}:{Classifier.__name__}"
 CALIBRATED, HELD_OUT = 20_000, 20_000
@@ -142,7 +142,7 @@ def learn_classifier(
     tensorboard: bool = False,
     **fitting: Annotated[Any, Passes(fit_source, given=3)],
 ) -> tuple[CalibratedClassifier, pd.DataFrame]:
-    """Train a classifier of models on rows of their campaigns, and recalibrate it.
+    """Train a classifier of models on rows of their campaigns, and fit_recalibration it.
 
     Args:
         readers: Of the campaigns.
@@ -247,8 +247,8 @@ def recalibrated(made: Classifier, reader: ModelRows, conditions: Conditions) ->
                 for each in pieces
             ]
         logits.append(torch.cat(told).double().numpy())
-        models.append(models_of(view.theta))
-    return recalibrate(np.concatenate(logits), np.concatenate(models))
+        models.append(model_numbers(view.theta))
+    return fit_recalibration(np.concatenate(logits), np.concatenate(models))
 
 
 def logits_of(estimator: Classifier, x: Array) -> Array:
@@ -295,7 +295,7 @@ def load_classifier(path: Path) -> tuple[CalibratedClassifier, dict[str, Any]]:
 def held_out_rows(reader: ModelRows, conditions: Conditions) -> tuple[Array, Array, View]:
     """Return data as shown and models of rows that nothing was fitted to, and the rows."""
     view = reader.collect({"test": HELD_OUT})["test"]
-    return conditions.beside(view.x, view.known), models_of(view.theta), view
+    return conditions.beside(view.x, view.known), model_numbers(view.theta), view
 
 
 def with_name(label: str, work: Any) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from ..estimators.classifier import Classifier
 from ..types import Array
-from .classifier import AT_ONCE, CalibratedClassifier
+from .classifier import AT_ONCE, CalibratedClassifier, logits_of
 
 SHARE, FEWEST = 0.1, 100
 """Of the held-out rows that are like it, and how many at least."""
@@ -15,10 +15,11 @@ DIRECTIONS = 8
 
 
 class Likeness:
-    """Held-out rows as the first network of the classifier is shown them, in few directions.
+    """Held-out rows by the odds that they get, and as a network is shown them, in few directions.
 
-    Distances are in the directions along which means of models differ most, and then those of
-    the largest scatter, each in units of the scatter.
+    Half of a squared distance is that of the odds. The other half is in the directions along which
+    means of models differ most, and then those of the largest scatter. All are in units of the
+    scatter.
 
     Args:
         made: The classifier.
@@ -39,12 +40,15 @@ class Likeness:
         self.directions = np.concatenate([apart, spread])[:DIRECTIONS]
         projected = white @ self.directions.T
         self.widths = projected.std(axis=0) + 1e-9
-        self.rows = projected / self.widths
+        odds = _odds(self.estimator, x)
+        self.odds_widths = (odds.std(axis=0) + 1e-9) * np.sqrt(odds.shape[1] / DIRECTIONS)
+        self.rows = np.hstack([odds / self.odds_widths, projected / self.widths])
 
     def nearest(self, shown: Array) -> Array:
         """Return the places of the rows most like one data set as shown, ``(k,)``."""
         white = (_seen(self.estimator, shown[None]) - self.centre) / self.scale
-        own = white @ self.directions.T / self.widths
+        odds = _odds(self.estimator, shown[None]) / self.odds_widths
+        own = np.hstack([odds, white @ self.directions.T / self.widths])
         count = min(len(self.rows), max(FEWEST, int(SHARE * len(self.rows))))
         return np.argsort(np.sum((self.rows - own) ** 2, axis=1), kind="stable")[:count]
 
@@ -57,3 +61,9 @@ def _seen(estimator: Classifier, x: Array) -> Array:
             for first in range(0, len(x), AT_ONCE)
         ]
     return np.concatenate(parts)
+
+
+def _odds(estimator: Classifier, x: Array) -> Array:
+    """Return log odds over the first model, ``(n, models - 1)``; large ones count little more."""
+    logits = logits_of(estimator, x).mean(axis=0)
+    return np.asarray(2 * np.arcsinh((logits[:, 1:] - logits[:, :1]) / 2))

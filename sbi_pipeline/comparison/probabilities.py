@@ -16,10 +16,12 @@ SCATTER = 4_000
 CENTRAL = (0.025, 0.975)
 MOST_SAID = 1e4
 """Factors beyond which only the logarithm is said."""
+ROUNDED = 0.01
+"""Nats that log Bayes factors are said to in a sentence, and the least error."""
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedModels:
     """Models of one observation, compared in one way.
 
     Attributes:
@@ -87,7 +89,7 @@ class Compared:
         first = self.labels[best]
         pair = (best, second) if value >= 0 else (second, best)
         more, less = (self.labels[place] for place in pair)
-        told = f"log Bayes factor {value:.2f} ± {error:.2g}"
+        told = f"log Bayes factor {value:.2f} ± {max(error, ROUNDED):.2g}"
         if abs(value) > self.most:
             sentence = f"The data favour {more} over {less} by a factor of {_factor(self.most)} "
             sentence += "at least: more than so many simulations can tell"
@@ -97,12 +99,13 @@ class Compared:
             sentence = f"The data favour {more} over {less} by a factor of {_factor(abs(value))}"
         if value <= -2 * error:
             sentence += ", but the prior odds outweigh that"
-        p = self.probability[best]
+        said = _probability(self.probability[best])
         odds = (
             "with equal prior odds" if np.ptp(self.log_odds) == 0 else "with the prior odds given"
         )
-        ends = f"{_probability(low[best])} to {_probability(high[best])}"
-        return f"{sentence} ({told}); {first} has probability {_probability(p)} ({ends}) {odds}."
+        ends = [_probability(each[best]) for each in (low, high)]
+        within = "" if set(ends) == {said} else f" ({ends[0]} to {ends[1]})"
+        return f"{sentence} ({told}); {first} has probability {said}{within} {odds}."
 
 
 def _root(covariance: Array) -> Array:
@@ -115,7 +118,7 @@ def _factor(log_factor: float) -> str:
     """Return a factor in words, of a log Bayes factor above 0."""
     factor = math.exp(min(log_factor, 700))
     if factor > MOST_SAID:
-        return f"10^{log_factor / math.log(10):.0f}"
+        return f"1e{log_factor / math.log(10):.0f}"
     return f"{factor:.2g}" if factor < 100 else f"{factor:.0f}"
 
 

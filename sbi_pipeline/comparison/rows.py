@@ -136,6 +136,6 @@ def _rows_in_turns(views: Sequence[View]) -> View:
     return View(**joined, names=some[0].names)
 
 
-def models_of(theta: Array) -> Array:
+def model_numbers(theta: Array) -> Array:
     """Return the number of the model of rows, ``(n,)``, from their parameters."""
     return np.asarray(theta[:, :-1].argmax(axis=1))

@@ -11,8 +11,8 @@ from scipy import stats
 
 from ..comparison.asked import FEWEST_EFFECTIVE, AskedClassifier, AskedObservation
 from ..comparison.calibration import Scores, scores
-from ..comparison.evidence import Evidence
-from ..comparison.probabilities import Compared
+from ..comparison.probabilities import ComparedModels
+from ..comparison.weighed import Evidence
 from .check import Check, WarnFail, above, significant, worst_of
 from .diagnostic import Diagnostic
 from .in_distribution import BY_RANK, in_distribution
@@ -187,11 +187,13 @@ def measure_ways(asked: AskedObservation) -> TwoWays | None:
     return TwoWays(pairs, first, second, errors, differences)
 
 
-def _known(by_evidence: Compared, place: int) -> bool:
+def _known(by_evidence: ComparedModels, place: int) -> bool:
     return bool(np.isfinite(by_evidence.log_evidence[place]))
 
 
-def _two_ways(one: Compared, other: Compared, place: int) -> tuple[str, float, float, float, float]:
+def _two_ways(
+    one: ComparedModels, other: ComparedModels, place: int
+) -> tuple[str, float, float, float, float]:
     first, own_error = one.log_bayes_factor(one.best, place)
     second, error = other.log_bayes_factor(one.best, place)
     beyond = min(first, second) > other.most or max(first, second) < -other.most

@@ -82,7 +82,9 @@ class Classifier(Estimator):
         super().__init__()
         self.models, self.pairs = theta_dim - 1, pairs
         self.members = nn.ModuleList(
-            Member(self.models, x_shape, hidden=hidden, blocks=blocks, normal=normal, **conditioner)
+            ClassifierMember(
+                self.models, x_shape, hidden=hidden, blocks=blocks, normal=normal, **conditioner
+            )
             for _ in range(2 * pairs)
         )
 
@@ -167,7 +169,7 @@ class Classifier(Estimator):
         return self._members[0].conditioner.doubts(x)
 
     @property
-    def _members(self) -> list[Member]:
+    def _members(self) -> list[ClassifierMember]:
         members: Any = list(self.members)
         return members
 
@@ -177,7 +179,7 @@ class Classifier(Estimator):
         return (digit == place % 2).nonzero()[:, 0]
 
 
-class Member(nn.Module):
+class ClassifierMember(nn.Module):
     """A residual network of data; of few numbers beside normal distributions of each model.
 
     Args:
@@ -201,10 +203,10 @@ class Member(nn.Module):
     ) -> None:
         super().__init__()
         self.conditioner = Conditioner(models, x_shape, **conditioner)
-        self.normals: Normals | None = None
+        self.normals: ModelNormals | None = None
         self.gain: nn.Parameter | None = None
         if normal:
-            self.normals = Normals(models, elements_of(self.conditioner))
+            self.normals = ModelNormals(models, elements_of(self.conditioner))
             self.gain = nn.Parameter(torch.ones(()))
         self.net = ResidualMLP(
             models if normal else 0,
@@ -230,7 +232,7 @@ class Member(nn.Module):
         return self.gain * told + learnt
 
 
-class Normals(nn.Module):
+class ModelNormals(nn.Module):
     """A normal distribution of the data of each model, and how frequent the model is.
 
     Args:
@@ -289,7 +291,7 @@ def _pays(own: Tensor, preview: Preview, options: dict[str, Any]) -> bool:
     conditioner = Conditioner(own.shape[1], tuple(preview.x.shape[1:]), **told)
     conditioner.fit_scales(own, preview.x)
     x = conditioner.inputs(preview.x)
-    normals, fitted = Normals(own.shape[1], x.shape[1]), preview.z[:, -1] < 0.5
+    normals, fitted = ModelNormals(own.shape[1], x.shape[1]), preview.z[:, -1] < 0.5
     normals.fit(own[fitted], x[fitted])
     held_out, logits = own[~fitted], normals(x[~fitted])
     frequent = own[fitted].mean(0).clamp(min=1e-9).log().expand_as(logits)

@@ -8,14 +8,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..types import Array
-from .style import FAINT, INK, SERIES, canvas, key, line_of, panels, styled
+from .style import (
+    FAINT,
+    INK,
+    SERIES,
+    axis_label,
+    canvas,
+    edges,
+    key,
+    line_of,
+    panels,
+    patch,
+    styled,
+)
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
 EVIDENCE, CLASSIFIER = SERIES[0], SERIES[1]
+BINS, MOST_SHOWN = 40, 9
+"""Of a marginal posterior, and parameters whose marginals are shown."""
 LEAST_SPAN = 3.0
-"""Nats to either side of no preference that are always shown."""
+"""Nats below no preference that are always shown."""
 
 
 @styled
@@ -26,7 +41,7 @@ def draw_odds(
     by_classifier: tuple[Array, Array],
     most: float,
 ) -> Figure:
-    """Show log Bayes factors of models over the best one by both ways.
+    """Show log Bayes factors of the other models over the best one by both ways.
 
     Args:
         labels: Of the models.
@@ -35,7 +50,8 @@ def draw_odds(
         by_classifier: Likewise.
         most: What rows can tell, in nats: beyond, values of the classifier are limits.
     """
-    figure = canvas(7.0, 0.9 + 0.55 * len(labels))
+    others = [place for place, label in enumerate(labels) if label != best]
+    figure = canvas(6.4, 1.0 + 0.6 * len(others))
     axis = figure.subplots()
     ways = {
         "evidence": (by_evidence, EVIDENCE, -0.13),
@@ -44,22 +60,21 @@ def draw_odds(
     shown = {name: each for name, each in ways.items() if each[0] is not None}
     for values, colour, offset in shown.values():
         assert values is not None
-        where = np.arange(len(labels)) + offset
-        axis.errorbar(
-            values[0], where, xerr=2 * values[1], fmt="o", ms=4.5, color=colour, capsize=2
-        )
+        where = np.arange(len(others)) + offset
+        value, error = (each[others] for each in values)
+        axis.errorbar(value, where, xerr=2 * error, fmt="o", ms=4.5, color=colour, capsize=2)
     axis.axvline(0, color=INK, lw=0.8)
     low, high = axis.get_xlim()
-    low, high = min(low, -LEAST_SPAN), max(high, LEAST_SPAN)
+    low, high = min(low, -LEAST_SPAN), max(high, LEAST_SPAN / 6)
     for limit in (-most, most):
         if low < limit < high:
             axis.axvline(limit, color=FAINT, lw=1.0, ls=":")
     axis.set(
         xlim=(low, high),
-        ylim=(len(labels) - 0.5, -0.5),
+        ylim=(len(others) - 0.5, -0.5),
         xlabel=f"log Bayes factor over {best} (nats)",
     )
-    axis.set_yticks(range(len(labels)), labels)
+    axis.set_yticks(range(len(others)), [labels[place] for place in others])
     key(figure, {name: line_of(each[1], marker="o", lw=0) for name, each in shown.items()})
     return figure
 
@@ -92,8 +107,37 @@ def draw_fractions(labels: Sequence[str], draws: Array) -> Figure:
     figure = canvas(6.0, 2.8)
     axis = figure.subplots()
     colours = SERIES * (1 + len(labels) // len(SERIES))
-    for label, values, colour in zip(labels, draws.T, colours, strict=False):
-        axis.hist(values, bins=60, density=True, histtype="step", color=colour, lw=1.6, label=label)
-    axis.set(xlabel="fraction of the catalogue", ylabel="posterior density", xlim=(0, 1))
+    for values, colour in zip(draws.T, colours, strict=False):
+        bins = edges(values, BINS)
+        height = np.histogram(values, bins)[0]
+        axis.stairs(height / height.max(), bins, color=colour, lw=1.6)
+    axis.set(xlabel="fraction of the catalogue", ylabel="density over its peak", xlim=(0, 1))
     key(figure, {label: line_of(c) for label, c in zip(labels, colours, strict=False)})
+    return figure
+
+
+@styled
+def draw_averaged(averaged: xr.DataTree, labels: Sequence[str]) -> Figure:
+    """Show marginal posteriors of shared parameters: averaged, and what each model adds.
+
+    Args:
+        averaged: As made by `comparison.averaging`.
+        labels: Of the models.
+    """
+    group = averaged["posterior"].to_dataset()
+    model = averaged["sample_stats"]["model"].to_numpy().ravel()
+    names = [str(name) for name in group.data_vars][:MOST_SHOWN]
+    figure, axes = panels(len(names), columns=3, width=2.9, height=2.3)
+    colours = SERIES[2:] * len(labels)
+    for axis, name in zip(axes, names, strict=True):
+        values = group[name].to_numpy().ravel()
+        bins = edges(values, BINS)
+        width = (bins[1] - bins[0]) * len(values)
+        parts = [np.histogram(values[model == k], bins)[0] / width for k in range(len(labels))]
+        for part, colour in zip(parts, colours, strict=False):
+            axis.stairs(part, bins, fill=True, color=colour, alpha=0.35)
+        axis.stairs(np.sum(parts, axis=0), bins, color=INK, lw=1.2)
+        axis.set(xlabel=axis_label(group[name].attrs, name), yticks=[])
+    entries = {label: patch(colour) for label, colour in zip(labels, colours, strict=False)}
+    key(figure, {"averaged": line_of(INK), **entries})
     return figure

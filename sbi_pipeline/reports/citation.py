@@ -65,7 +65,8 @@ SOFTWARE = {
 
 def paragraph(report: Report) -> str:
     """Return how a campaign was done, in sentences that name works as ``[@key]``."""
-    return " ".join([*_question(report), *_inference(report), *_checked(report), *_made(report)])
+    told = [*_question(report), *_inference(report), *_checked(report)]
+    return " ".join([*told, software(report.versions)])
 
 
 def in_plain_text(text: str) -> str:
@@ -90,9 +91,9 @@ def bibtex(text: str, version: str) -> str:
     return "\n\n".join(entries[key] for key in _keys(text) if key in entries) + "\n"
 
 
-def own_version(report: Report) -> str:
-    """Return the version of this package that made a page; empty where it is not told."""
-    return report.versions.get(OWN_DISTRIBUTION, "")
+def own_version(versions: Mapping[str, str]) -> str:
+    """Return the version of this package among those of a page; empty where it is not told."""
+    return versions.get(OWN_DISTRIBUTION, "")
 
 
 def _question(report: Report) -> Iterator[str]:
@@ -101,11 +102,11 @@ def _question(report: Report) -> Iterator[str]:
     simulated = report.simulations
     failed = sum(simulated.failures.values())
     without = f", of which {counted(failed)} failed" if failed else ""
-    given = f", given {_listed(names['known'])}" if names["known"] else ""
-    dropped = f" We marginalised over {_listed(names['nuisance'])}." if names["nuisance"] else ""
+    given = f", given {in_a_row(names['known'])}" if names["known"] else ""
+    dropped = f" We marginalised over {in_a_row(names['nuisance'])}." if names["nuisance"] else ""
     existing = " existing" if simulated.weights else ""
     yield (
-        f"We inferred {_listed(names['inferred'])}{given} by simulation-based inference "
+        f"We inferred {in_a_row(names['inferred'])}{given} by simulation-based inference "
         f"[@cranmer2020] from {counted(simulated.rows)}{existing} simulations of "
         f"{report.simulator}{without}.{dropped}"
     )
@@ -123,7 +124,7 @@ def _inference(report: Report) -> Iterator[str]:
     """Yield how posteriors were estimated and drawn from."""
     estimators = [_estimator(report, each.name, each.method) for each in report.estimators]
     if estimators:
-        yield f"Posteriors were estimated by {_listed(dict.fromkeys(estimators))}."
+        yield f"Posteriors were estimated by {in_a_row(dict.fromkeys(estimators))}."
     drawn = [each for one in report.observations for each in one.posteriors.values()]
     used = {str(each.facts.get("sampler", "")): None for each in drawn}
     weighed = any("k_hat" in each.facts for each in drawn if each.facts["sampler"] == "emcee")
@@ -149,8 +150,8 @@ def _estimator(report: Report, name: str, method: str) -> str:
 
 def _called(method: str, network: Mapping[str, Any]) -> str:
     if parts := network.get("parts"):
-        listed = _listed([_called(each["method"], _with_members(each)) for each in parts])
-        return f"{METHODS.get(method, method)}: {listed}"
+        of = in_a_row([_called(each["method"], _with_members(each)) for each in parts])
+        return f"{METHODS.get(method, method)}: {of}"
     flow = network.get("flow", "nsf" if method in ("npe", "nle") else None)
     parts = [FLOWS.get(str(flow), "")]
     parts += [EMBEDDINGS.get(str(network.get("embedding")), "")]
@@ -160,7 +161,7 @@ def _called(method: str, network: Mapping[str, Any]) -> str:
         parts.append("a balanced classifier [@delaunoy2022]")
     built = [part for part in parts if part]
     called = METHODS.get(method, method)
-    return f"{called} with {_listed(built)}" if built else called
+    return f"{called} with {in_a_row(built)}" if built else called
 
 
 def _with_members(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,20 +173,20 @@ def _checked(report: Report) -> Iterator[str]:
     asked = {check.name for check in report.checks}
     known = [text for name, text in CHECKS.items() if name in asked]
     if known:
-        yield f"They were checked, among others, by {_listed(known)}."
+        yield f"They were checked, among others, by {in_a_row(known)}."
     yield f"Verdict: {overall(report.checks).sentence}"
 
 
-def _made(report: Report) -> Iterator[str]:
-    """Yield the software."""
-    versions = report.versions
-    own = f"{OWN} {own_version(report)} [@{OWN_KEY}]"
+def software(versions: Mapping[str, str]) -> str:
+    """Return a sentence about the software that a page was made with, by its versions."""
+    own = f"{OWN} {own_version(versions)} [@{OWN_KEY}]"
     known = {name: each.partition("+")[0] for name, each in versions.items()}
     used = [text.format(known[name]) for name, text in SOFTWARE.items() if name in known]
-    yield f"All was made with {_listed([own, *used])}."
+    return f"All was made with {in_a_row([own, *used])}."
 
 
-def _listed(names: Iterable[str]) -> str:
+def in_a_row(names: Iterable[str]) -> str:
+    """Return names as a sentence lists them: "a, b and c"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 

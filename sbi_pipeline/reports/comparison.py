@@ -1,7 +1,7 @@
 """One page a comparison of models: which is favoured, by how much, and whether to believe it.
 
-`figures` makes every figure, `render` the page around them. Both take loaded objects and know no
-paths.
+`comparison_figures` makes every figure, `render_models` the page around them. Both take loaded
+objects and know no paths.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from ..comparison.asked import AskedClassifier, AskedObservation
 from ..comparison.calibration import Scores, reliability, scores
-from ..comparison.probabilities import Compared
+from ..comparison.evidence import Evidence
+from ..comparison.probabilities import ComparedModels
 from ..diagnostics.check import Check
 from ..diagnostics.diagnostic import Finding
 from ..diagnostics.typicality import Typicality
 from ..types import Array
+from . import citation
 from .rendering import embedded, template
 from .verdict import overall
 
@@ -32,6 +35,8 @@ WIDENED = math.log(10)
 """What the log evidence loses by a prior ten times as wide, of a parameter that data bound."""
 BOUND = 0.3
 """Sd in the prior's normal space below which data bound a parameter, not its prior."""
+NO_WAY = "the simulator has no log_likelihood, and no estimator learnt one (nle, auto)"
+"""Where nothing has an evidence."""
 LISTED = 20
 """Objects of a catalogue that stand on the page."""
 
@@ -92,6 +97,7 @@ class ComparisonPage:
         models: In the order of their labels.
         classifier: The classifier and what it says of held-out rows.
         observations: Observations under the models.
+        averaged: Posteriors of shared parameters by observation, where some are shared.
         catalogues: Catalogues under them.
         findings: What diagnostics found.
         configuration: Excerpt of the configuration.
@@ -106,6 +112,7 @@ class ComparisonPage:
     models: Sequence[TheModel]
     classifier: AskedClassifier
     observations: Sequence[AskedObservation]
+    averaged: Mapping[str, xr.DataTree]
     catalogues: Sequence[ComparedCatalogue]
     findings: Sequence[Finding]
     configuration: str
@@ -134,6 +141,13 @@ class ComparisonPage:
         found: Mapping[str, Typicality] = of["model_likeness", asked.title]
         return found
 
+    def caveat(self, asked: AskedObservation) -> str:
+        """Return a sentence that comes before what is said of an observation; mostly none."""
+        failed = {(each.name, each.subject) for each in self.checks if each.status == "fail"}
+        if ("any of the models", asked.title) not in failed:
+            return ""
+        return "None of the models makes data like these, so odds between them say nothing. "
+
     def rows(self, asked: AskedObservation) -> list[dict[str, Any]]:
         """Return what the table of an observation says, a row a model."""
         return [self._row(asked, place) for place in range(len(self.models))]
@@ -142,22 +156,25 @@ class ComparisonPage:
         label, best = asked.labels[place], asked.compared.best
         way = asked.taken.get(label, "")
         evidence = asked.evidences[way][label] if way else None
-        problems = [
-            f"{way}: {of[label].problem}"
-            for way, of in asked.evidences.items()
-            if label in of and of[label].problem
-        ]
         return {
             "label": label,
             "best": place == best,
             "odds": self.models[place].odds,
             "way": way,
             "evidence": evidence,
-            "problem": "" if evidence else "; ".join(problems) or "no way to it",
             "by_evidence": _told(asked.by_evidence, place, best),
             "by_classifier": _told(asked.by_classifier, place, best),
             "like": self.likeness(asked)[label].p_by_tail,
         }
+
+    def problems(self, asked: AskedObservation) -> dict[str, list[str]]:
+        """Return why models have no evidence that is believed, and which."""
+        found: dict[str, list[str]] = {}
+        for label in set(asked.labels) - set(asked.taken):
+            of = {way: each[label] for way, each in asked.evidences.items() if label in each}
+            told = [f"{way}, {why_not(each)}" for way, each in of.items()]
+            found.setdefault("; ".join(told) or NO_WAY, []).append(label)
+        return {problem: sorted(labels) for problem, labels in sorted(found.items())}
 
     def changed(self, asked: AskedObservation) -> list[dict[str, Any]]:
         """Return evidences under changed priors: a row for each model and change."""
@@ -182,7 +199,7 @@ class ComparisonPage:
                     "label": model.label,
                     "bound": bound,
                     "free": [name for name in model.parameters if name not in bound],
-                    "loss": -WIDENED * len(bound),
+                    "loss": WIDENED * len(bound),
                 }
             )
         return found
@@ -215,7 +232,7 @@ class ComparisonPage:
         return pd.DataFrame(rows)
 
 
-def _told(compared: Compared | None, place: int, best: int) -> dict[str, float]:
+def _told(compared: ComparedModels | None, place: int, best: int) -> dict[str, float]:
     """Return what one way says of a model: log Bayes factor over the best, probability."""
     if compared is None or not np.isfinite(compared.log_evidence[[place, best]]).all():
         return {
@@ -231,7 +248,15 @@ def _told(compared: Compared | None, place: int, best: int) -> dict[str, float]:
     return {"value": value, "error": error, "p": p, "low": low[place], "high": high[place]}
 
 
-def figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
+def why_not(evidence: Evidence) -> str:
+    """Say why an evidence is not believed."""
+    return evidence.problem or (
+        f"the weights it is the mean of cannot be believed (k-hat {evidence.k_hat:.2f}, "
+        f"{evidence.effective:.0f} effective draws)"
+    )
+
+
+def comparison_figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
     """Yield figures of the page with the stem of their files."""
     from ..plots import models as plots  # noqa: PLC0415 - matplotlib takes half a second
 
@@ -246,6 +271,11 @@ def figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
                 asked.by_classifier.most,
             ),
         )
+        if asked.name in page.averaged:
+            yield (
+                f"averaged-{asked.name}",
+                plots.draw_averaged(page.averaged[asked.name], asked.labels),
+            )
     curves = [
         reliability(np.exp(page.classifier.log_p[:, place]), page.classifier.model == place)
         for place in range(len(page.models))
@@ -256,22 +286,25 @@ def figures(page: ComparisonPage) -> Iterator[tuple[str, Figure]]:
         yield f"fractions-{catalogue.name}", plots.draw_fractions(page.labels, catalogue.fractions)
 
 
-def _over_best(compared: Compared, asked: AskedObservation) -> tuple[Array, Array]:
+def _over_best(compared: ComparedModels, asked: AskedObservation) -> tuple[Array, Array]:
     best = asked.compared.best
     told = [_told(compared, place, best) for place in range(len(asked.labels))]
     return np.array([each["value"] for each in told]), np.array([each["error"] for each in told])
 
 
-def render(page: ComparisonPage, images: Mapping[str, bytes]) -> str:
+def render_models(page: ComparisonPage, images: Mapping[str, bytes], methods: str) -> str:
     """Return the page.
 
     Args:
         page: What to tell.
-        images: PNG or SVG files by stem, of the figures of `figures`.
+        images: PNG or SVG files by stem, of the figures of `comparison_figures`.
+        methods: How it was done, as a paragraph that names works, see `citation`.
     """
     return template("models.html").render(
         page=page,
         verdict=overall(page.checks),
         images={stem: embedded(image) for stem, image in images.items()},
         listed=LISTED,
+        methods=citation.in_plain_text(methods),
+        bibtex=citation.bibtex(methods, citation.own_version(page.versions)),
     )

@@ -50,5 +50,5 @@ def render(report: Report, images: Mapping[str, bytes]) -> str:
         most=MAX_SHOWN,
         colours=look_of(report).colours,
         methods=citation.in_plain_text(paragraph),
-        bibtex=citation.bibtex(paragraph, citation.own_version(report)),
+        bibtex=citation.bibtex(paragraph, citation.own_version(report.versions)),
     )

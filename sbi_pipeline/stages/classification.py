@@ -39,7 +39,7 @@ def classify(
     training: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> None:
-    """Train a classifier of which model made a row, and recalibrate it.
+    """Train a classifier of which model made a row, and fit_recalibration it.
 
     ``models`` hold the label of each model, and what its rows are, as `train` is told of them.
 

@@ -18,13 +18,14 @@ from .. import provenance
 from ..comparison.asked import AskedClassifier, AskedObservation, by_evidence
 from ..comparison.averaging import averaged_posterior
 from ..comparison.classifier import CalibratedClassifier, held_out_rows, load_classifier
-from ..comparison.evidence import Evidence
 from ..comparison.fractions import probabilities_among, sample_fractions
 from ..comparison.likeness import Likeness
-from ..comparison.probabilities import Compared
+from ..comparison.probabilities import ComparedModels
+from ..comparison.weighed import Evidence
 from ..conditions import Conditions
 from ..diagnostics.typicality import share_missing
 from ..plots import style
+from ..reports import citation, comparison_methods
 from ..reports import comparison as page
 from ..reports.assessment import REFERENCE_ROWS, assess
 from ..reports.verdict import to_json
@@ -106,6 +107,11 @@ def compare_models(
         asker.surveyed(name, tables[place], f"catalogue of {labels[0]}, {name}", inputs)
         for place, name in enumerate(catalogues)
     ]
+    averages = {
+        each.name: tree
+        for place, each in enumerate(seen)
+        if (tree := _average(comparison, each, posteriors[place :: len(seen)], key, inputs))
+    }
     told = page.ComparisonPage(
         comparison=comparison,
         title=title,
@@ -116,6 +122,7 @@ def compare_models(
         ],
         classifier=classified,
         observations=seen,
+        averaged=averages,
         catalogues=surveyed,
         findings=list(assess([[classified], seen], thresholds or {})),
         configuration=configuration,
@@ -125,18 +132,23 @@ def compare_models(
     )
     for folder in (figures, averaged, objects):
         folder.mkdir(parents=True, exist_ok=True)
-    for stem, figure in page.figures(told):
+    for stem, figure in page.comparison_figures(told):
         style.save_figure(figure, figures, stem)
         style.save_small_vector(figure, figures, stem)
-    _average(told, posteriors, averaged, key, inputs)
+    for name, tree in averages.items():
+        write_dataset(averaged / f"{name}.nc", tree)
     for catalogue in surveyed:
         _write_objects(catalogue, labels, objects, key)
     with renamed_into(table) as partial:
         told.table().to_csv(partial, index=False)
     kinds = (".png", ".svg")  # an SVG is taken where there is one
     images = {p.stem: p.read_bytes() for kind in kinds for p in sorted(figures.glob(f"*{kind}"))}
-    write_text(verdict, to_json(told.checks) + "\n")
-    write_text(report, page.render(told, images))
+    methods = {
+        "paragraph": comparison_methods.paragraph_of_comparison(told),
+        "version": citation.own_version(told.versions),
+    }
+    write_text(verdict, to_json(told.checks, methods=methods) + "\n")
+    write_text(report, page.render_models(told, images, methods["paragraph"]))
 
 
 @dataclass(frozen=True)
@@ -178,7 +190,7 @@ class Asker:
             x=x,
             evidences=weighed,
             by_evidence=by_weights,
-            by_classifier=Compared(
+            by_classifier=ComparedModels(
                 labels, odds.log_evidence[0], odds.covariance[0], self.log_odds, self.made.most
             ),
             taken=taken,
@@ -268,24 +280,20 @@ def _seconds(calibration: Path, evidences: Path) -> dict[str, float]:
 
 
 def _average(
-    told: page.ComparisonPage,
+    comparison: str,
+    asked: AskedObservation,
     posteriors: Sequence[Path],
-    folder: Path,
     key: str,
     inputs: Keys | None,
-) -> None:
-    """Write the averaged posterior of every observation, where a parameter is shared."""
-    count = len(told.observations)
-    for place, asked in enumerate(told.observations):
-        trees = {}
-        for label, path in zip(told.labels, posteriors[place::count], strict=True):
-            with xr.open_datatree(path, engine="h5netcdf") as tree:
-                check_key(tree.attrs["key"], inputs, f"posterior of {label}, {asked.name}", path)
-                trees[label] = tree.load()
-        attrs = {"key": key, "comparison": told.comparison, "observation": asked.name}
-        made = averaged_posterior(trees, asked.compared.probability, attrs, seed=1)
-        if made is not None:
-            write_dataset(folder / f"{asked.name}.nc", made)
+) -> xr.DataTree | None:
+    """Return the averaged posterior of an observation; None where no parameter is shared."""
+    trees = {}
+    for label, path in zip(asked.labels, posteriors, strict=True):
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            check_key(tree.attrs["key"], inputs, f"posterior of {label}, {asked.name}", path)
+            trees[label] = tree.load()
+    attrs = {"key": key, "comparison": comparison, "observation": asked.name}
+    return averaged_posterior(trees, asked.compared.probability, attrs, seed=1)
 
 
 def _write_objects(

@@ -15,7 +15,7 @@ import torch
 import xarray as xr
 
 from .. import streams
-from ..comparison.evidence import Evidence, evidence_of
+from ..comparison.evidence import evidence_of
 from ..comparison.likelihoods import (
     NoEvidence,
     changed_priors,
@@ -23,6 +23,7 @@ from ..comparison.likelihoods import (
     learnt_target,
     unit_of,
 )
+from ..comparison.weighed import Evidence
 from ..model import Model
 from ..progress import counting
 from ..trained import Posterior, load

@@ -158,7 +158,10 @@ def report(
     kinds = (".png", ".svg")  # an SVG is taken where there is one
     images = {p.stem: p.read_bytes() for kind in kinds for p in sorted(figures.glob(f"*{kind}"))}
     keep_recommended(told.recommendations, posteriors, recommended)
-    methods = {"paragraph": citation.paragraph(told), "version": citation.own_version(told)}
+    methods = {
+        "paragraph": citation.paragraph(told),
+        "version": citation.own_version(told.versions),
+    }
     write_text(verdict, to_json(told.checks, told.recommendations, methods) + "\n")
     write_text(report, page.render(told, images))
 
