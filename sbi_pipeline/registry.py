@@ -155,7 +155,7 @@ STAGES = {
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=4),
     "posterior_sbc": Part("sbi_pipeline.stages.posterior_ranks:posterior_sbc"),
-    "report": Part("sbi_pipeline.stages.page:report", version=9),
+    "report": Part("sbi_pipeline.stages.page:report", version=10),
     "compare": Part("sbi_pipeline.stages.overview:compare", version=2),
     "index": Part("sbi_pipeline.stages.overview:index", version=2),
     "judge": Part("sbi_pipeline.stages.overview:judge"),
