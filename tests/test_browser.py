@@ -6,17 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from test_report import make_report
 
 from sbi_pipeline.plots import style
-from sbi_pipeline.reports import report
+from sbi_pipeline.reports import overview, report
+from sbi_pipeline.reports.verdict import to_json
 
 try:
     from PyQt6 import QtWebEngineWidgets as _  # noqa: F401
 except ImportError as error:  # not installed, or a library of the system is not
     pytest.skip(
-        f"no Chromium: {error}; `pip install 'sbi-pipeline[browser]'` brings one, and the libraries "
+        f"no Chromium: {error}; `pip install 'sbi-pipeline[browser]'` brings one, and the packages "
         "of Debian that it needs are those of .ci/run: libqt6webenginewidgets6, libgl1, libasound2",
         allow_module_level=True,
     )
@@ -34,13 +36,26 @@ def seen(page, width, scheme):
 
 
 @pytest.fixture(scope="module")
-def campaign(tmp_path_factory):
+def pages(tmp_path_factory):
+    """The pages of results, by what they tell of."""
     told = make_report()
-    images = {stem: style.png(figure) for stem, figure in report.figures(told)}
-    vector = next(figure for stem, figure in report.figures(told) if stem == "loss")
-    page = tmp_path_factory.mktemp("page") / "report.html"
-    page.write_text(report.render(told, {**images, "loss": style.svg(vector)}))
-    return page
+    drawn = dict(report.figures(told))
+    images = {stem: style.png(figure) for stem, figure in drawn.items()}
+    images["loss"] = style.svg(drawn["loss"])
+    found = json.loads(to_json(told.checks))
+    entries = [overview.Entry("holes", "Two black holes", "holes/report.html", found)]
+    errors = {"coverage_error": [0.02, 0.01], "coverage_error_by_chance": 0.01}
+    fits = {"estimator": "npe", "simulations": [500, 2000], "seed": 1}
+    swept = pd.DataFrame(fits | {"nats": [1.2, 1.5], "nats_error": 0.1, **errors})
+    texts = {
+        "campaign": report.render(told, images),
+        "index": overview.render_index(entries, {"budget": "budget/comparison.html"}),
+        "comparison": overview.render_comparison("budget", swept, images["loss"]),
+    }
+    folder = tmp_path_factory.mktemp("pages")
+    for name, text in texts.items():
+        (folder / f"{name}.html").write_text(text)
+    return {name: folder / f"{name}.html" for name in texts}
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +79,11 @@ def is_whole(found, scheme):
 
 
 @pytest.mark.parametrize(("width", "scheme"), SHOWN)
-def test_a_campaign_is_whole_in_a_browser(campaign, width, scheme):
-    found = seen(campaign, width, scheme)
+@pytest.mark.parametrize("which", ["campaign", "index", "comparison"])
+def test_a_page_is_whole_in_a_browser(pages, which, width, scheme):
+    found = seen(pages[which], width, scheme)
     is_whole(found, scheme)
-    assert found["images"] > 0
+    assert found["images"] > 0 or which == "index"
 
 
 SITE = {
@@ -88,8 +104,8 @@ def test_the_site_is_whole_in_a_browser(site, name, width, scheme):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_headings_come_in_order_and_the_keyboard_first_skips(campaign, width):
-    found = seen(campaign, width, "light")
+def test_headings_come_in_order_and_the_keyboard_first_skips(pages, width):
+    found = seen(pages["campaign"], width, "light")
     levels = found["levels"]
     assert levels[0] == 1
     assert levels.count(1) == 1

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -19,7 +17,6 @@ from sbi_pipeline.stages.page import shared_out
 from sbi_pipeline.subjects import SimulatedRows
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
-MISSING_CHROMIUM = shutil.which("chromium") is None
 
 
 def make_report(*, width=1.0, title="Two black holes", nuisance=True):
@@ -287,45 +284,6 @@ def test_the_index_lists_campaigns_with_their_verdicts(content):
     assert f"holes: {len(content.checks)} pass 0 warn 0 fail" in text
     assert "verdict fail entry" in page
     assert "no reports yet" in overview.render_index([], [], {})
-
-
-def opened(page, folder):
-    """Open a page in Chromium; a probe appended to it writes into the title what failed to load."""
-    probe = (
-        "<script>window.onerror = e => document.title = 'ERROR ' + e; onload = () => {"
-        "const bad = [...document.images].filter(i => !i.complete || !i.naturalWidth);"
-        "document.title = `images ${document.images.length} broken ${bad.length} "
-        "wide ${document.documentElement.scrollWidth > innerWidth}`}</script>"
-    )
-    (folder / "page.html").write_text(page.replace("</body>", probe + "</body>"))
-    return subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-quic", f"--user-data-dir={folder / 'profile'}", "--window-size=1200,900",
-         "--virtual-time-budget=5000", "--dump-dom", str(folder / "page.html")],
-        capture_output=True, text=True, timeout=120, check=True,
-    ).stdout  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(MISSING_CHROMIUM, reason="no chromium to open the page with")
-@pytest.mark.parametrize("which", ["report", "index", "comparison"])
-def test_a_browser_shows_every_image_and_complains_of_nothing(
-    which, page, content, images, tmp_path
-):
-    found = json.loads(to_json(content.checks))
-    entries = [overview.Entry("holes", "Two black holes", "holes/report.html", found)]
-    errors = {"coverage_error": [0.02, 0.01], "coverage_error_by_chance": 0.01}
-    fits = {"estimator": "npe", "simulations": [500, 2000], "seed": 1}
-    swept = pd.DataFrame(fits | {"nats": [1.2, 1.5], "nats_error": 0.1, **errors})
-    pages = {
-        "report": page,
-        "index": overview.render_index(entries, {"budget": "budget/comparison.html"}),
-        "comparison": overview.render_comparison("budget", swept, images["loss"]),
-    }
-    count = len(Page(pages[which]).images)
-    assert count > 0 or which == "index"
-    assert f"<title>images {count} broken 0 wide false</title>" in opened(pages[which], tmp_path)
 
 
 def test_settings_that_were_tried_are_told_the_best_first(content):
