@@ -122,7 +122,7 @@ def _remember_formulas() -> None:
     from matplotlib.mathtext import MathTextParser
 
     parser: Any = MathTextParser
-    read = getattr(parser, "_parse_cached", None)
+    read: Any = getattr(parser, "_parse_cached", None)
     if hasattr(read, "__wrapped__"):
         parser._parse_cached = functools.lru_cache(FORMULAS)(read.__wrapped__)
 
