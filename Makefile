@@ -1,5 +1,7 @@
 # Two commands on a fresh machine: `make run` and `make test`.
 PYTHON ?= python3
+# The extra browser, which is large, lets tests open pages in Chromium.
+EXTRAS ?= dev,docs,slurm
 VENV := .venv
 BIN := $(VENV)/bin
 # Two tests at a time; tests/conftest.py says in which order, and which stay in one process.
@@ -41,7 +43,7 @@ lock: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,slurm]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
 clean:

@@ -44,7 +44,8 @@ FEW = 20_000  # training rows, at most, that are learnt by ensembles
 MEMBERS, LONGER = 5, 2  # of these: how many, and epochs over those of one network
 FIRST = 0.4  # of the epochs, after which methods are compared
 BEHIND, ERRORS = 0.3, 3.0  # nats and standard errors behind the best, above which one is stopped
-SCORED = 200  # held-out rows; of each the evidence takes some thousand densities
+SCORED = 200  # held-out rows
+EFFECTIVE = 30  # draws that those are worth that the evidence of each is found by
 NEGLIGIBLE = 0.05  # weight below which a method is left out of the mixture
 
 
@@ -247,7 +248,7 @@ def scored(proposer: Candidate, one: Candidate) -> Tensor:
     parts = [proposer.made] if one is proposer else [proposer.made, one.made]
     mixed = Portfolio.of([each.eval() for each in parts], [1 / len(parts)] * len(parts))
     with torch.no_grad():
-        return mixed.log_prob_of(len(parts) - 1, z.float(), x).double()
+        return mixed.log_prob_of(len(parts) - 1, z.float(), x, EFFECTIVE).double()
 
 
 def lost(one: Candidate, racing: Sequence[Candidate]) -> str:

@@ -50,6 +50,7 @@ Methods = Annotated[
 
 AT_ONCE = 200  # data sets whose evidence is found together
 REMEMBERED = 20_000  # data sets whose evidence is kept
+EFFECTIVE = 100  # draws that those are worth that evidence is found by
 SEED = 1  # of the draws that evidence is found by: a density is a function
 
 
@@ -83,7 +84,7 @@ class Portfolio(Estimator):
         super().__init__()
         self.parts = nn.ModuleList(construct(spec, 0, None) for spec in parts)
         self.register_buffer("mixture", torch.full((len(parts),), 1 / max(1, len(parts))))
-        self._evidence: dict[tuple[int, bytes], float] = {}
+        self._evidence: dict[tuple[int, int, bytes], float] = {}
 
     @classmethod
     def check(cls, x_shape: tuple[int, ...] | None, **options: Any) -> None:
@@ -146,21 +147,30 @@ class Portfolio(Estimator):
         return torch.stack(logs).logsumexp(0)
 
     @torch.no_grad()
-    def log_prob_of(self, place: int, z: Tensor, x: Tensor) -> Tensor:
-        """Return log q_k(z | x) of one part in nats, ``(n,)``, for paired rows or one data set."""
+    def log_prob_of(self, place: int, z: Tensor, x: Tensor, effective: int = EFFECTIVE) -> Tensor:
+        """Return log q_k(z | x) of one part in nats, ``(n,)``, for paired rows or one data set.
+
+        Args:
+            place: Of the part.
+            z: Parameters, ``(n, theta_dim)``.
+            x: Data, ``(n, *x_shape)``, or one data set.
+            effective: What the draws that the evidence is found by are to be worth.
+        """
         part = self.members[place]
         if part.traits.draws:
             return torch.as_tensor(part.log_prob(z, x))
         data = x.reshape(-1, *self.shown_shape).cpu().numpy()
         rows = z.cpu().numpy().astype(float).reshape(len(data), -1, z.shape[1])
-        log_prob = log_posterior(part, data)(rows) - self._log_evidence(place, data)[:, None]
+        log_prob = (
+            log_posterior(part, data)(rows) - self._log_evidence(place, data, effective)[:, None]
+        )
         return torch.as_tensor(log_prob.reshape(-1), dtype=z.dtype, device=z.device)
 
-    def _log_evidence(self, place: int, x: Array) -> Array:
+    def _log_evidence(self, place: int, x: Array, effective: int) -> Array:
         """Return log Z of one part for each of some data sets, ``(n,)``, each found once."""
         from . import samplers  # noqa: PLC0415 - xarray takes a second, which trainings save
 
-        keys = [(place, blake2b(row.tobytes(), digest_size=16).digest()) for row in x]
+        keys = [(place, effective, _digest(row)) for row in x]
         missing = {key: i for i, key in enumerate(keys) if key not in self._evidence}
         if len(self._evidence) + len(missing) > REMEMBERED:
             self._evidence.clear()
@@ -169,7 +179,9 @@ class Portfolio(Estimator):
         wanted = list(missing.values())
         for first in range(0, len(wanted), AT_ONCE):
             some = wanted[first : first + AT_ONCE]
-            found = samplers.log_evidences(part, x[some], self.proposer, seed=SEED)
+            found = samplers.log_evidences(
+                part, x[some], self.proposer, seed=SEED, effective=effective
+            )
             self._evidence |= zip([keys[i] for i in some], found.tolist(), strict=True)
         return np.array([self._evidence[key] for key in keys])
 
@@ -209,3 +221,8 @@ class Portfolio(Estimator):
             )
             return self.proposer.sample_many(n, x)
         return torch.as_tensor(z, dtype=torch.float32, device=x.device)
+
+
+def _digest(row: Array) -> bytes:
+    """Return what tells one data set from others."""
+    return blake2b(row.tobytes(), digest_size=16).digest()

@@ -36,6 +36,8 @@ from .types import Array, Prior
 LogDensity = Callable[[Array], Array]
 """Log-densities in normal space of m targets at once: ``(m, n, theta_dim) -> (m, n)``."""
 
+AT_ONCE = {"cpu": 4000, "cuda": 20_000}
+"""Rows given to a network at once: on a CPU so few that what they become stays in its cache."""
 NUMBERS_AT_ONCE = 20_000
 """Rows of which log p(valid | z) is asked at once."""
 MOST_REPEATED = 256
@@ -46,7 +48,7 @@ def log_posterior(
     estimator: Estimator,
     x: Array,
     events: bool = False,
-    batch: int = 20_000,
+    batch: int | None = None,
     *,
     joined: bool = False,
     tried: Array | None = None,
@@ -63,7 +65,7 @@ def log_posterior(
             joined ``(m, k, *x_shape)``.
         events: Whether a data set is several events, independent given theta, and the estimator was
             trained on single ones: their log likelihoods, or log ratios, are then summed.
-        batch: Rows given to the network at once.
+        batch: Rows given to the network at once; by default `AT_ONCE`.
         joined: Whether a data set is several observations of one source.
         tried: How many events were tried for each data set, ``(m,)``, those that failed among them;
             None where that is not known, and only those that worked were kept.
@@ -89,7 +91,7 @@ def log_posterior(
     if tried is not None:
         own = estimator.known_conditions > 0
         check_tried(tried, data.shape[1], modelled=valid is not None, conditions=own)
-    at_once = max(1, batch // data.shape[1])
+    at_once = _at_once(estimator, batch, data.shape[1])
     large = not several and data[0].numel() > MOST_REPEATED
     summaries = _summaries(estimator, data[:, 0]) if large else None
 
@@ -156,7 +158,7 @@ def _log_numbers(
 
 @torch.inference_mode()
 def pointwise(
-    estimator: Estimator, x: Array, z: Array, batch: int = 20_000, *, counted: bool = False
+    estimator: Estimator, x: Array, z: Array, batch: int | None = None, *, counted: bool = False
 ) -> Array:
     """Return the log likelihood of each event of one data set at each z, ``(n, events)``.
 
@@ -164,7 +166,7 @@ def pointwise(
         estimator: Trained on single events, with target "likelihood".
         x: The events, ``(events, *x_shape)``.
         z: ``(n, theta_dim)``.
-        batch: Rows given to the network at once.
+        batch: Rows given to the network at once; by default `AT_ONCE`.
         counted: Whether the number of events that were tried is known, so that each of these adds
             that it worked; they have no known conditions then.
 
@@ -172,7 +174,8 @@ def pointwise(
         ValueError: The events do not have the shape trained on.
     """
     data = torch.as_tensor(check_x(estimator, x[None], events=True))
-    rows = torch.as_tensor(z, dtype=torch.float32).split(max(1, batch // data.shape[1]))
+    at_once = _at_once(estimator, batch, data.shape[1])
+    rows = torch.as_tensor(z, dtype=torch.float32).split(at_once)
     parts = [_of_events(estimator, part, data.expand(len(part), *data.shape[1:])) for part in rows]
     values = torch.cat(parts)
     if counted and estimator.validity is not None:
@@ -199,6 +202,12 @@ def chance_to_work(estimator: Estimator, x: Array, z: Array) -> float:
         given = torch.cat((given, beside), 1)
     device = next(validity.parameters()).device
     return float(validity.log_prob(given.to(device)).exp().quantile(0.05))
+
+
+def _at_once(estimator: Estimator, batch: int | None, events: int) -> int:
+    """Return of how many z a network is asked at once, with all events of each."""
+    usual = AT_ONCE[next(estimator.parameters()).device.type]
+    return max(1, (usual if batch is None else batch) // events)
 
 
 def _of_events(estimator: Estimator, z: Tensor, data: Tensor) -> Tensor:

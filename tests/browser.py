@@ -20,9 +20,14 @@ WHAT = """(() => {
     silent: images.filter(each => !each.hasAttribute("alt")).length,
     unnamed: images.filter(each => !each.alt && !each.closest("a")).length,
     levels: headings.filter(each => each.checkVisibility()).map(each => +each.tagName[1]),
+    heading: (document.querySelector("h1")?.firstChild ?? {}).textContent,
     lang: document.documentElement.lang,
   });
 })()"""
+
+READY = "document.readyState == 'complete' && !!document.querySelector('h1')"
+WHERE = "document.activeElement.getAttribute('href') || document.activeElement.tagName"
+PAUSE, TRIES, SETTLED = 100, 300, 700  # ms, times, ms
 
 
 def main(path: str, width: str, scheme: str) -> None:
@@ -58,15 +63,32 @@ def main(path: str, width: str, scheme: str) -> None:
         for kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
             event = QKeyEvent(kind, Qt.Key.Key_Tab, Qt.KeyboardModifier.NoModifier)
             QApplication.sendEvent(view.focusProxy(), event)
-        where = "document.activeElement.getAttribute('href') || document.activeElement.tagName"
+        before = steps[-1] if steps else "BODY"
+        ask(WHERE, lambda at: at != before, lambda at: tab(left - 1, [*steps, at], found))
+
+    def ask(what: str, is_so, then, tries: int = TRIES) -> None:
+        """Ask until it is so, and go on; a busy machine takes its time."""
+
+        def heard(found) -> None:
+            if tries > 1 and not is_so(found):
+                QTimer.singleShot(PAUSE, lambda: ask(what, is_so, then, tries - 1))
+            else:
+                then(found)
+
+        page.runJavaScript(what, heard)
+
+    def look(_: object) -> None:
+        view.setFocus()
         QTimer.singleShot(
-            150,
-            lambda: page.runJavaScript(where, lambda at: tab(left - 1, [*steps, at], found)),
+            SETTLED, lambda: page.runJavaScript(WHAT, lambda found: tab(3, [], found))
         )
 
+    begun: list[bool] = []
+
     def loaded(_: bool) -> None:
-        view.setFocus()
-        QTimer.singleShot(700, lambda: page.runJavaScript(WHAT, lambda found: tab(3, [], found)))
+        if not begun:  # a page that leads to another is loaded, too, before that is
+            begun.append(True)
+            ask(READY, bool, look)
 
     view.loadFinished.connect(loaded)
     view.load(QUrl.fromLocalFile(path))

@@ -1,4 +1,4 @@
-"""Models to be compared: simulators of known evidence, their campaigns, a classifier of them."""
+"""Models to be compared: their campaigns, simulated in a folder, and a classifier of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import special, stats
+from scipy import special
 
 from sbi_pipeline import streams
 from sbi_pipeline.campaigns.settings import Effort
@@ -18,7 +18,6 @@ from sbi_pipeline.campaigns.shard import simulate_shard
 from sbi_pipeline.comparison.classifier import CalibratedClassifier, learn_classifier
 from sbi_pipeline.conditions import NO_CONDITIONS, Conditions
 from sbi_pipeline.model import Model
-from sbi_pipeline.simulators.linear_gaussian import LinearGaussian
 from sbi_pipeline.storage.manifest import join_receipts
 from sbi_pipeline.storage.missing_elements import MissingElements
 from sbi_pipeline.storage.noise import Noise
@@ -27,81 +26,8 @@ from sbi_pipeline.storage.reading import Reader, open_campaign
 from sbi_pipeline.types import Array
 
 NORMAL = {"type": "normal", "mean": 0, "sd": 1}
+BLOCK = 1000
 SPLIT = {"validation": 0.1, "test": 0.05}
-
-
-class Nested(LinearGaussian):
-    """A linear Gaussian of the first columns of the same matrix, whose nuisances are integrated.
-
-    Args:
-        theta_dim: Of the two columns.
-        nuisances: Their number.
-        noise_at_load: Whether the noise is left to be drawn at load.
-        fail_above: Data whose first number is above fail.
-    """
-
-    def __init__(
-        self,
-        theta_dim: int = 2,
-        nuisances: int = 0,
-        noise_at_load: bool = False,
-        fail_above: float | None = None,
-    ) -> None:
-        super().__init__(theta_dim, nuisances, noise_at_load=noise_at_load)
-        whole = LinearGaussian(2, nuisances)
-        self.A, self.B = whole.A[:, :theta_dim], whole.B
-        self.marginal_parameters = self.parameters[:theta_dim]
-        self.fail_above = fail_above
-
-    def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
-        x = super().__call__(parameters, rng)
-        if self.fail_above is not None:
-            x[x[:, 0] > self.fail_above] = np.nan
-        return x
-
-    @property
-    def scatter(self) -> Array:
-        """Covariance of data given theta."""
-        return self.B @ self.B.T + self.noise**2 * np.eye(len(self.A))
-
-    def log_marginal_likelihood(self, parameters: Array, x: Array) -> Array:
-        return np.asarray(
-            stats.multivariate_normal(np.zeros(len(x)), self.scatter).logpdf(
-                x - parameters @ self.A.T
-            )
-        )
-
-    def log_evidence(self, x: Array) -> Array:
-        """Exact, of data ``(n, x_dim)``, where theta and eta are N(0, I)."""
-        covariance = self.A @ self.A.T + self.scatter
-        return np.asarray(stats.multivariate_normal(np.zeros(len(self.A)), covariance).logpdf(x))
-
-
-class Counts:
-    """Counts of one rate, Poisson, or negative binomial where they scatter more.
-
-    Args:
-        columns: How many there are.
-        scattered: Whether they are negative binomial, with ``1 / size`` a second parameter.
-    """
-
-    def __init__(self, columns: int = 20, scattered: bool = False) -> None:
-        self.x_shape, self.scattered = (columns,), scattered
-        self.parameters = ("log_rate", "excess")[: 1 + scattered]
-
-    def __call__(self, parameters: Array, rng: np.random.Generator) -> Array:
-        rate = np.exp(parameters[:, :1]) * np.ones(self.x_shape)
-        if self.scattered:
-            excess = parameters[:, 1:]
-            rate = rng.gamma(1 / excess, rate * excess)
-        return np.asarray(rng.poisson(rate), dtype=float)
-
-    def log_likelihood(self, parameters: Array, x: Array) -> Array:
-        rate = np.exp(parameters[:, :1])
-        if not self.scattered:
-            return np.asarray(stats.poisson(rate).logpmf(x).sum(axis=1))
-        size = 1 / parameters[:, 1:]
-        return np.asarray(stats.nbinom(size, size / (size + rate)).logpmf(x).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -150,7 +76,7 @@ class Campaign:
         """Simulate it into a folder; return the manifest."""
         folder.mkdir(parents=True, exist_ok=True)
         prior, receipt = folder / "prior-0.zarr", folder / "shard-0.json"
-        theta = self.drawn(self.rows, self.seed)
+        theta = self.drawn(-(-self.rows // BLOCK) * BLOCK, self.seed)
         write_prior(prior, theta, self.model.parameters, key="k", start=0)
         simulate_shard(
             prior=prior,
@@ -169,7 +95,7 @@ class Campaign:
     def reader(self, folder: Path) -> Reader:
         """Simulate it into a folder; return what reads its rows."""
         at_load = getattr(self.model.build_simulator(), "noise_at_load", False)
-        noise = Noise(self.simulator, self.options, self.seed, 1000) if at_load else None
+        noise = Noise(self.simulator, self.options, BLOCK, self.seed) if at_load else None
         missing = None if self.missing is None else MissingElements(self.seed, **self.missing)
         return open_campaign(self.simulated(folder), self.inferred, noise, self.known, missing)
 
@@ -177,7 +103,7 @@ class Campaign:
 def nested(theta_dim: int, seed: int, rows: int = 10_000, **options: Any) -> Campaign:
     """One of two linear Gaussians, the first of which is the second with ``theta_2`` at 0."""
     return Campaign(
-        "models_for_tests:Nested",
+        "simulated_models:Nested",
         {"theta_dim": theta_dim, **options},
         inferred=[f"theta_{i + 1}" for i in range(theta_dim)],
         rows=rows,

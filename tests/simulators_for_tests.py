@@ -43,6 +43,18 @@ class Slow(NoiseOneByOne):
         return super().__call__(parameters, rng)
 
 
+class SlowTogether(Noise):
+    """Takes its time for each of many rows."""
+
+    def __init__(self, seconds=0.01):
+        super().__init__()
+        self.seconds = seconds
+
+    def __call__(self, parameters, rng):
+        time.sleep(self.seconds * len(parameters))
+        return super().__call__(parameters, rng)
+
+
 class Busy(NoiseOneByOne):
     """Takes its time and the processor's."""
 

@@ -85,6 +85,25 @@ def test_coverage_of_a_wrong_width_is_the_known_number(width, expected):
     assert not found.low[0] <= found.observed[0] <= found.high[0]
 
 
+def test_of_many_parameters_the_figure_names_those_whose_coverage_is_least_like_chance():
+    ranks = np.random.default_rng(1).integers(0, 100, size=(400, 12))
+    ranks[:, 7] = 25 + ranks[:, 7] // 2  # error bars twice as long as they should be
+    names = [f"p{number}" for number in range(12)]
+    coordinates = {"parameter": names}
+    data = xr.Dataset(
+        {"ranks": (("simulation", "parameter"), ranks)}, coordinates, attrs={"draws": 99}
+    )
+    asked = [synthetic.estimator(data)]
+    figure = coverage.draw_coverage(asked, Look({}))
+    (legend,) = figure.legends
+    told = [each.get_text() for each in legend.get_texts()]
+    assert len(told) == 8
+    assert "p7" in told
+    assert told == sorted(told, key=names.index)
+    assert coverage._listed_text(asked) == " Of 12 parameters the 8 farthest off are named."
+    assert coverage._listed_text([synthetic.estimator(synthetic.calibration())]) == ""
+
+
 def test_histogram_bins_hold_whole_ranks():
     found = uniform.rank_histogram(np.repeat(np.arange(64), 10), draws=63, bins=20)
     assert found.counts.sum() == 640

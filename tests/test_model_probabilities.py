@@ -134,7 +134,7 @@ def test_a_way_of_all_models_comes_first(ways: dict[str, str], taken: dict[str, 
         way: {label: evidence(place) for place, label in enumerate(labels)}
         for way, labels in ways.items()
     }
-    made, found = by_evidence(["a", "b"], given, np.zeros(2))
+    made, found = by_evidence(["a", "b"], given, np.zeros(2), np.zeros(2))
     assert found == taken
     assert made is not None
     assert np.isfinite(made.log_evidence).all()
@@ -142,17 +142,23 @@ def test_a_way_of_all_models_comes_first(ways: dict[str, str], taken: dict[str, 
 
 def test_errors_of_draws_and_networks_add_up() -> None:
     given = {"nle": {"a": evidence(1, network_error=0.3, error=0.4), "b": evidence(0, error=0.1)}}
-    made, _ = by_evidence(["a", "b"], given, np.zeros(2))
+    made, _ = by_evidence(["a", "b"], given, np.zeros(2), np.zeros(2))
     assert made is not None
     np.testing.assert_allclose(made.covariance, np.diag([0.25, 0.01]))
+    made, _ = by_evidence(["a", "b"], given, np.zeros(2), np.array([0.04, 0.04]))
+    assert made is not None
+    np.testing.assert_allclose(made.covariance, np.diag([0.25, 0.05]))
+    exact, _ = by_evidence(["a", "b"], {"exact": given["nle"]}, np.zeros(2), np.full(2, 0.04))
+    assert exact is not None
+    np.testing.assert_allclose(exact.covariance, np.diag([0.16, 0.01]))
     assert evidence(0, network_error=math.nan, error=0.4).whole_error == 0.4
 
 
 def test_fewer_than_two_evidences_compare_nothing() -> None:
     given = {"nle": {"a": evidence(1), "b": evidence(0, k_hat=0.9)}}
-    assert by_evidence(["a", "b"], given, np.zeros(2)) == (None, {"a": "nle"})
+    assert by_evidence(["a", "b"], given, np.zeros(2), np.zeros(2)) == (None, {"a": "nle"})
     made, taken = by_evidence(
-        ["a", "b", "c"], {"nle": {**given["nle"], "c": evidence(2)}}, np.zeros(3)
+        ["a", "b", "c"], {"nle": {**given["nle"], "c": evidence(2)}}, np.zeros(3), np.zeros(3)
     )
     assert taken == {"a": "nle", "c": "nle"}
     assert made is not None

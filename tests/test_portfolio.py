@@ -45,6 +45,13 @@ def of(portfolio: Portfolio, place: int) -> torch.Tensor:
     return portfolio.log_prob_of(place, GRID, X_O.expand(len(GRID), 1)).exp()
 
 
+def test_its_evidence_may_be_rougher(portfolio: Portfolio) -> None:
+    x = torch.linspace(-1, 1, 10)[:, None]
+    exact, rough = (portfolio.log_prob_of(1, 0.8 * x, x, each) for each in (1000, 30))
+    assert 0 < float((rough - exact).abs().mean()) < 0.15  # 30 draws: 1 / sqrt(30) at most
+    assert float((rough - exact).mean()) == pytest.approx(0, abs=0.1)
+
+
 def test_its_draws_are_those_of_the_mixture(portfolio: Portfolio) -> None:
     torch.manual_seed(1)
     z = portfolio.sample_many(4000, torch.stack([X_O, -X_O]))

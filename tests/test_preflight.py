@@ -73,6 +73,18 @@ def test_few_rows_of_a_slow_simulator_are_looked_at(tmp_path, monkeypatch):
     assert look(tmp_path, "Slow", options={"seconds": 0.05}).looked_at == 2
 
 
+def test_few_rows_of_a_slow_simulator_that_takes_many_are_looked_at(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(preflight, "LOOK_SECONDS", 2.0)
+    slow = {"options": {"seconds": 0.02}}
+    assert look(tmp_path, "SlowTogether", **slow).looked_at == 20
+    before, stopped = caplog.messages
+    assert before.endswith("SlowTogether: at most 1,000 first rows are simulated, twice")
+    assert "a call of 20 rows takes" in stopped
+    monkeypatch.setattr(preflight, "LOOK_SECONDS", 0.0)
+    assert look(tmp_path, "SlowTogether", **slow).looked_at == 2
+
+
 @pytest.fixture
 def first_shard(tmp_path):
     """Return a function that runs the stage on the first shard of a campaign."""

@@ -3,6 +3,8 @@ import json
 import logging
 import math
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -224,3 +226,19 @@ def test_duration(seconds, text):
 )
 def test_a_number_is_short(value, text):
     assert job_reports.in_short(value) == text
+
+
+NOTEBOOK = """
+import sys, types, warnings
+sys.modules["ipywidgets"] = None  # is not installed
+sys.modules["IPython"] = types.ModuleType("IPython")
+sys.modules["IPython"].get_ipython = lambda: types.SimpleNamespace(config={"IPKernelApp": {}})
+warnings.simplefilter("error")
+from sbi_pipeline.progress import counting
+with counting("rows", 2) as counter:
+    counter.update()
+"""
+
+
+def test_a_notebook_without_widgets_is_not_complained_of():
+    subprocess.run([sys.executable, "-c", NOTEBOOK], check=True, timeout=60)

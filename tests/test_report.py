@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,13 +11,12 @@ import synthetic
 
 from sbi_pipeline.plots import style, typeset
 from sbi_pipeline.reports import assessment, contents, overview, report
+from sbi_pipeline.reports.sharing import shared_out
 from sbi_pipeline.reports.verdict import to_json
 from sbi_pipeline.sampled_posteriors import ObservedData
-from sbi_pipeline.stages.page import shared_out
 from sbi_pipeline.subjects import SimulatedRows
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
-MISSING_CHROMIUM = shutil.which("chromium") is None
 
 
 def make_report(*, width=1.0, title="Two black holes", nuisance=True):
@@ -289,45 +286,6 @@ def test_the_index_lists_campaigns_with_their_verdicts(content):
     assert "no reports yet" in overview.render_index([], [], {})
 
 
-def opened(page, folder):
-    """Open a page in Chromium; a probe appended to it writes into the title what failed to load."""
-    probe = (
-        "<script>window.onerror = e => document.title = 'ERROR ' + e; onload = () => {"
-        "const bad = [...document.images].filter(i => !i.complete || !i.naturalWidth);"
-        "document.title = `images ${document.images.length} broken ${bad.length} "
-        "wide ${document.documentElement.scrollWidth > innerWidth}`}</script>"
-    )
-    (folder / "page.html").write_text(page.replace("</body>", probe + "</body>"))
-    return subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-quic", f"--user-data-dir={folder / 'profile'}", "--window-size=1200,900",
-         "--virtual-time-budget=5000", "--dump-dom", str(folder / "page.html")],
-        capture_output=True, text=True, timeout=120, check=True,
-    ).stdout  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(MISSING_CHROMIUM, reason="no chromium to open the page with")
-@pytest.mark.parametrize("which", ["report", "index", "comparison"])
-def test_a_browser_shows_every_image_and_complains_of_nothing(
-    which, page, content, images, tmp_path
-):
-    found = json.loads(to_json(content.checks))
-    entries = [overview.Entry("holes", "Two black holes", "holes/report.html", found)]
-    errors = {"coverage_error": [0.02, 0.01], "coverage_error_by_chance": 0.01}
-    fits = {"estimator": "npe", "simulations": [500, 2000], "seed": 1}
-    swept = pd.DataFrame(fits | {"nats": [1.2, 1.5], "nats_error": 0.1, **errors})
-    pages = {
-        "report": page,
-        "index": overview.render_index(entries, {"budget": "budget/comparison.html"}),
-        "comparison": overview.render_comparison("budget", swept, images["loss"]),
-    }
-    count = len(Page(pages[which]).images)
-    assert count > 0 or which == "index"
-    assert f"<title>images {count} broken 0 wide false</title>" in opened(pages[which], tmp_path)
-
-
 def test_settings_that_were_tried_are_told_the_best_first(content):
     search = [
         {"network": {"hidden": hidden}, "training": {}, "validation_loss": loss, "epochs": 9}
@@ -344,8 +302,8 @@ def test_what_went_wrong_is_told_with_an_example(page):
     assert "beta = 0.1235" in page
 
 
-def test_work_is_shared_out_and_its_failure_is_told(tmp_path):
-    shared_out(lambda part: (tmp_path / f"{part}").touch(), 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
-    with pytest.raises(RuntimeError, match="a figure could not be drawn"):
-        shared_out(lambda part: 1 / (1 - part), 2)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_work_is_shared_out_and_its_failure_is_told(workers):
+    assert shared_out([lambda part=part: part**2 for part in range(5)], workers) == [0, 1, 4, 9, 16]
+    with pytest.raises(ZeroDivisionError):
+        shared_out([lambda: 1, lambda: 1 / 0], workers)

@@ -85,6 +85,15 @@ def test_a_proposal_that_is_far_away_is_not_trusted() -> None:
     assert found.effective < 200
 
 
+def test_evidence_takes_no_more_draws_than_it_has_to() -> None:
+    given = Problem(lambda z: log_normal(z / 0.9), 1, 2, 1, proposal=normal(0, 0.9, dim=2))
+    (found,), rest, _ = reweigh(lambda some: given, 1, 30, 0, least=300)
+    assert not rest
+    assert found.z.shape == (300, 2)
+    assert found.weights is not None
+    assert np.exp(found.weights.log_mean) == pytest.approx(0.81, rel=0.1)
+
+
 def test_a_mixture_of_proposals_is_normalised_and_draws_its_shares() -> None:
     made = both(normal(-3, 0.5, dim=1), normal(2, 1, dim=1), 0.3)
     z = made.draw(20_000, 1)

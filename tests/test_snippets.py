@@ -1,7 +1,8 @@
-"""The lines that config/README.md and docs/cluster.md show: every block is checked as what it is.
+"""Lines that config/README.md, docs/cluster.md and docs/status.md show, each checked as what it is.
 
 Blocks of YAML are parts of a configuration and are held against its schema; commands must have the
 options that they are given; modules must be Python. A block that is nothing of these is a failure.
+What a command prints stands in blocks of text, which `test_status.py` holds against what it says.
 External links have the form that their site gives them; whether they answer is not asked.
 """
 
@@ -25,8 +26,8 @@ from sbi_pipeline.head import main as head
 from sbi_pipeline.study.files import read
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("config/README.md", "docs/cluster.md")
-SHELL = ("git", "python3", "cp", "tail", "kill")
+PAGES = ("config/README.md", "docs/cluster.md", "docs/status.md")
+SHELL = ("git", "python3", "cp", "tail", "kill", "ssh")
 """Programs of the system that are named, with files of the reader's own."""
 COMMANDS = ("snakemake", "sbi-pipeline", "pip", *SHELL)
 PLUGINS = ("--cluster-generic-",)
@@ -129,6 +130,7 @@ def test_there_are_blocks_of_every_kind() -> None:
     first = {page: [text.split()[0] for each, _, text in BLOCKS if each == page] for page in PAGES}
     assert {"campaigns:", "class", "snakemake", "refine:"} <= set(first["config/README.md"])
     assert {"git", "snakemake", "sbi-pipeline", "jobqueue:"} <= set(first["docs/cluster.md"])
+    assert {"sbi-pipeline", "ssh", "tail"} == set(first["docs/status.md"])
 
 
 @pytest.mark.parametrize(

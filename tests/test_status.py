@@ -160,6 +160,40 @@ def shards(results):
     return folder
 
 
+def shown(page: str) -> list[str]:
+    """Return the lines that a page of the documentation shows as text, as words."""
+    text = (Path(__file__).parents[1] / page).read_text()
+    found = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [" ".join(each.split()) for each in "".join(found).splitlines()]
+
+
+def test_the_documentation_shows_the_tables_that_there_are(results, shards):
+    report(results, "one/npe/train", counts=[count("epochs", 10, 60)])
+    with journal.Journal(shards / "shard-0.zarr") as ledger:
+        some = journal.read_records(shards / "shard-0.zarr")[1]
+        ledger.append(some | {"start": 300, "stop": 400, "failures": {"raised": 1}})
+    heads = {each.head[0]: " ".join(each.head) for each in status_of(results).tables}
+    assert {heads["simulations"], heads["trainings"]} <= {*shown("docs/status.md")}
+    assert {heads["simulations"], heads["failed rows"]} <= {*shown("docs/how-to/crashes.md")}
+
+
+def test_the_documentation_shows_a_line_of_a_log_as_jobs_write_it(results, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(progress, "SOONEST", 0.0)
+    monkeypatch.setattr(progress, "LATEST", 0.0)
+    log = results / "on_off/npe/train.log"
+    log.parent.mkdir(parents=True)
+    with (
+        progress.reported(log, "train"),
+        progress.counting("epochs", 40, 5, at_most=True) as counter,
+    ):
+        counter.update(seen={"training loss": 0.70894, "validation loss": 0.69957})
+    (line,) = [each for each in shown("docs/status.md") if " INFO on_off/npe/train: " in each]
+    told, left = line.partition(" INFO ")[2].rsplit(", ", 1)
+    assert caplog.messages[0].startswith(told)
+    assert re.fullmatch(r"\d+ min \d\d s to go", left)
+
+
 def test_shards_tell_rate_time_left_and_why_rows_failed(results, shards):
     shard = shards / "shard-0.zarr"
     assert "300 | 300 | 0" in line(status_of(results), "noise-key/shard-0", "done")

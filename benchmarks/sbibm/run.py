@@ -3,11 +3,14 @@
 For each task a configuration is written, ``snakemake`` is asked for posteriors (what is there
 already is kept), and each is compared with the reference by C2ST. Values are appended to
 ``FOLDER/c2st.csv`` with the key of the posterior they are of, so that nothing is computed twice.
+What the workflow took is appended to ``FOLDER/cpu.csv``, in seconds of user time on all cores.
 """
 
 import argparse
 import csv
+import itertools
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -23,6 +26,7 @@ from sbi_pipeline.streams import some
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = ("task", "rows", "method", "observation", "draws", "c2st", "key", "seconds")
+CPU_COLUMNS = ("task", "rows", "methods", "seconds")
 
 
 def arguments():
@@ -45,6 +49,23 @@ def snakemake(folder, targets, cores):
     command += ["--cores", str(cores), "--keep-going", "--quiet", "--", *targets]
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, env=environment, check=False)
+
+
+def append(table, columns, record):
+    """Append a record to a table, with a header where it is the first one."""
+    new = not table.is_file()
+    with table.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(columns)
+        writer.writerow(record)
+
+
+def make(folder, targets, cores):
+    """Make targets in a folder; return the seconds of user time that their processes took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    snakemake(folder, targets, cores)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
 
 
 def draws_of(path, n):
@@ -77,12 +98,7 @@ def compare(table, task, folder, rows, method, observation, draws):
     began = time.monotonic()
     value = c2st(theta, reference.astype(float), n=draws, seed=1)
     record = (task, rows, method, observation, draws, f"{value:.4f}", key)
-    new = not table.is_file()
-    with table.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerow([*record, f"{time.monotonic() - began:.1f}"])
+    append(table, COLUMNS, [*record, f"{time.monotonic() - began:.1f}"])
     print(*record[:6], flush=True)
 
 
@@ -91,20 +107,16 @@ def main():
     table = given.folder / "c2st.csv"
     for task in given.tasks:
         folder = (given.folder / task).resolve()
-        prepare(task, folder, given.rows)
-        cases = [
-            (rows, method, observation)
-            for rows in given.rows
-            for method in given.methods
-            for observation in given.observations
-        ]
-        targets = [
-            f"results/{task}_{rows}/{method}/observation_{observation}/posterior.nc"
-            for rows, method, observation in cases
-        ]
-        snakemake(folder, targets, given.cores)
-        for case in cases:
-            compare(table, task, folder, *case, given.draws)
+        prepare(task, folder, given.rows, given.draws)
+        for rows in given.rows:
+            cases = list(itertools.product(given.methods, given.observations))
+            home = f"results/{task}_{rows}"
+            targets = [f"{home}/{method}/observation_{i}/posterior.nc" for method, i in cases]
+            seconds = make(folder, targets, given.cores)
+            record = (task, rows, " ".join(given.methods), f"{seconds:.0f}")
+            append(given.folder / "cpu.csv", CPU_COLUMNS, record)
+            for case in cases:
+                compare(table, task, folder, rows, *case, given.draws)
 
 
 if __name__ == "__main__":

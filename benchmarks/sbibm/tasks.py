@@ -115,11 +115,13 @@ def write_configuration(folder, campaigns, estimators):
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def prepare(task, folder, rows):
+def prepare(task, folder, rows, draws):
     """Write observations, constants and the configuration of one task into a folder.
 
-    Campaigns that differ in their number of simulations share their rows.
+    Campaigns that differ in their number of simulations share their rows. Of a mixture no more is
+    drawn than is compared: draws of a likelihood cost more than its training does of few rows.
     """
     campaign = campaign_of(task, folder)
     campaigns = {f"{task}_{n}": {**campaign, "simulations": n} for n in rows}
-    write_configuration(folder, campaigns, ESTIMATORS)
+    mixed = {**ESTIMATORS["auto"], "sampler": {"draws": draws}}
+    write_configuration(folder, campaigns, {**ESTIMATORS, "auto": mixed})

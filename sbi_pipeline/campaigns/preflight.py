@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from ..model import Model
 from ..resolution import ENOUGH, Range, check_range
 from ..storage.failures import Tally, count_failures
 from ..types import Array
+from .callers import Caller
 from .first_rows import Shape, chunk_rows, probe, refuse_different
 from .functions import takes_many
 from .settings import Limits
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 ROWS = 20  # simulations to look at, or one block
 LEAST = 2  # if a simulation is slow
 LOOK_SECONDS = 20.0  # that looking at them may take
+GROWTH = 10  # times as many rows in the next call of a simulator that takes many
 SHARD_SECONDS = 1200.0  # a shard should take 10 to 30 minutes
 SHARDS = 2000  # more make Snakemake slow to plan
 SPARE = 1.1  # of the disk space the simulations themselves take
@@ -125,26 +129,54 @@ def rows_to_forecast(model: Model, block_size: int, limits: Limits = UNLIMITED) 
 
 def _twice(recipe: Recipe, parameters: Array) -> tuple[Shape, SimulatedBatch, SimulatedBatch]:
     """Simulate the same rows in two child processes: what one remembers, the other does not."""
+    name = recipe.model.simulator
+    log.info("%s: at most %s first rows are simulated, twice", name, f"{len(parameters):,}")
     outcomes: list[SimulatedBatch] = []
     shape: Shape | None = None
     for _ in range(2):
         with closing(recipe.caller()) as call:
-            options: dict[str, Any] = {"start": 0, "block_size": recipe.block_size}
-            options |= {"stream": recipe.stream, "gaps": recipe.gaps}
             if shape is None:
-                shape, failures = probe(call, parameters, limit=len(parameters), **options)
-            if shape is None:
-                raise ValueError(
-                    f"{recipe.model.simulator}: all of the first {len(parameters)} simulations "
-                    f"failed: {failures[0].text}"
-                )
-            if recipe.block_size is None:
-                some = int(LOOK_SECONDS / max(shape.seconds, 1e-9))
-                parameters = parameters[: max(some, LEAST)]
-            options |= {"x_shape": shape.x_shape, "x_dtype": shape.x_dtype}
-            outcomes.append(simulate_rows(call, parameters, **options))
+                shape, some = _first_look(recipe, call, parameters)
+                parameters = parameters[:some]
+            options: dict[str, Any] = {"block_size": recipe.block_size, "stream": recipe.stream}
+            options |= {"x_shape": shape.x_shape, "x_dtype": shape.x_dtype, "gaps": recipe.gaps}
+            outcomes.append(simulate_rows(call, parameters, start=0, **options))
     assert shape is not None
     return shape, outcomes[0], outcomes[1]
+
+
+def _first_look(recipe: Recipe, call: Caller, parameters: Array) -> tuple[Shape, int]:
+    """Return what a simulator returns, and how many rows there is time to look at."""
+    options: dict[str, Any] = {"start": 0, "stream": recipe.stream, "gaps": recipe.gaps}
+    most = rows = len(parameters)
+    if recipe.block_size is None:
+        shape, failures = probe(call, parameters, block_size=None, limit=most, **options)
+        if shape is not None:
+            return shape, max(LEAST, int(LOOK_SECONDS / max(shape.seconds, 1e-9)))
+    else:
+        for rows in _growing(most):
+            begin = time.perf_counter()
+            shape, failures = probe(call, parameters[:rows], block_size=rows, limit=rows, **options)
+            seconds = time.perf_counter() - begin
+            known = shape is not None or rows >= ROWS
+            if known and rows < most and GROWTH * seconds > LOOK_SECONDS:
+                told = recipe.model.simulator, rows, in_words(seconds)
+                log.info("%s: a call of %s rows takes %s, so that no more are looked at", *told)
+                break
+        if shape is not None:
+            return shape, rows
+    raise ValueError(
+        f"{recipe.model.simulator}: all of the first {rows} simulations failed: {failures[0].text}"
+    )
+
+
+def _growing(most: int) -> Iterator[int]:
+    """Yield numbers of rows from `LEAST` to ``most``."""
+    rows = LEAST
+    while rows < most:
+        yield rows
+        rows *= GROWTH
+    yield most
 
 
 def _check_same(

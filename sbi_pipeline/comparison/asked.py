@@ -110,16 +110,23 @@ def by_evidence(
     labels: Sequence[str],
     evidences: Mapping[str, Mapping[str, Evidence]],
     log_odds: Array,
+    from_rows: Array,
 ) -> tuple[ComparedModels | None, dict[str, str]]:
     """Return models compared by their evidences, and by which way each is.
 
     A way that all models have, believed of each, comes before others, ``exact`` first; else each
     model has its first that is believed.
 
+    What a likelihood learnt is off by what its rows leave open. Networks that all saw all rows do
+    not scatter by that, so its error is taken to be no smaller than the classifier's, which learnt
+    from as many rows.
+
     Args:
         labels: Of the models.
         evidences: By way, then by model.
         log_odds: Of the models, ``(models,)``.
+        from_rows: Variance of the classifier's log evidences, see `classifier.ModelOdds`,
+            ``(models,)``.
     """
     believed = {
         way: {label: each for label, each in of.items() if is_believed(each)}
@@ -135,5 +142,8 @@ def by_evidence(
         return None, taken
     found = [evidences[taken[label]][label] if label in taken else None for label in labels]
     value = np.array([np.nan if each is None else each.log_evidence for each in found])
-    error = np.array([0.0 if each is None else each.whole_error for each in found])
-    return ComparedModels(labels, value, np.diag(error**2), log_odds), taken
+    of_draws = np.array([0.0 if each is None else each.error for each in found])
+    of_networks = np.array([0.0 if each is None else each.network_error for each in found])
+    learnt = np.array([taken.get(label, EXACT) != EXACT for label in labels])
+    of_learning = learnt * np.maximum(np.nan_to_num(of_networks) ** 2, from_rows)
+    return ComparedModels(labels, value, np.diag(of_draws**2 + of_learning), log_odds), taken

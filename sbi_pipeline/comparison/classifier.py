@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ METHOD = f"{Classifier.__module__}:{Classifier.__name__}"
 CALIBRATED, HELD_OUT = 20_000, 20_000
 """Rows of each part that it is recalibrated by, and others that it is judged by, at most."""
 AT_ONCE = 5_000
+SURELY = math.log(10)
+"""Log of how many rows contradict odds, up to which these are those of rows and not of a fit."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,22 @@ class ModelOdds:
     Attributes:
         log_evidence: ``(n, models)``, with the mean 0 over models.
         covariance: Of their errors, ``(n, models, models)``.
+        of_rows: The part of it that comes of how few rows there are, ``(n, models, models)``.
     """
 
     log_evidence: Array
     covariance: Array
+    of_rows: Array
+
+    @property
+    def from_rows(self) -> Array:
+        """Variance of each log evidence that comes of how few rows there are, ``(n, models)``.
+
+        Of errors that know nothing of each other, whose differences scatter like these, about.
+        """
+        models = self.log_evidence.shape[1]
+        variance = np.diagonal(self.of_rows, axis1=1, axis2=2)
+        return np.asarray(variance * models / (models - 1))
 
     def log_bayes_factor(self, one: int, other: int) -> tuple[Array, Array]:
         """Return the log Bayes factors of one model over another, and their errors, ``(n,)``."""
@@ -76,7 +91,9 @@ class CalibratedClassifier:
     def odds(self, x: Array) -> ModelOdds:
         """Return log evidences of data sets as shown, ``(n, *shown_shape)``, up to a constant.
 
-        The evidence of an observation holds the chance that a simulation works.
+        The evidence of an observation holds the chance that a simulation works. Of a model that is
+        less likely than the best by more than a tenth of what rows can tell, the error has the
+        excess added: there the network extrapolates, and that its members do so alike says nothing.
         """
         each = logits_of(self.estimator, x)
         logits = each.mean(axis=0)
@@ -85,11 +102,13 @@ class CalibratedClassifier:
         pairs = len(half)
         # Errors from few pairs vary: as those of Student's t with so many degrees of freedom.
         scatter = np.einsum("pni,pnj->nij", half, half) / (pairs - 2)
-        covariance = scatter + self.recalibration.errors(logits)
-        covariance += np.diag(self.log_valid_error**2)
+        of_rows = scatter + self.recalibration.errors(logits)
+        beyond = log_evidence.max(axis=1, keepdims=True) - log_evidence - (self.most - SURELY)
+        each_alone = self.log_valid_error**2 + np.maximum(beyond, 0) ** 2
         return ModelOdds(
             log_evidence - log_evidence.mean(axis=1, keepdims=True),
-            covariance,
+            of_rows + each_alone[:, :, None] * np.eye(each_alone.shape[1]),
+            of_rows,
         )
 
     def probabilities(self, x: Array, log_odds: Array | None = None) -> Array:

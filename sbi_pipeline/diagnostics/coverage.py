@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from ..plots.style import FAINT, INK, SERIES, Look, canvas, key
+from ..plots.style import FAINT, INK, SERIES, Look, canvas, key, line_of
 from ..subjects import TrainedEstimator, calibrations
 from ..types import Array
 from .check import Check, Judged, WarnFail, worst_of
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVELS = np.linspace(0.02, 0.98, 49)
-DASHES = ("-", "--", ":")
+MOST_LISTED = 8
+"""Parameters with a colour and a name: of more, those whose intervals are least like chance."""
 ONE_AND_TWO_SIGMA = (0.6827, 0.9545)
 
 
@@ -207,19 +208,38 @@ def draw_coverage(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     The band holds 95 % of what chance gives at each level. Below the line: too narrow.
     """
     known = calibrations(asked)
+    listed = _listed(list(known.values()))
     figure = canvas(0.5 + 2.8 * len(known), 5.6)
     axes = figure.subplots(2, len(known), squeeze=False)
     in_sigma = 2 * stats.norm.cdf(np.linspace(0.1, 3.0, 59)) - 1
     for (name, data), (linear, sigma) in zip(known.items(), axes.T, strict=True):
-        _draw_curves(linear, data, LEVELS, lambda level: level, look)
-        _draw_curves(sigma, data, in_sigma, _sigma, look)
+        _draw_curves(linear, data, LEVELS, lambda level: level, listed)
+        _draw_curves(sigma, data, in_sigma, _sigma, listed)
         linear.set(title=name, xlabel="credible level", xlim=(0, 1), ylim=(0, 1))
         sigma.set(xlabel="credible level [σ]", xlim=(0, 3), ylim=(0, 4))
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    key(figure, dict(zip(names, handles, strict=True)))
+    key(figure, {look.label(name): line_of(colour) for name, colour in listed.items()}, 4)
     axes[0, 0].set_ylabel("fraction that hold the truth")
     axes[1, 0].set_ylabel("fraction that hold the truth [σ]")
     return figure
+
+
+def _listed_text(asked: Sequence[TrainedEstimator]) -> str:
+    """Say which of many parameters have names."""
+    most = max(data.sizes["parameter"] for data in calibrations(asked).values())
+    return f" Of {most} parameters the {MOST_LISTED} farthest off are named." * (most > MOST_LISTED)
+
+
+def _listed(calibrated: Sequence[xr.Dataset]) -> dict[str, str]:
+    """Return colours of the parameters that are named, in the order of the configuration."""
+    worst: dict[str, float] = {}
+    for data in calibrated:
+        columns = data["ranks"].transpose("parameter", "simulation").to_numpy()
+        ranks = dict(zip(map(str, data["parameter"].to_numpy()), columns, strict=True))
+        for each in intervals(ranks, int(data.attrs["draws"])):
+            off = abs(each.off) / each.error
+            worst[each.parameter] = max(worst.get(each.parameter, 0.0), off)
+    farthest = set(sorted(worst, key=worst.__getitem__, reverse=True)[:MOST_LISTED])
+    return dict(zip([name for name in worst if name in farthest], SERIES, strict=False))
 
 
 def _sigma(level: Array) -> Array:
@@ -233,14 +253,14 @@ def _draw_curves(
     data: xr.Dataset,
     levels: Array,
     scale: Callable[[Array], Array],
-    look: Look,
+    listed: Mapping[str, str],
 ) -> None:
     draws = int(data.attrs["draws"])
-    for place, name in enumerate(data["parameter"].to_numpy()):
+    for name in data["parameter"].to_numpy().tolist():
         found = coverage(data["ranks"].sel(parameter=name).to_numpy(), draws, levels)
-        label = look.label(str(name))
-        dashes, colour = DASHES[place // len(SERIES) % len(DASHES)], SERIES[place % len(SERIES)]
-        axis.plot(scale(levels), scale(found.observed), dashes, color=colour, lw=1.4, label=label)
+        width, order = (1.4, 2.1) if name in listed else (0.7, 2)
+        colour = listed.get(name, FAINT)
+        axis.plot(scale(levels), scale(found.observed), color=colour, lw=width, zorder=order)
     low, high = scale(found.low), np.minimum(scale(found.high), 10)
     axis.fill_between(scale(levels), low, high, color=FAINT, alpha=0.3, lw=0, zorder=0)
     axis.plot([0, 10], [0, 10], color=INK, lw=0.6)
@@ -259,8 +279,10 @@ COVERAGE = Diagnostic(
             draw=draw_coverage,
             alt="Coverage of credible intervals",
             title="Coverage.",
-            text="How often central credible intervals hold the truth. The band holds 95 % of what "
-            "chance gives; below the line intervals are too narrow.",
+            text=lambda asked: (
+                "How often central credible intervals hold the truth. The band holds 95 % of what "
+                "chance gives; below the line intervals are too narrow." + _listed_text(asked)
+            ),
             section="calibration",
         ),
     ),

@@ -292,7 +292,8 @@ def judge_neighbours(
         p: P-value: warn below, fail below.
         difference: Of the probability said and how often it was so: warn above, fail above.
     """
-    p_value = float(min(1.0, found.models * stats.norm.sf(abs(found.z))))
+    looked_at = 1 if found.models == 2 else found.models  # one of two says what the other does
+    p_value = float(min(1.0, 2 * looked_at * stats.norm.sf(abs(found.z))))
     apart = found.happened - found.said
     judged = significant(p_value, abs(apart), p, difference, "model neighbours")
     return judged.check(

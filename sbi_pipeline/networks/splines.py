@@ -50,11 +50,13 @@ def rational_quadratic(
     bins = (raw.shape[-1] + 1) // 3
     # Bins first: the loops over rows inside each operation are then contiguous.
     raw, after = raw.movedim(-1, 0), (0, 0) * inputs.ndim
-    shares = raw[: 2 * bins].unflatten(0, (2, bins)).softmax(1)
+    # Parts by `split` and `unbind`: the gradient of a slice is as large as the whole.
+    of_sizes, of_slopes = raw.split([2 * bins, bins - 1])
+    shares = of_sizes.unflatten(0, (2, bins)).softmax(1)
     sizes = 2 * bound * MIN_BIN + 2 * bound * (1 - MIN_BIN * bins) * shares  # (2, bins, ...)
     edges = functional.pad(sizes.cumsum(1), (*after, 1, 0)) - bound
     slopes = MIN_DERIVATIVE + functional.softplus(
-        functional.pad(raw[2 * bins :], (*after, 1, 1), value=UNIT_DERIVATIVE)
+        functional.pad(of_slopes, (*after, 1, 1), value=UNIT_DERIVATIVE)
     )
 
     clamped = inputs.clamp(-bound, bound)
@@ -62,7 +64,7 @@ def rational_quadratic(
     pairs = index.expand(2, *index.shape)
     x0, y0 = edges.gather(1, pairs).squeeze(1).unbind()
     width, height = sizes.gather(1, pairs).squeeze(1).unbind()
-    d0, d1 = slopes.gather(0, index)[0], slopes.gather(0, index + 1)[0]
+    d0, d1 = slopes.gather(0, torch.cat((index, index + 1))).unbind()
 
     s = height / width
     curvature = d0 + d1 - 2 * s
@@ -132,7 +134,8 @@ class Affine:
 
     def __call__(self, inputs: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
         """Map ``(n, features)`` with raw parameters ``(n, features, n_parameters)``."""
-        shift, log_scale = raw[..., 0], 10 * torch.tanh(raw[..., 1] / 10)
+        shift, log_scale = raw.unbind(-1)
+        log_scale = 10 * torch.tanh(log_scale / 10)
         if inverse:
             return (inputs - shift) * torch.exp(-log_scale), -log_scale
         return inputs * torch.exp(log_scale) + shift, log_scale
@@ -151,12 +154,13 @@ class AffineSpline:
 
     def __call__(self, inputs: Tensor, raw: Tensor, inverse: bool = False) -> tuple[Tensor, Tensor]:
         """Map ``(n, features)`` with raw parameters ``(n, features, n_parameters)``."""
+        of_affine, of_spline = raw.split([self.affine.n_parameters, self.spline.n_parameters], -1)
         if inverse:
-            inputs, log_slope = self.spline(inputs, raw[..., 2:], inverse)
-            outputs, more = self.affine(inputs, raw[..., :2], inverse)
+            inputs, log_slope = self.spline(inputs, of_spline, inverse)
+            outputs, more = self.affine(inputs, of_affine, inverse)
         else:
-            inputs, log_slope = self.affine(inputs, raw[..., :2])
-            outputs, more = self.spline(inputs, raw[..., 2:])
+            inputs, log_slope = self.affine(inputs, of_affine)
+            outputs, more = self.spline(inputs, of_spline)
         return outputs, log_slope + more
 
 

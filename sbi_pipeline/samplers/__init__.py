@@ -33,6 +33,9 @@ from .turning import Cuts, cuts_of
 
 logger = logging.getLogger(__name__)
 
+FOR_EVIDENCE = 10
+"""Draws of a first round over those that they are to be worth."""
+
 __all__ = [
     "Draws",
     "NotDrawn",
@@ -257,7 +260,7 @@ def log_evidences(
             proposal=_proposal(proposal, data, joined=False),
         )
 
-    found, _, _ = reweigh(problem, len(x), effective, subsets=0)
+    found, _, _ = reweigh(problem, len(x), effective, subsets=0, least=FOR_EVIDENCE * effective)
     means = [logsumexp(each.log_weight) - np.log(len(each.log_weight)) for each in found]
     return np.asarray(means)
 

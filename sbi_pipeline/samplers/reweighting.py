@@ -196,7 +196,7 @@ def both(first: Proposal, second: Proposal, share: float) -> Proposal:
 
 
 def reweigh(
-    problem_of: ProblemOf, targets: int, n: int, subsets: int
+    problem_of: ProblemOf, targets: int, n: int, subsets: int, least: int = LEAST
 ) -> tuple[list[Reweighted], list[int], ProblemOf]:
     """Draw from the proposals of m posteriors and weigh, in rounds.
 
@@ -205,6 +205,7 @@ def reweigh(
         targets: How many there are.
         n: Draws wanted of each.
         subsets: On how many the fit of k-hat is repeated.
+        least: Draws of the first round, at least.
 
     Returns:
         The draws of each posterior, those of which they are not enough, and the problem of some of
@@ -217,8 +218,8 @@ def reweigh(
         problem = problem_of(rest)
         rng = np.random.default_rng([problem.seed, times])
         proposals = _proposals(problem, [[each[which] for which in rest] for each in learned])
-        count = min(times * max(LEAST, FIRST * n), MOST_NUMBERS // (len(rest) * problem.theta_dim))
-        counts = _counts(max(LEAST, count), len(learned))
+        count = min(times * max(least, FIRST * n), MOST_NUMBERS // (len(rest) * problem.theta_dim))
+        counts = _counts(max(least, count), len(learned))
         more = pooled(problem, proposals, counts, int(rng.integers(2**31)))
         pool = more if pool is None else pool.joined(more, proposals[-1])
         found |= zip(rest, pool.weighed(rng, subsets), strict=True)

@@ -180,7 +180,7 @@ class Asker:
         shown = self.conditions.beside(x, known)
         odds = self.made.odds(shown[None])
         weighed = self.evidences.get(name, {})
-        by_weights, taken = by_evidence(labels, weighed, self.log_odds)
+        by_weights, taken = by_evidence(labels, weighed, self.log_odds, odds.from_rows[0])
         near = self.like.nearest(shown)
         missing = [share_missing(np.concatenate([x[None], each.x])) for each in self.simulated]
         given = [np.vstack([known[None], each.known]) for each in self.simulated]
