@@ -111,7 +111,7 @@ DIAGNOSTICS: Table = {
     "nuisances": Part("sbi_pipeline.diagnostics.nuisances:NUISANCES"),
     "rounds": Part("sbi_pipeline.diagnostics.rounds:ROUNDS"),
     "local_calibration": Part(
-        "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=3
+        "sbi_pipeline.diagnostics.local_calibration:LOCAL_CALIBRATION", version=4
     ),
     "posterior_sbc": Part("sbi_pipeline.diagnostics.posterior_sbc:POSTERIOR_SBC"),
     "sampling": Part("sbi_pipeline.diagnostics.sampling:SAMPLING", version=3),
@@ -119,7 +119,7 @@ DIAGNOSTICS: Table = {
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
     "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE", version=5),
     "agreement": Part("sbi_pipeline.diagnostics.agreement:AGREEMENT"),
-    "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT", version=2),
+    "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT", version=3),
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION", version=3),
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
     "selection": Part("sbi_pipeline.diagnostics.selection:SELECTION"),

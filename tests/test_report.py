@@ -11,9 +11,9 @@ import synthetic
 
 from sbi_pipeline.plots import style, typeset
 from sbi_pipeline.reports import assessment, contents, overview, report
+from sbi_pipeline.reports.sharing import shared_out
 from sbi_pipeline.reports.verdict import to_json
 from sbi_pipeline.sampled_posteriors import ObservedData
-from sbi_pipeline.stages.page import shared_out
 from sbi_pipeline.subjects import SimulatedRows
 
 TRUTH = {"mass": 1.1, "spin": 0.3}
@@ -302,8 +302,8 @@ def test_what_went_wrong_is_told_with_an_example(page):
     assert "beta = 0.1235" in page
 
 
-def test_work_is_shared_out_and_its_failure_is_told(tmp_path):
-    shared_out(lambda part: (tmp_path / f"{part}").touch(), 3)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]
-    with pytest.raises(RuntimeError, match="a figure could not be drawn"):
-        shared_out(lambda part: 1 / (1 - part), 2)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_work_is_shared_out_and_its_failure_is_told(workers):
+    assert shared_out([lambda part=part: part**2 for part in range(5)], workers) == [0, 1, 4, 9, 16]
+    with pytest.raises(ZeroDivisionError):
+        shared_out([lambda: 1, lambda: 1 / 0], workers)

@@ -48,8 +48,8 @@ COMPARED = 1000
 """Simulations whose neighbours are looked for."""
 FAR = 1e-3
 """Simulations that weigh less than this against the nearest are left out."""
-EXCHANGES, MOST_EXCHANGES = 2_000, 10_000
-"""Exchanges made at a time, and of one observation."""
+EXCHANGES, MOST_AT_ONCE, MOST_EXCHANGES = 250, 2_000, 10_000
+"""Exchanges made at first, then twice as many each time up to the second, and in all."""
 REACHED = 20
 """Exchanges as unlike as the truth, with which the p-value is known well enough."""
 
@@ -109,37 +109,44 @@ def local_test(
     # What all members of a simulation share says nothing of which is the truth.
     members = features.shape[1]
     features = (features - features.mean(axis=1, keepdims=True)) * weights[:, None, None]
-    covariance = np.einsum("nmf,nmg->fg", features, features) / members
+    rows = features.reshape(-1, features.shape[-1])
+    covariance = rows.T @ rows / members
     covariance += 1e-3 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     step = features[:, 0].sum(axis=0)
     unlike = step * members / (members - 1)  # from the mean of all to that of the others
     unlike[len(names) :] -= unlike[i] * unlike[j]  # a shift alone is no width and no correlation
     return Local(
-        p_value=_by_exchanges(features, step, covariance, np.random.default_rng(seed)),
+        p_value=_by_exchanges(features, covariance, np.random.default_rng(seed)),
         differences=dict(zip(_names(names, i, j), unlike.tolist(), strict=True)),
         simulations=float(1 / np.sum(weights**2)),
     )
 
 
-def _by_exchanges(
-    features: Array, step: Array, covariance: Array, rng: np.random.Generator
-) -> float:
+def _by_exchanges(features: Array, covariance: Array, rng: np.random.Generator) -> float:
     """Return how often a step is as long if any member of each simulation is taken for the truth.
 
     Args:
-        features: Of the members, weighted and centred, ``(n, members, features)``.
-        step: That of the truths, ``(features,)``.
+        features: Of the members, the truth first, weighted and centred, ``(n, members, features)``.
         covariance: By which lengths of steps are measured.
         rng: Chooses members.
     """
-    n, members, _ = features.shape
-    own = step @ np.linalg.solve(covariance, step) * (1 - 1e-9)
-    reached, made = 0, 0
+    from scipy import linalg, sparse  # noqa: PLC0415
+
+    n, members, size = features.shape
+    # In these units the covariance is the identity, so that a length is a plain sum of squares.
+    root = linalg.cholesky(covariance, lower=True)
+    rows = linalg.solve_triangular(root, features.reshape(-1, size).T, lower=True).T
+    own = np.sum(rows[::members].sum(axis=0) ** 2) * (1 - 1e-9)
+    reached, made, now = 0, 0, EXCHANGES
     while reached < REACHED and made < MOST_EXCHANGES:
-        chosen = rng.integers(members, size=(EXCHANGES, n), dtype=np.uint8)
-        steps = sum((chosen == each).astype(float) @ features[:, each] for each in range(members))
-        lengths = np.einsum("kf,fk->k", steps, np.linalg.solve(covariance, steps.T))
-        reached, made = reached + int((lengths >= own).sum()), made + EXCHANGES
+        now = min(now, MOST_EXCHANGES - made)
+        chosen = rng.integers(members, size=(now, n), dtype=np.uint8)
+        places, ends = (chosen + members * np.arange(n)).ravel(), n * np.arange(now + 1)
+        picked = sparse.csr_array((np.ones(now * n), places, ends), shape=(now, n * members))
+        steps = picked @ rows
+        lengths = np.einsum("kf,kf->k", steps, steps)
+        reached, made = reached + int((lengths >= own).sum()), made + now
+        now = min(2 * now, MOST_AT_ONCE)
     return (1 + reached) / (1 + made)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from ..subjects import TrainedEstimator
+from ..types import Array
 from .check import Check
 from .diagnostic import Diagnostic
-from .information import spearman
 
 
 def swapped(calibration: xr.Dataset) -> list[tuple[str, str]]:
@@ -19,9 +20,7 @@ def swapped(calibration: xr.Dataset) -> list[tuple[str, str]]:
     mean = calibration["mean"].transpose("simulation", "parameter").to_numpy()
     truth = calibration["truth"].transpose("simulation", "parameter").to_numpy()
     size = len(names)
-    follows = np.array(
-        [[abs(spearman(mean[:, i], truth[:, j])) for j in range(size)] for i in range(size)]
-    )
+    follows = np.abs(_standardised_ranks(mean).T @ _standardised_ranks(truth)) / len(truth)
     # Correlations of two unrelated columns scatter by 1 / sqrt(n); ask for clearly more.
     margin = 4 / np.sqrt(truth.shape[0])
     return [
@@ -30,6 +29,14 @@ def swapped(calibration: xr.Dataset) -> list[tuple[str, str]]:
         for j in range(i + 1, size)
         if follows[i, j] > follows[i, i] + margin and follows[j, i] > follows[j, j] + margin
     ]
+
+
+def _standardised_ranks(columns: Array) -> Array:
+    """Return ranks of each column, of mean 0 and variance 1; 0 for one that never varies."""
+    ranks = stats.rankdata(columns, axis=0)
+    ranks -= ranks.mean(axis=0)
+    spread = ranks.std(axis=0)
+    return np.asarray(ranks / np.where(spread > 0, spread, 1.0))
 
 
 def measure_swapped(asked: TrainedEstimator) -> list[tuple[str, str]] | None:

@@ -46,6 +46,9 @@ MOST_PIXELS = 1900
 SMALL_AXES, SMALL_BYTES = 30, 100_000
 """Figures of at most so many panels and bytes are SVG on a page, others PNG."""
 
+FORMULAS = 2_000
+"""That are kept, of each figure's sizes and files."""
+
 STYLE: dict[str, Any] = {
     "axes.edgecolor": "#555555",
     "axes.grid": False,
@@ -99,6 +102,7 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         import matplotlib as mpl
 
+        _remember_formulas()
         # The backend belongs to whoever runs us; all other settings are the same for everyone.
         settings: dict[Any, Any] = {**mpl.rcParamsDefault, **STYLE}
         del settings["backend"]
@@ -106,6 +110,21 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
             return plot(*args, **kwargs)
 
     return wrapped
+
+
+@functools.cache
+def _remember_formulas() -> None:
+    """Keep the formulas of a figure of many parameters once they are read.
+
+    Matplotlib keeps fifty, and reads sixty labels anew for every size that it tries and every file:
+    most of the time that such a figure takes.
+    """
+    from matplotlib.mathtext import MathTextParser
+
+    parser: Any = MathTextParser
+    read = getattr(parser, "_parse_cached", None)
+    if hasattr(read, "__wrapped__"):
+        parser._parse_cached = functools.lru_cache(FORMULAS)(read.__wrapped__)
 
 
 @styled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,13 +16,16 @@ from ..rounds import SimulatedRounds
 from ..sampled_posteriors import ManyEvents, Neighbourhood, ObservedData
 from ..storage.reading import View
 from ..subjects import Nuisances, SimulatedRows, Subject, TrainedEstimator
+from .sharing import shared_out
 
 REFERENCE_ROWS = 2_000
 """Simulations an observation is compared with."""
 
 
 def assess(
-    groups: Iterable[Sequence[Subject]], thresholds: Mapping[str, Mapping[str, Any]]
+    groups: Iterable[Sequence[Subject]],
+    thresholds: Mapping[str, Mapping[str, Any]],
+    workers: int = 1,
 ) -> Iterator[Finding]:
     """Yield what every diagnostic finds, group by group.
 
@@ -31,15 +35,20 @@ def assess(
     Args:
         groups: Subjects of one kind each, in the order of the page; see `subjects_of`.
         thresholds: Those of the configuration, by diagnostic.
+        workers: Processes that measure.
     """
     registered = diagnostics.registered()
-    measured = [
-        (name, subject, found)
+    asked = [
+        (name, subject)
         for group in groups
         for name, diagnostic in registered.items()
         for subject in group
-        if isinstance(subject, diagnostic.of) and (found := diagnostic.measure(subject)) is not None
+        if isinstance(subject, diagnostic.of)
     ]
+    questions = [functools.partial(registered[name].measure, each) for name, each in asked]
+    answers = shared_out(questions, workers)
+    pairs = zip(asked, answers, strict=True)
+    measured = [(*of, found) for of, found in pairs if found is not None]
     tests = sum(registered[name].tests for name, _, _ in measured)
     for name, subject, found in measured:
         limits = {**registered[name].among(tests, found), **thresholds.get(name, {})}

@@ -19,16 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def figures(report: Report, first: int = 0, step: int = 1) -> Iterator[tuple[str, Figure]]:
-    """Yield figures of the page with the stem of their files, one at a time.
-
-    Args:
-        report: What to tell.
-        first: The first that is drawn; with ``step``, so that several processes share the work.
-        step: From one to the next.
-    """
+def figures(report: Report) -> Iterator[tuple[str, Figure]]:
+    """Yield figures of the page with the stem of their files, one at a time."""
     look = look_of(report)
-    for picture in pictures(report)[first::step]:
+    for picture in pictures(report):
         figure = picture.draw(look)
         if figure is not None:
             yield picture.stem, figure

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import multiprocessing
 import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from ..plots import style
 from ..populations import ObservedCatalogue
 from ..reports import assessment, citation, contents
 from ..reports import report as page
+from ..reports.pictures import Picture, look_of, pictures
 from ..reports.recommendation import Recommendation
+from ..reports.sharing import shared_out
 from ..reports.verdict import to_json
 from ..sampled_posteriors import ObservedData
 from ..sidecars import write_text
@@ -140,7 +141,7 @@ def report(
         simulations=simulated,
         estimators=trained,
         observations=observed,
-        findings=list(assessment.assess(subjects, thresholds or {})),
+        findings=list(assessment.assess(subjects, thresholds or {}, threads)),
         config_yaml=configuration,
         versions={**provenance.versions(), **provenance.commits()},
         keys={"simulations": listed["simulation_key"], **inputs},
@@ -154,7 +155,9 @@ def report(
         networks={path.parent.name: network_options(path) for path in headers},
     )
     figures.mkdir(parents=True, exist_ok=True)
-    shared_out(lambda first: save_figures(told, figures, first, threads), threads)
+    look = look_of(told)
+    drawings = [functools.partial(save_picture, each, look, figures) for each in pictures(told)]
+    shared_out(drawings, threads)
     kinds = (".png", ".svg")  # an SVG is taken where there is one
     images = {p.stem: p.read_bytes() for kind in kinds for p in sorted(figures.glob(f"*{kind}"))}
     keep_recommended(told.recommendations, posteriors, recommended)
@@ -180,36 +183,12 @@ def keep_recommended(
             shutil.copyfile(each / "posterior.nc", folder / f"{each.name}.nc")
 
 
-def save_figures(told: contents.Report, folder: Path, first: int, step: int) -> None:
-    """Draw figures of a page from the first on, every ``step``-th, and write them to a folder."""
-    for stem, figure in page.figures(told, first, step):
-        style.save_figure(figure, folder, stem)
-        style.save_small_vector(figure, folder, stem)
-
-
-def shared_out(work: Callable[[int], None], workers: int) -> None:
-    """Do work that falls into parts in processes of their own, which begin with what this one has.
-
-    Args:
-        work: Takes the number of a part.
-        workers: How many parts.
-
-    Raises:
-        RuntimeError: One of them failed; its traceback is on the terminal.
-    """
-    if sys.platform != "linux":  # elsewhere a copy of a process that draws may hang
-        for part in range(workers):
-            work(part)
-        return
-    copy = multiprocessing.get_context("fork")
-    others = [copy.Process(target=work, args=(part,)) for part in range(1, workers)]
-    for each in others:
-        each.start()
-    work(0)
-    for each in others:
-        each.join()
-    if any(each.exitcode for each in others):
-        raise RuntimeError("a figure could not be drawn")
+def save_picture(picture: Picture, look: style.Look, folder: Path) -> None:
+    """Draw a figure, if there is something to see, and write it to a folder."""
+    figure = picture.draw(look)
+    if figure is not None:
+        style.save_figure(figure, folder, picture.stem)
+        style.save_small_vector(figure, folder, picture.stem)
 
 
 def _calibrated(trained: Sequence[TrainedEstimator]) -> int:
