@@ -24,7 +24,7 @@ from sbi_pipeline.networks.encoders import embed
 from sbi_pipeline.networks.flows import FLOWS
 from sbi_pipeline.options import Chosen, OneOf, Passes, Takes
 from sbi_pipeline.priors.families import TYPES
-from sbi_pipeline.study import binding, schema, thresholds
+from sbi_pipeline.study import binding, given_priors, schema, thresholds
 from sbi_pipeline.study.signatures import (
     MISSING,
     Option,
@@ -222,7 +222,7 @@ def sampler_record() -> Record:
 
 
 def prior_schema(made: Schema) -> Schema:
-    """Return the schema of a prior: each family with its own arguments."""
+    """Return the schema of a prior: each family with its own arguments, or one from a file."""
     texts = ("type", "unit", "label", "description")
     own = {name: each if name in texts else {} for name, each in made["properties"].items()}
     families = []
@@ -231,7 +231,19 @@ def prior_schema(made: Schema) -> Schema:
         allowed = {"enum": [*texts, *arguments]}
         rule["then"] |= {"required": list(arguments), "propertyNames": allowed}
         families.append(rule)
-    return {**made, "properties": own, "required": ["type"], "allOf": families}
+    family = {**made, "properties": own, "required": ["type"], "allOf": families}
+    return {"anyOf": [family, prior_from_file(own), {"type": "string"}]}  # a text names a file
+
+
+def prior_from_file(texts: Mapping[str, Schema]) -> Schema:
+    """Return the schema of a prior whose samples or density stand in a file."""
+    known = (*given_priors.KEYS, *given_priors.SOURCES)
+    return {
+        "type": "object",
+        "properties": {name: texts.get(name, {"type": "string"}) for name in known},
+        "additionalProperties": False,
+        "oneOf": [{"required": [source]} for source in given_priors.SOURCES],
+    }
 
 
 # The tables ---------------------------------------------------------------------------------------

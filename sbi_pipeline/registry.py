@@ -119,7 +119,7 @@ DIAGNOSTICS: Table = {
     "prior_edge": Part("sbi_pipeline.diagnostics.prior_edge:PRIOR_EDGE"),
     "predictive": Part("sbi_pipeline.diagnostics.predictive:PREDICTIVE", version=5),
     "agreement": Part("sbi_pipeline.diagnostics.agreement:AGREEMENT"),
-    "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT"),
+    "joint_agreement": Part("sbi_pipeline.diagnostics.joint_agreement:JOINT_AGREEMENT", version=2),
     "in_distribution": Part("sbi_pipeline.diagnostics.in_distribution:IN_DISTRIBUTION", version=3),
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
     "selection": Part("sbi_pipeline.diagnostics.selection:SELECTION"),
@@ -155,9 +155,9 @@ STAGES = {
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=4),
     "posterior_sbc": Part("sbi_pipeline.stages.posterior_ranks:posterior_sbc"),
-    "report": Part("sbi_pipeline.stages.page:report", version=8),
-    "compare": Part("sbi_pipeline.stages.overview:compare"),
-    "index": Part("sbi_pipeline.stages.overview:index"),
+    "report": Part("sbi_pipeline.stages.page:report", version=9),
+    "compare": Part("sbi_pipeline.stages.overview:compare", version=2),
+    "index": Part("sbi_pipeline.stages.overview:index", version=2),
     "judge": Part("sbi_pipeline.stages.overview:judge"),
 }
 

@@ -56,7 +56,7 @@ SPECIFICATION = """    def _tally(self) -> Specification:
             "tally", arguments, {"simulations": self.key("manifest")}, stage("tally")
         )
 
-    def _observe("""
+    def _report("""
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -85,7 +85,7 @@ def repository(tmp_path: Path) -> Path:
     campaign = package / "study/campaign.py"
     before = '        for each in self.observations:\n            yield self._path("observe"'
     edit(campaign, before, RECIPE)
-    edit(campaign, "    def _observe(", SPECIFICATION)
+    edit(campaign, "    def _report(", SPECIFICATION)
     return tmp_path
 
 

@@ -81,7 +81,7 @@ def rows_in(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.study), 2])
 def test_killed_at_twenty_random_moments_every_row_is_the_same(tmp_path, workers):
     orders = {
         "rows": 1500,

@@ -22,6 +22,7 @@ from sbi_pipeline.plots.style import Look, styled
 from sbi_pipeline.populations import CatalogueParameter, Population
 from sbi_pipeline.reports import assessment, report
 from sbi_pipeline.stages import page as stage
+from sbi_pipeline.stages import results
 from sbi_pipeline.stages.files import write_dataset
 
 LOOK = Look(style.palette(["npe", "nle"]))
@@ -269,7 +270,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     names = ["007", "NA", "1e5", *survey.table["object"][3:]]
     written = dataclasses.replace(survey, table=survey.table.assign(object=names))
     write(tmp_path / "npe" / "survey", written, worst=False)
-    source, found = stage.read_population(
+    source, found = results.read_population(
         Path(tmp_path / "npe" / "survey"), {"catalogue npe, survey": "k"}
     )
     assert isinstance(found, Population)

@@ -255,6 +255,7 @@ CAMPAIGNS = [
         campaign("extra_files: [good.csv, none.csv]"),
         r"extra_files\[1\]: no such file: none.csv \(look",
     ),
+    (campaign("corner: [thete]"), r"corner\[0\]: 'thete' is no inferred or derived parameter"),
     (campaign("bucket: name/prefix"), "bucket: got 'name/prefix'; wanted an address such as s3"),
     (campaign("max_failed_fraction: 50"), "got 50; wanted a number of at least 0 and at most 1"),
     (campaign("store_nuisance: never"), "store_nuisance: got 'never'; wanted true or false"),

@@ -165,7 +165,12 @@ def test_a_diagnostic_is_asked_and_told(name, content, page):
 
 def test_figures_have_files_of_their_own():
     every = [each.stem for one in diagnostics.registered().values() for each in one.figures]
-    every += [each.stem for each in (pictures.CORNER, pictures.MARGINALS, pictures.STEPS)]
+    every += [
+        each.stem
+        for each in vars(pictures).values()
+        if isinstance(each, diagnostics.diagnostic.Drawing)
+    ]
+    every += [each().stem for each in (pictures.corner_of, pictures.marginals_of)]
     assert len(every) == len(set(every))
 
 

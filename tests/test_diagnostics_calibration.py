@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import synthetic
 import torch
+import xarray as xr
 from toy import ToyRatio
 
 from sbi_pipeline import diagnostics, estimators, priors
-from sbi_pipeline.diagnostics import calibration, coverage, tarp, uniform
+from sbi_pipeline.diagnostics import calibration, coverage, probability_plot, tarp, uniform
 from sbi_pipeline.diagnostics.information import (
     information,
     judge_information,
@@ -15,6 +16,7 @@ from sbi_pipeline.diagnostics.information import (
 )
 from sbi_pipeline.diagnostics.parameter_order import swapped
 from sbi_pipeline.diagnostics.ranks import rank, tarp_ranks
+from sbi_pipeline.plots.style import Look
 from sbi_pipeline.subjects import TrainedEstimator
 from sbi_pipeline.trained import Posterior
 
@@ -194,6 +196,35 @@ def test_tarp_error_scatters_as_it_says():
 def test_joint_ranks_join_the_parameters():
     table = calibration.uniformity(synthetic.calibration())
     assert list(table["parameter"]) == ["mass", "spin", "TARP"]
+
+
+def of_many(count=60, biased="p41"):
+    """Return a calibration of many parameters, one of which is ranked too low."""
+    rng = np.random.default_rng(3)
+    ranks = rng.integers(0, 100, size=(300, count))
+    names = [f"p{number}" for number in range(count)]
+    ranks[:, names.index(biased)] //= 2
+    coords = {"parameter": names}
+    data = xr.Dataset({"ranks": (("simulation", "parameter"), ranks)}, coords, {"draws": 99})
+    return TrainedEstimator("npe", "npe", None, data)
+
+
+def test_of_many_quantities_those_that_are_least_uniform_are_drawn():
+    asked, look = [of_many()], Look({"npe": "#0072B2"})
+    drawn = [axis.get_title() for axis in calibration.draw_ranks(asked, look).axes]
+    assert len(drawn) == calibration.MOST_DRAWN
+    assert "p41" in drawn
+    assert drawn == sorted(drawn, key=lambda name: int(name[1:]))
+    assert calibration.which_are_drawn(asked).startswith(" Of 60 quantities the 12 with")
+    assert calibration.which_are_drawn([of_many(12, "p3")]) == ""
+
+
+def test_of_many_curves_those_that_are_least_uniform_are_named():
+    (axis,) = probability_plot.draw_probability_plot([of_many()], Look({"npe": "#0072B2"})).axes
+    named = [each.get_text().partition(":")[0] for each in axis.get_legend().get_texts()]
+    assert len(named) == probability_plot.MOST_LISTED
+    assert "p41" in named
+    assert len(axis.lines) == 60 + 1
 
 
 def test_ranks_beyond_the_number_of_draws_are_refused():

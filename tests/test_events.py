@@ -84,7 +84,7 @@ def test_quantiles_stand_where_events_stood() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["nle", "nre"])
+@pytest.mark.parametrize("method", ["nle", pytest.param("nre", marks=pytest.mark.study)])
 def test_the_posterior_of_fifty_events(method: str) -> None:
     """mu and kind together have a line of equal likelihood, so P(kind) is known to be soft."""
     torch.set_num_threads(1)

@@ -187,7 +187,7 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> No
 def test_snakemake_interrupted_goes_on_where_it_was(tmp_path: Path) -> None:
     """Ctrl-C twice in a training, then SIGTERM to all in the MCMC of another."""
     config = yaml.safe_load((TESTS / "config.yaml").read_text())
-    config["estimators"]["npe"]["training"] = {"max_epochs": 300, "patience": 300}
+    config["estimators"]["npe"]["training"] = {"max_epochs": 80, "patience": 80}
     chains = {"proposal": "none", "min_steps": 1500, "max_steps": 1500}
     config["estimators"]["nle"]["sampler"] |= chains
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -226,6 +228,67 @@ def test_ledgers_are_named_by_the_key_of_what_they_are_for() -> None:
     for name in (f"predictive-tiny-npe-mock-{key}-abc", "predictive-tiny-npe-mock-other-abc"):
         (folder / name / "shard-0.zarr").mkdir(parents=True)
     assert left(plan) == ["simulations/predictive-tiny-npe-mock-other-abc"]
+
+
+def report_of(stage: str, folder: Path, age: float) -> None:
+    """Write what a job of a stage has told of itself so many seconds ago."""
+    told = {"stage": stage, "state": "running", "text": "", "makes": "", "host": "here"}
+    path = folder / f"{stage}.progress.json"
+    path.write_text(json.dumps({**told, "job": "", "begun": 0, "written": 0, "counts": []}))
+    os.utime(path, (time.time() - age,) * 2)
+
+
+def unfinished(folder: Path, key: str) -> list[Path]:
+    """Write what a killed training and killed chains leave behind, a kilobyte each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"train-{key}{rest}" for rest in (".checkpoint", "-0.pt", "-nle-whole.pt.partial")]
+    chain = folder / f"sample-{key}.chain"
+    chain.mkdir()
+    (chain / "0.npz").write_bytes(bytes(1000))
+    for name in names:
+        (folder / name).write_bytes(bytes(1000))
+    return sorted([chain, *(folder / name for name in names)])
+
+
+def test_unfinished_trainings_that_nobody_goes_on_with_are_found() -> None:
+    plan = make(plan_of(edited()))
+    folder, key = Path("results/tiny/npe"), "0123456789abcdef"
+    wanted = [
+        *unfinished(folder, plan["results/tiny/npe/train.spec.json"].key),
+        *unfinished(folder, plan["results/tiny/npe/mock/sample.spec.json"].key),
+    ]
+    (folder / "train-of-thought.checkpoint").touch()  # no key, so none of ours
+    stale = unfinished(folder, key)
+    unfinished(Path("results/tiny/gone"), key)
+    unfinished(Path("results/never/nle"), key)
+    found = {each.place: each for each in leftovers.leftovers([plan])}
+    assert set(found) == {stale[0], Path("results/tiny/gone"), Path("results/never")}
+    assert set(found[stale[0]].paths) == set(stale)
+    assert found[stale[0]].size == 4000
+    for each in found.values():
+        leftovers.delete(each)
+    assert not any(path.exists() for path in stale)
+    assert all(path.exists() for path in wanted)
+    assert (folder / "train-of-thought.checkpoint").exists()
+
+
+def test_what_a_job_left_that_ended_before_it_made_anything_is_found() -> None:
+    plan = make(plan_of(edited()))
+    folder = Path("results/tiny/gone")
+    folder.mkdir()
+    report_of("train", folder, age=9000)
+    assert left(plan) == ["tiny/gone"]
+    (folder / "train.progress.json").write_text("{}")
+    assert left(plan) == []
+
+
+@pytest.mark.parametrize(("age", "written"), [(0, True), (9000, False)])
+def test_a_training_that_runs_is_being_written(age: float, written: bool) -> None:
+    plan = make(plan_of(edited()))
+    unfinished(Path("results/tiny/gone"), "0123456789abcdef")
+    report_of("train", Path("results/tiny/gone"), age)
+    (found,) = leftovers.leftovers([plan])
+    assert found.written is written
 
 
 def test_files_of_the_users_own_and_links_are_left_alone(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_bucket_that_is_not_there_is_one_line(bucket, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.study), 2])
 def test_killed_while_writing_to_a_bucket_every_row_is_the_same(bucket, tmp_path, workers):
     here, there = folders(tmp_path, "here", "there")
     orders = {"rows": 600, "drawn": 600, "simulator": "Slow", "chunk_size": 20}

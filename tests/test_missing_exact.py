@@ -90,7 +90,9 @@ def check(made: estimators.Estimator, model: Linear, x: np.ndarray) -> None:
         assert np.abs(z.std(0) / sd - 1).max() < 0.07
 
 
-@pytest.mark.parametrize("method", ["npe", "nle", "nre", "fmpe"])
+@pytest.mark.parametrize(
+    "method", ["npe", "nle", "nre", pytest.param("fmpe", marks=pytest.mark.study)]
+)
 def test_posterior_with_none_some_and_most_elements_missing(method: str) -> None:
     model = problem()
     z, x = model.pairs(ROWS, seed=1)

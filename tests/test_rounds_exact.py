@@ -102,6 +102,7 @@ def oblique(tmp_path_factory):
     return made_once(tmp_path_factory, "rounds_oblique", make)
 
 
+@pytest.mark.study
 def test_an_oblique_box_holds_the_exact_posterior(oblique):
     path = oblique / "results/sum/npe/obs/posterior.nc"
     tree = xr.open_datatree(path, engine="h5netcdf")

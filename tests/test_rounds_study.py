@@ -180,6 +180,7 @@ def test_a_loaded_estimator_knows_its_box(finished):
     assert np.isfinite(log_prob).tolist() == [True, False]
 
 
+@pytest.mark.study
 def test_a_sweep_over_rounds_tells_how_many_are_worth_it(rounds):
     def change(config):
         config["sweeps"] = {"depth": {"campaign": "line", "rounds": [1, 3]}}
@@ -214,6 +215,7 @@ def test_more_simulations_of_the_last_round_leave_the_others_alone(rounds):
     assert sum(after.values()) == sum(before.values()) + 200
 
 
+@pytest.mark.study
 def test_another_learning_rate_reuses_the_first_round(rounds):
     before = rows(rounds)
 

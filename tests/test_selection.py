@@ -340,7 +340,7 @@ def tiny_priors() -> Any:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("method", ["nle", "nre"])
+@pytest.mark.parametrize("method", ["nle", pytest.param("nre", marks=pytest.mark.study)])
 def test_the_posteriors_of_events_of_which_half_failed(method: str) -> None:
     """The case of the issue, its exact answers made here: truncated, and with the number known."""
     torch.set_num_threads(1)

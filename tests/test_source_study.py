@@ -110,6 +110,7 @@ def two(folder, simulations=3000, tiny=2000):
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
+@pytest.mark.study
 def test_reused_simulations_from_their_shards_to_the_report(tmp_path):
     two(tmp_path)
     ran = stages_run(snakemake(tmp_path, "results/more/report.html", "--cores", "2"))

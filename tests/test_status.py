@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+import yaml
 from shard_for_tests import make
 
 from sbi_pipeline import cli, progress, sidecars, study
@@ -319,6 +320,35 @@ def test_watching_renews_until_it_is_interrupted(results, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert naps == [2.0, 2.0]
     assert out.index("7 of at most 60 epochs") < out.index("8 of at most 60 epochs")
+
+
+def test_watching_takes_the_configuration_as_it_is_by_then(planned, capsys, monkeypatch):
+    report(planned, "tiny/npe/train", makes="results/tiny/npe/train.spec.json")
+    config = Path("config.yaml")
+    whole = config.read_text()
+    fewer = yaml.safe_load(whole)
+    fewer["estimators"].pop("nle")
+    fewer["calibration"] = {}
+    edits = [yaml.safe_dump(fewer), "campaigns: [", None, whole]
+
+    def edit(_: float) -> None:
+        if not edits:
+            raise KeyboardInterrupt
+        text = edits.pop(0)
+        if text is None:
+            config.unlink()
+        else:
+            config.write_text(text)
+
+    monkeypatch.setattr(watching.time, "sleep", edit)
+    cli.main(["status", "--watch", "--configfile", "config.yaml"])
+    looks = capsys.readouterr().out.split("\n\nresults, ")
+    of = [re.findall(r"0 of (\d+) results are made", look) for look in looks]
+    (first,), (second,), half, gone, (last,) = of
+    assert int(second) < int(first) == int(last)
+    assert half == gone == []
+    assert "what waits is not known: config.yaml:" in looks[2]
+    assert "what waits is not known: " in looks[3]
 
 
 @pytest.fixture

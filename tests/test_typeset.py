@@ -1,12 +1,12 @@
 """Numbers are rounded to their errors; labels become pictures that name themselves."""
 
-import base64
 import math
 import re
 
 import pytest
 
 from sbi_pipeline.plots import typeset
+from sbi_pipeline.reports.rendering import Formulas
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,38 @@ def test_numbers_in_sentences_are_set():
     )
 
 
-def test_latex_becomes_a_picture_with_a_name():
-    html = typeset.label(r"$\beta$")
-    assert 'alt="\\beta"' in html
-    picture = base64.b64decode(re.search('base64,([^"]+)', html)[1]).decode()
-    assert "<path" in picture
-    assert "<metadata>" not in picture
+def test_latex_becomes_outlines_within_their_box():
+    drawn = typeset.formula(r"$\beta_1^2$")
+    numbers = [float(each) for each in re.findall(r"-?\d+", drawn.path)]
+    across, down = numbers[::2], numbers[1::2]
+    assert 0 <= min(across) < max(across) <= drawn.width
+    assert -drawn.height - 30 <= min(down) < 0 < max(down) <= drawn.depth + 30
+    assert typeset.formula(r"$\nonsense{$") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "heard"),
+    [
+        (r"$\theta_{12}$", "theta 12"),
+        (r"$M_\odot$", "M odot"),
+        (r"$\mathrm{km\,s^{-1}}$", "kms to the -1"),
+        ("speed", "speed"),
+    ],
+)
+def test_labels_can_be_heard(label, heard):
+    assert typeset.spoken(label) == heard
+
+
+def test_a_label_is_drawn_once_however_often_it_is_used():
+    formulas = Formulas()
+    html = [formulas.label(r"$\beta$") for _ in range(3)]
+    assert html[0] == html[2]
+    assert 'aria-label="beta"' in html[0]
+    (name,) = re.findall('href="#([^"]+)"', html[0])
+    assert formulas.drawn().count("<path") == 1
+    assert f'id="{name}"' in formulas.drawn()
 
 
 def test_labels_cannot_break_the_page():
-    assert typeset.label("<b>plain") == "<span>&lt;b&gt;plain</span>"
-    assert typeset.label(r"$\nonsense{$") == r"<code>$\nonsense{$</code>"
+    assert Formulas().label("<b>plain") == "<span>&lt;b&gt;plain</span>"
+    assert Formulas().label(r"$\nonsense{$") == r"<code>$\nonsense{$</code>"

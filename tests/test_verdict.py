@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +27,13 @@ def test_the_worst_check_decides(statuses, worst, words):
     found = verdict.overall([_check(status) for status in statuses])
     assert found.status == worst
     assert words in found.sentence
+
+
+def test_of_many_subjects_the_first_are_named():
+    checks = [replace(_check("warn"), subject=f"npe, o{number}") for number in range(200)]
+    (named,) = re.findall(r"coverage \((.*)\)\.$", verdict.overall(checks).sentence)
+    assert named == "npe, o0; npe, o1; npe, o2; npe, o3; npe, o4; and 195 more"
+    assert "npe, o5)" in verdict.overall(checks[:6]).sentence
 
 
 def test_nothing_checked_is_not_a_pass():

@@ -5,6 +5,7 @@ two of them is the same here and where the repository is looked at. contents.md 
 says which pages there are, in their order.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ author = "The sbi_pipeline authors"
 release = version = __version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "llms",
@@ -33,6 +34,7 @@ include_patterns = [
     "config/README.md",
     "containers/README.md",
     "docs/**.md",
+    "docs/tutorial.ipynb",
     "examples/*/README.md",
 ]
 # Folders that are not looked into, and texts that are parts of others or of a study made by `init`.
@@ -40,6 +42,14 @@ exclude_patterns = [
     *(f"**/{name}" for name in ("results", ".snakemake", "__pycache__")),
     *(".venv", "build", "dist", "docs/site", "examples/every_study"),
 ]
+
+# The notebook is run anew for each site, where a cell that fails is an error; commands of its cells
+# are those of this environment.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_execution_timeout = 600
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 myst_heading_anchors = 4
 highlight_language = "none"

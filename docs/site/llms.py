@@ -1,4 +1,4 @@
-"""llms.txt, https://llmstxt.org: what the pages are about, and where each is as plain Markdown."""
+"""llms.txt, https://llmstxt.org: what the pages are about, and where each is in plain text."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,8 @@ def sections(env: BuildEnvironment) -> Iterator[tuple[str, list[str]]]:
 def line(env: BuildEnvironment, page: str) -> str:
     """Return title, address and first sentence of a page."""
     built = page.startswith(MADE_FROM_CODE)
-    address = f"{page}.html" if built else f"_sources/{page}.md"
+    source = env.doc2path(page, base=False)
+    address = f"{page}.html" if built else f"_sources/{source}"
     return f"- [{env.titles[page].astext()}]({address}): {first_sentence(env, page)}"
 
 

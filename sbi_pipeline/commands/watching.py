@@ -62,10 +62,11 @@ def _seconds(text: str) -> float:
 def _status(chosen: argparse.Namespace) -> None:
     from ..status.study import status_of  # noqa: PLC0415 - other commands need none of it
 
-    plan, note = _plan_of_status(chosen)
+    configuration = _WatchedConfiguration(chosen)
+    configuration.read()
 
     def look() -> StudyStatus:
-        return status_of(chosen.folder, plan, note)
+        return status_of(chosen.folder, *configuration.current())
 
     if chosen.watch is not None:
         _watch(look, chosen.watch)
@@ -75,6 +76,51 @@ def _status(chosen: argparse.Namespace) -> None:
         _serve(look, chosen.serve)
     else:
         sys.stdout.write(f"{first}\n")
+
+
+class _WatchedConfiguration:
+    """The configuration, read anew when one of its files has changed.
+
+    Args:
+        chosen: What the command line says.
+    """
+
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self._chosen = chosen
+        self._seen: list[tuple[str, int, int]] = []
+        self._read: tuple[Plan | None, str] = None, ""
+
+    def read(self) -> None:
+        """Plan by its files as they are.
+
+        Raises:
+            ValueError: They were named and are wrong.
+            OSError: They were named and cannot be read.
+        """
+        self._seen = _stamps(self._chosen)  # first, so that a later change is seen
+        self._read = _plan_of_status(self._chosen)
+
+    def current(self) -> tuple[Plan | None, str]:
+        """Return the plan by now; where there is none, why, as while a file is being edited."""
+        if _stamps(self._chosen) != self._seen:
+            try:
+                self.read()
+            except (ValueError, OSError) as error:
+                self._read = None, _unknown(error)
+        return self._read
+
+
+def _stamps(chosen: argparse.Namespace) -> list[tuple[str, int, int]]:
+    """Return path, time and size of each file of the configuration that is there."""
+    from .. import study  # noqa: PLC0415 - seconds that other commands need not wait for
+
+    paths = map(Path, chosen.configfile or study.DEFAULTS)
+    there = [(path, path.stat()) for path in paths if path.is_file()]
+    return [(str(path), stat.st_mtime_ns, stat.st_size) for path, stat in there]
+
+
+def _unknown(error: Exception) -> str:
+    return f"what waits is not known: {str(error).splitlines()[0]}"
 
 
 def _plan_of_status(chosen: argparse.Namespace) -> tuple[Plan | None, str]:
@@ -89,7 +135,7 @@ def _plan_of_status(chosen: argparse.Namespace) -> tuple[Plan | None, str]:
     except (ValueError, OSError) as error:
         if named:
             raise
-        return None, f"what waits is not known: {str(error).splitlines()[0]}"
+        return None, _unknown(error)
 
 
 def _watch(look: Callable[[], StudyStatus], seconds: float) -> None:

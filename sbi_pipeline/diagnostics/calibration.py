@@ -39,6 +39,12 @@ NOTED = 3
 """Estimators whose p-values stand in a panel each; of more the smallest does."""
 
 
+MOST_DRAWN = 12
+"""Quantities of a figure; of more those with the smallest p-values are drawn."""
+Ranked = Mapping[str, tuple[Array, int]]
+"""Ranks of one quantity, and of how many draws, by estimator."""
+
+
 @dataclass(frozen=True)
 class Uniformity:
     """Tests of the ranks of one estimator.
@@ -202,7 +208,7 @@ def draw_ecdf(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
 
 def draw_ecdfs(ranked: Mapping[str, xr.Dataset], look: Look) -> Figure:
     """Show ECDFs of ranks minus uniform, by who is asked."""
-    grouped = _by_quantity(ranked)
+    grouped = foremost_quantities(ranked)
     figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         found = [(look.colours[who], ecdf_difference(*each)) for who, each in ranks.items()]
@@ -233,7 +239,7 @@ def draw_differences(axis: Axes, found: Sequence[tuple[str, Ecdf]], least: float
 
 def draw_ranks(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     """Show histograms of the truth's rank among draws; flat within its band is honest."""
-    grouped = _by_quantity(calibrations(asked))
+    grouped = foremost_quantities(calibrations(asked))
     figure, axes = panels(len(grouped), columns=4, width=2.5, height=2.2)
     for (what, ranks), axis in zip(grouped.items(), axes, strict=True):
         top = 1.5
@@ -250,7 +256,28 @@ def draw_ranks(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     return figure
 
 
-def _by_quantity(ranked: Mapping[str, xr.Dataset]) -> dict[str, dict[str, tuple[Array, int]]]:
+def foremost_quantities(ranked: Mapping[str, xr.Dataset]) -> Mapping[str, Ranked]:
+    """Return ranks by quantity, of many only those that are least uniform, in their order."""
+    grouped = _by_quantity(ranked)
+    if len(grouped) <= MOST_DRAWN:
+        return grouped
+    chosen = sorted(grouped, key=lambda what: _smallest_p(grouped[what]))[:MOST_DRAWN]
+    return {what: of for what, of in grouped.items() if what in chosen}
+
+
+def _smallest_p(ranks: Ranked) -> float:
+    return min(ecdf_difference(*each).p_value for each in ranks.values())
+
+
+def which_are_drawn(asked: Sequence[TrainedEstimator]) -> str:
+    """Say which quantities a figure shows, where not all."""
+    count = len(_by_quantity(calibrations(asked)))
+    if count <= MOST_DRAWN:
+        return ""
+    return f" Of {count} quantities the {MOST_DRAWN} with the smallest p are shown."
+
+
+def _by_quantity(ranked: Mapping[str, xr.Dataset]) -> Mapping[str, Ranked]:
     """Return ranks and draws of each posterior by quantity, then by estimator."""
     grouped: dict[str, dict[str, tuple[Array, int]]] = {}
     for who, data in ranked.items():
@@ -272,8 +299,11 @@ CALIBRATION = Diagnostic(
             draw=draw_ecdf,
             alt="ECDF of ranks minus uniform",
             title="Simulation-based calibration.",
-            text="ECDF of the truth’s rank among draws, minus uniform. An honest estimator stays "
-            "inside its whole band in 95 % of cases; p by estimator.",
+            text=lambda asked: (
+                "ECDF of the truth’s rank among draws, minus uniform. An honest "
+                "estimator stays inside its whole band in 95 % of cases; p by estimator."
+                + which_are_drawn(asked)
+            ),
             section="calibration",
         ),
         Drawing(
@@ -281,7 +311,9 @@ CALIBRATION = Diagnostic(
             draw=draw_ranks,
             alt="Histograms of ranks",
             title="Rank histograms.",
-            text="∪: too narrow, ∩: too wide, a slope: shifted.",
+            text=lambda asked: (
+                "∪: too narrow, ∩: too wide, a slope: shifted." + which_are_drawn(asked)
+            ),
             section="calibration",
         ),
     ),

@@ -20,7 +20,9 @@ from .check import Check, WarnFail, above
 from .diagnostic import Diagnostic
 
 CLASSIFIED = 1_000
-"""Draws of each posterior given to a classifier; a pair takes about a second."""
+"""Draws of each posterior given to a classifier; a pair takes seconds at most."""
+UNITS = 100
+"""Of each layer of a classifier on a page, at most: those of ten parameters."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Classified:
     draws: int
 
 
-def c2st(a: Array, b: Array, n: int = 2000, seed: int = 0) -> float:
+def c2st(a: Array, b: Array, n: int = 2000, seed: int = 0, most_units: int | None = None) -> float:
     """Return the cross-validated accuracy of a classifier that tells ``a`` from ``b``.
 
     0.5: cannot be told apart, 1: disjoint. As in the sbibm benchmark: z-scored by the reference
@@ -47,6 +49,7 @@ def c2st(a: Array, b: Array, n: int = 2000, seed: int = 0) -> float:
         b: Reference draws, ``(n_b, dim)``.
         n: At most so many draws of each are used; differences below 0.02 are noise at 2 000.
         seed: Seed of the choice of draws, the folds and the classifier.
+        most_units: Of each layer; None for those of the benchmark, whatever the dimension.
 
     Raises:
         ValueError: The draws differ in dimension.
@@ -64,6 +67,8 @@ def c2st(a: Array, b: Array, n: int = 2000, seed: int = 0) -> float:
     features = (np.concatenate([one, other]) - mean) / np.where(sd > 0, sd, 1.0)
     labels = np.repeat([0, 1], size)
     units = 10 * a.shape[1]
+    if most_units is not None:
+        units = min(units, most_units)
     classifier = MLPClassifier((units, units), max_iter=10_000, random_state=seed)
     folds = KFold(5, shuffle=True, random_state=seed)
     return float(cross_val_score(classifier, features, labels, cv=folds).mean())
@@ -77,7 +82,7 @@ def measure_joint_agreement(asked: PosteriorPair) -> Classified | None:
     effective = [size for each in pair for size in each.effective.values()]
     size = max(20, int(np.nanmin([CLASSIFIED, *effective])))
     a, b = (np.stack(list(each.columns.values()), axis=1) for each in pair)
-    return Classified(c2st(a, b, n=size), size)
+    return Classified(c2st(a, b, n=size, most_units=UNITS), size)
 
 
 def judge_joint_agreement(found: Classified, subject: str, *, c2st: WarnFail = (0.6, 0.7)) -> Check:

@@ -87,7 +87,8 @@ def judge_prior_edge(
 
 def _with_edges(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of parameters that are neither derived nor periodic."""
-    return summary[(summary["derived"].fillna("") == "") & summary["at_edge"].notna()]
+    given = summary["derived"].isna() | (summary["derived"] == "")
+    return summary[given & summary["at_edge"].notna()]
 
 
 PRIOR_EDGE = Diagnostic(

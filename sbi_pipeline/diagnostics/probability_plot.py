@@ -19,6 +19,9 @@ from .visible import by_kolmogorov_smirnov
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MOST_LISTED = 8
+"""Parameters with a colour and a p-value, those with the smallest; curves of others are grey."""
+
 
 def judge_probability_plot(
     found: Uniformity,
@@ -57,7 +60,8 @@ def judge_probability_plot(
 def draw_probability_plot(asked: Sequence[TrainedEstimator], look: Look) -> Figure:
     """Show P-P plots: how often the truth lies below each credible level, with KS p-values.
 
-    Bands hold 68.3, 95.4 and 99.7 % of what chance gives at each level.
+    Bands hold 68.3, 95.4 and 99.7 % of what chance gives at each level. Of many parameters those
+    with the smallest p-values are named.
     """
     columns = 3
     known = calibrations(asked)
@@ -68,15 +72,20 @@ def draw_probability_plot(asked: Sequence[TrainedEstimator], look: Look) -> Figu
         for sigma in (1, 2, 3):
             low, high = stats.binom.interval(2 * stats.norm.cdf(sigma) - 1, n, levels)
             axis.fill_between(levels, low / n, high / n, color=FAINT, alpha=0.16, lw=0)
-        for place, name in enumerate(data["parameter"].to_numpy()):
-            ranks = np.sort(data["ranks"].sel(parameter=name).to_numpy())
-            text = f"{look.label(str(name))}: {ks_p_value(ranks, draws):.2g}"
-            at = (ranks + 0.5) / (draws + 1)
-            colour = SERIES[place % len(SERIES)]
-            axis.step(at, np.arange(1, n + 1) / n, color=colour, lw=1.3, label=text)
+        names = data["parameter"].to_numpy()
+        every = [np.sort(data["ranks"].sel(parameter=name).to_numpy()) for name in names]
+        p_values = np.array([ks_p_value(ranks, draws) for ranks in every])
+        listed = sorted(np.argsort(p_values, kind="stable")[:MOST_LISTED])
+        for place, (name, ranks) in enumerate(zip(names, every, strict=True)):
+            at, told = (ranks + 0.5) / (draws + 1), place in listed
+            text = f"{look.label(str(name))}: {p_values[place]:.2g}" if told else None
+            colour = SERIES[listed.index(place) % len(SERIES)] if told else FAINT
+            drawn = axis.step(at, np.arange(1, n + 1) / n, color=colour, lw=1.3, label=text)
+            drawn[0].set_zorder(2.1 if told else 2)
         axis.plot([0, 1], [0, 1], color=INK, lw=0.6)
         axis.set(title=who, xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axis.legend(title="KS p", loc="lower right", title_fontsize=8.5, fontsize=8.5)
+        title = "KS p" if len(names) <= MOST_LISTED else "smallest KS p"
+        axis.legend(title=title, loc="lower right", title_fontsize=8.5, fontsize=8.5)
     label_outer(axes, "credible level", "fraction of truths below")
     return figure
 
@@ -95,7 +104,7 @@ PROBABILITY_PLOT = Diagnostic(
             alt="P-P plots",
             title="P-P plots.",
             text="How often the truth lies below each credible level, with p-values of Kolmogorov "
-            "and Smirnov. Grey: 1, 2 and 3 σ of what chance gives.",
+            "and Smirnov, the smallest ones. Grey: 1, 2 and 3 σ of what chance gives.",
             section="calibration",
         ),
     ),

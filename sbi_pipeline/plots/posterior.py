@@ -25,7 +25,11 @@ from .typeset import asymmetric
 
 # Probability inside 1 and 2 sigma of a two-dimensional normal.
 LEVELS = (0.393, 0.865)
+LINES = ("-", "--", "-.", (0, (1, 1)))
+"""Of the posteriors in their order, so that colours are not all that tells them apart."""
 MAX_DRAWS = 20_000
+PRIOR_DRAWS, PRIOR_WIDTH = 600, 1.15
+"""Draws of a prior, which has no fine structure, and their kernel in units of Scott's."""
 LINE = 0.25  # inches from one line of medians to the next
 
 
@@ -34,6 +38,7 @@ def corner_overlay(
     posteriors: Mapping[str, xr.DataTree],
     truth: Mapping[str, float] | None = None,
     colours: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Figure:
     """Overlay the posteriors of several estimators, with the prior in grey and the truth dashed.
 
@@ -41,15 +46,16 @@ def corner_overlay(
     with the ends of the central 68 %.
 
     Args:
-        posteriors: Trees of ``posterior.nc`` by estimator; their shared parameters are shown.
+        posteriors: Trees of ``posterior.nc`` by estimator.
         truth: Known true values by parameter.
         colours: By estimator.
+        names: Of the parameters that are shown; by default all that the posteriors share.
 
     Raises:
         ValueError: The posteriors share no parameter.
     """
     shades, known = colours or palette(posteriors), dict(truth or {})
-    names = shared_parameters(posteriors)
+    names = list(names or shared_parameters(posteriors))
     first = next(iter(posteriors.values()))
     circles = circles_of(posteriors, names)
     known |= {name: float(circles[name].shown(known[name])) for name in {*circles} & {*known}}
@@ -57,6 +63,7 @@ def corner_overlay(
     limits = _limits(columns, [known.get(name) for name in names])
     labels = [axis_label(first[f"posterior/{name}"].attrs, name) for name in names]
     figure, panel, margins = _square(len(names), len(posteriors))
+    lines = dict(zip(posteriors, LINES * len(posteriors), strict=False))
     for who, draws in columns.items():
         _corner().corner(
             draws,
@@ -72,8 +79,8 @@ def corner_overlay(
             fill_contours=True,
             no_fill_contours=True,  # corner's white base would hide what lies below
             contourf_kwargs={"colors": [to_rgba(shades[who], alpha) for alpha in (0, 0.12, 0.3)]},
-            contour_kwargs={"linewidths": 1.3},
-            hist_kwargs={"density": True, "linewidth": 1.5},
+            contour_kwargs={"linewidths": 1.3, "linestyles": lines[who]},
+            hist_kwargs={"density": True, "linewidth": 1.5, "linestyle": lines[who]},
             max_n_ticks=4 if panel > 1.5 else 3,
             use_math_text=True,
             label_kwargs={"fontsize": 12},
@@ -112,6 +119,7 @@ def prior_to_posterior(
     posteriors: Mapping[str, xr.DataTree],
     truth: Mapping[str, float] | None = None,
     colours: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Figure:
     """Show each parameter's marginal in the range of its prior: what the data taught.
 
@@ -119,12 +127,14 @@ def prior_to_posterior(
         posteriors: Trees of ``posterior.nc`` by estimator.
         truth: Known true values by parameter.
         colours: By estimator.
+        names: Of the parameters that are shown; by default all that the posteriors share.
     """
     shades, known = colours or palette(posteriors), dict(truth or {})
-    names, first = shared_parameters(posteriors), next(iter(posteriors.values()))
+    names, first = list(names or shared_parameters(posteriors)), next(iter(posteriors.values()))
     circles = circles_of(posteriors, names)
     known |= {name: float(circles[name].shown(known[name])) for name in {*circles} & {*known}}
     figure, axes = panels(len(names), columns=4, width=2.6, height=2.2)
+    lines = dict(zip(posteriors, LINES * len(posteriors), strict=False))
     for name, axis in zip(names, axes, strict=True):
         prior = first[f"prior/{name}"].to_numpy().ravel()
         everything = [tree[f"posterior/{name}"].to_numpy().ravel() for tree in posteriors.values()]
@@ -138,7 +148,10 @@ def prior_to_posterior(
         for who, draws in zip(posteriors, everything, strict=True):
             start, end = np.quantile(draws, [0.0005, 0.9995])
             fine = edges(np.array([start, end]), 39)
-            axis.hist(draws, fine, density=True, histtype="step", color=shades[who], lw=1.5)
+            axis.hist(
+                draws, fine, density=True, histtype="step", color=shades[who], lw=1.5,
+                ls=lines[who],
+            )  # fmt: skip
         if name in known:
             axis.axvline(known[name], color=TRUTH, ls="--", lw=1)
         if name in circles:
@@ -275,9 +288,9 @@ def _draw_prior_contours(
 ) -> None:
     if np.linalg.matrix_rank(np.cov(pairs.T)) < 2:
         return  # a constant, or two parameters that determine each other: no density to contour
-    smooth = gaussian_kde(pairs[:2000].T).factor * 1.4  # a prior has no fine structure
-    density = gaussian_kde(pairs[:2000].T, smooth)
-    levels = np.quantile(density(pairs[:2000].T), 1 - np.array(LEVELS[::-1]))
+    few = pairs[:PRIOR_DRAWS].T
+    density = gaussian_kde(few, lambda kernels: PRIOR_WIDTH * kernels.scotts_factor())
+    levels = np.quantile(density(few), 1 - np.array(LEVELS[::-1]))
     grid = np.meshgrid(np.linspace(*x, 40), np.linspace(*y, 40))
     height = density(np.stack([each.ravel() for each in grid])).reshape(40, 40)
     inside = [level for level in levels if height.min() < level < height.max()]
@@ -325,7 +338,10 @@ def _entries(
     shades: Mapping[str, str], names: list[str], tree: xr.DataTree, truth: Mapping[str, float]
 ) -> dict[str, Line2D | Patch]:
     """Return what a legend explains."""
-    entries: dict[str, Line2D | Patch] = {name: line_of(shades[name]) for name in names}
+    lines = zip(names, LINES * len(names), strict=False)
+    entries: dict[str, Line2D | Patch] = {
+        name: line_of(shades[name], ls=style) for name, style in lines
+    }
     if "prior" in tree.children:
         entries["prior"] = Patch(color=FAINT, alpha=0.45)
     if truth:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,10 @@ SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#33
 INK, FAINT, TRUTH = "#222222", "#9A9A9A", "#000000"
 
 DOTS_PER_INCH = 170
+MOST_PIXELS = 1900
+"""Width of a PNG: twice that of a page, for fine screens. What is larger on paper is a PDF."""
+SMALL_AXES, SMALL_BYTES = 30, 100_000
+"""Figures of at most so many panels and bytes are SVG on a page, others PNG."""
 
 STYLE: dict[str, Any] = {
     "axes.edgecolor": "#555555",
@@ -105,21 +110,57 @@ def styled(plot: Callable[P, T]) -> Callable[P, T]:
 
 @styled
 def save_figure(figure: Figure, folder: Path, stem: str) -> Path:
-    """Write ``stem.png`` and ``stem.pdf``; return the path of the first."""
+    """Write ``stem.png`` and ``stem.pdf``.
+
+    Returns:
+        The path of the first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}.png"
+    _arrange(figure)
     path.write_bytes(png(figure))
     # Without a date the same figure is the same file.
     figure.savefig(folder / f"{stem}.pdf", metadata={"CreationDate": None})
     return path
 
 
+def save_small_vector(figure: Figure, folder: Path, stem: str) -> None:
+    """Write ``stem.svg`` beside what `save_figure` has written, where that is small."""
+    if len(figure.axes) <= SMALL_AXES and len(drawn := svg(figure)) <= SMALL_BYTES:
+        (folder / f"{stem}.svg").write_bytes(drawn)
+
+
+def _arrange(figure: Figure) -> None:
+    """Place panels and labels once for all formats: of many panels that takes seconds."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 @styled
 def png(figure: Figure) -> bytes:
-    """Return the figure as PNG."""
+    """Return the figure as PNG, at most `MOST_PIXELS` wide."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
+    dots = min(DOTS_PER_INCH, MOST_PIXELS / figure.get_figwidth())
+    figure.savefig(buffer, format="png", dpi=dots)
     return buffer.getvalue()
+
+
+@styled
+def svg(figure: Figure) -> bytes:
+    """Return the figure as SVG, its type as outlines; what is rasterised is so on paper as well."""
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    # Names within it and no date: the same figure is the same file.
+    with mpl.rc_context({"svg.hashsalt": "figure", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", dpi=DOTS_PER_INCH, metadata={"Date": None})
+    return re.sub(rb' d="[^"]*"', _shortened, buffer.getvalue())
+
+
+def _shortened(path: re.Match[bytes]) -> bytes:
+    """Return a path of an SVG with places to a hundredth of a point, and no line breaks."""
+    places = re.sub(rb"(\.\d\d)\d+", rb"\1", path[0])
+    return re.sub(rb"\s+", b" ", places)
 
 
 def edges(values: Array, bins: int) -> list[float]:

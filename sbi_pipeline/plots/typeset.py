@@ -1,20 +1,22 @@
-"""Numbers and labels as a reader wants them: rounded to their errors, LaTeX as pictures."""
+"""Numbers and labels as a reader wants them: rounded to their errors, LaTeX as outlines."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import matplotlib as mpl
-from markupsafe import Markup
 from matplotlib.font_manager import FontProperties
-from matplotlib.mathtext import math_to_image
+from matplotlib.mathtext import MathTextParser
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
 
-LINE = 12.0  # points; labels scale with the text around them
+STYLES = r"\\(?:mathrm|mathit|mathbf|mathcal|text|rm|left|right)\b|\\[,;:! ]|[${}]"
+"""What in LaTeX is seen, and not said."""
+UNITS = 1000  # of the size of type, in which outlines are told
 MINUS, DASH = "\u2212", "\u2013"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -62,28 +64,50 @@ def tidy(text: str) -> str:
     return re.sub(r"(?<![\w.])-(?=\d)", MINUS, text)
 
 
+@dataclass(frozen=True)
+class Formula:
+    """A label with LaTeX as one path of SVG, in units of a thousandth of the size of its type.
+
+    Attributes:
+        path: Its outlines; y points down, from the line that the text stands on.
+        width: Of the label.
+        height: From the line to its top.
+        depth: From the line to its bottom.
+    """
+
+    path: str
+    width: int
+    height: int
+    depth: int
+
+
 @functools.lru_cache(maxsize=512)
-def label(text: str) -> Markup:
-    """Return a label as HTML; text with ``$…$`` becomes a small SVG, since a page has no LaTeX."""
-    if "$" not in text:
-        return Markup("<span>{}</span>").format(text)
-    buffer = io.BytesIO()
-    try:
-        with mpl.rc_context({"mathtext.fontset": "cm", "svg.fonttype": "path"}):
-            depth = math_to_image(text, buffer, FontProperties(size=LINE), dpi=72, format="svg")
-    except ValueError:
-        return Markup("<code>{}</code>").format(text)
-    # The metadata hold the time of day, which would make every page different.
-    picture = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue().decode(), flags=re.DOTALL)
-    height = float(re.findall(r'height="([\d.]+)pt"', picture)[0])
-    return Markup(
-        '<img class="math" alt="{}" src="data:image/svg+xml;base64,{}" '
-        'style="height:{:.2f}em;vertical-align:{:.2f}em">'
-    ).format(
-        text.replace("$", ""),
-        base64.b64encode(picture.encode()).decode(),
-        height / LINE,
-        -depth / LINE,
+def formula(text: str) -> Formula | None:
+    """Return a label with ``$…$`` as outlines, since a page has no LaTeX; None for nonsense."""
+    with mpl.rc_context({"mathtext.fontset": "cm"}):
+        try:
+            size = FontProperties(size=UNITS)
+            width, height, depth, _, _ = MathTextParser("path").parse(text, 72, size)
+        except ValueError:
+            return None
+        drawn = TextPath((0, 0), text, size=UNITS)
+    return Formula(_outlines(drawn), *(math.ceil(each) for each in (width, height - depth, depth)))
+
+
+def spoken(text: str) -> str:
+    r"""Return a label for those who hear a page: ``$\theta_{1}$`` is theta 1."""
+    plain = re.sub(STYLES, "", text).replace("^", " to the ")
+    return " ".join(re.sub(r"[\\_]", " ", plain).split())
+
+
+def _outlines(path: Path) -> str:
+    """Return a path as SVG writes it."""
+    commands = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
+    return "".join(
+        "Z"
+        if code == Path.CLOSEPOLY
+        else commands[code] + " ".join(f"{x:.0f} {-y:.0f}" for x, y in points.reshape(-1, 2))
+        for points, code in path.iter_segments(simplify=False, curves=True)
     )
 
 

@@ -69,6 +69,7 @@ class Report:
         rounds: Those that it was simulated in, if it was.
         refined: Refined posteriors that were asked about held-out simulations.
         networks: Options that the network of each estimator got, with its ``members``, by name.
+        corner: Parameters that corner plots show; empty for those that matter most.
     """
 
     campaign: str
@@ -90,6 +91,7 @@ class Report:
     rounds: SimulatedRounds | None = None
     refined: Sequence[TrainedEstimator] = ()
     networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    corner: Sequence[str] = ()
 
     @property
     def checks(self) -> list[Check]:

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import xarray as xr
+
 from .. import diagnostics
 from ..diagnostics.diagnostic import Drawing, Section
-from ..plots import catalogue
-from ..plots.posterior import corner_overlay, prior_to_posterior
+from ..plots import catalogue, foremost
+from ..plots.foremost import Foremost
+from ..plots.many import correlation_matrices, every_parameter
+from ..plots.posterior import corner_overlay, prior_to_posterior, shared_parameters
 from ..plots.steps import step_sweep
 from ..plots.style import Look, palette, styled
 from ..populations import Population
@@ -74,8 +78,10 @@ def _drawings(report: Report) -> Iterator[tuple[Drawing, Sequence[Subject]]]:
     """Yield every drawing with what it is drawn of: the answers first, then what they rest on."""
     posteriors = [each for one in report.observations for each in one.posteriors.values()]
     populations = [each for one in report.catalogues for each in one.populations.values()]
-    yield CORNER, posteriors
-    yield MARGINALS, posteriors
+    yield corner_of(report.corner), posteriors
+    yield marginals_of(report.corner), posteriors
+    yield EVERY, posteriors
+    yield CORRELATIONS, posteriors
     yield WIDTHS, populations
     yield RECOVERED, populations
     yield OBJECT, [each for one in populations for each in one.shown]
@@ -110,6 +116,102 @@ def _picture(stem: str, drawing: Drawing, subjects: Sequence[Subject]) -> Pictur
 
 def _truth(posteriors: Iterable[SampledPosterior]) -> dict[str, float]:
     return {name: value for each in posteriors for name, value in each.truth.items()}
+
+
+def foremost_of(posteriors: Sequence[SampledPosterior], given: Sequence[str]) -> Foremost:
+    """Return the parameters that corner plot and marginals of an observation show.
+
+    Args:
+        posteriors: Of the observation.
+        given: Parameters that are asked for; empty for those that matter most.
+    """
+    trees = {each.name: each.tree for each in posteriors}
+    names = shared_parameters(trees)
+    if given:
+        return Foremost([name for name in names if name in given] or names, len(names))
+    told = [each.summary.set_index("parameter")["kl_nats"] for each in posteriors]
+    known = {name: max(float(each[name]) for each in told) for name in names}
+    if len(names) <= foremost.MOST:
+        return Foremost(names, len(names))
+    correlations = [foremost.rank_correlations(tree, names) for tree in trees.values()]
+    return foremost.that_matter(known, foremost.strongest(correlations))
+
+
+def _which_text(chosen: Foremost) -> str:
+    """Say which of many parameters are shown, and why these."""
+    shown = len(chosen.names)
+    if shown == chosen.of:
+        return ""
+    if not chosen.pairs:
+        return f" Shown are the {shown} of {chosen.of} parameters that `corner` names."
+    pairs = ", ".join(f"{one} and {other} {value:+.2f}" for one, other, value in chosen.pairs)
+    return (
+        f" Shown are the {shown} of {chosen.of} parameters that matter most: those that the data "
+        f"tell most of, by the divergence from the prior ({', '.join(chosen.informed)}), and the "
+        f"pairs with the strongest rank correlations ({pairs.replace('-', '−')}). Figures below "
+        "show all; others come here where `corner` of the campaign names them."
+    )
+
+
+def corner_of(given: Sequence[str] = ()) -> Drawing:
+    """Return the corner plot of given parameters, or of those that matter most."""
+    return Drawing(
+        stem="corner-{observation}",
+        draw=lambda asked, look: corner_overlay(
+            {each.name: each.tree for each in asked},
+            _truth(asked),
+            look.colours,
+            foremost_of(asked, given).names,
+        ),
+        alt="Corner plot of the posteriors of {observation}: marginals of the parameters on the "
+        "diagonal, contours of each pair below it; the numbers stand in the table of results",
+        title="Posterior.",
+        text=lambda asked: _corner_text(asked) + _which_text(foremost_of(asked, given)),
+        section="observation",
+    )
+
+
+def marginals_of(given: Sequence[str] = ()) -> Drawing:
+    """Return prior and posterior of given parameters, or of those that matter most."""
+    return Drawing(
+        stem="prior-{observation}",
+        draw=lambda asked, look: prior_to_posterior(
+            {each.name: each.tree for each in asked},
+            _truth(asked),
+            look.colours,
+            foremost_of(asked, given).names,
+        ),
+        alt="Prior and posterior marginals of {observation}",
+        title="What the data taught.",
+        text=lambda asked: (
+            "Marginals in the range of the prior."
+            + (" Parameters are those of the corner plot." if _are_chosen(asked, given) else "")
+        ),
+        section="observation",
+    )
+
+
+def _are_chosen(posteriors: Sequence[SampledPosterior], given: Sequence[str]) -> bool:
+    chosen = foremost_of(posteriors, given)
+    return len(chosen.names) < chosen.of
+
+
+def _of_many(posteriors: Sequence[SampledPosterior]) -> dict[str, xr.DataTree] | None:
+    """Return the posteriors of an observation where a corner plot cannot show all of them."""
+    trees = {each.name: each.tree for each in posteriors}
+    return trees if len(shared_parameters(trees)) > foremost.MOST else None
+
+
+def _draw_every(posteriors: Sequence[SampledPosterior], look: Look) -> Figure | None:
+    trees = _of_many(posteriors)
+    if trees is None:
+        return None
+    return every_parameter(trees, _truth(posteriors), look.colours)
+
+
+def _draw_correlations(posteriors: Sequence[SampledPosterior], look: Look) -> Figure | None:
+    trees = _of_many(posteriors)
+    return None if trees is None else correlation_matrices(trees)
 
 
 def _corner_text(posteriors: Sequence[SampledPosterior]) -> str:
@@ -151,24 +253,22 @@ def _recovered_text(populations: Sequence[Population]) -> str:
     return text + _marked_text(populations)
 
 
-CORNER = Drawing(
-    stem="corner-{observation}",
-    draw=lambda asked, look: corner_overlay(
-        {each.name: each.tree for each in asked}, _truth(asked), look.colours
-    ),
-    alt="Corner plot of the posteriors of {observation}",
-    title="Posterior.",
-    text=_corner_text,
+EVERY = Drawing(
+    stem="parameters-{observation}",
+    draw=_draw_every,
+    alt="Median and intervals of every parameter of {observation}, in units of its prior",
+    title="Every parameter.",
+    text="Medians, central 68 % (thick) and 90 % (thin), in standard deviations of the prior from "
+    "its mean.",
     section="observation",
 )
-MARGINALS = Drawing(
-    stem="prior-{observation}",
-    draw=lambda asked, look: prior_to_posterior(
-        {each.name: each.tree for each in asked}, _truth(asked), look.colours
-    ),
-    alt="Prior and posterior marginals of {observation}",
-    title="What the data taught.",
-    text="Marginals in the range of the prior.",
+CORRELATIONS = Drawing(
+    stem="correlations-{observation}",
+    draw=_draw_correlations,
+    alt="Rank correlations of all pairs of parameters of {observation}",
+    title="Every pair.",
+    text="Rank correlations of the draws of each posterior: which parameters the data tell "
+    "together only.",
     section="observation",
 )
 STEPS = Drawing(

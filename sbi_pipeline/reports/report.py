@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from . import citation
-from .contents import Report
+from .contents import MAX_SHOWN, Report
 from .pictures import look_of, pictures
 from .rendering import embedded, template
 from .verdict import overall
@@ -39,14 +39,15 @@ def render(report: Report, images: Mapping[str, bytes]) -> str:
 
     Args:
         report: What to tell.
-        images: PNG files by stem, of the figures of `figures`; those missing are left out.
+        images: PNG or SVG files by stem, of the figures of `figures`; those missing are left out.
     """
     paragraph = citation.paragraph(report)
     return template("report.html").render(
         report=report,
         verdict=overall(report.checks),
         pictures=[each for each in pictures(report) if each.stem in images],
-        images={stem: embedded(png) for stem, png in images.items()},
+        images={stem: embedded(image) for stem, image in images.items()},
+        most=MAX_SHOWN,
         colours=look_of(report).colours,
         methods=citation.in_plain_text(paragraph),
         bibtex=citation.bibtex(paragraph, citation.own_version(report)),

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from ..diagnostics.check import STATUSES, Check, Status
 from .recommendation import Recommendation
 
+MOST_NAMED = 6
+"""Subjects of one check that the sentence names; it must stay one."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -36,11 +39,18 @@ def overall(checks: Sequence[Check]) -> Verdict:
     subjects: dict[str, list[str]] = {}
     for check in bad:
         subjects.setdefault(check.name, []).append(check.subject)
-    named = ", ".join(f"{name} ({'; '.join(whose)})" for name, whose in subjects.items())
+    named = ", ".join(f"{name} ({_listed(whose)})" for name, whose in subjects.items())
     verb = "failed"
     if status == "warn":
         verb = "gives a warning" if len(bad) == 1 else "give a warning"
     return Verdict(status, f"{len(bad)} of {len(checks)} checks {verb}: {named}.")
+
+
+def _listed(whose: Sequence[str]) -> str:
+    """Return the first of some subjects, and how many more there are."""
+    if len(whose) <= MOST_NAMED:
+        return "; ".join(whose)
+    return f"{'; '.join(whose[: MOST_NAMED - 1])}; and {len(whose) - MOST_NAMED + 1} more"
 
 
 def to_json(

@@ -53,22 +53,28 @@ def run_stage(
     name = max(filter(rule.endswith, registry.STAGES), key=len)
     try:
         with progress.reported(log, name, str(outputs.get("spec", ""))):
-            _run(name, inputs, dict(outputs), dict(params), threads, near)
+            run_planned(name, inputs, outputs, params, threads, near)
     except (ValueError, OSError) as error:  # OSError: no space, no right to write, no such file
         logging.getLogger().removeHandler(terminal)
         logging.exception("%s failed", name)
         sys.exit(f"{name}: {error} (more in {log})")
 
 
-def _run(
+def run_planned(
     name: str,
     inputs: Mapping[str, Any],
-    outputs: dict[str, Any],
-    params: dict[str, Any],
+    outputs: Mapping[str, Any],
+    params: Mapping[str, Any],
     threads: int,
-    near: Path | None,
+    near: Path | None = None,
 ) -> None:
-    """Run a stage, then write its specification; arguments as of `run_stage`."""
+    """Run a stage, then write its specification; arguments as of `run_stage`.
+
+    Raises:
+        ValueError: The stage failed.
+        OSError: It could not read or write.
+    """
+    outputs, params = dict(outputs), dict(params)
     spec, beside = dict(params.pop("spec", {})), outputs.pop("spec", None)
     follows = spec.pop("follows", [])
     given = {**inputs, **outputs, **params}
@@ -81,7 +87,8 @@ def _run(
         return
     check_unedited(spec.get("contents", {}), spec.get("arguments", {}))
     offered = {"threads": threads, "key": spec.get("key"), "inputs": spec.get("inputs")}
-    arguments = arguments_of(stage, {**given, **spec.get("arguments", {})}, offered)
+    # The rule wins: of a training it gives all options, also those that are in no key.
+    arguments = arguments_of(stage, {**spec.get("arguments", {}), **given}, offered)
     with ExitStack() as stack:
         if near is not None and "simulations" in inputs:
             from ..storage.staging import staged  # noqa: PLC0415 - light stages need no store

@@ -6,11 +6,12 @@ key. What is not there as planned is made anew, even where Snakemake's records a
 """
 
 from .configuration import load_configuration, take_configuration
-from .files import ConfigurationError, assignments, default_files
+from .files import DEFAULTS, ConfigurationError, assignments, default_files
 from .jobs import Jobs
 from .plan import Plan
 
 __all__ = [
+    "DEFAULTS",
     "ConfigurationError",
     "Jobs",
     "Plan",

@@ -269,7 +269,7 @@ class Campaign(Mapping[str, Specification]):
                 "parameters": texts.described(entry),
                 "thresholds": config.get("thresholds", {}),
                 "configuration": texts.excerpt(self.name, config, self.estimators),
-                **({"selection": entry["selection"]} if "selection" in entry else {}),
+                **{each: entry[each] for each in ("selection", "corner") if each in entry},
                 **self.fits.at_load,
             },
             {

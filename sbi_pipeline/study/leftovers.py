@@ -1,8 +1,9 @@
 """What lies in ``results`` and no configuration names any more: found, measured, deleted if asked.
 
-Only what this package made is found: folders that hold a specification of one of its stages, and
-what such a specification lies beside. Links are left alone. Of rounds that wait for a box nobody
-knows which simulations they will name, so all that were made in boxes are kept.
+Only what this package made is found: folders that hold a specification of one of its stages, what
+such a specification lies beside, and what a killed job has left to go on from. Links are left
+alone. Of rounds that wait for a box nobody knows which simulations they will name, so all that were
+made in boxes are kept.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from ..storage.lease import is_held
 from .campaign import Campaign
 from .plan import Plan
 from .simulations import EXISTING, RESULTS
+from .unfinished import STAGES as KEPT_FROM
+from .unfinished import has_begun, is_at_work, pieces
 
 SPECIFICATION = ".spec.json"
 STORE = ".zarr"
@@ -58,6 +61,7 @@ class Named:
         folders: In which they lie, and all above these.
         simulations: Names of folders of simulations.
         ledgers: Parts of the names of ledgers that a killed run goes on with.
+        unfinished: Keys of trainings and draws that a killed run goes on with.
         waiting: Campaigns that are rounds, some of which wait for a box.
     """
 
@@ -65,13 +69,15 @@ class Named:
     folders: set[Path] = field(default_factory=set)
     simulations: set[str] = field(default_factory=set)
     ledgers: set[str] = field(default_factory=set)
+    unfinished: set[str] = field(default_factory=set)
     waiting: set[str] = field(default_factory=set)
 
     def add(self, plan: Plan) -> None:
         """Add what a plan names."""
         self.specifications |= set(plan)
-        for path in plan:
+        for path, planned in plan.items():
             self.folders |= set(Path(path).parents)
+            self.unfinished |= {planned.key} if planned.stage in KEPT_FROM else set()
         self.simulations |= set(plan.simulations)
         for each in plan.rounds.values():
             if each.waits_for:
@@ -151,6 +157,9 @@ def _beside(folder: Path, named: Named) -> Found:
             told = (f"{name}.log", f"{name}{SUFFIX}")
             made = _there(folder, [name for name in spec.get("outputs", []) if name not in kept])
             yield (*made, path)[0], (*made, path, *_there(folder, told))
+    for key, paths in pieces(folder):
+        if key not in named.unfinished:
+            yield paths[0], paths
 
 
 def _there(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -173,9 +182,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Say whether a folder, or one below, holds a specification of a stage."""
+    """Say whether a folder, or one below, holds a specification of a stage, or its beginnings."""
     inner = (path for path in _folders(folder) if path.suffix != STORE)
-    return any(map(_read, _specifications(folder))) or any(map(_is_ours, inner))
+    made = any(map(_read, _specifications(folder)))
+    return made or has_begun(folder) or any(map(_is_ours, inner))
 
 
 def _is_plain(path: Path) -> bool:
@@ -197,7 +207,8 @@ def _measured(place: Path, paths: tuple[Path, ...]) -> Leftover:
         paths=paths,
         size=sum(file.lstat().st_size for file in files),
         buckets=tuple(each.address for each in where if isinstance(each, location.Bucket)),
-        written=any(is_held(file.parent) for file in files if file.name == LEASE),
+        written=any(is_held(file.parent) for file in files if file.name == LEASE)
+        or any(is_at_work(each) for each in {file.parent for file in files}),
     )
 
 

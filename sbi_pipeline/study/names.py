@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from .. import priors
 from ..expressions import CONSTANTS
-from .binding import InconsistentError
+from .binding import InconsistentError, first_few, near
 from .files import Keys
 from .schema import Config
 
@@ -47,6 +47,16 @@ def check_parameter_names(campaign: Config, names: Sequence[str], keys: Keys) ->
     places = {name: (*keys, "priors", name) for name in names}
     _check_alike(places | {name: (*keys, "derived_parameters", name) for name in derived})
     _check_constants(campaign, names, keys)
+    _check_corner(campaign, (*inferred, *derived), keys)
+
+
+def _check_corner(campaign: Config, drawn: Sequence[str], keys: Keys) -> None:
+    """Refuse names in ``corner`` that no posterior has."""
+    for place, name in enumerate(campaign.get("corner", ())):
+        if name not in drawn:
+            there = f"there are {first_few(list(drawn))}"
+            text = f"{name!r} is no inferred or derived parameter{near(name, drawn, there)}"
+            raise InconsistentError((*keys, "corner", place), text)
 
 
 def _check_alike(places: Mapping[str, Keys]) -> None:

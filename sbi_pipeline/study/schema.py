@@ -401,6 +401,8 @@ class CampaignEntry(TypedDict, total=False):
         estimators: Which of ``estimators`` below to train.
         title: Heading of the report.
         question: What the study asks, in a sentence or three.
+        corner: Parameters that corner plots show, of more than ten; by default those that the data
+            tell most of and those most correlated.
         split: Fractions for early stopping and for calibration.
         max_failed_fraction: Stop when more simulations fail.
         shard_size: Rows of one job (\*).
@@ -435,6 +437,7 @@ class CampaignEntry(TypedDict, total=False):
     estimators: Annotated[SomeNames, Default("all")]
     title: str
     question: str
+    corner: Names
     split: Split
     max_failed_fraction: Annotated[float, Ge(0), Le(1), Default(0.5)]
     shard_size: Annotated[Count, Default(100_000)]

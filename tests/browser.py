@@ -1,0 +1,77 @@
+"""Opens a page in Chromium, as PyQt6-WebEngine brings it, and prints what is asked of it as JSON.
+
+    python browser.py PAGE WIDTH light|dark
+
+A process of its own: a browser is no guest of a process that runs tests.
+"""
+
+import json
+import os
+import sys
+
+WHAT = """(() => {
+  const images = [...document.images];
+  const headings = [...document.querySelectorAll("h1,h2,h3,h4,h5,h6")];
+  return JSON.stringify({
+    dark: matchMedia("(prefers-color-scheme: dark)").matches,
+    scrolls: document.documentElement.scrollWidth, width: innerWidth,
+    images: images.length,
+    broken: images.filter(each => !each.complete || !each.naturalWidth).map(each => each.alt),
+    silent: images.filter(each => !each.hasAttribute("alt")).length,
+    unnamed: images.filter(each => !each.alt && !each.closest("a")).length,
+    levels: headings.filter(each => each.checkVisibility()).map(each => +each.tagName[1]),
+    lang: document.documentElement.lang,
+  });
+})()"""
+
+
+def main(path: str, width: str, scheme: str) -> None:
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    dark = " --blink-settings=preferredColorScheme=0" if scheme == "dark" else ""
+    os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] = f"--no-sandbox --disable-gpu{dark}"
+    from PyQt6.QtCore import QEvent, Qt, QTimer, QUrl
+    from PyQt6.QtGui import QKeyEvent
+    from PyQt6.QtWebEngineCore import QWebEnginePage
+    from PyQt6.QtWebEngineWidgets import QWebEngineView
+    from PyQt6.QtWidgets import QApplication
+
+    said: list[str] = []
+
+    class Page(QWebEnginePage):
+        def javaScriptConsoleMessage(self, level, message, line, source):  # noqa: N802
+            said.append(message)
+
+    app, view = QApplication(["browser"]), QWebEngineView()
+    page = Page(view)
+    view.setPage(page)
+    view.resize(int(width), 850)
+    view.show()
+
+    def tell(found: str, steps: list[str]) -> None:
+        print(json.dumps({**json.loads(found), "said": said, "steps": steps}))  # noqa: T201
+        app.quit()
+
+    def tab(left: int, steps: list[str], found: str) -> None:
+        if not left:
+            tell(found, steps)
+            return
+        for kind in (QEvent.Type.KeyPress, QEvent.Type.KeyRelease):
+            event = QKeyEvent(kind, Qt.Key.Key_Tab, Qt.KeyboardModifier.NoModifier)
+            QApplication.sendEvent(view.focusProxy(), event)
+        where = "document.activeElement.getAttribute('href') || document.activeElement.tagName"
+        QTimer.singleShot(
+            150,
+            lambda: page.runJavaScript(where, lambda at: tab(left - 1, [*steps, at], found)),
+        )
+
+    def loaded(_: bool) -> None:
+        view.setFocus()
+        QTimer.singleShot(700, lambda: page.runJavaScript(WHAT, lambda found: tab(3, [], found)))
+
+    view.loadFinished.connect(loaded)
+    view.load(QUrl.fromLocalFile(path))
+    app.exec()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
