@@ -33,7 +33,7 @@ from torch import Tensor
 
 from ..networks.conditioning import Conditioner, check_conditioner, choose_conditioner
 from ..networks.residual import ResidualMLP, start_at
-from ..options import Depth, NonNegative, Passes, Positive, Width
+from ..options import Depth, Few, NonNegative, Passes, Positive, Width
 from ..types import Traits
 from .estimator import Estimator, Preview
 
@@ -49,6 +49,7 @@ class FMPE(Estimator):
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
         alpha: Exponent of the density of times in training; larger for sharper posteriors.
+        paths: Number of paths to each training row, at times of their own, in every step.
         hidden: Width of the network.
         blocks: Number of residual blocks.
         frequencies: Number of sines and cosines of time given to the network.
@@ -65,6 +66,7 @@ class FMPE(Estimator):
         x_shape: tuple[int, ...],
         *,
         alpha: NonNegative = 1.0,
+        paths: Few = 2,
         hidden: Width = 128,
         blocks: Depth = 4,
         frequencies: Annotated[int, Ge(0), Le(1_000)] = 4,
@@ -73,6 +75,7 @@ class FMPE(Estimator):
     ) -> None:
         super().__init__()
         self.theta_dim, self.alpha, self.tolerance = theta_dim, alpha, tolerance
+        self.paths = paths
         self.conditioner = Conditioner(theta_dim, x_shape, **conditioner)
         self.waves = math.pi * 2.0 ** torch.arange(frequencies)
         self.net = ResidualMLP(
@@ -122,7 +125,7 @@ class FMPE(Estimator):
         """Return the squared error of the velocity, ``(n,)``, at random times of random paths."""
         context = self.conditioner(x)
         z = self.conditioner.whiten(z, context).repeat(self.paths, 1)
-        share = spread_out(z[:, :1], self.paths) ** (1 / (1 + self.alpha))
+        share = spread_out(z[:, :1]) ** (1 / (1 + self.alpha))
         sine, cosine = (QUARTER * share).sin(), (QUARTER * share).cos()
         noise = torch.randn_like(z)
         wanted = cosine * z - sine * noise
@@ -165,12 +168,8 @@ class FMPE(Estimator):
         return self.conditioner.restore(rest.view(m, n, self.theta_dim), context)
 
 
-def spread_out(like: Tensor, times: int) -> Tensor:
-    """Return random numbers in (0, 1), one in each of n equal parts of it, ``(n, 1)``.
-
-    Rows come in so many equal blocks: those in the same place of each are next to each other in
-    (0, 1), spread over a part of it as a whole.
-    """
+def spread_out(like: Tensor) -> Tensor:
+    """Return random numbers in (0, 1), one in each of n equal parts of it in order, ``(n, 1)``."""
     n = len(like)
     parts = torch.arange(n).to(like).unsqueeze(1)
     return (parts + torch.rand_like(like)) / n
