@@ -2,11 +2,11 @@
 
 Objective: with noise e ~ N(0, I) and an angle from 0 to pi / 2, y = cos(angle) e + sin(angle) z;
 regress its velocity: minimise ``|v(angle, y, x) - (cos(angle) z - sin(angle) e)|^2`` averaged over
-features. It is the optimal-transport path t z + (1 - t) e, tan(angle) = t / (1 - t), over its own
-sd where z is N(0, I): both have the same draws. What is to be learnt has variance 1 at all angles and
-vanishes where the whitened posterior is normal, which is where the network begins, so that solvers
-need few steps. The share of the path that is done, the angle over pi / 2, is drawn with density
-proportional to share^alpha: late parts decide how sharp a posterior can be.
+features. It is the optimal-transport path t z + (1 - t) e, tan(angle) = t / (1 - t), divided by its
+own sd where z is N(0, I): both have the same draws. What is to be learnt has variance 1 at all
+angles and vanishes where the whitened posterior is N(0, I), which is where the network begins, so
+that solvers need few steps. The share of the path that is done, the angle over pi / 2, is drawn
+with density proportional to share^alpha: late parts decide how sharp a posterior can be.
 
 Draws are solutions of dy/dangle = v. ``log_prob(z, x)`` is the log density in nats, by the exact
 divergence of v along the path back to the noise: one network derivative per parameter and step.
