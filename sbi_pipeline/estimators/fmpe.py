@@ -66,7 +66,7 @@ class FMPE(Estimator):
         x_shape: tuple[int, ...],
         *,
         alpha: NonNegative = 1.0,
-        paths: Few = 2,
+        paths: Few = 4,
         hidden: Width = 128,
         blocks: Depth = 4,
         frequencies: Annotated[int, Ge(0), Le(1_000)] = 4,
