@@ -81,7 +81,7 @@ def test_losses_of_several_paths_are_averaged():
     with torch.no_grad():
         once, often = one.loss(z, x), five.loss(z, x)
     assert once.shape == often.shape == (4000,)
-    # Untrained, it is the mean square of two numbers, cos(angle) z - sin(angle) e, which are N(0, 1).
+    # Untrained, it is the mean square of two numbers cos(angle) z - sin(angle) e, both N(0, 1).
     # Those of two paths have z in common, and their squares vary together by the mean of cos^2.
     together = (0.5 - 2 / np.pi**2) ** 2
     assert once.std().item() == pytest.approx(1, abs=0.1)
