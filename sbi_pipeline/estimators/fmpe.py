@@ -58,7 +58,7 @@ class FMPE(Estimator):
     """
 
     # Few rows would stop it before the learning rate falls, where it learns most.
-    traits = Traits(target="posterior", conditions=True, stops_early=False, gaps=True)
+    traits = Traits(target="posterior", conditions=True, stops_early=False, effort=1.5, gaps=True)
 
     def __init__(
         self,
