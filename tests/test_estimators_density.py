@@ -89,6 +89,16 @@ def test_losses_of_several_paths_are_averaged():
     assert often.mean().item() == pytest.approx(1, abs=0.05)
 
 
+def test_fmpe_takes_fewer_paths_to_each_of_many_rows():
+    z, x = gaussian(50)
+
+    def paths(**options):
+        return estimators.build("fmpe", z, x, seed=1, **small("fmpe"), **options).paths
+
+    assert [paths(rows=rows) for rows in (100, 20_000, 40_000, 10**6)] == [4, 4, 2, 1]
+    assert paths(rows=10**6, paths=3) == 3
+
+
 def test_cmpe_says_that_it_has_no_density():
     z, x = gaussian(50)
     cmpe = estimators.build("cmpe", z, x, seed=1, **small("cmpe"))

