@@ -56,7 +56,7 @@ ESTIMATORS = {
     "nle": Part("sbi_pipeline.estimators.nle:NLE", version=3),
     "nre": Part("sbi_pipeline.estimators.nre:NRE", version=2),
     "mnre": Part("sbi_pipeline.estimators.mnre:MNRE", version=2),
-    "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE", version=2),
+    "fmpe": Part("sbi_pipeline.estimators.fmpe:FMPE", version=3),
     "cmpe": Part("sbi_pipeline.estimators.cmpe:CMPE", version=3),
 }
 

@@ -62,6 +62,43 @@ def test_npe_cannot_leave_the_prior_far():
     assert history.validation_loss.min() == pytest.approx(entropy, abs=0.1)
 
 
+def test_fmpe_begins_at_the_normal_density_of_the_regression():
+    z, x = gaussian(500)
+    fmpe = estimators.build("fmpe", z, x, seed=1, **small("fmpe"))
+    with torch.no_grad():
+        context = fmpe.conditioner(x[:5])
+        root = fmpe.conditioner.linear.root
+        normal = torch.distributions.MultivariateNormal(context[:, -2:], scale_tril=root)
+        torch.testing.assert_close(fmpe.log_prob(z[:5], x[:5]), normal.log_prob(z[:5]))
+
+
+def test_losses_of_several_paths_are_averaged():
+    z, x = gaussian(4000)
+    one, five = (
+        estimators.build("fmpe", z, x, seed=1, paths=paths, **small("fmpe")) for paths in (1, 5)
+    )
+    torch.manual_seed(1)
+    with torch.no_grad():
+        once, often = one.loss(z, x), five.loss(z, x)
+    assert once.shape == often.shape == (4000,)
+    # Untrained, it is the mean square of two numbers cos(angle) z - sin(angle) e, both N(0, 1).
+    # Those of two paths have z in common, and their squares vary together by the mean of cos^2.
+    together = (0.5 - 2 / np.pi**2) ** 2
+    assert once.std().item() == pytest.approx(1, abs=0.1)
+    assert often.std().item() == pytest.approx((0.2 + 0.8 * together) ** 0.5, abs=0.03)
+    assert often.mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_fmpe_takes_fewer_paths_to_each_of_many_rows():
+    z, x = gaussian(50)
+
+    def paths(**options):
+        return estimators.build("fmpe", z, x, seed=1, **small("fmpe"), **options).paths
+
+    assert [paths(rows=rows) for rows in (100, 20_000, 40_000, 10**6)] == [4, 4, 2, 1]
+    assert paths(rows=10**6, paths=3) == 3
+
+
 def test_cmpe_says_that_it_has_no_density():
     z, x = gaussian(50)
     cmpe = estimators.build("cmpe", z, x, seed=1, **small("cmpe"))

@@ -2,7 +2,7 @@
 
 For tuning without a look at any reference: trains on fresh simulations, no workflow around it, and
 prints the mean loss (NPE and NLE: minus log density, in nats) over 4 000 others, untrained and
-trained.
+trained. The loss of FMPE is no density; ``--density 1000`` adds that of so many of the others.
 """
 
 import argparse
@@ -47,12 +47,21 @@ def mean_loss(estimator, z, x):
     return float(torch.cat([estimator.loss(*part) for part in parts]).mean())
 
 
+@torch.no_grad()
+def minus_log_density(estimator, z, x):
+    """Return minus the mean log density in nats, and its standard error."""
+    parts = zip(z.split(500), x.split(500), strict=True)
+    found = -torch.cat([estimator.log_prob(*part) for part in parts])
+    return float(found.mean()), float(found.std() / len(found) ** 0.5)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("method")
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--members", type=int, default=1)
+    parser.add_argument("--density", type=int, default=0, help="of so many of the other rows")
     parser.add_argument("--network", type=json.loads, default={}, help="as JSON")
     parser.add_argument("--training", type=json.loads, default={}, help="as JSON")
     given = parser.parse_args()
@@ -76,6 +85,9 @@ def main():
         f"{given.task} {given.method}: untrained {untrained:.3f}, trained "
         f"{mean_loss(made, *others):.3f}, {len(history)} epochs, {seconds:.0f} s of CPU"
     )
+    if given.density:
+        found, error = minus_log_density(made, *(rows[: given.density] for rows in others))
+        print(f"minus log density {found:.3f} ± {error:.3f}")
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def fit_source(
         max_epochs: Passes over the training rows; the learning rate falls to zero at the last.
             By default 60 for 10 000 rows or fewer, falling as rows^(-1/3), and up to 200 for
             fewer rows where training does not stop early; times the effort of the method, which is
-            2 for cmpe.
+            1.5 for fmpe and 2 for cmpe.
         batch_size: Rows per gradient step, at most; by default a fortieth of the rows, from 32 to
             512.
         learning_rate: Its peak; by default what suits the method, 0.001 (nre, mnre, cmpe) or 0.003.
