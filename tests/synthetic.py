@@ -301,7 +301,7 @@ def asked_observation(seed=0):
         for label, value in zip(MODELS, (-6.0, -5.0), strict=True)
     }
     odds = np.zeros(2)
-    compared, taken = by_evidence(MODELS, {"exact": evidence}, odds)
+    compared, taken = by_evidence(MODELS, {"exact": evidence}, odds, np.zeros(2))
     return AskedObservation(
         name="event",
         labels=MODELS,

@@ -102,7 +102,7 @@ class AskedObservation:
 
 def is_believed(evidence: Evidence) -> bool:
     """Say whether an evidence is believed, by its weights."""
-    good = evidence.k_hat < TRUSTED_K and evidence.effective >= FEWEST_EFFECTIVE
+    good = evidence.tail < TRUSTED_K and evidence.effective >= FEWEST_EFFECTIVE
     return not evidence.problem and good
 
 

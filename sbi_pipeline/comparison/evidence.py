@@ -3,9 +3,9 @@
     Z = E_prior[L(theta)] = E_q[L(theta) prior(theta) / q(theta)]
 
 Draws of the posterior are known already. A mixture is fitted to them, completed by what scouts of
-the prior find beside them (`samplers.scouting`) and by a share of the prior itself, and moved once
-to where its weights are. Then the proposal is fixed, and Z is the mean weight of fresh draws of it:
-these are independent, so its standard error is that of a mean.
+the prior find beside them (`samplers.scouting`) and by a share of the prior itself, and moved a few
+times to where its weights are. Then the proposal is fixed, and Z is the mean weight of fresh draws
+of it: these are independent, so its standard error is that of a mean.
 
 A likelihood that was learnt from rows that worked is p(x | theta, valid): times p(valid | theta),
 learnt or counted, it is what is averaged. That of a box of the prior is times the mass of the box.
@@ -31,12 +31,10 @@ from ..samplers.reweighting import both, of_prior
 from ..samplers.sampler import Problem, Proposal
 from ..samplers.scouting import scout
 from ..types import Array
-from .weighed import Evidence
+from .weighed import DRAWS, Evidence
 
-DRAWS = 20_000
-"""Of the proposal when it is fixed."""
-FIRST, FITTED = 5_000, 2_000
-"""Draws by which it is moved, and points that mixtures are fitted to."""
+MOVES, FIRST, FITTED = 3, 5_000, 2_000
+"""How often it is moved, by how many draws, and points that mixtures are fitted to."""
 LOOKED = 50_000
 """Draws of the prior among which scouts look for modes."""
 SCOUTS, PRIOR = 0.3, 0.1
@@ -84,7 +82,7 @@ def evidence_of(target: Target, seed: int, *, exact: bool) -> Evidence:
     known = _fitted(target.posterior, rng)
     problem = Problem(target.log_density, targets=1, theta_dim=dim, seed=seed)
     (found,) = scout(problem, LOOKED)
-    proposal = _moved(target, _completed(known, found), rng)
+    proposal = _proposal(target, known, found, rng)
     z = proposal.draw(DRAWS, int(rng.integers(2**31)))
     log_density = target.log_density(z)[0]
     log_weight = _numbers(log_density - proposal.log_prob(z)[0])
@@ -107,23 +105,25 @@ def evidence_of(target: Target, seed: int, *, exact: bool) -> Evidence:
     )
 
 
-def _completed(known: Mixture, found: Mixture) -> Proposal:
-    """Return what is known, what scouts found and a share of the prior as one proposal."""
-    dim = known.means.shape[1]
-    first = both(proposal_of([known]), proposal_of([found]), SCOUTS)
-    return both(first, of_prior(1, dim), PRIOR)
+def _proposal(target: Target, known: Mixture, found: Mixture, rng: np.random.Generator) -> Proposal:
+    """Return what is known, what scouts found and a share of the prior, moved to the weights."""
+    prior = of_prior(1, known.means.shape[1])
+    near = both(proposal_of([known]), proposal_of([found]), SCOUTS)
+    for _ in range(MOVES):
+        near = _moved(target, near, both(near, prior, PRIOR), rng)
+    return both(near, prior, PRIOR)
 
 
-def _moved(target: Target, proposal: Proposal, rng: np.random.Generator) -> Proposal:
-    """Return a proposal with a mixture fitted to its draws by weight; as it is where none has."""
-    z = proposal.draw(FIRST, int(rng.integers(2**31)))
-    log_weight = _numbers(target.log_density(z)[0] - proposal.log_prob(z)[0])
+def _moved(target: Target, near: Proposal, whole: Proposal, rng: np.random.Generator) -> Proposal:
+    """Return a proposal with a mixture fitted to draws of the whole by weight, if they have any."""
+    z = whole.draw(FIRST, int(rng.integers(2**31)))
+    log_weight = _numbers(target.log_density(z)[0] - whole.log_prob(z)[0])
     some = np.isfinite(log_weight)
     if some.sum() < importance.FEWEST:
-        return proposal
+        return near
     noisy = log_weight + rng.gumbel(size=len(log_weight))
     picked = np.argsort(-noisy)[: min(FITTED, int(some.sum()) // 2)]
-    return both(proposal, proposal_of([_fitted(z[0, picked], rng)]), 0.5)
+    return both(near, proposal_of([_fitted(z[0, picked], rng)]), 0.5)
 
 
 def _fitted(z: Array, rng: np.random.Generator) -> Mixture:

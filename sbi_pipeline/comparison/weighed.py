@@ -10,6 +10,12 @@ import numpy as np
 
 from ..types import Array
 
+DRAWS = 20_000
+"""Of the proposal that an evidence is found by."""
+MANY = DRAWS / 4
+"""Effective draws with which the tail of the weights hardly matters: a tenth of the draws are of
+the prior, so no weight can be as large as all of these together."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -40,6 +46,11 @@ class Evidence:
     changed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unit: str = ""
     problem: str = ""
+
+    @property
+    def tail(self) -> float:
+        """K-hat, where it tells anything; 0 where so many draws are effective that it does not."""
+        return 0.0 if self.effective >= MANY else self.k_hat
 
     @property
     def whole_error(self) -> float:

@@ -120,12 +120,12 @@ def judge_evidences(
     worst = max(found.evidences, key=lambda of: _badness(found.evidences[of]))
     each = found.evidences[worst]
     enough = each.effective >= FEWEST_EFFECTIVE
-    judged = above(each.k_hat if enough else math.inf, k_hat, "evidence k_hat")
+    judged = above(each.tail if enough else math.inf, k_hat, "evidence k_hat")
     weights = judged.check(
         name="evidence",
         subject=f"{subject}, {worst}",
         quantity="Pareto k-hat of the weights that the evidence is the mean of",
-        value=each.k_hat,
+        value=each.tail,
         chance="below 0.5 for weights with a finite variance",
         good=f"Its error is that of {each.effective:.0f} effective draws, {each.error:.2g} nats.",
         bad="The weights are heavy, so the evidence and its error cannot be believed: the draws of "
@@ -149,7 +149,7 @@ def judge_evidences(
 def _badness(each: Evidence) -> float:
     if each.problem or each.effective < FEWEST_EFFECTIVE:
         return math.inf
-    return each.k_hat
+    return each.tail
 
 
 @dataclass(frozen=True)
