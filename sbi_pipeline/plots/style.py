@@ -123,7 +123,7 @@ def _remember_formulas() -> None:
 
     parser: Any = MathTextParser
     read = getattr(parser, "_parse_cached", None)
-    if hasattr(read, "__wrapped__"):
+    if read is not None and hasattr(read, "__wrapped__"):
         parser._parse_cached = functools.lru_cache(FORMULAS)(read.__wrapped__)
 
 
