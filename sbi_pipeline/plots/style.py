@@ -122,13 +122,8 @@ def _remember_formulas() -> None:
     from matplotlib.mathtext import MathTextParser
 
     parser: Any = MathTextParser
-<<<<<<< HEAD
     read: Any = getattr(parser, "_parse_cached", None)
     if hasattr(read, "__wrapped__"):
-=======
-    read = getattr(parser, "_parse_cached", None)
-    if read is not None and hasattr(read, "__wrapped__"):
->>>>>>> page-rest
         parser._parse_cached = functools.lru_cache(FORMULAS)(read.__wrapped__)
 
 
