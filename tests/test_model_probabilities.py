@@ -108,7 +108,7 @@ def test_what_is_said(made: ComparedModels, told: str) -> None:
 
 
 def evidence(log_evidence: float, **changes: float | str) -> Evidence:
-    good = {"error": 0.01, "network_error": 0.0, "k_hat": 0.1, "effective": 5000.0}
+    good = {"error": 0.01, "network_error": 0.0, "k_hat": 0.1, "effective": 4000.0}
     return Evidence(log_evidence, **{**good, **changes})  # type: ignore[arg-type]
 
 
@@ -118,6 +118,7 @@ def test_evidences_of_bad_weights_are_not_believed() -> None:
     assert not is_believed(evidence(0, k_hat=math.nan))
     assert not is_believed(evidence(0, effective=99.0))
     assert not is_believed(Evidence(problem="none"))
+    assert is_believed(evidence(0, k_hat=0.9, effective=15000.0))  # of 20 000: no tail can matter
 
 
 @pytest.mark.parametrize(
