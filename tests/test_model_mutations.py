@@ -86,9 +86,9 @@ def checks(diagnostic: str, asked: Any) -> list[Check]:
     return list(found.checks)
 
 
-# Two modes in eight dimensions, one of which the posterior may lack -------------------------------
+# Two modes in ten dimensions, one of which the posterior may lack -------------------------------
 
-DIM, WIDTH, PLACE = 8, 0.15, 0.8
+DIM, WIDTH, PLACE = 10, 0.15, 0.8
 
 
 def two_modes(z: Array) -> Array:

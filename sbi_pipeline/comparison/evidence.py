@@ -27,7 +27,7 @@ from scipy.special import logsumexp
 from .. import importance
 from ..posterior import LogDensity, log_normal
 from ..samplers.mixture import Mixture, fit_mixtures, proposal_of
-from ..samplers.reweighting import both, of_prior
+from ..samplers.reweighting import of_prior
 from ..samplers.sampler import Problem, Proposal
 from ..samplers.scouting import scout
 from ..types import Array
@@ -105,25 +105,52 @@ def evidence_of(target: Target, seed: int, *, exact: bool) -> Evidence:
     )
 
 
+Parts = list[tuple[float, Proposal]]
+"""Proposals with their shares of a mixture, which add up to 1."""
+
+
 def _proposal(target: Target, known: Mixture, found: Mixture, rng: np.random.Generator) -> Proposal:
     """Return what is known, what scouts found and a share of the prior, moved to the weights."""
-    prior = of_prior(1, known.means.shape[1])
-    near = both(proposal_of([known]), proposal_of([found]), SCOUTS)
+    prior = (PRIOR, of_prior(1, known.means.shape[1]))
+    near: Parts = [(1 - SCOUTS, proposal_of([known])), (SCOUTS, proposal_of([found]))]
     for _ in range(MOVES):
-        near = _moved(target, near, both(near, prior, PRIOR), rng)
-    return both(near, prior, PRIOR)
+        more = _moved(target, mixed([prior, *_scaled(near, 1 - PRIOR)]), rng)
+        near = near if more is None else [(0.5, proposal_of([more])), *_scaled(near, 0.5)]
+    return mixed([prior, *_scaled(near, 1 - PRIOR)])
 
 
-def _moved(target: Target, near: Proposal, whole: Proposal, rng: np.random.Generator) -> Proposal:
-    """Return a proposal with a mixture fitted to draws of the whole by weight, if they have any."""
-    z = whole.draw(FIRST, int(rng.integers(2**31)))
-    log_weight = _numbers(target.log_density(z)[0] - whole.log_prob(z)[0])
+def _scaled(parts: Parts, share: float) -> Parts:
+    return [(share * own, part) for own, part in parts]
+
+
+def mixed(parts: Parts) -> Proposal:
+    """Return a mixture of proposals for one posterior, whose draws are independent."""
+
+    def draw(n: int, seed: int) -> Array:
+        rng = np.random.default_rng([seed, 12])
+        counts = rng.multinomial(n, [share for share, _ in parts])
+        pairs = zip(counts.tolist(), parts, strict=True)
+        return np.concatenate(
+            [part.draw(count, int(rng.integers(2**31))) for count, (_, part) in pairs], axis=1
+        )
+
+    def log_prob(z: Array) -> Array:
+        each = [math.log(share) + part.log_prob(z) for share, part in parts]
+        return np.asarray(logsumexp(each, axis=0))
+
+    return Proposal(draw, log_prob)
+
+
+def _moved(target: Target, proposal: Proposal, rng: np.random.Generator) -> Mixture | None:
+    """Return a mixture fitted to draws of a proposal by weight; None where hardly any has one."""
+    z = proposal.draw(FIRST, int(rng.integers(2**31)))
+    log_weight = _numbers(target.log_density(z)[0] - proposal.log_prob(z)[0])
     some = np.isfinite(log_weight)
     if some.sum() < importance.FEWEST:
-        return near
+        return None
     noisy = log_weight + rng.gumbel(size=len(log_weight))
     picked = np.argsort(-noisy)[: min(FITTED, int(some.sum()) // 2)]
-    return both(near, proposal_of([_fitted(z[0, picked], rng)]), 0.5)
+    return _fitted(z[0, picked], rng)
 
 
 def _fitted(z: Array, rng: np.random.Generator) -> Mixture:
