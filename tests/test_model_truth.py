@@ -169,7 +169,7 @@ MISSED = {
 
 def _case(name: str) -> Any:
     missed = pytest.mark.xfail(reason=MISSED.get(name, ""), strict=True)
-    return pytest.param(name, marks=[missed] if name in MISSED else [])
+    return pytest.param(name, marks=[missed, pytest.mark.study] if name in MISSED else [])
 
 
 @pytest.mark.parametrize("name", [_case(name) for name in CASES])
