@@ -83,6 +83,14 @@ AUTOMATIC_EMBEDDINGS = ("none", "mlp", "cnn2d")
 """Embeddings that ``embedding: auto`` chooses from."""
 
 # In the order in which they are asked and shown.
+OF_MODELS = (
+    "model_classifier",
+    "model_evidence",
+    "model_agreement",
+    "model_neighbours",
+    "model_likeness",
+)
+"""Diagnostics of comparisons of models; all others are of campaigns."""
 DIAGNOSTICS: Table = {
     "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES", version=2),
     "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
@@ -124,11 +132,11 @@ DIAGNOSTICS: Table = {
     "data_path": Part("sbi_pipeline.diagnostics.data_path:DATA_PATH"),
     "selection": Part("sbi_pipeline.diagnostics.selection:SELECTION"),
     "accumulation": Part("sbi_pipeline.diagnostics.accumulation:ACCUMULATION", version=3),
-    "model_classifier": Part("sbi_pipeline.diagnostics.models:MODEL_CLASSIFIER"),
-    "model_evidence": Part("sbi_pipeline.diagnostics.models:MODEL_EVIDENCE"),
-    "model_agreement": Part("sbi_pipeline.diagnostics.models:MODEL_AGREEMENT"),
-    "model_neighbours": Part("sbi_pipeline.diagnostics.models:MODEL_NEIGHBOURS"),
-    "model_likeness": Part("sbi_pipeline.diagnostics.models:MODEL_LIKENESS"),
+    "model_classifier": Part("sbi_pipeline.diagnostics.model_classifier:MODEL_CLASSIFIER"),
+    "model_evidence": Part("sbi_pipeline.diagnostics.model_evidence:MODEL_EVIDENCE"),
+    "model_agreement": Part("sbi_pipeline.diagnostics.model_agreement:MODEL_AGREEMENT"),
+    "model_neighbours": Part("sbi_pipeline.diagnostics.model_neighbours:MODEL_NEIGHBOURS"),
+    "model_likeness": Part("sbi_pipeline.diagnostics.model_likeness:MODEL_LIKENESS"),
     "objects_sampled": Part("sbi_pipeline.diagnostics.object_sampling:OBJECTS_SAMPLED"),
     "objects_in_distribution": Part(
         "sbi_pipeline.diagnostics.object_p_values:OBJECTS_IN_DISTRIBUTION"

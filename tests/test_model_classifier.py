@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from models_for_tests import nested
-from scipy import stats
+from scipy import special, stats
 from torch import Tensor
 
 from sbi_pipeline import estimators
@@ -197,12 +197,11 @@ def test_the_error_is_that_of_pairs() -> None:
 def test_probabilities_follow_prior_odds() -> None:
     made = calibrated(np.zeros((6, 1, 3)), log_frequency=np.log([0.6, 0.3, 0.1]))
     x = np.array([[0]])
-    np.testing.assert_allclose(np.exp(made.probabilities(x)), 1 / 3)
-    equal = np.exp(made.probabilities(x, np.zeros(3)))
-    np.testing.assert_allclose(equal, [[1 / 9, 2 / 9, 6 / 9]])
-    np.testing.assert_allclose(
-        np.exp(made.probabilities(x, np.log([6, 3, 1]))), [[1 / 3, 1 / 3, 1 / 3]]
-    )
+    np.testing.assert_allclose(np.exp(made.log_p_of_rows(x)), 1 / 3)
+    log_evidence = made.odds(x).log_evidence
+    np.testing.assert_allclose(special.softmax(log_evidence, axis=1), [[1 / 9, 2 / 9, 6 / 9]])
+    as_rows = special.softmax(log_evidence + np.log([6, 3, 1]), axis=1)
+    np.testing.assert_allclose(as_rows, [[1 / 3, 1 / 3, 1 / 3]])
 
 
 def test_beyond_what_rows_can_tell_the_error_grows_with_the_log_odds() -> None:

@@ -94,7 +94,7 @@ def any_of_them(x: Array, readers: Sequence[Reader]) -> str:
 
 def check_calibrated(made: CalibratedClassifier, readers: Sequence[Reader]) -> None:
     x, model, _ = held_out_rows(ModelRows.of(readers, ["one", "other"], 1), NO_CONDITIONS)
-    assert scores(made.probabilities(x), model).p_value > 0.001
+    assert scores(made.log_p_of_rows(x), model).p_value > 0.001
 
 
 GRID = special.ndtri((np.arange(100) + 0.5) / 100)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from models_for_tests import NORMAL, Campaign, nested
 
-from sbi_pipeline.comparison.classifier import with_name
+from sbi_pipeline.comparison.classifier import check_models
 from sbi_pipeline.comparison.rows import DIGITS, ModelBlock, ModelRows, model_numbers
 from sbi_pipeline.conditions import NO_CONDITIONS
 from sbi_pipeline.storage.reading import PARTS, Reader
@@ -197,9 +197,8 @@ def test_rows_are_streamed_as_they_are_read_at_once(joined: ModelRows) -> None:
     assert len(digits) > len(in_memory) - 20
 
 
-def test_what_is_wrong_with_a_model_names_it() -> None:
-    def fail() -> None:
-        raise ValueError("too few")
-
-    with pytest.raises(ValueError, match="model thin: too few"):
-        with_name("thin", fail)
+def test_a_model_with_few_rows_is_named() -> None:
+    many = {"train": 100, "validation": 10}
+    check_models(["wide", "thin"], [many, many])
+    with pytest.raises(ValueError, match="model thin: there are 3 rows"):
+        check_models(["wide", "thin"], [many, {"train": 3, "validation": 10}])

@@ -218,7 +218,8 @@ def test_data_with_which_a_model_always_fails_are_not_of_it(
 ) -> None:
     each = CASES["rows fail"]
     x = each.campaigns[0].data(1000, 5)
-    p = np.exp(of_case("rows fail").made.probabilities(x[x[:, 0] > 1], np.zeros(2)))
+    odds = of_case("rows fail").made.odds(x[x[:, 0] > 1])
+    p = special.softmax(odds.log_evidence, axis=1)
     assert len(p) > 100
     assert np.mean(p[:, 1]) < 0.01
 

@@ -49,6 +49,15 @@ class ModelOdds:
     covariance: Array
     of_rows: Array
 
+    @classmethod
+    def joined(cls, some: Sequence[ModelOdds]) -> ModelOdds:
+        """Return the odds of data sets one after the other."""
+        return cls(
+            np.concatenate([each.log_evidence for each in some]),
+            np.concatenate([each.covariance for each in some]),
+            np.concatenate([each.of_rows for each in some]),
+        )
+
     @property
     def from_rows(self) -> Array:
         """Variance of each log evidence that comes of how few rows there are, ``(n, models)``.
@@ -111,20 +120,15 @@ class CalibratedClassifier:
             of_rows,
         )
 
-    def probabilities(self, x: Array, log_odds: Array | None = None) -> Array:
-        """Return log probabilities of models, ``(n, models)``.
+    def log_p_of_rows(self, x: Array) -> Array:
+        """Return log probabilities of models as frequent as among the rows, ``(n, models)``.
+
+        Held-out rows, which worked, are judged by these.
 
         Args:
             x: Data sets as shown, ``(n, *shown_shape)``.
-            log_odds: Prior log odds, ``(models,)``; None for the frequencies of the rows, by which
-                held-out rows are judged.
         """
-        if log_odds is None:
-            return self.of_rows(logits_of(self.estimator, x).mean(axis=0))
-        return np.asarray(special.log_softmax(self.odds(x).log_evidence + log_odds, axis=1))
-
-    def of_rows(self, logits: Array) -> Array:
-        """Return log probabilities of the models of rows that worked, from mean logits."""
+        logits = logits_of(self.estimator, x).mean(axis=0)
         return np.asarray(special.log_softmax(self.recalibration(logits), axis=1))
 
 
@@ -142,7 +146,7 @@ def learn_classifier(
     tensorboard: bool = False,
     **fitting: Annotated[Any, Passes(fit_source, given=3)],
 ) -> tuple[CalibratedClassifier, pd.DataFrame]:
-    """Train a classifier of models on rows of their campaigns, and fit_recalibration it.
+    """Train a classifier of models on rows of their campaigns, and recalibrate it.
 
     Args:
         readers: Of the campaigns.
@@ -166,8 +170,7 @@ def learn_classifier(
     """
     joined = ModelRows.of(readers, labels, seed)
     counts = [each.counts() for each in readers]
-    for label, count in zip(labels, counts, strict=True):
-        with_name(label, lambda count=count: check_sizes(count["train"], count["validation"]))
+    check_models(labels, counts)
     rows = sources.prepare(joined, lambda z: z, memory=memory, seed=seed, conditions=conditions)
     gaps, known = joined.missing is not None, len(conditions.names)
     made = build_classifier(rows, known, seed=seed, gaps=gaps, **network)
@@ -298,9 +301,18 @@ def held_out_rows(reader: ModelRows, conditions: Conditions) -> tuple[Array, Arr
     return conditions.beside(view.x, view.known), model_numbers(view.theta), view
 
 
-def with_name(label: str, work: Any) -> None:
-    """Do work; a complaint begins with the name of the model."""
-    try:
-        work()
-    except ValueError as error:
-        raise ValueError(f"model {label}: {error}") from error
+def check_models(labels: Sequence[str], counts: Sequence[Mapping[str, int]]) -> None:
+    """Refuse a model with next to no rows that worked.
+
+    Args:
+        labels: Of the models.
+        counts: Rows of each part, by model.
+
+    Raises:
+        ValueError: With its label.
+    """
+    for label, count in zip(labels, counts, strict=True):
+        try:
+            check_sizes(count["train"], count["validation"])
+        except ValueError as error:
+            raise ValueError(f"model {label}: {error}") from error

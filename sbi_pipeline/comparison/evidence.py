@@ -89,7 +89,7 @@ def evidence_of(target: Target, seed: int, *, exact: bool) -> Evidence:
     try:
         weights = importance.weigh(log_weight, rng)
     except ValueError as error:
-        return Evidence(problem=str(error))
+        return Evidence(k_hat=math.inf, problem=str(error))
     raw = np.exp(log_weight - logsumexp(log_weight))
     beyond = found.log_prob(z[0]) - known.log_prob(z[0]) > UNKNOWN
     mean = raw @ z[0]

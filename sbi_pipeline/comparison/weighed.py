@@ -13,8 +13,8 @@ from ..types import Array
 DRAWS = 20_000
 """Of the proposal that an evidence is found by."""
 MANY = DRAWS / 4
-"""Effective draws with which the tail of the weights hardly matters: a tenth of the draws are of
-the prior, so no weight can be as large as all of these together."""
+"""Effective draws whose standard error is believed, whatever k-hat: a few weights beside very many
+that are alike make a heavy tail of what costs hardly anything."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Evidence:
         error: Its standard error from the draws.
         network_error: From the scatter of networks; NaN where that is not known, 0 where the
             likelihood is not learnt.
-        k_hat: Of the weights, see `importance`.
+        k_hat: Of the weights, see `importance`; infinite where too few have any, and NaN where
+            there was no likelihood to weigh by.
         effective: Draws that the weights are worth.
         lost: Share of the evidence where draws of the posterior know nothing: a mode it lacks.
         widths: Sd of each parameter in the prior's normal space, where that of the prior is 1.

@@ -96,8 +96,7 @@ class FMPE(Estimator):
     @classmethod
     def choose(cls, preview: Preview, **options: Any) -> dict[str, Any]:
         """Replace what is left to be chosen from training data by the choice."""
-        # With a summary shared by all times: on the SLCP benchmark, 10 000 simulations, 0.5 nats
-        # better held out than a network that sees x itself.
+        # A summary shared by all times; what it gains is in benchmarks/sbibm/README.md.
         chosen = choose_conditioner(
             preview.given, preview.x, vectors="mlp", gaps=preview.gaps, **options
         )

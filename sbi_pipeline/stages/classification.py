@@ -14,7 +14,6 @@ from .. import priors as priors_module
 from ..comparison.classifier import (
     held_out_rows,
     learn_classifier,
-    logits_of,
     save_classifier,
 )
 from ..comparison.rows import ModelRows
@@ -39,7 +38,7 @@ def classify(
     training: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> None:
-    """Train a classifier of which model made a row, and fit_recalibration it.
+    """Train a classifier of which model made a row, and recalibrate it.
 
     ``models`` hold the label of each model, and what its rows are, as `train` is told of them.
 
@@ -63,7 +62,7 @@ def classify(
         **(training or {}),
     )
     x, model, _ = held_out_rows(reader, conditions)
-    log_p = made.of_rows(logits_of(made.estimator, x).mean(axis=0))
+    log_p = made.log_p_of_rows(x)
     save_classifier(classifier, made, {"key": key, "models": labels})
     told = xr.Dataset(
         {"log_p": (("row", "model"), log_p), "made_by": ("row", model)},

@@ -17,7 +17,12 @@ from scipy import special
 from .. import provenance
 from ..comparison.asked import AskedClassifier, AskedObservation, by_evidence
 from ..comparison.averaging import averaged_posterior
-from ..comparison.classifier import CalibratedClassifier, held_out_rows, load_classifier
+from ..comparison.classifier import (
+    CalibratedClassifier,
+    ModelOdds,
+    held_out_rows,
+    load_classifier,
+)
 from ..comparison.fractions import probabilities_among, sample_fractions
 from ..comparison.likeness import Likeness
 from ..comparison.probabilities import ComparedModels
@@ -205,19 +210,21 @@ class Asker:
         self, name: str, path: Path, of: str, inputs: Keys | None
     ) -> page.ComparedCatalogue:
         """Return what the classifier says of the objects of a catalogue."""
-        found, names = self._of_objects(path, of, inputs)
-        fractions = sample_fractions(found, seed=1)
-        alone = special.softmax(found + self.log_odds, axis=1)
-        among = probabilities_among(found, fractions)
+        odds, names = self._of_objects(path, of, inputs)
+        fractions = sample_fractions(odds.log_evidence, seed=1)
+        alone = special.softmax(odds.log_evidence + self.log_odds, axis=1)
+        among = probabilities_among(odds.log_evidence, fractions)
         columns = {}
         for place, label in enumerate(self.classified.labels):
             columns[f"p_{label}"] = alone[:, place]
             columns[f"p_{label}_in_population"] = among[:, place]
-            columns[f"log_evidence_{label}"] = found[:, place]
+            factor, error = odds.log_bayes_factor(place, 0)
+            columns[f"log_bayes_factor_{label}"] = factor
+            columns[f"log_bayes_factor_{label}_error"] = error
         return page.ComparedCatalogue(name, pd.DataFrame({"object": names, **columns}), fractions)
 
-    def _of_objects(self, path: Path, of: str, inputs: Keys | None) -> tuple[Array, list[str]]:
-        """Return log evidences of objects, ``(n, models)``, with the mean 0, and their names."""
+    def _of_objects(self, path: Path, of: str, inputs: Keys | None) -> tuple[ModelOdds, list[str]]:
+        """Return the odds of objects, and their names."""
         found = []
         with collected.opened(path) as known:
             check_key(known.key, inputs, of, path)
@@ -225,8 +232,8 @@ class Asker:
                 rows = slice(first, first + AT_ONCE)
                 given = known.conditions(self.conditions.names, rows)
                 x = self.conditions.beside(known.data(rows), given)
-                found.append(self.made.odds(x).log_evidence)
-            return np.concatenate(found), list(known.names)
+                found.append(self.made.odds(x))
+            return ModelOdds.joined(found), list(known.names)
 
 
 def _the_same(

@@ -256,7 +256,11 @@ class Campaign(Mapping[str, Specification]):
 
     def _report(self) -> Specification:
         entry, config, told = self.entry, self.config, dict(self._told())
-        asked = [maker("diagnostic", name, registry.DIAGNOSTICS) for name in registry.DIAGNOSTICS]
+        asked = [
+            maker("diagnostic", name, registry.DIAGNOSTICS)
+            for name in registry.DIAGNOSTICS
+            if name not in registry.OF_MODELS
+        ]
         learnt, follows = self.fits.learnt_nuisances()
         boxes = () if self.round is None else self.round.boxes
         return Specification(
