@@ -224,6 +224,7 @@ class ComparisonPage:
                         "log_evidence_error": each.whole_error if each else math.nan,
                         "k_hat": each.k_hat if each else math.nan,
                         "log_bayes_factor_by_evidence": row["by_evidence"]["value"],
+                        "log_bayes_factor_by_evidence_error": row["by_evidence"]["error"],
                         "log_bayes_factor_by_classifier": row["by_classifier"]["value"],
                         "log_bayes_factor_by_classifier_error": row["by_classifier"]["error"],
                         "p_value": row["like"],
@@ -235,13 +236,7 @@ class ComparisonPage:
 def _told(compared: ComparedModels | None, place: int, best: int) -> dict[str, float]:
     """Return what one way says of a model: log Bayes factor over the best, probability."""
     if compared is None or not np.isfinite(compared.log_evidence[[place, best]]).all():
-        return {
-            "value": math.nan,
-            "error": math.nan,
-            "p": math.nan,
-            "low": math.nan,
-            "high": math.nan,
-        }
+        return dict.fromkeys(("value", "error", "p", "low", "high"), math.nan)
     value, error = compared.log_bayes_factor(place, best)
     low, high = compared.probability_ends()
     p = float(compared.probability[place])
