@@ -11,7 +11,6 @@ import synthetic
 
 from sbi_pipeline.plots import style, typeset
 from sbi_pipeline.reports import assessment, contents, overview, report
-from sbi_pipeline.reports.sharing import shared_out
 from sbi_pipeline.reports.verdict import to_json
 from sbi_pipeline.sampled_posteriors import ObservedData
 from sbi_pipeline.subjects import SimulatedRows
@@ -300,10 +299,3 @@ def test_settings_that_were_tried_are_told_the_best_first(content):
 def test_what_went_wrong_is_told_with_an_example(page):
     assert "<code>ValueError: a &lt; b</code>" in page
     assert "beta = 0.1235" in page
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_work_is_shared_out_and_its_failure_is_told(workers):
-    assert shared_out([lambda part=part: part**2 for part in range(5)], workers) == [0, 1, 4, 9, 16]
-    with pytest.raises(ZeroDivisionError):
-        shared_out([lambda: 1, lambda: 1 / 0], workers)

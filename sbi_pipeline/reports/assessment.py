@@ -16,7 +16,7 @@ from ..rounds import SimulatedRounds
 from ..sampled_posteriors import ManyEvents, Neighbourhood, ObservedData
 from ..storage.reading import View
 from ..subjects import Nuisances, SimulatedRows, Subject, TrainedEstimator
-from .sharing import shared_out
+from .sharing import Share, done_here
 
 REFERENCE_ROWS = 2_000
 """Simulations an observation is compared with."""
@@ -25,7 +25,7 @@ REFERENCE_ROWS = 2_000
 def assess(
     groups: Iterable[Sequence[Subject]],
     thresholds: Mapping[str, Mapping[str, Any]],
-    workers: int = 1,
+    share: Share = done_here,
 ) -> Iterator[Finding]:
     """Yield what every diagnostic finds, group by group.
 
@@ -35,7 +35,7 @@ def assess(
     Args:
         groups: Subjects of one kind each, in the order of the page; see `subjects_of`.
         thresholds: Those of the configuration, by diagnostic.
-        workers: Processes that measure.
+        share: Who measures.
     """
     registered = diagnostics.registered()
     asked = [
@@ -46,7 +46,7 @@ def assess(
         if isinstance(subject, diagnostic.of)
     ]
     questions = [functools.partial(registered[name].measure, each) for name, each in asked]
-    answers = shared_out(questions, workers)
+    answers = share(questions)
     pairs = zip(asked, answers, strict=True)
     measured = [(*of, found) for of, found in pairs if found is not None]
     tests = sum(registered[name].tests for name, _, _ in measured)

@@ -1,40 +1,106 @@
-"""Work that falls into parts, done in several processes that begin with what this one has."""
+"""Work that falls into parts, done in several processes that begin with what this one has imported.
+
+They begin before this process has threads: a copy of it would hold locks that threads of its
+libraries have taken, and nobody to open them. What they work on is written down for them.
+"""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import cloudpickle
+import torch
 
 T = TypeVar("T")
 
-_parts: Sequence[Callable[[], Any]] = ()
-"""What is being done: processes find it here, since work need not be written down for them."""
+LOCKS_NOTHING = "jemalloc_bg_thd"
+"""A thread, of Arrow's memory, that copies of a process may do without."""
 
 
-def shared_out(parts: Sequence[Callable[[], T]], workers: int) -> list[T]:
-    """Return what each part of some work returns.
+class Share(Protocol):
+    """Does parts of some work, which can be pickled, as can what they return."""
+
+    def __call__(self, parts: Sequence[Callable[[], T]]) -> list[T]:
+        """Return what each part returns; raises what a part raises, or that a process died."""
+
+
+def done_here(parts: Sequence[Callable[[], T]]) -> list[T]:
+    """Do all parts in this process."""
+    return [part() for part in parts]
+
+
+@contextmanager
+def helpers(workers: int) -> Iterator[Share]:
+    """Have processes that do parts of work to come.
 
     Args:
-        parts: The work; what it returns can be pickled.
-        workers: How many processes. With one, and where a copy of a process may hang (that is
-            everywhere but on Linux), it is done here.
-
-    Raises:
-        Exception: Whatever a part raises.
+        workers: How many. With one, and where a copy of this process may hang (it has threads, or
+            the system is not Linux), all is done here.
     """
-    global _parts  # noqa: PLW0603 - copies of this process take it along
-    workers = min(workers, len(parts))
-    if workers < 2 or sys.platform != "linux":
-        return [part() for part in parts]
-    _parts = parts
+    if workers < 2 or sys.platform != "linux" or _has_threads():
+        yield done_here
+        return
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin)
+    pool.submit(int).result()  # all of them begin with the first thing to do
+    processes = multiprocessing.active_children()
     try:
-        with multiprocessing.get_context("fork").Pool(workers) as pool:
-            return pool.map(_done, range(len(parts)), chunksize=1)
+        yield functools.partial(_shared_out, pool)
+    except BaseException:
+        for process in processes:
+            process.kill()  # or what they do now would be waited for
+        raise
     finally:
-        _parts = ()
+        pool.shutdown()
 
 
-def _done(place: int) -> Any:
-    return _parts[place]()
+def _has_threads() -> bool:
+    threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return len([name for name in threads if name != LOCKS_NOTHING]) > 1
+
+
+def _begin() -> None:
+    """Leave signals to the process that this is a copy of, and the other cores to its other copies.
+
+    Ctrl-C and batch systems tell all of them; the first one ends the others.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+
+
+def _end_with_the_first() -> None:
+    """End when the process that this is a copy of was killed: nobody has work any more."""
+    first = multiprocessing.parent_process()
+    assert first is not None
+    first.join()
+    os._exit(1)
+
+
+def _shared_out(pool: ProcessPoolExecutor, parts: Sequence[Callable[[], T]]) -> list[T]:
+    with tempfile.NamedTemporaryFile() as file:
+        cloudpickle.dump(parts, file)
+        file.flush()
+        return list(pool.map(functools.partial(_done, file.name), range(len(parts))))
+
+
+def _done(file: str, place: int) -> Any:
+    return _parts(file)[place]()
+
+
+@functools.lru_cache(maxsize=1)
+def _parts(file: str) -> Sequence[Callable[[], Any]]:
+    with open(file, "rb") as opened:
+        parts: Sequence[Callable[[], Any]] = cloudpickle.load(opened)
+    return parts

@@ -20,7 +20,7 @@ from ..reports import assessment, citation, contents
 from ..reports import report as page
 from ..reports.pictures import Picture, look_of, pictures
 from ..reports.recommendation import Recommendation
-from ..reports.sharing import shared_out
+from ..reports.sharing import helpers
 from ..reports.verdict import to_json
 from ..sampled_posteriors import ObservedData
 from ..sidecars import write_text
@@ -93,73 +93,76 @@ def report(
     PDF and, where that is small, SVG in the folder ``figures``, and in ``recommended`` the
     posterior to take of every observation that has one.
     """
-    listed = read_manifest(simulations, inputs, "manifest")
-    files = zip(headers, histories, calibrations, strict=True)
-    alone = [read_trained(*each, inputs) for each in files]
-    refined = [read_refined(path, alone[0].prior, inputs) for path in refined_calibrations]
-    asked = beside_each_other([*alone, *refined])
-    trained = asked[: len(alone)]
-    inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
-    conditions = [p["name"] for p in parameters if p["role"] == "known"]
-    reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)
-    seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(asked)})
-    compared = seen["train"].x
-    if reader.missing is not None and not reader.missing.rows:
-        # Without the gaps that are drawn: an observation is compared in the elements that it has.
-        whole = replace(reader, missing=None)
-        compared = whole.collect({"train": assessment.REFERENCE_ROWS})["train"].x
-    observed = [
-        read_observed(
-            path,
-            posteriors,
-            inputs,
-            {each.name: each.edges for each in asked},
-            simulated=compared,
-            missing=None if missing is None else share_missing(seen["train"].x),
-            simulated_known=seen["train"].known,
-            conditions=conditions,
-            inferred=inferred,
-            detailed=place < contents.MAX_SHOWN,
+    with helpers(threads) as share:
+        listed = read_manifest(simulations, inputs, "manifest")
+        files = zip(headers, histories, calibrations, strict=True)
+        alone = [read_trained(*each, inputs) for each in files]
+        refined = [read_refined(path, alone[0].prior, inputs) for path in refined_calibrations]
+        asked = beside_each_other([*alone, *refined])
+        trained = asked[: len(alone)]
+        inferred = [p["name"] for p in parameters if p["role"] == "inferred"]
+        conditions = [p["name"] for p in parameters if p["role"] == "known"]
+        reader = reading.open_campaign(simulations, inferred, noise, conditions, missing)
+        seen = reader.collect({"train": assessment.REFERENCE_ROWS, "test": _calibrated(asked)})
+        compared = seen["train"].x
+        if reader.missing is not None and not reader.missing.rows:
+            # Without the gaps that are drawn: an observation is compared in what it has.
+            whole = replace(reader, missing=None)
+            compared = whole.collect({"train": assessment.REFERENCE_ROWS})["train"].x
+        observed = [
+            read_observed(
+                path,
+                posteriors,
+                inputs,
+                {each.name: each.edges for each in asked},
+                simulated=compared,
+                missing=None if missing is None else share_missing(seen["train"].x),
+                simulated_known=seen["train"].known,
+                conditions=conditions,
+                inferred=inferred,
+                detailed=place < contents.MAX_SHOWN,
+            )
+            for place, path in enumerate(observations)
+        ]
+        failed = _failed(reader) if any(listed["failures"].values()) else None
+        weights = listed.get("weights")
+        simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights, selection)
+        surveyed = by_catalogue([read_population(folder, inputs) for folder in catalogues])
+        learnt = read_learnt(nuisance_ranks, inputs)
+        chain = read_rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
+        subjects = assessment.subjects_of(
+            simulated, asked, observed, seen["test"], surveyed, learnt, chain, conditions
         )
-        for place, path in enumerate(observations)
-    ]
-    failed = _failed(reader) if any(listed["failures"].values()) else None
-    weights = listed.get("weights")
-    simulated = SimulatedRows(listed["rows"], listed["failures"], failed, weights, selection)
-    surveyed = by_catalogue([read_population(folder, inputs) for folder in catalogues])
-    learnt = read_learnt(nuisance_ranks, inputs)
-    chain = read_rounds(boxes, rounds, headers, listed, observed, inputs) if boxes else None
-    subjects = assessment.subjects_of(
-        simulated, asked, observed, seen["test"], surveyed, learnt, chain, conditions
-    )
-    told = contents.Report(
-        campaign=campaign,
-        title=title,
-        question=question,
-        simulator=simulator,
-        parameters=[contents.DescribedParameter(**each) for each in parameters],  # type: ignore[arg-type]
-        simulations=simulated,
-        estimators=trained,
-        observations=observed,
-        findings=list(assessment.assess(subjects, thresholds or {}, threads)),
-        config_yaml=configuration,
-        versions={**provenance.versions(), **provenance.commits()},
-        keys={"simulations": listed["simulation_key"], **inputs},
-        timings=_timings(listed, asked, learnt, observed, surveyed),
-        errors=listed["examples"],
-        epilogue="Save the configuration below as config/config.yaml and run snakemake.",
-        catalogues=surveyed,
-        rounds=chain,
-        refined=asked[len(trained) :],
-        corner=corner,
-        networks={path.parent.name: network_options(path) for path in headers},
-    )
-    figures.mkdir(parents=True, exist_ok=True)
-    look = look_of(told)
-    drawings = [functools.partial(save_picture, each, look, figures) for each in pictures(told)]
-    shared_out(drawings, threads)
-    kinds = (".png", ".svg")  # an SVG is taken where there is one
-    images = {p.stem: p.read_bytes() for kind in kinds for p in sorted(figures.glob(f"*{kind}"))}
+        told = contents.Report(
+            campaign=campaign,
+            title=title,
+            question=question,
+            simulator=simulator,
+            parameters=[contents.DescribedParameter(**each) for each in parameters],  # type: ignore[arg-type]
+            simulations=simulated,
+            estimators=trained,
+            observations=observed,
+            findings=list(assessment.assess(subjects, thresholds or {}, share)),
+            config_yaml=configuration,
+            versions={**provenance.versions(), **provenance.commits()},
+            keys={"simulations": listed["simulation_key"], **inputs},
+            timings=_timings(listed, asked, learnt, observed, surveyed),
+            errors=listed["examples"],
+            epilogue="Save the configuration below as config/config.yaml and run snakemake.",
+            catalogues=surveyed,
+            rounds=chain,
+            refined=asked[len(trained) :],
+            corner=corner,
+            networks={path.parent.name: network_options(path) for path in headers},
+        )
+        figures.mkdir(parents=True, exist_ok=True)
+        look = look_of(told)
+        drawings = [functools.partial(save_picture, each, look, figures) for each in pictures(told)]
+        share(drawings)
+        kinds = (".png", ".svg")  # an SVG is taken where there is one
+        images = {
+            p.stem: p.read_bytes() for kind in kinds for p in sorted(figures.glob(f"*{kind}"))
+        }
     keep_recommended(told.recommendations, posteriors, recommended)
     methods = {
         "paragraph": citation.paragraph(told),

@@ -8,7 +8,9 @@ copy in the job's ``tmpdir``.
 import os
 from pathlib import Path
 
-if snakemake.rule.endswith(("simulate", "import_rows", "diagnose", "posterior_sbc")):  # noqa: F821
+if snakemake.rule.endswith(  # noqa: F821
+    ("simulate", "import_rows", "diagnose", "posterior_sbc", "report")
+):
     # Their threads are processes of one thread each; Snakemake has set these to their number.
     for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
