@@ -1,6 +1,8 @@
 """Opens a page in Chromium, as PyQt6-WebEngine brings it, and prints what is asked of it as JSON.
 
-    python browser.py PAGE WIDTH light|dark
+    python browser.py PAGE WIDTH light|dark TABS
+
+It also tells where the keyboard is after each of so many tabs.
 
 A process of its own: a browser is no guest of a process that runs tests.
 """
@@ -30,7 +32,7 @@ WHERE = "document.activeElement.getAttribute('href') || document.activeElement.t
 PAUSE, TRIES, SETTLED = 100, 300, 700  # ms, times, ms
 
 
-def main(path: str, width: str, scheme: str) -> None:
+def main(path: str, width: str, scheme: str, tabs: str) -> None:
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     dark = " --blink-settings=preferredColorScheme=0" if scheme == "dark" else ""
     os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] = f"--no-sandbox --disable-gpu{dark}"
@@ -80,7 +82,7 @@ def main(path: str, width: str, scheme: str) -> None:
     def look(_: object) -> None:
         view.setFocus()
         QTimer.singleShot(
-            SETTLED, lambda: page.runJavaScript(WHAT, lambda found: tab(3, [], found))
+            SETTLED, lambda: page.runJavaScript(WHAT, lambda found: tab(int(tabs), [], found))
         )
 
     begun: list[bool] = []

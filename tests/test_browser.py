@@ -28,9 +28,10 @@ ROOT = Path(__file__).parents[1]
 SHOWN = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 
 
-def seen(page, width, scheme):
-    """What a browser of this width finds on a page."""
-    command = [sys.executable, str(ROOT / "tests/browser.py"), str(page), str(width), scheme]
+def seen(page, width, scheme, tabs=0):
+    """What a browser of this width finds on a page, and where so many tabs lead."""
+    told = map(str, (page, width, scheme, tabs))
+    command = [sys.executable, str(ROOT / "tests/browser.py"), *told]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -116,7 +117,7 @@ def test_the_site_is_whole_in_a_browser(site, name, width, scheme):
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_headings_come_in_order_and_the_keyboard_first_skips(pages, width):
-    found = seen(pages["campaign"], width, "light")
+    found = seen(pages["campaign"], width, "light", tabs=3)
     levels = found["levels"]
     assert levels[0] == 1
     assert levels.count(1) == 1
