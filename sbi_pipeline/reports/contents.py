@@ -106,10 +106,12 @@ class Report:
     @cached_property
     def recommendations(self) -> dict[str, Recommendation]:
         """Which posterior to take of each observation that has any."""
+        every = [*self.estimators, *self.refined]
+        about = [(each, each.subject.names.get("observation")) for each in self.findings]
         return {
-            each.name: recommend(each, [*self.estimators, *self.refined], self.findings)
-            for each in self.observations
-            if each.posteriors
+            one.name: recommend(one, every, [each for each, of in about if of in (None, one.name)])
+            for one in self.observations
+            if one.posteriors
         }
 
     @property
