@@ -168,7 +168,7 @@ STAGES = {
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=4),
     "posterior_sbc": Part("sbi_pipeline.stages.posterior_ranks:posterior_sbc"),
-    "report": Part("sbi_pipeline.stages.page:report", version=10),
+    "report": Part("sbi_pipeline.stages.page:report", version=11),
     "classify": Part("sbi_pipeline.stages.classification:classify"),
     "weigh_models": Part("sbi_pipeline.stages.evidences:weigh_models"),
     "compare_models": Part("sbi_pipeline.stages.comparisons:compare_models"),
