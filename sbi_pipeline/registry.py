@@ -11,6 +11,7 @@ that changes.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Mapping
@@ -239,5 +240,7 @@ def load_part(name: str, table: Table) -> Any:
             f"looked in {here} and the installed packages"
         ) from error
     if not hasattr(module, attribute):
-        raise ValueError(f"{name!r}: {module.__file__} has no {attribute!r}")
+        alike = difflib.get_close_matches(attribute, vars(module), n=1)
+        asked = f"; did you mean {alike[0]!r}?" if alike else ""
+        raise ValueError(f"{name!r}: {module.__file__} has no {attribute!r}{asked}")
     return getattr(module, attribute)
