@@ -3,7 +3,10 @@
 python docs/checks.py
 """
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this checkout, whatever else is installed
 
 from sbi_pipeline import diagnostics
 

@@ -9,6 +9,7 @@ config/README.md.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin, is_typeddict
@@ -16,6 +17,8 @@ from typing import Any, get_args, get_origin, is_typeddict
 import yaml
 from annotated_types import DocInfo
 from pydantic import TypeAdapter
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this checkout, whatever else is installed
 
 from sbi_pipeline import registry
 from sbi_pipeline.choosing import learn_campaign

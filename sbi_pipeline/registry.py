@@ -11,6 +11,7 @@ that changes.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Mapping
@@ -168,7 +169,7 @@ STAGES = {
     "tabulate": Part("sbi_pipeline.stages.catalogues:tabulate", version=2),
     "diagnose": Part("sbi_pipeline.stages.predictions:diagnose", version=4),
     "posterior_sbc": Part("sbi_pipeline.stages.posterior_ranks:posterior_sbc"),
-    "report": Part("sbi_pipeline.stages.page:report", version=10),
+    "report": Part("sbi_pipeline.stages.page:report", version=11),
     "classify": Part("sbi_pipeline.stages.classification:classify"),
     "weigh_models": Part("sbi_pipeline.stages.evidences:weigh_models"),
     "compare_models": Part("sbi_pipeline.stages.comparisons:compare_models"),
@@ -239,5 +240,7 @@ def load_part(name: str, table: Table) -> Any:
             f"looked in {here} and the installed packages"
         ) from error
     if not hasattr(module, attribute):
-        raise ValueError(f"{name!r}: {module.__file__} has no {attribute!r}")
+        alike = difflib.get_close_matches(attribute, vars(module), n=1)
+        asked = f"; did you mean {alike[0]!r}?" if alike else ""
+        raise ValueError(f"{name!r}: {module.__file__} has no {attribute!r}{asked}")
     return getattr(module, attribute)

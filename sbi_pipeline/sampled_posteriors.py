@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -195,13 +196,13 @@ class SampledPosterior:
         """Effective sample sizes by parameter."""
         return dict(zip(self.summary["parameter"], self.summary["ess_bulk"], strict=True))
 
-    @property
+    @cached_property
     def truth(self) -> dict[str, float]:
         """Known true values by parameter."""
         rows = self.summary.dropna(subset=["truth"])
         return dict(zip(rows["parameter"], rows["truth"].astype(float), strict=True))
 
-    @property
+    @cached_property
     def rows(self) -> list[dict[str, object]]:
         """Rows of the summary; empty texts, which CSV files turn into NaN, are empty again."""
         texts = ("parameter", "label", "unit", "derived")

@@ -10,6 +10,7 @@ import synthetic
 
 from sbi_pipeline.diagnostics import convergence
 from sbi_pipeline.diagnostics.agreement import Agreement, compare_marginals
+from sbi_pipeline.diagnostics.check import shown_limit, significant
 from sbi_pipeline.diagnostics.data_path import data_path
 from sbi_pipeline.diagnostics.in_distribution import in_distribution
 from sbi_pipeline.diagnostics.joint_agreement import Classified
@@ -29,6 +30,30 @@ from sbi_pipeline.diagnostics.weights import effective_rows
 from sbi_pipeline.subjects import SimulatedRows
 
 REPEATS = 40
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [
+        (0.005 / 12, "0.00042"),  # shared among checks
+        (0.01 / 6431, "1.6e-06"),
+        (1 / 3, "0.33"),
+        (1.15, "1.15"),  # chosen
+        (0.0025, "0.0025"),
+        (1000, "1000"),
+        (0.0, "0"),
+    ],
+)
+def test_a_limit_is_shown_as_it_was_chosen_or_to_two_digits(limit, shown):
+    assert shown_limit(limit) == shown
+
+
+def test_a_threshold_that_was_divided_is_short_on_the_page():
+    judged = significant(0.5, 0.1, (0.005 / 12, 0.001 / 12), (0.02, 0.1), "ranks")
+    assert judged.threshold == (
+        "warn at p < 0.00042 and a difference above 0.02, "
+        "fail at p < 8.3e-05 and a difference above 0.1"
+    )
 
 
 def test_a_calibrated_posterior_that_learned_nothing_passes_the_others():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,16 @@ def documented() -> Any:
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("name", ["checks", "configuration"])
+def test_tables_are_made_from_their_own_checkout(name: str, tmp_path: Path) -> None:
+    """Whatever package is installed, or comes first on the path."""
+    (tmp_path / "sbi_pipeline").mkdir()
+    (tmp_path / "sbi_pipeline/__init__.py").write_text("raise SystemExit('another checkout')")
+    command = [sys.executable, "-c", f"import runpy; runpy.run_path('{ROOT}/docs/{name}.py')"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,7 @@ CAMPAIGNS = [
     (campaign("simulatoor: x"), r"simulatoor: unknown key; did you mean 'simulator'\? a campaign"),
     ((LEVEL, "    simulator: tyni # !\n"), "simulator: got 'tyni'; wanted one of influenza, .*or"),
     ((LEVEL, "    simulator: no_module:Tiny # !\n"), "importing 'no_module' failed"),
-    ((LEVEL, "    simulator: tiny:Tny # !\n"), "tiny.py has no 'Tny'"),
+    ((LEVEL, "    simulator: tiny:Tny # !\n"), r"tiny.py has no 'Tny'; did you mean 'Tiny'\?"),
     ((LEVEL, ""), "campaigns.tiny: 'simulator' is missing; wanted one of influenza"),
     (campaign("options: {width: 3}"), "options.width: unknown key; tiny:Tiny takes none"),
     (("simulations: 2000", "simulations: many # !"), "simulations: got 'many'; wanted a whole"),

@@ -131,6 +131,26 @@ def test_settings_of_the_caller_are_neither_used_nor_changed():
         assert mpl.rcParams["font.size"] == 30
 
 
+def test_ticks_of_a_corner_plot_are_texts_and_their_power_of_ten_a_formula():
+    small = synthetic.posterior()
+    small["posterior"] = small["posterior"].to_dataset() * 1e-7
+    figure = corner_overlay({"npe": small})
+    figure.draw_without_rendering()
+    axis = figure.axes[-1].xaxis
+    assert {"$"}.isdisjoint("".join(tick.get_text() for tick in axis.get_ticklabels()))
+    assert axis.get_offset_text().get_text() == r"$\times\mathdefault{10^{−7}}\mathdefault{}$"
+
+
+def test_panels_are_placed_once_for_all_files_of_a_figure(tmp_path, monkeypatch):
+    placed = []
+    figure = prior_to_posterior(_posteriors())
+    engine = type(figure.get_layout_engine())
+    monkeypatch.setattr(engine, "execute", lambda *given: placed.append(given))
+    style.save_figure(figure, tmp_path, "prior")
+    style.save_small_vector(figure, tmp_path, "prior")
+    assert len(placed) == 1
+
+
 def test_a_corner_plot_is_as_high_as_its_narrowest_posterior():
     wide = synthetic.posterior()
     for name, values in wide["posterior"].data_vars.items():

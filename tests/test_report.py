@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+from markupsafe import escape
 
 from sbi_pipeline.plots import style, typeset
 from sbi_pipeline.reports import assessment, contents, overview, report
@@ -260,7 +261,35 @@ def test_of_many_observations_the_first_are_shown(content):
     anchors = {address[1:] for tag, address in Page(page).addresses if tag == "a"}
     assert anchors <= set(Page(page).ids)
     assert page.count('<table class="results">') == 11
-    assert "figures are shown of the first 8" in page
+    assert "Figures are shown of the first 8" in page
+
+
+def test_a_table_of_many_observations_begins_with_the_worst():
+    content = make_report(width=0.3)  # a posterior that its own checks find too narrow
+    one = content.observations[0]
+    others = [dataclasses.replace(one, name=f"event_{i}") for i in range(30)]
+    crowd = dataclasses.replace(content, observations=[*others, one])
+    worst, *rest = crowd.judged_observations
+    assert (worst.name, worst.status) != ("event_0", "pass")
+    assert worst.name == one.name
+    assert worst.failed or worst.warned
+    assert {each.status for each in rest} == {"pass"}
+    page = report.render(crowd, {})
+    table = page[page.index('id="observations"') :]
+    assert table.index(f"#results-{one.name}") < table.index("#results-event_0")
+    assert "The 11 other observations" in table
+
+
+def test_a_note_on_every_one_of_many_observations_is_said_once():
+    content = make_report()
+    one = content.observations[0]
+    posterior = dataclasses.replace(one.posteriors["npe"], predictive=None)
+    one = dataclasses.replace(one, posteriors={"npe": posterior})
+    (note,) = posterior.notes
+    many = [dataclasses.replace(one, name=f"event_{i}") for i in range(12)]
+    crowd = dataclasses.replace(content, observations=many)
+    assert crowd.common_notes["npe"] == [note]
+    assert report.render(crowd, {}).count(str(escape(note))) == 1
 
 
 def test_the_index_lists_campaigns_with_their_verdicts(content):

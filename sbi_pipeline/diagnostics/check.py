@@ -74,6 +74,15 @@ class Judged(NamedTuple):
         )
 
 
+def shown_limit(limit: float) -> str:
+    """Return a threshold as it stands on a page: one divided among many checks to two digits.
+
+    Thresholds that people choose have four significant digits at most, and are shown as they are.
+    """
+    chosen = limit == float(f"{limit:.4g}")
+    return f"{limit:g}" if chosen else f"{float(f'{limit:.2g}'):g}"
+
+
 def above(value: float, limits: WarnFail, name: str) -> Judged:
     """Judge what should be small; NaN fails.
 
@@ -82,7 +91,7 @@ def above(value: float, limits: WarnFail, name: str) -> Judged:
     """
     warn, fail = _ordered(limits, name)
     status: Status = "pass" if value <= warn else "warn" if value <= fail else "fail"
-    return Judged(status, f"warn above {warn:g}, fail above {fail:g}")
+    return Judged(status, f"warn above {shown_limit(warn)}, fail above {shown_limit(fail)}")
 
 
 def below(value: float, limits: WarnFail, name: str) -> Judged:
@@ -93,7 +102,7 @@ def below(value: float, limits: WarnFail, name: str) -> Judged:
     """
     warn, fail = _ordered(limits, name, rising=False)
     status: Status = "pass" if value >= warn else "warn" if value >= fail else "fail"
-    return Judged(status, f"warn below {warn:g}, fail below {fail:g}")
+    return Judged(status, f"warn below {shown_limit(warn)}, fail below {shown_limit(fail)}")
 
 
 def significant(p_value: float, size: float, p: WarnFail, sizes: WarnFail, name: str) -> Judged:
@@ -109,7 +118,9 @@ def significant(p_value: float, size: float, p: WarnFail, sizes: WarnFail, name:
         status = "fail"
     elif p_value < p[0] and size > sizes[0]:
         status = "warn"
-    words = (f"p < {p[i]:g} and a difference above {sizes[i]:g}" for i in (0, 1))
+    words = (
+        f"p < {shown_limit(p[i])} and a difference above {shown_limit(sizes[i])}" for i in (0, 1)
+    )
     return Judged(status, "warn at {}, fail at {}".format(*words))
 
 

@@ -7,7 +7,7 @@ converged and with 2 400 all had: ranks of chains on their way are those of no p
 from __future__ import annotations
 
 from ..subjects import MOST_UNCONVERGED, TrainedEstimator
-from .check import Check, Status
+from .check import Check, Status, shown_limit
 from .diagnostic import Diagnostic
 
 
@@ -32,7 +32,7 @@ def judge_held_out_chains(fraction: float, subject: str) -> Check:
         status=status,
         quantity="fraction of held-out simulations whose chains had not converged",
         value=fraction,
-        threshold=f"warn above {MOST_UNCONVERGED:g}",
+        threshold=f"warn above {shown_limit(MOST_UNCONVERGED)}",
         chance="0",
         advice={
             "pass": "Ranks are those of chains that converged.",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..subjects import FEWEST_EFFECTIVE, MOST_UNSEEN, TrainedEstimator
-from .check import Check, Judged, WarnFail, above
+from .check import Check, Judged, WarnFail, above, shown_limit
 from .diagnostic import Diagnostic
 
 
@@ -51,7 +51,7 @@ def judge_held_out_weights(
         missed: Warn and fail above this fraction of those of which the truth outweighs all draws.
     """
     judged = above(found.missed, missed, "held_out_weights missed")
-    words = f"warn above {few:g}; where truths outweigh all draws {judged.threshold}"
+    words = f"warn above {shown_limit(few)}; where truths outweigh all draws {judged.threshold}"
     judged = Judged("warn" if judged.status == "pass" and found.few > few else judged.status, words)
     told = "were not judged" if found.few > MOST_UNSEEN else "see less than they say"
     bad = (

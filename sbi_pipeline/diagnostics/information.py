@@ -16,7 +16,7 @@ from scipy import stats
 
 from ..subjects import TrainedEstimator
 from ..types import Array
-from .check import Check, Status
+from .check import Check, Status, shown_limit
 from .diagnostic import Diagnostic
 from .missed import remedy
 from .yardsticks import better_informed, enumerated, seen_by, yardsticks
@@ -116,12 +116,12 @@ def judge_information(
     best = max(found.correlation.values())
     if math.isnan(found.nats):
         quantity, value = "largest correlation of posterior mean with truth", best
-        learned, limit, worse = best > correlation, f"{correlation:g}", False
+        learned, limit, worse = best > correlation, shown_limit(correlation), False
     else:
         quantity = (
             f"held-out information gained over the prior, ± {found.standard_error:.2g} (nats)"
         )
-        value, limit = found.nats, f"{nats:g} or within 3 standard errors of 0"
+        value, limit = found.nats, f"{shown_limit(nats)} or within 3 standard errors of 0"
         chance = max(nats, 3 * found.standard_error) if math.isfinite(value) else nats
         learned, worse = value > chance, value < -chance
     status, advice = _told(found, idle, learned, worse)
@@ -132,7 +132,7 @@ def judge_information(
         quantity=quantity,
         value=value,
         threshold=f"below {limit}: warn, and fail where others see more; warn where sd / prior sd "
-        f"is above {sd_ratio:g} and others see more",
+        f"is above {shown_limit(sd_ratio)} and others see more",
         chance="0 for a posterior equal to the prior",
         advice=advice,
     )

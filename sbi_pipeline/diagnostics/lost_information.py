@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..subjects import TrainedEstimator
-from .check import Check, Status, WarnFail, above
+from .check import Check, Status, WarnFail, above, shown_limit
 from .diagnostic import Diagnostic
 from .information import measure_information
 from .missed import remedy
@@ -110,7 +110,8 @@ def judge_lost_information(found: Lost, subject: str, *, wider: WarnFail = (1.2,
         status=status,
         quantity="what is lost, as a factor of width in each parameter, at least",
         value=value,
-        threshold=f"warn above {wider[0]:g}, fail above {wider[1]:g} where another shows it",
+        threshold=f"warn above {shown_limit(wider[0])}, fail above {shown_limit(wider[1])} "
+        "where another shows it",
         chance="1 for the exact posterior",
         advice=_advice(found, status, wider[0]),
         caveat=_caveat(found) if status == "pass" else "",

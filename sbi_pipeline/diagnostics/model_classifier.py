@@ -6,7 +6,7 @@ import math
 
 from ..comparison.asked import AskedClassifier
 from ..comparison.calibration import Scores, scores
-from .check import Check, WarnFail, significant
+from .check import Check, WarnFail, shown_limit, significant
 from .diagnostic import Diagnostic
 
 CERTAIN = 3.0
@@ -57,7 +57,7 @@ def judge_classifier(
         status="pass" if tells else "warn",
         quantity="log score of held-out simulations beyond that of chance (nats)",
         value=gain,
-        threshold=f"warn below {CERTAIN:g} standard errors",
+        threshold=f"warn below {shown_limit(CERTAIN)} standard errors",
         chance=f"0 ± {found.log_score_error:.2g}; a score of {found.chance_log:.3f} by frequency",
         advice=f"It gains {gain:.3f} of the {-found.chance_log:.3f} nats that there are to gain."
         if tells

@@ -14,7 +14,7 @@ from scipy import stats
 
 from ..populations import EDGE, Population, counted
 from ..types import Array
-from .check import Check, Judged, WarnFail, above
+from .check import Check, Judged, WarnFail, above, shown_limit
 from .diagnostic import Diagnostic
 
 SURE = 0.005
@@ -93,7 +93,8 @@ def _edge(found: SampledObjects, subject: str, edge: float) -> Check:
     mean, chance = float(found.at_edge.mean()), found.edge_by_chance
     judged = Judged(
         "warn" if mean > chance + edge and found.edge_p < SURE else "pass",
-        f"warn above {chance + edge:.2g} if chance gives as much in less than {100 * SURE:g} %",
+        f"warn above {shown_limit(chance + edge)} if chance gives as much in less than "
+        f"{100 * SURE:g} %",
     )
     leaning = int(np.sum(found.at_edge > EDGE))
     return judged.check(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..sampled_posteriors import SampledPosterior
 from ..types import Array
-from .check import Check, Judged, WarnFail, significant
+from .check import Check, Judged, WarnFail, shown_limit, significant
 from .diagnostic import Diagnostic
 
 
@@ -73,7 +73,9 @@ def judge_prior_edge(
             "held-out posteriors do."
         )
     known = "" if found.held_out is None else f", p = {found.p_value:.2g}"
-    return Judged(judged.status, f"warn above {mass:g} at p < {p[0]:.2g}").check(
+    return Judged(
+        judged.status, f"warn above {shown_limit(mass)} at p < {shown_limit(p[0])}"
+    ).check(
         name="prior edge",
         subject=subject,
         quantity=f"posterior mass outside the central 99 % of the prior ({found.parameter}{known})",

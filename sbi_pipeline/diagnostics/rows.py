@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..subjects import TrainedEstimator
-from .check import Check, Judged
+from .check import Check, Judged, shown_limit
 from .diagnostic import Diagnostic
 
 
@@ -22,7 +22,9 @@ def judge_rows(departure: Mapping[str, Any], subject: str, *, warn: float = 0.00
         subject: The estimator.
         warn: P-value, corrected for the number of parameters and pairs of them.
     """
-    judged = Judged("warn" if departure["p"] < warn else "pass", f"warn where p < {warn:g}")
+    judged = Judged(
+        "warn" if departure["p"] < warn else "pass", f"warn where p < {shown_limit(warn)}"
+    )
     return judged.check(
         name="prior of the rows",
         subject=subject,

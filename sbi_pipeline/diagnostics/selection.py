@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..sampled_posteriors import ManyEvents
-from .check import Check
+from .check import Check, shown_limit
 from .diagnostic import Diagnostic
 
 
@@ -71,7 +71,7 @@ def judge_selection(found: SelectedEvents, subject: str, *, rare: float = 0.001)
         status="warn" if unsaid else "pass",
         quantity="fraction of simulated events that failed",
         value=found.failed,
-        threshold=f"warn above {rare:g} where nothing says how events were selected",
+        threshold=f"warn above {shown_limit(rare)} where nothing says how events were selected",
         chance="0",
         advice=text,
     )

@@ -13,7 +13,7 @@ import pandas as pd
 from ..plots.style import FAINT, INK, Look, panels
 from ..subjects import TrainedEstimator
 from ..types import Array
-from .check import Check, Status
+from .check import Check, Status, shown_limit
 from .diagnostic import Diagnostic, Drawing
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def judge_training(found: Ending, subject: str, *, warn: float = 0.05) -> Check:
         status=status,
         quantity="fall of the validation loss over the last tenth of training",
         value=found.fall if found.finite else math.nan,
-        threshold=f"warn above {warn:g}, or where fewer epochs than usual taught to the last",
+        threshold=f"warn above {shown_limit(warn)}, or where fewer epochs than usual taught to the "
+        "last",
         chance="about 0 once settled",
         advice=advice,
     )

@@ -82,7 +82,6 @@ def corner_overlay(
             contour_kwargs={"linewidths": 1.3, "linestyles": lines[who]},
             hist_kwargs={"density": True, "linewidth": 1.5, "linestyle": lines[who]},
             max_n_ticks=4 if panel > 1.5 else 3,
-            use_math_text=True,
             label_kwargs={"fontsize": 12},
         )
     figure.subplots_adjust(*margins)  # corner has set its own
@@ -101,9 +100,8 @@ def corner_overlay(
         axis.xaxis.set_label_coords(0.5, -0.32 / panel)
         axis.yaxis.set_label_coords(-0.52 / panel, 0.5)
         for side in (axis.xaxis, axis.yaxis):
-            formatter = side.get_major_formatter()
-            if isinstance(formatter, ScalarFormatter):
-                formatter.set_powerlimits((-3, 4))
+            if isinstance(side.get_major_formatter(), ScalarFormatter):
+                side.set_major_formatter(PlainTicks())
     for i, name in enumerate(names):
         if name in circles:
             sides = [axes[-1, i].xaxis, *([axes[i, 0].yaxis] if i else [])]
@@ -199,6 +197,21 @@ def shared_parameters(posteriors: Mapping[str, xr.DataTree]) -> list[str]:
         raise ValueError(f"posteriors of {', '.join(posteriors)} share no parameter to show")
     first = posteriors[next(iter(posteriors))]["posterior"]
     return [name for name in names if "values" not in first[name].attrs] or names
+
+
+class PlainTicks(ScalarFormatter):
+    """Numbers of an axis as text, and only the power of ten that they share as a formula.
+
+    Matplotlib makes formulas of all of them, of which a corner plot has dozens.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(useMathText=True)
+        self.set_powerlimits((-3, 4))
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return a number without what would make it a formula."""
+        return super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$")
 
 
 @dataclass(frozen=True)

@@ -151,8 +151,9 @@ def save_small_vector(figure: Figure, folder: Path, stem: str) -> None:
 
 def _arrange(figure: Figure) -> None:
     """Place panels and labels once for all formats: of many panels that takes seconds."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # with "none" all is placed twice for every format
 
 
 @styled

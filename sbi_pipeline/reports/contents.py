@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from ..diagnostics.agreement import Agreement
 from ..diagnostics.calibration import Uniformity
-from ..diagnostics.check import STATUSES, Check
+from ..diagnostics.check import STATUSES, Check, Status
 from ..diagnostics.diagnostic import Finding
 from ..diagnostics.information import Information
 from ..diagnostics.joint_agreement import Classified
@@ -43,6 +44,25 @@ class DescribedParameter:
     prior: str
     label: str = ""
     unit: str = ""
+
+
+@dataclass(frozen=True)
+class JudgedObservation:
+    """An observation in the table of many.
+
+    Attributes:
+        name: As in the configuration.
+        status: The worst of its checks.
+        taken: The posterior to take of it; empty for none.
+        failed: Names of the checks that failed.
+        warned: Names of those that warned.
+    """
+
+    name: str
+    status: Status
+    taken: str
+    failed: Sequence[str]
+    warned: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -106,10 +126,67 @@ class Report:
     @cached_property
     def recommendations(self) -> dict[str, Recommendation]:
         """Which posterior to take of each observation that has any."""
+        every = [*self.estimators, *self.refined]
+        about = [(each, each.subject.names.get("observation")) for each in self.findings]
         return {
-            each.name: recommend(each, [*self.estimators, *self.refined], self.findings)
-            for each in self.observations
-            if each.posteriors
+            one.name: recommend(one, every, [each for each, of in about if of in (None, one.name)])
+            for one in self.observations
+            if one.posteriors
+        }
+
+    @property
+    def has_many_observations(self) -> bool:
+        """Whether a table tells of the observations, since not all of them have figures."""
+        return len(self.observations) > MAX_SHOWN
+
+    @property
+    def judged_observations(self) -> list[JudgedObservation]:
+        """Every observation with what its own checks say, the worst first."""
+        found = [self._judged(each) for each in self.observations]
+        return sorted(
+            found,
+            key=lambda each: (
+                -STATUSES.index(each.status),
+                -len(each.failed),
+                -len(each.warned),
+            ),
+        )
+
+    @cached_property
+    def _checks_by_observation(self) -> dict[str, list[Check]]:
+        found: dict[str, list[Check]] = {}
+        for each in self.findings:
+            found.setdefault(each.subject.names.get("observation", ""), []).extend(each.checks)
+        return found
+
+    def _judged(self, observation: ObservedData) -> JudgedObservation:
+        own = self._checks_by_observation.get(observation.name, [])
+        failed, warned = (
+            list(dict.fromkeys(each.name for each in own if each.status == status))
+            for status in ("fail", "warn")
+        )
+        taken = self.recommendations.get(observation.name)
+        return JudgedObservation(
+            observation.name,
+            "fail" if failed else "warn" if warned else "pass",
+            taken.posterior if taken else "",
+            failed,
+            warned,
+        )
+
+    @cached_property
+    def common_notes(self) -> dict[str, list[str]]:
+        """Notes that a posterior has of every one of many observations, by its name."""
+        if not self.has_many_observations:
+            return {}
+        noted: dict[str, Counter[str]] = {}
+        for one in self.observations:
+            for name, posterior in one.posteriors.items():
+                noted.setdefault(name, Counter()).update(posterior.notes)
+        everywhere = len(self.observations)
+        return {
+            name: [note for note, times in found.items() if times == everywhere]
+            for name, found in noted.items()
         }
 
     @property

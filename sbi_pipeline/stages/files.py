@@ -77,11 +77,12 @@ def read_manifest(path: Path, keys: Keys | None, name: str = "simulations") -> d
 
 def read_dataset(path: Path, keys: Keys | None = None, name: str = "") -> xr.Dataset:
     """Read a data set and check its key."""
-    import xarray as xr  # noqa: PLC0415 - half a second, which stages without such files save
+    # xarray takes half a second, which stages without such files save.
+    from ..storage.netcdf import read_root  # noqa: PLC0415
 
-    with xr.open_dataset(path, engine="h5netcdf") as data:
-        check_key(data.attrs["key"], keys, name, path)
-        return data.load()
+    data = read_root(path)
+    check_key(data.attrs["key"], keys, name, path)
+    return data
 
 
 def data_of(observed: xr.Dataset) -> Array:
@@ -144,7 +145,7 @@ def write_dataset(path: Path, data: xr.Dataset | xr.DataTree) -> None:
 
     Group by group into a store without a lock; to choose one, `to_netcdf` imports distributed.
     """
-    import xarray as xr  # noqa: PLC0415 - as above
+    import xarray as xr  # noqa: PLC0415 - half a second, as in `read_dataset`
 
     root = data if isinstance(data, xr.DataTree) else xr.DataTree(data)
     with renamed_into(path) as partial:

@@ -24,6 +24,7 @@ from ..event_predictions import (
 )
 from ..model import Model
 from ..nuisances import NuisancePosterior, load_nuisances
+from ..storage.netcdf import read_groups
 from ..types import Array, Prior
 from .files import Keys, check_key, conditions_named, one_by_one, read_dataset, write_dataset
 from .simulations import effort_of
@@ -92,9 +93,8 @@ def diagnose(
         predictor = predictions.Predictor(engine, prior, predictive_draws, seed, ledgers, known)
 
         def work(one: ToDiagnose) -> None:
-            with xr.open_datatree(one.posterior, engine="h5netcdf") as tree:
-                check_key(tree.attrs["key"], one.inputs, "posterior", one.posterior)
-                tree.load()
+            tree = read_groups(one.posterior)
+            check_key(tree.attrs["key"], one.inputs, "posterior", one.posterior)
             observed = read_dataset(one.observation, one.inputs, "observation")
             joined = int(observed.attrs.get("joined", 0))
             summary(tree, _truth(observed, model)).to_csv(one.diagnostics, index=False)

@@ -16,6 +16,7 @@ from ..populations import CatalogueParameter, ObservedCatalogue, Population
 from ..priors.boxes import BoxedPrior, truncated
 from ..rounds import DescribedRound, SimulatedRounds
 from ..sampled_posteriors import ObservedData, SampledPosterior
+from ..storage.netcdf import read_groups, read_root
 from ..subjects import Nuisances, TrainedEstimator
 from ..types import Array, Prior
 from .files import Keys, check_key, read_dataset
@@ -74,12 +75,10 @@ def read_rounds(
     keys: Keys,
 ) -> SimulatedRounds:
     """Gather the rounds of the one observation they are about."""
-    found, trees = [json.loads(path.read_text()) for path in boxes], []
+    found = [json.loads(path.read_text()) for path in boxes]
     for number, (path, box) in enumerate(zip(boxes, found, strict=True), start=2):
         check_key(box["key"], keys, f"box {number}", path)
-    for path in earlier:
-        with xr.open_datatree(path, engine="h5netcdf") as tree:
-            trees.append(tree.load())
+    trees = [read_groups(path) for path in earlier]
     whole = priors.of_header(json.loads(headers[0].read_text()))
     (observation,) = observed
     last = {"rows": listed["rows"], "simulated": simulated_rows(listed)}
@@ -117,14 +116,12 @@ def read_observed(
             who = folder.parent.name
             said = f"posterior of {who}, {name}"
             predictive = read_dataset(folder / "predictive.nc", keys, said)
-            with xr.open_datatree(folder / "posterior.nc", engine="h5netcdf") as tree:
-                table = pd.read_csv(folder / "diagnostics.csv")
-                known = None if predictive.attrs.get("simulated") == 0 else predictive
-                of = who if who in edges else tree.attrs.get("proposal")
-                sbc = _posterior_sbc(folder / "posterior_sbc.nc", keys, f"{who}, {name}")
-                made[who] = SampledPosterior(
-                    who, name, tree.load(), table, known, edges.get(of), sbc
-                )
+            tree = read_groups(folder / "posterior.nc")
+            table = pd.read_csv(folder / "diagnostics.csv")
+            known = None if predictive.attrs.get("simulated") == 0 else predictive
+            of = who if who in edges else tree.attrs.get("proposal")
+            sbc = _posterior_sbc(folder / "posterior_sbc.nc", keys, f"{who}, {name}")
+            made[who] = SampledPosterior(who, name, tree, table, known, edges.get(of), sbc)
     return ObservedData(name, read_dataset(path).attrs["source"], made, **told)
 
 
@@ -140,10 +137,8 @@ def read_population(folder: Path, keys: Keys) -> tuple[str, Population]:
     path = folder / "objects.json"
     facts = json.loads(path.read_text())
     check_key(facts["key"], keys, f"catalogue {who}, {name}", path)
-    worst, data = folder / "worst.nc", None
-    if worst.exists():
-        with xr.open_dataset(worst, engine="h5netcdf") as opened:
-            data = opened.load()
+    worst = folder / "worst.nc"
+    data = read_root(worst) if worst.exists() else None
     # Names as they stand: 007 is no 7, and NA no missing value.
     texts = {"dtype": {"object": str, "flags": str}, "keep_default_na": False, "na_values": [""]}
     table = folder / "objects.csv"
