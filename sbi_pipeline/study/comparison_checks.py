@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..fingerprint import of_array
-from ..networks.encoders import check_embedding
+from ..networks.conditioning import check_conditioner
 from ..storage.noise import is_at_load
 from . import reuse
 from .binding import InconsistentError, near, not_among
@@ -45,7 +45,7 @@ def check_comparison(name: str, config: Config) -> None:
             raise InconsistentError((*keys, "models", label), why)
     _check_alike(campaigns, (*keys, "models"))
     _check_observations(entry, campaigns, keys)
-    _check_embedding(entry, campaigns, (*keys, "network", "embedding"))
+    _check_network(entry.get("network", {}), campaigns, (*keys, "network"))
 
 
 def _told_elsewhere(config: Config) -> dict[str, str]:
@@ -242,13 +242,16 @@ def _is_simulated_alike(one: Config, other: Config, name: str) -> bool:
     return whole and alike and given[0] == given[1] and len(seeds) == 1
 
 
-def _check_embedding(entry: Config, campaigns: Campaigns, keys: Keys) -> None:
-    """Refuse an embedding of the classifier that does not suit the data."""
-    embedding = entry.get("network", {}).get("embedding", "auto")
-    if embedding == "auto":
-        return
+def _check_network(network: Config, campaigns: Campaigns, keys: Keys) -> None:
+    """Refuse columns, summaries and an embedding of the classifier that do not suit the data."""
+    embedding = network.get("embedding", "auto")
+    options = {
+        "embedding": embedding if embedding == "auto" else embedding_options(embedding),
+        "columns": network.get("columns", "auto"),
+        "summaries": network.get("summaries", "auto"),
+    }
     shapes = filter(None, map(data_shape, campaigns.values()))
     try:
-        check_embedding(next(shapes, None), **embedding_options(embedding))
+        check_conditioner(next(shapes, None), **options)
     except ValueError as error:
         raise InconsistentError(keys, str(error)) from error
