@@ -41,6 +41,7 @@ REFUSED = [
     (models("{broad: wide}"), r"models: got 1; wanted two campaigns or more"),
     (models("{broad: wide, thin: narow}"), r"'narow' is not among .*did you mean 'narrow'"),
     (models("{broad: wide, thin: wide}"), r"models.thin: 'wide' is 'broad' already"),
+    (models("{broad: wide, broad_error: narrow}"), r"broad_error: tables have a column of that"),
     (models("{broad: wide, 2: narrow}"), r"models.2: got '2'; wanted a name of letters"),
     (entry("odds: {braod: 2}"), r"odds.braod: 'braod' is not among .*did you mean 'broad'"),
     (entry("odds: {broad: 0}"), r"odds.broad: got 0; wanted a number above 0"),

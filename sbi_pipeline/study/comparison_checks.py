@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ from .signatures import stated
 from .suitability import embedding_options
 from .sweeps import expanded
 from .texts import drawn_from
+
+ENDINGS = ("_error", "_in_population")
+"""What names of columns of tables of objects may end with after a model's."""
 
 Campaigns = Mapping[str, Config]
 """Entries of the campaigns of a comparison, by what they are called there."""
@@ -94,6 +98,15 @@ def _check_models(
             text = f"{name!r} is {seen[name]!r} already; wanted each campaign once"
             raise InconsistentError(where, text)
         seen[name] = label
+    _check_columns(models, keys)
+
+
+def _check_columns(models: Mapping[str, str], keys: Keys) -> None:
+    """Refuse two models that one column of a table of objects would be named after."""
+    for label, ending in itertools.product(models, ENDINGS):
+        if label + ending in models:
+            text = f"tables have a column of that name for {label!r}; give it another"
+            raise InconsistentError((*keys, label + ending), text)
 
 
 def _why_none(name: str, campaigns: Config) -> str:
