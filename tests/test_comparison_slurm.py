@@ -32,7 +32,7 @@ def comparison(folder: Path) -> Path:
     }
     config |= {"calibration": {"simulations": 20, "draws": 50}, "predictive_draws": 0}
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    made = [f"results/{name}/npe/mock/posterior.nc" for name in ("narrow", "broad")]
+    made = [f"results/{name}/npe/sample-0.json" for name in ("narrow", "broad")]
     locally(folder, *made)
     return folder
 
