@@ -18,6 +18,7 @@ from scipy import special
 from . import importance, samplers
 from .estimators import having
 from .posterior import log_normal, log_posterior
+from .progress import counting
 from .samplers.direct import CHAINS, in_chains
 from .trained import Posterior
 from .types import Array, Prior
@@ -144,11 +145,13 @@ def exact_likelihood(
         return np.asarray(simulator.log_marginal_likelihood(columns, x_o))
     shape = n, len(prior.names)
     if len(known) == len(prior.names):
-        draws = 1
-    values = [
-        simulator.log_likelihood(prior.complete(known, rng.random(shape)), x_o)
-        for _ in range(draws)
-    ]
+        return np.asarray(simulator.log_likelihood(prior.complete(known, rng.random(shape)), x_o))
+    values = []
+    with counting("draws of the nuisances", draws, bar=False) as counter:
+        for _ in range(draws):
+            whole = prior.complete(known, rng.random(shape))
+            values.append(simulator.log_likelihood(whole, x_o))
+            counter.update()
     return np.asarray(special.logsumexp(values, axis=0) - np.log(draws))
 
 

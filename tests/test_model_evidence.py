@@ -12,7 +12,13 @@ from scipy import special, stats
 
 from sbi_pipeline import priors
 from sbi_pipeline.comparison import evidence as evidence_module
-from sbi_pipeline.comparison.evidence import Evidence, Target, evidence_of, with_prior
+from sbi_pipeline.comparison.evidence import (
+    Evidence,
+    Target,
+    evidence_of,
+    points_weighed,
+    with_prior,
+)
 from sbi_pipeline.comparison.likelihoods import learnt_target, log_mass
 from sbi_pipeline.estimators import Estimator
 from sbi_pipeline.priors.boxes import BoxedPrior
@@ -311,3 +317,15 @@ def test_errors_are_those_of_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
         pulls.append((found.log_evidence - problem.log_evidence) / found.error)
     assert stats.chi2(200).ppf(1e-3) < np.sum(np.square(pulls)) < stats.chi2(200).ppf(1 - 1e-3)
     assert np.abs(pulls).max() < 4.5
+
+
+def test_an_evidence_says_how_many_points_it_asks_for() -> None:
+    given, asked = Gaussian.drawn(8).target(), 0
+
+    def log_density(z: Array) -> Array:
+        nonlocal asked
+        asked += z.shape[1]
+        return given.log_density(z)
+
+    evidence_of(dataclasses.replace(given, log_density=log_density), seed=1, exact=True)
+    assert asked == points_weighed(8)

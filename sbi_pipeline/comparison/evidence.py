@@ -19,17 +19,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import logsumexp
 
 from .. import importance
 from ..posterior import LogDensity, log_normal
+from ..progress import Counter, counting
 from ..samplers.mixture import Mixture, fit_mixtures, proposal_of
 from ..samplers.reweighting import of_prior
 from ..samplers.sampler import Problem, Proposal
-from ..samplers.scouting import scout
+from ..samplers.scouting import points_climbed, scout
 from ..types import Array
 from .weighed import DRAWS, Evidence
 
@@ -80,11 +81,12 @@ def evidence_of(target: Target, seed: int, *, exact: bool) -> Evidence:
         value = float(target.log_density(np.zeros((1, 1, 0)))[0, 0]) + target.shift
         return Evidence(value, 0.0, 0.0 if exact else math.nan, 0.0, DRAWS, 0.0)
     known = _fitted(target.posterior, rng)
-    problem = Problem(target.log_density, targets=1, theta_dim=dim, seed=seed)
-    (found,) = scout(problem, LOOKED)
-    proposal = _proposal(target, known, found, rng)
-    z = proposal.draw(DRAWS, int(rng.integers(2**31)))
-    log_density = target.log_density(z)[0]
+    with counting("points", points_weighed(dim), bar=False) as counter:
+        counted = replace(target, log_density=_counted(target.log_density, counter))
+        (found,) = scout(Problem(counted.log_density, targets=1, theta_dim=dim, seed=seed), LOOKED)
+        proposal = _proposal(counted, known, found, rng)
+        z = proposal.draw(DRAWS, int(rng.integers(2**31)))
+        log_density = counted.log_density(z)[0]
     log_weight = _numbers(log_density - proposal.log_prob(z)[0])
     try:
         weights = importance.weigh(log_weight, rng)
@@ -103,6 +105,22 @@ def evidence_of(target: Target, seed: int, *, exact: bool) -> Evidence:
         widths=np.sqrt(raw @ (z[0] - mean) ** 2),
         changed=_changed(target, z[0], log_weight, rng),
     )
+
+
+def points_weighed(dim: int) -> int:
+    """Return at how many points the density is asked for one evidence of so many parameters."""
+    return LOOKED + points_climbed(dim) + MOVES * FIRST + DRAWS
+
+
+def _counted(log_density: LogDensity, counter: Counter) -> LogDensity:
+    """Return a density that counts the points at which it was asked."""
+
+    def counted(z: Array) -> Array:
+        found = log_density(z)
+        counter.update(z.shape[1])
+        return found
+
+    return counted
 
 
 Parts = list[tuple[float, Proposal]]

@@ -85,6 +85,16 @@ def scout(problem: Problem, looked: int = LOOKED) -> list[Mixture]:
     return [_mixture(*each) for each in zip(*climbed, strict=True)]
 
 
+def points_climbed(dim: int) -> int:
+    """Return at how many points the scouts of one posterior ask for its density."""
+    return CLIMBS * SCOUTS * _population(dim)
+
+
+def _population(dim: int) -> int:
+    least, each = POPULATION
+    return max(least, each * dim)
+
+
 def _mixture(means: Array, factors: Array, log_mass: Array) -> Mixture:
     """Return a mixture of what scouts found, those that found the same sharing its weight."""
     equal = np.full(len(means), 1 / len(means))
@@ -122,8 +132,7 @@ def _climbed(
         Means, factors of the covariances, ``(m, scouts, dim, dim)``, and log masses.
     """
     m, scouts, dim = centres.shape
-    least, each = POPULATION
-    shape = (m, scouts, max(least, each * dim), dim)
+    shape = (m, scouts, _population(dim), dim)
     means, factors = centres, widths[..., None, None] * np.eye(dim)
     for _ in range(CLIMBS):
         noise = rng.normal(size=shape)

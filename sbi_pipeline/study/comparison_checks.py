@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..fingerprint import of_array
-from ..networks.encoders import check_embedding
+from ..networks.conditioning import check_conditioner
 from ..storage.noise import is_at_load
 from . import reuse
 from .binding import InconsistentError, near, not_among
@@ -21,6 +22,9 @@ from .signatures import stated
 from .suitability import embedding_options
 from .sweeps import expanded
 from .texts import drawn_from
+
+ENDINGS = ("_error", "_in_population")
+"""What names of columns of tables of objects may end with after a model's."""
 
 Campaigns = Mapping[str, Config]
 """Entries of the campaigns of a comparison, by what they are called there."""
@@ -45,7 +49,7 @@ def check_comparison(name: str, config: Config) -> None:
             raise InconsistentError((*keys, "models", label), why)
     _check_alike(campaigns, (*keys, "models"))
     _check_observations(entry, campaigns, keys)
-    _check_embedding(entry, campaigns, (*keys, "network", "embedding"))
+    _check_network(entry.get("network", {}), campaigns, (*keys, "network"))
 
 
 def _told_elsewhere(config: Config) -> dict[str, str]:
@@ -94,6 +98,15 @@ def _check_models(
             text = f"{name!r} is {seen[name]!r} already; wanted each campaign once"
             raise InconsistentError(where, text)
         seen[name] = label
+    _check_columns(models, keys)
+
+
+def _check_columns(models: Mapping[str, str], keys: Keys) -> None:
+    """Refuse two models that one column of a table of objects would be named after."""
+    for label, ending in itertools.product(models, ENDINGS):
+        if label + ending in models:
+            text = f"tables have a column of that name for {label!r}; give it another"
+            raise InconsistentError((*keys, label + ending), text)
 
 
 def _why_none(name: str, campaigns: Config) -> str:
@@ -242,13 +255,16 @@ def _is_simulated_alike(one: Config, other: Config, name: str) -> bool:
     return whole and alike and given[0] == given[1] and len(seeds) == 1
 
 
-def _check_embedding(entry: Config, campaigns: Campaigns, keys: Keys) -> None:
-    """Refuse an embedding of the classifier that does not suit the data."""
-    embedding = entry.get("network", {}).get("embedding", "auto")
-    if embedding == "auto":
-        return
+def _check_network(network: Config, campaigns: Campaigns, keys: Keys) -> None:
+    """Refuse columns, summaries and an embedding of the classifier that do not suit the data."""
+    embedding = network.get("embedding", "auto")
+    options = {
+        "embedding": embedding if embedding == "auto" else embedding_options(embedding),
+        "columns": network.get("columns", "auto"),
+        "summaries": network.get("summaries", "auto"),
+    }
     shapes = filter(None, map(data_shape, campaigns.values()))
     try:
-        check_embedding(next(shapes, None), **embedding_options(embedding))
+        check_conditioner(next(shapes, None), **options)
     except ValueError as error:
         raise InconsistentError(keys, str(error)) from error
