@@ -172,7 +172,7 @@ STAGES = {
     "report": Part("sbi_pipeline.stages.page:report", version=11),
     "classify": Part("sbi_pipeline.stages.classification:classify"),
     "weigh_models": Part("sbi_pipeline.stages.evidences:weigh_models"),
-    "compare_models": Part("sbi_pipeline.stages.comparisons:compare_models"),
+    "compare_models": Part("sbi_pipeline.stages.comparisons:compare_models", version=2),
     "compare": Part("sbi_pipeline.stages.overview:compare", version=2),
     "index": Part("sbi_pipeline.stages.overview:index", version=3),
     "judge": Part("sbi_pipeline.stages.overview:judge"),

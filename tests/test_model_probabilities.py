@@ -169,16 +169,19 @@ def test_fewer_than_two_evidences_compare_nothing() -> None:
 # Fractions ----------------------------------------------------------------------------------------
 
 
-def objects(n: int, fraction: float, seed: int) -> Array:
+def objects(n: int, fraction: float, seed: int, apart: float = 1.5) -> Array:
     """Log evidences of objects of two models, whose data are a number each."""
     rng = np.random.default_rng(seed)
-    x = rng.normal(1.5 * (rng.random(n) < fraction), 1)
-    return np.stack([stats.norm(0, 1).logpdf(x), stats.norm(1.5, 1).logpdf(x)], axis=1)
+    x = rng.normal(apart * (rng.random(n) < fraction), 1)
+    return np.stack([stats.norm(0, 1).logpdf(x), stats.norm(apart, 1).logpdf(x)], axis=1)
 
 
-@pytest.mark.parametrize(("n", "fraction"), [(300, 0.3), (30, 0.9), (1, 0.5)])
-def test_fractions_are_those_on_a_grid(n: int, fraction: float) -> None:
-    told = objects(n, fraction, seed=n)
+@pytest.mark.parametrize(
+    ("n", "fraction", "apart"),
+    [(300, 0.3, 1.5), (30, 0.9, 1.5), (1, 0.5, 1.5), (2000, 0.25, 0.3)],
+)
+def test_fractions_are_those_on_a_grid(n: int, fraction: float, apart: float) -> None:
+    told = objects(n, fraction, n, apart)
     grid = (np.arange(4000) + 0.5) / 4000
     mixed = np.exp(told[:, :1]) * (1 - grid) + np.exp(told[:, 1:]) * grid
     log_p = np.log(mixed).sum(axis=0)

@@ -16,8 +16,8 @@ SCATTER = 4_000
 CENTRAL = (0.025, 0.975)
 MOST_SAID = 1e4
 """Factors beyond which only the logarithm is said."""
-ROUNDED = 0.01
-"""Nats that log Bayes factors are said to in a sentence, and the least error."""
+LEAST_SAID = 1e-3
+"""Nats, the smallest error of a log Bayes factor that is said in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class ComparedModels:
         first = self.labels[best]
         pair = (best, second) if value >= 0 else (second, best)
         more, less = (self.labels[place] for place in pair)
-        told = f"log Bayes factor {value:.2f} ± {max(error, ROUNDED):.2g}"
+        told = f"log Bayes factor {_with_error(value, error)}"
         if abs(value) > self.most:
             sentence = f"The data favour {more} over {less} by a factor of {_factor(self.most)} "
             sentence += "at least: more than so many simulations can tell"
@@ -112,6 +112,13 @@ def _root(covariance: Array) -> Array:
     """Return a matrix whose product with its transpose is a covariance, which may be singular."""
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))
+
+
+def _with_error(value: float, error: float) -> str:
+    """Return a number with its error, which has two digits, but no more than three places."""
+    error = max(error, LEAST_SAID)
+    places = int(np.clip(1 - math.floor(math.log10(error)), 0, 3))
+    return f"{value:.{places}f} ± {error:.{places}f}"
 
 
 def _factor(log_factor: float) -> str:

@@ -74,8 +74,8 @@ def judge_neighbours(
     return judged.check(
         name="odds near the observation",
         subject=subject,
-        quantity=f"p-value of {found.label} among the {found.rows} held-out simulations most like "
-        f"it: {found.happened:.3f} of them, {found.said:.3f} said",
+        quantity=f"p-value of the share that {found.label} made of the {found.rows} held-out "
+        f"simulations most like it: {found.happened:.3f}, where {found.said:.3f} was said",
         value=p_value,
         chance="uniform between 0 and 1",
         good="Among simulations like the observation the classifier is right.",
