@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 MOST_NUMBERS = 500  # of data whose likelihood is learnt
 FEW = 20_000  # training rows, at most, that are learnt by ensembles
+SPARSE = 5_000  # and that NPE also learns from nothing, not from a linear regression
 MEMBERS, LONGER = 5, 2  # of these: how many, and epochs over those of one network
 FIRST = 0.4  # of the epochs, after which methods are compared
 BEHIND, ERRORS = 0.3, 3.0  # nats and standard errors behind the best, above which one is stopped
@@ -56,6 +58,8 @@ class Candidate:
     Attributes:
         method: Its name.
         lesson: The rows it learns from.
+        network: Options of its own.
+        label: How it is called among the others; by default as its method.
         made: What came of it; None before anything has.
         history: A row for each epoch.
         log_prob: Log posterior density at each held-out truth, in nats, ``(n,)``.
@@ -64,10 +68,15 @@ class Candidate:
 
     method: str
     lesson: Lesson
+    network: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
     made: Estimator | None = None
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     log_prob: Tensor = field(default_factory=lambda: torch.zeros(0))
     told: str = ""
+
+    def __post_init__(self) -> None:
+        self.label = self.label or self.method
 
     @property
     def score(self) -> float:
@@ -115,7 +124,8 @@ class Race:
     def _options(self, one: Candidate) -> dict[str, Any]:
         """Return the options of a method's network; a likelihood is of data as they are."""
         others = {"embedding"} if traits(one.method).target == "likelihood" else set()
-        return {key: each for key, each in self.network.items() if key not in others}
+        shared = {key: each for key, each in self.network.items() if key not in others}
+        return {**shared, **one.network}
 
     def epochs(self, one: Candidate) -> int:
         """Return how many epochs a method is trained for where no number is given."""
@@ -130,7 +140,7 @@ class Race:
             return False
         share = FIRST if stage == "first" else 1.0
 
-        name = f"{self.checkpoint.stem}-{one.method.replace(':', '-')}"
+        name = "-".join([self.checkpoint.stem, *re.findall(r"[\w.]+", one.label)])
         checkpoint = self.checkpoint.with_name(f"{name}.checkpoint")  # of all stages
 
         def train() -> Trained:
@@ -141,7 +151,7 @@ class Race:
 
         one.made, one.history = kept(self.checkpoint.with_name(f"{name}-{stage}.pt"), train)
         one.log_prob = scored(first, one)
-        logger.info("%s: %.4g nats at held-out truths", one.method, one.score)
+        logger.info("%s: %.4g nats at held-out truths", one.label, one.score)
         return True
 
 
@@ -210,8 +220,11 @@ def learn_portfolio(
     rows = next(iter(lessons.values())).rows.source.rows
     few = rows <= FEW and not is_large(reader)
     own = {"members": MEMBERS if few else 1, **network}
+    candidates = [Candidate(name, lessons[weighted[name]]) for name in names]
+    if few and rows <= SPARSE and math.prod(reader.x_shape) <= rows // 5:  # or neither begins so
+        candidates += [from_nothing(one) for one in candidates if one.method == "npe"]
     race = Race(
-        [Candidate(name, lessons[weighted[name]]) for name in names],
+        candidates,
         {key: each for key, each in own.items() if key != "methods"},
         fitting,
         failures,
@@ -220,6 +233,17 @@ def learn_portfolio(
         ends,
     )
     return _mixed(race, race.run())
+
+
+def from_nothing(one: Candidate) -> Candidate:
+    """Return a candidate that does not begin at a linear regression.
+
+    Training that stops early stays near where it begins. Which start is the better one for few rows
+    depends on the problem: minus log density of 4 000 other simulations, five members of NPE, 1 000
+    rows, with and without the regression: sir -1.78 and -1.99, lotka_volterra -3.70 and -4.69,
+    bernoulli_glm 7.59 and 7.42; gaussian_linear 10.83 and 11.26, gaussian_mixture -1.56 and -1.17.
+    """
+    return Candidate(one.method, one.lesson, {"linear": False}, f"{one.method} from nothing")
 
 
 def methods_for(asked: Sequence[str] | str, reader: Reader) -> list[str]:
@@ -258,7 +282,7 @@ def lost(one: Candidate, racing: Sequence[Candidate]) -> str:
     mean, error = float(behind.mean()), float(behind.std()) / math.sqrt(len(behind))
     if one is racing[0] or mean <= max(BEHIND, ERRORS * error):
         return ""
-    return f"stopped after {len(one.history)} epochs, {mean:.2g} nats behind {best.method}"
+    return f"stopped after {len(one.history)} epochs, {mean:.2g} nats behind {best.label}"
 
 
 def _mixed(race: Race, finalists: Sequence[Candidate]) -> Learnt:
@@ -275,7 +299,7 @@ def _mixed(race: Race, finalists: Sequence[Candidate]) -> Learnt:
     best = finalists[int(weights.argmax())]
     table = [
         {
-            "method": one.method,
+            "method": one.label,
             "validation_loss": -one.score if one.made is not None else None,
             "epochs": len(one.history),
             "told": one.told,
@@ -283,7 +307,7 @@ def _mixed(race: Race, finalists: Sequence[Candidate]) -> Learnt:
         for one in race.candidates
     ]
     for one in race.candidates:
-        logger.info("%s: %s", one.method, one.told)
+        logger.info("%s: %s", one.label, one.told)
     modelled = any(part.validity is not None for part in made.members)
     found = learnt(best.lesson, made, best.history, table, modelled=modelled)
     # What has to know of failed simulations is a part that learnt no posterior, if there is one.

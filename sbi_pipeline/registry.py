@@ -52,7 +52,7 @@ SIMULATORS = {
 }
 
 ESTIMATORS = {
-    "auto": Part("sbi_pipeline.portfolio:Portfolio"),
+    "auto": Part("sbi_pipeline.portfolio:Portfolio", version=2),
     "npe": Part("sbi_pipeline.estimators.npe:NPE", version=2),
     "nle": Part("sbi_pipeline.estimators.nle:NLE", version=3),
     "nre": Part("sbi_pipeline.estimators.nre:NRE", version=2),

@@ -129,7 +129,11 @@ def test_a_portfolio_in_a_study(run, tmp_path):
     posterior = run()
     assert all(part["members"] == choosing.MEMBERS for part in posterior.header["network"]["parts"])
     table = {each["method"]: each for each in posterior.header["search"]}
-    assert list(table) == ["npe", "nle"]
+    assert list(table) == ["npe", "nle", "npe from nothing"]
+    linear = [part["network"]["linear"] for part in posterior.header["network"]["parts"]]
+    assert linear[0]  # the first stays, whatever it weighs
+    if not table["npe from nothing"]["told"].startswith("beaten"):
+        assert not linear[-1]
     failures = posterior.header["failures"]  # of which a likelihood has to know
     assert failures["target"] == "likelihood"
     assert failures["modelled"]
@@ -173,7 +177,8 @@ def test_an_embedding_is_for_those_that_take_one(run):
 def test_what_there_is_no_time_for_is_said(run):
     posterior = run(("npe", "nle", "nre"), minutes=1e-6)
     told = {each["method"]: each["told"] for each in posterior.header["search"]}
-    assert told == {"npe": "weight 1", "nle": "out of time", "nre": "out of time"}
+    assert told.pop("npe") == "weight 1"
+    assert told == dict.fromkeys(("nle", "nre", "npe from nothing"), "out of time")
     losses = [each["validation_loss"] for each in posterior.header["search"]]
     assert np.isfinite(losses[0])
     assert losses[1:] == [None, None]
