@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import cloudpickle
-import torch
 
 T = TypeVar("T")
 
@@ -70,13 +69,9 @@ def _has_threads() -> bool:
 
 
 def _begin() -> None:
-    """Leave signals to the process that this is a copy of, and the other cores to its other copies.
-
-    Ctrl-C and batch systems tell all of them; the first one ends the others.
-    """
+    """Leave signals to the process that this is a copy of: Ctrl-C tells all, the first ends all."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    torch.set_num_threads(1)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
 
 
