@@ -83,7 +83,6 @@ EMBEDDINGS = {
 AUTOMATIC_EMBEDDINGS = ("none", "mlp", "cnn2d")
 """Embeddings that ``embedding: auto`` chooses from."""
 
-# In the order in which they are asked and shown.
 OF_MODELS = (
     "model_classifier",
     "model_evidence",
@@ -92,6 +91,7 @@ OF_MODELS = (
     "model_likeness",
 )
 """Diagnostics of comparisons of models; all others are of campaigns."""
+# In the order in which they are asked and shown.
 DIAGNOSTICS: Table = {
     "failures": Part("sbi_pipeline.diagnostics.failures:FAILURES", version=2),
     "lost_prior": Part("sbi_pipeline.diagnostics.lost_prior:LOST_PRIOR"),
